@@ -1,0 +1,64 @@
+"""What is a locale? `sw-KE` is one: a language, a territory, sometimes a script (`sr-Latn-RS`)."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class Locale:
+    """tag `sw-KE`, language `swh` (ISO 639-3), script `Latn` (ISO 15924), name `Swahili`."""
+
+    tag: str
+    language: str
+    script: str
+    name: str
+
+
+@cache
+def table() -> dict[str, Locale]:
+    """Every known locale by its tag, sorted."""
+    text = resources.files("merginguriel").joinpath("locales.tsv").read_text(encoding="utf-8")
+    rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
+    return {tag: Locale(tag, language, script, name) for tag, language, script, name in rows}
+
+
+def normalize(tag: str) -> str:
+    """`SW_ke` → `sw-KE`, `sr-latn-rs` → `sr-Latn-RS`."""
+    parts = tag.strip().replace("_", "-").split("-")
+    return "-".join(
+        part.lower() if i == 0 else part.title() if len(part) == 4 else part.upper() for i, part in enumerate(parts)
+    )
+
+
+def get(tag: str) -> Locale:
+    """The locale that `tag` names. Raises UsageError naming the nearest valid ones."""
+    known = table()
+    found = known.get(normalize(tag))
+    if found:
+        return found
+    near = nearest(tag)
+    raise UsageError(
+        f"{tag!r} is not a locale.",
+        mend=f"Did you mean {', '.join(near)}?\nA locale is a language and a territory, like sw-KE."
+        if near
+        else "A locale is a language and a territory, like sw-KE.",
+    )
+
+
+def nearest(tag: str, count: int = 4) -> list[str]:
+    """Valid locales that look most like `tag`: same language first, then by spelling."""
+    wanted = normalize(tag)
+    language, _, territory = wanted.partition("-")
+    known = list(table())
+    same = [t for t in known if t.split("-")[0] == language]
+    here = [t for t in known if territory and t.endswith("-" + territory)]
+    spelled = difflib.get_close_matches(wanted, known, n=count, cutoff=0.4)
+    named = [t for t, locale in table().items() if language and language == locale.name.lower()]
+    ranked = difflib.get_close_matches(wanted, same, n=count, cutoff=0.0) + named + spelled + here
+    return list(dict.fromkeys(ranked))[:count]

@@ -1,0 +1,96 @@
+"""Where do things lie? A workspace is a folder with a mu.toml; without one, the shipped knowledge answers."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import MuError, UsageError
+
+MARKER = "mu.toml"
+DEFAULTS: dict[str, object] = {
+    "context": "massive/xlm-roberta-base",  # where a question is about when it does not say
+    "min_gain_pp": 1.0,  # the smallest gain worth a merge
+}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Folders of one body of work. `shipped`: the read-only knowledge inside the package."""
+
+    root: Path
+    shipped: bool = False
+    settings: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def skills(self) -> Path:
+        return self.root / "skills"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "experiment_log"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    def display(self, path: Path) -> str:
+        """`path` as a person in the workspace would name it."""
+        try:
+            return str(path.relative_to(self.root))
+        except ValueError:
+            return str(path)
+
+
+def shipped() -> Workspace:
+    """The knowledge that travels with the program: inside the package, or beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    inside = here / "_shipped"
+    return Workspace(inside if inside.is_dir() else here.parent, shipped=True, settings=dict(DEFAULTS))
+
+
+def find(start: Path | None = None, *, explicit: Path | None = None) -> Workspace:
+    """The workspace at `explicit`, else the nearest one upwards from `start`, else the shipped knowledge."""
+    if explicit is not None:
+        root = explicit.expanduser().resolve()
+        if not (root / MARKER).is_file():
+            raise UsageError(
+                f"{explicit} is not a workspace: it has no {MARKER}.", mend=f"Make one with: mu init {explicit}"
+            )
+        return Workspace(root, settings=read_settings(root / MARKER))
+    folder = (start or Path.cwd()).resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / MARKER).is_file():
+            return Workspace(candidate, settings=read_settings(candidate / MARKER))
+    return shipped()
+
+
+def writable(space: Workspace) -> Workspace:
+    """The same workspace, or an error if it is the shipped knowledge, which nobody may write into."""
+    if space.shipped:
+        raise UsageError(
+            "there is no workspace here to write into.", mend="Make one with: mu init\nor name one with: --workspace DIR"
+        )
+    return space
+
+
+def read_settings(path: Path) -> dict[str, object]:
+    """mu.toml over the defaults; an unknown key is an error that names its neighbours."""
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MuError(f"this is not valid TOML: {error}", where=str(path)) from error
+    for key, value in given.items():
+        if key not in DEFAULTS:
+            raise MuError(f"unknown setting {key!r}.", where=str(path), mend=f"Settings are: {', '.join(DEFAULTS)}.")
+        wanted = DEFAULTS[key]
+        if isinstance(wanted, float) and isinstance(value, int) and not isinstance(value, bool):
+            given[key] = float(value)
+        elif type(value) is not type(wanted):
+            raise MuError(f"{key} must be a {type(wanted).__name__}, not {value!r}.", where=str(path))
+    return {**DEFAULTS, **given}
