@@ -56,7 +56,9 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not replace:
-        raise MuError("a folder of this name is already there.", where=str(path), mend="Name another, or remove it.")
+        raise MuError(
+            "a folder of this name is already there.", where=str(path), mend="Name another, or remove it."
+        )
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         temporary.mkdir()
@@ -76,7 +78,13 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 def os_error(error: OSError, path: Path) -> MuError:
     """A full disk, a missing right or the like, as an error that names the path."""
-    mends = {28: "Free some space, or name a folder on another disk.", 13: "Check who owns it.", 30: "It is read-only."}
+    mends = {
+        28: "Free some space, or name a folder on another disk.",
+        13: "Check who owns it.",
+        30: "It is read-only.",
+    }
     return MuError(
-        f"cannot write: {(error.strerror or str(error)).lower()}.", where=str(path), mend=mends.get(error.errno or 0)
+        f"cannot write: {(error.strerror or str(error)).lower()}.",
+        where=str(path),
+        mend=mends.get(error.errno or 0),
     )

@@ -32,7 +32,8 @@ def normalize(tag: str) -> str:
     """`SW_ke` → `sw-KE`, `sr-latn-rs` → `sr-Latn-RS`."""
     parts = tag.strip().replace("_", "-").split("-")
     return "-".join(
-        part.lower() if i == 0 else part.title() if len(part) == 4 else part.upper() for i, part in enumerate(parts)
+        part.lower() if i == 0 else part.title() if len(part) == 4 else part.upper()
+        for i, part in enumerate(parts)
     )
 
 

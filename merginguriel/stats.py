@@ -44,7 +44,7 @@ def two_sided_p(z: float) -> float:
 
 
 def exact_mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact p-value that A and B are equally often the only one right (McNemar 1947, binomial form)."""
+    """Two-sided exact p-value that A and B are equally often the only one right (McNemar 1947)."""
     n = only_a + only_b
     if n == 0:
         return 1.0

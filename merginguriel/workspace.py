@@ -60,7 +60,8 @@ def find(start: Path | None = None, *, explicit: Path | None = None) -> Workspac
         root = explicit.expanduser().resolve()
         if not (root / MARKER).is_file():
             raise UsageError(
-                f"{explicit} is not a workspace: it has no {MARKER}.", mend=f"Make one with: mu init {explicit}"
+                f"{explicit} is not a workspace: it has no {MARKER}.",
+                mend=f"Make one with: mu init {explicit}",
             )
         return Workspace(root, settings=read_settings(root / MARKER))
     folder = (start or Path.cwd()).resolve()
@@ -74,7 +75,8 @@ def writable(space: Workspace) -> Workspace:
     """The same workspace, or an error if it is the shipped knowledge, which nobody may write into."""
     if space.shipped:
         raise UsageError(
-            "there is no workspace here to write into.", mend="Make one with: mu init\nor name one with: --workspace DIR"
+            "there is no workspace here to write into.",
+            mend="Make one with: mu init\nor name one with: --workspace DIR",
         )
     return space
 
@@ -87,7 +89,9 @@ def read_settings(path: Path) -> dict[str, object]:
         raise MuError(f"this is not valid TOML: {error}", where=str(path)) from error
     for key, value in given.items():
         if key not in DEFAULTS:
-            raise MuError(f"unknown setting {key!r}.", where=str(path), mend=f"Settings are: {', '.join(DEFAULTS)}.")
+            raise MuError(
+                f"unknown setting {key!r}.", where=str(path), mend=f"Settings are: {', '.join(DEFAULTS)}."
+            )
         wanted = DEFAULTS[key]
         if isinstance(wanted, float) and isinstance(value, int) and not isinstance(value, bool):
             given[key] = float(value)

@@ -18,12 +18,75 @@ INDIVIDUAL = {
     "ps": "pbt", "sq": "als", "sw": "swh", "uz": "uzn", "yi": "ydd", "zh": "cmn", "or": "ory", "om": "gaz",
     "qu": "quy", "mg": "plt", "ku": "kmr", "no": "nob", "tl": "tgl", "fil": "fil", "sr": "srp", "jv": "jav",
 }  # fmt: skip
-MASSIVE = (
-    "af-ZA am-ET ar-SA az-AZ bn-BD ca-ES cy-GB da-DK de-DE el-GR en-US es-ES fa-IR fi-FI fr-FR he-IL hi-IN "
-    "hu-HU hy-AM id-ID is-IS it-IT ja-JP jv-ID ka-GE km-KH kn-IN ko-KR lv-LV ml-IN mn-MN ms-MY my-MM nb-NO "
-    "nl-NL pl-PL pt-PT ro-RO ru-RU sl-SL sq-AL sv-SE sw-KE ta-IN te-IN th-TH tl-PH tr-TR ur-PK vi-VN zh-CN zh-TW"
-).split()
-OTHERS = "de-CH zh-HK sr-Latn-RS sr-RS kw-GB pt-BR gu-IN sl-SI lb-LU pa-IN eu-ES gl-ES ga-IE".split()
+MASSIVE = [
+    "af-ZA",
+    "am-ET",
+    "ar-SA",
+    "az-AZ",
+    "bn-BD",
+    "ca-ES",
+    "cy-GB",
+    "da-DK",
+    "de-DE",
+    "el-GR",
+    "en-US",
+    "es-ES",
+    "fa-IR",
+    "fi-FI",
+    "fr-FR",
+    "he-IL",
+    "hi-IN",
+    "hu-HU",
+    "hy-AM",
+    "id-ID",
+    "is-IS",
+    "it-IT",
+    "ja-JP",
+    "jv-ID",
+    "ka-GE",
+    "km-KH",
+    "kn-IN",
+    "ko-KR",
+    "lv-LV",
+    "ml-IN",
+    "mn-MN",
+    "ms-MY",
+    "my-MM",
+    "nb-NO",
+    "nl-NL",
+    "pl-PL",
+    "pt-PT",
+    "ro-RO",
+    "ru-RU",
+    "sl-SL",
+    "sq-AL",
+    "sv-SE",
+    "sw-KE",
+    "ta-IN",
+    "te-IN",
+    "th-TH",
+    "tl-PH",
+    "tr-TR",
+    "ur-PK",
+    "vi-VN",
+    "zh-CN",
+    "zh-TW",
+]
+OTHERS = [
+    "de-CH",
+    "zh-HK",
+    "sr-Latn-RS",
+    "sr-RS",
+    "kw-GB",
+    "pt-BR",
+    "gu-IN",
+    "sl-SI",
+    "lb-LU",
+    "pa-IN",
+    "eu-ES",
+    "gl-ES",
+    "ga-IE",
+]
 
 
 def alpha3(language: str) -> str | None:
@@ -54,9 +117,9 @@ def main() -> None:
     tags = {*MASSIVE, *OTHERS}
     for territory, languages in get_global("territory_languages").items():
         for language, facts in languages.items():
-            if "_" not in language and territory.isalpha() and len(territory) == 2:
-                if facts["official_status"] or facts["population_percent"] >= 1:
-                    tags.add(f"{language}-{territory}")
+            plain = "_" not in language and territory.isalpha() and len(territory) == 2
+            if plain and (facts["official_status"] or facts["population_percent"] >= 1):
+                tags.add(f"{language}-{territory}")
     rows = sorted(filter(None, map(row, tags)))
     header = "# locale, ISO 639-3, script, name; from Unicode CLDR and ISO 639, by scripts/make_locales.py\n"
     out = Path(__file__).resolve().parent.parent / "merginguriel" / "locales.tsv"

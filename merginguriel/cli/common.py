@@ -1,0 +1,85 @@
+"""Options and output that several commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import locales, workspace
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--workspace",
+        "workspace_path",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The workspace to use, instead of the nearest one upwards from here.",
+    )(command)
+
+
+class LocaleType(click.ParamType):
+    """A locale's tag; a wrong one is answered with the nearest valid ones."""
+
+    name = "locale"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return locales.get(str(value)).tag
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        wanted = incomplete.lower()
+        return [
+            CompletionItem(tag, help=locale.name)
+            for tag, locale in locales.table().items()
+            if tag.lower().startswith(wanted) or locale.name.lower().startswith(wanted)
+        ]
+
+
+LOCALE = LocaleType()
+
+
+def space(path: Path | None) -> workspace.Workspace:
+    return workspace.find(explicit=path)
+
+
+def emit(value: object) -> None:
+    """JSON on stdout, readable and in the order it was made."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def say(text: str) -> None:
+    """Narration goes to stderr, so that stdout stays data."""
+    click.echo(text, err=True)
+
+
+def plain(text: str) -> str:
+    """Text from files, with control characters shown rather than obeyed."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def columns(rows: list[list[str]], *, gap: str = "  ") -> str:
+    """Rows as aligned columns; the last one is left ragged."""
+    if not rows:
+        return ""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths[-1] = 0
+    return "\n".join(
+        gap.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def interactive() -> bool:
+    return sys.stderr.isatty()

@@ -1,0 +1,117 @@
+"""How is `mu` started, and what becomes of an error?"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+
+import click
+
+from .. import __version__
+from ..errors import FAILED, INTERRUPTED, MuError, UnavailableError, missing_extra
+
+# name → (module, attribute, one line). Loaded when used, so that `mu --help` imports nothing of them.
+COMMANDS = {
+    "advise": ("advise", "advise", "Merge or not, how, from which sources, and how sure."),
+    "init": ("workspace", "init", "Make a workspace with the shipped knowledge."),
+    "skills": ("skills", "skills", "List and show skills and their claims."),
+    "log": ("log", "log", "List, show and add entries of the experiment log."),
+    "lint": ("skills", "lint", "Check skills, claims and log; name what is wrong."),
+    "quickstart": ("quickstart", "quickstart", "The whole loop on real models, in a few minutes."),
+    "tasks": ("lab", "tasks", "List tasks, or the locales of one."),
+    "base": ("lab", "base", "Get a pretrained base model, with the right head."),
+    "train": ("lab", "train", "Fine-tune one model per locale."),
+    "eval": ("lab", "evaluate", "Score a model on locales."),
+    "nxn": ("lab", "nxn", "Score every model on every locale."),
+    "merge": ("merge", "merge", "Merge models by a recipe."),
+    "methods": ("merge", "methods", "List merging methods, or explain one."),
+    "schema": ("advise", "schema", "Print the JSON Schema of an output."),
+    "completion": ("workspace", "completion", "Print shell completion: bash, zsh or fish."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[name]
+        return getattr(importlib.import_module(f"merginguriel.cli.{module}"), attribute)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mu")
+def mu() -> None:
+    """Should I merge language models for this target language, how, from which sources, and how sure are we?
+
+    Start with: mu advise --target sw-KE
+    """
+
+
+def main() -> None:
+    """Entry point: runs a command, turns what went wrong into a message and an exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of `mu ARGUMENTS`. stdout is data; errors are told on stderr, or as JSON with --json."""
+    try:
+        result = mu.main(args=arguments, prog_name="mu", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("mu: interrupted.", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone (`mu log list | head`): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MuError as error:
+        return _report(error, arguments)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "merginguriel":
+            raise
+        return _report(missing_extra(package), arguments)
+    except MemoryError:
+        return _report(UnavailableError("there is not enough memory for this."), arguments)
+    except OSError as error:
+        where = str(error.filename) if error.filename else None
+        return _report(MuError(f"{(error.strerror or str(error)).lower()}.", where=where), arguments)
+
+
+def _report(error: MuError, arguments: list[str]) -> int:
+    if "--json" in arguments:
+        click.echo(json.dumps(error.as_dict(), ensure_ascii=False, indent=2))
+    click.echo(f"mu: {error.render()}", err=True)
+    return error.exit_code if error.exit_code else FAILED
+
+
+if __name__ == "__main__":
+    main()

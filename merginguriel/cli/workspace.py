@@ -1,0 +1,89 @@
+"""`mu init` and `mu completion`: a place to work, and help at typing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from .. import files, workspace
+from ..errors import UsageError
+from .common import emit, json_option, say
+
+SETTINGS = """\
+# A MergingUriel workspace. Commands run in this folder, or below it, use the skills and the log beside this file.
+context = "{context}"     # task/base-model that a question is about when it does not say
+min_gain_pp = 1.0    # the smallest gain worth a merge, in percentage points
+"""
+
+
+@click.command(short_help="Make a workspace with the shipped knowledge.")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+@click.option("--context", help="Task and base model that questions are about.", default=None)
+@click.option("--restore", is_flag=True, help="Put back shipped skills and entries that are missing.")
+@click.option("--empty", is_flag=True, help="Skills only, no entries of the original study.")
+@json_option
+def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json: bool) -> None:
+    """Make FOLDER (default: here) a workspace: skills/, experiment_log/, mu.toml, AGENTS.md.
+
+    It starts with the knowledge that ships with the program. Files that are there already are left alone.
+    """
+    marker = folder / workspace.MARKER
+    if marker.exists() and not restore:
+        raise UsageError(
+            f"{folder} is a workspace already.", mend="To put back missing files: mu init --restore"
+        )
+    made = seed(folder, context=context, empty=empty)
+    if as_json:
+        emit({"workspace": str(folder.resolve()), "files": made})
+        return
+    skills = sum(name.endswith("SKILL.md") for name in made)
+    entries = sum(name.startswith("experiment_log") and name.endswith(".md") for name in made)
+    click.echo(f"{folder.resolve()}")
+    say(f"{skills} skills, {entries} log entries written. Next: cd {folder} && mu advise --target sw-KE")
+
+
+def seed(folder: Path, *, context: str | None = None, empty: bool = False) -> list[str]:
+    """Write what is missing of a workspace into `folder`; the names of the files written."""
+    source = workspace.shipped()
+    made: list[str] = []
+    for part in ("skills",) if empty else ("skills", "experiment_log"):
+        for path in sorted((source.root / part).rglob("*")):
+            name = path.relative_to(source.root)
+            if (
+                path.is_file()
+                and not any(p.startswith(".") for p in name.parts)
+                and not (folder / name).exists()
+            ):
+                files.write_bytes(folder / name, path.read_bytes())
+                made.append(str(name))
+    (folder / "experiment_log").mkdir(parents=True, exist_ok=True)
+    agents = source.root / "AGENTS.md"
+    if agents.is_file() and not (folder / "AGENTS.md").exists():
+        shutil.copy(agents, folder / "AGENTS.md")
+        made.append("AGENTS.md")
+    if not (folder / workspace.MARKER).exists():
+        text = SETTINGS.format(context=context or workspace.DEFAULTS["context"])
+        files.write_text(folder / workspace.MARKER, text)
+        made.append(workspace.MARKER)
+    return made
+
+
+@click.command(short_help="Print shell completion: bash, zsh or fish.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash: mu completion bash >> ~/.bashrc
+    zsh:  mu completion zsh >> ~/.zshrc
+    fish: mu completion fish > ~/.config/fish/completions/mu.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from .main import mu
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(mu, {}, "mu", "_MU_COMPLETE").source())

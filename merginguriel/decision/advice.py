@@ -1,0 +1,523 @@
+"""For this target: merge or not, which way, from which sources, and how sure?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+
+from .. import stats
+from ..knowledge.base import Knowledge
+from ..knowledge.rows import ResultRow
+from . import estimate as model
+from . import rules
+from .evidence import GOAL, Observation, Recipe, noise, observations, recipe_of
+from .pilot import value_of_trial
+from .sources import choose_sources
+
+MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
+TRIAL_PAYS = 0.1  # a trial must bring this share of the smallest gain worth a merge
+USUAL_N = 500  # test items of a trial where the log knows no test set
+DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
+
+
+@dataclass(frozen=True)
+class Question:
+    """`min_gain_pp`: the smallest gain worth a merge. `method`, `similarity`, `k`: fixed by the asker, or open."""
+
+    target: str
+    mode: str = "ExcTar"
+    context: str = "massive/xlm-roberta-base"
+    min_gain_pp: float = 1.0
+    method: str | None = None
+    similarity: str | None = None
+    k: int | None = None
+    as_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    recipe: Recipe
+    estimate: model.Estimate
+    rows: tuple[ResultRow, ...]  # this recipe, measured on this target
+    passed_over: rules.Rule | None = None
+
+
+Advice = dict[str, object]
+
+
+def advise(knowledge: Knowledge, question: Question) -> Advice:
+    """The advice, in the form that `schema.ADVICE` describes. Deterministic."""
+    standings = knowledge.standings
+    vetoes = rules.vetoes(knowledge.claims, standings)
+    found, gap = observations(knowledge.rows, question.mode, rules.forbidden(vetoes))
+    covariance = noise(found, gap)
+    fitted = model.fit(found, covariance)
+    own = [o for o in found if o.recipe.target == question.target and o.recipe.context == question.context]
+    candidates = _candidates(knowledge, question, found, fitted, vetoes)
+    if not candidates:
+        candidates = [_default(question, fitted)]
+    best = candidates[0]
+    baseline = _baseline(knowledge.rows, question, own)
+    trial = _trial(own, baseline, knowledge.rows, question)
+    worth = value_of_trial(best.estimate, trial.variance, question.min_gain_pp)
+    verdict = _verdict(best.estimate, bool(own), worth, question)
+    chosen = choose_sources(knowledge.rows, best.recipe, best.rows)
+    return {
+        "target": question.target,
+        "mode": question.mode,
+        "context": question.context,
+        "verdict": verdict,
+        "summary": _summary(verdict, best, question),
+        "recipe": {
+            "method": best.recipe.method,
+            "params": dict(best.recipe.params),
+            "similarity": best.recipe.similarity,
+            "k": best.recipe.k,
+            "sources": [s.as_dict() for s in chosen.sources],
+            "sources_missing": chosen.missing,
+            "note": chosen.note,
+        },
+        "gain": _gain(best.estimate),
+        "min_gain_pp": question.min_gain_pp,
+        "mde_pp": _mde(trial) if trial.known else None,
+        "baseline": baseline,
+        "evidence": _evidence(found, best, question),
+        "dissent": _dissent(found, best, verdict, question, knowledge),
+        "rules": _rules(knowledge, vetoes, best.recipe, candidates),
+        "alternatives": _alternatives(knowledge, candidates, question),
+        "pilot": _pilot(best, trial, worth, baseline),
+        "calibration": _calibration(found, covariance, fitted),
+        "would_change": _would_change(candidates, verdict, trial, question, own),
+        "unknowns": _unknowns(question, own, found, baseline, chosen.missing),
+        "knowledge_hash": knowledge.hash,
+        "as_of": question.as_of,
+    }
+
+
+def _verdict(estimate: model.Estimate, has_own: bool, worth_of_trial: float, question: Question) -> str:
+    if not has_own:
+        return "unknown"
+    if estimate.p_above(0) >= MERGE_AT:
+        return "merge"
+    return "pilot" if worth_of_trial >= TRIAL_PAYS * question.min_gain_pp else "no-merge"
+
+
+def _candidates(
+    knowledge: Knowledge,
+    question: Question,
+    found: Sequence[Observation],
+    fitted: model.Model,
+    vetoes: Sequence[rules.Rule],
+) -> list[Candidate]:
+    """Every recipe that the log knows in this mode, asked for this target: best predicted gain first.
+
+    Recipes measured on this target come before the others: with no row of its own, a recipe's wide interval would
+    always promise something.
+    """
+    known = {
+        rules.for_target(o.recipe, question.target, question.context, question.mode): None for o in found
+    }
+    allowed = [
+        r for r in known if _asked(r, question) and not any(rules.in_scope(r, v.claim.scope) for v in vetoes)
+    ]
+    rows: dict[Recipe, list[ResultRow]] = {}
+    for o in found:
+        rows.setdefault(o.recipe, []).append(o.row)
+    candidates = [
+        Candidate(
+            recipe,
+            model.predict(fitted, recipe),
+            tuple(rows.get(recipe, ())),
+            # A preference speaks where nothing was measured; a measured recipe has the estimate to speak for it.
+            None
+            if recipe in rows
+            else rules.dispreferred(recipe, allowed, knowledge.claims, knowledge.standings),
+        )
+        for recipe in allowed
+    ]
+    return sorted(
+        candidates, key=lambda c: (not c.rows, c.passed_over is not None, -c.estimate.mean_pp, c.recipe.label)
+    )
+
+
+def _asked(recipe: Recipe, question: Question) -> bool:
+    return (
+        question.method in (None, recipe.method)
+        and question.similarity in (None, recipe.similarity)
+        and question.k in (None, recipe.k)
+    )
+
+
+def _default(question: Question, fitted: model.Model) -> Candidate:
+    method, similarity, k = DEFAULT
+    recipe = Recipe(
+        question.context,
+        question.target,
+        question.mode,
+        question.method or method,
+        question.similarity or similarity,
+        question.k or k,
+        (),
+    )
+    return Candidate(recipe, model.predict(fitted, recipe), ())
+
+
+def _baseline(rows: Iterable[ResultRow], question: Question, own: Sequence[Observation]) -> dict[str, object]:
+    """The figure to beat: the one recorded most recently with this target's rows, else the best single model known."""
+    kind = GOAL[question.mode]
+    recorded = [o.row for o in own if o.kind == "gain"]
+    if recorded:
+        row = max(recorded, key=lambda r: (r.date, r.ref))
+        values = sorted({r.baseline for r in recorded if r.baseline is not None})
+        known = _best_single(rows, question)
+        return {
+            "kind": kind,
+            "value": row.baseline,
+            "n": row.n,
+            "model": known.sources[0] if known and known.value == row.baseline else None,
+            "how": "recorded with the rows of this target"
+            + (
+                f"; other rows give {', '.join(f'{100 * v:.2f}' for v in values[:-1])}"
+                if len(values) > 1
+                else ""
+            ),
+            "ref": row.ref,
+        }
+    known = _best_single(rows, question)
+    if known:
+        return {
+            "kind": kind,
+            "value": known.value,
+            "n": known.n,
+            "model": known.sources[0],
+            "how": f"the best of {len(_singles(rows, question))} single models in the log",
+            "ref": known.ref,
+        }
+    return {
+        "kind": kind,
+        "value": None,
+        "n": None,
+        "model": None,
+        "how": "not measured yet: run mu nxn",
+        "ref": None,
+    }
+
+
+def _best_single(rows: Iterable[ResultRow], question: Question) -> ResultRow | None:
+    singles = _singles(rows, question)
+    return min(singles, key=lambda r: (-r.value, r.sources)) if singles else None
+
+
+def _singles(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]:
+    """Unmerged models scored on the target: the other locales' models, or for IncTar its own."""
+    own = question.mode == "IncTar"
+    return [
+        r
+        for r in rows
+        if r.method == "single"
+        and r.metric == "accuracy"
+        and (r.context, r.target) == (question.context, question.target)
+        and (r.sources == (question.target,)) == own
+        and r.status == "current"
+    ]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One more measurement on the target's test set: n items, sampling variance in pp². `known`: from this target."""
+
+    n: int
+    variance: float
+    known: bool
+
+
+def _trial(
+    own: Sequence[Observation], baseline: Mapping[str, object], rows: Iterable[ResultRow], question: Question
+) -> Trial:
+    measured = sorted((o.variance, o.row.n or USUAL_N) for o in own if o.kind == "gain")
+    if measured:
+        variance, n = measured[len(measured) // 2]
+        return Trial(n, variance, known=True)
+    value, n_items = baseline["value"], baseline["n"]
+    if isinstance(value, float) and isinstance(n_items, int):
+        return Trial(n_items, 1e4 * stats.unpaired_variance(value, value, n_items), known=True)
+    usual = [r.n for r in rows if r.context == question.context and r.n]
+    n = max(set(usual), key=lambda size: (usual.count(size), size)) if usual else USUAL_N
+    return Trial(n, 1e4 * 0.5 / n, known=False)
+
+
+def _mde(trial: Trial) -> float:
+    return round(100 * stats.minimum_detectable_effect(trial.variance / 1e4), 2)
+
+
+def _gain(estimate: model.Estimate) -> dict[str, object]:
+    return {
+        "mean_pp": round(estimate.mean_pp, 2),
+        "ci80_pp": [round(x, 2) for x in estimate.interval(0.8)],
+        "ci90_pp": [round(x, 2) for x in estimate.interval(0.9)],
+        "p_positive": round(estimate.p_above(0), 3),
+    }
+
+
+def _item(observation: Observation, part: float | None) -> dict[str, object]:
+    row, sd = observation.row, sqrt(observation.variance)
+    p = stats.two_sided_p(observation.gain_pp / sd) if sd > 0 else 1.0
+    return {
+        "ref": row.ref,
+        "date": row.date,
+        "context": row.context,
+        "target": row.target,
+        "recipe": observation.recipe.label,
+        "value": row.value if observation.kind == "gain" else None,
+        "baseline": row.baseline if observation.kind == "gain" else None,
+        "gain_pp": round(observation.gain_pp, 2),
+        "se_pp": round(sd, 2),
+        "n": row.n,
+        "kind": observation.kind,
+        "paired": row.paired,
+        "p_value": round(p, 4),
+        "within_noise": p >= 0.05,
+        "contribution_pp": None if part is None else round(part, 3),
+    }
+
+
+def _evidence(found: Sequence[Observation], best: Candidate, question: Question) -> list[dict[str, object]]:
+    """This target's rows one by one, largest part first; then each other target's rows as one item."""
+    parts = dict(zip((id(o) for o in found), best.estimate.parts_pp, strict=True))
+    here = [o for o in found if (o.recipe.target, o.recipe.context) == (question.target, question.context)]
+    items = [_item(o, parts[id(o)]) for o in here]
+    items.sort(key=lambda item: (-abs(float(str(item["contribution_pp"]))), str(item["ref"])))
+    rest = [o for o in found if o not in here]
+    if rest:
+        targets = {(o.recipe.context, o.recipe.target) for o in rest}
+        items.append(
+            {
+                "ref": "prior",
+                "recipe": f"{len(rest)} rows on {len(targets)} other target{'s' * (len(targets) != 1)}",
+                "gain_pp": round(sum(o.gain_pp for o in rest) / len(rest), 2),
+                "se_pp": round(_spread([o.gain_pp for o in rest]), 2),
+                "kind": "prior",
+                "contribution_pp": round(sum(parts[id(o)] for o in rest), 3),
+                "refs": sorted({o.row.ref for o in rest}),
+            }
+        )
+    return items
+
+
+def _spread(values: Sequence[float]) -> float:
+    mean = sum(values) / len(values)
+    return sqrt(sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1))
+
+
+def _dissent(
+    found: Sequence[Observation], best: Candidate, verdict: str, question: Question, knowledge: Knowledge
+) -> list[dict[str, object]]:
+    """Rows on this target that point against the verdict, and rows that somebody contested."""
+    sign = -1 if verdict == "no-merge" or best.estimate.mean_pp < 0 else 1
+    here = [o for o in found if (o.recipe.target, o.recipe.context) == (question.target, question.context)]
+    items = [_item(o, None) for o in here if o.gain_pp * sign < 0]
+    items.sort(key=lambda item: (float(str(item["gain_pp"])) * sign, str(item["ref"])))
+    doubted = [
+        r
+        for r in knowledge.rows
+        if r.status != "current"
+        and (r.target, r.context) == (question.target, question.context)
+        and r.mode in (question.mode, "-")
+        and r.difference_pp is not None
+    ]
+    for row in doubted:
+        items.append(
+            {
+                "ref": row.ref,
+                "date": row.date,
+                "recipe": recipe_of(row).label,
+                "gain_pp": round(row.difference_pp or 0.0, 2),
+                "n": row.n,
+                "kind": row.status,
+                "note": row.note,
+            }
+        )
+    return items
+
+
+def _rules(
+    knowledge: Knowledge, vetoes: Sequence[rules.Rule], recipe: Recipe, candidates: Sequence[Candidate]
+) -> list[dict[str, object]]:
+    applied = [
+        *vetoes,
+        *rules.bearing(
+            knowledge.claims, knowledge.standings, recipe, ("beats", "fails", "requires", "prefers")
+        ),
+    ]
+    applied += [c.passed_over for c in candidates if c.passed_over]
+    return list({rule.claim.id: rule.as_dict() for rule in applied}.values())
+
+
+def _alternatives(
+    knowledge: Knowledge, candidates: Sequence[Candidate], question: Question
+) -> list[dict[str, object]]:
+    """Other recipes by predicted gain, and the other mode's figures where they are known."""
+    items: list[dict[str, object]] = [
+        {
+            "what": c.recipe.label,
+            "mode": question.mode,
+            **_gain(c.estimate),
+            "measured_here": bool(c.rows),
+            "passed_over": c.passed_over.claim.id if c.passed_over else None,
+        }
+        for c in candidates[1:5]
+    ]
+    other = "IncTar" if question.mode == "ExcTar" else "ExcTar"
+    needs = "labelled data of the target language" if other == "IncTar" else "no data of the target language"
+    rows = [
+        r
+        for r in knowledge.rows
+        if (r.target, r.context, r.mode, r.baseline_kind)
+        == (question.target, question.context, other, GOAL[other])
+        and r.status == "current"
+        and r.difference_pp is not None
+    ]
+    best_of = {r.measurement(): r for r in rows}
+    for row in sorted(best_of.values(), key=lambda r: (-r.value, r.ref))[:2]:
+        items.append(
+            {
+                "what": recipe_of(row).label,
+                "mode": other,
+                "needs": needs,
+                "value": row.value,
+                "baseline_kind": row.baseline_kind,
+                "baseline": row.baseline,
+                "gain_pp": round(row.difference_pp or 0.0, 2),
+                "se_pp": round(sqrt(row.variance_pp or 0.0), 2),
+                "ref": row.ref,
+            }
+        )
+    own = _best_single(knowledge.rows, replace(question, mode="IncTar"))
+    if own and question.mode == "ExcTar":
+        items.append(
+            {
+                "what": "train the target's own model",
+                "mode": "IncTar",
+                "needs": needs,
+                "value": own.value,
+                "n": own.n,
+                "ref": own.ref,
+            }
+        )
+    return items
+
+
+def _pilot(best: Candidate, trial: Trial, worth: float, baseline: Mapping[str, object]) -> dict[str, object]:
+    """One trial of the best recipe: what deciding after it is worth, and what it costs."""
+    k = best.recipe.k or DEFAULT[2]
+    arms = [best.recipe.label]
+    if best.recipe.method != "average":
+        arms.append(f"average, {k} sources")
+    untrained = 0 if baseline["value"] is not None else k
+    return {
+        "arms": arms,
+        "measure": f"accuracy on the target's test items, paired with the {_words(baseline['kind'])}",
+        "n": trial.n,
+        "value_pp": round(worth, 2),
+        "sees_pp": _mde(trial),
+        "cost": {"merges": len(arms), "evaluations": len(arms) + untrained, "trainings": untrained},
+    }
+
+
+def _words(kind: object) -> str:
+    return str(kind).replace("_", " ")
+
+
+def _calibration(
+    found: Sequence[Observation], covariance: np.ndarray, fitted: model.Model
+) -> dict[str, object] | None:
+    scored = model.calibrate(found, covariance, fitted)
+    if scored is None:
+        return None
+    return {
+        "how": "each target predicted from the others",
+        "targets": scored.targets,
+        "predictions": scored.predictions,
+        "inside80": round(scored.inside80, 2),
+        "inside90": round(scored.inside90, 2),
+        "mean_error_pp": round(scored.mean_error_pp, 2),
+    }
+
+
+def _would_change(
+    candidates: Sequence[Candidate],
+    verdict: str,
+    trial: Trial,
+    question: Question,
+    own: Sequence[Observation],
+) -> list[str]:
+    found, best = [], candidates[0]
+    if not own:
+        found.append(
+            f"any measured merge for {question.target}: its accuracy, the best single source's, and n"
+        )
+    elif verdict == "pilot":
+        need = stats.NORMAL.inv_cdf(MERGE_AT) * sqrt(trial.variance)
+        found.append(
+            f"{best.recipe.label} measured again: {need:.1f} pp or more on {trial.n:,} items would be a win"
+        )
+    elif verdict == "no-merge":
+        found.append(
+            f"a merge for {question.target} that gains more than {question.min_gain_pp:g} pp, outside noise"
+        )
+        untried = [c for c in candidates if not c.rows and not c.passed_over][:1]
+        found += [
+            f"a trial of what was not tried here: {c.recipe.label}, predicted {c.estimate.mean_pp:+.1f} ± "
+            f"{c.estimate.sd_pp:.1f} pp from other targets"
+            for c in untried
+        ]
+    else:
+        found.append(f"a paired repetition of {best.recipe.label} that loses")
+    if own and not any(o.row.paired for o in own):
+        found.append("per-item results (wins and losses): pairing narrows the interval at no further cost")
+    if question.mode == "ExcTar":
+        found.append("labelled data of the target language: train its own model, then ask with --mode IncTar")
+    return found
+
+
+def _unknowns(
+    question: Question,
+    own: Sequence[Observation],
+    found: Sequence[Observation],
+    baseline: Mapping[str, object],
+    missing: int,
+) -> list[str]:
+    said = []
+    if not own:
+        said.append(
+            f"no merge for {question.target} has been measured in {question.context} ({question.mode})"
+        )
+    elif all(o.kind == "effect" for o in own):
+        said.append("the gain over the best source was not recorded, only over the mean of the sources")
+    if baseline["value"] is None:
+        said.append(f"what the {_words(baseline['kind'])} reaches on {question.target}")
+    if missing:
+        said.append(f"{missing} of the sources: the log does not hold an N×N matrix for {question.target}")
+    if not found:
+        said.append(f"anything about {question.mode} merges: the log holds no such row")
+    return said
+
+
+def _summary(verdict: str, best: Candidate, question: Question) -> str:
+    mean, p = best.estimate.mean_pp, best.estimate.p_above(0)
+    if verdict == "merge":
+        return f"Merge: {best.recipe.label}. Expected gain {mean:+.1f} pp, P(gain > 0) {p:.2f}."
+    if verdict == "no-merge":
+        return (
+            f"Do not merge: the best recipe known, {best.recipe.label}, is expected at {mean:+.1f} pp, "
+            f"P(gain > {question.min_gain_pp:g} pp) {best.estimate.p_above(question.min_gain_pp):.2f}."
+        )
+    if verdict == "pilot":
+        return (
+            f"Run a pilot of {best.recipe.label}: expected at {mean:+.1f} pp, P(gain > 0) {p:.2f}; "
+            "the evidence does not settle it."
+        )
+    return f"Unknown: nothing was measured for {question.target}. A pilot would tell."

@@ -1,0 +1,26 @@
+"""What would a cheap trial be worth, and what would it cost?"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from .. import stats
+from .estimate import Estimate
+
+
+def expected_improvement(mean_pp: float, sd_pp: float) -> float:
+    """E[max(gain, 0)] in pp for a normal gain: what a free and perfect answer would be worth before `mean` is taken."""
+    z = mean_pp / sd_pp
+    return mean_pp * stats.NORMAL.cdf(z) + sd_pp * stats.NORMAL.pdf(z)
+
+
+def value_of_trial(estimate: Estimate, trial_variance_pp: float, min_gain_pp: float) -> float:
+    """Expected gain in pp from deciding after a trial rather than now (expected value of sample information).
+
+    A merge pays what it gains beyond `min_gain_pp`; not merging pays nothing. The trial measures the gain with
+    `trial_variance_pp` (pp²). Raiffa & Schlaifer 1961, ch. 5, normal prior and normal sampling.
+    """
+    prior = estimate.sd_pp**2
+    preposterior_sd = prior / sqrt(prior + trial_variance_pp)
+    payoff = estimate.mean_pp - min_gain_pp
+    return expected_improvement(payoff, preposterior_sd) - max(payoff, 0.0)

@@ -1,0 +1,91 @@
+"""What do the claims forbid, prefer and require for a question?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ..knowledge.claims import Claim, Standing, in_scope
+from .evidence import Recipe
+
+ACTIVE = ("supported", "under noise")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A claim that bears on a question, with its status."""
+
+    claim: Claim
+    standing: Standing
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "claim": self.claim.id,
+            "skill": self.claim.skill,
+            "predicate": self.claim.predicate,
+            "text": self.claim.text,
+            "status": self.standing.status,
+            "reason": self.standing.reason,
+        }
+
+
+def vetoes(claims: Iterable[Claim], standings: Mapping[str, Standing]) -> list[Rule]:
+    """Claims that forbid something and still stand."""
+    found = (Rule(claim, standings[claim.id]) for claim in claims if claim.predicate == "forbids")
+    return [rule for rule in found if rule.standing.status in ACTIVE]
+
+
+def forbidden(rules: Iterable[Rule]) -> Callable[[Recipe], bool]:
+    """Is a recipe within a veto's scope, whatever its target and context?
+
+    What destroyed a merge on one target says nothing about other methods, so its rows are kept out of the
+    estimate everywhere; whether it is offered is asked with the target (`veto_of`).
+    """
+    scopes = [_without(rule.claim.scope, ("context", "target", "mode")) for rule in rules]
+    return lambda recipe: any(in_scope(recipe, scope) for scope in scopes)
+
+
+def _without(scope: Mapping[str, tuple[str, ...]], keys: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    return {key: values for key, values in scope.items() if key not in keys}
+
+
+def dispreferred(
+    recipe: Recipe, others: Iterable[Recipe], claims: Iterable[Claim], standings: Mapping[str, Standing]
+) -> Rule | None:
+    """The standing preference that sets `recipe` aside for one of `others`, if there is one."""
+    choice = list(others)
+    for claim in claims:
+        if claim.predicate != "prefers" or standings[claim.id].status not in ACTIVE:
+            continue
+        scope = claim.scope
+        if not (in_scope(recipe, scope) and in_scope(recipe, claim.over_scope)):
+            continue
+        named = {*claim.prefer, *claim.over_scope}
+        for other in choice:
+            if not in_scope(other, scope, claim.prefer):
+                continue
+            if all(
+                getattr(recipe, f) == getattr(other, f)
+                for f in ("method", "similarity", "k")
+                if f not in named
+            ):
+                return Rule(claim, standings[claim.id])
+    return None
+
+
+def bearing(
+    claims: Iterable[Claim], standings: Mapping[str, Standing], recipe: Recipe, predicates: tuple[str, ...]
+) -> list[Rule]:
+    """Claims of these predicates whose scope a recipe on this target lies in, refuted and superseded ones left out."""
+    found = []
+    for claim in claims:
+        status = standings[claim.id].status
+        if claim.predicate not in predicates or status in ("superseded", "refuted"):
+            continue
+        if in_scope(recipe, claim.scope):
+            found.append(Rule(claim, standings[claim.id]))
+    return found
+
+
+def for_target(recipe: Recipe, target: str, context: str, mode: str) -> Recipe:
+    return replace(recipe, target=target, context=context, mode=mode)

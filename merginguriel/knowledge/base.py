@@ -1,0 +1,151 @@
+"""What does the program know? Every skill, claim, entry and row of a workspace, read once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from ..errors import UnavailableError, UsageError
+from ..workspace import Workspace
+from .claims import Claim, Standing, standing
+from .entries import Entry, entry_paths, parse_entry
+from .rows import ResultRow
+from .skills import Skill, parse_skill, skill_paths
+from .yamltext import read_text
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Skills and entries as read. `hash`: sha256 over the names and texts they were read from."""
+
+    space: Workspace
+    skills: tuple[Skill, ...]
+    entries: tuple[Entry, ...]
+    hash: str
+
+    @cached_property
+    def rows(self) -> tuple[ResultRow, ...]:
+        return tuple(row for entry in self.entries for row in entry.rows)
+
+    @cached_property
+    def claims(self) -> tuple[Claim, ...]:
+        return tuple(claim for skill in self.skills for claim in skill.claims)
+
+    @cached_property
+    def by_entry(self) -> dict[str, Entry]:
+        return {entry.id: entry for entry in self.entries}
+
+    @cached_property
+    def by_row(self) -> dict[str, ResultRow]:
+        return {row.ref: row for row in self.rows}
+
+    @cached_property
+    def superseders(self) -> dict[str, list[str]]:
+        """Entry id → ids of the entries that supersede it."""
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            for old in entry.supersedes:
+                found.setdefault(old, []).append(entry.id)
+        return found
+
+    @cached_property
+    def standings(self) -> dict[str, Standing]:
+        """Claim id → its derived status."""
+        return {claim.id: self._standing(claim) for claim in self.claims}
+
+    def _standing(self, claim: Claim) -> Standing:
+        cited = [row for ref in claim.evidence for row in self.evidence_rows(ref)]
+        named = {ref.partition("#")[0] for ref in claim.evidence}
+        corrected = {
+            old: new[-1]
+            for old in sorted(named)
+            if (new := self.superseders.get(old)) and not named.intersection(new)
+        }
+        return standing(claim, cited, self.rows, corrected)
+
+    def evidence_rows(self, ref: str) -> tuple[ResultRow, ...]:
+        """The rows that an evidence id names: one row, or all of an entry's."""
+        if "#" in ref:
+            return (self.by_row[ref],) if ref in self.by_row else ()
+        entry = self.by_entry.get(ref)
+        return entry.rows if entry else ()
+
+    def entry(self, prefix: str) -> Entry:
+        """The entry whose id starts with `prefix`, or an error that lists the choice."""
+        found = [entry for entry in self.entries if entry.id.startswith(prefix)]
+        if len(found) == 1:
+            return found[0]
+        exact = [entry for entry in found if entry.id == prefix]
+        if exact:
+            return exact[0]
+        if found:
+            raise UsageError(
+                f"{prefix!r} begins {len(found)} entries.", mend="\n".join(entry.id for entry in found[:8])
+            )
+        words = [w for w in prefix.lower().split("-") if len(w) > 2]
+        near = [e.id for e in self.entries if any(w in e.id for w in words if not w.isdigit())][:5]
+        raise UsageError(
+            f"no entry's id begins with {prefix!r}.",
+            mend="Did you mean:\n" + "\n".join(near) if near else "See all: mu log list",
+        )
+
+    def skill(self, name: str) -> Skill:
+        for skill in self.skills:
+            if skill.name == name:
+                return skill
+        near = [s.name for s in self.skills if set(name.split("-")) & set(s.name.split("-"))]
+        raise UsageError(
+            f"no skill is called {name!r}.",
+            mend=f"There are: {', '.join(near or [s.name for s in self.skills])}",
+        )
+
+
+def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
+    """Read a workspace. `as_of` (YYYY-MM-DD): only what was known by then.
+
+    Raises KnowledgeError for the first thing that cannot be read; `problems` finds them all.
+    """
+    digest = hashlib.sha256()
+    skills: list[Skill] = []
+    paths = skill_paths(space.skills)
+    if not paths:
+        raise UnavailableError(
+            "there is no skill to answer from.",
+            where=str(space.skills),
+            mend="Restore the shipped ones with: mu init --restore" if not space.shipped else None,
+        )
+    for path in paths:
+        text = read_text(path)
+        claims_path = path.parent / "claims.yaml"
+        claims = read_text(claims_path) if claims_path.is_file() else None
+        skill = parse_skill(text, path, claims)
+        _feed(digest, f"{path.parent.name}/SKILL.md", text, claims or "")
+        skills.append(_known_by(skill, as_of) if as_of else skill)
+    entries: list[Entry] = []
+    for path in entry_paths(space.log):
+        if as_of and path.name[:10] > as_of:
+            continue
+        text = read_text(path)
+        entry = parse_entry(text, path)
+        _feed(digest, path.name, text, *(read_text(file) for file in entry.files))
+        entries.append(entry)
+    return Knowledge(space, tuple(skills), tuple(entries), digest.hexdigest()[:16])
+
+
+def _feed(digest: hashlib._Hash, *texts: str) -> None:
+    for text in texts:
+        data = text.encode("utf-8")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+
+
+def _known_by(skill: Skill, day: str) -> Skill:
+    """The skill without claims made after `day`; a claim replaced later stands again."""
+    since = {claim.id: claim.since for claim in skill.claims}
+    kept = tuple(
+        replace(c, superseded_by=None) if c.superseded_by and since.get(c.superseded_by, "") > day else c
+        for c in skill.claims
+        if c.since <= day
+    )
+    return replace(skill, claims=kept)

@@ -1,0 +1,317 @@
+"""What does a skill assert, and do the rows still bear it out? Claims and their derived status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Protocol
+
+from .. import stats
+from ..errors import KnowledgeError
+from .rows import BASELINE_KINDS, ResultRow
+from .yamltext import Mapping as YamlMapping
+from .yamltext import Text, need_text, read_yaml
+
+PREDICATES = ("beats", "fails", "prefers", "requires", "forbids", "no_signal")
+UNITS = ("pp", "rel_pct", "accuracy")
+SCOPE_KEYS = ("context", "target", "mode", "method", "similarity", "k", "params")
+KEYS = (
+    "id", "text", "scope", "predicate", "over", "prefer", "condition", "value", "unit", "evidence", "since",
+    "superseded_by",
+)  # fmt: skip
+STATUSES = ("supported", "under noise", "contested", "superseded", "refuted")
+STRONG_WORDS = re.compile(r"\b(only|always|never|must)\b", re.IGNORECASE)
+
+_ID = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+
+Scope = Mapping[str, tuple[str, ...]]
+
+
+class Scoped(Protocol):
+    """What a scope can speak of: a row or a recipe."""
+
+    @property
+    def context(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def similarity(self) -> str | None: ...
+    @property
+    def k(self) -> int | None: ...
+    @property
+    def params(self) -> tuple[tuple[str, str], ...]: ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One assertion. `scope`, `prefer` and `over_scope` map a row's field to the values it may have."""
+
+    id: str
+    skill: str
+    text: str
+    predicate: str
+    scope: Scope
+    over: str | None
+    over_scope: Scope
+    prefer: Scope
+    condition: Mapping[str, str]
+    value: float | None
+    unit: str | None
+    evidence: tuple[str, ...]
+    since: str
+    superseded_by: str | None
+    where: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "id": self.id,
+            "skill": self.skill,
+            "text": self.text,
+            "predicate": self.predicate,
+            "scope": {key: list(values) for key, values in self.scope.items()},
+            "over": self.over or {key: list(values) for key, values in self.over_scope.items()} or None,
+            "prefer": {key: list(values) for key, values in self.prefer.items()} or None,
+            "condition": dict(self.condition) or None,
+            "value": self.value,
+            "unit": self.unit,
+            "evidence": list(self.evidence),
+            "since": self.since,
+            "superseded_by": self.superseded_by,
+        }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A claim's derived status and why. `mean_pp` and `se_pp`: pooled difference of its rows, where it has one."""
+
+    status: str
+    reason: str
+    mean_pp: float | None = None
+    se_pp: float | None = None
+    rows: tuple[ResultRow, ...] = ()
+
+
+def parse_claims(text: str, path: Path, skill: str) -> tuple[Claim, ...]:
+    """The claims of one claims.yaml. Raises KnowledgeError with file and line."""
+    found = read_yaml(text, path)
+    if found is None:
+        return ()
+    if not isinstance(found, list):
+        raise KnowledgeError("a claims file is a list: each claim starts with '- id:'.", where=f"{path}:1")
+    claims: list[Claim] = []
+    for item in found:
+        claim = _parse_claim(item, path, skill)
+        if any(claim.id == other.id for other in claims):
+            raise KnowledgeError(f"the claim {claim.id} stands twice.", where=claim.where)
+        claims.append(claim)
+    return tuple(claims)
+
+
+def _parse_claim(item: object, path: Path, skill: str) -> Claim:
+    if not isinstance(item, YamlMapping):
+        raise KnowledgeError("a claim is a mapping that starts with '- id:'.", where=f"{path}:1")
+    where = f"{path}:{item.line}"
+
+    def fail(what: str, mend: str | None = None, key: str | None = None) -> KnowledgeError:
+        line = getattr(item.get(key), "line", item.line) if key else item.line
+        return KnowledgeError(what, where=f"{path}:{line}", mend=mend)
+
+    def text(key: str) -> str:
+        return need_text(item[key], key, where).strip() if key in item else ""
+
+    for key in item:
+        if key not in KEYS:
+            raise fail(f"unknown key {key!r}.", f"Known: {', '.join(KEYS)}.", key)
+    for key in ("id", "text", "predicate", "evidence", "since"):
+        if not item.get(key):
+            raise fail(f"the claim has no {key}.")
+    if not _ID.match(text("id")):
+        raise fail(
+            f"{text('id')!r} is not a claim's id.", "Lower case letters and digits with single hyphens.", "id"
+        )
+    predicate = text("predicate")
+    if predicate not in PREDICATES:
+        raise fail(f"unknown predicate {predicate!r}.", f"Known: {', '.join(PREDICATES)}.", "predicate")
+    if not _DATE.match(text("since")):
+        raise fail(f"since says {text('since')!r}, not a date.", "YYYY-MM-DD", "since")
+    over = item.get("over")
+    over_scope = _scope(over, "over", path, item.line) if isinstance(over, YamlMapping) else {}
+    kind = text("over") if isinstance(over, Text) else None
+    if kind is not None and kind not in BASELINE_KINDS:
+        raise fail(
+            f"over says {kind!r}.", f"A baseline: {', '.join(BASELINE_KINDS)}; or a scope in braces.", "over"
+        )
+    prefer = _scope(item.get("prefer"), "prefer", path, item.line)
+    if predicate in ("beats", "fails", "forbids") and kind is None:
+        raise fail(
+            f"a claim that {predicate} needs the baseline it is compared with.", "over: best_single_source"
+        )
+    if predicate == "prefers" and not (prefer and over_scope):
+        raise fail(
+            "a claim that prefers needs both sides.", "prefer: {similarity: REAL}\nover: {similarity: URIEL}"
+        )
+    condition = item.get("condition")
+    if predicate in ("requires", "no_signal") and not isinstance(condition, YamlMapping):
+        raise fail(
+            f"a claim with {predicate} needs a condition.", "condition: {base: pretrained}", "condition"
+        )
+    evidence = item["evidence"]
+    if not isinstance(evidence, list) or not all(isinstance(ref, Text) for ref in evidence):
+        raise fail("evidence is a list of entry or row ids.", key="evidence")
+    value, unit = text("value"), text("unit") or None
+    if bool(value) != bool(unit):
+        raise fail(
+            "value and unit come together: a number whose unit is not named can be read two ways.",
+            key="value",
+        )
+    if unit is not None and unit not in UNITS:
+        raise fail(f"unknown unit {unit!r}.", f"Known: {', '.join(UNITS)}.", "unit")
+    try:
+        number = float(value.replace("−", "-")) if value else None
+    except ValueError as error:
+        raise fail(f"value says {value!r}, not a number.", key="value") from error
+    return Claim(
+        id=text("id"), skill=skill, text=" ".join(text("text").split()), predicate=predicate,
+        scope=_scope(item.get("scope"), "scope", path, item.line), over=kind, over_scope=over_scope, prefer=prefer,
+        condition={k: need_text(v, k, where) for k, v in condition.items()} if isinstance(condition, YamlMapping) else {},
+        value=number, unit=unit, evidence=tuple(str(ref).strip() for ref in evidence), since=text("since"),
+        superseded_by=text("superseded_by") or None, where=where,
+    )  # fmt: skip
+
+
+def _scope(value: object, name: str, path: Path, line: int) -> dict[str, tuple[str, ...]]:
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, YamlMapping):
+        raise KnowledgeError(f"{name} is a mapping like {{target: sw-KE}}.", where=f"{path}:{line}")
+    found: dict[str, tuple[str, ...]] = {}
+    for key, item in value.items():
+        if key not in SCOPE_KEYS:
+            raise KnowledgeError(
+                f"{name} has the unknown key {key!r}.",
+                where=f"{path}:{value.line}",
+                mend=f"Known: {', '.join(SCOPE_KEYS)}.",
+            )
+        items = item if isinstance(item, list) else [item]
+        found[key] = tuple(need_text(i, f"{name}.{key}", f"{path}:{value.line}") for i in items)
+    return found
+
+
+def in_scope(row: Scoped, *scopes: Scope) -> bool:
+    """Does `row`, or a recipe, lie within every one of `scopes`? An open key matches anything."""
+    for scope in scopes:
+        for key, values in scope.items():
+            if key == "params":
+                own = {f"{name}={value}" for name, value in row.params}
+                if not own.issuperset(values):
+                    return False
+            elif str(getattr(row, key)) not in values:
+                return False
+    return True
+
+
+def standing(
+    claim: Claim, cited: Sequence[ResultRow], every: Sequence[ResultRow], corrected: Mapping[str, str]
+) -> Standing:
+    """Derive a claim's status.
+
+    cited      rows that its evidence names
+    every      all rows of the log, for what the claim does not cite
+    corrected  cited entries that a later entry supersedes without being cited → that entry's id
+    """
+    if claim.superseded_by:
+        return Standing("superseded", f"replaced by {claim.superseded_by}")
+    doubtful = [row for row in cited if row.status != "current" and in_scope(row, claim.scope)]
+    if doubtful:
+        refs = ", ".join(row.ref for row in doubtful[:3])
+        return Standing("contested", f"rests on {doubtful[0].status} rows: {refs}", rows=tuple(doubtful))
+    if corrected:
+        old, new = next(iter(corrected.items()))
+        return Standing("contested", f"{old} was corrected by {new}, which the claim does not cite")
+    if claim.predicate in ("requires", "no_signal"):
+        return Standing("supported", "its evidence is in the log", rows=tuple(cited))
+    found = differences(claim, cited)
+    if not found:
+        return Standing("contested", "no row that it cites compares what it claims")
+    mean, variance = pooled(found)
+    wanted = 1 if claim.predicate in ("beats", "prefers") else -1
+    z = mean / sqrt(variance) if variance > 0 else 0.0
+    p = stats.two_sided_p(z)
+    rows = tuple({row.ref: row for _, _, pair in found for row in pair}.values())
+    said = f"{mean:+.2f} pp ± {sqrt(variance):.2f} over {len(found)} comparison{'s' * (len(found) > 1)}, p = {p:.2g}"
+    found_all = differences(claim, every)
+    if mean * wanted > 0 and found_all and pooled(found_all)[0] * wanted < 0:
+        return Standing(
+            "contested", f"{said}; rows that it does not cite point the other way", mean, sqrt(variance), rows
+        )
+    if mean * wanted > 0:
+        status = "supported" if p < 0.05 else "under noise"
+    else:
+        status = "refuted" if p < 0.05 else "contested"
+    return Standing(status, said, mean, sqrt(variance), rows)
+
+
+Difference = tuple[float, float, tuple[ResultRow, ...]]
+
+
+def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
+    """(difference in pp, variance in pp², rows) for every comparison that `rows` allow, each measurement once."""
+    usable = {
+        (row.measurement(), row.baseline_kind): row
+        for row in rows
+        if row.status == "current" and row.metric == "accuracy" and in_scope(row, claim.scope)
+    }.values()
+    if claim.predicate != "prefers":
+        found: list[Difference] = []
+        for row in usable:
+            if (
+                row.baseline_kind == claim.over
+                and row.difference_pp is not None
+                and row.variance_pp is not None
+            ):
+                found.append((row.difference_pp, row.variance_pp, (row,)))
+        return found
+    named = {*claim.prefer, *claim.over_scope}
+    shared = [
+        key
+        for key in ("context", "target", "mode", "method", "similarity", "k", "n", "seed")
+        if key not in named
+    ]
+    sides: dict[tuple[object, ...], tuple[dict[object, ResultRow], dict[object, ResultRow]]] = {}
+    for row in usable:
+        key = tuple(getattr(row, name) for name in shared)
+        for side, scope in enumerate((claim.prefer, claim.over_scope)):
+            if in_scope(row, scope):
+                sides.setdefault(key, ({}, {}))[side][row.measurement()] = row
+    found = []
+    for better, worse in sides.values():
+        for a in better.values():
+            for b in worse.values():
+                if a.n and b.n and a.n == b.n:
+                    variance = 1e4 * stats.unpaired_variance(a.value, b.value, a.n)
+                    found.append((100 * (a.value - b.value), variance, (a, b)))
+    return found
+
+
+def pooled(found: Sequence[Difference]) -> tuple[float, float]:
+    """Mean of the differences and its variance.
+
+    Comparisons that share a row (the same baseline) are not independent; counting them as such would make many
+    comparisons with one lucky baseline look certain. The variance of the mean is therefore that of the mean over
+    distinct targets, each target's comparisons counting as one.
+    """
+    by_target: dict[tuple[str, str], list[Difference]] = {}
+    for difference in found:
+        row = difference[2][0]
+        by_target.setdefault((row.context, row.target), []).append(difference)
+    means = [sum(d[0] for d in group) / len(group) for group in by_target.values()]
+    variances = [sum(d[1] for d in group) / len(group) for group in by_target.values()]
+    return sum(means) / len(means), sum(variances) / len(variances) ** 2

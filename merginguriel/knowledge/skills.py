@@ -1,0 +1,154 @@
+"""What does a skill say, and is it valid for every Agent Skills client?"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import KnowledgeError
+from . import markdown
+from .claims import Claim, parse_claims
+from .yamltext import Mapping, need_text, read_front_matter, read_text
+
+# https://agentskills.io/specification
+FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
+METADATA = ("version", "created", "updated", "domain", "tags", "short-description")
+SECTIONS = (
+    "General Description",
+    "When to Apply",
+    "Results Summary",
+    "Recommended Practice",
+    "Failure Modes",
+    "Configuration",
+    "References",
+)
+WORKFLOW_MAY_OMIT = ("Results Summary", "Failure Modes", "Configuration")
+MAX_LINES = 500
+
+
+@dataclass(frozen=True)
+class Skill:
+    """One folder of skills/: SKILL.md and the claims beside it."""
+
+    name: str
+    path: Path  # SKILL.md
+    description: str
+    metadata: dict[str, str]
+    body: str
+    claims: tuple[Claim, ...]
+
+    @property
+    def version(self) -> str:
+        return self.metadata["version"]
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "description": self.description,
+            "metadata": self.metadata,
+            "claims": [claim.as_dict() for claim in self.claims],
+            "path": str(self.path),
+            "body": self.body,
+        }
+
+
+def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
+    """A skill from SKILL.md's text. Raises KnowledgeError with file and line."""
+    front, body, body_line = read_front_matter(text, path)
+    _check_dashes(text, path)
+    for key, value in front.items():
+        if key not in FIELDS:
+            raise KnowledgeError(
+                f"unknown field {key!r}.",
+                where=f"{path}:{getattr(value, 'line', 1)}",
+                mend=f"Known: {', '.join(FIELDS)}.",
+            )
+    name = _field(front, "name", path)
+    folder = unicodedata.normalize("NFKC", path.parent.name)
+    if unicodedata.normalize("NFKC", name) != folder:
+        raise KnowledgeError(
+            f"name is {name!r}, its folder is {folder!r}.", where=f"{path}:{_line(front, 'name')}"
+        )
+    if len(name) > 64 or name != name.lower() or name.strip("-") != name or "--" in name:
+        raise KnowledgeError(f"{name!r} is not a skill's name.", where=f"{path}:{_line(front, 'name')}",
+                             mend="Lower case letters, digits and single hyphens, at most 64.")  # fmt: skip
+    if not all(c.isalnum() or c == "-" for c in name):
+        raise KnowledgeError(
+            f"{name!r} holds a character that a name may not.", where=f"{path}:{_line(front, 'name')}"
+        )
+    description = _field(front, "description", path)
+    if "\n" in description or len(description) > 1024:
+        raise KnowledgeError(
+            "description must be one line of at most 1,024 characters.",
+            where=f"{path}:{_line(front, 'description')}",
+        )
+    if body.count("\n") > MAX_LINES:
+        raise KnowledgeError(
+            f"the body has more than {MAX_LINES} lines.", where=f"{path}:{body_line + MAX_LINES}"
+        )
+    metadata = _metadata(front, path)
+    _check_sections(body, body_line, metadata, path)
+    claims_path = path.parent / "claims.yaml"
+    claims = parse_claims(claims_text, claims_path, skill=name) if claims_text is not None else ()
+    return Skill(name, path, description, metadata, body.strip(), claims)
+
+
+def _line(front: Mapping, key: str) -> int:
+    return getattr(front.get(key), "line", 1)
+
+
+def _field(front: Mapping, key: str, path: Path) -> str:
+    text = need_text(front.get(key), f"the field {key}", f"{path}:{_line(front, key)}").strip()
+    if not text:
+        raise KnowledgeError(f"the field {key} is empty.", where=f"{path}:{_line(front, key)}")
+    return text
+
+
+def _check_dashes(text: str, path: Path) -> None:
+    """Simple clients split at the first three dashes they meet; inside a value these would cut it short."""
+    inside = text.split("\n---", 1)[0][3:]
+    if "---" in inside:
+        line = inside[: inside.index("---")].count("\n") + 1
+        raise KnowledgeError(
+            "three dashes inside the front matter cut it short for some clients.", where=f"{path}:{line}"
+        )
+
+
+def _metadata(front: Mapping, path: Path) -> dict[str, str]:
+    found = front.get("metadata")
+    if not isinstance(found, Mapping):
+        raise KnowledgeError("metadata is missing or not a mapping.", where=f"{path}:{_line(front, 'metadata')}",
+                             mend=f"It needs: {', '.join(METADATA)}.")  # fmt: skip
+    fields = {
+        k: need_text(v, f"metadata.{k}", f"{path}:{getattr(v, 'line', found.line)}") for k, v in found.items()
+    }
+    for key in METADATA:
+        if not fields.get(key, "").strip():
+            raise KnowledgeError(f"metadata has no {key}.", where=f"{path}:{found.line}")
+    return fields
+
+
+def _check_sections(body: str, body_line: int, metadata: dict[str, str], path: Path) -> None:
+    titles = [section.title for section in markdown.sections(body, body_line) if section.title]
+    optional = WORKFLOW_MAY_OMIT if metadata["domain"] == "workflow" else ()
+    for title in SECTIONS:
+        if title not in titles and title not in optional:
+            raise KnowledgeError(f"the section '## {title}' is missing.", where=f"{path}:{body_line}")
+    order = [title for title in titles if title in SECTIONS]
+    if order != sorted(order, key=SECTIONS.index):
+        raise KnowledgeError(
+            "the sections stand in another order.",
+            where=f"{path}:{body_line}",
+            mend=f"Order: {', '.join(SECTIONS)}.",
+        )
+
+
+def skill_paths(folder: Path) -> list[Path]:
+    """Every SKILL.md of a skills folder, by name."""
+    return sorted(folder.glob("*/SKILL.md")) if folder.is_dir() else []
+
+
+def load_skill(path: Path) -> Skill:
+    claims = path.parent / "claims.yaml"
+    return parse_skill(read_text(path), path, read_text(claims) if claims.is_file() else None)

@@ -1,0 +1,155 @@
+"""How does a new entry land in the log? Named, checked, written whole; a rejected text is kept as a draft."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import files
+from ..errors import KnowledgeError, MuError
+from . import rows
+from .entries import Entry, parse_entry
+from .markdown import format_table
+from .rows import ResultRow, row_cells
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An entry before it has a name. `sections` are (heading, Markdown) in order, Results excluded."""
+
+    title: str
+    type: str
+    date: str
+    summary: str
+    context: str = ""
+    metric: str = ""
+    n: str = ""
+    supersedes: str = ""
+    links: str = ""
+    tags: str = ""
+    origin: str = ""
+    sections: tuple[tuple[str, str], ...] = ()
+    rows: tuple[ResultRow, ...] = ()
+
+
+def slug(title: str) -> str:
+    """`The Merging Effect (Why?)` → `the-merging-effect-why`, at most 48 characters."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    text = ""
+    for word in words:
+        if len(text) + len(word) > 47:
+            break
+        text = f"{text}-{word}" if text else word
+    return text or "entry"
+
+
+def quoted(text: str) -> str:
+    """A YAML double-quoted scalar on one line."""
+    plain = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{plain}"'
+
+
+def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table: str = "") -> str:
+    """The Markdown text of an entry.
+
+    `rows_file`: name and sha256 of a CSV that holds further rows. `raw_table`: a Results table as text, not yet
+    checked, in place of `draft.rows`.
+    """
+    front = {
+        "title": draft.title, "type": draft.type, "date": draft.date, "summary": draft.summary,
+        "context": draft.context, "metric": draft.metric, "n": draft.n, "supersedes": draft.supersedes,
+        "links": draft.links, "tags": draft.tags, "origin": draft.origin,
+    }  # fmt: skip
+    lines = ["---", *(f"{key}: {quoted(value)}" for key, value in front.items() if value), "---", ""]
+    before = [s for s in draft.sections if s[0] in ("What was tried", "Expected")]
+    after = [s for s in draft.sections if s not in before]
+    for heading, text in before:
+        lines += [f"## {heading}", "", text.strip(), ""]
+    if draft.rows or rows_file or raw_table:
+        lines += ["## Results", ""]
+        if draft.rows or raw_table:
+            lines += [raw_table or results_table(draft.rows), ""]
+        if rows_file:
+            lines += [f"rows: {rows_file[0]} sha256:{rows_file[1]}", ""]
+    for heading, text in after:
+        lines += [f"## {heading}", "", text.strip(), ""]
+    return "\n".join(lines)
+
+
+def results_table(found: Sequence[ResultRow]) -> str:
+    """The Results table: every column that any row fills, and always the required ones."""
+    cells = [row_cells(row) for row in found]
+    columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
+    return format_table(columns, [[row[c] for c in columns] for row in cells])
+
+
+def rows_csv(found: Sequence[ResultRow]) -> str:
+    """Rows as CSV text with the table's columns."""
+    cells = [row_cells(row) for row in found]
+    columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
+    lines = [",".join(columns)]
+    for row in cells:
+        lines.append(",".join(f'"{v}"' if "," in v or '"' in v else v for v in (row[c] for c in columns)))
+    return "\n".join(lines) + "\n"
+
+
+def add(log: Path, draft: Draft, *, more_rows: Sequence[ResultRow] = ()) -> Entry:
+    """Write `draft` into the log and return it as read back. `more_rows` go into a CSV beside the entry.
+
+    Raises KnowledgeError if the text is not a valid entry; it is then kept under experiment_log/.draft/.
+    """
+    name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
+    rows_file = None
+    path = log / draft.date[:4] / f"{name}.md"
+    if more_rows:
+        data = rows_csv(more_rows)
+        rows_file = (f"{name}.csv", hashlib.sha256(data.encode("utf-8")).hexdigest())
+        files.write_text(path.with_suffix(".csv"), data, exclusive=True)
+    try:
+        return _land(log, path, render(draft, rows_file))
+    except MuError:
+        path.with_suffix(".csv").unlink(missing_ok=True)
+        raise
+
+
+def add_text(log: Path, text: str) -> Entry:
+    """Write an entry's whole text, front matter and all, into the log under a new name."""
+    title = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+    day = re.search(r"^date:\s*[\"']?(\d{4}-\d{2}-\d{2})", text, re.MULTILINE)
+    if not day:
+        kept = keep_draft(log, text)
+        raise KnowledgeError(
+            "the front matter has no date (YYYY-MM-DD).",
+            where=str(kept),
+            mend="The text is kept there; mend it and add it again.",
+        )
+    name = f"{day[1]}-{slug(title[1] if title else '')}-{secrets.token_hex(4)}"
+    return _land(log, log / day[1][:4] / f"{name}.md", text)
+
+
+def _land(log: Path, path: Path, text: str) -> Entry:
+    try:
+        entry = parse_entry(text, path)
+    except KnowledgeError as error:
+        kept = keep_draft(log, text)
+        line = (error.where or "").rpartition(":")[2]
+        raise KnowledgeError(
+            error.what,
+            where=f"{kept}:{line}" if line.isdigit() else str(kept),
+            mend=f"{error.mend or ''}\nThe text is kept there; mend it and run: mu log add {kept}".strip(),
+        ) from error
+    files.write_text(path, text, exclusive=True)
+    return entry
+
+
+def keep_draft(log: Path, text: str) -> Path:
+    """Save a rejected text where its author finds it again."""
+    path = log / ".draft" / f"{secrets.token_hex(4)}.md"
+    files.write_text(path, text)
+    return path
