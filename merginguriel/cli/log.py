@@ -213,7 +213,7 @@ def add_entry(
             raw_table=_table(rows) if rows else "",
         )
     if dry_run:
-        parse_entry(text, Path(f"{day or date.today().isoformat()}-draft-00000000.md"))
+        parse_entry(text, Path(writing.file_name(text) or "entry.md"))
         click.echo(text)
         return
     entry = writing.add_text(where.log, text)

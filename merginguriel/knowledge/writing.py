@@ -120,17 +120,22 @@ def add(log: Path, draft: Draft, *, more_rows: Sequence[ResultRow] = ()) -> Entr
 
 def add_text(log: Path, text: str) -> Entry:
     """Write an entry's whole text, front matter and all, into the log under a new name."""
-    title = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
-    day = re.search(r"^date:\s*[\"']?(\d{4}-\d{2}-\d{2})", text, re.MULTILINE)
-    if not day:
+    name = file_name(text)
+    if name is None:
         kept = keep_draft(log, text)
         raise KnowledgeError(
             "the front matter has no date (YYYY-MM-DD).",
             where=str(kept),
-            mend="The text is kept there; mend it and add it again.",
+            mend=f"The text is kept there; mend it and run: mu log add {kept}",
         )
-    name = f"{day[1]}-{slug(title[1] if title else '')}-{secrets.token_hex(4)}"
-    return _land(log, log / day[1][:4] / f"{name}.md", text)
+    return _land(log, log / name[:4] / name, text)
+
+
+def file_name(text: str) -> str | None:
+    """`<date>-<slug>-<8 hex>.md` for an entry's text; None if it names no date."""
+    title = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+    day = re.search(r"^date:\s*[\"']?(\d{4}-\d{2}-\d{2})", text, re.MULTILINE)
+    return f"{day[1]}-{slug(title[1] if title else '')}-{secrets.token_hex(4)}.md" if day else None
 
 
 def _land(log: Path, path: Path, text: str) -> Entry:
