@@ -34,7 +34,7 @@ METRICS = {
 REQUIRED = ("target", "mode", "method", "value")
 COLUMNS = (
     "context", "target", "mode", "method", "params", "similarity", "k", "sources", "weights", "metric", "value",
-    "n", "seed", "baseline_kind", "baseline", "wins", "losses", "run", "status", "note",
+    "n", "seed", "baseline_kind", "baseline", "wins", "losses", "se", "run", "status", "note",
 )  # fmt: skip
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
 
@@ -64,6 +64,7 @@ class ResultRow:
     baseline: float | None = None
     wins: int | None = None
     losses: int | None = None
+    se_pp: float | None = None
     run: str | None = None
     status: str = "current"
     note: str = ""
@@ -84,8 +85,15 @@ class ResultRow:
 
     @property
     def variance_pp(self) -> float | None:
-        """Sampling variance of `difference_pp`, in pp²: paired where wins and losses are known, else binomial."""
-        if self.difference_pp is None or not self.n or self.baseline is None:
+        """Sampling variance of `difference_pp`, in pp².
+
+        From `se` where it is given; else paired where wins and losses are known; else binomial.
+        """
+        if self.difference_pp is None or self.baseline is None:
+            return None
+        if self.se_pp is not None:
+            return max(self.se_pp, 0.01) ** 2
+        if not self.n:
             return None
         if self.wins is not None and self.losses is not None:
             # A tie on every item is not certainty: half an item each way keeps the variance above zero.
@@ -175,6 +183,7 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         context=context, target=target, mode=mode, method=method, metric=metric, value=value, n=n,
         params=_params(cell("params"), where), similarity=similarity, k=k, sources=sources, weights=weights,
         seed=integer("seed"), baseline_kind=kind, baseline=baseline, wins=wins, losses=losses,
+        se_pp=parse_value(cell("se"), "pp", "se", where) if cell("se") else None,
         run=cell("run") or None, status=status, note=cell("note"), where=where,
     )  # fmt: skip
     _check(row, where)
@@ -266,6 +275,8 @@ def _check(row: ResultRow, where: str) -> None:
         raise fail(f"{len(row.weights)} weights for {len(row.sources)} sources.")
     if (row.wins is None) != (row.losses is None):
         raise fail("wins and losses come together or not at all.")
+    if row.se_pp is not None and (row.baseline is None or row.se_pp < 0):
+        raise fail("se is the standard error of value − baseline: it needs a baseline, and is not negative.")
     if row.wins is not None and row.losses is not None:
         if row.baseline is None or not row.n:
             raise fail("wins and losses need a baseline and n.")
@@ -356,6 +367,7 @@ def row_cells(row: ResultRow) -> dict[str, str]:
         "baseline": None if row.baseline is None else format_value(row, row.baseline),
         "wins": row.wins,
         "losses": row.losses,
+        "se": None if row.se_pp is None else f"{row.se_pp:.2f} pp",
         "run": row.run,
         "status": None if row.status == "current" else row.status,
         "note": row.note,
