@@ -38,7 +38,7 @@ COLUMNS = (
 )  # fmt: skip
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
 
-_NUMBER = re.compile(r"^[+-−]?\d+(\.\d+)?$")
+_NUMBER = re.compile(r"^[+−-]?\d+(\.\d+)?$")
 _METHOD = re.compile(r"^[a-zA-Z0-9][\w@+.()×-]*$")
 _CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+$")
 
