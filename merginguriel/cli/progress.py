@@ -1,0 +1,61 @@
+"""How does long work show that it goes on? One line on stderr, with what is left; plain lines in a pipe."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from types import TracebackType
+
+WIDTH = 24
+EVERY = 0.1  # seconds between two redraws
+PLAIN_EVERY = 15.0  # seconds between two lines where nothing can be redrawn
+
+
+class Bar:
+    """A progress line. Call it with (done, total, text) as often as you like."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.start = time.monotonic()
+        self.drawn = 0.0
+        self.live = sys.stderr.isatty()
+        self.last = ""
+
+    def __call__(self, done: float, total: float, text: str = "") -> None:
+        now = time.monotonic()
+        if now - self.drawn < (EVERY if self.live else PLAIN_EVERY):
+            return
+        if not self.live and not self.drawn:
+            self.drawn = now
+            return
+        self.drawn = now
+        share = done / total if total else 0.0
+        spent = now - self.start
+        left = f"{duration(spent / share - spent)} left" if share > 0.02 else ""
+        if self.live:
+            filled = round(WIDTH * share)
+            line = (
+                f"  {self.title}  {'█' * filled}{'░' * (WIDTH - filled)} {100 * share:3.0f}%  {text}  {left}"
+            )
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write("\r\x1b[K" + line[:width])
+        else:
+            sys.stderr.write(f"  {self.title}: {100 * share:.0f}%  {text}  {left}".rstrip() + "\n")
+        sys.stderr.flush()
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """`75` → `1 min 15 s`."""
+    whole = max(round(seconds), 0)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"

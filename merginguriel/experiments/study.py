@@ -1,0 +1,125 @@
+"""Where do the models of a study lie, and how is each one made when it is asked for?
+
+models/<task>/<base>/pretrained    the base as it comes
+models/<task>/<base>/base          with a fresh head: every model starts here, task vectors are taken against it
+models/<task>/<base>/<locale>      fine-tuned on one locale
+models/<task>/<base>/merged/…      merges
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UnavailableError
+from ..tasks import base as tasks
+from ..tasks.base import TaskData
+from ..workspace import Workspace
+
+Progress = Callable[[float, float, str], None]  # done, total, and of what
+
+
+@dataclass(frozen=True)
+class Study:
+    """A task and a base model in a workspace. `folder`: the user's own data; `options`: the task's."""
+
+    space: Workspace
+    task: str = "home"
+    base: str = "e5-small"
+    folder: Path | None = None
+    seed: int = 0
+    options: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def base_name(self) -> str:
+        """`FacebookAI/xlm-roberta-base` → `xlm-roberta-base`: the last part names it in folders and contexts."""
+        return Path(self.base).name
+
+    @property
+    def context(self) -> str:
+        return f"{self.task}/{self.base_name}"
+
+    @property
+    def root(self) -> Path:
+        return self.space.models / self.task / self.base_name
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "predictions"
+
+    def model(self, locale: str) -> Path:
+        return self.root / locale
+
+    def data(self, locale: str) -> TaskData:
+        return tasks.load(self.task, locale, folder=self.folder, **self.options)
+
+    def trained(self) -> dict[str, Path]:
+        """Locales that have a fine-tuned model here."""
+        found = sorted(self.root.glob("*/training.yaml")) if self.root.is_dir() else []
+        return {path.parent.name: path.parent for path in found}
+
+
+def make_base(study: Study, progress: Progress | None = None) -> Path:
+    """The base with the task's head; made on the first call."""
+    from ..models.base import base_model
+    from ..models.classifier import base_classifier
+
+    out = study.root / "base"
+    if (out / "config.json").is_file():
+        return out
+    labels: tuple[str, ...] = ()
+    texts: list[str] = []
+    offered = tasks.locales(study.task, study.folder)
+    for number, locale in enumerate(offered):
+        if progress:
+            progress(number, len(offered), f"reading {locale}")
+        try:
+            data = study.data(locale)
+        except UnavailableError:
+            # Too little text to train on in this locale: it has no part in the study.
+            continue
+        labels = data.labels
+        texts += [item.text for split in (data.train, data.dev, data.test) for item in split]
+        if study.base != "e5-small":
+            break
+    pretrained = base_model(
+        study.base, study.root / "pretrained", texts=texts if study.base == "e5-small" else None
+    )
+    return base_classifier(pretrained, labels, out)
+
+
+def train(study: Study, locale: str, *, progress: Progress | None = None, **settings: object) -> Path:
+    """The model of one locale; returns at once if it was trained with the same data and settings."""
+    from ..training.finetune import FinetuneSettings, finetune
+
+    base = make_base(study)
+    data = study.data(locale)
+
+    def tell(step: float, total: float, metrics: dict[str, float]) -> None:
+        if progress:
+            loss = f"loss {metrics['loss']:.2f}" if "loss" in metrics else ""
+            progress(step, total, f"{locale} {loss}".strip())
+
+    return finetune(
+        base,
+        data.train,
+        data.dev,
+        study.model(locale),
+        FinetuneSettings(seed=study.seed, **settings),  # type: ignore[arg-type]
+        locale=locale,
+        on_progress=tell,
+    )
+
+
+def need_trained(study: Study, locales: Iterable[str]) -> dict[str, Path]:
+    """Model folders of `locales`. Raises UnavailableError naming those that are not trained."""
+    here = study.trained()
+    missing = [locale for locale in locales if locale not in here]
+    if missing:
+        wanted = " ".join(f"--locale {locale}" for locale in missing)
+        raise UnavailableError(
+            f"no model of {', '.join(missing)} in {study.space.display(study.root)}.",
+            mend=f"Train with: mu train --task {study.task} --base {study.base} {wanted}",
+        )
+    return {locale: here[locale] for locale in locales}
