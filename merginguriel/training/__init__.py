@@ -1,0 +1,1 @@
+"""Fine-tuning; iterative and contrastive training will lie here too."""
