@@ -1,0 +1,144 @@
+"""How is a random sentence drawn from a hassil template such as `turn on [the] {name}`?
+
+Exhaustive expansion explodes (one English template has millions of sentences), so each choice is drawn.
+"""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, TypeVar
+
+from ..errors import MuError, missing_extra
+
+try:
+    from hassil.errors import HassilError
+    from hassil.expression import (
+        Alternative,
+        Expression,
+        Group,
+        ListReference,
+        Permutation,
+        RuleReference,
+        Sentence,
+        TextChunk,
+    )
+    from hassil.parse_expression import parse_sentence
+    from hassil.parser import ParseError
+except ImportError as error:
+    raise missing_extra("hassil") from error
+
+# One pool for every free slot. With a pool per slot, a name alone would give the intent away (only messages
+# say "Vega"), in every language at once, and zero-shot transfer would look better than it is.
+NAMES = (
+    "Luna", "Sonos", "Anna", "Atlas", "Bosch", "Delta", "Emma", "Fibaro", "Hugo", "Ikea", "Juno", "Kira",
+    "Leo", "Mars", "Nova", "Omega", "Philips", "Rex", "Sigma", "Tado", "Uma", "Vega", "Xiaomi", "Zoe",
+)  # fmt: skip
+DEEPEST = 40  # rules that refer to each other would never end
+SLOT = "\0"  # stands for a slot in a skeleton
+
+T = TypeVar("T")
+Lists = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A sentence, and its skeleton: the same words with every slot emptied, so that variants look alike."""
+
+    text: str
+    skeleton: str
+
+
+def pick(rng: random.Random, options: Sequence[T]) -> T:
+    # random() is the one draw whose sequence Python promises to keep between versions; choice() is not.
+    return options[int(rng.random() * len(options))]
+
+
+def shuffled(rng: random.Random, options: Sequence[T]) -> list[T]:
+    keys = [rng.random() for _ in options]
+    return [options[i] for i in sorted(range(len(options)), key=keys.__getitem__)]
+
+
+@lru_cache(maxsize=20_000)
+def parsed(template: str) -> Sentence:
+    try:
+        return parse_sentence(template)
+    except (ParseError, HassilError) as error:
+        raise MuError(f"this sentence template cannot be read: {error}", where=template) from error
+
+
+def draw(template: str, rules: Mapping[str, str], lists: Lists, rng: random.Random) -> Draw:
+    """One random sentence of `template`.
+
+    rules   name → template, for <name>
+    lists   name → Home Assistant list ({"values": ...}, {"range": ...} or {"wildcard": True}), for {name};
+            a name without a list is a free slot and is filled with a proper name
+    Raises MuError: a broken template, a missing rule, rules in a circle.
+    """
+    words, bones = _expand(parsed(template).expression, rules, lists, rng, 0)
+    return Draw(_tidy(words), _tidy("".join(map(_bare, bones.replace(SLOT, f" {SLOT} ")))).casefold())
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split())
+
+
+@cache
+def _bare(char: str) -> str:
+    # By category, not by the regular expression \w, which would also drop the vowel signs of Hindi or Thai.
+    return " " if unicodedata.category(char)[0] in "PS" else char
+
+
+def _expand(
+    node: Expression, rules: Mapping[str, str], lists: Lists, rng: random.Random, depth: int
+) -> tuple[str, str]:
+    """Text and skeleton of one node; in the skeleton a slot is SLOT."""
+    if depth > DEEPEST:
+        raise MuError("expansion rules refer to each other without end.")
+    if isinstance(node, TextChunk):
+        return node.original_text, node.original_text
+    if isinstance(node, RuleReference):
+        if node.rule_name not in rules:
+            raise MuError(f"a template uses the rule <{node.rule_name}>, which is not defined.")
+        return _expand(parsed(rules[node.rule_name]).expression, rules, lists, rng, depth + 1)
+    if isinstance(node, ListReference):
+        return _fill(node, rules, lists, rng, depth), SLOT
+    if isinstance(node, Alternative):
+        return _expand(_choose(node, rng), rules, lists, rng, depth + 1)
+    if isinstance(node, Group):
+        items = shuffled(rng, node.items) if isinstance(node, Permutation) else node.items
+        pairs = [_expand(item, rules, lists, rng, depth + 1) for item in items]
+        return "".join(text for text, _ in pairs), "".join(bone for _, bone in pairs)
+    raise MuError(
+        f"a template holds {type(node).__name__}, which this version of hassil was not known to make."
+    )
+
+
+def _choose(node: Alternative, rng: random.Random) -> Expression:
+    if (
+        node.is_optional
+    ):  # its last item is the empty text: left out half of the time, however many the others are
+        return node.items[-1] if rng.random() < 0.5 else pick(rng, node.items[:-1])
+    return pick(rng, node.items)
+
+
+def _fill(node: ListReference, rules: Mapping[str, str], lists: Lists, rng: random.Random, depth: int) -> str:
+    inline = node.get_inline_range()
+    if inline:
+        return _number(rng, *inline)
+    known = lists.get(node.list_name, {})
+    if known.get("values"):
+        value = pick(rng, known["values"])
+        template = value["in"] if isinstance(value, Mapping) else str(value)
+        return _expand(parsed(template).expression, rules, lists, rng, depth + 1)[0]
+    if "range" in known:
+        span = known["range"]
+        return _number(rng, int(span["from"]), int(span["to"]), int(span.get("step", 1)))
+    return pick(rng, NAMES)
+
+
+def _number(rng: random.Random, low: int, high: int, step: int) -> str:
+    return str(low + step * int(rng.random() * ((high - low) // step + 1)))

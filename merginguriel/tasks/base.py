@@ -1,0 +1,163 @@
+"""What is a task? Labelled sentences per locale in three splits, and a registry of where they come from.
+
+A new task is one function in one file of this folder, under `@task(name, ...)`; nothing else changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import inspect
+import pkgutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from .. import locales as known
+from ..errors import MuError, UsageError
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled sentence. Items of one `group` are variants of each other; intervals resample groups."""
+
+    id: str
+    text: str
+    label: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """One locale of a task. `labels` is the label set of the whole task, the same for every locale."""
+
+    task: str
+    locale: str
+    labels: tuple[str, ...]
+    train: tuple[Item, ...]
+    dev: tuple[Item, ...]
+    test: tuple[Item, ...]
+    source: str = ""  # where the text came from, with its version
+
+    def split(self, name: str) -> tuple[Item, ...]:
+        if name not in SPLITS:
+            raise UsageError(f"there is no split {name!r}.", mend=f"Splits are: {', '.join(SPLITS)}.")
+        return getattr(self, name)
+
+    def majority_label(self) -> str:
+        """The most frequent label of the training split; ties go to the alphabetically first."""
+        counts = Counter(item.label for item in self.train)
+        return min(counts, key=lambda label: (-counts[label], label))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A registered task: `load(locale, folder=, seed=, **options)`, and the locales that it offers."""
+
+    name: str
+    doc: str
+    load: Callable[..., TaskData]
+    locales: Callable[[Path | None], list[str]]
+    options: tuple[str, ...]
+
+
+_registry: dict[str, Task] = {}
+
+
+def task(name: str, *, doc: str, locales: Callable[[Path | None], list[str]]) -> Callable:
+    """Register a function `f(locale, *, folder, seed, **options) -> TaskData` as the task `name`."""
+
+    def register(function: Callable[..., TaskData]) -> Callable[..., TaskData]:
+        given = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        options = tuple(option for option in given if option not in ("folder", "seed"))
+        _registry[name] = Task(name, doc, function, locales, options)
+        return function
+
+    return register
+
+
+@cache
+def tasks() -> dict[str, Task]:
+    """Every task by its name."""
+    package = importlib.import_module(__package__ or "merginguriel.tasks")
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.startswith("_"):  # a helper of one task, which may need that task's packages
+            continue
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_registry.items()))
+
+
+def find(name: str) -> Task:
+    """The task called `name`. Raises UsageError that names the others."""
+    if name in tasks():
+        return tasks()[name]
+    near = difflib.get_close_matches(name, tasks(), n=1, cutoff=0.4)
+    hint = f"Did you mean {near[0]}?\n" if near else ""
+    raise UsageError(f"there is no task {name!r}.", mend=f"{hint}Tasks are: {', '.join(tasks())}.")
+
+
+def locales(task: str, folder: Path | None = None) -> list[str]:
+    """Locales that the task offers, sorted."""
+    return find(task).locales(folder)
+
+
+def load(task: str, locale: str, *, folder: Path | None = None, seed: int = 0, **options: object) -> TaskData:
+    """The sentences of one locale, the same on every machine for the same arguments.
+
+    folder   the user's own copy of the data, for tasks that read one
+    seed     of whatever the task draws at random
+    options  what the task's function declares; an unknown one is an error that names the known
+
+    Raises UsageError (unknown task, locale or option), UnavailableError (package or data not here),
+    MuError (data that cannot be used, with file and line).
+    """
+    found = find(task)
+    for option in options:
+        if option not in found.options:
+            raise UsageError(
+                f"task {task} has no option {option!r}.",
+                mend=f"Its options are: {', '.join(found.options) or 'none'}.",
+            )
+    offered = found.locales(folder)
+    tag = known.normalize(locale)
+    if tag not in offered:
+        raise not_offered(task, tag, offered)
+    data = found.load(tag, folder=folder, seed=seed, **options)
+    for split in ("train", "test"):
+        if not data.split(split):
+            raise MuError(
+                f"{task} has no {split} sentences for {tag}.", where=str(folder) if folder else None
+            )
+    return data
+
+
+def not_offered(task: str, locale: str, offered: Sequence[str]) -> UsageError:
+    """The error for a locale that the task lacks: the nearest that it has, or that it is no locale."""
+    known.get(locale)  # a misspelt tag gets its own, better message
+    language = locale.split("-")[0]
+    same = [tag for tag in offered if tag.split("-")[0] == language]
+    near = same or difflib.get_close_matches(locale, offered, n=3, cutoff=0.3)
+    hint = f"Nearest: {', '.join(near)}.\n" if near else ""
+    return UsageError(
+        f"task {task} has no data for {locale}.",
+        mend=f"{hint}It offers {len(offered)}: {', '.join(offered)}.",
+    )
+
+
+def digest(*parts: str, length: int = 8) -> str:
+    """Hex digits that depend on `parts` only: the same on every machine and in every run."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()[:length]
+
+
+def make_items(task: str, locale: str, split: str, rows: Sequence[tuple[str, str, str]]) -> tuple[Item, ...]:
+    """Items of (text, label, group) with stable ids; a text that comes twice with one label is kept once."""
+    items: dict[str, Item] = {}
+    for text, label, group in rows:
+        id = f"{task}/{locale}/{split}/{digest(text, label)}"
+        items.setdefault(id, Item(id, text, label, group))
+    return tuple(items.values())

@@ -1,0 +1,204 @@
+"""Task `files`: the user's own labelled sentences, one CSV, TSV or JSONL file per locale.
+
+Either `sw-KE.train.csv`, `sw-KE.dev.csv`, `sw-KE.test.csv`, or one `sw-KE.csv` whose column `split` names the
+split, or, without such a column, one file that is dealt 70/10/20 by a hash of the text.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import locales as known
+from ..errors import MuError, UnavailableError, UsageError
+from .base import TaskData, digest, make_items, task
+
+ENDINGS = (".csv", ".tsv", ".jsonl")
+SPLIT_NAMES = {
+    "train": "train",
+    "dev": "dev",
+    "validation": "dev",
+    "valid": "dev",
+    "val": "dev",
+    "test": "test",
+}
+
+Rows = dict[str, list[tuple[str, str, str]]]  # split → (text, label, group)
+
+
+def found(folder: Path | None) -> dict[str, dict[str, Path]]:
+    """locale → split → file in `folder`; the split of a file that holds several is "all"."""
+    if folder is None:
+        raise UsageError(
+            "task files reads your own data: it needs a folder.", mend="Name it with: --data DIR"
+        )
+    if not folder.is_dir():
+        raise UnavailableError("there is no such folder.", where=str(folder))
+    files: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in ENDINGS or path.name.startswith("."):
+            continue
+        tag, _, split = path.stem.partition(".")
+        locale = known.normalize(tag)
+        if locale not in known.table():
+            near = ", ".join(known.nearest(tag)) or "a tag like sw-KE"
+            raise MuError(
+                "the file's name does not begin with a locale.", where=str(path), mend=f"Nearest: {near}."
+            )
+        name = SPLIT_NAMES.get(split) if split else "all"
+        if name is None:
+            raise MuError(
+                f"the file's name has {split!r} where train, dev or test is expected.",
+                where=str(path),
+                mend=f"Rename it to {tag}.train{path.suffix}, or to {tag}{path.suffix} if it holds all.",
+            )
+        other = files.setdefault(locale, {}).setdefault(name, path)
+        if other != path:
+            raise MuError(f"{other.name} holds the same split.", where=str(path), mend="Keep one of the two.")
+    return files
+
+
+def offered(folder: Path | None = None) -> list[str]:
+    return sorted(found(folder))
+
+
+@task("files", doc="your own CSV, TSV or JSONL files, one per locale", locales=offered)
+def files(
+    locale: str,
+    *,
+    folder: Path | None = None,
+    seed: int = 0,
+    text: str = "text",
+    label: str = "label",
+    split: str = "split",
+) -> TaskData:
+    """`text`, `label`, `split`: names of the columns (or JSON keys). `seed`: which texts a hash deals to test.
+
+    Labels are those of all locales in the folder, so that their models can be merged.
+    """
+    everything = found(folder)
+    labels: set[str] = set()
+    rows: Rows = {}
+    for tag, parts in everything.items():
+        for name, path in parts.items():
+            for line, row in read(path):
+                sentence, gold = _cell(path, line, row, text), _cell(path, line, row, label)
+                labels.add(gold)
+                if tag == locale:
+                    place = _place(path, line, row, name, split, sentence, seed)
+                    rows.setdefault(place, []).append((sentence, gold, digest(sentence)))
+    if rows.get("train") and not rows.get("dev"):
+        _carve_dev(rows, seed)
+    _refuse_two_labels(locale, everything[locale], rows)
+    train, dev, test = (
+        make_items("files", locale, part, rows.get(part, [])) for part in ("train", "dev", "test")
+    )
+    return TaskData("files", locale, tuple(sorted(labels)), train, dev, test, str(folder))
+
+
+def read(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """(line number, row) of a CSV, TSV or JSONL file. Raises MuError with file and line."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _read_jsonl(path, file) if path.suffix == ".jsonl" else _read_table(path, file)
+    except UnicodeDecodeError as error:
+        raise MuError("the file is not UTF-8 text.", where=str(path), mend="Save it as UTF-8.") from error
+    except OSError as error:
+        raise MuError(f"cannot read: {(error.strerror or str(error)).lower()}.", where=str(path)) from error
+
+
+def _read_jsonl(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, object]]]:
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise MuError(f"this line is not JSON: {error.msg}.", where=f"{path}:{number}") from error
+        if not isinstance(row, dict):
+            raise MuError("this line is not a JSON object.", where=f"{path}:{number}")
+        yield number, row
+
+
+def _read_table(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, object]]]:
+    reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+    try:
+        header = next(reader, None)
+        if not header:
+            raise MuError("the file is empty; its first line should name the columns.", where=str(path))
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise MuError(
+                    f"{len(cells)} cells under {len(header)} columns.",
+                    where=f"{path}:{reader.line_num}",
+                    mend="A comma inside a sentence needs quotes around the sentence.",
+                )
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise MuError(f"this line cannot be read: {error}.", where=f"{path}:{reader.line_num}") from error
+
+
+def _cell(path: Path, line: int, row: dict[str, object], column: str) -> str:
+    if column not in row:
+        raise MuError(
+            f"there is no column {column!r}; there are: {', '.join(row)}.",
+            where=f"{path}:{line}",
+            mend="Name the columns with the task's options text, label and split.",
+        )
+    value = row[column]
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise MuError(
+            f"{column} is {'empty' if value in ('', None) else repr(value)}.", where=f"{path}:{line}"
+        )
+    return " ".join(str(value).split())
+
+
+def _place(
+    path: Path, line: int, row: dict[str, object], name: str, column: str, sentence: str, seed: int
+) -> str:
+    """The split that a row belongs to: by its file's name, by its column, or by a hash of its text."""
+    if name != "all":
+        return name
+    if column in row:
+        given = _cell(path, line, row, column)
+        if given not in SPLIT_NAMES:
+            raise MuError(
+                f"{given!r} is not a split.", where=f"{path}:{line}", mend="Write train, dev or test."
+            )
+        return SPLIT_NAMES[given]
+    share = _share(sentence, seed)
+    return "test" if share < 0.2 else "dev" if share < 0.3 else "train"
+
+
+def _share(sentence: str, seed: int) -> float:
+    return int(digest(str(seed), sentence.casefold()), 16) / 16**8
+
+
+def _carve_dev(rows: Rows, seed: int) -> None:
+    """A tenth of the training rows, chosen by hash, become dev: epochs are not chosen on the test."""
+    train = rows["train"]
+    rows["dev"] = [row for row in train if _share(row[0], seed) < 0.1]
+    rows["train"] = [row for row in train if _share(row[0], seed) >= 0.1]
+
+
+def _refuse_two_labels(locale: str, paths: dict[str, Path], rows: Rows) -> None:
+    """Two labels for one text are an error; a text in two splits stays in test, or in dev, and leaves train."""
+    label_of: dict[str, str] = {}
+    place_of: dict[str, str] = {}
+    for part in ("test", "dev", "train"):
+        kept = []
+        for row in rows.get(part, []):
+            sentence, gold, _ = row
+            if label_of.setdefault(sentence, gold) != gold:
+                raise MuError(
+                    f"{locale} has two labels for {sentence!r}: {label_of[sentence]} and {gold}.",
+                    where=", ".join(str(path) for path in paths.values()),
+                    mend="Keep the right one.",
+                )
+            if place_of.setdefault(sentence, part) == part:
+                kept.append(row)
+        rows[part] = kept
