@@ -1,0 +1,1 @@
+"""Checkpoints on disk, base models, encoders and heads."""
