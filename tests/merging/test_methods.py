@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from merginguriel.errors import UsageError
 from merginguriel.merging import registry
+from merginguriel.merging.methods.ties import trim
 from merginguriel.merging.registry import Param
 
 FLOATS = st.floats(-10, 10, width=32)
@@ -115,7 +116,7 @@ def test_ties_agrees_with_a_plain_reading_of_the_paper(
     trimmed = []
     for delta in torch.tensor((base + deltas) - base, dtype=torch.float64):
         kept = torch.zeros(delta.numel(), dtype=torch.float64)
-        count = max(round(density * delta.numel()), 1 if density > 0 else 0)
+        count = max(int(density * delta.numel()), 1 if density > 0 else 0)
         largest = delta.abs().flatten().topk(count).indices
         kept[largest] = delta.flatten()[largest]
         trimmed.append(kept.reshape(delta.shape))
@@ -134,6 +135,16 @@ def test_ties_on_the_example_of_its_paper() -> None:
     deltas = np.array([[3.0, -2.0], [1.0, 0.5], [-2.0, -1.0]], np.float32)
     merged = apply("ties", np.zeros(2, np.float32), deltas, np.ones(3), density=1.0)
     np.testing.assert_allclose(merged, [2.0, -1.5], rtol=1e-6)
+
+
+@given(hnp.arrays(np.float32, (5, 8), elements=st.sampled_from([-2.0, -1.0, 1.0, 2.0])), st.floats(0, 1))
+def test_the_trim_keeps_the_share_it_says_and_the_largest(delta: np.ndarray, density: float) -> None:
+    before = delta.copy()
+    trim(delta, density)
+    kept = delta != 0
+    assert kept.sum() == (max(int(density * delta.size), 1) if density else 0)
+    np.testing.assert_array_equal(delta[kept], before[kept])
+    assert not kept.any() or np.abs(before[kept]).min() >= np.abs(before[~kept]).max(initial=0)
 
 
 def test_an_exact_tie_of_signs_leaves_the_base() -> None:

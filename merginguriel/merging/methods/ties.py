@@ -50,15 +50,20 @@ def ties(
 
 
 def trim(delta: np.ndarray, density: float) -> None:
-    """Zero all but the largest `density` of the entries, in place; any as large as the last kept stay.
+    """Zero all but the largest `density` of the entries, in place; among equals the first stay.
 
     At least one entry stays, unless `density` is 0: a bias of three entries is not lost to a density of 0.1.
     """
     size = delta.size
-    kept = max(round(density * size), 1)
+    kept = max(int(density * size), 1)
     if density == 0:
         delta[...] = 0
     elif kept < size:
         magnitude = np.abs(delta)
         threshold = np.partition(magnitude, size - kept, axis=None)[size - kept]
-        delta *= magnitude >= threshold
+        mask = magnitude >= threshold
+        surplus = np.count_nonzero(mask) - kept
+        if surplus and threshold > 0:
+            # In half precision many changes are equally large, and keeping all would miss the density by far.
+            mask.reshape(-1)[np.flatnonzero(magnitude == threshold)[-surplus:]] = False
+        delta *= mask
