@@ -102,9 +102,10 @@ def check_pair(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint]) -> None:
         raise refuse(
             "their architectures differ.", f"{name} is a {one.architecture}, {other} a {two.architecture}."
         )
-    for key in SHAPING_KEYS:
-        if key in one.config and key in two.config and one.config[key] != two.config[key]:
-            values = f"{key} is {one.config[key]!r} in {name}, {two.config[key]!r} in {other}."
+    ours, theirs = shaping(one), shaping(two)
+    for key in sorted(ours.keys() & theirs.keys()):
+        if ours[key] != theirs[key]:
+            values = f"{key} is {ours[key]!r} in {name}, {theirs[key]!r} in {other}."
             raise refuse("their configs differ.", f"{values}\n{same_base}")
     if one.tokenizer and two.tokenizer and one.tokenizer != two.tokenizer:
         forms = [fingerprint.partition(":")[0] for fingerprint in (one.tokenizer, two.tokenizer)]
@@ -114,6 +115,18 @@ def check_pair(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint]) -> None:
         raise refuse("their heads disagree.", f"{why}\nTrain both on the same label set.")
     if why := tensor_difference(name, one, other, two):
         raise refuse("their tensors differ.", f"{why}\n{same_base}")
+
+
+def shaping(checkpoint: Checkpoint) -> dict[str, object]:
+    """What SHAPING_KEYS say in the config, and in a config within it (`encoder.hidden_size`)."""
+    inner = {
+        f"{part}.{key}": value
+        for part, table in checkpoint.config.items()
+        if isinstance(table, dict)
+        for key, value in table.items()
+        if key in SHAPING_KEYS
+    }
+    return {key: value for key, value in checkpoint.config.items() if key in SHAPING_KEYS} | inner
 
 
 def check_base(method: Method, sources: Sequence[tuple[str, Checkpoint]], base: Checkpoint | None) -> None:

@@ -7,6 +7,7 @@ file is an error that names itself. Weights stay on disk and are mapped, not loa
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -126,16 +127,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def read(checkpoint: Checkpoint, name: str) -> np.ndarray:
-    """Tensor `name` as float32 [*shape], read-only; mapped from the file where it is float32 there."""
-    info = tensor_info(checkpoint, name)
+    """Tensor `name` as float32 [*shape]; mapped from the file and read-only where it is float32 there."""
+    if name not in checkpoint.tensors:
+        raise CheckpointError(f"there is no tensor {name}.", where=str(checkpoint.path))
+    info = checkpoint.tensors[name]
     return to_float32(map_tensor(info), info.dtype).reshape(info.shape)
-
-
-def tensor_info(checkpoint: Checkpoint, name: str) -> TensorInfo:
-    try:
-        return checkpoint.tensors[name]
-    except KeyError:
-        raise CheckpointError(f"there is no tensor {name}.", where=str(checkpoint.path)) from None
 
 
 def map_tensor(info: TensorInfo) -> np.ndarray:
@@ -371,9 +367,13 @@ def sorted_layout(
 
 def reserve(descriptor: int, size: int) -> None:
     """Claim `size` bytes on disk where the system can, so that lack of space shows now."""
-    if hasattr(os, "posix_fallocate") and size:
+    try:
         os.posix_fallocate(descriptor, 0, size)
-    else:
+    except AttributeError:  # macOS and Windows
+        os.truncate(descriptor, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some network file systems
+            raise
         os.truncate(descriptor, size)
 
 

@@ -101,6 +101,14 @@ def test_a_damaged_source_is_an_error_before_the_output_is_begun(tmp_path: Path)
     assert not (tmp_path / "o").exists()
 
 
+def test_a_setting_of_an_encoder_within_the_model_is_seen(tmp_path: Path) -> None:
+    folders = [plain(tmp_path / name, {"w": np.ones(2, np.float32)}) for name in ("a", "b")]
+    for folder, heads in zip(folders, (2, 4), strict=True):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "encoder": {"num_attention_heads": heads}}))
+    assert "encoder.num_attention_heads is 2 in fr-FR, 4 in vi-VN" in refusal(tmp_path, *folders)
+
+
 def test_settings_of_use_may_differ(tmp_path: Path) -> None:
     one, two = bert(tmp_path / "one", 1), bert(tmp_path / "two", 2)
     config = json.loads((two / "config.json").read_text())

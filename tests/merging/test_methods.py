@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from merginguriel.errors import UsageError
-from merginguriel.merging import registry
+from merginguriel.merging import methods, registry
 from merginguriel.merging.methods.ties import trim
 from merginguriel.merging.registry import Param
 
@@ -174,6 +176,24 @@ def test_an_unknown_method_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         registry.get("tie")
     assert "Did you mean ties?" in caught.value.render()
+
+
+def test_a_file_put_into_the_folder_is_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loudest.py").write_text(
+        "from merginguriel.merging.registry import Param, method\n\n"
+        "@method('loudest', paper='none', factor=Param(1.0, low=0))\n"
+        "def loudest(tensors, weights, *, factor):\n"
+        "    'The source of most weight, times a factor.'\n"
+        "    return tensors[weights.argmax()] * factor\n"
+    )
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    registry.all_methods.cache_clear()
+    try:
+        merged = apply("loudest", np.zeros(2), np.array([[1, 2], [3, 4]]), np.array([1, 3]), factor=2)
+        np.testing.assert_array_equal(merged, [6, 8])
+    finally:
+        registry.registered.pop("loudest", None)
+        registry.all_methods.cache_clear()
 
 
 def test_a_method_whose_parameters_do_not_match_its_function_is_refused() -> None:
