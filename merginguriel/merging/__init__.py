@@ -1,0 +1,1 @@
+"""Recipes, compatibility, merging methods and the streaming engine that applies them."""

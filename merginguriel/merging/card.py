@@ -1,0 +1,52 @@
+"""What does a merged model's card say? How it was made, from what, and what it has not been tested for."""
+
+from __future__ import annotations
+
+from .. import __version__
+from .recipe import Recipe
+from .registry import Method
+
+RECIPE_HEADER = (
+    f"# Written by MergingUriel {__version__}. Repeat it with: mu merge --recipe recipe.yaml --out FOLDER\n"
+)
+
+
+def model_card(recipe: Recipe, method: Method) -> str:
+    """README.md of a merged model, without date or machine, so that the same merge gives the same bytes."""
+    params = ", ".join(f"{key} {value}" for key, value in recipe.params.items()) or "no parameters"
+    title = f"Merged model for {recipe.target}" if recipe.target else "Merged model"
+    lines = [
+        "---",
+        "library_name: transformers",
+        "tags:",
+        "- merge",
+        "- merginguriel",
+        "---",
+        "",
+        f"# {title}",
+        "",
+        f"{method.summary} ({method.name}, {params}; {method.paper}).",
+        "",
+        "| source | weight | sha256 of the weights |",
+        "|---|---|---|",
+    ]
+    for source in recipe.sources:
+        digests = [digest for file, digest in source.sha256.items() if file.endswith(".safetensors")]
+        lines.append(f"| {source.name} | {source.weight:.4g} | {' '.join(d[:16] for d in digests)} |")
+    lines.append("")
+    facts = {
+        "Base of the task vectors": recipe.base.name if recipe.base and method.needs_base else None,
+        "Target": recipe.target,
+        "Mode": recipe.mode,
+        "Similarity": recipe.similarity,
+        "Context": recipe.context,
+        "Seen of the target by the method": method.saw,
+    }
+    lines += [f"- {key}: {value}" for key, value in facts.items() if value]
+    lines += [
+        "",
+        "`recipe.yaml` repeats the merge. A merge is not better by itself: compare it with the best single",
+        "source on the target's own test set before use. The licences of the sources and of the base apply.",
+        "",
+    ]
+    return "\n".join(lines)

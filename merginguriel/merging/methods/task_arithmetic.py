@@ -1,0 +1,30 @@
+"""What is the base plus the scaled mean of the task vectors?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..registry import Param, method
+from .averaging import weighted_sum
+
+
+@method(
+    "task_arithmetic",
+    paper="Ilharco et al. 2023, arXiv:2212.04089, section 2",
+    elementwise=True,
+    scale=Param(1.0, doc="factor on the weighted mean of the task vectors"),
+)
+def task_arithmetic(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: float) -> np.ndarray:
+    """Add the scaled weighted mean of the task vectors to the base.
+
+    The paper adds their sum: its λ is `scale` / k. With scale 1 this is `linear`.
+
+    base     [*s] pretrained weights, float32
+    deltas   [k, *s] task vectors
+    weights  [k], non-negative, sum 1
+    returns  [*s]
+    """
+    merged = weighted_sum(deltas, weights)
+    merged *= np.float32(scale)
+    merged += base
+    return merged

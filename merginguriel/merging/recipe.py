@@ -1,0 +1,332 @@
+"""What is a merge, exactly? A recipe: method, parameters, base, sources and weights, in YAML or from flags.
+
+`load_recipe` and `recipe_from_flags` build the same object, checked and complete: parameters that were not
+given have their defaults, and weights have the sum 1. Equal recipes give equal bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from math import fsum, isfinite
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .. import files
+from ..errors import MuError, UsageError
+from . import registry
+from .registry import Value
+
+MODES = ("ExcTar", "IncTar")
+SIMILARITIES = ("URIEL", "REAL")
+DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One model of a merge. sha256: digest by file name, written by a merge; if given, it must still hold."""
+
+    name: str
+    path: Path
+    weight: float = 1.0
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything needed to repeat a merge.
+
+    weights of the sources: non-negative; `check` brings them to the sum 1
+    base: the pretrained model with the sources' head, for methods that work on task vectors
+    dtype: of the output (`float32`, `float16`, `bfloat16`); None for that of the sources
+    target, mode, similarity, k, context: what the merge is for; they do not change the arithmetic
+    """
+
+    method: str
+    sources: tuple[Source, ...]
+    params: Mapping[str, Value] = field(default_factory=dict)
+    base: Path | None = None
+    base_sha256: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    mode: str | None = None
+    similarity: str | None = None
+    k: int | None = None
+    context: str | None = None
+    seed: int = 0
+    dtype: str | None = None
+
+
+def check(recipe: Recipe) -> Recipe:
+    """The recipe with all parameters and with weights of sum 1. Raises UsageError for what cannot be."""
+    method = registry.get(recipe.method)
+    params = registry.complete(method, recipe.params)
+    names = [source.name for source in recipe.sources]
+    if not names:
+        raise UsageError("the recipe has no sources.", mend="Name at least one: name=folder.")
+    if len(set(names)) < len(names):
+        double = next(name for name in names if names.count(name) > 1)
+        raise UsageError(f"two sources are called {double}.", mend="Give each source a name of its own.")
+    weights = normalised(names, [source.weight for source in recipe.sources])
+    if not method.weighted and max(weights) - min(weights) > 1e-6:
+        raise UsageError(
+            f"{method.name} weighs all sources the same, but the weights differ.",
+            mend="Leave the weights out, or use the method linear.",
+        )
+    if method.needs_base and recipe.base is None:
+        raise UsageError(
+            f"{method.name} works on task vectors and needs the pretrained base.",
+            mend="Name it with: --base FOLDER\n"
+            "It must have the sources' head; write one with: mu base --labels …",
+        )
+    for value, allowed, what in (
+        (recipe.mode, MODES, "mode"),
+        (recipe.similarity, SIMILARITIES, "similarity"),
+        (recipe.dtype, tuple(DTYPES), "dtype"),
+    ):
+        if value is not None and value not in allowed:
+            raise UsageError(f"{what} is {value!r}.", mend=f"It is one of: {', '.join(allowed)}.")
+    if recipe.k is not None and recipe.k != len(names):
+        raise UsageError(f"k is {recipe.k}, but there are {len(names)} sources: {', '.join(names)}.")
+    if recipe.target is not None and recipe.mode is not None:
+        included = recipe.target in names
+        if included != (recipe.mode == "IncTar"):
+            raise UsageError(
+                f"mode is {recipe.mode}, but {recipe.target} {'is' if included else 'is not'} a source.",
+                mend="ExcTar: the target's own model is not among the sources; IncTar: it is.",
+            )
+    sources = tuple(replace(s, weight=w) for s, w in zip(recipe.sources, weights, strict=True))
+    return replace(recipe, params=params, sources=sources)
+
+
+def normalised(names: list[str], weights: list[float]) -> list[float]:
+    """Weights brought to the sum 1; left as they are if that is their sum already, so that this repeats."""
+    for name, weight in zip(names, weights, strict=True):
+        if not (isfinite(weight) and weight >= 0):
+            raise UsageError(f"the weight of {name} is {weight}.", mend="Weights are numbers from 0 upwards.")
+    total = fsum(weights)
+    if total == 0:
+        raise UsageError("all weights are 0.", mend="At least one source must have a weight above 0.")
+    return weights if abs(total - 1) < 1e-9 else [weight / total for weight in weights]
+
+
+def recipe_from_flags(
+    method: str,
+    sources: Iterable[str],
+    *,
+    weights: Iterable[float] | None = None,
+    params: Iterable[str] = (),
+    base: Path | None = None,
+    **rest: Any,
+) -> Recipe:
+    """The recipe that command line flags mean. Relative paths start at the working directory.
+
+    sources  `fr-FR=models/fr-FR`, or only a folder, whose name is then the source's
+    weights  one per source, or None for equal ones
+    params   `density=0.2`
+    rest     target, mode, similarity, k, context, seed, dtype
+    """
+    pairs = []
+    for text in sources:
+        name, equals, path = text.partition("=")
+        folder = Path(path if equals else name).absolute()
+        pairs.append((name if equals else folder.name, folder))
+    given = [1.0] * len(pairs) if weights is None else list(weights)
+    if len(given) != len(pairs):
+        raise UsageError(
+            f"{len(pairs)} sources, but {len(given)} weights.", mend="Give one weight per source."
+        )
+    values: dict[str, Value] = {}
+    for text in params:
+        key, equals, value = text.partition("=")
+        if not equals or key in values:
+            raise UsageError(f"cannot use the parameter {text!r}.", mend="Write each once, like density=0.2.")
+        values[key] = value
+    built = tuple(Source(n, p, w) for (n, p), w in zip(pairs, given, strict=True))
+    return check(Recipe(method, built, values, base=base.absolute() if base else None, **rest))
+
+
+def dump_recipe(recipe: Recipe, folder: Path | None = None) -> str:
+    """The recipe as YAML. Paths are relative to `folder`, where the text will lie; absolute without it."""
+    table: dict[str, Any] = {"method": recipe.method, "params": dict(recipe.params)}
+    for key in (f.name for f in fields(Recipe)):
+        value = getattr(recipe, key)
+        if key not in ("method", "params", "sources") and value not in (None, {}):
+            table[key] = written(value, folder)
+    table["sources"] = [
+        {f.name: written(getattr(s, f.name), folder) for f in fields(Source) if getattr(s, f.name) != {}}
+        for s in recipe.sources
+    ]
+    return yaml.safe_dump(table, sort_keys=False, allow_unicode=True, width=110)
+
+
+def written(value: Any, folder: Path | None) -> Any:
+    """A field as YAML holds it; a path as seen from `folder`, unless they share nothing but the root."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if not isinstance(value, Path):
+        return value
+    path = value.resolve()
+    if folder is None:
+        return str(path)
+    here = folder.resolve()
+    try:
+        shared = Path(os.path.commonpath([path, here]))
+    except ValueError:  # two drives
+        return str(path)
+    return str(path) if shared == Path(shared.anchor) else Path(os.path.relpath(path, here)).as_posix()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe. Relative paths in it start at its folder. Raises MuError with file and line."""
+    try:
+        document = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise UsageError("there is no such recipe.", where=str(path)) from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise MuError(f"this is not valid YAML: {error.problem}.", where=f"{path}:{line}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise MuError(f"cannot be read: {error}", where=str(path)) from error
+    values = read_table(document, RECIPE_FIELDS, path, needed=("method", "sources"))
+    try:
+        return check(Recipe(**values))
+    except MuError as error:
+        raise type(error)(error.what, where=str(path), mend=error.mend) from error
+
+
+# --- one reader per kind of field: node → value, or ValueError saying what it should be ---
+
+
+def read_table(
+    node: Any, readers: Mapping[str, Callable[[Any, Path], Any]], path: Path, needed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A YAML mapping whose keys are those of `readers`, each once. Raises MuError with file and line."""
+    where = f"{path}:{node.start_mark.line + 1}" if node is not None else f"{path}:1"
+    if not isinstance(node, yaml.MappingNode):
+        raise MuError("this should be a table of `key: value` lines.", where=where)
+    values: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = f"{path}:{key_node.start_mark.line + 1}"
+        key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+        if key not in readers:
+            raise MuError(f"unknown key {key!r}.", where=line, mend=f"Keys are: {', '.join(readers)}.")
+        if key in values:
+            raise MuError(f"the key {key!r} is there twice.", where=line)
+        try:
+            values[key] = readers[key](value_node, path)
+        except ValueError as error:
+            raise MuError(f"{key} should be {error}.", where=line) from error
+    for key in needed:
+        if key not in values:
+            raise MuError(f"the key {key!r} is missing.", where=where)
+    return values
+
+
+def scalar(node: Any, wanted: str) -> Any:
+    if not isinstance(node, yaml.ScalarNode):
+        raise ValueError(wanted)
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError) as error:  # `2026-99-99` looks like a date and is none
+        raise ValueError(wanted) from error
+
+
+def word(node: Any, _: Path) -> str | None:
+    value = scalar(node, "a word")
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f'a word; if {node.value!r} is one, put it in quotes: "{node.value}"')
+    return value
+
+
+def name(node: Any, path: Path) -> str:
+    value = word(node, path)
+    if not value:
+        raise ValueError("a word")
+    return value
+
+
+def whole(node: Any, _: Path) -> int | None:
+    value = scalar(node, "a whole number")
+    if value is not None and type(value) is not int:
+        raise ValueError("a whole number")
+    return value
+
+
+def number(node: Any, _: Path) -> float:
+    value = scalar(node, "a number")
+    if isinstance(value, str):  # YAML 1.1 takes 1e-3 for a word
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError("a number") from None
+    if type(value) not in (int, float):
+        raise ValueError("a number")
+    return float(value)
+
+
+def folder(node: Any, path: Path) -> Path | None:
+    value = word(node, path)
+    return (
+        None if value is None else Path(os.path.normpath(path.absolute().parent / Path(value).expanduser()))
+    )
+
+
+def parameters(node: Any, path: Path) -> dict[str, Value]:
+    if isinstance(node, yaml.ScalarNode) and scalar(node, "") is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise ValueError("a table of parameter and value")
+    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+
+    def value(inner: Any, _: Path) -> Value:
+        content = scalar(inner, "a number or a word")
+        if not isinstance(content, bool | int | float | str):
+            raise ValueError("a number or a word")
+        return content
+
+    return read_table(node, dict.fromkeys(keys, value), path)
+
+
+def digests(node: Any, path: Path) -> dict[str, str]:
+    if not isinstance(node, yaml.MappingNode):
+        raise ValueError("a table of file and sha256")
+    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    return read_table(node, dict.fromkeys(keys, name), path)
+
+
+def source_list(node: Any, path: Path) -> tuple[Source, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise ValueError("a list of sources, each with name, path and weight")
+    return tuple(
+        Source(**read_table(item, SOURCE_FIELDS, path, needed=("name", "path"))) for item in node.value
+    )
+
+
+SOURCE_FIELDS: dict[str, Callable[[Any, Path], Any]] = {
+    "name": name,
+    "path": folder,
+    "weight": number,
+    "sha256": digests,
+}
+RECIPE_FIELDS: dict[str, Callable[[Any, Path], Any]] = {
+    "method": name,
+    "params": parameters,
+    "base": folder,
+    "base_sha256": digests,
+    "target": word,
+    "mode": word,
+    "similarity": word,
+    "k": whole,
+    "context": word,
+    "seed": whole,
+    "dtype": word,
+    "sources": source_list,
+}
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the recipe to `path`, whole or not at all, with paths relative to its folder."""
+    files.write_text(path, dump_recipe(recipe, path.parent))

@@ -1,0 +1,398 @@
+"""What is in a Hugging Face folder? Its config, labels, vocabulary and tensors, read without torch.
+
+The safetensors format is eight bytes (length of the header, little endian), a JSON header and the tensors.
+Everything the header says is checked against the file before a tensor is read, so that a damaged or hostile
+file is an error that names itself. Weights stay on disk and are mapped, not loaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckpointError
+from ..files import sha256
+
+# How each dtype lies on disk. BF16 has no numpy type: it is the upper half of a float32, kept as uint16.
+STORAGE: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+FLOATS = ("F64", "F32", "F16", "BF16")
+MAX_HEADER = 100_000_000  # bytes; the limit of the format's own reader
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+VOCABULARY_FILES = (  # the first one that is there identifies the tokenizer
+    "tokenizer.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+)
+TOKENIZER_FILES = (
+    *VOCABULARY_FILES,
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+# A head's tensors have one row per label and one of these words among the parts of their name.
+HEAD_WORDS = frozenset({"classifier", "out_proj", "score"})
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where one tensor lies: bytes `start` to `end` of `file`, as `dtype` (safetensors name), row by row."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with config.json and safetensors; nothing of the weights is in memory.
+
+    labels       by index, from id2label; None if the config names none
+    tokenizer    "<file>:<sha256>" of the vocabulary, None without a tokenizer
+    """
+
+    path: Path
+    config: dict[str, Any]
+    tensors: dict[str, TensorInfo]
+    labels: tuple[str, ...] | None
+    architecture: str
+    vocabulary: int | None
+    tokenizer: str | None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that decides what a merge of this checkpoint gives."""
+        present = (self.path / name for name in ("config.json", INDEX, *TOKENIZER_FILES))
+        return (*(p for p in present if p.is_file()), *sorted({info.file for info in self.tensors.values()}))
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Read and check everything but the weights. Raises CheckpointError naming the file and the way out."""
+    path = Path(path)
+    if not path.is_dir():
+        raise CheckpointError("there is no model folder here.", where=str(path), mend="Check the path.")
+    config = read_json(path / "config.json", "Save the model with save_pretrained, which writes it.")
+    architectures = config.get("architectures") or [config.get("model_type")]
+    architecture = architectures[0] if isinstance(architectures, list) else None
+    if not isinstance(architecture, str):
+        raise CheckpointError(
+            "names no architecture.",
+            where=str(path / "config.json"),
+            mend='Add "architectures" or "model_type".',
+        )
+    vocabulary = config.get("vocab_size")
+    return Checkpoint(
+        path=path,
+        config=config,
+        tensors=find_tensors(path),
+        labels=label_names(config, path / "config.json"),
+        architecture=architecture,
+        vocabulary=vocabulary if isinstance(vocabulary, int) else None,
+        tokenizer=tokenizer_fingerprint(path),
+    )
+
+
+def read(checkpoint: Checkpoint, name: str) -> np.ndarray:
+    """Tensor `name` as float32 [*shape]; mapped from the file and read-only where it is float32 there."""
+    if name not in checkpoint.tensors:
+        raise CheckpointError(f"there is no tensor {name}.", where=str(checkpoint.path))
+    info = checkpoint.tensors[name]
+    return to_float32(map_tensor(info), info.dtype).reshape(info.shape)
+
+
+def map_tensor(info: TensorInfo) -> np.ndarray:
+    """The tensor's numbers as they lie on disk: [size], dtype STORAGE[info.dtype], read-only, not loaded."""
+    if info.size == 0:
+        return np.empty(0, STORAGE[info.dtype])
+    try:
+        mapped = np.memmap(
+            info.file, dtype=STORAGE[info.dtype], mode="r", offset=info.start, shape=(info.size,)
+        )
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot be read: {error}", where=str(info.file)) from error
+    return np.asarray(mapped)
+
+
+def to_float32(raw: np.ndarray, dtype: str) -> np.ndarray:
+    """Numbers as they lie on disk → float32; the same array if they are float32 already."""
+    if dtype == "BF16":
+        wide = raw.astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
+    return raw.astype(np.float32, copy=False)
+
+
+def from_float32(values: np.ndarray, dtype: str) -> np.ndarray:
+    """float32 → numbers as they lie on disk, rounded to nearest, ties to even. NaN is not expected."""
+    if dtype == "BF16":
+        bits = values.view(np.uint32)
+        return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
+    with np.errstate(over="ignore"):
+        return values.astype(STORAGE[dtype], copy=False)
+
+
+def is_head(name: str, shape: tuple[int, ...], labels: int | None) -> bool:
+    """Has this tensor one row per label? The one place that says how a head is recognised.
+
+    True if its first dimension is the number of labels and a part of its name is in HEAD_WORDS, unless it is
+    the dense layer before the head or belongs to attention (which calls a projection `out_proj` in places).
+    """
+    parts = name.split(".")
+    named = (
+        HEAD_WORDS.intersection(parts) and "dense" not in parts and not any("att" in part for part in parts)
+    )
+    return bool(named and labels and shape and shape[0] == labels)
+
+
+def label_names(config: Mapping[str, Any], where: Path) -> tuple[str, ...] | None:
+    """Labels by index from `id2label`. They must be 0 … n−1 and distinct, to be aligned by name."""
+    table = config.get("id2label")
+    if not table:
+        return None
+    if not isinstance(table, dict):
+        raise CheckpointError("id2label is not a table of index to label.", where=str(where))
+    names = [table.get(str(i)) for i in range(len(table))]
+    labels = tuple(name for name in names if isinstance(name, str))
+    if len(labels) < len(names):
+        raise CheckpointError(
+            f"id2label does not name labels 0 to {len(names) - 1}, each once.", where=str(where)
+        )
+    if len(set(labels)) < len(labels):
+        double = next(name for name in labels if labels.count(name) > 1)
+        raise CheckpointError(f"id2label gives {double!r} to more than one index.", where=str(where))
+    return labels
+
+
+def tokenizer_fingerprint(path: Path) -> str | None:
+    """What identifies the tokenizer in `path`; padding and truncation, which vary by use, do not count."""
+    name = next((name for name in VOCABULARY_FILES if (path / name).is_file()), None)
+    if name is None:
+        return None
+    digest = sha256(path / name)
+    if name == "tokenizer.json":
+        if digest not in canonical:
+            content = read_json(path / name, "Save the tokenizer again with save_pretrained.")
+            kept = {key: value for key, value in content.items() if key not in ("padding", "truncation")}
+            canonical[digest] = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        digest = canonical[digest]
+    return f"{name}:{digest}"
+
+
+# Parsing a tokenizer.json of 17 MB takes a second, and the sources of a merge usually share one.
+canonical: dict[str, str] = {}
+
+
+def find_tensors(path: Path) -> dict[str, TensorInfo]:
+    """Every tensor of the folder, from model.safetensors or from the shards that the index names."""
+    if (path / WEIGHTS).is_file():
+        return read_header(path / WEIGHTS)
+    if (path / INDEX).is_file():
+        return read_shards(path / INDEX)
+    pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in path.glob(pattern))
+    if pickled:
+        raise CheckpointError(
+            f"the weights are pickled ({pickled[0]}), and reading a pickle can run any code.",
+            where=str(path),
+            mend="If you trust it, load it with transformers and save it again with save_pretrained,\n"
+            f"which writes {WEIGHTS}.",
+        )
+    raise CheckpointError(f"there are no weights: no {WEIGHTS} and no {INDEX}.", where=str(path))
+
+
+def read_shards(index: Path) -> dict[str, TensorInfo]:
+    """The tensors of all shards; index and shards must name the same ones, each once."""
+    table = read_json(index, "Save the model again with save_pretrained.").get("weight_map")
+    if not isinstance(table, dict) or not table or not all(isinstance(file, str) for file in table.values()):
+        raise CheckpointError("weight_map is not a table of tensor to file.", where=str(index))
+    tensors: dict[str, TensorInfo] = {}
+    for file in sorted(set(table.values())):
+        if Path(file).name != file or "\\" in file or "\0" in file or file in ("", ".", ".."):
+            raise CheckpointError(
+                f"the shard {file!r} is not the name of a file in this folder.", where=str(index)
+            )
+        if not (index.parent / file).is_file():
+            raise CheckpointError(
+                f"the shard {file} is missing.", where=str(index), mend="Fetch the model again."
+            )
+        for name, info in read_header(index.parent / file).items():
+            if name in tensors:
+                raise CheckpointError(
+                    f"tensor {name} is also in {tensors[name].file.name}.", where=str(info.file)
+                )
+            if table.get(name) != file:
+                raise CheckpointError(f"tensor {name} is in {file}, but not by this index.", where=str(index))
+            tensors[name] = info
+    missing = sorted(set(table) - set(tensors))
+    if missing:
+        raise CheckpointError(f"tensor {missing[0]} is not in {table[missing[0]]}.", where=str(index))
+    return tensors
+
+
+def read_header(file: Path) -> dict[str, TensorInfo]:
+    """Every tensor of one safetensors file, in the order of their bytes, checked against the file's size."""
+    damaged = "The file is damaged or was not written to its end: fetch or save it again."
+
+    def wrong(what: str) -> CheckpointError:
+        return CheckpointError(what, where=str(file), mend=damaged)
+
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if size < 8 or length > min(size - 8, MAX_HEADER):
+                raise wrong("the header is cut off, or this is not a safetensors file.")
+            text = stream.read(length)
+    except OSError as error:
+        raise CheckpointError(f"cannot be read: {error.strerror}", where=str(file)) from error
+    try:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise wrong(f"the header is not what the format asks for: {error}") from error
+    if not isinstance(header, dict):
+        raise wrong("the header is not a table.")
+    header.pop("__metadata__", None)
+    body = 8 + length
+    tensors = {name: parse_entry(name, entry, file, body, wrong) for name, entry in header.items()}
+    ordered = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)))
+    position = body
+    for name, info in ordered.items():
+        if info.end > size:
+            raise wrong(f"tensor {name} ends at byte {info.end}, but the file has {size}.")
+        if info.start != position:
+            fault = "overlaps" if info.start < position else "leaves a hole after"
+            raise wrong(f"tensor {name} {fault} the one before.")
+        position = info.end
+    if position != size:
+        raise wrong(f"{size - position} bytes at the end belong to no tensor.")
+    return ordered
+
+
+def parse_entry(name: str, entry: Any, file: Path, body: int, wrong: Any) -> TensorInfo:
+    """One line of the header → TensorInfo, if its dtype, shape and offsets agree."""
+    try:
+        dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    except (TypeError, KeyError, ValueError):
+        raise wrong(f"tensor {name} lacks dtype, shape or data_offsets.") from None
+    if not isinstance(dtype, str) or dtype not in STORAGE:
+        raise CheckpointError(
+            f"tensor {name} has dtype {dtype!r}, which cannot be read here.",
+            where=str(file),
+            mend=f"Save the model in one of: {', '.join(FLOATS)}.",
+        )
+    numbers = [*shape, start, end] if isinstance(shape, list) else [None]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise wrong(f"tensor {name} has a shape or offsets that are not whole numbers from 0.")
+    if end - start != prod(shape) * STORAGE[dtype].itemsize:
+        raise wrong(f"tensor {name}: {end - start} bytes do not make {dtype} of shape {shape}.")
+    return TensorInfo(dtype, tuple(shape), file, body + start, body + end)
+
+
+def write_safetensors(
+    path: Path,
+    layout: Mapping[str, tuple[str, tuple[int, ...]]],
+    tensors: Iterable[tuple[str, Iterable[np.ndarray]]],
+) -> None:
+    """Write a file of known layout, one block after the other: never more than a block in memory.
+
+    layout   name → (dtype, shape); `sorted_layout` gives the order
+    tensors  name and its blocks (arrays as they lie on disk), in the order of `layout`
+    Space is reserved first, so that a full disk is met before the work. Raises OSError if it is, ValueError
+    if the blocks are not what the layout says.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    position = 0
+    for name, (dtype, shape) in layout.items():
+        end = position + prod(shape) * STORAGE[dtype].itemsize
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the first tensor to eight bytes
+    with path.open("wb") as file:
+        reserve(file.fileno(), 8 + len(text) + position)
+        file.write(len(text).to_bytes(8, "little") + text)
+        names = iter(layout)
+        for name, blocks in tensors:
+            written = sum(
+                file.write(np.ascontiguousarray(block).data.cast("B")) for block in blocks if block.size
+            )
+            start, end = header[name]["data_offsets"]
+            if name != next(names, None) or written != end - start:
+                raise ValueError(f"tensor {name}: {written} bytes at this place are not what the layout says")
+        if (missing := next(names, None)) is not None:
+            raise ValueError(f"tensor {missing} was not written")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sorted_layout(
+    layout: Mapping[str, tuple[str, tuple[int, ...]]],
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Wide numbers first, then by name: every tensor lies aligned, and the order depends on nothing else."""
+    return dict(sorted(layout.items(), key=lambda item: (-STORAGE[item[1][0]].itemsize, item[0])))
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Claim `size` bytes on disk where the system can, so that lack of space shows now."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except AttributeError:  # macOS and Windows
+        os.truncate(descriptor, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some network file systems
+            raise
+        os.truncate(descriptor, size)
+
+
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return table
+
+
+def read_json(path: Path, mend: str) -> dict[str, Any]:
+    """A JSON file that holds a table. Raises CheckpointError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.name} is missing.", where=str(path.parent), mend=mend) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"cannot be read: {error}", where=str(path), mend=mend) from error
+    if not isinstance(content, dict):
+        raise CheckpointError("is not a JSON table.", where=str(path), mend=mend)
+    return content
