@@ -25,7 +25,7 @@ def model_card(recipe: Recipe, method: Method) -> str:
         "",
         f"# {title}",
         "",
-        f"{method.summary} ({method.name}, {params}; {method.paper}).",
+        f"{method.summary.rstrip('.')} ({method.name}, {params}; {method.paper}).",
         "",
         "| source | weight | sha256 of the weights |",
         "|---|---|---|",

@@ -45,7 +45,8 @@ Progress = Callable[[int, int, str], None]  # parameters done, parameters in all
 def merge_tensors(recipe: Recipe, *, on_progress: Progress | None = None) -> dict[str, np.ndarray]:
     """The merged weights in memory: name → float32 [*s], with the values that `merge` would write.
 
-    Integer tensors keep their type. Raises MuError as `merge` does, except for what concerns writing.
+    Integer tensors keep their type. Raises as `merge` does, except for what concerns writing and the digests
+    in the recipe, which are not looked at for the sake of speed.
     """
     recipe = check(recipe)
     aligned, layout = prepare(recipe)
