@@ -1,0 +1,361 @@
+"""Does merging pay for one target? The whole loop on real models: ask, train, merge, compare, write down, ask again.
+
+Every step is kept: a second call takes what is there and goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from .. import stats
+from ..decision.advice import Advice, Question, advise
+from ..decision.changes import changes
+from ..errors import UsageError
+from ..evaluation import heatmap
+from ..evaluation.nxn import Matrix, nxn, save
+from ..evaluation.predict import predict
+from ..evaluation.predictions import correct
+from ..evaluation.significance import Comparison
+from ..knowledge import base as knowledge
+from ..knowledge.entries import Entry
+from ..knowledge.rows import ResultRow
+from ..knowledge.writing import Draft, add
+from ..merging.engine import merge
+from ..merging.recipe import Recipe, Source, check
+from ..similarity import real
+from ..tasks.base import TaskData
+from . import study as studies
+from .results import Baselines, matrix_rows, merge_rows
+from .study import Study
+
+TARGET = "da-DK"
+SOURCES = ("de-DE", "en-US", "nb-NO", "sv-SE")
+METHODS: tuple[tuple[str, dict[str, float], str | None], ...] = (
+    ("average", {}, None),
+    ("linear", {}, "REAL"),
+    ("task_arithmetic", {"scale": 1.5}, None),
+    ("ties", {"density": 0.3, "scale": 1.5}, None),
+)
+# Seconds on two cores of a 2024 server, for the first estimate; corrected by what each step really takes.
+SECONDS = {"base": 20.0, "train": 35.0, "score": 6.0, "merge": 4.0}
+
+
+@dataclass
+class Pace:
+    """How long is left? Expected seconds of the steps to come, scaled by how the finished ones compared."""
+
+    expected: dict[str, float]
+    spent: float = 0.0
+    planned: float = 0.0
+    done: set[str] = field(default_factory=set)
+
+    def finish(self, step: str, seconds: float, *, skipped: bool = False) -> None:
+        self.done.add(step)
+        if not skipped:
+            self.spent += seconds
+            self.planned += self.expected[step]
+
+    def left(self, step: str, share: float) -> float:
+        """Seconds left when `share` of `step` is done."""
+        rest = sum(s for name, s in self.expected.items() if name not in self.done and name != step)
+        rest += self.expected[step] * (1 - share)
+        return rest * (self.spent / self.planned if self.planned else 1.0)
+
+
+@dataclass(frozen=True)
+class Tell:
+    """How the run is narrated. step(number, steps, title); progress(share, text, seconds left); note(text)."""
+
+    step: Callable[[int, int, str], None]
+    progress: Callable[[float, str, float], None]
+    note: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One merge on the target's test items."""
+
+    recipe: Recipe
+    path: Path
+    accuracy: float
+    compared: dict[str, Comparison]
+    rows: tuple[ResultRow, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything the last screen shows."""
+
+    study: Study
+    target: str
+    sources: tuple[str, ...]
+    before: Advice
+    after: Advice
+    changed: list[str]
+    matrix: Matrix
+    baselines: Baselines
+    merges: tuple[Merged, ...]
+    entry: Entry
+    figure: Path
+    table: Path
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        own = self.matrix.value(self.target, self.target)
+        return {
+            "target": self.target,
+            "sources": list(self.sources),
+            "accuracy": {s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources},
+            "best_source": {"locale": self.baselines.best, "value": self.matrix.value(self.baselines.best, self.target)},
+            "source_mean": self.baselines.source_mean,
+            "own": own,
+            "majority": self.baselines.majority,
+            "merges": [
+                {
+                    "method": m.recipe.method,
+                    "similarity": m.recipe.similarity,
+                    "accuracy": m.accuracy,
+                    "compared": {kind: c.as_dict() for kind, c in m.compared.items()},
+                    "path": str(m.path),
+                }
+                for m in self.merges
+            ],
+            "before": self.before,
+            "after": self.after,
+            "changed": self.changed,
+            "entry": self.entry.id,
+            "figure": str(self.figure),
+            "matrix": str(self.table),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def run(study: Study, target: str, sources: tuple[str, ...], tell: Tell) -> Outcome:
+    """The whole loop; see the module's first line. Steps that were done before are taken as they are."""
+    if target in sources:
+        raise UsageError(f"{target} is the target; its own model is trained as a baseline, not as a source.")
+    if len(set(sources)) < 2:
+        raise UsageError("a merge needs two sources or more.")
+    started = time.monotonic()
+    everyone = (*sorted(set(sources)), target)
+    steps = ["ask", "base", *(f"train {locale}" for locale in everyone), "score", "merge", "write", "ask again"]
+    pace = Pace(
+        {
+            step: SECONDS["score"] * len(everyone) if step == "score"
+            else SECONDS["merge"] * len(METHODS) if step == "merge"
+            else SECONDS.get(step.partition(" ")[0], 0.2)
+            for step in steps
+        }
+    )  # fmt: skip
+
+    def begin(step: str, title: str) -> tuple[float, studies.Progress]:
+        tell.step(steps.index(step) + 1, len(steps), title)
+
+        def progress(done: float, total: float, text: str) -> None:
+            share = done / total if total else 0.0
+            tell.progress(share, text, pace.left(step, share))
+
+        return time.monotonic(), progress
+
+    question = Question(target, context=study.context, min_gain_pp=float(str(study.space.settings["min_gain_pp"])))
+    begin("ask", f"ask for advice: {target} in {study.context}")
+    before = _first_advice(study, question, run_id(study, target, everyone))
+    tell.note(str(before["summary"]))
+    pace.finish("ask", 0.0, skipped=True)
+
+    clock, progress = begin("base", f"base model {study.base_name}, with a head for the task's labels")
+    there = (study.root / "base" / "config.json").is_file()
+    studies.make_base(study, progress)
+    pace.finish("base", time.monotonic() - clock, skipped=there)
+
+    for locale in everyone:
+        role = "the target's own model, as a baseline" if locale == target else "source"
+        there = study.model(locale).is_dir()
+        clock, progress = begin(f"train {locale}", f"fine-tune {locale} ({role})")
+        studies.train(study, locale, progress=progress)
+        pace.finish(f"train {locale}", time.monotonic() - clock, skipped=there)
+
+    clock, progress = begin("score", f"score {len(everyone)} models on {len(everyone)} locales")
+    data = {locale: study.data(locale) for locale in everyone}
+    models = {locale: study.model(locale) for locale in everyone}
+    dev = nxn(models, data, split="dev", cache=study.cache, on_progress=progress)
+    test = nxn(models, data, split="test", cache=study.cache, on_progress=progress)
+    table, figure = _write_matrices(study, dev, test)
+    pace.finish("score", time.monotonic() - clock, skipped=time.monotonic() - clock < 3)
+    tell.note(heatmap.render(test))
+
+    clock, progress = begin("merge", f"merge {len(everyone) - 1} sources by {len(METHODS)} methods, and compare")
+    baselines = find_baselines(dev, test, data[target], target, everyone[:-1])
+    recipes = make_recipes(study, dev, target, everyone[:-1])
+    merges = []
+    run = run_id(study, target, everyone)
+    for number, recipe in enumerate(recipes):
+        progress(number, len(recipes), recipe.method)
+        merges.append(_merge_and_score(study, recipe, data[target], test, baselines, run))
+    pace.finish("merge", time.monotonic() - clock)
+
+    begin("write", "write the result into the log")
+    entry = _entry_of_run(study, run) or write_entry(study, target, everyone[:-1], test, baselines, merges, run, figure)
+    begin("ask again", "ask for advice again")
+    after = advise(knowledge.load(study.space), question)
+    return Outcome(
+        study, target, everyone[:-1], before, after, changes(before, after), test, baselines, tuple(merges), entry,
+        figure, table, time.monotonic() - started,
+    )  # fmt: skip
+
+
+def run_id(study: Study, target: str, locales: tuple[str, ...]) -> str:
+    """Names the run by what decides its result, so that the same run is written down once."""
+    parts = [study.context, target, *locales, str(study.seed), repr(METHODS), repr(sorted(study.options.items()))]
+    return "quickstart-" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:8]
+
+
+def _entry_of_run(study: Study, run: str) -> Entry | None:
+    for entry in knowledge.load(study.space).entries:
+        if any(row.run == run for row in entry.rows):
+            return entry
+    return None
+
+
+def _first_advice(study: Study, question: Question, run: str) -> Advice:
+    """The advice as it was before this run's own entry, so that a repeated run shows the same change."""
+    known = knowledge.load(study.space)
+    entries = tuple(e for e in known.entries if not any(row.run == run for row in e.rows))
+    if len(entries) == len(known.entries):
+        return advise(known, question)
+    return advise(knowledge.Knowledge(known.space, known.skills, entries, f"before {run}"), question)
+
+
+def _write_matrices(study: Study, dev: Matrix, test: Matrix) -> tuple[Path, Path]:
+    stem = f"nxn-{study.task}-{study.base_name}"
+    save(dev, study.space.results / f"{stem}-dev.csv")
+    table = study.space.results / f"{stem}-test.csv"
+    save(test, table)
+    figure = table.with_suffix(".png")
+    heatmap.save_png(test, figure)
+    return table, figure
+
+
+def find_baselines(dev: Matrix, test: Matrix, data: TaskData, target: str, sources: tuple[str, ...]) -> Baselines:
+    """Best source by development data, mean of the sources, own model and majority class, all scored on test."""
+    best = max(sources, key=lambda source: (dev.value(source, target), source))
+    majority = data.majority_label()
+    return Baselines(
+        best=best,
+        source_mean=sum(test.value(source, target) for source in sources) / len(sources),
+        own=target if target in test.sources else None,
+        majority=sum(item.label == majority for item in data.test) / len(data.test),
+    )
+
+
+def make_recipes(study: Study, dev: Matrix, target: str, sources: tuple[str, ...]) -> list[Recipe]:
+    """One recipe per method; REAL weights are the sources' accuracies on the target's development data."""
+    column = {source: dev.value(source, target) for source in sources}
+    shares = real.weights(column, sources)
+    return [
+        check(
+            Recipe(
+                method=method,
+                sources=tuple(
+                    Source(source, study.model(source).resolve(), shares[source] if similarity else 1.0)
+                    for source in sources
+                ),
+                params=params,
+                base=(study.root / "base").resolve(),
+                target=target,
+                mode="ExcTar",
+                similarity=similarity,
+                k=len(sources),
+                context=study.context,
+                seed=study.seed,
+            )
+        )
+        for method, params, similarity in METHODS
+    ]
+
+
+def _merge_and_score(
+    study: Study, recipe: Recipe, data: TaskData, test: Matrix, baselines: Baselines, run: str
+) -> Merged:
+    from ..cli.merge import name_of
+
+    path = study.root / "merged" / name_of(recipe)
+    if not (path / "recipe.yaml").is_file():
+        merge(recipe, path)
+    right = correct(predict(path, data.test), data.test)
+    rows, compared = merge_rows(recipe, right, test, baselines, context=study.context, run=run, seed=study.seed)
+    return Merged(recipe, path, float(right.mean()), compared, tuple(rows))
+
+
+def write_entry(
+    study: Study,
+    target: str,
+    sources: tuple[str, ...],
+    test: Matrix,
+    baselines: Baselines,
+    merges: list[Merged],
+    run: str,
+    figure: Path,
+) -> Entry:
+    """The retrospective of this run: rows of every merge, the whole matrix as a CSV, findings in words."""
+    n = int(test.n[test.targets.index(target)])
+    best = max(merges, key=lambda m: m.accuracy)
+    gain = best.compared["best_single_source"]
+    own = test.value(target, target)
+    findings = [
+        f"- Best merge: {best.recipe.method}, {100 * best.accuracy:.1f}% on {n} test sentences; best single source: "
+        f"{baselines.best}, {100 * test.value(baselines.best, target):.1f}%. Difference {gain.text()}.",
+        f"- Mean of the sources {100 * baselines.source_mean:.1f}%, the target's own model {100 * own:.1f}%, "
+        f"majority class {100 * baselines.majority:.1f}%.",
+        "- Intervals resample templates, not sentences: sentences of one template are variants of each other.",
+    ]
+    merge_words = ", ".join(m.recipe.method + (f" with {m.recipe.similarity} weights" if m.recipe.similarity else "") for m in merges)
+    draft = Draft(
+        title=f"Merging for {target} on Home Assistant intents" if study.task == "home" else f"Merging for {target}",
+        type="Retrospective",
+        date=date.today().isoformat(),
+        summary=f"Merged {len(sources)} single-language models for {target} by {len(merges)} methods and compared them "
+        f"with the best single model.",
+        context=study.context,
+        metric="accuracy",
+        tags=f"quickstart, {target}",
+        origin=f"mu quickstart, run {run}",
+        sections=(
+            (
+                "What was tried",
+                f"Models of {', '.join(sources)} were fine-tuned from one base ({study.base_name}) on {study.task} and merged "
+                f"for {target}: {merge_words}. The best source was chosen on development data; every figure is on the "
+                f"same {n} test sentences of {target}. Figure: {study.space.display(figure)}.",
+            ),
+            ("Findings", "\n".join(findings)),
+            ("Open questions", f"- [open] Does the best recipe hold for {target} with another seed?"),
+        ),
+        rows=tuple(row for m in merges for row in m.rows),
+    )
+    return add(study.space.log, draft, more_rows=matrix_rows(test, study.context, run))
+
+
+def verdict_line(outcome: Outcome) -> str:
+    """Did it pay? In one sentence, noise called noise."""
+    best = max(outcome.merges, key=lambda m: m.accuracy)
+    found = best.compared["best_single_source"]
+    source = outcome.baselines.best
+    low, high = found.low_pp, found.high_pp
+    said = f"{best.recipe.method} {100 * best.accuracy:.1f}% against {source} {100 * outcome.matrix.value(source, outcome.target):.1f}%"
+    if low > 0:
+        return f"It paid: {said}, a gain outside noise."
+    if high < 0:
+        return f"It did not pay: {said}, a loss outside noise."
+    return f"Not settled: {said}, a difference within noise (this test set sees {found.mde_pp:.1f} pp or more)."
+
+
+def interval_text(value: float, n: int) -> str:
+    """`71.2 [67.1, 75.0]`: an accuracy with its 95% interval, in percent."""
+    low, high = stats.wilson_interval(value, n)
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
