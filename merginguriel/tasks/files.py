@@ -74,7 +74,7 @@ def files(
     label: str = "label",
     split: str = "split",
 ) -> TaskData:
-    """`text`, `label`, `split`: names of the columns (or JSON keys). `seed`: which texts a hash deals to test.
+    """`text`, `label`, `split`: names of the columns (or JSON keys). `seed`: of the hash that deals texts.
 
     Labels are those of all locales in the folder, so that their models can be merged.
     """
@@ -186,7 +186,7 @@ def _carve_dev(rows: Rows, seed: int) -> None:
 
 
 def _refuse_two_labels(locale: str, paths: dict[str, Path], rows: Rows) -> None:
-    """Two labels for one text are an error; a text in two splits stays in test, or in dev, and leaves train."""
+    """Two labels for one text are an error; a text in two splits stays in test or dev, not in train."""
     label_of: dict[str, str] = {}
     place_of: dict[str, str] = {}
     for part in ("test", "dev", "train"):

@@ -1,7 +1,7 @@
 """Task `massive`: which of 60 assistant intents is meant? MASSIVE, FitzGerald et al. 2022, arXiv:2204.08582.
 
-From the hub (the Parquet copy of AmazonScience/massive; `datasets` no longer runs its loading script), or from
-a folder: `<locale>.jsonl` as in MASSIVE's own archive, or `<locale>/{train,validation,test}/*.parquet`.
+From the hub (the Parquet copy of AmazonScience/massive; `datasets` no longer runs its loading script), or
+from a folder: `<locale>.jsonl` as in MASSIVE's own archive, or `<locale>/{train,validation,test}/*.parquet`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def massive(locale: str, *, folder: Path | None = None, seed: int = 0) -> TaskDa
         labels, rows = _from_parquet(source, theirs(locale))
     parts: dict[str, list[Item]] = {"train": [], "dev": [], "test": []}
     for partition, id, text, intent in rows:
-        # Their ids, and none dropped: the published figures count all 2,974 test utterances, repeated ones too.
+        # Their ids, and none dropped: published figures count all 2,974 test utterances, repeated ones too.
         parts[partition].append(Item(f"massive/{locale}/{partition}/{id}", text, intent, id))
     train, dev, test = (tuple(parts[part]) for part in ("train", "dev", "test"))
     return TaskData("massive", locale, labels, train, dev, test, source)

@@ -1,0 +1,137 @@
+"""What does an N×N matrix look like? As text for a terminal and as a PNG; numbers always, colour on top."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from ..errors import missing_extra
+from ..files import write_bytes
+from .nxn import Matrix
+
+# Cividis (Nuñez, Anderton & Renslow 2018) at equal steps: for eyes with and without red–green deficiency.
+CIVIDIS = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56))
+# Backgrounds of 16 colours from dark to light, each with a readable foreground.
+SHADES = ("\x1b[37;40m", "\x1b[97;100m", "\x1b[30;47m", "\x1b[30;107m")
+RESET = "\x1b[0m"
+PLAIN, BASIC, TRUE = 0, 4, 24  # bits of colour
+CELL = 7  # characters: "[84.2]*"
+
+
+def depth(stream: TextIO, environ: Mapping[str, str]) -> int:
+    """Bits of colour that `stream` shows: none in a pipe, with NO_COLOR or on a dumb terminal."""
+    if environ.get("NO_COLOR") or not stream.isatty() or environ.get("TERM", "dumb") == "dumb":
+        return PLAIN
+    return TRUE if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit") else BASIC
+
+
+def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
+    """The matrix as lines of at most `width` columns; a wide one is cut into blocks of targets.
+
+    Accuracies in percent; [ ] marks a locale's own model, * the highest of a column.
+    """
+    left = max([len("source"), *map(len, matrix.sources)])
+    head = max([CELL, *map(len, matrix.targets)])
+    per_block = max(1, (width - left) // (head + 1))
+    low, high = _range(matrix.accuracy)
+    best = _column_best(matrix.accuracy)
+    lines = []
+    for start in range(0, len(matrix.targets), per_block):
+        block = range(start, min(start + per_block, len(matrix.targets)))
+        lines.append("source".ljust(left) + "".join(f" {matrix.targets[j]:>{head}}" for j in block))
+        for i, source in enumerate(matrix.sources):
+            cells = []
+            for j in block:
+                value = float(matrix.accuracy[i, j])
+                own = source == matrix.targets[j]
+                text = _number(value, own, value == best[j]).rjust(head)
+                cells.append(" " + _painted(text, (value - low) / (high - low), depth))
+            lines.append(source.ljust(left) + "".join(cells))
+        lines.append("n".ljust(left) + "".join(f" {int(matrix.n[j]):>{head - 1}} " for j in block))
+        lines.append("")
+    lines.append(
+        "accuracy in %, rows: model (source), columns: test set (target); [ ] own model, * best of its column"
+    )
+    return "\n".join(lines)
+
+
+def save_png(matrix: Matrix, path: Path) -> None:
+    """Draw the matrix with its values into a PNG. Raises UnavailableError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.patches import Rectangle
+    except ImportError as error:
+        raise missing_extra("matplotlib") from error
+    rows, columns = len(matrix.sources), len(matrix.targets)
+    low, high = _range(matrix.accuracy)
+    best = _column_best(matrix.accuracy)
+    figure = Figure(figsize=(2.4 + 0.62 * columns, 1.6 + 0.42 * rows), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(100 * matrix.accuracy, cmap="cividis", vmin=100 * low, vmax=100 * high, aspect="auto")
+    axes.set_xticks(range(columns), matrix.targets, rotation=45, ha="right")
+    axes.set_yticks(range(rows), matrix.sources)
+    axes.set_xlabel("target (column)")
+    axes.set_ylabel("source (row)")
+    for i, source in enumerate(matrix.sources):
+        for j, target in enumerate(matrix.targets):
+            value = float(matrix.accuracy[i, j])
+            shade = (value - low) / (high - low)
+            axes.text(
+                j,
+                i,
+                "–" if np.isnan(value) else f"{100 * value:.1f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                fontweight="bold" if value == best[j] else "normal",
+                color="black" if np.isnan(value) or shade > 0.5 else "white",
+            )
+            if source == target:
+                axes.add_patch(
+                    Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=1.6)
+                )
+    figure.colorbar(image, ax=axes, label="accuracy in %")
+    axes.set_title("boxed: a locale's own model; bold: best of its column", fontsize=8)
+    buffer = io.BytesIO()
+    # No date inside: the same matrix gives the same file.
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())
+
+
+def _number(value: float, own: bool, best: bool) -> str:
+    if np.isnan(value):
+        return "–  "
+    text = f"{100 * value:.1f}"
+    return (f"[{text}]" if own else f"{text} ") + ("*" if best else " ")
+
+
+def _painted(text: str, shade: float, depth: int) -> str:
+    if depth == PLAIN or np.isnan(shade):
+        return text
+    if depth == BASIC:
+        return SHADES[min(len(SHADES) - 1, int(shade * len(SHADES)))] + text + RESET
+    place = shade * (len(CIVIDIS) - 1)
+    i = min(int(place), len(CIVIDIS) - 2)
+    rgb = [round(a + (b - a) * (place - i)) for a, b in zip(CIVIDIS[i], CIVIDIS[i + 1], strict=True)]
+    front = "0;0;0" if shade > 0.5 else "255;255;255"
+    return f"\x1b[38;2;{front};48;2;{rgb[0]};{rgb[1]};{rgb[2]}m{text}{RESET}"
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest measured value, apart even where all are equal."""
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return 0.0, 1.0
+    low, high = float(known.min()), float(known.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _column_best(values: np.ndarray) -> np.ndarray:
+    """Highest measured value per column [T]; NaN for a column without one."""
+    filled = np.where(np.isnan(values), -np.inf, values)
+    best = filled.max(axis=0, initial=-np.inf)
+    return np.where(np.isinf(best), np.nan, best)

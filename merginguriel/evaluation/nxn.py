@@ -1,0 +1,169 @@
+"""How well does every source model serve every locale? The N×N matrix, incremental through a cache."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CheckpointError, IncompatibleError, MuError
+from ..files import write_text
+from ..tasks.base import Item, TaskData
+from . import predictions as stored
+from .predictions import Predictions, Progress, correct
+
+COLUMNS = ["source", "target", "accuracy", "n"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """sources [S], targets [T], accuracy [S, T] as fractions (NaN: not measured), n [T] items per target.
+
+    correct  (source, target) → bool [n], one per item in the order of the split; empty if read from a CSV
+    groups   target → [n] names: items of one group are variants of one template
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    accuracy: np.ndarray
+    n: np.ndarray
+    correct: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def value(self, source: str, target: str) -> float:
+        """Accuracy of one pair. Raises IncompatibleError if it was not measured."""
+        if source not in self.sources or target not in self.targets:
+            raise IncompatibleError(f"the matrix has no accuracy of {source} on {target}.")
+        found = float(self.accuracy[self.sources.index(source), self.targets.index(target)])
+        if np.isnan(found):
+            raise IncompatibleError(f"the matrix has no accuracy of {source} on {target}.")
+        return found
+
+    def column(self, target: str, sources: Sequence[str]) -> np.ndarray:
+        """Accuracies [k] of `sources` on `target`."""
+        return np.array([self.value(source, target) for source in sources])
+
+
+def nxn(
+    models: Mapping[str, Path],
+    data: Mapping[str, TaskData],
+    *,
+    split: str = "test",
+    cache: Path | None = None,
+    device: str | None = None,
+    batch_tokens: int = 4096,
+    on_progress: Progress | None = None,
+) -> Matrix:
+    """Accuracy of every model on the split of every locale.
+
+    models  name of the source (its locale) → model folder
+    data    target locale → its data
+    cache   folder of predictions: a pair that lies there is not computed again, and a model with
+            nothing left to compute is not loaded; a damaged file is computed again, and `on_progress` says so
+    """
+    items = {target: found.split(split) for target, found in data.items()}
+    accuracy = np.full((len(models), len(items)), np.nan)
+    right: dict[tuple[str, str], np.ndarray] = {}
+    total = len(models) * len(items)
+
+    def tell(text: str) -> None:
+        if on_progress:
+            on_progress(len(right), total, text)
+
+    for row, (source, folder) in enumerate(models.items()):
+        answered = _answers(folder, items, cache, device, batch_tokens, tell)
+        for column, (target, answers) in enumerate(answered):
+            right[source, target] = correct(answers, items[target])
+            if items[target]:
+                accuracy[row, column] = right[source, target].mean()
+            tell(f"{source} on {target}")
+    return Matrix(
+        tuple(models),
+        tuple(items),
+        accuracy,
+        np.array([len(found) for found in items.values()], dtype=np.int64),
+        right,
+        {target: tuple(item.group or item.id for item in found) for target, found in items.items()},
+    )
+
+
+def _answers(
+    folder: Path,
+    items: Mapping[str, Sequence[Item]],
+    cache: Path | None,
+    device: str | None,
+    batch_tokens: int,
+    tell: Callable[[str], None],
+) -> Iterator[tuple[str, Predictions]]:
+    """(target, predictions) of one model, loaded when the first pair is not in the cache."""
+    model = stored.fingerprint(folder)
+    opened = None
+    for target, wanted in items.items():
+        path = stored.cache_path(cache, model, wanted) if cache else None
+        if path and path.is_file():
+            try:
+                yield target, stored.load(path, model)
+                continue
+            except CheckpointError as error:
+                tell(f"{path.name} is computed again: {error.what}")
+        from . import predict  # torch, which a matrix that lies in the cache does without
+
+        opened = opened or predict.open_model(folder, device)
+        try:
+            fresh = stored.rounded(predict.predict_with(*opened, wanted, batch_tokens=batch_tokens))
+        except CheckpointError as error:
+            raise CheckpointError(error.what, where=str(folder), mend=error.mend) from error
+        if path:
+            stored.save(path, fresh, model)
+        yield target, fresh
+
+
+def save(path: Path, matrix: Matrix) -> None:
+    """Write a CSV, one line per measured pair: source, target, accuracy (a fraction), n (items)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row, source in enumerate(matrix.sources):
+        for column, target in enumerate(matrix.targets):
+            value = float(matrix.accuracy[row, column])
+            if not np.isnan(value):
+                writer.writerow([source, target, repr(value), int(matrix.n[column])])
+    write_text(path, text.getvalue())
+
+
+def load(path: Path) -> Matrix:
+    """What `save` wrote, or a person did. Raises MuError with file and line."""
+    try:
+        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MuError(f"this matrix cannot be read: {error}.", where=str(path)) from error
+    if not lines or lines[0] != COLUMNS:
+        raise MuError(
+            "this is not an N×N matrix.", where=str(path), mend=f"Its first line is: {','.join(COLUMNS)}"
+        )
+    values: dict[tuple[str, str], float] = {}
+    n: dict[str, int] = {}
+    for number, cells in enumerate(lines[1:], 2):
+        where = f"{path}:{number}"
+        try:
+            source, target, value, count = cells[0], cells[1], float(cells[2]), int(cells[3])
+        except (ValueError, IndexError) as error:
+            raise MuError(
+                f"expected {', '.join(COLUMNS)}; found {','.join(cells)!r}.", where=where
+            ) from error
+        if not 0 <= value <= 1:
+            raise MuError(f"accuracy is {value}: write a fraction between 0 and 1.", where=where)
+        if (source, target) in values:
+            raise MuError(f"{source} on {target} is there twice.", where=where)
+        if n.setdefault(target, count) != count:
+            raise MuError(f"{target} had {n[target]} items above and has {count} here.", where=where)
+        values[source, target] = value
+    if not values:
+        raise MuError("the matrix holds no accuracy.", where=str(path))
+    sources, targets = tuple(dict.fromkeys(s for s, _ in values)), tuple(n)
+    accuracy = np.array([[values.get((s, t), np.nan) for t in targets] for s in sources])
+    return Matrix(sources, targets, accuracy, np.array([n[t] for t in targets], dtype=np.int64))

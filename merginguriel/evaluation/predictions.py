@@ -1,0 +1,113 @@
+"""What did a model answer, item by item? The answers, what is right among them, and their cache. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CheckpointError, IncompatibleError
+from ..files import sha256, write_bytes
+from ..tasks.base import Item
+
+Progress = Callable[[int, int, str], None]  # done, total, and of what
+
+MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".bin")
+FORMAT = 1  # of the cache; a file of another format is computed again
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """ids [n] of the items, labels [L] in the order of the model's head, logits float32 [n, L]."""
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    logits: np.ndarray
+
+    def chosen(self) -> list[str]:
+        """The label that the model gives each item."""
+        return [self.labels[i] for i in self.logits.argmax(axis=1)]
+
+
+def correct(predictions: Predictions, items: Sequence[Item]) -> np.ndarray:
+    """bool [n]: is the model's label the item's label, in the order of `items`?
+
+    Labels are compared by name, so heads of different order agree. A gold label that the model does not know
+    counts as wrong. Raises IncompatibleError if the predictions lack an item.
+    """
+    chosen = dict(zip(predictions.ids, predictions.chosen(), strict=True))
+    missing = [item.id for item in items if item.id not in chosen]
+    if missing:
+        raise IncompatibleError(
+            f"the predictions are of other items: {len(missing)} of {len(items)} are missing ({missing[0]})."
+        )
+    return np.array([chosen[item.id] == item.label for item in items], dtype=bool)
+
+
+def fingerprint(model: Path) -> str:
+    """sha256 over the names and contents of the files in a model folder that decide what it answers."""
+    files = [path for path in sorted(model.glob("*")) if path.suffix in MODEL_FILES and path.is_file()]
+    if not any(path.suffix in (".safetensors", ".bin") for path in files):
+        raise CheckpointError("this folder holds no weights.", where=str(model))
+    return _sha256(*(part for path in files for part in (path.name, sha256(path))))
+
+
+def items_digest(items: Sequence[Item]) -> str:
+    """sha256 over ids and texts; labels do not change what a model answers."""
+    return _sha256(*(part for item in items for part in (item.id, item.text)))
+
+
+def _sha256(*parts: str) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
+
+
+def rounded(predictions: Predictions) -> Predictions:
+    """The same with logits as the cache keeps them, so that a first run and a resumed one agree."""
+    largest = float(np.finfo(np.float16).max)
+    logits = np.clip(predictions.logits, -largest, largest).astype(np.float16).astype(np.float32)
+    return Predictions(predictions.ids, predictions.labels, logits)
+
+
+def save(path: Path, predictions: Predictions, model: str) -> None:
+    """Write an .npz (float16 logits) that names the fingerprint of its model; whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        format=np.array(FORMAT),
+        model=np.array(model),
+        ids=np.array(predictions.ids, dtype=np.str_),
+        labels=np.array(predictions.labels, dtype=np.str_),
+        logits=rounded(predictions).logits.astype(np.float16),
+    )
+    write_bytes(path, buffer.getvalue())
+
+
+def load(path: Path, model: str | None = None) -> Predictions:
+    """What `save` wrote. Raises CheckpointError if it is damaged, or not of the model so named."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            version, owner = int(stored["format"]), str(stored["model"])
+            ids = tuple(str(id) for id in stored["ids"])
+            labels = tuple(str(label) for label in stored["labels"])
+            logits = stored["logits"].astype(np.float32)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            "these predictions are damaged.", where=str(path), mend="Delete the file."
+        ) from error
+    if version != FORMAT or logits.shape != (len(ids), len(labels)) or not np.isfinite(logits).all():
+        raise CheckpointError("these predictions are damaged.", where=str(path), mend="Delete the file.")
+    if model is not None and owner != model:
+        raise CheckpointError(
+            "these predictions are of another model.", where=str(path), mend="Delete the file."
+        )
+    return Predictions(ids, labels, logits)
+
+
+def cache_path(cache: Path, model: str, items: Sequence[Item]) -> Path:
+    """Named by what decides the content: a retrained model or other sentences never meet an old answer."""
+    return cache / f"{model[:16]}-{items_digest(items)[:16]}.npz"
