@@ -92,7 +92,7 @@ def save_png(matrix: Matrix, path: Path) -> None:
             )
             if source == target:
                 axes.add_patch(
-                    Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=1.6)
+                    Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="tab:red", linewidth=2)
                 )
     figure.colorbar(image, ax=axes, label="accuracy in %")
     axes.set_title("boxed: a locale's own model; bold: best of its column", fontsize=8)

@@ -14,7 +14,7 @@ from ..errors import CheckpointError, IncompatibleError, MuError
 from ..files import write_text
 from ..tasks.base import Item, TaskData
 from . import predictions as stored
-from .predictions import Predictions, Progress, correct
+from .predictions import BATCH_TOKENS, Predictions, Progress, correct
 
 COLUMNS = ["source", "target", "accuracy", "n"]
 
@@ -55,7 +55,7 @@ def nxn(
     split: str = "test",
     cache: Path | None = None,
     device: str | None = None,
-    batch_tokens: int = 4096,
+    batch_tokens: int = BATCH_TOKENS,
     on_progress: Progress | None = None,
 ) -> Matrix:
     """Accuracy of every model on the split of every locale.

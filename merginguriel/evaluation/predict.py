@@ -11,7 +11,7 @@ import torch
 
 from ..errors import CheckpointError
 from ..tasks.base import Item
-from .predictions import Predictions, Progress, correct, load, save
+from .predictions import BATCH_TOKENS, Predictions, Progress, correct, load, save
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,7 +25,7 @@ def predict(
     model_dir: Path,
     items: Sequence[Item],
     *,
-    batch_tokens: int = 4096,
+    batch_tokens: int = BATCH_TOKENS,
     device: str | None = None,
     on_progress: Progress | None = None,
 ) -> Predictions:
@@ -62,7 +62,7 @@ def predict_with(
     labels: Sequence[str],
     items: Sequence[Item],
     *,
-    batch_tokens: int = 4096,
+    batch_tokens: int = BATCH_TOKENS,
     on_progress: Progress | None = None,
 ) -> Predictions:
     """As `predict`, for a model in memory, where it is. Its training mode is restored afterwards."""

@@ -46,11 +46,12 @@ TRIES = 6  # draws of a template before it counts as exhausted
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the package holds for one locale, counted before anything is drawn."""
+    """What the package holds for one locale; `sentences` (train, dev, test) are counted on request."""
 
     locale: str
     intents: int
     templates: int
+    sentences: tuple[int, int, int] | None = None
 
 
 def offered(folder: Path | None = None) -> list[str]:
@@ -60,12 +61,17 @@ def offered(folder: Path | None = None) -> list[str]:
     return sorted(locale for language, locale in LOCALES.items() if language in here)
 
 
-def coverage() -> list[Coverage]:
-    """Intents and templates per locale, most intents first."""
+def coverage(*, sentences: bool = False) -> list[Coverage]:
+    """Intents and templates per locale, most intents first.
+
+    sentences  also draw the default splits of every locale and count them (ten seconds); none where there
+               is too little text
+    """
     rows = []
     for locale in offered():
         templates = templates_of(locale)
-        rows.append(Coverage(locale, len(templates), sum(len(found) for found in templates.values())))
+        counts = _sizes(locale) if sentences else None
+        rows.append(Coverage(locale, len(templates), sum(map(len, templates.values())), counts))
     return sorted(rows, key=lambda row: (-row.intents, -row.templates, row.locale))
 
 
@@ -115,6 +121,14 @@ def home(
     return TaskData(
         "home", locale, all_intents(), items["train"], items["dev"], items["test"], f"{PACKAGE} {version}"
     )
+
+
+def _sizes(locale: str) -> tuple[int, int, int]:
+    try:
+        data = home(locale)
+    except UnavailableError:
+        return 0, 0, 0
+    return len(data.train), len(data.dev), len(data.test)
 
 
 def too_little(locale: str, has: str) -> UnavailableError:

@@ -135,6 +135,13 @@ def test_coverage_counts_what_the_package_holds():
     assert sum(row.intents >= 15 for row in rows.values()) >= 40
 
 
+def test_coverage_can_count_sentences_too(monkeypatch):
+    home.all_intents()  # is remembered, and must be that of all locales
+    monkeypatch.setattr(home, "LOCALES", {"en": "en-US", "sw": "sw-KE", "af": "af-ZA"})
+    rows = {row.locale: row.sentences for row in home.coverage(sentences=True)}
+    assert rows["en-US"] == (900, 200, 500) and rows["sw-KE"] == (0, 0, 0)
+
+
 @given(st.integers(0, 10_000))
 def test_a_draw_is_one_of_the_sentences_that_the_template_stands_for(seed):
     template = "[please] (turn|switch) <on> {name} [to {level:brightness}] [in {2..4:n} minutes]"
