@@ -28,7 +28,7 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default="e5-small",
                 show_default=True,
                 help="Base model: e5-small, a folder, or a name on the hub.",
-            ),  # fmt: skip
+            ),
             click.option(
                 "--data",
                 "folder",
@@ -186,6 +186,7 @@ def evaluate(
     from .. import stats
     from ..evaluation.nxn import nxn as measure
     from ..evaluation.significance import compare
+    from ..experiments.results import comparison_dict, words
 
     study = make_study(task, base, folder, options, workspace_path)
     models = {"model": resolve(study, model)} | ({"against": resolve(study, against)} if against else {})
@@ -209,11 +210,11 @@ def evaluate(
                 matrix.correct["against", locale],
                 groups=matrix.groups[locale],
             )
-            row |= {"against": matrix.value("against", locale), "comparison": seen.as_dict()}
+            row |= {"against": matrix.value("against", locale), "comparison": comparison_dict(seen)}
         found.append(row)
         line = f"{locale}  {100 * value:.2f}%  95% {100 * low:.1f} … {100 * high:.1f}  n = {n}"
         if against:
-            line += f"  against {100 * matrix.value('against', locale):.2f}%: {seen.text()}"
+            line += f"  against {100 * matrix.value('against', locale):.2f}%: {words(seen)}"
         if not as_json:
             click.echo(line)
     if as_json:
@@ -275,7 +276,7 @@ def nxn(
     with Bar("nxn") as bar:
         matrix = measure(models, data, split=split, cache=study.cache, on_progress=bar)
     path = out or matrix_path(study, split)
-    save(matrix, path)
+    save(path, matrix)
     heatmap.save_png(matrix, path.with_suffix(".png"))
     if as_json:
         emit(

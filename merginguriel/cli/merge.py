@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +81,7 @@ def merge(
         recipe = from_flags(
             study, method, sources, weights, params, target, mode, similarity, k, pretrained, dtype
         )
-    path = out or study.root / "merged" / name_of(recipe)
+    path = out or study.merged(recipe)
     if dry_run:
         planned = plan(recipe)
         if as_json:
@@ -178,17 +177,6 @@ def real_column(study: Study, target: str) -> dict[str, float]:
             mend=f"Run: mu nxn --split dev --locale {target}",
         )
     return {source: matrix.value(source, target) for source in matrix.sources}
-
-
-def name_of(recipe: Recipe) -> str:
-    """`da-DK-ties-REAL-4-1f2e3d`: for people, and never the same for two recipes."""
-    import hashlib
-
-    from ..merging.recipe import dump_recipe
-
-    digest = hashlib.sha256(dump_recipe(replace(recipe, base_sha256={})).encode()).hexdigest()[:6]
-    parts = [recipe.target, recipe.method, recipe.similarity, str(len(recipe.sources)), digest]
-    return "-".join(part for part in parts if part)
 
 
 @click.command(short_help="List merging methods, or explain one.")

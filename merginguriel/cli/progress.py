@@ -13,7 +13,7 @@ PLAIN_EVERY = 15.0  # seconds between two lines where nothing can be redrawn
 
 
 class Bar:
-    """A progress line. Call it with (done, total, text) as often as you like."""
+    """A progress line. Call it with (done, total, text) as often as you like; `left`: seconds, if they are known."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -22,7 +22,7 @@ class Bar:
         self.live = sys.stderr.isatty()
         self.last = ""
 
-    def __call__(self, done: float, total: float, text: str = "") -> None:
+    def __call__(self, done: float, total: float, text: str = "", *, left: float | None = None) -> None:
         now = time.monotonic()
         if now - self.drawn < (EVERY if self.live else PLAIN_EVERY):
             return
@@ -32,16 +32,18 @@ class Bar:
         self.drawn = now
         share = done / total if total else 0.0
         spent = now - self.start
-        left = f"{duration(spent / share - spent)} left" if share > 0.02 else ""
+        if left is None and share > 0.02:
+            left = spent / share - spent
+        rest = f"{duration(left)} left" if left is not None else ""
         if self.live:
             filled = round(WIDTH * share)
             line = (
-                f"  {self.title}  {'█' * filled}{'░' * (WIDTH - filled)} {100 * share:3.0f}%  {text}  {left}"
+                f"  {self.title}  {'█' * filled}{'░' * (WIDTH - filled)} {100 * share:3.0f}%  {text}  {rest}"
             )
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write("\r\x1b[K" + line[:width])
         else:
-            sys.stderr.write(f"  {self.title}: {100 * share:.0f}%  {text}  {left}".rstrip() + "\n")
+            sys.stderr.write(f"  {self.title}: {100 * share:.0f}%  {text}  {rest}".rstrip() + "\n")
         sys.stderr.flush()
 
     def __enter__(self) -> Bar:

@@ -27,7 +27,9 @@ def changes(before: Advice, after: Advice) -> list[str]:
     came = [item for ref, item in new.items() if ref not in old]
     for item in sorted(came, key=lambda i: -abs(i["contribution_pp"] or 0))[:5]:
         noise = "within noise" if item["within_noise"] else "outside noise"
-        said.append(f"because {item['recipe']} measured {_pp(item['gain_pp'])} on n = {item['n']} ({noise}): {item['ref']}")
+        said.append(
+            f"because {item['recipe']} measured {_pp(item['gain_pp'])} on n = {item['n']} ({noise}): {item['ref']}"
+        )
     gone = [ref for ref in old if ref not in new]
     said += [f"no longer counted: {ref}" for ref in gone[:5]]
     return said

@@ -13,14 +13,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from .. import stats
 from ..decision.advice import Advice, Question, advise
 from ..decision.changes import changes
 from ..errors import UsageError
 from ..evaluation import heatmap
+from ..evaluation.baselines import Baseline, baselines
 from ..evaluation.nxn import Matrix, nxn, save
-from ..evaluation.predict import predict
-from ..evaluation.predictions import correct
 from ..evaluation.significance import Comparison
 from ..knowledge import base as knowledge
 from ..knowledge.entries import Entry
@@ -31,7 +29,7 @@ from ..merging.recipe import Recipe, Source, check
 from ..similarity import real
 from ..tasks.base import TaskData
 from . import study as studies
-from .results import Baselines, matrix_rows, merge_rows
+from .results import compare_all, comparison_dict, matrix_rows, merge_rows, words
 from .study import Study
 
 TARGET = "da-DK"
@@ -99,7 +97,7 @@ class Outcome:
     after: Advice
     changed: list[str]
     matrix: Matrix
-    baselines: Baselines
+    baselines: dict[str, Baseline]
     merges: tuple[Merged, ...]
     entry: Entry
     figure: Path
@@ -107,21 +105,22 @@ class Outcome:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        own = self.matrix.value(self.target, self.target)
         return {
             "target": self.target,
             "sources": list(self.sources),
-            "accuracy": {s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources},
-            "best_source": {"locale": self.baselines.best, "value": self.matrix.value(self.baselines.best, self.target)},
-            "source_mean": self.baselines.source_mean,
-            "own": own,
-            "majority": self.baselines.majority,
+            "accuracy": {
+                s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources
+            },
+            "n": dict(zip(self.matrix.targets, map(int, self.matrix.n), strict=True)),
+            "baselines": {
+                k: {"model": b.model, "value": b.value, "note": b.note} for k, b in self.baselines.items()
+            },
             "merges": [
                 {
                     "method": m.recipe.method,
                     "similarity": m.recipe.similarity,
                     "accuracy": m.accuracy,
-                    "compared": {kind: c.as_dict() for kind, c in m.compared.items()},
+                    "compared": {kind: comparison_dict(c) for kind, c in m.compared.items()},
                     "path": str(m.path),
                 }
                 for m in self.merges
@@ -144,15 +143,16 @@ def run(study: Study, target: str, sources: tuple[str, ...], tell: Tell) -> Outc
         raise UsageError("a merge needs two sources or more.")
     started = time.monotonic()
     everyone = (*sorted(set(sources)), target)
-    steps = ["ask", "base", *(f"train {locale}" for locale in everyone), "score", "merge", "write", "ask again"]
-    pace = Pace(
-        {
-            step: SECONDS["score"] * len(everyone) if step == "score"
-            else SECONDS["merge"] * len(METHODS) if step == "merge"
-            else SECONDS.get(step.partition(" ")[0], 0.2)
-            for step in steps
-        }
-    )  # fmt: skip
+    steps = [
+        "ask",
+        "base",
+        *(f"train {locale}" for locale in everyone),
+        "score",
+        "merge",
+        "write",
+        "ask again",
+    ]
+    pace = Pace(_expected(steps, len(everyone)))
 
     def begin(step: str, title: str) -> tuple[float, studies.Progress]:
         tell.step(steps.index(step) + 1, len(steps), title)
@@ -163,7 +163,9 @@ def run(study: Study, target: str, sources: tuple[str, ...], tell: Tell) -> Outc
 
         return time.monotonic(), progress
 
-    question = Question(target, context=study.context, min_gain_pp=float(str(study.space.settings["min_gain_pp"])))
+    question = Question(
+        target, context=study.context, min_gain_pp=float(str(study.space.settings["min_gain_pp"]))
+    )
     begin("ask", f"ask for advice: {target} in {study.context}")
     before = _first_advice(study, question, run_id(study, target, everyone))
     tell.note(str(before["summary"]))
@@ -190,29 +192,52 @@ def run(study: Study, target: str, sources: tuple[str, ...], tell: Tell) -> Outc
     pace.finish("score", time.monotonic() - clock, skipped=time.monotonic() - clock < 3)
     tell.note(heatmap.render(test))
 
-    clock, progress = begin("merge", f"merge {len(everyone) - 1} sources by {len(METHODS)} methods, and compare")
-    baselines = find_baselines(dev, test, data[target], target, everyone[:-1])
+    clock, progress = begin(
+        "merge", f"merge {len(everyone) - 1} sources by {len(METHODS)} methods, and compare"
+    )
+    beat = baselines(target, dev, test, everyone[:-1], data[target])
     recipes = make_recipes(study, dev, target, everyone[:-1])
     merges = []
     run = run_id(study, target, everyone)
     for number, recipe in enumerate(recipes):
         progress(number, len(recipes), recipe.method)
-        merges.append(_merge_and_score(study, recipe, data[target], test, baselines, run))
+        merges.append(_merge_and_score(study, recipe, data[target], beat, run))
     pace.finish("merge", time.monotonic() - clock)
 
     begin("write", "write the result into the log")
-    entry = _entry_of_run(study, run) or write_entry(study, target, everyone[:-1], test, baselines, merges, run, figure)
+    entry = _entry_of_run(study, run) or write_entry(
+        study, target, everyone[:-1], test, beat, merges, run, figure
+    )
     begin("ask again", "ask for advice again")
     after = advise(knowledge.load(study.space), question)
     return Outcome(
-        study, target, everyone[:-1], before, after, changes(before, after), test, baselines, tuple(merges), entry,
+        study, target, everyone[:-1], before, after, changes(before, after), test, beat, tuple(merges), entry,
         figure, table, time.monotonic() - started,
     )  # fmt: skip
 
 
+def _expected(steps: list[str], models: int) -> dict[str, float]:
+    """Seconds that each step should take on two cores."""
+    times = {"score": models, "merge": len(METHODS)}
+    return {step: SECONDS.get(step.partition(" ")[0], 0.2) * times.get(step, 1) for step in steps}
+
+
+def expected(sources: tuple[str, ...]) -> float:
+    """Seconds that a run from nothing should take on two cores."""
+    models = len(set(sources)) + 1
+    return SECONDS["base"] + models * (SECONDS["train"] + SECONDS["score"]) + len(METHODS) * SECONDS["merge"]
+
+
 def run_id(study: Study, target: str, locales: tuple[str, ...]) -> str:
     """Names the run by what decides its result, so that the same run is written down once."""
-    parts = [study.context, target, *locales, str(study.seed), repr(METHODS), repr(sorted(study.options.items()))]
+    parts = [
+        study.context,
+        target,
+        *locales,
+        str(study.seed),
+        repr(METHODS),
+        repr(sorted(study.options.items())),
+    ]
     return "quickstart-" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:8]
 
 
@@ -234,24 +259,12 @@ def _first_advice(study: Study, question: Question, run: str) -> Advice:
 
 def _write_matrices(study: Study, dev: Matrix, test: Matrix) -> tuple[Path, Path]:
     stem = f"nxn-{study.task}-{study.base_name}"
-    save(dev, study.space.results / f"{stem}-dev.csv")
+    save(study.space.results / f"{stem}-dev.csv", dev)
     table = study.space.results / f"{stem}-test.csv"
-    save(test, table)
+    save(table, test)
     figure = table.with_suffix(".png")
     heatmap.save_png(test, figure)
     return table, figure
-
-
-def find_baselines(dev: Matrix, test: Matrix, data: TaskData, target: str, sources: tuple[str, ...]) -> Baselines:
-    """Best source by development data, mean of the sources, own model and majority class, all scored on test."""
-    best = max(sources, key=lambda source: (dev.value(source, target), source))
-    majority = data.majority_label()
-    return Baselines(
-        best=best,
-        source_mean=sum(test.value(source, target) for source in sources) / len(sources),
-        own=target if target in test.sources else None,
-        majority=sum(item.label == majority for item in data.test) / len(data.test),
-    )
 
 
 def make_recipes(study: Study, dev: Matrix, target: str, sources: tuple[str, ...]) -> list[Recipe]:
@@ -281,15 +294,15 @@ def make_recipes(study: Study, dev: Matrix, target: str, sources: tuple[str, ...
 
 
 def _merge_and_score(
-    study: Study, recipe: Recipe, data: TaskData, test: Matrix, baselines: Baselines, run: str
+    study: Study, recipe: Recipe, data: TaskData, beat: dict[str, Baseline], run: str
 ) -> Merged:
-    from ..cli.merge import name_of
-
-    path = study.root / "merged" / name_of(recipe)
+    path = study.merged(recipe)
     if not (path / "recipe.yaml").is_file():
         merge(recipe, path)
-    right = correct(predict(path, data.test), data.test)
-    rows, compared = merge_rows(recipe, right, test, baselines, context=study.context, run=run, seed=study.seed)
+    scored = nxn({path.name: path}, {data.locale: data}, cache=study.cache)
+    right = scored.correct[path.name, data.locale]
+    compared = compare_all(right, scored.groups[data.locale], beat)
+    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run)
     return Merged(recipe, path, float(right.mean()), compared, tuple(rows))
 
 
@@ -298,7 +311,7 @@ def write_entry(
     target: str,
     sources: tuple[str, ...],
     test: Matrix,
-    baselines: Baselines,
+    beat: dict[str, Baseline],
     merges: list[Merged],
     run: str,
     figure: Path,
@@ -306,18 +319,22 @@ def write_entry(
     """The retrospective of this run: rows of every merge, the whole matrix as a CSV, findings in words."""
     n = int(test.n[test.targets.index(target)])
     best = max(merges, key=lambda m: m.accuracy)
-    gain = best.compared["best_single_source"]
-    own = test.value(target, target)
+    source = beat["best_single_source"]
     findings = [
         f"- Best merge: {best.recipe.method}, {100 * best.accuracy:.1f}% on {n} test sentences; best single source: "
-        f"{baselines.best}, {100 * test.value(baselines.best, target):.1f}%. Difference {gain.text()}.",
-        f"- Mean of the sources {100 * baselines.source_mean:.1f}%, the target's own model {100 * own:.1f}%, "
-        f"majority class {100 * baselines.majority:.1f}%.",
+        f"{source.model}, {100 * source.value:.1f}%. Difference {words(best.compared['best_single_source'])}.",
+        f"- Mean of the sources {100 * beat['source_mean'].value:.1f}%, the target's own model "
+        f"{100 * beat['target_alone'].value:.1f}%, majority class {100 * beat['majority_class'].value:.1f}%.",
         "- Intervals resample templates, not sentences: sentences of one template are variants of each other.",
     ]
-    merge_words = ", ".join(m.recipe.method + (f" with {m.recipe.similarity} weights" if m.recipe.similarity else "") for m in merges)
+    merge_words = ", ".join(
+        m.recipe.method + (f" with {m.recipe.similarity} weights" if m.recipe.similarity else "")
+        for m in merges
+    )
     draft = Draft(
-        title=f"Merging for {target} on Home Assistant intents" if study.task == "home" else f"Merging for {target}",
+        title=f"Merging for {target} on Home Assistant intents"
+        if study.task == "home"
+        else f"Merging for {target}",
         type="Retrospective",
         date=date.today().isoformat(),
         summary=f"Merged {len(sources)} single-language models for {target} by {len(merges)} methods and compared them "
@@ -345,17 +362,8 @@ def verdict_line(outcome: Outcome) -> str:
     """Did it pay? In one sentence, noise called noise."""
     best = max(outcome.merges, key=lambda m: m.accuracy)
     found = best.compared["best_single_source"]
-    source = outcome.baselines.best
-    low, high = found.low_pp, found.high_pp
-    said = f"{best.recipe.method} {100 * best.accuracy:.1f}% against {source} {100 * outcome.matrix.value(source, outcome.target):.1f}%"
-    if low > 0:
-        return f"It paid: {said}, a gain outside noise."
-    if high < 0:
-        return f"It did not pay: {said}, a loss outside noise."
-    return f"Not settled: {said}, a difference within noise (this test set sees {found.mde_pp:.1f} pp or more)."
-
-
-def interval_text(value: float, n: int) -> str:
-    """`71.2 [67.1, 75.0]`: an accuracy with its 95% interval, in percent."""
-    low, high = stats.wilson_interval(value, n)
-    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    source = outcome.baselines["best_single_source"]
+    said = f"{best.recipe.method} {100 * best.accuracy:.1f}% against {source.model} {100 * source.value:.1f}%: {words(found)}"
+    if not found.significant:
+        return f"Not settled. {said}"
+    return f"{'It paid' if found.difference > 0 else 'It did not pay'}. {said}"

@@ -1,32 +1,20 @@
-"""How do accuracies become result rows? One row per merge and baseline, one per cell of the N×N matrix."""
+"""How do accuracies become result rows, and how is a comparison said in words?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
+from ..evaluation.baselines import Baseline
 from ..evaluation.nxn import Matrix
 from ..evaluation.significance import Comparison, compare
 from ..knowledge.rows import ResultRow
 from ..merging.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Baselines:
-    """What a merge is compared with on one target: right or wrong per test item, and accuracies.
-
-    best         the source that is best on development data; `right[best]` is its test result
-    source_mean  mean test accuracy of the sources
-    own          the target's own model, if there is one
-    majority     accuracy of always answering the training split's most frequent label
-    """
-
-    best: str
-    source_mean: float
-    own: str | None
-    majority: float
+LOGGED = ("best_single_source", "source_mean", "target_alone")  # baselines that get a row of their own
 
 
 def logged_method(recipe: Recipe) -> str:
@@ -43,78 +31,91 @@ def matrix_rows(matrix: Matrix, context: str, run: str) -> list[ResultRow]:
             mode="-",
             method="single",
             metric="accuracy",
-            value=float(matrix.value(source, target)),
-            n=int(matrix.n[matrix.targets.index(target)]),
+            value=matrix.value(source, target),
+            n=int(n),
             sources=(source,),
             run=run,
         )
         for source in matrix.sources
-        for target in matrix.targets
+        for target, n in zip(matrix.targets, matrix.n, strict=True)
     ]
+
+
+def compare_all(
+    right: np.ndarray, groups: Sequence[str], baselines: Mapping[str, Baseline]
+) -> dict[str, Comparison]:
+    """The merge against every baseline that is a model scored on the same items.
+
+    right [n] bool: which test items the merge got right; groups [n]: variants of one template share a name
+    """
+    return {
+        kind: compare(right, baseline.correct, groups=groups)
+        for kind, baseline in baselines.items()
+        if baseline.correct is not None
+    }
 
 
 def merge_rows(
     recipe: Recipe,
     right: np.ndarray,
-    matrix: Matrix,
-    baselines: Baselines,
+    baselines: Mapping[str, Baseline],
+    compared: Mapping[str, Comparison],
     *,
     context: str,
     run: str,
-    seed: int,
-) -> tuple[list[ResultRow], dict[str, Comparison]]:
-    """Rows of one merge against best source, mean of sources and the target's own model; and the comparisons.
-
-    right  [n] bool, the merge on the target's test items
-    """
-    target, mode = recipe.target or "-", recipe.mode or "ExcTar"
-    groups = matrix.groups[target]
-    compared = {
-        "best_single_source": compare(right, matrix.correct[baselines.best, target], groups=groups, seed=0)
-    }
-    if baselines.own:
-        compared["target_alone"] = compare(
-            right, matrix.correct[baselines.own, target], groups=groups, seed=0
+) -> list[ResultRow]:
+    """One row per baseline of LOGGED that is known; paired with wins, losses and standard error where it can be."""
+    rows = []
+    for kind in LOGGED:
+        if kind not in baselines:
+            continue
+        baseline, found = baselines[kind], compared.get(kind)
+        rows.append(
+            ResultRow(
+                context=context,
+                target=recipe.target or "-",
+                mode=recipe.mode or "-",
+                method=logged_method(recipe),
+                metric="accuracy",
+                value=float(right.mean()),
+                n=len(right),
+                params=tuple(sorted((key, _number(value)) for key, value in recipe.params.items())),
+                similarity=recipe.similarity,
+                k=len(recipe.sources),
+                sources=tuple(source.name for source in recipe.sources),
+                weights=tuple(source.weight for source in recipe.sources),
+                seed=recipe.seed,
+                baseline_kind=kind,
+                baseline=baseline.value,
+                wins=found.wins if found else None,
+                losses=found.losses if found else None,
+                se_pp=found.se if found else None,
+                run=run,
+                note=f"{baseline.model}, {baseline.note}" if kind == "best_single_source" else "",
+            )
         )
-    shared = {
-        "context": context,
-        "target": target,
-        "mode": mode,
-        "method": logged_method(recipe),
-        "metric": "accuracy",
-        "value": float(right.mean()),
-        "n": len(right),
-        "params": tuple(sorted((key, f"{value:g}" if isinstance(value, float) else str(value)) for key, value in recipe.params.items())),
-        "similarity": recipe.similarity,
-        "k": len(recipe.sources),
-        "sources": tuple(source.name for source in recipe.sources),
-        "weights": tuple(source.weight for source in recipe.sources),
-        "seed": seed,
-        "run": run,
-    }  # fmt: skip
-    names = {"best_single_source": baselines.best, "target_alone": baselines.own}
-    rows = [
-        ResultRow(
-            **shared,
-            baseline_kind=kind,
-            baseline=float(matrix.correct[names[kind] or "", target].mean()),
-            wins=found.wins,
-            losses=found.losses,
-            se_pp=found.se_pp,
-            note=f"{names[kind]}, chosen on development data" if kind == "best_single_source" else "",
-        )
-        for kind, found in compared.items()
-    ]
-    rows.insert(1, ResultRow(**shared, baseline_kind="source_mean", baseline=baselines.source_mean))
-    return rows, compared
+    return rows
 
 
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows of text as an aligned table; numbers to the right."""
-    if not rows:
-        return ""
-    names = list(rows[0])
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-    lines = ["  ".join(name.ljust(widths[name]) for name in names).rstrip()]
-    lines += ["  ".join(row[name].ljust(widths[name]) for name in names).rstrip() for row in rows]
-    return "\n".join(lines)
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def words(found: Comparison) -> str:
+    """`+2.4 pp, 95% −0.4 … +5.2, p = 0.09: within noise`."""
+    p = found.p if found.p_groups is None else found.p_groups
+    low, high = found.interval.low, found.interval.high
+    noise = (
+        "outside noise" if found.significant else f"within noise, this test sees {found.mde:.1f} pp or more"
+    )
+    text = f"{found.difference:+.1f} pp, {100 * found.interval.level:.0f}% {low:+.1f} … {high:+.1f}, {p_text(p)}: {noise}"
+    return text.replace("-", "−")
+
+
+def p_text(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def comparison_dict(found: Comparison) -> dict[str, Any]:
+    """JSON form: differences in pp, accuracies as fractions."""
+    return {**asdict(found), "significant": found.significant}

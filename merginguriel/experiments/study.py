@@ -8,11 +8,14 @@ models/<task>/<base>/merged/…      merges
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import UnavailableError
+from ..merging.recipe import Recipe, dump_recipe
 from ..tasks import base as tasks
 from ..tasks.base import TaskData
 from ..workspace import Workspace
@@ -29,7 +32,7 @@ class Study:
     base: str = "e5-small"
     folder: Path | None = None
     seed: int = 0
-    options: dict[str, object] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def base_name(self) -> str:
@@ -50,6 +53,12 @@ class Study:
 
     def model(self, locale: str) -> Path:
         return self.root / locale
+
+    def merged(self, recipe: Recipe) -> Path:
+        """`merged/da-DK-ties-4-1f2e3d`: for people, and never the same for two recipes."""
+        digest = hashlib.sha256(dump_recipe(replace(recipe, base_sha256={})).encode()).hexdigest()[:6]
+        parts = [recipe.target, recipe.method, recipe.similarity, str(len(recipe.sources)), digest]
+        return self.root / "merged" / "-".join(part for part in parts if part)
 
     def data(self, locale: str) -> TaskData:
         return tasks.load(self.task, locale, folder=self.folder, **self.options)

@@ -91,6 +91,17 @@ def merge(recipe: Recipe, out: Path, *, on_progress: Progress | None = None) -> 
     return out
 
 
+def plan(recipe: Recipe) -> dict[str, int]:
+    """What a merge would write: tensors, parameters, bytes. Checks everything but the values."""
+    _, layout = prepare(check(recipe))
+    sizes = {name: prod(shape) for name, (_, shape) in layout.items()}
+    return {
+        "tensors": len(layout),
+        "parameters": sum(sizes.values()),
+        "bytes": sum(sizes[name] * STORAGE[dtype].itemsize for name, (dtype, _) in layout.items()),
+    }
+
+
 def prepare(recipe: Recipe) -> tuple[Aligned, dict[str, tuple[str, tuple[int, ...]]]]:
     """Open and align every model of a checked recipe; the output's tensors with dtype and shape, in order."""
     ordered = sorted(recipe.sources, key=lambda source: source.name)
