@@ -115,6 +115,7 @@ def screen(outcome: Outcome) -> str:
         "",
         f"Advice for {outcome.target} before and after",
         *(f"  {line}" for line in outcome.changed),
+        f"  now: {outcome.after['summary']}",
         "",
         "Files",
     ]
@@ -140,6 +141,7 @@ def _table(outcome: Outcome, n: int) -> list[str]:
     """Merges, best first, and what they are compared with."""
     from .. import stats
     from ..evaluation.significance import Comparison
+    from ..experiments.results import logged_method, p_text
 
     def accuracy(value: float) -> str:
         low, high = stats.wilson_interval(value, n)
@@ -150,15 +152,22 @@ def _table(outcome: Outcome, n: int) -> list[str]:
             return ""
         p = found.p if found.p_groups is None else found.p_groups
         low, high = found.interval.low, found.interval.high
-        text = f"{found.difference:+.1f} [{low:+.1f}, {high:+.1f}] p {p:.3f} McNemar {found.p:.3f}"
+        text = f"{found.difference:+.1f} [{low:+.1f}, {high:+.1f}]  {p_text(p)}  ({p_text(found.p)[2:]})"
         return text.replace("-", "−")
 
-    head = ["", f"accuracy on {outcome.target}", "against the best source, pp", "against its own model, pp"]
+    head = [
+        "",
+        f"accuracy on {outcome.target}",
+        "against the best source, pp, p (McNemar)",
+        "against its own model, pp, p (McNemar)",
+    ]
     beat = outcome.baselines
     mean = beat["source_mean"].value
     rows = [head]
     for merged in sorted(outcome.merges, key=lambda m: -m.accuracy):
-        name = merged.recipe.method + (f" ({merged.recipe.similarity})" if merged.recipe.similarity else "")
+        name = logged_method(merged.recipe) + (
+            f" ({merged.recipe.similarity})" if merged.recipe.similarity else ""
+        )
         best, own = merged.compared.get("best_single_source"), merged.compared.get("target_alone")
         rows.append([name, accuracy(merged.accuracy), against(best), against(own)])
     names = {

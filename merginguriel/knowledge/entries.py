@@ -83,9 +83,7 @@ def parse_entry(text: str, path: Path) -> Entry:
     fields = _front_fields(front, path)
     if fields["date"] != match[1]:
         raise KnowledgeError(f"date is {fields['date']}, the file's name says {match[1]}.", where=f"{path}:1")
-    defaults: dict[str, str] = {
-        key: fields[key] for key in ("context", "metric", "n", "seed") if key in fields
-    }
+    defaults: dict[str, str] = {key: fields[key] for key in rows.DEFAULTED if key in fields}
     found: list[rows.ResultRow] = []
     files: list[Path] = []
     questions: list[Question] = []

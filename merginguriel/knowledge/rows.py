@@ -36,6 +36,7 @@ COLUMNS = (
     "context", "target", "mode", "method", "params", "similarity", "k", "sources", "weights", "metric", "value",
     "n", "seed", "baseline_kind", "baseline", "wins", "losses", "se", "run", "status", "note",
 )  # fmt: skip
+DEFAULTED = ("context", "metric", "n", "seed")  # may be given once, in the front matter
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
 
 _NUMBER = re.compile(r"^[+−-]?\d+(\.\d+)?$")

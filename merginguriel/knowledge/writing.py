@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Draft:
     context: str = ""
     metric: str = ""
     n: str = ""
+    seed: str = ""
     supersedes: str = ""
     links: str = ""
     tags: str = ""
@@ -63,7 +64,7 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
     """
     front = {
         "title": draft.title, "type": draft.type, "date": draft.date, "summary": draft.summary,
-        "context": draft.context, "metric": draft.metric, "n": draft.n, "supersedes": draft.supersedes,
+        "context": draft.context, "metric": draft.metric, "n": draft.n, "seed": draft.seed, "supersedes": draft.supersedes,
         "links": draft.links, "tags": draft.tags, "origin": draft.origin,
     }  # fmt: skip
     lines = ["---", *(f"{key}: {quoted(value)}" for key, value in front.items() if value), "---", ""]
@@ -74,7 +75,7 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
     if draft.rows or rows_file or raw_table:
         lines += ["## Results", ""]
         if draft.rows or raw_table:
-            lines += [raw_table or results_table(draft.rows), ""]
+            lines += [raw_table or results_table(draft.rows, front), ""]
         if rows_file:
             lines += [f"rows: {rows_file[0]} sha256:{rows_file[1]}", ""]
     for heading, text in after:
@@ -82,10 +83,15 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
     return "\n".join(lines)
 
 
-def results_table(found: Sequence[ResultRow]) -> str:
-    """The Results table: every column that any row fills, and always the required ones."""
+def results_table(found: Sequence[ResultRow], front: Mapping[str, str]) -> str:
+    """The Results table: every column that any row fills, but for what the front matter says for all of them."""
     cells = [row_cells(row) for row in found]
-    columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
+    said = {c for c in rows.DEFAULTED if front.get(c) and all(row[c] == front[c] for row in cells)}
+    columns = [
+        c
+        for c in rows.COLUMNS
+        if c in rows.REQUIRED or (c not in said and any(row[c] != "-" for row in cells))
+    ]
     return format_table(columns, [[row[c] for c in columns] for row in cells])
 
 

@@ -11,7 +11,7 @@ import importlib
 import inspect
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,13 +57,13 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Task:
-    """A registered task: `load(locale, folder=, seed=, **options)`, and the locales that it offers."""
+    """A registered task: `load(locale, folder=, seed=, **options)`, the locales it offers, options' defaults."""
 
     name: str
     doc: str
     load: Callable[..., TaskData]
     locales: Callable[[Path | None], list[str]]
-    options: tuple[str, ...]
+    options: Mapping[str, int | str]
 
 
 _registry: dict[str, Task] = {}
@@ -73,8 +73,8 @@ def task(name: str, *, doc: str, locales: Callable[[Path | None], list[str]]) ->
     """Register a function `f(locale, *, folder, seed, **options) -> TaskData` as the task `name`."""
 
     def register(function: Callable[..., TaskData]) -> Callable[..., TaskData]:
-        given = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        options = tuple(option for option in given if option not in ("folder", "seed"))
+        given = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        options = {p.name: p.default for p in given if p.name not in ("folder", "seed")}
         _registry[name] = Task(name, doc, function, locales, options)
         return function
 
@@ -117,23 +117,30 @@ def load(task: str, locale: str, *, folder: Path | None = None, seed: int = 0, *
     MuError (data that cannot be used, with file and line).
     """
     found = find(task)
-    for option in options:
-        if option not in found.options:
-            raise UsageError(
-                f"task {task} has no option {option!r}.",
-                mend=f"Its options are: {', '.join(found.options) or 'none'}.",
-            )
+    typed = {option: _typed(found, option, value) for option, value in options.items()}
     offered = found.locales(folder)
     tag = known.normalize(locale)
     if tag not in offered:
         raise not_offered(task, tag, offered)
-    data = found.load(tag, folder=folder, seed=seed, **options)
+    data = found.load(tag, folder=folder, seed=seed, **typed)
     for split in ("train", "test"):
         if not data.split(split):
             raise MuError(
                 f"{task} has no {split} sentences for {tag}.", where=str(folder) if folder else None
             )
     return data
+
+
+def _typed(task: Task, option: str, value: object) -> object:
+    """`value` in the type of the option's default; the command line gives it as text."""
+    if option not in task.options:
+        known = ", ".join(task.options) or "none"
+        raise UsageError(f"task {task.name} has no option {option!r}.", mend=f"Its options are: {known}.")
+    if isinstance(task.options[option], int):
+        if not str(value).isdigit():
+            raise UsageError(f"option {option} of task {task.name} is a whole number, not {value!r}.")
+        return int(str(value))
+    return value
 
 
 def not_offered(task: str, locale: str, offered: Sequence[str]) -> UsageError:

@@ -85,8 +85,8 @@ def home(
     *,
     folder: Path | None = None,
     seed: int = 0,
-    train: int = 900,
-    dev: int = 200,
+    train: int = 600,
+    dev: int = 150,
     test: int = 500,
     min_intents: int = 5,
 ) -> TaskData:
