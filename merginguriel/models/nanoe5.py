@@ -205,6 +205,8 @@ def normalizer() -> normalizers.Normalizer:
     spec = sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc").serialized_normalizer_spec()
     return normalizers.Sequence(
         [
+            # Today's sentencepiece keeps the zero-width joiner; XLM-R's table, of 2019, makes it a space.
+            normalizers.Replace("\u200d", " "),
             normalizers.Precompiled(field(spec, 2)),  # NormalizerSpec.precompiled_charsmap
             normalizers.Strip(left=False, right=True),
             normalizers.Replace(Regex(" {2,}"), " "),
@@ -245,6 +247,13 @@ def tokenizer(pieces: Sequence[tuple[str, float]]) -> Tokenizer:
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
     return tok
+
+
+def save_tokenizer(pieces: Sequence[tuple[str, float]], max_tokens: int, folder: Path) -> None:
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer(pieces), model_max_length=max_tokens, **SPECIALS
+    )
+    fast.save_pretrained(folder)
 
 
 def full_tokenizer(packed: Packed) -> Tokenizer:
@@ -289,8 +298,6 @@ def convert(source: Path, out: Path, texts: Iterable[str] | None) -> dict[str, o
     config(packed, len(rows)).save_pretrained(out)
     save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
     (out / "model.safetensors").chmod((out / "config.json").stat().st_mode & 0o666)
-    kept = tokenizer([(packed.pieces[i], float(packed.scores[i])) for i in rows])
-    PreTrainedTokenizerFast(
-        tokenizer_object=kept, model_max_length=packed.positions, **SPECIALS
-    ).save_pretrained(out)
+    kept = [(packed.pieces[i], float(packed.scores[i])) for i in rows]
+    save_tokenizer(kept, packed.positions, out)
     return {"tokens": len(rows), "parameters": int(sum(t.size for t in tensors.values()))}

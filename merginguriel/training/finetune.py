@@ -75,6 +75,10 @@ class FinetuneSettings:
     seed: int = 0
 
 
+# For e5-small on a few hundred short sentences and two cores: as accurate as training all layers, and faster.
+LAB = FinetuneSettings(epochs=3, head_learning_rate=5e-3, freeze_layers=6)
+
+
 def finetune(
     base: Path,
     train: Sequence[Item],
@@ -181,6 +185,7 @@ def prepared(
             use_cpu=not torch.cuda.is_available(),
             save_strategy="no",
             logging_steps=1,
+            logging_nan_inf_filter=False,
             report_to=[],
             disable_tqdm=True,
             dataloader_pin_memory=False,
