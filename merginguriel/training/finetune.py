@@ -61,7 +61,7 @@ class FinetuneSettings:
     max_tokens          longer sentences are cut
     """
 
-    epochs: int = 4
+    epochs: int = 3
     learning_rate: float = 1e-4
     head_learning_rate: float = 2e-3
     batch_size: int = 32

@@ -54,7 +54,7 @@ def test_no_intent_swamps_the_rest_and_every_test_label_was_trained(locale):
 
 def test_a_rich_locale_has_the_sizes_that_were_asked_for():
     data = load_task("home", "en-US")
-    assert (len(data.train), len(data.dev), len(data.test)) == (900, 200, 500)
+    assert (len(data.train), len(data.dev), len(data.test)) == (600, 150, 500)
     small = load_task("home", "en-US", train=100, dev=20, test=60)
     assert (len(small.train), len(small.dev), len(small.test)) == (100, 20, 60)
 
@@ -139,7 +139,7 @@ def test_coverage_can_count_sentences_too(monkeypatch):
     home.all_intents()  # is remembered, and must be that of all locales
     monkeypatch.setattr(home, "LOCALES", {"en": "en-US", "sw": "sw-KE", "af": "af-ZA"})
     rows = {row.locale: row.sentences for row in home.coverage(sentences=True)}
-    assert rows["en-US"] == (900, 200, 500) and rows["sw-KE"] == (0, 0, 0)
+    assert rows["en-US"] == (600, 150, 500) and rows["sw-KE"] == (0, 0, 0)
 
 
 @given(st.integers(0, 10_000))
