@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import click
@@ -59,10 +58,14 @@ def seed(folder: Path, *, context: str | None = None, empty: bool = False) -> li
                 files.write_bytes(folder / name, path.read_bytes())
                 made.append(str(name))
     (folder / "experiment_log").mkdir(parents=True, exist_ok=True)
-    agents = source.root / "AGENTS.md"
-    if agents.is_file() and not (folder / "AGENTS.md").exists():
-        shutil.copy(agents, folder / "AGENTS.md")
-        made.append("AGENTS.md")
+    for name in ("AGENTS.md", "docs/formats.md"):
+        if not (folder / name).exists():
+            text = (source.root / name).read_text(encoding="utf-8")
+            # What follows is about the program's own code, which a workspace does not hold.
+            files.write_text(
+                folder / name, text.partition("## In the program's own repository")[0].rstrip() + "\n"
+            )
+            made.append(name)
     if not (folder / workspace.MARKER).exists():
         text = SETTINGS.format(context=context or workspace.DEFAULTS["context"])
         files.write_text(folder / workspace.MARKER, text)
