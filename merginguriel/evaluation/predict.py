@@ -50,8 +50,9 @@ def open_model(
     """Model, tokenizer and label names in the order of the head."""
     from ..models import classifier
 
-    model, tokenizer = classifier.load(model_dir)
-    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model, tokenizer = classifier.load(
+        model_dir, device=device or ("cuda" if torch.cuda.is_available() else "cpu")
+    )
     names = model.config.id2label
     return model, tokenizer, tuple(names[i] for i in range(model.config.num_labels))
 
