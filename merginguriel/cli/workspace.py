@@ -49,14 +49,14 @@ def seed(folder: Path, *, context: str | None = None, empty: bool = False) -> li
     made: list[str] = []
     for part in ("skills",) if empty else ("skills", "experiment_log"):
         for path in sorted((source.root / part).rglob("*")):
-            name = path.relative_to(source.root)
+            inner = path.relative_to(source.root)
             if (
                 path.is_file()
-                and not any(p.startswith(".") for p in name.parts)
-                and not (folder / name).exists()
+                and not any(p.startswith(".") for p in inner.parts)
+                and not (folder / inner).exists()
             ):
-                files.write_bytes(folder / name, path.read_bytes())
-                made.append(str(name))
+                files.write_bytes(folder / inner, path.read_bytes())
+                made.append(str(inner))
     (folder / "experiment_log").mkdir(parents=True, exist_ok=True)
     for name in ("AGENTS.md", "docs/formats.md"):
         if not (folder / name).exists():

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import CheckpointError
+from ..models.checkpoint import open_checkpoint
 from ..tasks.base import Item
 from .predictions import BATCH_TOKENS, Predictions, Progress, correct, load, save
 
@@ -50,11 +51,13 @@ def open_model(
     """Model, tokenizer and label names in the order of the head."""
     from ..models import classifier
 
+    labels = open_checkpoint(model_dir).labels
+    if labels is None:
+        raise CheckpointError("this model does not name its labels.", where=str(model_dir / "config.json"))
     model, tokenizer = classifier.load(
         model_dir, device=device or ("cuda" if torch.cuda.is_available() else "cpu")
     )
-    names = model.config.id2label
-    return model, tokenizer, tuple(names[i] for i in range(model.config.num_labels))
+    return model, tokenizer, labels
 
 
 def predict_with(
