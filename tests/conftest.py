@@ -112,8 +112,11 @@ class Bench:
         path.write_text(text, encoding="utf-8")
         return path
 
+    def load_space(self) -> workspace.Workspace:
+        return workspace.find(explicit=self.root)
+
     def load(self, as_of: str | None = None) -> Knowledge:
-        return load(workspace.find(explicit=self.root), as_of=as_of)
+        return load(self.load_space(), as_of=as_of)
 
 
 @pytest.fixture
