@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -11,6 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import MuError
+
+MENDS = {
+    errno.ENOSPC: "Free some space, or name a folder on another disk.",
+    errno.EDQUOT: "Free some space, or name a folder on another disk.",
+    errno.EACCES: "Check who owns it.",
+    errno.EROFS: "It is read-only.",
+}
 
 
 def sha256(path: Path) -> str:
@@ -28,9 +36,9 @@ def write_text(path: Path, text: str, *, exclusive: bool = False) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
@@ -45,7 +53,8 @@ def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:
     except OSError as error:
         raise os_error(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -71,20 +80,17 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         else:
             temporary.rename(path)
     except OSError as error:
-        raise os_error(error, path) from error
+        if error.errno in MENDS:
+            raise os_error(error, path) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def os_error(error: OSError, path: Path) -> MuError:
     """A full disk, a missing right or the like, as an error that names the path."""
-    mends = {
-        28: "Free some space, or name a folder on another disk.",
-        13: "Check who owns it.",
-        30: "It is read-only.",
-    }
     return MuError(
         f"cannot write: {(error.strerror or str(error)).lower()}.",
         where=str(path),
-        mend=mends.get(error.errno or 0),
+        mend=MENDS.get(error.errno or 0),
     )

@@ -5,7 +5,7 @@ All values are fractions (0.01 is one percentage point).
 
 from __future__ import annotations
 
-from math import comb, sqrt
+from math import sqrt
 from statistics import NormalDist
 
 NORMAL = NormalDist()
@@ -48,7 +48,11 @@ def exact_mcnemar(only_a: int, only_b: int) -> float:
     n = only_a + only_b
     if n == 0:
         return 1.0
-    tail = sum(comb(n, i) for i in range(min(only_a, only_b) + 1))
+    # Each binomial coefficient from the one before: from scratch, ten thousand of them take half a minute.
+    tail = coefficient = 1
+    for i in range(min(only_a, only_b)):
+        coefficient = coefficient * (n - i) // (i + 1)
+        tail += coefficient
     return min(1.0, 2 * tail / 2**n)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import ABSTAINED, UsageError
-from .common import LOCALE, emit, json_option, space, workspace_option
+from .common import DATE, LOCALE, emit, json_option, plain, space, workspace_option
 
 
 @click.command(short_help="Merge or not, how, from which sources, and how sure.")
@@ -19,7 +19,7 @@ from .common import LOCALE, emit, json_option, space, workspace_option
 @click.option("--similarity", type=click.Choice(["URIEL", "REAL"]), help="Ask about this similarity only.")
 @click.option("--k", type=click.IntRange(min=1), help="Ask about this number of sources only.")
 @click.option("--min-gain", type=float, help="The smallest gain worth a merge, in pp. Default: from mu.toml.")
-@click.option("--as-of", metavar="DATE", help="Answer from what was known on this day, YYYY-MM-DD.")
+@click.option("--as-of", type=DATE, help="Answer from what was known on this day, YYYY-MM-DD.")
 @click.option("--all", "every", is_flag=True, help="Show every row of evidence.")
 @json_option
 @workspace_option
@@ -45,18 +45,18 @@ def advise(
     mu advise --target cy-GB --json
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
     """
-    from datetime import date
-
     from ..decision.advice import Question
     from ..decision.advice import advise as ask
     from ..decision.render import render
     from ..knowledge.base import load
+    from ..knowledge.rows import is_context
 
-    if as_of is not None:
-        try:
-            date.fromisoformat(as_of)
-        except ValueError as error:
-            raise UsageError(f"{as_of!r} is not a date.", mend="YYYY-MM-DD") from error
+    if min_gain is not None and not 0 <= min_gain <= 100:
+        raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
+    if context is not None and not is_context(context):
+        raise UsageError(
+            f"{context!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
+        )
     where = space(workspace_path)
     question = Question(
         target=target,
@@ -72,7 +72,7 @@ def advise(
     if as_json:
         emit(answer)
     else:
-        click.echo(render(answer, every=every))
+        click.echo(plain(render(answer, every=every)))
     return ABSTAINED if answer["verdict"] == "unknown" else 0
 
 

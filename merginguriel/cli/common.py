@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from .. import locales, workspace
+from ..errors import UsageError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -48,7 +49,26 @@ class LocaleType(click.ParamType):
         ]
 
 
+class DateType(click.ParamType):
+    """A day as YYYY-MM-DD. Other ways to write one would not compare with the log's."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from datetime import date
+
+        text = str(value)
+        try:
+            day = date.fromisoformat(text).isoformat()
+        except ValueError:
+            day = ""
+        if day != text:
+            raise UsageError(f"{text!r} is not a date.", mend="YYYY-MM-DD")
+        return text
+
+
 LOCALE = LocaleType()
+DATE = DateType()
 
 
 def space(path: Path | None) -> workspace.Workspace:

@@ -15,7 +15,7 @@ import click
 
 from .. import workspace
 from ..errors import MuError, UsageError
-from .common import LOCALE, columns, emit, json_option, plain, say, space, workspace_option
+from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, workspace_option
 
 TEMPLATE = """\
 ---
@@ -54,7 +54,7 @@ def log() -> None:
 @click.option("--type", "kind", type=click.Choice(["Plan", "Observation", "Retrospective"]))
 @click.option("--target", type=LOCALE, help="Entries with a row for this locale.")
 @click.option("--method", help="Entries with a row of this method.")
-@click.option("--since", metavar="DATE", help="Entries of this day or later.")
+@click.option("--since", type=DATE, help="Entries of this day or later.")
 @click.option("--rows", "show_rows", is_flag=True, help="List result rows instead of entries.")
 @json_option
 @workspace_option
@@ -141,7 +141,7 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
 @click.option("--title", help="A few words.")
 @click.option("--type", "kind", type=click.Choice(["Plan", "Observation", "Retrospective"]))
 @click.option("--summary", help="One sentence for a reader outside the project.")
-@click.option("--date", "day", metavar="DATE", help="Default: today.")
+@click.option("--date", "day", type=DATE, help="Default: today.")
 @click.option("--context", help="Task and base model. Default: from mu.toml.")
 @click.option("--n", type=click.IntRange(min=1), help="Test items behind every row.")
 @click.option("--row", "rows", multiple=True, metavar="CELLS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -10,7 +11,8 @@ import sys
 import click
 
 from .. import __version__
-from ..errors import FAILED, INTERRUPTED, MuError, UnavailableError, missing_extra
+from ..errors import FAILED, INTERRUPTED, MuError, UnavailableError, UsageError, missing_extra
+from .common import plain
 
 # name → (module, attribute, one line). Loaded when used, so that `mu --help` imports nothing of them.
 COMMANDS = {
@@ -71,6 +73,10 @@ def mu() -> None:
 
 def main() -> None:
     """Entry point: runs a command, turns what went wrong into a message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A minus sign that an old terminal lacks must not stop an answer, or turn into a question mark.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -86,6 +92,8 @@ def run(arguments: list[str]) -> int:
         click.echo("mu: interrupted.", err=True)
         return INTERRUPTED
     except click.ClickException as error:
+        if "--json" in arguments:
+            return _report(UsageError(error.format_message()), arguments)
         error.show()
         return error.exit_code
     except BrokenPipeError:
@@ -99,6 +107,9 @@ def run(arguments: list[str]) -> int:
         if package == "merginguriel":
             raise
         return _report(missing_extra(package), arguments)
+    except UnicodeEncodeError as error:
+        # An argument with stray bytes, such as a title in another encoding.
+        return _report(MuError(f"this text is not valid Unicode ({error.reason})."), arguments)
     except MemoryError:
         return _report(UnavailableError("there is not enough memory for this."), arguments)
     except OSError as error:
@@ -109,7 +120,7 @@ def run(arguments: list[str]) -> int:
 def _report(error: MuError, arguments: list[str]) -> int:
     if "--json" in arguments:
         click.echo(json.dumps(error.as_dict(), ensure_ascii=False, indent=2))
-    click.echo(f"mu: {error.render()}", err=True)
+    click.echo(plain(f"mu: {error.render()}"), err=True)
     return error.exit_code if error.exit_code else FAILED
 
 

@@ -52,25 +52,31 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
     """The advice, in the form that `schema.ADVICE` describes. Deterministic."""
     standings = knowledge.standings
     vetoes = rules.vetoes(knowledge.claims, standings)
-    found, gap = observations(knowledge.rows, question.mode, rules.forbidden(vetoes))
-    covariance = noise(found, gap)
-    fitted = model.fit(found, covariance)
-    own = [o for o in found if o.recipe.target == question.target and o.recipe.context == question.context]
+    found, covariance, fitted = _learn(knowledge.rows, question.mode, vetoes)
     candidates = _candidates(knowledge, question, found, fitted, vetoes)
+    veto = None
     if not candidates:
-        candidates = [_default(question, fitted)]
+        recipe, veto = _fallback(knowledge.rows, question, vetoes)
+        if veto:
+            # What was asked for is judged by its own rows, which the estimate for other recipes leaves out.
+            found, covariance, fitted = _learn(knowledge.rows, question.mode, ())
+        rows = tuple(o.row for o in found if o.recipe == recipe)
+        candidates = [Candidate(recipe, model.predict(fitted, recipe), rows)]
+    own = [o for o in found if o.recipe.target == question.target and o.recipe.context == question.context]
     best = candidates[0]
     baseline = _baseline(knowledge.rows, question, own)
     trial = _trial(own, baseline, knowledge.rows, question)
     worth = value_of_trial(best.estimate, trial.variance, question.min_gain_pp)
-    verdict = _verdict(best.estimate, bool(own), worth, question)
+    tried = {o.recipe.method for o in found}
+    known = bool(own) and (best.recipe.method in tried or question.method is None)
+    verdict = "no-merge" if veto else _verdict(best.estimate, known, worth, question)
     chosen = choose_sources(knowledge.rows, best.recipe, best.rows)
     return {
         "target": question.target,
         "mode": question.mode,
         "context": question.context,
         "verdict": verdict,
-        "summary": _summary(verdict, best, question),
+        "summary": _summary(verdict, best, question, veto),
         "recipe": {
             "method": best.recipe.method,
             "params": dict(best.recipe.params),
@@ -79,6 +85,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
             "sources": [s.as_dict() for s in chosen.sources],
             "sources_missing": chosen.missing,
             "note": chosen.note,
+            "vetoed_by": veto.claim.id if veto else None,
         },
         "gain": _gain(best.estimate),
         "min_gain_pp": question.min_gain_pp,
@@ -90,17 +97,27 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         "alternatives": _alternatives(knowledge, candidates, question),
         "pilot": _pilot(best, trial, worth, baseline),
         "calibration": _calibration(found, covariance, fitted),
-        "would_change": _would_change(candidates, verdict, trial, question, own),
+        "would_change": _would_change(candidates, verdict, trial, question, own, veto),
         "unknowns": _unknowns(question, own, found, baseline, chosen.missing),
         "knowledge_hash": knowledge.hash,
         "as_of": question.as_of,
     }
 
 
-def _verdict(estimate: model.Estimate, has_own: bool, worth_of_trial: float, question: Question) -> str:
-    if not has_own:
+def _learn(
+    rows: Iterable[ResultRow], mode: str, vetoes: Sequence[rules.Rule]
+) -> tuple[list[Observation], np.ndarray, model.Model]:
+    """Gains of this mode, the covariance of their noise in pp², and the model fitted to them."""
+    ruinous = [veto for veto in vetoes if rules.names_a_method(veto)]
+    found, gap = observations(rows, mode, lambda recipe: rules.veto_of(recipe, ruinous) is not None)
+    covariance = noise(found, gap)
+    return found, covariance, model.fit(found, covariance)
+
+
+def _verdict(estimate: model.Estimate, known: bool, worth_of_trial: float, question: Question) -> str:
+    if not known:
         return "unknown"
-    if estimate.p_above(0) >= MERGE_AT:
+    if estimate.p_above(0) >= MERGE_AT and estimate.mean_pp >= question.min_gain_pp:
         return "merge"
     return "pilot" if worth_of_trial >= TRIAL_PAYS * question.min_gain_pp else "no-merge"
 
@@ -120,9 +137,7 @@ def _candidates(
     known = {
         rules.for_target(o.recipe, question.target, question.context, question.mode): None for o in found
     }
-    allowed = [
-        r for r in known if _asked(r, question) and not any(rules.in_scope(r, v.claim.scope) for v in vetoes)
-    ]
+    allowed = [r for r in known if _asked(r, question) and not rules.veto_of(r, vetoes)]
     rows: dict[Recipe, list[ResultRow]] = {}
     for o in found:
         rows.setdefault(o.recipe, []).append(o.row)
@@ -151,7 +166,20 @@ def _asked(recipe: Recipe, question: Question) -> bool:
     )
 
 
-def _default(question: Question, fitted: model.Model) -> Candidate:
+def _fallback(
+    rows: Iterable[ResultRow], question: Question, vetoes: Sequence[rules.Rule]
+) -> tuple[Recipe, rules.Rule | None]:
+    """What to speak of where no known recipe may be offered, and the veto if that is why.
+
+    A recipe that was asked for and is vetoed is named with its veto, rather than replaced by a guess.
+    """
+    for row in rows:
+        if row.mode != question.mode or row.method == "single":
+            continue
+        recipe = rules.for_target(recipe_of(row), question.target, question.context, question.mode)
+        veto = rules.veto_of(recipe, vetoes) if _asked(recipe, question) else None
+        if veto:
+            return recipe, veto
     method, similarity, k = DEFAULT
     recipe = Recipe(
         question.context,
@@ -162,7 +190,7 @@ def _default(question: Question, fitted: model.Model) -> Candidate:
         question.k or k,
         (),
     )
-    return Candidate(recipe, model.predict(fitted, recipe), ())
+    return recipe, rules.veto_of(recipe, vetoes)
 
 
 def _baseline(rows: Iterable[ResultRow], question: Question, own: Sequence[Observation]) -> dict[str, object]:
@@ -171,7 +199,7 @@ def _baseline(rows: Iterable[ResultRow], question: Question, own: Sequence[Obser
     recorded = [o.row for o in own if o.kind == "gain"]
     if recorded:
         row = max(recorded, key=lambda r: (r.date, r.ref))
-        values = sorted({r.baseline for r in recorded if r.baseline is not None})
+        others = sorted({r.baseline for r in recorded if r.baseline is not None} - {row.baseline})
         known = _best_single(rows, question)
         return {
             "kind": kind,
@@ -179,11 +207,7 @@ def _baseline(rows: Iterable[ResultRow], question: Question, own: Sequence[Obser
             "n": row.n,
             "model": known.sources[0] if known and known.value == row.baseline else None,
             "how": "recorded with the rows of this target"
-            + (
-                f"; other rows give {', '.join(f'{100 * v:.2f}' for v in values[:-1])}"
-                if len(values) > 1
-                else ""
-            ),
+            + (f"; other rows give {', '.join(f'{100 * v:.2f}' for v in others)}" if others else ""),
             "ref": row.ref,
         }
     known = _best_single(rows, question)
@@ -264,7 +288,10 @@ def _gain(estimate: model.Estimate) -> dict[str, object]:
 
 def _item(observation: Observation, part: float | None) -> dict[str, object]:
     row, sd = observation.row, sqrt(observation.variance)
-    p = stats.two_sided_p(observation.gain_pp / sd) if sd > 0 else 1.0
+    if row.wins is not None and row.losses is not None:
+        p = stats.exact_mcnemar(row.wins, row.losses)
+    else:
+        p = stats.two_sided_p(observation.gain_pp / sd)
     return {
         "ref": row.ref,
         "date": row.date,
@@ -285,12 +312,12 @@ def _item(observation: Observation, part: float | None) -> dict[str, object]:
 
 
 def _evidence(found: Sequence[Observation], best: Candidate, question: Question) -> list[dict[str, object]]:
-    """This target's rows one by one, largest part first; then each other target's rows as one item."""
+    """This target's rows one by one, largest part first; then all other targets' rows as one item."""
     parts = dict(zip((id(o) for o in found), best.estimate.parts_pp, strict=True))
     here = [o for o in found if (o.recipe.target, o.recipe.context) == (question.target, question.context)]
     items = [_item(o, parts[id(o)]) for o in here]
     items.sort(key=lambda item: (-abs(float(str(item["contribution_pp"]))), str(item["ref"])))
-    rest = [o for o in found if o not in here]
+    rest = [o for o in found if (o.recipe.target, o.recipe.context) != (question.target, question.context)]
     if rest:
         targets = {(o.recipe.context, o.recipe.target) for o in rest}
         items.append(
@@ -326,6 +353,7 @@ def _dissent(
         if r.status != "current"
         and (r.target, r.context) == (question.target, question.context)
         and r.mode in (question.mode, "-")
+        and r.baseline_kind == GOAL[question.mode]
         and r.difference_pp is not None
     ]
     for row in doubted:
@@ -453,22 +481,25 @@ def _would_change(
     trial: Trial,
     question: Question,
     own: Sequence[Observation],
+    veto: rules.Rule | None,
 ) -> list[str]:
     found, best = [], candidates[0]
-    if not own:
+    if veto:
+        found.append(f"rows that refute {veto.claim.id}, the claim that forbids {best.recipe.label}")
+    elif not own:
         found.append(
             f"any measured merge for {question.target}: its accuracy, the best single source's, and n"
         )
     elif verdict == "pilot":
-        need = stats.NORMAL.inv_cdf(MERGE_AT) * sqrt(trial.variance)
+        need = needed_again(best.estimate, trial.variance, question.min_gain_pp)
         found.append(
-            f"{best.recipe.label} measured again: {need:.1f} pp or more on {trial.n:,} items would be a win"
+            f"{best.recipe.label} measured again on {trial.n:,} other items: {need:+.1f} pp or more would say merge"
         )
     elif verdict == "no-merge":
         found.append(
             f"a merge for {question.target} that gains more than {question.min_gain_pp:g} pp, outside noise"
         )
-        untried = [c for c in candidates if not c.rows and not c.passed_over][:1]
+        untried = [] if veto else [c for c in candidates if not c.rows and not c.passed_over][:1]
         found += [
             f"a trial of what was not tried here: {c.recipe.label}, predicted {c.estimate.mean_pp:+.1f} ± "
             f"{c.estimate.sd_pp:.1f} pp from other targets"
@@ -481,6 +512,17 @@ def _would_change(
     if question.mode == "ExcTar":
         found.append("labelled data of the target language: train its own model, then ask with --mode IncTar")
     return found
+
+
+def needed_again(estimate: model.Estimate, trial_variance_pp: float, min_gain_pp: float) -> float:
+    """The gain in pp that one more measurement must show for the verdict to become `merge`.
+
+    Normal prior and normal sampling: the posterior mean must reach `min_gain_pp`, and P(gain > 0) `MERGE_AT`.
+    """
+    before, new = 1 / estimate.sd_pp**2, 1 / trial_variance_pp
+    after = before + new
+    mean = max(min_gain_pp, stats.NORMAL.inv_cdf(MERGE_AT) / sqrt(after))
+    return (mean * after - estimate.mean_pp * before) / new
 
 
 def _unknowns(
@@ -503,10 +545,14 @@ def _unknowns(
         said.append(f"{missing} of the sources: the log does not hold an N×N matrix for {question.target}")
     if not found:
         said.append(f"anything about {question.mode} merges: the log holds no such row")
+    elif question.method is not None and question.method not in {o.recipe.method for o in found}:
+        said.append(f"how {question.method} does in {question.mode}: no row counts for it")
     return said
 
 
-def _summary(verdict: str, best: Candidate, question: Question) -> str:
+def _summary(verdict: str, best: Candidate, question: Question, veto: rules.Rule | None) -> str:
+    if veto:
+        return f"Do not merge with {best.recipe.label}: {veto.claim.text}"
     mean, p = best.estimate.mean_pp, best.estimate.p_above(0)
     if verdict == "merge":
         return f"Merge: {best.recipe.label}. Expected gain {mean:+.1f} pp, P(gain > 0) {p:.2f}."

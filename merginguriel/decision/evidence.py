@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
-from ..knowledge.rows import ResultRow
+from ..knowledge.rows import ResultRow, distinct
 
 GOAL = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
 # Rows of one target are differences from the same baseline on the same items. For two differences with equal
@@ -67,22 +68,21 @@ def observations(
     A row that knows only its sources' mean gives an effect. Where other targets show how far the best source
     lies above that mean (the gap), effect − gap estimates the gain, with the gap's variance added.
     """
-    usable = [
+    usable = distinct(
         row
         for row in rows
         if row.mode == mode
         and row.status == "current"
         and row.method != "single"
         and not excluded(recipe_of(row))
-    ]
-    gains: dict[object, Observation] = {}
+    )
+    found: list[Observation] = []
     effects: dict[object, Observation] = {}
     for row in usable:
         recipe = recipe_of(row)
         difference, variance = row.difference_pp, row.variance_pp
         if row.baseline_kind == GOAL[mode] and difference is not None and variance is not None:
-            key = (row.measurement(), row.baseline)
-            gains.setdefault(key, Observation(row, recipe, difference, variance, "gain"))
+            found.append(Observation(row, recipe, difference, variance, "gain"))
         elif mode == "ExcTar" and row.baseline_kind == "source_mean" and difference is not None and row.n:
             effects.setdefault(
                 (recipe, row.seed), Observation(row, recipe, difference, variance or 0.0, "effect")
@@ -92,7 +92,6 @@ def observations(
             effects.setdefault(
                 (recipe, row.seed), Observation(row, recipe, row.value, 1e4 * 0.5 / row.n, "effect")
             )
-    found = list(gains.values())
     measured = {observation.recipe for observation in found}
     gap = _gap(found, effects.values())
     if gap is not None:
@@ -111,23 +110,37 @@ def observations(
 
 
 def _gap(gains: Sequence[Observation], effects: Iterable[Observation]) -> Gap | None:
-    by_recipe = {observation.recipe: observation.gain_pp for observation in gains}
-    known: dict[tuple[str, str], float] = {}
+    by_recipe: dict[Recipe, list[float]] = {}
+    for gain in gains:
+        by_recipe.setdefault(gain.recipe, []).append(gain.gain_pp)
+    known: dict[tuple[str, str], list[float]] = {}
     for effect in effects:
-        if effect.recipe in by_recipe:
-            known[(effect.recipe.context, effect.recipe.target)] = effect.gain_pp - by_recipe[effect.recipe]
+        recipe = effect.recipe
+        if recipe in by_recipe:
+            known.setdefault((recipe.context, recipe.target), []).append(
+                effect.gain_pp - fmean(by_recipe[recipe])
+            )
     if len(known) < 3:
         return None
-    values = np.array(list(known.values()))
+    values = np.array([fmean(gaps) for gaps in known.values()])
     return Gap(float(values.mean()), float(values.var(ddof=1)), len(values))
 
 
 def noise(found: Sequence[Observation], gap: Gap | None) -> np.ndarray:
     """[n, n] covariance in pp² of the measured gains: sampling, shared baselines, and the gap's own error."""
-    sigma = np.sqrt(np.array([o.variance for o in found]))
-    baselines = [(o.row.context, o.row.target, o.row.baseline_kind, o.row.baseline, o.kind) for o in found]
-    _, group = np.unique(np.array([repr(b) for b in baselines]), return_inverse=True)
-    shared = (group[:, None] == group[None, :]) & np.array([o.kind == "gain" for o in found])[:, None]
+    sigma = np.sqrt(np.array([o.variance for o in found], dtype=float))
+    # Gains of one target over one baseline; an inferred gain has no recorded baseline and shares it with none.
+    groups: dict[object, int] = {}
+    group = np.array(
+        [
+            groups.setdefault((o.row.context, o.row.target, o.row.baseline_kind, o.row.baseline), len(groups))
+            if o.kind == "gain"
+            else -1 - i
+            for i, o in enumerate(found)
+        ],
+        dtype=int,
+    )
+    shared = group[:, None] == group[None, :]
     covariance = np.where(shared, SHARED_BASELINE, 0.0) * np.outer(sigma, sigma)
     np.fill_diagonal(covariance, sigma**2)
     if gap is not None:

@@ -30,7 +30,9 @@ def render(advice: Advice, *, every: bool = False, command: str = "mu") -> str:
     low, high = gain["ci90_pp"]
     word = {"merge": "MERGE", "pilot": "PILOT", "no-merge": "NO MERGE", "unknown": "UNKNOWN"}[a["verdict"]]
     head = {
-        "no-merge": f"the best known recipe is {label}",
+        "no-merge": f"{label} is forbidden by {recipe['vetoed_by']}"
+        if recipe["vetoed_by"]
+        else f"the best known recipe is {label}",
         "unknown": f"nothing measured here; a pilot would try {label}",
     }
     lines.append(f"  {word:8s}  {head.get(a['verdict'], label)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..knowledge.claims import Claim, Standing, in_scope
@@ -35,18 +35,18 @@ def vetoes(claims: Iterable[Claim], standings: Mapping[str, Standing]) -> list[R
     return [rule for rule in found if rule.standing.status in ACTIVE]
 
 
-def forbidden(rules: Iterable[Rule]) -> Callable[[Recipe], bool]:
-    """Is a recipe within a veto's scope, whatever its target and context?
+def veto_of(recipe: Recipe, vetoes: Iterable[Rule]) -> Rule | None:
+    """The first veto that `recipe` falls under, if any."""
+    return next((rule for rule in vetoes if in_scope(recipe, rule.claim.scope)), None)
 
-    What destroyed a merge on one target says nothing about other methods, so its rows are kept out of the
-    estimate everywhere; whether it is offered is asked with the target (`veto_of`).
+
+def names_a_method(rule: Rule) -> bool:
+    """Does a veto speak of a way to merge, rather than of a target, a mode or a context as a whole?
+
+    What destroyed a merge says nothing about other methods, so its rows are kept out of the estimate. The rows
+    behind a veto on a target as a whole are what is known of that target, and stay in.
     """
-    scopes = [_without(rule.claim.scope, ("context", "target", "mode")) for rule in rules]
-    return lambda recipe: any(in_scope(recipe, scope) for scope in scopes)
-
-
-def _without(scope: Mapping[str, tuple[str, ...]], keys: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    return {key: values for key, values in scope.items() if key not in keys}
+    return not {"method", "similarity", "k", "params"}.isdisjoint(rule.claim.scope)
 
 
 def dispreferred(

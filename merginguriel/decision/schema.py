@@ -36,6 +36,7 @@ _RECIPE = _object(
         "sources": {"type": "array", "items": _SOURCE},
         "sources_missing": {"type": "integer", "description": "Sources that the log cannot name."},
         "note": _TEXT,
+        "vetoed_by": {**_MAYBE_TEXT, "description": "The claim that forbids this recipe, if one does."},
     }
 )
 _EVIDENCE = {

@@ -30,7 +30,10 @@ class Choice:
 
 
 def choose_sources(rows: Iterable[ResultRow], recipe: Recipe, measured: Sequence[ResultRow]) -> Choice:
-    """The sources of the measured row where it names them; else the best by REAL among the models in the log."""
+    """The sources of the measured row where it names them; else the best by REAL among the models in the log.
+
+    Sources by URIEL are named only where a row names them: accuracies say nothing about typology.
+    """
     for row in measured:
         if row.sources:
             weights = row.weights or (None,) * len(row.sources)
@@ -42,6 +45,10 @@ def choose_sources(rows: Iterable[ResultRow], recipe: Recipe, measured: Sequence
                 0,
                 "as measured",
             )
+    wanted = recipe.k or 5
+    if recipe.similarity == "URIEL":
+        note = f"{wanted} by URIEL: the log does not name them, and an N×N matrix ranks by REAL"
+        return Choice((), wanted, note)
     singles = {
         row.sources[0]: row
         for row in rows
@@ -51,7 +58,6 @@ def choose_sources(rows: Iterable[ResultRow], recipe: Recipe, measured: Sequence
         and (row.context, row.target) == (recipe.context, recipe.target)
         and (row.sources[0] != recipe.target or recipe.mode == "IncTar")
     }
-    wanted = recipe.k or 5
     column = {source: row.value for source, row in singles.items()}
     chosen = real.top_k(column, wanted)
     missing = max(wanted - len(chosen), 0)

@@ -55,6 +55,9 @@ class Knowledge:
         return {claim.id: self._standing(claim) for claim in self.claims}
 
     def _standing(self, claim: Claim) -> Standing:
+        missing = [ref for ref in claim.evidence if ref not in self.by_row and ref not in self.by_entry]
+        if missing and len(missing) == len(claim.evidence) and not claim.superseded_by:
+            return Standing("contested", f"its evidence is not in the log: {missing[0]}")
         cited = [row for ref in claim.evidence for row in self.evidence_rows(ref)]
         named = {ref.partition("#")[0] for ref in claim.evidence}
         corrected = {

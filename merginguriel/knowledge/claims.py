@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from pathlib import Path
 from typing import Protocol
 
-from .. import stats
+from .. import locales, stats
 from ..errors import KnowledgeError
-from .rows import BASELINE_KINDS, ResultRow
+from .rows import BASELINE_KINDS, MODES, ResultRow, distinct
 from .yamltext import Mapping as YamlMapping
-from .yamltext import Text, need_text, read_yaml
+from .yamltext import Text, line_of, need_text, read_yaml
 
 PREDICATES = ("beats", "fails", "prefers", "requires", "forbids", "no_signal")
 UNITS = ("pp", "rel_pct", "accuracy")
@@ -178,6 +178,8 @@ def _parse_claim(item: object, path: Path, skill: str) -> Claim:
         number = float(value.replace("−", "-")) if value else None
     except ValueError as error:
         raise fail(f"value says {value!r}, not a number.", key="value") from error
+    if number is not None and not isfinite(number):
+        raise fail(f"value says {value!r}, not a finite number.", key="value")
     return Claim(
         id=text("id"), skill=skill, text=" ".join(text("text").split()), predicate=predicate,
         scope=_scope(item.get("scope"), "scope", path, item.line), over=kind, over_scope=over_scope, prefer=prefer,
@@ -200,9 +202,25 @@ def _scope(value: object, name: str, path: Path, line: int) -> dict[str, tuple[s
                 where=f"{path}:{value.line}",
                 mend=f"Known: {', '.join(SCOPE_KEYS)}.",
             )
+        where = f"{path}:{line_of(value, key)}"
         items = item if isinstance(item, list) else [item]
-        found[key] = tuple(need_text(i, f"{name}.{key}", f"{path}:{value.line}") for i in items)
+        found[key] = tuple(need_text(i, f"{name}.{key}", where) for i in items)
+        for text in found[key]:
+            if not _may_match(key, text):
+                # It would match no row ever, and a veto would be silently without effect.
+                raise KnowledgeError(f"{name}.{key} says {text!r}, which no row can have.", where=where)
     return found
+
+
+def _may_match(key: str, text: str) -> bool:
+    if key == "target":
+        return text in locales.table()
+    if key == "params":
+        return "=" in text
+    if key == "k":
+        return text.isascii() and text.isdigit()
+    allowed = {"mode": MODES, "similarity": ("URIEL", "REAL")}.get(key)
+    return bool(text) if allowed is None else text in allowed
 
 
 def in_scope(row: Scoped, *scopes: Scope) -> bool:
@@ -264,11 +282,11 @@ Difference = tuple[float, float, tuple[ResultRow, ...]]
 
 def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
     """(difference in pp, variance in pp², rows) for every comparison that `rows` allow, each measurement once."""
-    usable = {
-        (row.measurement(), row.baseline_kind): row
+    usable = distinct(
+        row
         for row in rows
         if row.status == "current" and row.metric == "accuracy" and in_scope(row, claim.scope)
-    }.values()
+    )
     if claim.predicate != "prefers":
         found: list[Difference] = []
         for row in usable:

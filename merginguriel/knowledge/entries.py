@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+from .. import files as disk
 from ..errors import KnowledgeError
 from . import markdown, rows
-from .yamltext import Mapping, need_text, read_front_matter, read_text
+from .yamltext import Mapping, line_of, need_text, read_front_matter, read_text
 
 TYPES = ("Plan", "Observation", "Retrospective")
 REQUIRED = ("title", "type", "date", "summary")
 OPTIONAL = ("context", "metric", "n", "seed", "supersedes", "links", "tags", "origin")
+READ_SECTIONS = ("Results", "Open questions")
 ID = re.compile(r"^(\d{4}-\d{2}-\d{2})-([a-z0-9]+(?:-[a-z0-9]+)*)-([0-9a-f]{8})$")
 
 _ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+(.*)$")
@@ -82,20 +83,31 @@ def parse_entry(text: str, path: Path) -> Entry:
     front, body, body_line = read_front_matter(text, path)
     fields = _front_fields(front, path)
     if fields["date"] != match[1]:
-        raise KnowledgeError(f"date is {fields['date']}, the file's name says {match[1]}.", where=f"{path}:1")
+        raise KnowledgeError(
+            f"date is {fields['date']}, the file's name says {match[1]}.",
+            where=f"{path}:{line_of(front, 'date')}",
+        )
     defaults: dict[str, str] = {key: fields[key] for key in rows.DEFAULTED if key in fields}
     found: list[rows.ResultRow] = []
     files: list[Path] = []
     questions: list[Question] = []
     for section in markdown.sections(body, body_line):
+        meant = section.title.rstrip(": ").capitalize()
+        if meant in READ_SECTIONS and section.title != meant:
+            raise KnowledgeError(
+                f"the heading {section.title!r} is not read.",
+                where=f"{path}:{section.line}",
+                mend=f"Write: ## {meant}",
+            )
         if section.title == "Results":
             for table in markdown.tables(section, path):
                 _check_columns(table, defaults, path)
                 found += [rows.parse_row(row.cells, defaults, f"{path}:{row.line}") for row in table.rows]
-            more, files = _rows_files(section, defaults, path)
+            more, named_files = _rows_files(section, defaults, path)
             found += more
+            files += named_files
         elif section.title == "Open questions":
-            questions = _questions(section, path)
+            questions += _questions(section, path)
     named = tuple(
         replace(row, ref=f"{path.stem}#r{number}", date=fields["date"])
         for number, row in enumerate(found, start=1)
@@ -124,11 +136,16 @@ def _front_fields(front: Mapping, path: Path) -> dict[str, str]:
         if not fields.get(key):
             raise KnowledgeError(f"the front matter has no {key}.", where=f"{path}:1")
     if fields["type"] not in TYPES:
-        raise KnowledgeError(f"type {fields['type']!r} is none of {', '.join(TYPES)}.", where=f"{path}:1")
+        raise KnowledgeError(
+            f"type {fields['type']!r} is none of {', '.join(TYPES)}.",
+            where=f"{path}:{line_of(front, 'type')}",
+        )
     try:
         date.fromisoformat(fields["date"])
     except ValueError as error:
-        raise KnowledgeError(f"{fields['date']!r} is not a date (YYYY-MM-DD).", where=f"{path}:1") from error
+        raise KnowledgeError(
+            f"{fields['date']!r} is not a date (YYYY-MM-DD).", where=f"{path}:{line_of(front, 'date')}"
+        ) from error
     return fields
 
 
@@ -166,7 +183,7 @@ def _rows_files(
         if "/" in match[1] or "\\" in match[1]:
             raise KnowledgeError(f"{match[1]} must lie beside the entry.", where=where)
         data = read_text(file)
-        if hashlib.sha256(data.encode("utf-8")).hexdigest() != match[2]:
+        if disk.sha256(file) != match[2]:
             raise KnowledgeError(
                 f"{match[1]} is not the file that the entry was written with (its sha256 differs).",
                 where=where,
@@ -200,7 +217,8 @@ def entry_paths(log: Path) -> list[Path]:
     """Every entry's file, oldest date first."""
     if not log.is_dir():
         return []
-    found = (path for path in log.glob("*/*.md") if not path.name.startswith("."))
+    # A refused draft lies in .draft/: it must not make the log unreadable.
+    found = (path for path in log.glob("[!.]*/*.md") if not path.name.startswith("."))
     return sorted(found, key=lambda path: path.name)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import MuError
 from ..workspace import Workspace
 from .base import Knowledge
-from .claims import STRONG_WORDS, Claim
+from .claims import STRONG_WORDS, Claim, Standing
 from .entries import Entry, entry_paths, parse_entry
 from .skills import Skill, parse_skill, skill_paths
 from .yamltext import read_text
@@ -54,11 +54,31 @@ def problems(space: Workspace) -> list[Problem]:
     return found + _dangling(knowledge) + _overstated(knowledge)
 
 
+def shows_claimed_size(claim: Claim, now: Standing) -> bool:
+    """Do a claim's rows, pooled, show the size that it names? Half a unit of the last digit shown is let pass.
+
+    A size may be written without its sign, as the predicate says the direction. `accuracy` names a level and not
+    a difference, and is not checked; nor is a claim whose rows were not compared.
+    """
+    if claim.value is None or now.mean_pp is None or claim.unit == "accuracy":
+        return True
+    shown = abs(now.mean_pp)
+    if claim.unit == "rel_pct":
+        baselines = [row.baseline for row in now.rows if row.baseline]
+        if not baselines:
+            return True
+        shown /= sum(baselines) / len(baselines)
+    return abs(abs(claim.value) - shown) <= 0.06
+
+
 def _dangling(knowledge: Knowledge) -> list[Problem]:
     found: list[Problem] = []
     ids = set(knowledge.by_entry)
     seen: dict[str, Claim] = {}
+    first: dict[str, Entry] = {}
     for entry in knowledge.entries:
+        if first.setdefault(entry.id, entry) is not entry:
+            found.append(Problem(f"{entry.path}:1", f"the entry's id stands in {first[entry.id].path} too."))
         for kind, refs in (("supersedes", entry.supersedes), ("links", entry.links)):
             found += [
                 Problem(f"{entry.path}:1", f"{kind} names {ref}, which is not in the log.")
@@ -89,7 +109,7 @@ def _dangling(knowledge: Knowledge) -> list[Problem]:
 
 
 def _overstated(knowledge: Knowledge) -> list[Problem]:
-    """A claim that its rows do not bear out may not use strong words."""
+    """A claim may not use strong words, or name a size, that its rows do not bear out."""
     found: list[Problem] = []
     for claim in knowledge.claims:
         now = knowledge.standings[claim.id]
@@ -97,6 +117,14 @@ def _overstated(knowledge: Knowledge) -> list[Problem]:
         if word and now.status in ("under noise", "contested"):
             found.append(Problem(claim.where, f"says {word[0]!r}, but the claim is {now.status}: {now.reason}.",
                                  "Say what was measured and how sure it is."))  # fmt: skip
+        if not shows_claimed_size(claim, now):
+            found.append(
+                Problem(
+                    claim.where,
+                    f"claims {claim.value:g} {claim.unit}, but its rows give {now.mean_pp:+.2f} pp.",
+                    "Percentage points are accuracy minus accuracy; name the unit rel_pct for percent of the baseline.",
+                )
+            )
         if now.status == "refuted":
             found.append(
                 Problem(claim.where, f"is refuted: {now.reason}.", "Supersede it with what the rows say.")

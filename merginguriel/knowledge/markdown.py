@@ -11,6 +11,7 @@ from ..errors import KnowledgeError
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 _RULE_CELL = re.compile(r"^:?-+:?$")
 _BAR = re.compile(r"(?<!\\)\|")
+_BARE_RULE = re.compile(r"^\s*:?-+:?\s*\|[\s:|-]*$")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ def tables(section: Section, path: Path) -> list[Table]:
         if text.lstrip().startswith("|"):
             block.append((number, text))
             continue
+        if _BARE_RULE.match(text):
+            raise KnowledgeError(
+                "this looks like a table, but its lines do not start with a bar.",
+                where=f"{path}:{number}",
+                mend="Write | at both ends of every line of the table.",
+            )
         if block:
             found.append(_table(block, path))
         block = []
@@ -83,7 +90,7 @@ def _table(block: list[tuple[int, str]], path: Path) -> Table:
         if columns.count(name) > 1:
             raise KnowledgeError(f"the column {name!r} stands twice.", where=f"{path}:{first}")
     rows = []
-    for number, text in block[1:][1:]:
+    for number, text in block[2:]:
         values = cells(text)
         if len(values) != len(columns):
             raise KnowledgeError(
@@ -105,10 +112,8 @@ def cells(text: str) -> list[str]:
 
 def format_table(columns: list[str], rows: list[list[str]]) -> str:
     """A pipe table, columns aligned for reading."""
-    safe = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    widths = [
-        max(len(c), 3, *(len(row[i]) for row in safe)) if safe else len(c) for i, c in enumerate(columns)
-    ]
+    safe = [[" ".join(cell.replace("|", "\\|").splitlines()) for cell in row] for row in rows]
+    widths = [max(len(name), 3, *(len(row[i]) for row in safe)) for i, name in enumerate(columns)]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(columns, widths, strict=True)) + " |"]
     lines.append("|" + "|".join("-" * (w + 2) for w in widths) + "|")
     lines += ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in safe]

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -39,9 +39,10 @@ COLUMNS = (
 DEFAULTED = ("context", "metric", "n", "seed")  # may be given once, in the front matter
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
 
-_NUMBER = re.compile(r"^[+−-]?\d+(\.\d+)?$")
-_METHOD = re.compile(r"^[a-zA-Z0-9][\w@+.()×-]*$")
-_CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+$")
+_NUMBER = re.compile(r"^[+-]?[0-9]{1,18}(\.[0-9]+)?$")
+_WHOLE = re.compile(r"^[0-9]{1,18}$")
+_METHOD = re.compile(r"^[a-zA-Z0-9][\w@+.()×-]*\Z")
+_CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,11 @@ class ResultRow:
         if not self.n:
             return None
         if self.wins is not None and self.losses is not None:
-            # A tie on every item is not certainty: half an item each way keeps the variance above zero.
-            return 1e4 * max(stats.paired_variance(self.wins, self.losses, self.n), 1 / self.n**2)
-        return 1e4 * stats.unpaired_variance(self.value, self.baseline, self.n)
+            variance = stats.paired_variance(self.wins, self.losses, self.n)
+        else:
+            variance = stats.unpaired_variance(self.value, self.baseline, self.n)
+        # A tie on every item, or two perfect scores, is not certainty: one item keeps the variance above zero.
+        return 1e4 * max(variance, 1 / self.n**2)
 
     def measurement(self) -> tuple[object, ...]:
         """What two rows share when they report the same measurement, whatever it is compared with."""
@@ -114,6 +117,28 @@ class ResultRow:
         return found
 
 
+def is_context(text: str) -> bool:
+    """Is `text` of the form task/base-model?"""
+    return bool(_CONTEXT.match(text))
+
+
+def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:
+    """Each measurement against each kind of baseline once, whatever the order of `found`, oldest first.
+
+    Of repeats, the first record counts. Where a later one gives another baseline it corrects the first (of the same
+    day: the higher baseline, so that no gain is overstated); one with wins and losses beats one without.
+    """
+    kept: dict[object, ResultRow] = {}
+    for row in sorted(found, key=lambda r: (r.date, -1.0 if r.baseline is None else r.baseline, r.ref)):
+        key = (row.measurement(), row.baseline_kind)
+        held = kept.get(key)
+        if held is None or (
+            (row.paired, row.baseline) != (held.paired, held.baseline) and row.paired >= held.paired
+        ):
+            kept[key] = row
+    return sorted(kept.values(), key=lambda r: (r.date, r.ref))
+
+
 def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str) -> ResultRow:
     """Type one row's cells. Raises KnowledgeError at `where` (file:line)."""
 
@@ -121,15 +146,14 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         return KnowledgeError(what, where=where, mend=mend)
 
     def cell(name: str) -> str:
-        own = cells.get(name, "")
-        text = own if name in cells else defaults.get(name, "")
-        return "" if text in ("-", "–", "—") else text.strip()
+        text = (cells[name] if name in cells else defaults.get(name, "")).strip()
+        return "" if text in ("-", "–", "—") else text
 
     def integer(name: str) -> int | None:
         text = cell(name)
         if text == "":
             return None
-        if not text.isdigit():
+        if not _WHOLE.match(text):
             raise fail(f"column {name!r} says {text!r}, not a whole number.")
         return int(text)
 
@@ -143,13 +167,13 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
                 f"no {name} is given.",
                 f"Add a column {name}, or `{name}:` to the front matter for the whole entry.",
             )
-    if not _CONTEXT.match(context):
+    if not is_context(context):
         raise fail(f"{context!r} is not a context.", "Write task/base-model, like massive/xlm-roberta-base.")
     if metric not in METRICS:
         raise fail(f"unknown metric {metric!r}.", f"Known: {', '.join(METRICS)}.")
     if not _METHOD.match(method):
         raise fail(f"{method!r} is not a method's name.", "One word: letters, digits, _ . + ( ) -")
-    mode = cells["mode"].strip() or "-"
+    mode = cell("mode") or "-"
     if mode not in MODES:
         raise fail(f"mode {mode!r} is none of {', '.join(MODES)}.")
     target = cell("target")
@@ -179,6 +203,8 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
     n, k, wins, losses = integer("n"), integer("k"), integer("wins"), integer("losses")
     if n == 0:
         raise fail("n is 0: nothing was measured.")
+    if k == 0:
+        raise fail("k is 0: nothing was merged.", "Write - where the number of sources does not apply.")
     weights = _weights(cell("weights"), where)
     row = ResultRow(
         context=context, target=target, mode=mode, method=method, metric=metric, value=value, n=n,
@@ -316,6 +342,10 @@ def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> 
             raise KnowledgeError(
                 f"column {name!r} needs a value and a baseline to check it against.", where=where
             )
+        if match[2] == "rel_pct" and row.baseline == 0:
+            raise KnowledgeError(
+                f"column {name!r}: the baseline is 0, of which nothing is a percentage.", where=where
+            )
         real = row.difference_pp if match[2] == "pp" else row.difference_pp / row.baseline
         if abs(float(match[1]) - real) > 0.06:
             raise KnowledgeError(
@@ -326,26 +356,39 @@ def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> 
 
 def read_csv(text: str, defaults: Mapping[str, str], path: Path) -> list[ResultRow]:
     """Result rows of a sweep, same columns as the table."""
-    reader = csv.DictReader(io.StringIO(text))
-    if not reader.fieldnames:
-        raise KnowledgeError("the file has no header line.", where=f"{path}:1")
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     found = []
-    for record in reader:
-        where = f"{path}:{reader.line_num}"
-        if None in record or None in record.values():
-            raise KnowledgeError("this row has another number of cells than the header.", where=where)
-        found.append(parse_row(record, defaults, where))
+    try:
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        if not columns:
+            raise KnowledgeError("the file has no header line.", where=f"{path}:1")
+        for name in columns:
+            if columns.count(name) > 1:
+                raise KnowledgeError(f"the column {name!r} stands twice.", where=f"{path}:1")
+        reader.fieldnames = columns
+        for record in reader:
+            where = f"{path}:{reader.line_num}"
+            if None in record or None in record.values():
+                raise KnowledgeError("this row has another number of cells than the header.", where=where)
+            found.append(parse_row(record, defaults, where))
+    except csv.Error as error:
+        raise KnowledgeError(f"this is not CSV: {error}.", where=f"{path}:{reader.line_num + 1}") from error
     return found
 
 
 def format_value(row: ResultRow, value: float) -> str:
-    """`value` as a cell of this row's metric, read back as the same number."""
+    """`value` as a cell of this row's metric, read back as the same number to six decimals."""
     unit = METRICS[row.metric]
     if unit == "pp":
-        return f"{value:+.2f} pp"
-    if unit == "count":
-        return f"{value:.0f}" if value == int(value) else f"{value}"
-    return f"{value:.4f}"
+        return f"{decimal(value, 2, sign='+')} pp"
+    return decimal(value, 0 if unit == "count" else 4)
+
+
+def decimal(value: float, places: int, *, sign: str = "-") -> str:
+    """`value` with `places` decimals, or with as many more, up to six, as it has."""
+    whole, _, digits = f"{value:{sign}.6f}".partition(".")
+    digits = digits[:places] + digits[places:].rstrip("0")
+    return f"{whole}.{digits}" if digits else whole
 
 
 def row_cells(row: ResultRow) -> dict[str, str]:
@@ -359,7 +402,7 @@ def row_cells(row: ResultRow) -> dict[str, str]:
         "similarity": row.similarity,
         "k": row.k,
         "sources": " ".join(row.sources),
-        "weights": " ".join(f"{w:.4f}" for w in row.weights),
+        "weights": " ".join(decimal(w, 4) for w in row.weights),
         "metric": row.metric,
         "value": format_value(row, row.value),
         "n": row.n,

@@ -6,10 +6,12 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from ..errors import KnowledgeError
 from . import markdown
 from .claims import Claim, parse_claims
-from .yamltext import Mapping, need_text, read_front_matter, read_text
+from .yamltext import Mapping, line_of, need_text, read_front_matter, read_text
 
 # https://agentskills.io/specification
 FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
@@ -25,6 +27,9 @@ SECTIONS = (
 )
 WORKFLOW_MAY_OMIT = ("Results Summary", "Failure Modes", "Configuration")
 MAX_LINES = 500
+# What a plain scalar becomes in a client that reads with PyYAML.
+_RESOLVER = yaml.resolver.Resolver()
+_STRING = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Skill:
 def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
     """A skill from SKILL.md's text. Raises KnowledgeError with file and line."""
     front, body, body_line = read_front_matter(text, path)
-    _check_dashes(text, path)
+    _check_dashes(text, body, path)
     for key, value in front.items():
         if key not in FIELDS:
             raise KnowledgeError(
@@ -64,25 +69,18 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
                 where=f"{path}:{getattr(value, 'line', 1)}",
                 mend=f"Known: {', '.join(FIELDS)}.",
             )
-    name = _field(front, "name", path)
-    folder = unicodedata.normalize("NFKC", path.parent.name)
-    if unicodedata.normalize("NFKC", name) != folder:
-        raise KnowledgeError(
-            f"name is {name!r}, its folder is {folder!r}.", where=f"{path}:{_line(front, 'name')}"
-        )
-    if len(name) > 64 or name != name.lower() or name.strip("-") != name or "--" in name:
-        raise KnowledgeError(f"{name!r} is not a skill's name.", where=f"{path}:{_line(front, 'name')}",
-                             mend="Lower case letters, digits and single hyphens, at most 64.")  # fmt: skip
-    if not all(c.isalnum() or c == "-" for c in name):
-        raise KnowledgeError(
-            f"{name!r} holds a character that a name may not.", where=f"{path}:{_line(front, 'name')}"
-        )
+    name = _name(front, path)
     description = _field(front, "description", path)
-    if "\n" in description or len(description) > 1024:
+    if "\n" in description or len(front["description"]) > 1024:
         raise KnowledgeError(
             "description must be one line of at most 1,024 characters.",
-            where=f"{path}:{_line(front, 'description')}",
+            where=f"{path}:{line_of(front, 'description')}",
         )
+    for key in ("license", "compatibility", "allowed-tools"):
+        if key in front and len(_field(front, key, path)) > 500:
+            raise KnowledgeError(
+                f"{key} has more than 500 characters.", where=f"{path}:{line_of(front, key)}"
+            )
     if body.count("\n") > MAX_LINES:
         raise KnowledgeError(
             f"the body has more than {MAX_LINES} lines.", where=f"{path}:{body_line + MAX_LINES}"
@@ -94,20 +92,52 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
     return Skill(name, path, description, metadata, body.strip(), claims)
 
 
-def _line(front: Mapping, key: str) -> int:
-    return getattr(front.get(key), "line", 1)
+def _name(front: Mapping, path: Path) -> str:
+    name = unicodedata.normalize("NFKC", _field(front, "name", path))
+    where = f"{path}:{line_of(front, 'name')}"
+    folder = unicodedata.normalize("NFKC", path.parent.name)
+    if name != folder:
+        raise KnowledgeError(f"name is {name!r}, its folder is {folder!r}.", where=where)
+    if (
+        len(name) > 64
+        or name != name.lower()
+        or name.strip("-") != name
+        or "--" in name
+        or not all(c.isalnum() or c == "-" for c in name)
+    ):
+        raise KnowledgeError(
+            f"{name!r} is not a skill's name.",
+            where=where,
+            mend="Lower case letters, digits and single hyphens, at most 64.",
+        )
+    return name
 
 
 def _field(front: Mapping, key: str, path: Path) -> str:
-    text = need_text(front.get(key), f"the field {key}", f"{path}:{_line(front, key)}").strip()
+    where = f"{path}:{line_of(front, key)}"
+    if key not in front:
+        raise KnowledgeError(f"the front matter has no {key}.", where=where)
+    text = _quoted(front[key], f"the field {key}", where).strip()
     if not text:
-        raise KnowledgeError(f"the field {key} is empty.", where=f"{path}:{_line(front, key)}")
+        raise KnowledgeError(f"the field {key} is empty.", where=where)
     return text
 
 
-def _check_dashes(text: str, path: Path) -> None:
+def _quoted(value: object, what: str, where: str) -> str:
+    """A text that every YAML reader reads as this text: `2026-01-20` or `1.0` without quotes is not one."""
+    text = need_text(value, what, where)
+    if getattr(value, "bare", False) and _RESOLVER.resolve(yaml.ScalarNode, text, (True, False)) != _STRING:
+        raise KnowledgeError(
+            f"{what} is {text or 'empty'} without quotes, which other clients do not read as text.",
+            where=where,
+            mend=f'Write it in quotes: "{text}"',
+        )
+    return text
+
+
+def _check_dashes(text: str, body: str, path: Path) -> None:
     """Simple clients split at the first three dashes they meet; inside a value these would cut it short."""
-    inside = text.split("\n---", 1)[0][3:]
+    inside = text[3 : len(text) - len(body)].rstrip().removesuffix("---")
     if "---" in inside:
         line = inside[: inside.index("---")].count("\n") + 1
         raise KnowledgeError(
@@ -117,11 +147,15 @@ def _check_dashes(text: str, path: Path) -> None:
 
 def _metadata(front: Mapping, path: Path) -> dict[str, str]:
     found = front.get("metadata")
-    if not isinstance(found, Mapping):
-        raise KnowledgeError("metadata is missing or not a mapping.", where=f"{path}:{_line(front, 'metadata')}",
-                             mend=f"It needs: {', '.join(METADATA)}.")  # fmt: skip
+    if not isinstance(found, Mapping) or found.flow:
+        raise KnowledgeError(
+            "metadata is missing or not a mapping with a line for each key.",
+            where=f"{path}:{line_of(front, 'metadata')}",
+            mend=f"It needs: {', '.join(METADATA)}.",
+        )
     fields = {
-        k: need_text(v, f"metadata.{k}", f"{path}:{getattr(v, 'line', found.line)}") for k, v in found.items()
+        key: _quoted(value, f"metadata.{key}", f"{path}:{line_of(found, key)}")
+        for key, value in found.items()
     }
     for key in METADATA:
         if not fields.get(key, "").strip():

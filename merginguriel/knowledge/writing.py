@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import re
 import secrets
 import unicodedata
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import files
-from ..errors import KnowledgeError, MuError
+from ..errors import KnowledgeError
 from . import rows
 from .entries import Entry, parse_entry
 from .markdown import format_table
@@ -51,9 +53,10 @@ def slug(title: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A YAML double-quoted scalar on one line."""
+    """A YAML double-quoted scalar on one line, read back as the same words."""
     plain = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{plain}"'
+    # YAML refuses control characters; escaped, they are kept and nobody obeys them.
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
 
 
 def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table: str = "") -> str:
@@ -99,16 +102,18 @@ def rows_csv(found: Sequence[ResultRow]) -> str:
     """Rows as CSV text with the table's columns."""
     cells = [row_cells(row) for row in found]
     columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
-    lines = [",".join(columns)]
-    for row in cells:
-        lines.append(",".join(f'"{v}"' if "," in v or '"' in v else v for v in (row[c] for c in columns)))
-    return "\n".join(lines) + "\n"
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row[c] for c in columns] for row in cells)
+    return text.getvalue()
 
 
 def add(log: Path, draft: Draft, *, more_rows: Sequence[ResultRow] = ()) -> Entry:
     """Write `draft` into the log and return it as read back. `more_rows` go into a CSV beside the entry.
 
-    Raises KnowledgeError if the text is not a valid entry; it is then kept under experiment_log/.draft/.
+    Raises KnowledgeError if the text is not a valid entry; it is then kept under experiment_log/.draft/, and the
+    CSV where it is, so that the mended text finds its rows.
     """
     name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
     rows_file = None
@@ -119,7 +124,9 @@ def add(log: Path, draft: Draft, *, more_rows: Sequence[ResultRow] = ()) -> Entr
         files.write_text(path.with_suffix(".csv"), data, exclusive=True)
     try:
         return _land(log, path, render(draft, rows_file))
-    except MuError:
+    except KnowledgeError:
+        raise
+    except BaseException:
         path.with_suffix(".csv").unlink(missing_ok=True)
         raise
 

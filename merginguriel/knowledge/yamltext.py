@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +15,37 @@ from ..errors import KnowledgeError
 
 # The C parser is ten times faster and reads the same language.
 Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+MAX_DEPTH = 20
 
 
 class Text(str):
-    """A scalar with the line it stands on. A parser types it later."""
+    """A scalar with the line it stands on. A parser types it later. `bare`: it was written without quotes."""
 
     line: int
+    bare: bool
 
     @staticmethod
-    def at(value: str, line: int) -> Text:
+    def at(value: str, line: int, bare: bool = False) -> Text:
         text = Text(value)
         text.line = line
+        text.bare = bare
         return text
 
 
 class Mapping(dict):
-    """A YAML mapping with the line it starts on."""
+    """A YAML mapping with the line it starts on. `flow`: it was written in braces."""
 
     line: int = 0
+    flow: bool = False
 
 
 def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
     """YAML as nested `Mapping`, list and `Text`. Raises KnowledgeError with file and line.
 
-    Refuses what YAML readers disagree about: duplicate keys, aliases, tags, several documents.
+    Refuses what YAML readers disagree about: duplicate keys, anchors and aliases, tags, several documents.
     """
     try:
-        events = yaml.compose(text, Loader=Loader)
+        return _document(yaml.parse(text.removeprefix("\ufeff"), Loader=Loader), f"{path}", first_line)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = first_line + (mark.line if mark else 0)
@@ -49,32 +54,71 @@ def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
             where=f"{path}:{line}",
             mend="Quote any text that holds a colon, a #, or starts with a special character.",
         ) from error
+    except yaml.reader.ReaderError as error:
+        line = first_line + text.count("\n", 0, error.position)
+        raise KnowledgeError(
+            f"this is not valid YAML: the character {error.character!r} may not stand in it.",
+            where=f"{path}:{line}",
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         raise KnowledgeError(f"this is not valid YAML: {error}", where=f"{path}:{first_line}") from error
-    return None if events is None else _convert(events, path, first_line, depth=0)
 
 
-def _convert(node: yaml.Node, path: Path | str, first_line: int, depth: int) -> Any:
-    line = first_line + node.start_mark.line
-    if depth > 20:
-        raise KnowledgeError("nested too deeply.", where=f"{path}:{line}")
-    if isinstance(node, yaml.ScalarNode):
-        return Text.at(node.value, line)
-    if isinstance(node, yaml.SequenceNode):
-        return [_convert(item, path, first_line, depth + 1) for item in node.value]
+def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
+    """The value of the one document in `events`; None if there is none."""
+    found, documents = None, 0
+    for event in events:
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise KnowledgeError(
+                    "a second YAML document starts here.",
+                    where=f"{path}:{_line(event, first_line)}",
+                )
+            found = _value(next(events), events, path, first_line, depth=0)
+    return found
+
+
+def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_line: int, depth: int) -> Any:
+    """The value that starts with `event`.
+
+    Built from events and not by PyYAML's composer, which crashes on deep nesting and follows aliases, whose
+    number can grow without bound.
+    """
+    line = _line(event, first_line)
+
+    def fail(what: str) -> KnowledgeError:
+        return KnowledgeError(what, where=f"{path}:{line}")
+
+    if getattr(event, "anchor", None) is not None:
+        raise fail("an anchor or alias (&name, *name) is not read; write the value again.")
+    if getattr(event, "tag", None) is not None:
+        raise fail("a tag (!name) is not read; leave it out.")
+    if depth > MAX_DEPTH:
+        raise fail("nested too deeply.")
+    if isinstance(event, yaml.ScalarEvent):
+        return Text.at(event.value, line, bare=not event.style)
+    if isinstance(event, yaml.SequenceStartEvent):
+        items = []
+        while not isinstance(item := next(events), yaml.SequenceEndEvent):
+            items.append(_value(item, events, path, first_line, depth + 1))
+        return items
     mapping = Mapping()
     mapping.line = line
-    assert isinstance(node, yaml.MappingNode)
-    for key_node, value_node in node.value:
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise KnowledgeError("a key must be a plain word.", where=f"{path}:{line}")
-        if key_node.value in mapping:
-            raise KnowledgeError(
-                f"the key {key_node.value!r} stands twice.",
-                where=f"{path}:{first_line + key_node.start_mark.line}",
-            )
-        mapping[key_node.value] = _convert(value_node, path, first_line, depth + 1)
+    mapping.flow = bool(getattr(event, "flow_style", False))
+    while not isinstance(item := next(events), yaml.MappingEndEvent):
+        line = _line(item, first_line)
+        key = _value(item, events, path, first_line, depth + 1)
+        if not isinstance(key, Text):
+            raise fail("a key must be a plain word.")
+        if key in mapping:
+            raise fail(f"the key {str(key)!r} stands twice.")
+        mapping[str(key)] = _value(next(events), events, path, first_line, depth + 1)
     return mapping
+
+
+def _line(event: yaml.Event, first_line: int) -> int:
+    return first_line + (event.start_mark.line if event.start_mark else 0)
 
 
 class _Handler(YAMLHandler):
@@ -93,6 +137,12 @@ class _Handler(YAMLHandler):
 
 def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
     """Front matter, body, and the line in the file on which the body starts."""
+    if text.startswith("\ufeff"):
+        raise KnowledgeError(
+            "the file starts with a byte order mark, which many readers trip over.",
+            where=f"{path}:1",
+            mend="Save it as UTF-8 without one.",
+        )
     if not text.startswith("---"):
         raise KnowledgeError(
             "no front matter: the file does not start with ---.",
@@ -115,17 +165,24 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
 def read_text(path: Path) -> str:
     """A text file with `\\n` line ends, or a KnowledgeError that names it."""
     try:
-        return path.read_text(encoding="utf-8").replace("\r\n", "\n").removeprefix("\ufeff")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise KnowledgeError(f"this is not UTF-8 text (byte {error.start}).", where=str(path)) from error
+    except ValueError as error:
+        raise KnowledgeError(f"this is not a file's name: {error}.", where=repr(str(path))) from error
     except OSError as error:
         raise KnowledgeError(
             f"cannot read: {(error.strerror or str(error)).lower()}.", where=str(path)
         ) from error
 
 
+def line_of(mapping: Mapping, key: str) -> int:
+    """The line on which the value of `key` stands; the mapping's own line if it has no such value."""
+    return getattr(mapping.get(key), "line", mapping.line or 1)
+
+
 def need_text(value: object, what: str, where: str) -> str:
-    """`value` if it is one scalar, else an error."""
+    """`value` if it is one scalar, else an error. `what` names it in the message."""
     if not isinstance(value, Text):
         raise KnowledgeError(f"{what} must be one value, not a list or a mapping.", where=where)
     return str(value)

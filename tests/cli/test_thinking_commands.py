@@ -1,0 +1,359 @@
+"""What does a user of `mu advise`, `skills`, `log` and `lint` see, with good input and with bad?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from conftest import HEAD, REPOSITORY, row
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "pandas",
+    "textual",
+    "rich",
+    "safetensors",
+    "matplotlib",
+    "scipy",
+)
+
+
+def started(
+    *arguments: object, code: str = "", cwd: Path = REPOSITORY, **env: str
+) -> subprocess.CompletedProcess[str]:
+    command = ["-c", code] if code else ["-m", "merginguriel.cli.main"]
+    return subprocess.run(
+        [sys.executable, *command, *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": str(REPOSITORY), **env}, check=False,
+    )  # fmt: skip
+
+
+# mu advise
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "verdicts"),
+    [
+        ("sw-KE", 0, ["pilot"]),
+        ("cy-GB", 0, ["no-merge"]),
+        ("vi-VN", 0, ["no-merge"]),
+        ("th-TH", 0, ["pilot", "no-merge"]),
+        ("ka-GE", 0, ["pilot", "no-merge"]),
+        ("de-DE", 4, ["unknown"]),
+    ],
+)
+def test_advice_exits_0_for_a_verdict_and_4_for_unknown(mu, study, target, code, verdicts):
+    told = mu("advise", "--target", target, "--json", "--workspace", study.root)
+    assert told.code == code and told.json["verdict"] in verdicts and told.err == ""
+    assert mu("advise", "--target", target, "--workspace", study.root).code == code
+
+
+def test_the_printed_schema_is_the_one_that_advice_keeps(mu, study):
+    jsonschema.validate(
+        mu("advise", "--target", "sw-KE", "--json", "--workspace", study.root).json,
+        mu("schema", "advice").json,
+    )
+
+
+def test_two_processes_print_the_same_bytes(study):
+    asked = ("advise", "--target", "sw-KE", "--json", "--workspace", study.root)
+    first, other = started(*asked, PYTHONHASHSEED="1"), started(*asked, PYTHONHASHSEED="2")
+    assert first.returncode == 0 and first.stdout == other.stdout and first.stderr == ""
+
+
+@pytest.mark.parametrize("wrong", ["xx-YY", "sw", "", "---", "sw-KE-KE-KE", "日本"])
+def test_an_unknown_locale_exits_2_with_the_way_out(mu, study, wrong):
+    told = mu("advise", f"--target={wrong}", "--workspace", study.root)
+    assert told.code == 2 and told.out == ""
+    assert "is not a locale" in told.err and "like sw-KE" in told.err
+
+
+def test_an_unknown_locale_is_answered_with_the_nearest_ones(mu, study):
+    assert "sw-KE" in mu("advise", "--target", "sw-KX", "--workspace", study.root).err
+    told = mu("advise", "--target", "xx-YY", "--workspace", study.root)
+    assert "Did you mean" in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--as-of", "20260120"], "is not a date"),
+        (["--as-of", "2026-W04-2"], "is not a date"),
+        (["--as-of", "yesterday"], "is not a date"),
+        (["--min-gain", "nan"], "between 0 and 100"),
+        (["--min-gain", "-1"], "between 0 and 100"),
+        (["--context", "massive"], "not a context"),
+        (["--k", "0"], "--k"),
+        (["--similarity", "real"], "--similarity"),
+        (["--workspace", "/nowhere"], "not a workspace"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_a_wrong_option_exits_2_and_says_why_also_as_json(mu, arguments, said):
+    told = mu("advise", "--target", "sw-KE", *arguments)
+    assert told.code == 2 and said in told.err and told.out == ""
+    told = mu("advise", "--target", "sw-KE", "--json", *arguments)
+    assert told.json["exit_code"] == 2 and said in told.json["error"] + (told.json["mend"] or "")
+
+
+def test_an_empty_skills_folder_exits_3(mu, bench):
+    for path in sorted((bench.root / "skills").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
+    assert told.code == 3 and "no skill" in told.err and "mu init --restore" in told.err
+    assert mu("advise", "--target", "sw-KE", "--json", "--workspace", bench.root).json["exit_code"] == 3
+
+
+def test_broken_yaml_exits_1_with_file_and_line(mu, bench):
+    path = bench.skill()
+    path.write_text(path.read_text().replace('version: "1.0.0"', 'version: "1.0.0'))
+    told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
+    assert told.code == 1 and f"{path}:" in told.err and "not valid YAML" in told.err
+
+
+def test_a_broken_log_exits_1_with_file_and_line(mu, bench):
+    path = bench.entry(row("sw-KE").replace("0.4800", "48.00"))
+    told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
+    assert told.code == 1 and f"{path}:15" in told.err and "fraction or percent?" in told.err
+
+
+def test_an_empty_log_is_unknown_and_no_error(mu, bench):
+    told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
+    assert told.code == 4 and "UNKNOWN" in told.out
+
+
+# What is imported
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["advise", "--target", "sw-KE", "--json"], ["lint"], ["log", "list"]]
+)
+def test_thinking_imports_nothing_heavy(study, arguments):
+    code = (
+        "import sys\nfrom merginguriel.cli.main import run\nrun(sys.argv[1:])\n"
+        f"print(*[m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    told = started(*arguments, code=code, cwd=study.root)
+    assert told.stderr.replace("no problems.", "").strip() == "" and told.stdout is not None
+
+
+def test_help_imports_not_even_numpy():
+    code = "import sys\nfrom merginguriel.cli.main import run\nrun(['--help'])\nassert 'numpy' not in sys.modules"
+    told = started(code=code)
+    assert told.returncode == 0 and "advise" in told.stdout
+
+
+# mu log
+
+
+def test_an_entry_is_added_from_flags_and_found_again(mu, bench):
+    told = mu(
+        "log", "add", "--title", 'Welsh, "again"', "--type", "Retrospective", "--summary", "TIES loses.", "--n", 2974,
+        "--row", "target=cy-GB mode=ExcTar method=ties sources='de-DE fr-FR' value=0.4008 "
+        "baseline_kind=best_single_source baseline=0.4445",
+        "--question", "Why?", "--date", "2026-01-20", "--workspace", bench.root,
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    entry = told.out.strip()
+    shown = mu("log", "show", entry, "--json", "--workspace", bench.root).json
+    assert shown["title"] == 'Welsh, "again"' and shown["rows"][0]["sources"] == ["de-DE", "fr-FR"]
+    assert shown["questions"] == [{"text": "Why?", "state": "open", "by": None}]
+    assert mu("log", "show", f"{entry}#r1", "--workspace", bench.root).out.startswith(f"{entry}#r1")
+    assert (
+        mu("advise", "--target", "cy-GB", "--json", "--workspace", bench.root).json["evidence"][0]["ref"]
+        == f"{entry}#r1"
+    )
+
+
+def test_a_refused_entry_is_kept_and_breaks_nothing(mu, bench, tmp_path):
+    path = tmp_path / "mine.md"
+    path.write_text('---\ntitle: "T"\ntype: "Idea"\ndate: "2026-01-20"\nsummary: "S."\n---\n')
+    told = mu("log", "add", path, "--workspace", bench.root)
+    assert told.code == 1 and "none of Plan" in told.err and "mu log add" in told.err
+    (kept,) = (bench.root / "experiment_log" / ".draft").iterdir()
+    assert kept.read_text() == path.read_text() and f"{kept}:3" in told.err
+    assert mu("log", "list", "--workspace", bench.root).code == 0
+    assert mu("lint", "--workspace", bench.root).code == 0
+
+
+def test_a_dry_run_writes_nothing(mu, bench):
+    told = mu(
+        "log",
+        "add",
+        "--title",
+        "T",
+        "--type",
+        "Plan",
+        "--summary",
+        "S.",
+        "--dry-run",
+        "--workspace",
+        bench.root,
+    )
+    assert told.code == 0 and 'title: "T"' in told.out
+    assert list((bench.root / "experiment_log").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--title", "T"], "needs --title, --type and --summary"),
+        (["--title", "T", "--type", "Plan", "--summary", "S.", "--row", "target"], "column=value"),
+        (["--title", "T", "--type", "Plan", "--summary", "S.", "--row", "target='x"], "--row says"),
+        (["--title", "T", "--type", "Plan", "--summary", "S.", "--section", "x"], "Write: 'Findings"),
+        (
+            ["--title", "T", "--type", "Plan", "--summary", "S.", "--supersedes", "2020"],
+            "no entry's id begins",
+        ),
+        (["--title", "T", "--type", "Plan", "--summary", "S.", "--date", "today"], "is not a date"),
+        (["no-such-file.md"], "there is no file"),
+    ],
+)
+def test_a_wrong_call_of_log_add_exits_2(mu, bench, arguments, said):
+    told = mu("log", "add", *arguments, "--workspace", bench.root)
+    assert told.code == 2 and said in told.err
+
+
+def test_stray_bytes_in_a_title_are_an_error_and_no_traceback(mu, bench):
+    told = mu(
+        "log", "add", "--title", "a\udcff", "--type", "Plan", "--summary", "S.", "--workspace", bench.root
+    )
+    assert told.code == 1 and "not valid" in told.err
+
+
+def test_nothing_is_written_into_the_shipped_knowledge(mu, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = mu("log", "add", "--title", "T", "--type", "Plan", "--summary", "S.")
+    assert told.code == 2 and "mu init" in told.err
+
+
+def test_the_editor_is_used_and_an_untouched_entry_is_not_added(mu, bench, monkeypatch, tmp_path):
+    script = tmp_path / "editor.py"
+    script.write_text(
+        "import sys, pathlib\np = pathlib.Path(sys.argv[1])\n"
+        'p.write_text(\'---\\ntitle: "T"\\ntype: "Plan"\\ndate: "2026-01-20"\\nsummary: "S."\\n---\\n\')\n'
+    )
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "true")
+    assert "left as it was" in mu("log", "add", "--workspace", bench.root).err
+    monkeypatch.setenv("EDITOR", "false")
+    assert mu("log", "add", "--workspace", bench.root).code == 1
+    monkeypatch.setenv("EDITOR", "no-such-editor-here")
+    assert mu("log", "add", "--workspace", bench.root).code == 2
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {script}")
+    assert mu("log", "add", "--workspace", bench.root).code == 0
+
+
+def test_entries_and_rows_are_listed_and_filtered(mu, study):
+    where = ("--workspace", study.root)
+    every = mu("log", "list", "--json", *where).json
+    assert len(every) == len(list((REPOSITORY / "experiment_log").glob("*/*.md")))
+    assert [e["date"] for e in every] == sorted(e["date"] for e in every)
+    welsh = mu("log", "list", "--target", "cy-GB", "--rows", "--json", *where).json
+    assert welsh and {r["target"] for r in welsh} == {"cy-GB"}
+    assert {e["type"] for e in mu("log", "list", "--type", "Plan", "--json", *where).json} == {"Plan"}
+    assert len(mu("log", "list", *where).out.splitlines()) == len(every)
+
+
+def test_an_entry_is_named_by_any_unique_beginning(mu, study):
+    where = ("--workspace", study.root)
+    assert "Constructive targets" in mu("log", "show", "2026-01-20-constr", *where).out
+    told = mu("log", "show", "2026-01-20", *where)
+    assert told.code == 2 and "begins" in told.err
+    assert mu("log", "show", "2026-01-20-constr#r99", *where).code == 2
+    assert "corrected by" in mu("log", "show", "2026-01-20-similarity-ablation", *where).out
+
+
+# mu skills, mu lint
+
+
+def test_skills_are_listed_and_shown(mu, study):
+    listed = mu("skills", "list", "--json", "--workspace", study.root).json
+    assert len(mu("skills", "list", "--workspace", study.root).out.splitlines()) == len(listed)
+    for skill in listed:
+        assert skill["name"] in mu("skills", "show", skill["name"], "--workspace", study.root).out
+        shown = mu("skills", "show", skill["name"], "--json", "--workspace", study.root).json
+        assert all(c["status"] and c["reason"] for c in shown["claims"])
+    told = mu("skills", "show", "no-such-skill", "--workspace", study.root)
+    assert told.code == 2 and "There are:" in told.err
+
+
+def test_the_shipped_knowledge_has_no_problems(mu, study):
+    told = mu("lint", "--workspace", study.root)
+    assert (told.code, told.out, told.err) == (0, "", "no problems.\n")
+
+
+def test_lint_exits_1_and_names_file_and_line(mu, bench):
+    path = bench.entry(table="| a |")
+    told = mu("lint", "--workspace", bench.root)
+    assert told.code == 1 and told.out.startswith(f"{path.relative_to(bench.root)}:13: ")
+    assert mu("lint", "--json", "--workspace", bench.root).json[0]["where"].endswith(":13")
+
+
+# Terminals, pipes
+
+
+def test_a_terminal_escape_in_a_file_is_shown_and_not_obeyed(mu, bench):
+    table = HEAD.replace("baseline |\n", "baseline | note |\n").replace("|---|\n", "|---|---|\n")
+    bench.entry(
+        title="a\\x1b]0;pwned\\x07\\x1b[2Jb",
+        table=table + row("sw-KE", 0.60, 0.50) + " \x1b[31mred |\n\n## Findings\n\n\x1b[2J\x9b2J\n",
+    )
+    bench.skill(
+        claims='- id: c\n  text: "x\\x1b[2Jy"\n  scope: {method: similarity}\n  predicate: beats\n'
+        '  over: best_single_source\n  evidence: [2026-01-20-test-00000001]\n  since: "2026-01-20"\n'
+    )
+    for command in (
+        ["log", "list"], ["log", "show", "2026-01-20"], ["skills", "show", "a-skill"], ["lint"],
+        ["advise", "--target", "sw-KE", "--all"], ["log", "show", "\x1b[2J"],
+    ):  # fmt: skip
+        told = mu(*command, "--workspace", bench.root)
+        assert not any(c in told.out + told.err for c in "\x1b\x07\x9b"), command
+    assert "\\x1b" in mu("log", "list", "--workspace", bench.root).out
+
+
+def test_a_reader_that_leaves_early_is_no_error(study):
+    code = (
+        f"import subprocess, sys\np = subprocess.Popen([sys.executable, '-m', 'merginguriel.cli.main', 'log', 'list', "
+        f"'--rows', '--workspace', {str(study.root)!r}], stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "p.stdout.read(1); p.stdout.close()\nprint(p.stderr.read().decode()); sys.exit(p.wait())"
+    )
+    told = started(code=code)
+    assert told.returncode == 0 and told.stdout.strip() == ""
+
+
+def test_a_mistyped_command_is_answered_with_its_neighbour(mu):
+    told = mu("advize")
+    assert told.code == 2 and "Did you mean advise" in told.err
+
+
+def test_the_output_is_utf8_whatever_the_locale_says(study):
+    told = started(
+        "advise", "--target", "sw-KE", "--workspace", study.root, LC_ALL="C", PYTHONIOENCODING="utf-8"
+    )
+    assert told.returncode == 0 and "−" in told.stdout
+
+
+# mu init
+
+
+def test_a_workspace_is_made_whole_and_then_answers(mu, tmp_path):
+    told = mu("init", tmp_path / "w", "--json")
+    assert told.code == 0 and "mu.toml" in told.json["files"]
+    names = {n for n in told.json["files"] if n.startswith("experiment_log")}
+    assert len(names) >= 18
+    assert mu("init", tmp_path / "w").code == 2
+    (tmp_path / "w" / sorted(names)[0]).unlink()
+    assert mu("init", tmp_path / "w", "--restore", "--json").json["files"] == [sorted(names)[0]]
+
+
+def test_json_is_one_document_on_stdout(study):
+    told = started("log", "list", "--json", "--workspace", study.root)
+    assert isinstance(json.loads(told.stdout), list) and told.stderr == ""

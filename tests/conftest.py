@@ -1,0 +1,169 @@
+"""What do many tests need? A small workspace on disk, written in the files' own forms, and `mu` in process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from merginguriel import workspace
+from merginguriel.cli.main import run
+from merginguriel.knowledge.base import Knowledge, load
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+SKILL = """\
+---
+name: {name}
+description: "How to test. Use when testing."
+license: "Apache-2.0"
+metadata:
+  version: "1.0.0"
+  created: "2026-01-20"
+  updated: "2026-01-20"
+  domain: "workflow"
+  tags: "test"
+  short-description: "a skill for tests"
+---
+
+## General Description
+
+Text.
+
+## When to Apply
+
+Always.
+
+## Recommended Practice
+
+Do it.
+
+## References
+
+None.
+"""
+
+ENTRY = """\
+---
+title: "{title}"
+type: "Retrospective"
+date: "{date}"
+summary: "Made for a test."
+context: "massive/xlm-roberta-base"
+metric: "accuracy"
+n: "{n}"
+{more}---
+
+## Results
+
+{table}
+"""
+
+HEAD = """\
+| target | mode | method | similarity | k | value | baseline_kind | baseline |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def row(
+    target: str = "sw-KE",
+    value: float = 0.48,
+    baseline: float = 0.46,
+    *,
+    mode: str = "ExcTar",
+    method: str = "similarity",
+    similarity: str = "REAL",
+    k: int = 5,
+    kind: str = "best_single_source",
+) -> str:
+    return f"| {target} | {mode} | {method} | {similarity} | {k} | {value:.4f} | {kind} | {baseline:.4f} |"
+
+
+@dataclass
+class Bench:
+    """A workspace under test."""
+
+    root: Path
+
+    def skill(self, name: str = "a-skill", *, text: str | None = None, claims: str = "") -> Path:
+        folder = self.root / "skills" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "SKILL.md").write_text(text or SKILL.format(name=name), encoding="utf-8")
+        if claims:
+            (folder / "claims.yaml").write_text(claims, encoding="utf-8")
+        return folder / "SKILL.md"
+
+    def entry(
+        self,
+        *rows: str,
+        entry: str = "2026-01-20-test-00000001",
+        n: object = 2974,
+        table: str | None = None,
+        title: str = "A test",
+        more: str = "",
+    ) -> Path:
+        path = self.root / "experiment_log" / entry[:4] / f"{entry}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = table if table is not None else HEAD + "\n".join(rows)
+        text = ENTRY.format(title=title, date=entry[:10], n=n, more=more, table=table)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def load_space(self) -> workspace.Workspace:
+        return workspace.find(explicit=self.root)
+
+    def load(self, as_of: str | None = None) -> Knowledge:
+        return load(self.load_space(), as_of=as_of)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A workspace with one skill and an empty log."""
+    root = tmp_path / "work"
+    (root / "experiment_log").mkdir(parents=True)
+    (root / "mu.toml").write_text("")
+    made = Bench(root)
+    made.skill()
+    return made
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The shipped log of the original study and the shipped skills, in a workspace of their own. Read only."""
+    root = tmp_path_factory.mktemp("study")
+    shutil.copytree(REPOSITORY / "experiment_log", root / "experiment_log")
+    (root / "mu.toml").write_text("")
+    made = Bench(root)
+    if (REPOSITORY / "skills").is_dir():
+        shutil.copytree(REPOSITORY / "skills", root / "skills")
+    else:
+        made.skill()
+    return made
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def mu(capsys: pytest.CaptureFixture[str]):
+    """`mu ARGUMENTS` in this process: its exit code, stdout and stderr. A traceback fails the test by itself."""
+
+    def call(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = run([str(a) for a in arguments])
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err
+        return Said(code, told.out, told.err)
+
+    return call

@@ -1,0 +1,272 @@
+"""Does a claim's status follow from the rows, and from nothing else?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import HEAD, row
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge import claims, lint
+from merginguriel.knowledge.rows import ResultRow
+
+HERE = Path("claims.yaml")
+E1 = "2026-01-20-test-00000001"
+E2 = "2026-01-21-test-00000002"
+
+
+def claim(
+    predicate: str = "beats", *, scope: str = "{method: similarity}", evidence: str = E1, more: str = "",
+    over: str = "best_single_source", text: str = "It is so.", name: str = "a-claim", since: str = "2026-01-20",
+) -> str:  # fmt: skip
+    return (
+        f'- id: {name}\n  text: "{text}"\n  scope: {scope}\n  predicate: {predicate}\n  over: {over}\n'
+        f'  evidence: [{evidence}]\n  since: "{since}"\n{more}'
+    )
+
+
+def status(bench, text: str) -> str:
+    bench.skill(claims=text)
+    known = bench.load()
+    return known.standings[known.claims[0].id].status
+
+
+# Status
+
+
+@pytest.mark.parametrize(
+    ("predicate", "value", "baseline", "expected"),
+    [
+        ("beats", 0.60, 0.50, "supported"),
+        ("beats", 0.4832, 0.4670, "under noise"),
+        ("beats", 0.48, 0.49, "contested"),
+        ("beats", 0.40, 0.50, "refuted"),
+        ("fails", 0.40, 0.50, "supported"),
+        ("fails", 0.4670, 0.4832, "under noise"),
+        ("fails", 0.60, 0.50, "refuted"),
+        ("forbids", 0.10, 0.50, "supported"),
+        ("forbids", 0.60, 0.50, "refuted"),
+    ],
+)
+def test_a_status_follows_from_the_sign_and_the_noise(bench, predicate, value, baseline, expected):
+    bench.entry(row(value=value, baseline=baseline))
+    assert status(bench, claim(predicate)) == expected
+
+
+def test_only_sw_ke_beats_its_baseline_is_refused_by_lint(bench):
+    # Defect 3: it stood beside sq-AL and vi-VN rows that beat theirs; defect 4: and the win itself is noise.
+    bench.entry(row("sw-KE", 0.4832, 0.4670))
+    bench.skill(claims=claim(text="Only sw-KE beats its baseline.", scope="{target: sw-KE}"))
+    (problem,) = lint.problems(bench.load().space)
+    assert "'Only'" in problem.what and "under noise" in problem.what
+
+
+def test_worse_on_all_three_is_not_borne_out_by_a_row_that_is_better(bench):
+    # Defect 6: NeuroMerging 45.49 is above TIES 42.97 on sw-KE, and cy-GB is a tie.
+    bench.entry(
+        *(row(t, v, 0.5, method="neuromerging") for t, v in (("sw-KE", 0.4549), ("cy-GB", 0.4008))),
+        *(row(t, v, 0.5, method="ties") for t, v in (("sw-KE", 0.4297), ("cy-GB", 0.4008))),
+    )
+    text = claim("prefers", scope="{mode: ExcTar}", over="{method: neuromerging}").replace(
+        "  evidence", "  prefer: {method: ties}\n  evidence"
+    )
+    assert status(bench, text) == "contested"
+
+
+@pytest.mark.parametrize("state", ["contested", "invalidated"])
+def test_a_claim_on_doubtful_rows_is_contested(bench, state):
+    table = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
+    bench.entry(table=table + row(value=0.6, baseline=0.5) + f" {state} |")
+    assert status(bench, claim()) == "contested"
+
+
+def test_a_claim_is_contested_when_its_entry_was_corrected(bench):
+    bench.entry(row(value=0.6, baseline=0.5))
+    assert status(bench, claim()) == "supported"
+    bench.entry(entry=E2, table="", more=f'supersedes: "{E1}"\n')
+    assert status(bench, claim()) == "contested"
+    assert status(bench, claim(evidence=f"{E1}, {E2}")) == "supported"
+
+
+def test_a_claim_that_cites_only_its_lucky_rows_is_contested(bench):
+    bench.entry(row("sw-KE", 0.6, 0.5), row("cy-GB", 0.1, 0.5))
+    assert status(bench, claim(evidence=f'"{E1}#r1"')) == "contested"
+
+
+def test_a_superseded_claim_stays_superseded(bench):
+    bench.entry(row(value=0.6, baseline=0.5))
+    assert status(bench, claim(more="  superseded_by: another\n")) == "superseded"
+
+
+@pytest.mark.parametrize("predicate", ["requires", "no_signal"])
+def test_a_requirement_stands_only_on_evidence_that_exists(bench, predicate):
+    text = claim(predicate, more="  condition: {base: pretrained}\n")
+    assert status(bench, text) == "contested"
+    bench.entry(row())
+    assert status(bench, text) == "supported"
+
+
+def test_a_repeated_row_does_not_make_a_claim_surer(bench):
+    bench.entry(row("sw-KE", 0.4832, 0.4670))
+    bench.skill(claims=claim())
+    once = bench.load().standings["a-claim"]
+    bench.entry(*[row("sw-KE", 0.4832, 0.4670)] * 5, entry=E2)
+    bench.skill(claims=claim(evidence=f"{E1}, {E2}"))
+    again = bench.load().standings["a-claim"]
+    assert (once.mean_pp, once.se_pp) == (again.mean_pp, again.se_pp)
+
+
+def test_many_recipes_against_one_baseline_are_not_many_proofs(bench):
+    # Five merges that beat the same lucky baseline share its noise.
+    bench.entry(*(row("sw-KE", 0.4832 + i / 1e4, 0.4670, k=i) for i in range(1, 6)))
+    assert status(bench, claim()) == "under noise"
+
+
+def test_targets_are_independent_and_add_up(bench):
+    bench.entry(*(row(t, 0.4832, 0.4670) for t in ("sw-KE", "cy-GB", "vi-VN", "sq-AL", "th-TH")))
+    assert status(bench, claim()) == "supported"
+
+
+ROWS = [
+    ResultRow(
+        "a/b", target, "ExcTar", "similarity", "accuracy", value, n=100 + i, baseline_kind="best_single_source",
+        baseline=0.5, ref=f"e#r{i}", date="2026-01-20",
+    )
+    for i, (target, value) in enumerate([("sw-KE", 0.6), ("sw-KE", 0.55), ("cy-GB", 0.4), ("vi-VN", 0.52)])
+]  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations(ROWS), st.permutations(ROWS))
+def test_the_order_of_rows_does_not_matter(cited, every):
+    (asked,) = claims.parse_claims(claim(), HERE, "s")
+    first, other = claims.standing(asked, ROWS, ROWS, {}), claims.standing(asked, cited, every, {})
+    assert (first.status, first.reason) == (other.status, other.reason)
+    assert replace(first, rows=(), mean_pp=0, se_pp=0) == replace(other, rows=(), mean_pp=0, se_pp=0)
+
+
+# Form
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("- id: a-claim", "- id: A Claim", "not a claim's id"),
+        ("predicate: beats", "predicate: wins", "unknown predicate"),
+        ("  over: best_single_source\n", "", "needs the baseline"),
+        ("over: best_single_source", "over: best", "A baseline"),
+        ("predicate: beats", "predicate: prefers", "needs both sides"),
+        ("predicate: beats", "predicate: requires", "needs a condition"),
+        ("scope: {method", "scope: {methods", "unknown key 'methods'"),
+        ("{method: similarity}", "{target: xx-YY}", "no row can have"),
+        ("{method: similarity}", "{mode: exctar}", "no row can have"),
+        ("{method: similarity}", "{similarity: real}", "no row can have"),
+        ("{method: similarity}", "{k: five}", "no row can have"),
+        ("{method: similarity}", "{params: density}", "no row can have"),
+        ('since: "2026-01-20"', 'since: "January"', "not a date"),
+        ('since: "2026-01-20"', 'since: "2026-01-20"\n  value: 3.4', "can be read two ways"),
+        ('since: "2026-01-20"', 'since: "2026-01-20"\n  value: 3.4\n  unit: "%"', "unknown unit"),
+        ('since: "2026-01-20"', 'since: "2026-01-20"\n  value: nan\n  unit: pp', "not a finite number"),
+        ('since: "2026-01-20"', 'since: "2026-01-20"\n  colour: red', "unknown key 'colour'"),
+        (f"[{E1}]", E1, "evidence is a list"),
+        (f"[{E1}]", "[]", "no evidence"),
+        ("- id: a-claim", "- id: [a]", "one value"),
+    ],
+)
+def test_a_claim_that_says_nothing_checkable_is_refused_with_its_line(old, new, said):
+    source = claim()
+    assert old in source
+    with pytest.raises(KnowledgeError) as told:
+        claims.parse_claims(source.replace(old, new), HERE, "s")
+    assert said in f"{told.value.what} {told.value.mend}" and (told.value.where or "").startswith(
+        "claims.yaml:"
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 300),
+    st.integers(0, 12),
+    st.text(max_size=5) | st.sampled_from(["[", "\n", ": ", "- ", "{"]),
+)
+def test_a_damaged_claim_is_read_or_refused_and_nothing_else(at, cut, put):
+    source = claim(more="  value: 1.62\n  unit: pp\n")
+    try:
+        claims.parse_claims(source[:at] + put + source[at + cut :], HERE, "s")
+    except KnowledgeError as error:
+        assert (error.where or "").startswith("claims.yaml:")
+
+
+# Lint
+
+
+def test_lint_finds_everything_wrong_at_once_with_file_and_line(bench):
+    bench.entry(row(value=0.40, baseline=0.50), more=f'links: "{E2}"\n')
+    bench.entry(table="| a |", entry="2026-01-22-broken-00000003")
+    bench.skill(claims=claim(evidence=f"{E1}, 2026-01-01-gone-00000009", more="  superseded_by: nobody\n"))
+    bench.skill("other", claims=claim())
+    bench.skill("broken", text="no front matter")
+    (bench.root / "skills" / "empty").mkdir()
+    told = [f"{p.where}: {p.what}" for p in lint.problems(bench.load_space())]
+    for said in (
+        "links names 2026-01-21-test-00000002, which is not in the log",
+        "no front matter",
+        "a line of | --- |",
+        "evidence names 2026-01-01-gone-00000009",
+        "superseded_by names nobody",
+        "the claim a-claim stands in",
+        "without SKILL.md",
+    ):
+        assert any(said in line for line in told), said
+    assert all(":" in line.split(": ")[0] or "empty" in line for line in told)
+
+
+def test_a_claimed_size_that_its_rows_do_not_show_is_a_problem(bench):
+    # Defect 2: "+3.4%" is relative; as percentage points it is twice what was measured.
+    bench.entry(row("sw-KE", 0.4832, 0.4670))
+    for value, unit, wrong in (("3.4", "pp", True), ("3.47", "rel_pct", False), ("1.62", "pp", False)):
+        bench.skill(claims=claim(more=f"  value: {value}\n  unit: {unit}\n"))
+        assert bool(lint.problems(bench.load_space())) is wrong
+
+
+def test_a_refuted_claim_is_a_problem(bench):
+    bench.entry(row(value=0.40, baseline=0.50))
+    bench.skill(claims=claim())
+    (problem,) = lint.problems(bench.load_space())
+    assert "is refuted" in problem.what
+
+
+def test_one_id_on_two_files_is_a_problem(bench):
+    path = bench.entry(row())
+    copy = bench.root / "experiment_log" / "2025" / path.name
+    copy.parent.mkdir()
+    copy.write_text(path.read_text())
+    assert any("stands in" in p.what for p in lint.problems(bench.load_space()))
+
+
+# As of
+
+
+def test_as_of_hides_later_entries_and_claims(bench):
+    bench.entry(row("sw-KE"))
+    bench.entry(row("cy-GB"), entry=E2)
+    bench.skill(
+        claims=claim(name="old", more="  superseded_by: new\n") + claim(name="new", since="2026-01-21")
+    )
+    then, now = bench.load(as_of="2026-01-20"), bench.load()
+    assert [e.id for e in then.entries] == [E1] and [e.id for e in now.entries] == [E1, E2]
+    assert [(c.id, c.superseded_by) for c in then.claims] == [("old", None)]
+    assert {c.id: c.superseded_by for c in now.claims} == {"old": "new", "new": None}
+    assert then.hash != now.hash
+
+
+def test_the_hash_changes_with_any_text_and_with_nothing_else(bench):
+    bench.entry(row())
+    first = bench.load().hash
+    assert bench.load().hash == first
+    bench.skill(claims=claim())
+    assert bench.load().hash != first
