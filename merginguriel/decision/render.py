@@ -46,7 +46,7 @@ def render(advice: Advice, *, every: bool = False, command: str = "mu") -> str:
         lines += _sources(recipe)
     lines += _unknowns(a["unknowns"])
     lines += _evidence(a["evidence"], a["dissent"], every)
-    lines += _rules(a["rules"])
+    lines += _rules(a["rules"], every)
     lines += _alternatives(a["alternatives"])
     lines += _footer(a, command)
     return "\n".join(lines)
@@ -117,20 +117,26 @@ def _evidence(evidence: list[dict[str, Any]], dissent: list[dict[str, Any]], eve
     for item in dissent:
         if item["kind"] in ("contested", "invalidated"):
             lines.append(
-                f"  {item['kind'][:9]:9s} {_pp(item['gain_pp'], 2):>9s}  {item['recipe']}  not counted  "
+                f"  {item['kind'][:9]:9s} {_pp(item['gain_pp'], 2):>9s}  {_plain(item['recipe']):36s} not counted  "
                 f"{_short(item['ref'])}"
             )
     return ["", *lines] if lines else []
 
 
 def _row(name: str, item: dict[str, Any]) -> str:
-    noise = f"noise, p = {item['p_value']:.2f}" if item["within_noise"] else f"p {_p(item['p_value'])}"
-    pair = "paired " if item["paired"] else ""
-    kind = "  (inferred from the sources' mean)" if item["kind"] == "effect" else ""
+    p = "p < 0.001" if item["p_value"] < 0.001 else f"p {item['p_value']:.3f}"
+    noise = f"within noise at n = {item['n']:,}, {p}" if item["within_noise"] else f"n = {item['n']:,}, {p}"
+    pair = ", paired" if item["paired"] else ""
+    kind = ", inferred from the sources' mean" if item["kind"] == "effect" else ""
     return (
-        f"  {name:8s}  {_pp(item['gain_pp'], 2):>9s}  {item['recipe']:30s}  n {item['n']:<5d} {pair}{noise:17s} "
-        f"part {_signed2(item['contribution_pp'])}  {_short(item['ref'])}{kind}"
+        f"  {name:8s}  {_pp(item['gain_pp'], 2):>9s}  {_plain(item['recipe']):36s} "
+        f"part {_signed2(item['contribution_pp'])}  {_short(item['ref'])}\n{'':24s}{noise}{pair}{kind}"
     )
+
+
+def _plain(recipe: str) -> str:
+    """A recipe's label without its parameters, which --json and the log give."""
+    return ", ".join(part for part in recipe.split(", ") if "=" not in part)
 
 
 def _short(ref: str) -> str:
@@ -139,15 +145,11 @@ def _short(ref: str) -> str:
     return entry[:-9] + mark + row
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
 def _signed2(x: float) -> str:
     return f"{x:+.2f}".replace("-", "−")
 
 
-def _rules(rules: list[dict[str, Any]]) -> list[str]:
+def _rules(rules: list[dict[str, Any]], every: bool) -> list[str]:
     said = {
         "forbids": "avoid",
         "beats": "claim",
@@ -155,9 +157,10 @@ def _rules(rules: list[dict[str, Any]]) -> list[str]:
         "requires": "requires",
         "prefers": "prefers",
     }
-    lines = [
-        f"  {said[rule['predicate']]:8s}  {rule['text']} [{rule['status']}] {rule['skill']}" for rule in rules
-    ]
+    shown = rules if every else rules[:SHOWN]
+    lines = [f"  {said[r['predicate']]:8s}  {r['text']} [{r['status']}; {r['skill']}]" for r in shown]
+    if len(shown) < len(rules):
+        lines.append(f"            … and {len(rules) - len(shown)} more claims (--all)")
     return ["", *lines] if lines else []
 
 
@@ -168,7 +171,7 @@ def _alternatives(items: list[dict[str, Any]]) -> list[str]:
         if "mean_pp" in item:
             measured = "" if item["measured_here"] else "  (not measured here)"
             lines.append(
-                f"{start}{item['what']}: {_pp(item['mean_pp'])}, P(gain > 0) {item['p_positive']:.2f}{measured}"
+                f"{start}{_plain(item['what'])}: {_pp(item['mean_pp'])}, P(gain > 0) {item['p_positive']:.2f}{measured}"
             )
         elif "gain_pp" in item:
             kind = item["baseline_kind"].replace("_", " ")
@@ -188,7 +191,7 @@ def _footer(a: dict[str, Any], command: str) -> list[str]:
         cost = pilot["cost"]
         parts = [f"{count} {name}" for name, count in cost.items() if count]
         lines.append(
-            f"  pilot     {' and '.join(pilot['arms'])}: worth {pilot['value_pp']:.2f} pp in expectation; "
+            f"  pilot     {' and '.join(map(_plain, pilot['arms']))}: worth {pilot['value_pp']:.2f} pp in expectation; "
             f"costs {', '.join(parts)}; sees {pilot['sees_pp']:.1f} pp"
         )
     for i, text in enumerate(a["would_change"]):
@@ -209,8 +212,14 @@ def next_command(a: dict[str, Any], command: str = "mu") -> str:
     """The command that follows from the verdict."""
     if a["verdict"] == "no-merge":
         model = a["baseline"]["model"]
-        return f"use {model}'s model as it is" if model else f"{command} log list --target {a['target']}"
-    if a["recipe"]["sources"] and not a["recipe"]["sources_missing"]:
-        sources = " ".join(f"--source {s['locale']}" for s in a["recipe"]["sources"])
-        return f"{command} merge --method {a['recipe']['method']} --target {a['target']} {sources}"
-    return f"{command} nxn --target {a['target']} --help   (an N×N matrix names the sources)"
+        return (
+            f"use {model}'s model as it is" if model else f"{command} log list --rows --target {a['target']}"
+        )
+    task, _, base = a["context"].partition("/")
+    where = "" if (task, base) == ("home", "e5-small") else f" --task {task} --base {base}"
+    recipe = a["recipe"]
+    if recipe["sources_missing"] or not recipe["sources"]:
+        return f"{command} nxn --split dev --locale {a['target']}{where}   (an N×N matrix names the sources)"
+    sources = " ".join(f"--source {s['locale']}" for s in recipe["sources"])
+    params = "".join(f" --param {key}={value}" for key, value in recipe["params"].items())
+    return f"{command} merge --method {recipe['method']} --target {a['target']} {sources}{params}{where}"

@@ -57,7 +57,7 @@ def test_sw_ke_is_worth_a_pilot_because_its_gain_is_within_noise(study):
     inctar = [a for a in told["alternatives"] if a["mode"] == "IncTar"]
     assert (0.8275, 0.8285) in [(a["value"], a.get("baseline")) for a in inctar]
     text = render(told)
-    for said in ("PILOT", "noise", "n 2974", "+1.62 pp", "82.75%", "82.85%", "46.70%"):
+    for said in ("PILOT", "noise", "within noise at n = 2,974", "+1.62 pp", "82.75%", "82.85%", "46.70%"):
         assert said in text
     assert any(e["gain_pp"] == 1.38 and "adamerging" in e["recipe"] for e in told["evidence"])
 
