@@ -205,7 +205,7 @@ def rewrite(source: Path, folder: Path) -> None:
 def from_hub(name: str, allow_pickle: bool) -> Path:
     """Download a model from the hub, or find it in the local cache. Returns the snapshot's folder."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     wanted = ["config.json", *TOKENIZER_FILES, *POOLING_FILES, *WEIGHTS, *(PICKLED if allow_pickle else ())]
     try:
@@ -219,6 +219,10 @@ def from_hub(name: str, allow_pickle: bool) -> Path:
         ) from error
     except RepositoryNotFoundError as error:
         raise UnavailableError(f"the hub has no model {name!r}, or it is private.", mend=nearby()) from error
+    except HFValidationError as error:
+        raise UsageError(
+            f"{name!r} is neither a folder nor a name that the hub could have.", mend=nearby().capitalize()
+        ) from error
     except (OSError, ValueError) as error:
         raise UnavailableError(
             f"{name} is no folder, not in the local cache, and the hub does not answer: {first_line(error)}",

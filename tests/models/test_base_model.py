@@ -107,3 +107,8 @@ def test_a_folder_without_weights_is_refused(tmp_path):
     (source / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="no weights"):
         base.base_model(str(source), tmp_path / "base")
+
+
+def test_a_name_that_no_hub_could_have_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="bad name!"):
+        base.base_model("bad name!", tmp_path / "base")
