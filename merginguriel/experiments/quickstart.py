@@ -41,7 +41,7 @@ METHODS: tuple[tuple[str, dict[str, float], str | None], ...] = (
     ("ties", {"density": 0.2, "scale": 1.0}, None),  # the paper's
 )
 # Seconds on two cores of a 2024 server, for the first estimate; corrected by what each step really takes.
-SECONDS = {"base": 20.0, "train": 35.0, "score": 6.0, "merge": 4.0}
+SECONDS = {"base": 20.0, "train": 12.0, "score": 14.0, "merge": 4.0}
 
 
 @dataclass

@@ -98,11 +98,12 @@ def make_base(study: Study, progress: Progress | None = None) -> Path:
     return base_classifier(pretrained, labels, out)
 
 
-def train(study: Study, locale: str, *, progress: Progress | None = None, **settings: object) -> Path:
+def train(study: Study, locale: str, *, progress: Progress | None = None, **settings: Any) -> Path:
     """The model of one locale; returns at once if it was trained with the same data and settings."""
-    from ..training.finetune import FinetuneSettings, finetune
+    from ..training.finetune import HUB, LAB, finetune
 
     base = make_base(study)
+    preset = LAB if study.base == "e5-small" else HUB
     data = study.data(locale)
 
     def tell(step: float, total: float, metrics: dict[str, float]) -> None:
@@ -115,7 +116,7 @@ def train(study: Study, locale: str, *, progress: Progress | None = None, **sett
         data.train,
         data.dev,
         study.model(locale),
-        FinetuneSettings(seed=study.seed, **settings),  # type: ignore[arg-type]
+        replace(preset, seed=study.seed, **settings),
         locale=locale,
         on_progress=tell,
     )
