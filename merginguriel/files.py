@@ -6,8 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +34,7 @@ def write_text(path: Path, text: str, *, exclusive: bool = False) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    temporary = beside(path, "partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
@@ -57,6 +55,11 @@ def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:
             temporary.unlink()
 
 
+def beside(path: Path, ending: str) -> Path:
+    """A name beside `path` that nobody else uses: hidden, random, with `ending`."""
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.{ending}")
+
+
 @contextlib.contextmanager
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its name when the block ends without an error.
@@ -68,12 +71,14 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         raise MuError(
             "a folder of this name is already there.", where=str(path), mend="Name another, or remove it."
         )
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    temporary = beside(path, "partial")
+    import shutil  # with its compression modules a tenth of `mu advise`, which makes no folder
+
     try:
         temporary.mkdir()
         yield temporary
         if path.exists():
-            old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+            old = beside(path, "old")
             path.rename(old)
             temporary.rename(path)
             shutil.rmtree(old, ignore_errors=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 from .errors import UsageError
 
@@ -23,7 +22,7 @@ class Locale:
 @cache
 def table() -> dict[str, Locale]:
     """Every known locale by its tag, sorted."""
-    text = resources.files("merginguriel").joinpath("locales.tsv").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("locales.tsv").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
     return {tag: Locale(tag, language, script, name) for tag, language, script, name in rows}
 
@@ -54,6 +53,8 @@ def get(tag: str) -> Locale:
 
 def nearest(tag: str, count: int = 4) -> list[str]:
     """Valid locales that look most like `tag`: same language first, then by spelling."""
+    import difflib
+
     wanted = normalize(tag)
     language, _, territory = wanted.partition("-")
     known = list(table())

@@ -5,10 +5,38 @@ All values are fractions (0.01 is one percentage point).
 
 from __future__ import annotations
 
-from math import sqrt
-from statistics import NormalDist
+from math import erfc, exp, log, pi, sqrt
 
-NORMAL = NormalDist()
+
+class _Normal:
+    """The standard normal distribution. (`statistics.NormalDist` costs `mu advise` a tenth of its cold start.)"""
+
+    @staticmethod
+    def pdf(x: float) -> float:
+        return exp(-x * x / 2) / sqrt(2 * pi)
+
+    @staticmethod
+    def cdf(x: float) -> float:
+        return erfc(-x / sqrt(2)) / 2
+
+    @staticmethod
+    def inv_cdf(p: float) -> float:
+        """The x with cdf(x) = p, for 0 < p < 1. Newton steps from Abramowitz & Stegun 1964, 26.2.23."""
+        if not 0 < p < 1:
+            raise ValueError(f"a probability between 0 and 1 is needed, not {p}")
+        if p == 0.5:
+            return 0.0
+        tail = min(p, 1 - p)
+        t = sqrt(-2 * log(tail))
+        x = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (
+            1 + t * (1.432788 + t * (0.189269 + t * 0.001308))
+        )
+        for _ in range(4):
+            x += (_Normal.cdf(-x) - tail) / _Normal.pdf(x)
+        return x if p > 0.5 else -x
+
+
+NORMAL = _Normal()
 
 
 def proportion_variance(p: float, n: int) -> float:

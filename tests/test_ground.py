@@ -186,6 +186,14 @@ def test_two_sided_p_is_that_of_the_normal_distribution(z):
     assert stats.two_sided_p(z) == pytest.approx(2 * scipy_stats.norm.sf(abs(z)), abs=1e-12)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-12, 1 - 1e-12), st.floats(-8, 8))
+def test_the_normal_distribution_is_that_of_scipy(p, x):
+    assert stats.NORMAL.inv_cdf(p) == pytest.approx(scipy_stats.norm.ppf(p), abs=1e-9, rel=1e-9)
+    assert stats.NORMAL.cdf(x) == pytest.approx(scipy_stats.norm.cdf(x), rel=1e-12)
+    assert stats.NORMAL.pdf(x) == pytest.approx(scipy_stats.norm.pdf(x), rel=1e-12)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
 def test_paired_variance_is_that_of_the_mean_of_the_item_differences(only_a, only_b, same):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 
@@ -118,12 +117,16 @@ def _gap(gains: Sequence[Observation], effects: Iterable[Observation]) -> Gap | 
         recipe = effect.recipe
         if recipe in by_recipe:
             known.setdefault((recipe.context, recipe.target), []).append(
-                effect.gain_pp - fmean(by_recipe[recipe])
+                effect.gain_pp - _mean(by_recipe[recipe])
             )
     if len(known) < 3:
         return None
-    values = np.array([fmean(gaps) for gaps in known.values()])
+    values = np.array([_mean(gaps) for gaps in known.values()])
     return Gap(float(values.mean()), float(values.var(ddof=1)), len(values))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def noise(found: Sequence[Observation], gap: Gap | None) -> np.ndarray:

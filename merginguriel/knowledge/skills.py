@@ -61,7 +61,7 @@ class Skill:
 def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
     """A skill from SKILL.md's text. Raises KnowledgeError with file and line."""
     front, body, body_line = read_front_matter(text, path)
-    _check_dashes(text, body, path)
+    _check_text(text, body, path)
     for key, value in front.items():
         if key not in FIELDS:
             raise KnowledgeError(
@@ -135,14 +135,16 @@ def _quoted(value: object, what: str, where: str) -> str:
     return text
 
 
-def _check_dashes(text: str, body: str, path: Path) -> None:
-    """Simple clients split at the first three dashes they meet; inside a value these would cut it short."""
+def _check_text(text: str, body: str, path: Path) -> None:
+    """Simple clients split at the first three dashes they meet, which would cut a value short; strict ones refuse tabs."""
     inside = text[3 : len(text) - len(body)].rstrip().removesuffix("---")
-    if "---" in inside:
-        line = inside[: inside.index("---")].count("\n") + 1
-        raise KnowledgeError(
-            "three dashes inside the front matter cut it short for some clients.", where=f"{path}:{line}"
-        )
+    for mark, what in (
+        ("---", "three dashes inside the front matter cut it short for some clients."),
+        ("\t", "a tab inside the front matter is refused by some clients."),
+    ):
+        if mark in inside:
+            line = inside[: inside.index(mark)].count("\n") + 1
+            raise KnowledgeError(what, where=f"{path}:{line}")
 
 
 def _metadata(front: Mapping, path: Path) -> dict[str, str]:

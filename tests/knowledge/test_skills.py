@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.skills import Skill, load_skill, parse_skill, skill_paths
+from merginguriel.knowledge.skills import Skill, load_skill, skill_paths
 
 SHIPPED = skill_paths(Path(__file__).resolve().parents[2] / "skills")
 GOOD = SKILL.format(name="a-skill")
@@ -62,6 +62,7 @@ DESCRIPTION = 'description: "How to test. Use when testing."'
         (DESCRIPTION, "description: 2026-01-20", "without quotes"),
         (DESCRIPTION, "description: [a, b]", "one value"),
         (DESCRIPTION, "", "no description"),
+        ("name: a-skill", "name:\ta-skill", "a tab"),
         ("name: a-skill", "name: another", "its folder is"),
         ("name: a-skill", "", "no name"),
         ('license: "Apache-2.0"', 'licence: "Apache-2.0"', "unknown field"),
@@ -138,14 +139,18 @@ def test_what_we_accept_the_reference_accepts(tmp_path, name, line, description)
         assert skills_ref.validate(path.parent) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.integers(0, len(GOOD)),
+    st.integers(0, GOOD.index("## General")),
     st.integers(0, 9),
-    st.text(max_size=5) | st.sampled_from(["---", '"', ":", "\n", "{"]),
+    st.text(max_size=3)
+    | st.sampled_from(["---", '"', ":", "\n", "{", " ", "- ", "'", "#", "|", "\n\n", "? ", "\t", "%"]),
 )
-def test_a_damaged_skill_is_read_or_refused_and_nothing_else(at, cut, put):
-    try:
-        parse_skill(GOOD[:at] + put + GOOD[at + cut :], Path("a-skill/SKILL.md"))
-    except KnowledgeError as error:
-        assert (error.where or "").startswith("a-skill/SKILL.md:")
+def test_a_damaged_skill_is_refused_or_still_valid_for_every_client(tmp_path, at, cut, put):
+    # One that is neither read nor refused with file and line raises here.
+    path = write(tmp_path, GOOD[:at] + put + GOOD[at + cut :])
+    found = read(path)
+    if isinstance(found, Skill):
+        assert skills_ref.validate(path.parent) == []
+    else:
+        assert (found.where or "").startswith(str(path))
