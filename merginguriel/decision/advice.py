@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import sqrt
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .. import stats
 from ..knowledge.base import Knowledge
 from ..knowledge.rows import ResultRow
 from . import estimate as model
-from . import rules
-from .evidence import GOAL, Observation, Recipe, noise, observations, recipe_of
+from . import report, rules
+from .baseline import baseline_of, detectable, trial_of
+from .evidence import Observation, Recipe, noise, observations, recipe_of
 from .pilot import value_of_trial
+from .question import DEFAULT, MERGE_AT, Candidate, Question
 from .sources import choose_sources
 
-MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
 TRIAL_PAYS = 0.1  # a trial must bring this share of the smallest gain worth a merge
-USUAL_N = 500  # test items of a trial where the log knows no test set
-DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
-
-
-@dataclass(frozen=True)
-class Question:
-    """`min_gain_pp`: the smallest gain worth a merge. `method`, `similarity`, `k`: fixed by the asker, or open."""
-
-    target: str
-    mode: str = "ExcTar"
-    context: str = "massive/xlm-roberta-base"
-    min_gain_pp: float = 1.0
-    method: str | None = None
-    similarity: str | None = None
-    k: int | None = None
-    as_of: str | None = None
-
-
-@dataclass(frozen=True)
-class Candidate:
-    recipe: Recipe
-    estimate: model.Estimate
-    rows: tuple[ResultRow, ...]  # this recipe, measured on this target
-    passed_over: rules.Rule | None = None
 
 
 Advice = dict[str, object]
@@ -64,8 +38,8 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         candidates = [Candidate(recipe, model.predict(fitted, recipe), rows)]
     own = [o for o in found if o.recipe.target == question.target and o.recipe.context == question.context]
     best = candidates[0]
-    baseline = _baseline(knowledge.rows, question, own)
-    trial = _trial(own, baseline, knowledge.rows, question)
+    baseline = baseline_of(knowledge.rows, question, own)
+    trial = trial_of(own, baseline, knowledge.rows, question)
     worth = value_of_trial(best.estimate, trial.variance, question.min_gain_pp)
     tried = {o.recipe.method for o in found}
     known = bool(own) and (best.recipe.method in tried or question.method is None)
@@ -76,7 +50,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         "mode": question.mode,
         "context": question.context,
         "verdict": verdict,
-        "summary": _summary(verdict, best, question, veto),
+        "summary": report.summary(verdict, best, question, veto),
         "recipe": {
             "method": best.recipe.method,
             "params": dict(best.recipe.params),
@@ -87,18 +61,18 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
             "note": chosen.note,
             "vetoed_by": veto.claim.id if veto else None,
         },
-        "gain": _gain(best.estimate),
+        "gain": report.gain(best.estimate),
         "min_gain_pp": question.min_gain_pp,
-        "mde_pp": _mde(trial) if trial.known else None,
+        "mde_pp": detectable(trial) if trial.known else None,
         "baseline": baseline,
-        "evidence": _evidence(found, best, question),
-        "dissent": _dissent(found, best, verdict, question, knowledge),
-        "rules": _rules(knowledge, vetoes, best.recipe, candidates),
-        "alternatives": _alternatives(knowledge, candidates, question),
-        "pilot": _pilot(best, trial, worth, baseline),
-        "calibration": _calibration(found, covariance, fitted),
-        "would_change": _would_change(candidates, verdict, trial, question, own, veto),
-        "unknowns": _unknowns(question, own, found, baseline, chosen.missing),
+        "evidence": report.evidence(found, best, question),
+        "dissent": report.dissent(found, best, verdict, question, knowledge),
+        "rules": report.rules_applied(knowledge, vetoes, best.recipe, candidates),
+        "alternatives": report.alternatives(knowledge, candidates, question),
+        "pilot": report.pilot(best, trial, worth, baseline),
+        "calibration": report.calibration(found, covariance, fitted),
+        "would_change": report.would_change(candidates, verdict, trial, question, own, veto),
+        "unknowns": report.unknowns(question, own, found, baseline, chosen.missing),
         "knowledge_hash": knowledge.hash,
         "as_of": question.as_of,
     }
@@ -191,379 +165,3 @@ def _fallback(
         (),
     )
     return recipe, rules.veto_of(recipe, vetoes)
-
-
-def _baseline(rows: Iterable[ResultRow], question: Question, own: Sequence[Observation]) -> dict[str, object]:
-    """The figure to beat: the one recorded most recently with this target's rows, else the best single model known."""
-    kind = GOAL[question.mode]
-    recorded = [o.row for o in own if o.kind == "gain"]
-    if recorded:
-        row = max(recorded, key=lambda r: (r.date, r.ref))
-        others = sorted({r.baseline for r in recorded if r.baseline is not None} - {row.baseline})
-        known = _best_single(rows, question)
-        return {
-            "kind": kind,
-            "value": row.baseline,
-            "n": row.n,
-            "model": known.sources[0] if known and known.value == row.baseline else None,
-            "how": "recorded with the rows of this target"
-            + (f"; other rows give {', '.join(f'{100 * v:.2f}' for v in others)}" if others else ""),
-            "ref": row.ref,
-        }
-    known = _best_single(rows, question)
-    if known:
-        return {
-            "kind": kind,
-            "value": known.value,
-            "n": known.n,
-            "model": known.sources[0],
-            "how": f"the best of {len(_singles(rows, question))} single models in the log",
-            "ref": known.ref,
-        }
-    return {
-        "kind": kind,
-        "value": None,
-        "n": None,
-        "model": None,
-        "how": "not measured yet: run mu nxn",
-        "ref": None,
-    }
-
-
-def _best_single(rows: Iterable[ResultRow], question: Question) -> ResultRow | None:
-    singles = _singles(rows, question)
-    return min(singles, key=lambda r: (-r.value, r.sources)) if singles else None
-
-
-def _singles(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]:
-    """Unmerged models scored on the target: the other locales' models, or for IncTar its own."""
-    own = question.mode == "IncTar"
-    return [
-        r
-        for r in rows
-        if r.method == "single"
-        and r.metric == "accuracy"
-        and (r.context, r.target) == (question.context, question.target)
-        and (r.sources == (question.target,)) == own
-        and r.status == "current"
-    ]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One more measurement on the target's test set: n items, sampling variance in pp². `known`: from this target."""
-
-    n: int
-    variance: float
-    known: bool
-
-
-def _trial(
-    own: Sequence[Observation], baseline: Mapping[str, object], rows: Iterable[ResultRow], question: Question
-) -> Trial:
-    measured = sorted((o.variance, o.row.n or USUAL_N) for o in own if o.kind == "gain")
-    if measured:
-        variance, n = measured[len(measured) // 2]
-        return Trial(n, variance, known=True)
-    value, n_items = baseline["value"], baseline["n"]
-    if isinstance(value, float) and isinstance(n_items, int):
-        return Trial(n_items, 1e4 * stats.unpaired_variance(value, value, n_items), known=True)
-    usual = [r.n for r in rows if r.context == question.context and r.n]
-    n = max(set(usual), key=lambda size: (usual.count(size), size)) if usual else USUAL_N
-    return Trial(n, 1e4 * 0.5 / n, known=False)
-
-
-def _mde(trial: Trial) -> float:
-    return round(100 * stats.minimum_detectable_effect(trial.variance / 1e4), 2)
-
-
-def _gain(estimate: model.Estimate) -> dict[str, object]:
-    return {
-        "mean_pp": round(estimate.mean_pp, 2),
-        "ci80_pp": [round(x, 2) for x in estimate.interval(0.8)],
-        "ci90_pp": [round(x, 2) for x in estimate.interval(0.9)],
-        "p_positive": round(estimate.p_above(0), 3),
-    }
-
-
-def _item(observation: Observation, part: float | None) -> dict[str, object]:
-    row, sd = observation.row, sqrt(observation.variance)
-    if row.wins is not None and row.losses is not None:
-        p = stats.exact_mcnemar(row.wins, row.losses)
-    else:
-        p = stats.two_sided_p(observation.gain_pp / sd)
-    return {
-        "ref": row.ref,
-        "date": row.date,
-        "context": row.context,
-        "target": row.target,
-        "recipe": observation.recipe.label,
-        "value": row.value if observation.kind == "gain" else None,
-        "baseline": row.baseline if observation.kind == "gain" else None,
-        "gain_pp": round(observation.gain_pp, 2),
-        "se_pp": round(sd, 2),
-        "n": row.n,
-        "kind": observation.kind,
-        "paired": row.paired,
-        "p_value": round(p, 4),
-        "within_noise": p >= 0.05,
-        "contribution_pp": None if part is None else round(part, 3),
-    }
-
-
-def _evidence(found: Sequence[Observation], best: Candidate, question: Question) -> list[dict[str, object]]:
-    """This target's rows one by one, largest part first; then all other targets' rows as one item."""
-    parts = dict(zip((id(o) for o in found), best.estimate.parts_pp, strict=True))
-    here = [o for o in found if (o.recipe.target, o.recipe.context) == (question.target, question.context)]
-    items = [_item(o, parts[id(o)]) for o in here]
-    items.sort(key=lambda item: (-abs(float(str(item["contribution_pp"]))), str(item["ref"])))
-    rest = [o for o in found if (o.recipe.target, o.recipe.context) != (question.target, question.context)]
-    if rest:
-        targets = {(o.recipe.context, o.recipe.target) for o in rest}
-        items.append(
-            {
-                "ref": "prior",
-                "recipe": f"{len(rest)} rows on {len(targets)} other target{'s' * (len(targets) != 1)}",
-                "gain_pp": round(sum(o.gain_pp for o in rest) / len(rest), 2),
-                "se_pp": round(_spread([o.gain_pp for o in rest]), 2),
-                "kind": "prior",
-                "contribution_pp": round(sum(parts[id(o)] for o in rest), 3),
-                "refs": sorted({o.row.ref for o in rest}),
-            }
-        )
-    return items
-
-
-def _spread(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return sqrt(sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1))
-
-
-def _dissent(
-    found: Sequence[Observation], best: Candidate, verdict: str, question: Question, knowledge: Knowledge
-) -> list[dict[str, object]]:
-    """Rows on this target that point against the verdict, and rows that somebody contested."""
-    sign = -1 if verdict == "no-merge" or best.estimate.mean_pp < 0 else 1
-    here = [o for o in found if (o.recipe.target, o.recipe.context) == (question.target, question.context)]
-    items = [_item(o, None) for o in here if o.gain_pp * sign < 0]
-    items.sort(key=lambda item: (float(str(item["gain_pp"])) * sign, str(item["ref"])))
-    doubted = [
-        r
-        for r in knowledge.rows
-        if r.status != "current"
-        and (r.target, r.context) == (question.target, question.context)
-        and r.mode in (question.mode, "-")
-        and r.baseline_kind == GOAL[question.mode]
-        and r.difference_pp is not None
-    ]
-    for row in doubted:
-        items.append(
-            {
-                "ref": row.ref,
-                "date": row.date,
-                "recipe": recipe_of(row).label,
-                "gain_pp": round(row.difference_pp or 0.0, 2),
-                "n": row.n,
-                "kind": row.status,
-                "note": row.note,
-            }
-        )
-    return items
-
-
-def _rules(
-    knowledge: Knowledge, vetoes: Sequence[rules.Rule], recipe: Recipe, candidates: Sequence[Candidate]
-) -> list[dict[str, object]]:
-    applied = [
-        *vetoes,
-        *rules.bearing(
-            knowledge.claims, knowledge.standings, recipe, ("beats", "fails", "requires", "prefers")
-        ),
-    ]
-    applied += [c.passed_over for c in candidates if c.passed_over]
-    return list({rule.claim.id: rule.as_dict() for rule in applied}.values())
-
-
-def _alternatives(
-    knowledge: Knowledge, candidates: Sequence[Candidate], question: Question
-) -> list[dict[str, object]]:
-    """Other recipes by predicted gain, and the other mode's figures where they are known."""
-    items: list[dict[str, object]] = [
-        {
-            "what": c.recipe.label,
-            "mode": question.mode,
-            **_gain(c.estimate),
-            "measured_here": bool(c.rows),
-            "passed_over": c.passed_over.claim.id if c.passed_over else None,
-        }
-        for c in candidates[1:5]
-    ]
-    other = "IncTar" if question.mode == "ExcTar" else "ExcTar"
-    needs = "labelled data of the target language" if other == "IncTar" else "no data of the target language"
-    rows = [
-        r
-        for r in knowledge.rows
-        if (r.target, r.context, r.mode, r.baseline_kind)
-        == (question.target, question.context, other, GOAL[other])
-        and r.status == "current"
-        and r.difference_pp is not None
-    ]
-    best_of = {r.measurement(): r for r in rows}
-    for row in sorted(best_of.values(), key=lambda r: (-r.value, r.ref))[:2]:
-        items.append(
-            {
-                "what": recipe_of(row).label,
-                "mode": other,
-                "needs": needs,
-                "value": row.value,
-                "baseline_kind": row.baseline_kind,
-                "baseline": row.baseline,
-                "gain_pp": round(row.difference_pp or 0.0, 2),
-                "se_pp": round(sqrt(row.variance_pp or 0.0), 2),
-                "ref": row.ref,
-            }
-        )
-    own = _best_single(knowledge.rows, replace(question, mode="IncTar"))
-    if own and question.mode == "ExcTar":
-        items.append(
-            {
-                "what": "train the target's own model",
-                "mode": "IncTar",
-                "needs": needs,
-                "value": own.value,
-                "n": own.n,
-                "ref": own.ref,
-            }
-        )
-    return items
-
-
-def _pilot(best: Candidate, trial: Trial, worth: float, baseline: Mapping[str, object]) -> dict[str, object]:
-    """One trial of the best recipe: what deciding after it is worth, and what it costs."""
-    k = best.recipe.k or DEFAULT[2]
-    arms = [best.recipe.label]
-    if best.recipe.method != "average":
-        arms.append(f"average, {k} sources")
-    untrained = 0 if baseline["value"] is not None else k
-    return {
-        "arms": arms,
-        "measure": f"accuracy on the target's test items, paired with the {_words(baseline['kind'])}",
-        "n": trial.n,
-        "value_pp": round(worth, 2),
-        "sees_pp": _mde(trial),
-        "cost": {"merges": len(arms), "evaluations": len(arms) + untrained, "trainings": untrained},
-    }
-
-
-def _words(kind: object) -> str:
-    return str(kind).replace("_", " ")
-
-
-def _calibration(
-    found: Sequence[Observation], covariance: np.ndarray, fitted: model.Model
-) -> dict[str, object] | None:
-    scored = model.calibrate(found, covariance, fitted)
-    if scored is None:
-        return None
-    return {
-        "how": "each target predicted from the others",
-        "targets": scored.targets,
-        "predictions": scored.predictions,
-        "inside80": round(scored.inside80, 2),
-        "inside90": round(scored.inside90, 2),
-        "mean_error_pp": round(scored.mean_error_pp, 2),
-    }
-
-
-def _would_change(
-    candidates: Sequence[Candidate],
-    verdict: str,
-    trial: Trial,
-    question: Question,
-    own: Sequence[Observation],
-    veto: rules.Rule | None,
-) -> list[str]:
-    found, best = [], candidates[0]
-    if veto:
-        found.append(f"rows that refute {veto.claim.id}, the claim that forbids {best.recipe.label}")
-    elif not own:
-        found.append(
-            f"any measured merge for {question.target}: its accuracy, the best single source's, and n"
-        )
-    elif verdict == "pilot":
-        need = needed_again(best.estimate, trial.variance, question.min_gain_pp)
-        found.append(
-            f"{best.recipe.label} measured again on {trial.n:,} other items: {need:+.1f} pp or more would say merge"
-        )
-    elif verdict == "no-merge":
-        found.append(
-            f"a merge for {question.target} that gains more than {question.min_gain_pp:g} pp, outside noise"
-        )
-        untried = [] if veto else [c for c in candidates if not c.rows and not c.passed_over][:1]
-        found += [
-            f"a trial of what was not tried here: {c.recipe.label}, predicted {c.estimate.mean_pp:+.1f} ± "
-            f"{c.estimate.sd_pp:.1f} pp from other targets"
-            for c in untried
-        ]
-    else:
-        found.append(f"a paired repetition of {best.recipe.label} that loses")
-    if own and not any(o.row.paired for o in own):
-        found.append("per-item results (wins and losses): pairing narrows the interval at no further cost")
-    if question.mode == "ExcTar":
-        found.append("labelled data of the target language: train its own model, then ask with --mode IncTar")
-    return found
-
-
-def needed_again(estimate: model.Estimate, trial_variance_pp: float, min_gain_pp: float) -> float:
-    """The gain in pp that one more measurement must show for the verdict to become `merge`.
-
-    Normal prior and normal sampling: the posterior mean must reach `min_gain_pp`, and P(gain > 0) `MERGE_AT`.
-    """
-    before, new = 1 / estimate.sd_pp**2, 1 / trial_variance_pp
-    after = before + new
-    mean = max(min_gain_pp, stats.NORMAL.inv_cdf(MERGE_AT) / sqrt(after))
-    return (mean * after - estimate.mean_pp * before) / new
-
-
-def _unknowns(
-    question: Question,
-    own: Sequence[Observation],
-    found: Sequence[Observation],
-    baseline: Mapping[str, object],
-    missing: int,
-) -> list[str]:
-    said = []
-    if not own:
-        said.append(
-            f"no merge for {question.target} has been measured in {question.context} ({question.mode})"
-        )
-    elif all(o.kind == "effect" for o in own):
-        said.append("the gain over the best source was not recorded, only over the mean of the sources")
-    if baseline["value"] is None:
-        said.append(f"what the {_words(baseline['kind'])} reaches on {question.target}")
-    if missing:
-        said.append(f"{missing} of the sources: the log does not hold an N×N matrix for {question.target}")
-    if not found:
-        said.append(f"anything about {question.mode} merges: the log holds no such row")
-    elif question.method is not None and question.method not in {o.recipe.method for o in found}:
-        said.append(f"how {question.method} does in {question.mode}: no row counts for it")
-    return said
-
-
-def _summary(verdict: str, best: Candidate, question: Question, veto: rules.Rule | None) -> str:
-    if veto:
-        return f"Do not merge with {best.recipe.label}: {veto.claim.text}"
-    mean, p = best.estimate.mean_pp, best.estimate.p_above(0)
-    if verdict == "merge":
-        return f"Merge: {best.recipe.label}. Expected gain {mean:+.1f} pp, P(gain > 0) {p:.2f}."
-    if verdict == "no-merge":
-        return (
-            f"Do not merge: the best recipe known, {best.recipe.label}, is expected at {mean:+.1f} pp, "
-            f"P(gain > {question.min_gain_pp:g} pp) {best.estimate.p_above(question.min_gain_pp):.2f}."
-        )
-    if verdict == "pilot":
-        return (
-            f"Run a pilot of {best.recipe.label}: expected at {mean:+.1f} pp, P(gain > 0) {p:.2f}; "
-            "the evidence does not settle it."
-        )
-    return f"Unknown: nothing was measured for {question.target}. A pilot would tell."
