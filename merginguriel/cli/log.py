@@ -216,7 +216,10 @@ def add_entry(
         parse_entry(text, Path(writing.file_name(text) or "entry.md"))
         click.echo(text)
         return
-    entry = writing.add_text(where.log, text)
+    from_file = file is not None and str(file) != "-"
+    entry = writing.add_text(where.log, text, beside=file.resolve().parent if file and from_file else None)
+    if file and from_file and file.resolve().parent == (where.log / ".draft").resolve():
+        file.unlink()
     if as_json:
         emit(entry.as_dict())
         return

@@ -30,9 +30,9 @@ class Rule:
 
 
 def vetoes(claims: Iterable[Claim], standings: Mapping[str, Standing]) -> list[Rule]:
-    """Claims that forbid something and still stand."""
+    """Claims that forbid something, with evidence outside noise."""
     found = (Rule(claim, standings[claim.id]) for claim in claims if claim.predicate == "forbids")
-    return [rule for rule in found if rule.standing.status in ACTIVE]
+    return [rule for rule in found if rule.standing.status == "supported"]
 
 
 def veto_of(recipe: Recipe, vetoes: Iterable[Rule]) -> Rule | None:

@@ -350,14 +350,20 @@ def write_entry(
                 "What was tried",
                 f"Models of {', '.join(sources)} were fine-tuned from one base ({study.base_name}) on {study.task} and merged "
                 f"for {target}: {merge_words}. The best source was chosen on development data; every figure is on the "
-                f"same {n} test sentences of {target}. Figure: {study.space.display(figure)}.",
+                f"same {n} test sentences of {target}.",
             ),
             ("Findings", "\n".join(findings)),
             ("Open questions", f"- [open] Does the best recipe hold for {target} with another seed?"),
         ),
         rows=tuple(row for m in merges for row in m.rows),
     )
-    return add(study.space.log, draft, more_rows=matrix_rows(test, study.context, run))
+    figure_text = "Accuracy in percent of every model (row) on every test set (column)"
+    return add(
+        study.space.log,
+        draft,
+        more_rows=matrix_rows(test, study.context, run),
+        figure=(figure_text, figure),
+    )
 
 
 def verdict_line(outcome: Outcome) -> str:

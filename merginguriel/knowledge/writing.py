@@ -9,11 +9,11 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import files
-from ..errors import KnowledgeError
+from ..errors import KnowledgeError, MuError
 from . import rows
 from .entries import Entry, parse_entry
 from .markdown import format_table
@@ -109,8 +109,13 @@ def rows_csv(found: Sequence[ResultRow]) -> str:
     return text.getvalue()
 
 
-def add(log: Path, draft: Draft, *, more_rows: Sequence[ResultRow] = ()) -> Entry:
-    """Write `draft` into the log and return it as read back. `more_rows` go into a CSV beside the entry.
+def add(
+    log: Path, draft: Draft, *, more_rows: Sequence[ResultRow] = (), figure: tuple[str, Path] | None = None
+) -> Entry:
+    """Write `draft` into the log and return it as read back.
+
+    more_rows  go into a CSV beside the entry
+    figure     caption and PNG, copied beside the entry and shown in it
 
     Raises KnowledgeError if the text is not a valid entry; it is then kept under experiment_log/.draft/, and the
     CSV where it is, so that the mended text finds its rows.
@@ -122,17 +127,25 @@ def add(log: Path, draft: Draft, *, more_rows: Sequence[ResultRow] = ()) -> Entr
         data = rows_csv(more_rows)
         rows_file = (f"{name}.csv", hashlib.sha256(data.encode("utf-8")).hexdigest())
         files.write_text(path.with_suffix(".csv"), data, exclusive=True)
+    if figure:
+        files.write_bytes(path.with_suffix(".png"), figure[1].read_bytes(), exclusive=True)
+        shown = ("Figure", f"![{figure[0]}]({name}.png)")
+        draft = replace(draft, sections=(*draft.sections, shown))
     try:
         return _land(log, path, render(draft, rows_file))
     except KnowledgeError:
         raise
     except BaseException:
-        path.with_suffix(".csv").unlink(missing_ok=True)
+        for suffix in (".csv", ".png"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
         raise
 
 
-def add_text(log: Path, text: str) -> Entry:
-    """Write an entry's whole text, front matter and all, into the log under a new name."""
+def add_text(log: Path, text: str, *, beside: Path | None = None) -> Entry:
+    """Write an entry's whole text, front matter and all, into the log under a new name.
+
+    beside  folder of the row files that the text names; they are copied
+    """
     name = file_name(text)
     if name is None:
         kept = keep_draft(log, text)
@@ -141,7 +154,25 @@ def add_text(log: Path, text: str) -> Entry:
             where=str(kept),
             mend=f"The text is kept there; mend it and run: mu log add {kept}",
         )
-    return _land(log, log / name[:4] / name, text)
+    copied: list[Path] = []
+    try:
+        for file in _row_files(text, beside):
+            copy = log / name[:4] / file.name
+            files.write_bytes(copy, file.read_bytes(), exclusive=True)
+            copied.append(copy)
+        return _land(log, log / name[:4] / name, text)
+    except (MuError, KeyboardInterrupt):
+        for copy in copied:
+            copy.unlink(missing_ok=True)
+        raise
+
+
+def _row_files(text: str, beside: Path | None) -> list[Path]:
+    """Row files that `text` names and that lie in the folder `beside`."""
+    if beside is None:
+        return []
+    named = re.findall(r"^rows:\s+([^/\\\s]+)\s+sha256:", text, re.MULTILINE)
+    return [beside / name for name in named if (beside / name).is_file()]
 
 
 def file_name(text: str) -> str | None:
