@@ -6,7 +6,9 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .errors import MuError
@@ -14,6 +16,7 @@ from .errors import MuError
 MENDS = {
     errno.ENOSPC: "Free some space, or name a folder on another disk.",
     errno.EDQUOT: "Free some space, or name a folder on another disk.",
+    errno.EFBIG: "Files may not grow that large here; see: ulimit -f",
     errno.EACCES: "Check who owns it.",
     errno.EROFS: "It is read-only.",
 }
@@ -64,32 +67,124 @@ def beside(path: Path, ending: str) -> Path:
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its name when the block ends without an error.
 
-    On any error or interrupt, the temporary folder is removed and `path` is as it was.
+    On any error or interrupt, the temporary folder is removed and `path` is as it was. A killed program leaves
+    the temporary folder; its lock is free then, and the next call removes it. Raises MuError if `path` exists
+    (unless `replace`), if another process is writing it, or if the disk refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not replace:
-        raise MuError(
-            "a folder of this name is already there.", where=str(path), mend="Name another, or remove it."
-        )
-    temporary = beside(path, "partial")
-    import shutil  # with its compression modules a tenth of `mu advise`, which makes no folder
-
+    temporary, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
     try:
-        temporary.mkdir()
-        yield temporary
-        if path.exists():
-            old = beside(path, "old")
-            path.rename(old)
-            temporary.rename(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with claimed(temporary, path):
+            if old.is_dir() and not path.exists():
+                old.rename(path)  # killed between the two renames below
             shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.rename(path)
+            if path.exists() and not replace:
+                raise MuError(
+                    "a folder of this name is already there.",
+                    where=str(path),
+                    mend="Name another, or remove it.",
+                )
+            yield temporary
+            if path.exists():
+                path.rename(old)
+                try:
+                    temporary.rename(path)
+                except OSError:
+                    old.rename(path)
+                    raise
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                temporary.rename(path)
     except OSError as error:
         if error.errno in MENDS:
             raise os_error(error, path) from error
         raise
+
+
+@contextlib.contextmanager
+def claimed(temporary: Path, path: Path) -> Iterator[None]:
+    """Make the folder `temporary` and hold it while the block runs; of many who ask, one gets it.
+
+    Whoever holds the lock of the folder that has this name now is writing `path`.
+    """
+    being_written = MuError(
+        "another process is writing this folder.",
+        where=str(path),
+        mend="Wait for it, then run this again: what it has made is taken as it is.",
+    )
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                temporary.mkdir()
+                fresh = True
+            except FileExistsError:
+                fresh = False
+            try:
+                descriptor = held.enter_context(locked(temporary))
+                place = temporary.stat()
+            except FileNotFoundError:
+                held.close()
+                continue  # its writer has finished, or somebody took it for litter before it was locked
+            except BlockingIOError:
+                raise being_written from None
+            if descriptor is not None and not os.path.samestat(place, os.fstat(descriptor)):
+                held.close()
+                continue
+            if fresh:
+                break
+            if descriptor is None:
+                being_written.mend = f"If that is not so, one was killed at it: remove {temporary}"
+                raise being_written
+            shutil.rmtree(temporary)
+            held.close()
+        held.callback(remove, temporary, place)
+        yield
+
+
+def remove(temporary: Path, place: os.stat_result) -> None:
+    """Remove the folder if it is still the one that was at `place`: once renamed, its name is anybody's."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(temporary.stat(), place):
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def wait_for_writer(path: Path, tell: Callable[[], None]) -> None:
+    """Return when no other process is writing the folder `path`; calls `tell` before it waits."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            with locked(temporary):
+                return
+        except BlockingIOError:
+            tell()
+        with locked(temporary, wait=True):
+            return
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
+    """Hold the lock of a folder, which the system takes back when this process ends, however it ends.
+
+    Yields its descriptor; None where there are no locks (Windows, some network disks). Raises BlockingIOError
+    if another process holds it, unless `wait`.
+    """
+    if sys.platform == "win32":
+        yield None
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        held: int | None = descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            held = None
+        yield held
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
 
 
 def os_error(error: OSError, path: Path) -> MuError:

@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import os
+import signal
 import sys
 
 import click
@@ -77,6 +78,8 @@ def main() -> None:
         # A minus sign that an old terminal lacks must not stop an answer, or turn into a question mark.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    # Told to end, the program ends as it does on Ctrl-C: what it was writing is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 
