@@ -144,7 +144,7 @@ def add(
 def add_text(log: Path, text: str, *, beside: Path | None = None) -> Entry:
     """Write an entry's whole text, front matter and all, into the log under a new name.
 
-    beside  folder of the row files that the text names; they are copied
+    beside  folder of the row files and figures that the text names; they are copied
     """
     name = file_name(text)
     if name is None:
@@ -168,10 +168,11 @@ def add_text(log: Path, text: str, *, beside: Path | None = None) -> Entry:
 
 
 def _row_files(text: str, beside: Path | None) -> list[Path]:
-    """Row files that `text` names and that lie in the folder `beside`."""
+    """Row files and figures that `text` names and that lie in the folder `beside`."""
     if beside is None:
         return []
     named = re.findall(r"^rows:\s+([^/\\\s]+)\s+sha256:", text, re.MULTILINE)
+    named += re.findall(r"^!\[[^\]]*\]\(([^/\\\s)]+\.png)\)", text, re.MULTILINE)
     return [beside / name for name in named if (beside / name).is_file()]
 
 
