@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ..knowledge.base import Knowledge
 from ..knowledge.rows import ResultRow
 from . import estimate as model
@@ -28,14 +26,14 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
     """The advice, in the form that `schema.ADVICE` describes. Deterministic."""
     standings = knowledge.standings
     vetoes = rules.vetoes(knowledge.claims, standings)
-    found, covariance, fitted = _learn(knowledge.rows, question.mode, vetoes)
+    found, fitted = _learn(knowledge.rows, question.mode, vetoes)
     candidates = _candidates(knowledge, question, found, fitted, vetoes)
     veto = None
     if not candidates:
         setting, veto = _fallback(knowledge.rows, question, vetoes)
         if veto:
             # What was asked for is judged by its own rows, which the estimate for other recipes leaves out.
-            found, covariance, fitted = _learn(knowledge.rows, question.mode, ())
+            found, fitted = _learn(knowledge.rows, question.mode, ())
         rows = tuple(o.row for o in found if o.setting == setting)
         runnable = question.can_run(setting)
         candidates = [Candidate(setting, model.predict(fitted, setting), rows, runnable=runnable)]
@@ -79,7 +77,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         "rules": report.rules_applied(knowledge, vetoes, best.setting, candidates),
         "alternatives": report.alternatives(knowledge, candidates, question),
         "pilot": report.pilot(best, trial, baseline["kind"], cost, worth_pp=worth, cost_pp=price),
-        "calibration": report.calibration(found, covariance, fitted),
+        "calibration": report.calibration(found, fitted),
         "would_change": outlook.would_change(candidates, verdict, trial, question, own, veto),
         "unknowns": outlook.unknowns(question, own, found, baseline, chosen.missing),
         "next": outlook.next_commands(verdict, best, candidates, chosen, baseline, question),
@@ -99,12 +97,11 @@ def _hash(knowledge: Knowledge, as_of: str | None) -> str:
 
 def _learn(
     rows: Iterable[ResultRow], mode: str, vetoes: Sequence[rules.Rule]
-) -> tuple[list[Observation], np.ndarray, model.Model]:
-    """Gains of this mode, the covariance of their noise in pp², and the model fitted to them."""
+) -> tuple[list[Observation], model.Model]:
+    """Gains of this mode, and the model fitted to them."""
     ruinous = [veto for veto in vetoes if rules.names_a_method(veto)]
     found = observations(rows, mode, lambda setting: rules.veto_of(setting, ruinous) is not None)
-    covariance = noise(found)
-    return found, covariance, model.fit(found, covariance)
+    return found, model.fit(found, noise(found))
 
 
 def _candidates(

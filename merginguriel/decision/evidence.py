@@ -144,24 +144,35 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def noise(found: Sequence[Observation]) -> np.ndarray:
-    """[n, n] covariance in pp² of the measured gains: sampling, shared baselines, and the gaps' own errors."""
-    sigma = np.sqrt(np.array([o.variance for o in found], dtype=float))
-    # Gains of one target over one baseline; an inferred gain has no recorded baseline and shares it with none.
-    groups: dict[object, int] = {}
-    group = np.array(
-        [
-            groups.setdefault((o.row.context, o.row.target, o.row.baseline_kind, o.row.baseline), len(groups))
-            if o.kind == "gain"
-            else -1 - i
-            for i, o in enumerate(found)
-        ],
-        dtype=int,
+class Noise(NamedTuple):
+    """The noise of n measured gains: sampling, shared baselines, and the gaps' own errors."""
+
+    sd: np.ndarray  # [n] pp
+    baseline: np.ndarray  # [n] rows of one number are differences from one baseline
+    gap: np.ndarray  # [n] which gap a row was inferred over; −1 for none
+    gap_variance: np.ndarray  # [gaps] pp², of the mean gap
+
+
+def noise(found: Sequence[Observation]) -> Noise:
+    """The noise of these observations. An inferred gain has no recorded baseline and shares it with none."""
+    baselines: dict[object, int] = {}
+    gaps: dict[Gap, int] = {}
+    for o in found:
+        if o.gap:
+            gaps.setdefault(o.gap, len(gaps))
+    return Noise(
+        np.sqrt(np.array([o.variance for o in found], dtype=float)),
+        np.array(
+            [
+                baselines.setdefault(
+                    (o.row.context, o.row.target, o.row.baseline_kind, o.row.baseline), len(baselines)
+                )
+                if o.kind == "gain"
+                else -1 - i
+                for i, o in enumerate(found)
+            ],
+            dtype=int,
+        ),
+        np.array([gaps[o.gap] if o.gap else -1 for o in found], dtype=int),
+        np.array([gap.variance / gap.targets for gap in gaps]),
     )
-    shared = group[:, None] == group[None, :]
-    covariance = np.where(shared, SHARED_BASELINE, 0.0) * np.outer(sigma, sigma)
-    np.fill_diagonal(covariance, sigma**2)
-    for gap in {o.gap for o in found if o.gap}:
-        inferred = np.array([o.gap == gap for o in found], dtype=float)
-        covariance += np.outer(inferred, inferred) * gap.variance / gap.targets
-    return covariance

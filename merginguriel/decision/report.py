@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
 
-import numpy as np
-
 from .. import stats
 from ..knowledge.base import Knowledge
 from . import estimate as model
@@ -216,10 +214,8 @@ def pilot(
     }
 
 
-def calibration(
-    found: Sequence[Observation], covariance: np.ndarray, fitted: model.Model
-) -> dict[str, object] | None:
-    scored = model.calibrate(found, covariance, fitted)
+def calibration(found: Sequence[Observation], fitted: model.Model) -> dict[str, object] | None:
+    scored = model.calibrate(found, fitted)
     if scored is None:
         return None
     return {

@@ -14,6 +14,8 @@ from merginguriel.decision.evidence import Observation, Setting, noise
 from merginguriel.decision.pilot import expected_improvement, value_of_trial
 from merginguriel.knowledge.rows import ResultRow
 
+from .dense import KEYS, dense_covariance, dense_noise
+
 TARGETS, METHODS = ("sw-KE", "cy-GB", "vi-VN"), ("similarity", "ties", "average")
 
 
@@ -54,12 +56,12 @@ def test_a_prediction_solves_the_mixed_model_equations(found, target, method):
     # One column per level of every effect, the overall level first; the last row is what is asked.
     columns, variances = [np.ones(len(found) + 1)], [estimate.LEVEL_SD**2]
     every = [*model.settings, asked]
-    for name, key in estimate.EFFECTS.items():
+    for name, key in KEYS.items():
         for level in dict.fromkeys(key(r) for r in every):
             columns.append(np.array([float(key(r) == level) for r in every]))
             variances.append(model.variances[name])
     design = np.array(columns).T
-    precision = np.linalg.inv(noise(found))
+    precision = np.linalg.inv(dense_noise(noise(found)))
     known, wanted = design[:-1], design[-1]
     posterior = np.linalg.inv(known.T @ precision @ known + np.diag(1 / np.array(variances)))
     mean = wanted @ posterior @ known.T @ precision @ model.gains
@@ -89,12 +91,11 @@ def test_the_order_of_observations_does_not_matter(found, random):
 @given(OBSERVATIONS)
 def test_the_variances_have_settled_when_the_fit_ends(found):
     """The penalised likelihood is no lower than at the start, and no single variance could raise it much."""
-    matrix = noise(found)
-    same = estimate._same([o.setting for o in found])
+    matrix = dense_noise(noise(found))
     gains = np.array([o.gain_pp for o in found])
 
     def loss(variances: dict[str, float]) -> float:
-        covariance = estimate._covariance(same, np.array([*variances.values()])) + matrix
+        covariance = dense_covariance([o.setting for o in found], variances) + matrix
         prior = sum(
             2 * (estimate.PRIOR_SHAPE + 1) * np.log(v) + 2 * estimate.PRIOR_SCALE / v
             for v in variances.values()
@@ -107,6 +108,27 @@ def test_the_variances_have_settled_when_the_fit_ends(found):
     for name in end:
         for factor in (0.8, 1.25):
             assert loss(end) <= loss({**end, name: end[name] * factor}) + 0.05
+
+
+@settings(max_examples=20, deadline=None)
+@given(OBSERVATIONS)
+def test_calibration_is_what_leaving_each_target_out_gives(found):
+    """Solved again from the other targets' rows, with the same variances."""
+    model = fitted(found)
+    checked = estimate.calibrate(found, model)
+    targets = {o.setting.target for o in found}
+    if len(targets) < 3:
+        assert checked is None
+        return
+    assert checked is not None
+    everything = dense_covariance(model.settings, model.variances) + dense_noise(noise(found))
+    errors = []
+    for target in targets:
+        held = np.array([o.setting.target == target for o in found])
+        weights = np.linalg.solve(everything[np.ix_(~held, ~held)], everything[np.ix_(~held, held)])
+        errors += list(model.gains[held] - weights.T @ model.gains[~held])
+    assert checked.predictions == len(found)
+    assert checked.mean_error_pp == pytest.approx(np.mean(np.abs(errors)), abs=1e-6)
 
 
 def test_less_noise_makes_the_interval_narrower():
@@ -166,8 +188,7 @@ def test_an_interval_holds_as_often_as_it_says():
                 setting=replace(found[-1].setting, target=f"t{i}"),
                 row=replace(found[-1].row, target=f"t{i}"),
             )
-    matrix = noise(found)
-    checked = estimate.calibrate(found, matrix, estimate.fit(found, matrix))
+    checked = estimate.calibrate(found, fitted(found))
     assert checked is not None and checked.targets == 24 and checked.predictions == 72
     assert 0.65 <= checked.inside80 <= 0.95 and checked.inside90 >= checked.inside80
 

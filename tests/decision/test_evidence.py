@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from merginguriel.decision.evidence import noise, observations
 from merginguriel.knowledge.rows import ResultRow
 
+from .dense import dense_noise
+
 
 def nothing(_: object) -> bool:
     return False
@@ -129,7 +131,7 @@ def test_the_noise_is_a_covariance(rows):
     found = observations(
         [measured(t, v, baseline=b, seed=i) for i, (t, v, b) in enumerate(rows)], "ExcTar", nothing
     )
-    matrix = noise(found)
+    matrix = dense_noise(noise(found))
     assert np.allclose(matrix, matrix.T) and np.linalg.eigvalsh(matrix).min() > 0
     assert np.allclose(matrix.diagonal(), [o.variance for o in found])
 
@@ -138,7 +140,7 @@ def test_rows_with_the_same_baseline_share_its_noise():
     found = observations(
         [measured("sw-KE", 0.6), measured("sw-KE", 0.55, k=3), measured("cy-GB", 0.6)], "ExcTar", nothing
     )
-    correlation = noise(found)
+    correlation = dense_noise(noise(found))
     at = {(o.setting.target, o.setting.k): i for i, o in enumerate(found)}
     assert correlation[at["sw-KE", 5], at["sw-KE", 3]] > 0
     assert correlation[at["sw-KE", 5], at["cy-GB", 5]] == 0

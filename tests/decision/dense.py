@@ -1,0 +1,41 @@
+"""The covariance of measured gains written down in full, to test the factored one against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from merginguriel.decision.covariance import CROSSED, LEVEL_SD, NESTED
+from merginguriel.decision.evidence import SHARED_BASELINE, Noise, Setting
+
+KEYS = {**CROSSED, **NESTED}
+
+
+def dense_noise(noise: Noise) -> np.ndarray:
+    """[n, n] pp²."""
+    n = len(noise.sd)
+    matrix = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            if i == j:
+                matrix[i, j] = noise.sd[i] ** 2
+            elif noise.baseline[i] == noise.baseline[j]:
+                matrix[i, j] = SHARED_BASELINE * noise.sd[i] * noise.sd[j]
+            if noise.gap[i] == noise.gap[j] >= 0:
+                matrix[i, j] += noise.gap_variance[noise.gap[i]]
+    return matrix
+
+
+def dense_covariance(settings: Sequence[Setting], variances: Mapping[str, float]) -> np.ndarray:
+    """[n, n] pp² of the true gains."""
+    matrix = np.full((len(settings), len(settings)), LEVEL_SD**2)
+    for name in KEYS:
+        matrix += variances[name] * same(settings, name)
+    return matrix
+
+
+def same(settings: Sequence[Setting], name: str) -> np.ndarray:
+    """[n, n] 1 where two settings share the level of this effect."""
+    levels = [KEYS[name](setting) for setting in settings]
+    return np.array([[float(a == b) for b in levels] for a in levels])
