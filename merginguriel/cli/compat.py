@@ -129,8 +129,9 @@ def shared_text(study: Study, names: list[str], text: Path | None, limit: int) -
         except (OSError, ValueError) as error:
             raise UsageError(f"the text cannot be read: {error}", where=str(text)) from error
         return [line for line in lines if line][:limit]
-    splits = [[item.text for item in study.data(name).split("dev")] for name in names]
-    return [line for row in zip(*splits, strict=False) for line in row][:limit]
+    from ..experiments import choosing
+
+    return choosing.shared_text(study, names, limit)
 
 
 def compat_path(study: Study, measure: str, folder: Path | None = None) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UnavailableError, UsageError
+from ..errors import UsageError
 from .common import LOCALE, emit, json_option, say
 from .lab import make_study, study_options
 from .progress import Bar
@@ -49,6 +49,8 @@ class Size(click.ParamType):
 )
 @click.option("--preweight", type=click.Choice(["equal", "real", "uriel"]),
               help="Weights from a similarity, for any method. Default: that of --similarity, for linear.")  # fmt: skip
+@click.option("--times", type=click.Choice(["cosine", "CKA"], case_sensitive=False),
+              help="Multiply these weights by how well a source fits the others: see mu compat.")  # fmt: skip
 @click.option(
     "--include", multiple=True, metavar="PATTERN", help="Merge only tensors of such names: *.layer.3.*"
 )
@@ -86,6 +88,7 @@ def merge(
     k: int | None,
     pretrained: Path | None,
     preweight: str | None,
+    times: str | None,
     text: str | None,
     out: Path | None,
     dry_run: bool,
@@ -127,6 +130,7 @@ def merge(
             k,
             pretrained,
             preweight,
+            times,
             {**policies, "text": Path(text) if text and text != "sources" else None},
         )
     if not dry_run:
@@ -213,67 +217,60 @@ def from_flags(
     k: int | None,
     pretrained: Path | None,
     preweight: str | None,
+    times: str | None,
     policies: dict[str, Any],
 ) -> Recipe:
     """The recipe that the flags mean; sources by name are looked up in the study.
 
     policies  fields of the recipe that have the names of their flags
     """
+    from ..experiments import choosing
     from ..experiments.study import need_trained
     from ..merging import registry
     from ..merging.recipe import recipe_from_flags
     from ..models.adapters import is_adapter
-    from ..similarity import real
 
     if method is None:
         raise UsageError("name a method with --method, or give a recipe file.", mend="See: mu methods")
     if method == "similarity":
         method, similarity = "linear", similarity or "REAL"
-    known = registry.get(
-        method
-    )  # before sources are looked for: training them would not help a misspelt method
+    # Before sources are looked for: training them would not help a misspelt method.
+    known = registry.get(method)
     if preweight and weights:
         raise UsageError("give the weights, or let --preweight compute them, not both.")
     if preweight in ("real", "uriel"):
         similarity = similarity or preweight.upper()
-    elif preweight is None and similarity and method == "linear" and not weights:
+    elif preweight is None and similarity and (method == "linear" or times) and not weights:
         preweight = similarity.lower()
-    chosen = list(sources)
-    if not chosen and not similarity:
+    if times and preweight not in ("real", "uriel"):
+        raise UsageError(
+            "--times multiplies weights from a similarity, and there are none.",
+            mend="Add: --similarity REAL or --preweight uriel, and no --weight",
+        )
+    if not sources and not similarity:
         raise UsageError("name the sources with --source, or let --similarity REAL --k N choose them.")
+    column: dict[str, float] = {}
+    chosen = list(sources)
     if similarity:
         if target is None:
             raise UsageError("--similarity needs --target: similar to what?")
         named = [s.partition("=")[0] for s in chosen]
-        column = similarity_column(study, target, similarity, named)
-        if not chosen:
-            exclude = [] if mode == "IncTar" else [target]
-            chosen = real.top_k(column, k or 5, exclude=exclude)
-            if k and len(chosen) < k:
-                raise UsageError(
-                    f"--k is {k}, but the matrix has {len(chosen)} sources for {target}: {', '.join(chosen)}.",
-                    mend=f"Train more models, or take --k {len(chosen)}.",
-                )
-        unknown = [s for s in chosen if s.partition("=")[0] not in column]
-        if unknown and similarity == "URIEL":
-            raise UsageError(
-                f"{unknown[0]} is not the name of a locale, so that URIEL cannot place it.",
-                mend="Name a source by its locale: sv-SE=FOLDER.",
-            )
-        if unknown:
-            raise UnavailableError(
-                f"the N×N matrix has no accuracy of {', '.join(unknown)} on {target}.",
-                mend=f"Run: mu nxn --split dev{study.flags()}",
-            )
-        if preweight in ("real", "uriel"):
-            if preweight.upper() != similarity:
-                column = similarity_column(study, target, preweight.upper(), named)
-            shares = real.weights(column, [s.partition("=")[0] for s in chosen])
-            weights = tuple(shares.values())
+        column = choosing.column(study, target, similarity, named)
+        chosen = chosen or choosing.choose(column, target, k, exclude=[] if mode == "IncTar" else [target])
+        named = [s.partition("=")[0] for s in chosen]
+        choosing.need_values(study, column, named, target, similarity)
+        if preweight in ("real", "uriel") and preweight.upper() != similarity:
+            column = choosing.column(study, target, preweight.upper(), named)
+            choosing.need_values(study, column, named, target, preweight.upper())
     names = [s for s in chosen if "=" not in s and not Path(s).is_dir()]
     folders = need_trained(study, names)
     named = [f"{s}={folders[s]}" if s in folders else s for s in chosen]
     paths = [Path(s.partition("=")[2] or folders.get(s, s)) for s in chosen]
+    if preweight in ("real", "uriel"):
+        models = dict(zip((s.partition("=")[0] for s in chosen), paths, strict=True))
+        with Bar(times or "weights") as bar:
+            shares = choosing.weights(study, column, models, times, base=pretrained, progress=bar)
+        weights = tuple(shares.values())
     needs_base = known.needs_base or policies_need_base(policies) or any(map(is_adapter, paths))
     if target and mode is None:
         mode = "IncTar" if any(s.partition("=")[0] == target for s in named) else "ExcTar"
@@ -285,7 +282,7 @@ def from_flags(
         base=pretrained or (study.root / "base" if needs_base else None),
         target=target,
         mode=mode,
-        similarity=similarity,
+        similarity=f"{similarity}×{times}" if times else similarity,
         k=len(named),
         context=study.context,
         **policies,
@@ -295,41 +292,3 @@ def from_flags(
 def policies_need_base(policies: dict[str, Any]) -> bool:
     """Does a policy keep something that the base has?"""
     return policies["heads"] == "base" or policies["embeddings"] != "merge"
-
-
-def similarity_column(study: Study, target: str, similarity: str, named: list[str]) -> dict[str, float]:
-    """Similarity to the target of the sources that are named or could be chosen.
-
-    REAL: those that were measured; URIEL: those that are named, or trained in the study.
-    """
-    if similarity == "REAL":
-        return real_column(study, target)
-    from ..locales import table
-    from ..similarity import uriel
-
-    return uriel.column(
-        target, [name for name in dict.fromkeys([*named, *study.trained()]) if name in table()]
-    )
-
-
-def real_column(study: Study, target: str) -> dict[str, float]:
-    """REAL similarity: accuracy of every measured model on the target's development data."""
-    from ..evaluation.nxn import load
-
-    path = study.table("dev")
-    if not path.is_file():
-        raise UnavailableError(
-            "REAL similarity needs an N×N matrix on development data.",
-            where=str(path),
-            mend=f"Run: mu nxn --split dev --locale {target}{study.flags()}",
-        )
-    matrix = load(path)
-    if target not in matrix.targets:
-        raise UnavailableError(
-            f"the N×N matrix has no column {target}.",
-            where=str(path),
-            mend="Run: mu nxn --split dev "
-            + " ".join(f"--locale {t}" for t in (*matrix.targets, target))
-            + study.flags(),
-        )
-    return {source: matrix.value(source, target) for source in matrix.sources}

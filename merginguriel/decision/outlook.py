@@ -163,7 +163,11 @@ def next_commands(
     known = lab.methods[setting.method] if lab else None
     sources = " ".join(f"--source {source.locale}" for source in chosen.sources)
     params = "".join(f" --param {k}={v}" for k, v in setting.params if known is None or k in known)
-    return [*lines, f"mu merge --method {setting.method} --target {target} {sources}{params}{where}"]
+    kind, _, times = (setting.similarity or "").partition("×")
+    # `similarity` without more is REAL; the sources are named, so nothing else needs the kind.
+    weigh = f" --similarity {kind}" if times or (setting.method == "similarity" and kind == "URIEL") else ""
+    weigh += f" --times {times}" if times else ""
+    return [*lines, f"mu merge --method {setting.method} --target {target}{weigh} {sources}{params}{where}"]
 
 
 def _names(found: object) -> list[str]:

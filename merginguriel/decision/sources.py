@@ -59,7 +59,7 @@ def choose_sources(
         singles += singles_of(rows, Question(setting.target, "ExcTar", setting.context))
     by_source = {row.sources[0]: row for row in singles}
     column = {source: row.value for source, row in by_source.items()}
-    if setting.similarity == "URIEL":
+    if (setting.similarity or "").startswith("URIEL"):
         note = f"{wanted} by URIEL: the log does not name them, and an N×N matrix ranks by REAL"
         return Choice((), wanted, note, _candidates(rows, setting, column, wanted, trained))
     if not enough(singles, wanted):

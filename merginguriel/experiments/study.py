@@ -71,7 +71,8 @@ class Study:
     def merged(self, recipe: Recipe) -> Path:
         """`merged/da-DK-ties-4-1f2e3d`: for people, and never the same for two recipes."""
         digest = hashlib.sha256(dump_recipe(replace(recipe, base_sha256={})).encode()).hexdigest()[:6]
-        parts = [recipe.target, recipe.method, recipe.similarity, str(len(recipe.sources)), digest]
+        similarity = (recipe.similarity or "").replace("×", "x")
+        parts = [recipe.target, recipe.method, similarity, str(len(recipe.sources)), digest]
         return self.root / "merged" / "-".join(part for part in parts if part)
 
     def data(self, locale: str) -> TaskData:

@@ -17,12 +17,12 @@ import yaml
 
 from .. import files
 from ..errors import MuError, UsageError
+from ..similarity import COMPUTED as SIMILARITIES
 from . import fields as kinds
 from . import registry
 from .registry import Value
 
 MODES = ("ExcTar", "IncTar")
-SIMILARITIES = ("URIEL", "REAL")
 HEADS = ("merge", "base", "fresh", "common")
 EMBEDDINGS = ("merge", "base", "used")
 TRIMS = ("tensor", "model")
@@ -159,7 +159,9 @@ def check(recipe: Recipe) -> Recipe:
 
 def seen_of_target(recipe: Recipe) -> str:
     """The most that this merge uses of its target, of registry.SAW: by method, text, similarity and sources."""
-    found = ["labels"] if recipe.similarity == "REAL" or recipe.mode == "IncTar" else ["nothing"]
+    found = (
+        ["labels"] if (recipe.similarity or "").startswith("REAL") or recipe.mode == "IncTar" else ["nothing"]
+    )
     if recipe.learnt.get("text") != "sources":
         found.append(registry.get(recipe.method).saw)
     if recipe.embeddings == "used":

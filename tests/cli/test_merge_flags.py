@@ -71,9 +71,26 @@ def test_weights_by_a_similarity_are_for_any_method_that_takes_weights(trained):
     assert weights("--method", "ties", *SOURCES, "--preweight", "uriel") == (expected, "URIEL")
 
 
+def test_a_similarity_can_be_multiplied_by_how_well_sources_fit(trained):
+    names = ("de-DE", "en-US", "sv-SE")
+    three = [flag for name in names for flag in ("--source", name)]
+    for times, measure in (("cosine", "cosine"), ("CKA", "cka")):
+        fit = trained.mu("compat", *trained.study, *three, "--cka", "--json").data[measure]
+        flags = ("--method", "ties", *three, "--target", "da-DK", "--preweight", "uriel", "--times", times)
+        made = recipe(trained.mu("merge", *flags, "--dry-run"))
+        near = uriel.column("da-DK", list(names))
+        products = [
+            near[a] * sum(max(fit[a][b], 0) for b in names if b != a) / 2 for a in names
+        ]  # mean fit with the two others
+        expected = pytest.approx([p / sum(products) for p in products], rel=1e-4)
+        assert [source["weight"] for source in made["sources"]] == expected
+        assert made["similarity"] == f"URIEL×{times}"
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
+        (("--times", "cosine"), 2, ["--similarity REAL"]),
         (("--preweight", "uriel"), 2, ["needs --target"]),
         (("--preweight", "real"), 2, ["needs --target"]),
         (("--preweight", "real", "--weight", "1", "--weight", "2"), 2, ["not both"]),
