@@ -279,7 +279,7 @@ def evaluate(
     from ..evaluation.accuracy import accuracy_interval
     from ..evaluation.nxn import nxn as measure
     from ..evaluation.significance import compare
-    from ..experiments.results import comparison_dict, row_text, scored_row, words
+    from ..experiments.results import comparison_dict, row_text, scored_row, seen_words, words
     from ..experiments.study import other_data
 
     if as_row and split != "test":
@@ -314,6 +314,9 @@ def evaluate(
                 f"  against {against} {100 * float(other.mean()):.2f}%: {words(seen)}",
                 f"  wins {seen.wins}, losses {seen.losses}{error}; interval and p by {by}",
             ]
+        used = {name: text for name, path in models.items() if (text := seen_words(path, locale))}
+        row["saw"] = used.get("model")
+        lines += [f"  {against if name == 'against' else 'it'} used {text}" for name, text in used.items()]
         if as_row:
             result = scored_row(study, locale, models["model"], right, models.get("against"), seen)
             lines = [row_text(result)]

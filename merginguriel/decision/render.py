@@ -223,6 +223,11 @@ def _alternatives(items: list[dict[str, Any]], width: int) -> list[str]:
             remarks = [
                 *([] if item["measured_here"] else ["not measured here"]),
                 *([] if item["runnable"] else ["not in this program"]),
+                *(
+                    [f"used {item['saw']} of the target"]
+                    if item["saw"] in ("unlabelled text", "labels")
+                    else []
+                ),
             ]
             texts.append(
                 f"{_plain(item['what'])}: {pp(item['mean_pp'])}, P(gain > 0) {item['p_positive']:.2f}"

@@ -8,6 +8,7 @@ from math import sqrt
 
 from .. import stats
 from ..knowledge.base import Knowledge
+from ..knowledge.rows import SAW
 from . import estimate as model
 from . import rules
 from .baseline import Trial, best_single, detectable, singles_of
@@ -47,6 +48,7 @@ def _item(observation: Observation, part: float | None) -> dict[str, object]:
         "n": row.n,
         "kind": observation.kind,
         "paired": row.paired,
+        "saw": row.saw,
         "p_value": round(p, 4),
         "within_noise": p >= 0.05,
         "contribution_pp": None if part is None else round(part, 3),
@@ -141,6 +143,7 @@ def alternatives(
             **gain(c.estimate, question.min_gain_pp),
             "measured_here": bool(c.rows),
             "runnable": c.runnable,
+            "saw": max((r.saw for r in c.rows if r.saw), key=SAW.index, default=None),
             "passed_over": c.passed_over.claim.id if c.passed_over else None,
         }
         for c in candidates[1:5]

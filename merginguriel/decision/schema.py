@@ -98,6 +98,9 @@ _BASELINE = _object(
         "ref": _maybe(_REF),
     },
 )
+_SAW = _maybe(
+    _text("The most that it used of the target, as far as the rows say: nothing, unlabelled text, labels.")
+)
 _EVIDENCE = _object(
     "A row, or the rows of other targets together (kind `prior`).",
     {
@@ -119,6 +122,7 @@ _EVIDENCE = _object(
         "se_pp": _maybe(_number("Standard error of the gain, pp; for the prior the spread, null for one row.")),
         "n": _maybe(_N),
         "paired": _is("boolean", "Were wins and losses recorded?"),
+        "saw": _SAW,
         "p_value": _share("Two-sided p that the gain is zero."),
         "within_noise": _is("boolean", "Is p 0.05 or more?"),
         "contribution_pp": _maybe(_number("Its part of gain.mean_pp, pp; the parts add up to it.")),
@@ -144,6 +148,7 @@ _ALTERNATIVE = _object(
         **_GAIN,
         "measured_here": _is("boolean", "Was it measured on this target?"),
         "runnable": _is("boolean", "Can this program run it?"),
+        "saw": _SAW,
         "passed_over": _maybe(_text("The claim that prefers another recipe.")),
         "needs": _text("What the other mode needs."),
         "value": _number("Accuracy, a fraction."),

@@ -15,7 +15,9 @@ from ..evaluation.baselines import Baseline
 from ..evaluation.nxn import Matrix
 from ..evaluation.significance import Comparison, compare
 from ..knowledge.rows import ResultRow, row_cells
-from ..merging.recipe import Recipe, load_recipe
+from ..merging import registry
+from ..merging.card import seen
+from ..merging.recipe import Recipe, load_recipe, seen_of_target
 from ..models.record import read
 
 if TYPE_CHECKING:
@@ -97,6 +99,16 @@ def merge_rows(
     return rows
 
 
+def seen_words(model: Path, target: str) -> str | None:
+    """What a merge knows of the target that it was made for, in words; None for another model or target, or nothing."""
+    if not (model / "recipe.yaml").is_file():
+        return None
+    recipe = load_recipe(model / "recipe.yaml")
+    if recipe.target != target or seen_of_target(recipe) == "nothing":
+        return None
+    return "; ".join(seen(recipe, registry.get(recipe.method)))
+
+
 def scored_row(
     study: Study,
     target: str,
@@ -170,6 +182,7 @@ def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
         sources=tuple(source.name for source in recipe.sources),
         weights=tuple(source.weight for source in recipe.sources),
         seed=recipe.seed,
+        saw=seen_of_target(recipe),
     )
 
 

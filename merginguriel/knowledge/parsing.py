@@ -11,12 +11,14 @@ from pathlib import Path
 
 from .. import locales
 from ..errors import KnowledgeError, MuError
+from ..similarity import COMPUTED
 from .rows import (
     BASELINE_KINDS,
     COLUMNS,
     METRICS,
     MODES,
     REQUIRED,
+    SAW,
     STATUSES,
     ResultRow,
     is_context,
@@ -85,8 +87,11 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
     if kind is not None and kind not in BASELINE_KINDS:
         raise fail(f"unknown baseline_kind {kind!r}.", f"Known: {', '.join(BASELINE_KINDS)}.")
     similarity = cell("similarity") or None
-    if similarity not in (None, "URIEL", "REAL"):
-        raise fail(f"similarity {similarity!r} is neither URIEL nor REAL.")
+    if similarity not in (None, *COMPUTED):
+        raise fail(f"similarity {similarity!r} is none of {', '.join(COMPUTED)}.")
+    saw = cell("saw") or None
+    if saw not in (None, *SAW):
+        raise fail(f"saw {saw!r} is none of {', '.join(SAW)}.")
     status = cell("status") or "current"
     if status not in STATUSES:
         raise fail(f"unknown status {status!r}.", f"Known: {', '.join(STATUSES)}.")
@@ -99,7 +104,7 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
     row = ResultRow(
         context=context, target=target, mode=mode, method=method, metric=metric, value=value, n=n,
         params=_params(cell("params"), where), similarity=similarity, k=k, sources=sources, weights=weights,
-        seed=integer("seed"), baseline_kind=kind, baseline=baseline, wins=wins, losses=losses,
+        seed=integer("seed"), saw=saw, baseline_kind=kind, baseline=baseline, wins=wins, losses=losses,
         se_pp=parse_value(cell("se"), "pp", "se", where) if cell("se") else None,
         run=cell("run") or None, status=status, note=cell("note"), where=where,
     )  # fmt: skip

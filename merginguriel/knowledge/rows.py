@@ -13,6 +13,7 @@ STATUSES = ("current", "contested", "invalidated")  # what a cell may say
 SUPERSEDED = (
     "superseded"  # of a current row whose entry a later one supersedes; derived on every load, never written
 )
+SAW = ("nothing", "unlabelled text", "labels")  # of the target, from little to much
 BASELINE_KINDS = (
     "best_single_source",
     "source_mean",
@@ -32,7 +33,7 @@ METRICS = {
 REQUIRED = ("target", "mode", "method", "value")
 COLUMNS = (
     "context", "target", "mode", "method", "params", "similarity", "k", "sources", "weights", "metric", "value",
-    "n", "seed", "baseline_kind", "baseline", "wins", "losses", "se", "run", "status", "note",
+    "n", "seed", "saw", "baseline_kind", "baseline", "wins", "losses", "se", "run", "status", "note",
 )  # fmt: skip
 DEFAULTED = ("context", "metric", "n", "seed")  # may be given once, in the front matter
 
@@ -56,6 +57,7 @@ class ResultRow:
     sources: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
     seed: int | None = None
+    saw: str | None = None  # the most that the merge used of its target, one of SAW
     baseline_kind: str | None = None
     baseline: float | None = None
     wins: int | None = None
@@ -172,6 +174,7 @@ def row_cells(row: ResultRow) -> dict[str, str]:
         "value": format_value(row, row.value),
         "n": row.n,
         "seed": row.seed,
+        "saw": row.saw,
         "baseline_kind": row.baseline_kind,
         "baseline": None if row.baseline is None else format_value(row, row.baseline),
         "wins": row.wins,

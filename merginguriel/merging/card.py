@@ -15,11 +15,12 @@ RECIPE_HEADER = (
 
 def seen(recipe: Recipe, method: Method) -> list[str]:
     """What the merge knows of the target, so that no comparison with one that knew less is unfair in silence."""
-    found = [] if method.saw == "nothing" else [f"{method.saw}, by the method"]
+    own = method.saw == "nothing" or recipe.learnt.get("text") == "sources"
+    found = [] if own else [f"{method.saw}, by the method"]
     if recipe.text is not None:
         text = f"{lines(recipe.text):,} unlabelled sentences ({recipe.text.name})"
         found.append(f"{text}, by the choice of embeddings" if recipe.embeddings == "used" else text)
-    if recipe.similarity == "REAL":
+    if (recipe.similarity or "").startswith("REAL"):
         found.append("labels of its development data, by the choice or weights of the sources (REAL)")
     if recipe.mode == "IncTar":
         found.append("labels of its training data, by its own model")

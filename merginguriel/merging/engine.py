@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -53,6 +53,7 @@ def merge_arrays(
     *,
     vocabulary: int | None = None,
     statistics: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    head: Collection[str] = (),
     on_progress: Progress | None = None,
     threads: int | None = None,
 ) -> dict[str, np.ndarray]:
@@ -62,8 +63,10 @@ def merge_arrays(
     base        tensor → float32 [*s]
     vocabulary  number of tokens, where a policy speaks of embeddings
     statistics  name → tensor → importance [*s] or Gram matrix, for a method that needs them
+    head        names of the tensors with one row per label, where a policy speaks of heads
     """
-    return in_memory(hold(check(recipe), sources, base, vocabulary, statistics), on_progress, threads)
+    work = hold(check(recipe), sources, base, vocabulary, statistics, head)
+    return in_memory(work, on_progress, threads)
 
 
 def in_memory(work: Work, on_progress: Progress | None, threads: int | None) -> dict[str, np.ndarray]:
@@ -94,7 +97,8 @@ def merge(
     """
     recipe, out = check(recipe), Path(out)
     with ExitStack() as stack:
-        work, aligned = prepare(recipe, stack.enter_context(opened()))
+        inputs = stack.enter_context(opened())
+        work, aligned = prepare(recipe, inputs)
         refuse_known(recipe, aligned)
         folder = stack.enter_context(files.new_folder(out))
         check_space(folder, work.layout)
@@ -109,6 +113,7 @@ def merge(
 
                 carry_out(work, write, on_progress, threads)
             complete = stamp(recipe, aligned, digests)
+            inputs.check_unchanged()
         finally:
             pool.shutdown(cancel_futures=True)
         write_config(folder, aligned, work.layout)
@@ -137,9 +142,14 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     models = [checkpoint for _, checkpoint in aligned.models]
     buffers = 4 * BLOCK * (len(models) + 2) * cores(None)
     if work.method.unit == "tensor":
-        dense = [prod(job.shape) for job in work.jobs if job.how == "method"]
-        largest = max(dense, default=0)
-        buffers = 4 * largest * (2 * len(models) + 2)
+        dense = [
+            prod(job.shape) * (2 * len(models) + 2) + sum(one.size for one in job.statistics)
+            for job in work.jobs
+            if job.how == "method"
+        ]
+        buffers = 4 * max(dense, default=0)
+    elif any(job.statistics for job in work.jobs):
+        buffers += 4 * BLOCK * len(models) * cores(None)
     return {
         "tensors": len(work.layout),
         "parameters": sum(sizes.values()),

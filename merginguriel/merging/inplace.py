@@ -13,7 +13,7 @@ from ..errors import IncompatibleError
 from ..models.checkpoint import FLOATS, TensorInfo, to_float32
 from .blocks import Progress, carry_out
 from .engine import in_memory
-from .inputs import Held, Input, Stored, opened, whole
+from .inputs import Held, Input, opened, whole
 from .recipe import Recipe, check
 from .work import Layout, Work, prepare
 
@@ -36,7 +36,7 @@ def work_from(recipe: Recipe, kept: Kept | None = None) -> Iterator[Work]:
         def from_memory(info: TensorInfo) -> Input:
             key = (info.file, info.start)
             if kept is not None and key not in kept:
-                stored: Stored = open_tensor(info)
+                stored = open_tensor(info)
                 kept[key] = Held(whole(stored), "F32" if info.dtype in FLOATS else info.dtype)
             return kept[key] if kept is not None else open_tensor(info)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -131,26 +131,54 @@ def whole(source: Input) -> np.ndarray:
     return out
 
 
-@contextmanager
-def opened() -> Iterator[Any]:
-    """`open_tensor(info)` → Stored or Adapted; every file is opened once, and all are closed when the block ends."""
-    descriptors: dict[Path, int] = {}
+class Files:
+    """Every file of a merge, opened once."""
 
-    def open_tensor(info: TensorInfo) -> Stored | Adapted:
+    def __init__(self) -> None:
+        self.descriptors: dict[Path, int] = {}
+        self.found: dict[Path, tuple[int, int]] = {}
+
+    def __call__(self, info: TensorInfo) -> Stored | Adapted:
+        """Raises CheckpointError if the tensor's file cannot be opened."""
         if isinstance(info, LowRank):
-            return Adapted(stored(info.under), info)
-        return stored(info)
+            return Adapted(self.stored(info.under), info)
+        return self.stored(info)
 
-    def stored(info: TensorInfo) -> Stored:
-        if info.file not in descriptors:
+    def stored(self, info: TensorInfo) -> Stored:
+        if info.file not in self.descriptors:
             try:
-                descriptors[info.file] = os.open(info.file, os.O_RDONLY)
+                descriptor = os.open(info.file, os.O_RDONLY)
             except OSError as error:
                 raise CheckpointError(f"cannot be read: {error.strerror}", where=str(info.file)) from error
-        return Stored(info, descriptors[info.file])
+            self.descriptors[info.file] = descriptor
+            self.found[info.file] = state(descriptor)
+        return Stored(info, self.descriptors[info.file])
 
-    try:
-        yield open_tensor
-    finally:
-        for descriptor in descriptors.values():
+    def check_unchanged(self) -> None:
+        """Raise CheckpointError for a file that was written to since it was opened: what was read fits no one state."""
+        for path, descriptor in self.descriptors.items():
+            if state(descriptor) != self.found[path]:
+                raise CheckpointError(
+                    "was changed while it was read.",
+                    where=str(path),
+                    mend="Let the program that writes it end, and merge again.",
+                )
+
+    def close(self) -> None:
+        for descriptor in self.descriptors.values():
             os.close(descriptor)
+
+
+def state(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_size, found.st_mtime_ns
+
+
+@contextmanager
+def opened() -> Iterator[Files]:
+    """`open_tensor(info)` → Stored or Adapted; every file is opened once, and all are closed when the block ends."""
+    files = Files()
+    try:
+        yield files
+    finally:
+        files.close()

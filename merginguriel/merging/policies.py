@@ -86,6 +86,8 @@ def handling(
     based       the base has it too
     """
     aside = "base" if based else "mean"
+    if head and recipe.heads == "average":
+        return "mean"
     if head and recipe.heads not in ("merge", "common"):
         if recipe.heads == "base" and not based:
             raise UsageError(

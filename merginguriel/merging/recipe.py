@@ -23,7 +23,7 @@ from . import registry
 from .registry import Value
 
 MODES = ("ExcTar", "IncTar")
-HEADS = ("merge", "base", "fresh", "common")
+HEADS = ("merge", "average", "base", "fresh", "common")
 EMBEDDINGS = ("merge", "base", "used")
 TRIMS = ("tensor", "model")
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -55,8 +55,9 @@ class Recipe:
     dtype: of the output (`float32`, `float16`, `bfloat16`); None for that of the sources
     target, mode, similarity, k, context: what the merge is for; they do not change the arithmetic
     include, exclude: patterns of tensor names (`*.layer.3.*`) that the method merges, or leaves alone
-    heads: `merge` (rows aligned by label name), `base`, `fresh` (random, by the seed), `source:NAME`, or `common`:
-        merge, and keep only the labels that all sources have. With `base` and `source:NAME` the output has the
+    heads: `merge` (by the method, rows aligned by label name), `average` (their weighted mean, whatever the method),
+        `base`, `fresh` (random, by the seed), `source:NAME`, or `common`: merge, and keep only the labels that all
+        sources have. With `base` and `source:NAME` the output has the
         labels of that model, and the sources may have been trained on other ones
     embeddings: `merge`, `base`, or `used`: merge the rows of tokens that `text` uses, keep the base's others
     text: a UTF-8 file of the target's sentences, one a line, for `embeddings: used`

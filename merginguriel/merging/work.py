@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from math import prod
@@ -109,22 +109,35 @@ def hold(
     base: Mapping[str, np.ndarray] | None,
     vocabulary: int | None = None,
     statistics: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    head: Collection[str] = (),
 ) -> Work:
-    """The same for models in memory: name → tensor → float32 [*s], all with the same tensors and label order."""
+    """The same for models in memory: name → tensor → float32 [*s], all with the same tensors and label order.
+
+    head  names of the tensors with one row per label, where the recipe has a policy for them
+    """
     method = registry.get(recipe.method)
     names = sorted(source.name for source in recipe.sources)
     lacking = [name for name in names if name not in sources]
     if lacking:
         raise UsageError(f"the model {lacking[0]} of the recipe is not among those in memory.")
+    if recipe.heads not in ("merge", "average") and not head:
+        raise UsageError(
+            f"heads: {recipe.heads}, but nothing says which tensors are the head.",
+            mend="Name them: merge_arrays(…, head={'classifier.weight', 'classifier.bias'})",
+        )
+    if recipe.heads == "common":
+        raise UsageError("models in memory have the same labels, so that heads: common means merge.")
     first = sources[names[0]]
     policies.check_patterns(recipe, first)
     jobs = []
     for name in sorted(first):
         shape = first[name].shape
         inputs = tuple(Held(flat(sources[source][name])) for source in names)
+        if name in head and recipe.heads.startswith("source:"):
+            inputs = (inputs[names.index(recipe.heads.partition(":")[2])],) * len(names)
         based = Held(flat(base[name])) if base is not None and name in base else None
         how = policies.handling(
-            recipe, method, name, shape, vocabulary=vocabulary, head=False, based=based is not None
+            recipe, method, name, shape, vocabulary=vocabulary, head=name in head, based=based is not None
         )
         tables = [(statistics or {}).get(source, {}) for source in names]
         measured = tuple(Held(flat(table[name])) for table in tables if name in table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -37,6 +38,30 @@ def test_flags_of_policy_stand_in_the_recipe_and_carry_it_out(trained, tmp_path)
     model, info = AutoModelForSequenceClassification.from_pretrained(out, output_loading_info=True)
     assert not any(info.values())
     assert str(model.dtype) == "torch.bfloat16"
+
+
+@pytest.mark.parametrize("method", ["fisher_dataset", "regmean"])
+def test_a_method_reads_the_text_that_it_is_given(trained, tmp_path, method):
+    text = tmp_path / "text.txt"
+    text.write_text("tänd lampan\nsläck lampan i köket\nhur varmt är det\n", encoding="utf-8")
+    flags = ("--method", method, *SOURCES, "--target", "sv-SE", "--param", "sentences=8")
+    seen = {}
+    for given, extra in (("file", ("--text", text)), ("sources", ("--text", "sources")), ("target", ())):
+        ran = trained.mu("merge", *flags, *extra, "--json")
+        assert ran.code == 0, ran.err
+        folder = Path(ran.data["path"])
+        learnt = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))["learnt"]
+        (scored,) = trained.mu("eval", folder, "--locale", "sv-SE", "--row", "--json").data
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        seen[given] = learnt["text"], card.partition("Seen of the target: ")[2].splitlines()[0], scored
+    assert [seen[given][0] for given in seen] == ["text.txt", "sources", "sv-SE train"]
+    by_method = "unlabelled text, by the method"
+    told = [f"{by_method}; 3 unlabelled sentences (text.txt)", "nothing", by_method]
+    assert [seen[given][1] for given in seen] == told
+    assert [seen[given][2]["saw"] for given in seen] == [told[0], None, told[2]]
+    assert "saw='unlabelled text'" in seen["file"][2]["row"] and "saw=nothing" in seen["sources"][2]["row"]
+    missing = trained.mu("merge", *flags, "--text", tmp_path / "none.txt")
+    assert missing.code == 2 and "none.txt" in missing.err
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(trained):

@@ -274,6 +274,20 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error_and_not_the_end(
     assert list((tmp_path / "o").iterdir()) == []
 
 
+def test_a_file_that_is_written_over_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    base, a, b = (many(tmp_path / "m" / name, i) for i, name in enumerate(["base", "a", "b"]))
+
+    def write_over(done: int, total: int, name: str) -> None:
+        with (b / WEIGHTS).open("r+b") as file:
+            file.seek(-4, os.SEEK_END)
+            file.write(b"\0\0\0\0")
+
+    with pytest.raises(CheckpointError, match="was changed while it was read") as caught:
+        merge(both(a, b, method="linear", base=base), tmp_path / "o" / "out", on_progress=write_over)
+    assert str(b / WEIGHTS) in caught.value.render()
+    assert list((tmp_path / "o").iterdir()) == []
+
+
 # --- whatever a header says ---
 
 VALUES = st.one_of(

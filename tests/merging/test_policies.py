@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForSequenceClassification
 
 from merginguriel.errors import IncompatibleError, MuError, UsageError
-from merginguriel.merging.engine import merge, merge_tensors, plan
+from merginguriel.merging.engine import merge, merge_arrays, merge_tensors, plan
 from merginguriel.merging.recipe import Recipe, Source, check, load_recipe
 
 MANY = (*(f"intent {i}" for i in range(57)), *reversed(LABELS))  # 60 labels, the shared ones turned round
@@ -49,6 +49,32 @@ def loaded(folder: Path) -> Any:
 
 
 # --- heads ---
+
+
+def test_heads_can_be_averaged_whatever_the_method(folders: dict[str, Path]) -> None:
+    made = recipe(folders, "cy-GB", "fr-FR", method="ties", params={"density": 0.1}, heads="average")
+    averaged = merge_tensors(made)
+    expected = (state(folders["cy-GB"])[HEAD] + state(folders["fr-FR"])[HEAD]) / 2
+    np.testing.assert_allclose(averaged[HEAD], expected, atol=1e-6)
+    trimmed = merge_tensors(replace(made, heads="merge"))
+    assert not np.allclose(trimmed[HEAD], expected, atol=1e-4)
+    others = [name for name in averaged if not name.startswith("classifier")]
+    assert others and all(np.array_equal(averaged[name], trimmed[name]) for name in others)
+
+
+@pytest.mark.parametrize("heads", ["average", "base", "fresh", "source:fr-FR"])
+def test_heads_of_models_in_memory_become_what_those_on_disk_become(
+    folders: dict[str, Path], heads: str
+) -> None:
+    made = recipe(folders, "cy-GB", "fr-FR", method="ties", heads=heads)
+    sources = {name: state(folders[name]) for name in ("cy-GB", "fr-FR")}
+    head = {name for name in sources["cy-GB"] if name.startswith("classifier")}
+    held = merge_arrays(made, sources, state(folders["base"]), head=head)
+    stored = merge_tensors(made)
+    assert all(np.array_equal(held[name], stored[name]) for name in stored)
+    if heads != "average":
+        with pytest.raises(UsageError, match="which tensors are the head"):
+            merge_arrays(made, sources, state(folders["base"]))
 
 
 @pytest.mark.parametrize("method", ["linear", "task_arithmetic", "ties"])
