@@ -67,6 +67,34 @@ def combine(
     return Predictions(ids, labels, scores.round(12))
 
 
+def scored(
+    models: Mapping[str, Path],
+    items: Sequence[Item],
+    cache: Path,
+    weights: Mapping[str, Mapping[str, float]],
+    *,
+    methods: Sequence[str] = tuple(METHODS),
+    similarity: str = "REAL",
+) -> dict[str, np.ndarray]:
+    """Method → bool [n]: which items the ensemble of these models gets right. No model is run.
+
+    weights     similarity (`REAL`, `URIEL`) → model → weight, as far as the methods need them
+    similarity  the one that weighs where a method takes any
+    Raises what `read` and `combine` do.
+    """
+    answers, found = read(models, items, cache), {}
+    for method in methods:
+        kind = METHODS[method].weights if method in METHODS else None
+        used = None if kind is None else weights.get(similarity if kind == "any" else kind)
+        found[method] = stored.correct(combine(answers, method, used), items)
+    return found
+
+
+def logged(method: str) -> str:
+    """What a result row calls it: `ensemble_soft`."""
+    return f"ensemble_{method}"
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Logits [n, L] → probabilities [n, L]."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
