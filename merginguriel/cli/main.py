@@ -32,6 +32,7 @@ COMMANDS = {
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
     "sweep": ("sweep", "sweep", "Carry out many runs from one file."),
+    "run": ("run", "run", "Carry out an experiment that a YAML file describes."),
     "methods": ("methods", "methods", "List merging methods, or explain one."),
     "schema": ("advise", "schema", "Print the JSON Schema of an output."),
     "completion": ("workspace", "completion", "Print shell completion: bash, zsh or fish."),

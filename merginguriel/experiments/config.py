@@ -1,0 +1,382 @@
+"""What does a run need to know? Every key once: its kind, default, range and meaning; read from YAML and --set.
+
+The table KEYS, made from the fields of `Config`, is what validation, `mu config show`, the JSON Schema and the
+documentation are made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import MuError, UsageError
+from ..knowledge.yamltext import Mapping as Lines
+from ..knowledge.yamltext import line_of, read_text, read_yaml
+from ..similarity import COMPUTED
+from ..workspace import Workspace
+from . import values
+from .values import Key
+
+KINDS = ("merge", "train", "nxn", "iterate")
+MODELS = ("merge", "train", "iterate")  # kinds that may train
+HEADS = ("merge", "average", "base", "fresh", "common")  # or source:LOCALE
+NOT_DECIDING = ("keep",)  # keys that do not change the result
+
+
+def key(default: Any, kind: str, doc: str, **more: Any) -> Any:
+    """A field of a configuration, with what is to be known of it."""
+    metadata = {"key": Key(kind, doc, **more)}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is fine-tuned: training/finetune.FinetuneSettings. None: what suits the base."""
+
+    epochs: int | None = key(None, "whole", "passes over the training sentences", low=1)
+    learning_rate: float | None = key(None, "number", "of the encoder", low=0)
+    head_learning_rate: float | None = key(None, "number", "of the head, which starts from nothing", low=0)
+    batch_size: int | None = key(None, "whole", "sentences per step", low=1)
+    warmup: float | None = key(None, "number", "share of the steps in which the rate rises", low=0, high=1)
+    weight_decay: float | None = key(None, "number", "of AdamW, on matrices only", low=0)
+    dropout: float | None = key(None, "number", "in the encoder", low=0, high=1)
+    freeze_embeddings: bool | None = key(None, "flag", "leave the embeddings at the pretrained values")
+    freeze_layers: int | None = key(
+        None, "whole", "first encoder layers that stay at the pretrained values", low=0
+    )
+    bf16: bool | None = key(None, "flag", "matrix products in bfloat16; unset: where it is faster")
+    max_tokens: int | None = key(None, "whole", "longer sentences are cut", low=1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. Keys of a section are addressed with a dot: `training.epochs`."""
+
+    kind: str = key("merge", "word", "what the run does", choices=KINDS)
+    task: str | None = key(None, "word", "what models are trained and scored on; unset: as mu.toml says")
+    base: str | None = key(
+        None, "base", "base model: e5-small, a folder, a name on the hub; unset: as mu.toml"
+    )
+    data: str | None = key(None, "folder", "your own data, for the task files or a copy of massive")
+    options: Mapping[str, Any] = key({}, "table", "options of the task")
+    seed: int = key(0, "whole", "of the training, and of methods and heads that draw", low=0)
+    locales: tuple[str, ...] = key(
+        (), "locales", "train: models to make; nxn: test sets; unset: all that are trained",
+        only=("train", "nxn", "iterate"),
+    )  # fmt: skip
+    splits: tuple[str, ...] = key(
+        ("dev", "test"), "words", "which splits are scored", choices=("dev", "test"), only=("nxn",)
+    )
+    target: str | None = key(None, "locale", "the locale that the merge is for", only=("merge", "iterate"))
+    mode: str = key(
+        "ExcTar", "word", "is the target's own model among the sources (IncTar) or not (ExcTar)",
+        choices=("ExcTar", "IncTar"), only=("merge", "iterate"),
+    )  # fmt: skip
+    method: str | None = key(None, "method", "how to merge: see mu methods", only=("merge", "iterate"))
+    params: Mapping[str, Any] = key({}, "table", "parameters of the method", only=("merge", "iterate"))
+    sources: tuple[str, ...] = key(
+        (), "locales", "models to merge (nxn: to score); unset: the k most similar of the candidates",
+        only=("merge", "nxn", "iterate"),
+    )  # fmt: skip
+    candidates: tuple[str, ...] = key(
+        (), "locales", "sources to choose from; unset: all that are trained", only=("merge", "iterate")
+    )
+    similarity: str | None = key(
+        None, "word", "what chooses the sources and weighs them", choices=COMPUTED, only=("merge", "iterate")
+    )
+    k: int | None = key(
+        None, "whole", "sources to choose, the target's own model among them; unset: 5", low=1,
+        only=("merge", "iterate"),
+    )  # fmt: skip
+    preweight: str | None = key(
+        None, "word", "weights of the sources; unset: those of the similarity for linear, else equal",
+        choices=("equal", "real", "uriel"), only=("merge", "iterate"),
+    )  # fmt: skip
+    heads: str = key(
+        "merge", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge", "iterate")
+    )
+    embeddings: str = key(
+        "merge", "word", "used: only the rows of tokens in `text`", choices=("merge", "base", "used"),
+        only=("merge",),
+    )  # fmt: skip
+    text: str | None = key(
+        None, "text", "sentences of the target for a method that reads text, or `sources`; unset: its training text",
+        only=("merge",),
+    )  # fmt: skip
+    include: tuple[str, ...] = key((), "words", "merge only tensors of such names", only=("merge",))
+    exclude: tuple[str, ...] = key((), "words", "leave such tensors as the base has them", only=("merge",))
+    trim_scope: str = key(
+        "tensor", "word", "of what a density is a share", choices=("tensor", "model"), only=("merge",)
+    )
+    dtype: str | None = key(
+        None, "word", "of the merged weights; unset: as the sources", choices=("float32", "float16", "bfloat16"),
+        only=("merge",),
+    )  # fmt: skip
+    ensembles: bool = key(
+        True, "flag", "score the ensembles of the same sources beside the merge", only=("merge",)
+    )
+    keep: bool = key(False, "flag", "write the merged model to disk", only=("merge", "iterate"))
+    training: Training = field(default_factory=Training)
+
+
+SECTIONS: dict[str, type] = {"training": Training}  # tables of keys that belong together
+
+
+def keys_of(of: type, prefix: str = "") -> Iterator[tuple[str, Key, Any]]:
+    for one in fields(of):
+        if one.name in SECTIONS:
+            yield from keys_of(SECTIONS[one.name], f"{one.name}.")
+        else:
+            default = {} if one.default is MISSING else one.default
+            yield prefix + one.name, one.metadata["key"], default
+
+
+KEYS: dict[str, Key] = {name: found for name, found, _ in keys_of(Config)}
+DEFAULTS: dict[str, Any] = {name: default for name, _, default in keys_of(Config)}
+Flat = dict[str, tuple[Any, str]]  # key → value as it was written, and where
+
+
+def load(path: Path, sets: Sequence[str] = ()) -> Config:
+    """The configuration in a YAML file, with `key=value` overrides. Raises MuError with key, file and line."""
+    return read(path, sets)[0]
+
+
+def read(path: Path, sets: Sequence[str] = ()) -> tuple[Config, dict[str, str]]:
+    """As `load`, and where each key that is not at its default was given: `study.yaml:3`, `--set`."""
+    if not path.is_file():
+        raise UsageError("there is no such configuration.", where=str(path))
+    table = read_yaml(read_text(path), path)
+    return built(table, where=str(path), sets=sets, folder=path.resolve().parent)
+
+
+def from_table(
+    table: Mapping[str, Any], *, where: str = "", sets: Sequence[str] = (), folder: Path | None = None
+) -> Config:
+    """The configuration that a table means; keys may be nested or dotted, values typed or text.
+
+    where   what errors call the table; folder: where relative paths in it start (None: the working directory)
+    """
+    return built(table, where=where, sets=sets, folder=folder)[0]
+
+
+def built(
+    table: Any, *, where: str, sets: Sequence[str], folder: Path | None
+) -> tuple[Config, dict[str, str]]:
+    flat: Flat = {}
+    if not isinstance(table, Mapping):
+        raise MuError(
+            "a configuration is a table of `key: value` lines.", where=f"{where}:1" if where else None
+        )
+    for name, value, place in flattened(table, where):
+        if name in flat:
+            raise MuError(f"the key {name!r} is there twice.", where=place or None)
+        flat[name] = (value, place)
+    for name, value, place in overrides(sets):
+        for other in [n for n in flat if n.startswith(f"{name}.")]:
+            del flat[other]
+        flat[name] = (value, place)
+    found: dict[str, Any] = {}
+    for name, (value, place) in flat.items():
+        top, _, rest = name.partition(".")
+        try:
+            if values.is_nothing(value):
+                continue  # as if it were not there
+            if name in KEYS:
+                found[name] = values.typed(KEYS[name], value, Path.cwd() if place == "--set" else folder)
+            else:
+                found[top] = {**found.get(top, {}), rest: values.scalar(value)}
+        except ValueError as error:
+            raise MuError(f"{name} should be {error}.", where=place or None) from error
+        except MuError as error:
+            raise type(error)(f"{name}: {error.what}", where=place or None, mend=error.mend) from error
+    config = from_flat(found)
+    return checked(config, flat), {name: place for name, (_, place) in flat.items()}
+
+
+def flattened(table: Mapping[str, Any], where: str, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(dotted key, value, place) of every key. Raises MuError for one that is not known."""
+    for name, value in table.items():
+        dotted = f"{prefix}{name}"
+        line = line_of(table, name) if isinstance(table, Lines) else None
+        place = f"{where}:{line}" if where and line else where
+        section = dotted in SECTIONS
+        open_table = dotted in KEYS and KEYS[dotted].kind == "table"
+        if section or open_table:
+            if value is None or (isinstance(value, str) and value in ("", "null", "~")):
+                continue
+            if not isinstance(value, Mapping):
+                raise MuError(f"{dotted} should be a table of `key: value` lines.", where=place or None)
+        if section:
+            yield from flattened(value, where, f"{dotted}.")
+        elif open_table:
+            for inner, content in value.items():
+                at = line_of(value, inner) if isinstance(value, Lines) else None
+                yield f"{dotted}.{inner}", content, f"{where}:{at}" if where and at else where
+        elif is_key(dotted):
+            yield dotted, value, place
+        else:
+            raise values.unknown(dotted, list(KEYS), place)
+
+
+def is_key(name: str) -> bool:
+    top, _, rest = name.partition(".")
+    return name in KEYS or (bool(rest) and top in KEYS and KEYS[top].kind == "table")
+
+
+def overrides(sets: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
+    for text in sets:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"--set {text!r} is not KEY=VALUE.")
+        if name in SECTIONS or (name in KEYS and KEYS[name].kind == "table"):
+            raise UsageError(f"--set {name}: name one key of it, like {name}.KEY=VALUE.")
+        if not is_key(name):
+            raise values.unknown(name, list(KEYS), "--set")
+        yield name, read_yaml(value, f"--set {name}") if value.strip() else None, "--set"
+
+
+def from_flat(found: Mapping[str, Any]) -> Config:
+    top = {name: value for name, value in found.items() if "." not in name}
+    for section, of in SECTIONS.items():
+        inner = {n.partition(".")[2]: v for n, v in found.items() if n.startswith(f"{section}.")}
+        top[section] = of(**inner)
+    return Config(**top)
+
+
+def flat_values(config: Config) -> dict[str, Any]:
+    """Dotted key → value, of every key."""
+    found: dict[str, Any] = {}
+    for name in KEYS:
+        top, _, rest = name.partition(".")
+        found[name] = getattr(getattr(config, top), rest) if rest else getattr(config, top)
+    return found
+
+
+def checked(config: Config, flat: Mapping[str, tuple[Any, str]]) -> Config:
+    """The configuration with its parameters typed. Raises MuError for keys that do not go together."""
+
+    def place(name: str) -> str | None:
+        exact = flat.get(name) or next((v for n, v in flat.items() if n.startswith(f"{name}.")), None)
+        return (exact[1] if exact else flat.get("kind", (None, ""))[1]) or None
+
+    for name, value in flat_values(config).items():
+        only = KEYS[name].only
+        if only and config.kind not in only and value != DEFAULTS[name]:
+            raise MuError(
+                f"{name} has no meaning for a run of kind {config.kind}.",
+                where=place(name),
+                mend=f"It is a key of: {', '.join(only)}.",
+            )
+    if config.method == "similarity":
+        config = replace(config, method="linear", similarity=config.similarity or "REAL")
+    if config.method:
+        from ..merging import registry
+
+        try:
+            known = registry.complete(registry.get(config.method), config.params)
+        except MuError as error:
+            raise type(error)(error.what, where=place("params"), mend=error.mend) from error
+        config = replace(config, params={name: known[name] for name in sorted(config.params)})
+    if config.kind == "merge":
+        for name in ("target", "method"):
+            if not getattr(config, name):
+                raise MuError(f"a run of kind merge needs the key {name!r}.", where=place(name))
+        if not config.sources and not config.similarity:
+            raise MuError(
+                "nothing says which sources to merge.",
+                where=place("sources"),
+                mend="Name them as `sources: [de-DE, sv-SE]`, or let `similarity: REAL` and `k: 5` choose.",
+            )
+        if config.sources and len(config.sources) != len(set(config.sources)):
+            raise MuError("a source is named twice.", where=place("sources"))
+        if config.heads not in HEADS and not config.heads.startswith("source:"):
+            raise MuError(
+                f"heads is {config.heads!r}.", where=place("heads"), mend=f"It is one of: {', '.join(HEADS)}."
+            )
+    return config
+
+
+def resolved(config: Config, space: Workspace) -> Config:
+    """The configuration with what the workspace says filled in: task, base, and which models there are."""
+    from .study import of_context
+
+    task, base = of_context(space)
+    config = replace(config, task=config.task or task, base=config.base or base)
+    trained = tuple(sorted(study_of(config, space).trained()))
+    if config.kind == "merge" and not config.sources and not config.candidates:
+        config = replace(config, candidates=trained)
+    if config.kind == "nxn":
+        config = replace(config, sources=config.sources or trained, locales=config.locales or trained)
+    return config
+
+
+def study_of(config: Config, space: Workspace) -> Any:
+    """The study (experiments/study.Study) that the run works in."""
+    from .study import Study
+
+    return Study(
+        space,
+        config.task or "",
+        config.base or "",
+        Path(config.data) if config.data else None,
+        config.seed,
+        dict(config.options),
+    )
+
+
+def as_table(config: Config, *, every: bool = False) -> dict[str, Any]:
+    """Nested plain values: the kind and what differs from the defaults, or `every` key."""
+    table: dict[str, Any] = {}
+    for name, value in flat_values(config).items():
+        if every or name == "kind" or value != DEFAULTS[name]:
+            top, _, rest = name.partition(".")
+            where = table.setdefault(top, {}) if rest else table
+            where[rest or top] = values.plain(value)
+    return table
+
+
+def dump(config: Config) -> str:
+    """The whole configuration as YAML that `load` reads back as the same."""
+    return yaml.safe_dump(as_table(config, every=True), sort_keys=False, allow_unicode=True)
+
+
+def digest(config: Config) -> str:
+    """12 hex digits over everything that decides the result. A key added later at its default changes nothing."""
+    table = {name: value for name, value in as_table(config).items() if name not in NOT_DECIDING}
+    text = json.dumps(table, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
+def training_settings(config: Config) -> dict[str, Any]:
+    """What `study.train` is to be given: the keys of `training` that are set."""
+    found = {one.name: getattr(config.training, one.name) for one in fields(Training)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a run's YAML, for editors."""
+    properties: dict[str, Any] = {}
+    for name, found in KEYS.items():
+        top, _, rest = name.partition(".")
+        where = properties
+        if rest:
+            section = properties.setdefault(
+                top, {"type": "object", "properties": {}, "additionalProperties": False}
+            )
+            where = section["properties"]
+        where[rest or top] = values.json_schema(found, DEFAULTS[name])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A run of MergingUriel",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
