@@ -189,6 +189,7 @@ def described(found: list[Standing]) -> dict[str, Any]:
             "metric": one.metric,
             "value": one.value,
             "seconds": one.seconds,
+            "begun": one.begun,
             "error": one.error,
         }
         for one in found

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -182,22 +183,24 @@ def connected(address: str | None) -> Iterator[Any]:
             "this process is connected to a Ray cluster already.", mend="Call ray.shutdown() first."
         )
     before = signal.getsignal(signal.SIGTERM)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        if address is None:
-            ray.init(address="local", num_cpus=cores(), include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise MuError(
-            f"no Ray cluster answers at {address or 'this machine'}: {str(error).strip().splitlines()[0]}",
-            mend="Start one with: ray start --head\nand name it with: --address HOST:PORT",
-        ) from error
-    try:
-        signal.signal(signal.SIGTERM, before)  # Ray puts its own there, which ends without a word
-        yield ray
-    finally:
-        ray.shutdown()
+    # Ray tells of lost nodes on stdout, some of it only when it is left. stdout is for data.
+    with contextlib.redirect_stdout(sys.stderr):
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        try:
+            if address is None:
+                ray.init(address="local", num_cpus=cores(), include_dashboard=False, **quiet)
+            else:
+                ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise MuError(
+                f"no Ray cluster answers at {address or 'this machine'}: {str(error).strip().splitlines()[0]}",
+                mend="Start one with: ray start --head\nand name it with: --address HOST:PORT",
+            ) from error
+        try:
+            signal.signal(signal.SIGTERM, before)  # Ray puts its own there, which ends without a word
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def execute_on_node(folder: str) -> str | None:

@@ -80,7 +80,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Standing:
-    """What has become of a run: one of runs.STATES, or `new`. seconds: how long it took."""
+    """What has become of a run: one of runs.STATES, or `new`. seconds: how long it took; begun: how often."""
 
     member: Member
     state: str
@@ -88,6 +88,7 @@ class Standing:
     error: str | None = None
     value: float | None = None
     metric: str | None = None
+    begun: int = 0
 
 
 @dataclass(frozen=True)
@@ -208,8 +209,9 @@ def standing(sweep: Sweep, member: Member) -> Standing:
     happened = runs.events(run)
     state = runs.state_of(run, happened)
     last: dict[str, Any] = next((event for event in reversed(happened) if event["event"] == state), {})
+    begun = sum(event["event"] == "started" for event in happened)
     value, metric = main_value(run) if state == "finished" else (None, None)
-    return Standing(member, state, last.get("seconds"), last.get("error"), value, metric)
+    return Standing(member, state, last.get("seconds"), last.get("error"), value, metric, begun)
 
 
 def main_value(run: Run) -> tuple[float | None, str | None]:
@@ -278,6 +280,8 @@ def carry_out(
                 elif now.seconds is not None:
                     took[:0] = [now.seconds]
                     text += f" in {now.seconds:.0f} s"
+                if now.begun > 1:
+                    text += f", begun {now.begun} times"
                 if now.value is not None:
                     text += f", {now.metric} {now.value:.4f}"
                 tell(0, 0, text, None)
