@@ -33,6 +33,8 @@ COMMANDS = {
     "merge": ("merge", "merge", "Merge models by a recipe."),
     "run": ("run", "run", "Carry out an experiment that a YAML file describes."),
     "sweep": ("sweep", "sweep", "Carry out many runs from one file."),
+    "runs": ("runs", "runs", "List, show, watch, steer, compare and export runs."),
+    "config": ("config", "config", "Show what a run's configuration comes to."),
     "methods": ("methods", "methods", "List merging methods, or explain one."),
     "schema": ("advise", "schema", "Print the JSON Schema of an output."),
     "completion": ("workspace", "completion", "Print shell completion: bash, zsh or fish."),

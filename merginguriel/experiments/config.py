@@ -1,15 +1,11 @@
-"""What does a run need to know? Every key once: its kind, default, range and meaning; read from YAML and --set.
-
-The table KEYS, made from the fields of `Config`, is what validation, `mu config show`, the JSON Schema and the
-documentation are made from.
-"""
+"""How is the configuration of a run read, completed and written? From YAML, tables and --set; keys.py says which there are."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,129 +14,12 @@ import yaml
 from ..errors import MuError, UsageError
 from ..knowledge.yamltext import Mapping as Lines
 from ..knowledge.yamltext import line_of, read_text, read_yaml
-from ..similarity import COMPUTED
 from ..workspace import Workspace
 from . import values
-from .values import Key
+from .keys import DEFAULTS, HEADS, KEYS, NOT_DECIDING, SECTIONS, Config, Iterate, Training, schema
 
-KINDS = ("merge", "train", "nxn", "iterate")
-MODELS = ("merge", "train", "iterate")  # kinds that may train
-HEADS = ("merge", "average", "base", "fresh", "common")  # or source:LOCALE
-NOT_DECIDING = ("keep",)  # keys that do not change the result
+__all__ = ["DEFAULTS", "KEYS", "Config", "schema"]
 
-
-def key(default: Any, kind: str, doc: str, **more: Any) -> Any:
-    """A field of a configuration, with what is to be known of it."""
-    metadata = {"key": Key(kind, doc, **more)}
-    if isinstance(default, dict):
-        return field(default_factory=dict, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a model is fine-tuned: training/finetune.FinetuneSettings. None: what suits the base."""
-
-    epochs: int | None = key(None, "whole", "passes over the training sentences", low=1)
-    learning_rate: float | None = key(None, "number", "of the encoder", low=0)
-    head_learning_rate: float | None = key(None, "number", "of the head, which starts from nothing", low=0)
-    batch_size: int | None = key(None, "whole", "sentences per step", low=1)
-    warmup: float | None = key(None, "number", "share of the steps in which the rate rises", low=0, high=1)
-    weight_decay: float | None = key(None, "number", "of AdamW, on matrices only", low=0)
-    dropout: float | None = key(None, "number", "in the encoder", low=0, high=1)
-    freeze_embeddings: bool | None = key(None, "flag", "leave the embeddings at the pretrained values")
-    freeze_layers: int | None = key(
-        None, "whole", "first encoder layers that stay at the pretrained values", low=0
-    )
-    bf16: bool | None = key(None, "flag", "matrix products in bfloat16; unset: where it is faster")
-    max_tokens: int | None = key(None, "whole", "longer sentences are cut", low=1)
-
-
-@dataclass(frozen=True)
-class Config:
-    """One run. Keys of a section are addressed with a dot: `training.epochs`."""
-
-    kind: str = key("merge", "word", "what the run does", choices=KINDS)
-    task: str | None = key(None, "word", "what models are trained and scored on; unset: as mu.toml says")
-    base: str | None = key(
-        None, "base", "base model: e5-small, a folder, a name on the hub; unset: as mu.toml"
-    )
-    data: str | None = key(None, "folder", "your own data, for the task files or a copy of massive")
-    options: Mapping[str, Any] = key({}, "table", "options of the task")
-    seed: int = key(0, "whole", "of the training, and of methods and heads that draw", low=0)
-    locales: tuple[str, ...] = key(
-        (), "locales", "train: models to make; nxn: test sets; unset: all that are trained",
-        only=("train", "nxn", "iterate"),
-    )  # fmt: skip
-    splits: tuple[str, ...] = key(
-        ("dev", "test"), "words", "which splits are scored", choices=("dev", "test"), only=("nxn",)
-    )
-    target: str | None = key(None, "locale", "the locale that the merge is for", only=("merge", "iterate"))
-    mode: str = key(
-        "ExcTar", "word", "is the target's own model among the sources (IncTar) or not (ExcTar)",
-        choices=("ExcTar", "IncTar"), only=("merge", "iterate"),
-    )  # fmt: skip
-    method: str | None = key(None, "method", "how to merge: see mu methods", only=("merge", "iterate"))
-    params: Mapping[str, Any] = key({}, "table", "parameters of the method", only=("merge", "iterate"))
-    sources: tuple[str, ...] = key(
-        (), "locales", "models to merge (nxn: to score); unset: the k most similar of the candidates",
-        only=("merge", "nxn", "iterate"),
-    )  # fmt: skip
-    candidates: tuple[str, ...] = key(
-        (), "locales", "sources to choose from; unset: all that are trained", only=("merge", "iterate")
-    )
-    similarity: str | None = key(
-        None, "word", "what chooses the sources and weighs them", choices=COMPUTED, only=("merge", "iterate")
-    )
-    k: int | None = key(
-        None, "whole", "sources to choose, the target's own model among them; unset: 5", low=1,
-        only=("merge", "iterate"),
-    )  # fmt: skip
-    preweight: str | None = key(
-        None, "word", "weights of the sources; unset: those of the similarity for linear, else equal",
-        choices=("equal", "real", "uriel"), only=("merge", "iterate"),
-    )  # fmt: skip
-    heads: str = key(
-        "merge", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge", "iterate")
-    )
-    embeddings: str = key(
-        "merge", "word", "used: only the rows of tokens in `text`", choices=("merge", "base", "used"),
-        only=("merge",),
-    )  # fmt: skip
-    text: str | None = key(
-        None, "text", "sentences of the target for a method that reads text, or `sources`; unset: its training text",
-        only=("merge",),
-    )  # fmt: skip
-    include: tuple[str, ...] = key((), "words", "merge only tensors of such names", only=("merge",))
-    exclude: tuple[str, ...] = key((), "words", "leave such tensors as the base has them", only=("merge",))
-    trim_scope: str = key(
-        "tensor", "word", "of what a density is a share", choices=("tensor", "model"), only=("merge",)
-    )
-    dtype: str | None = key(
-        None, "word", "of the merged weights; unset: as the sources", choices=("float32", "float16", "bfloat16"),
-        only=("merge",),
-    )  # fmt: skip
-    ensembles: bool = key(
-        True, "flag", "score the ensembles of the same sources beside the merge", only=("merge",)
-    )
-    keep: bool = key(False, "flag", "write the merged model to disk", only=("merge", "iterate"))
-    training: Training = field(default_factory=Training)
-
-
-SECTIONS: dict[str, type] = {"training": Training}  # tables of keys that belong together
-
-
-def keys_of(of: type, prefix: str = "") -> Iterator[tuple[str, Key, Any]]:
-    for one in fields(of):
-        if one.name in SECTIONS:
-            yield from keys_of(SECTIONS[one.name], f"{one.name}.")
-        else:
-            default = {} if one.default is MISSING else one.default
-            yield prefix + one.name, one.metadata["key"], default
-
-
-KEYS: dict[str, Key] = {name: found for name, found, _ in keys_of(Config)}
-DEFAULTS: dict[str, Any] = {name: default for name, _, default in keys_of(Config)}
 Flat = dict[str, tuple[Any, str]]  # key → value as it was written, and where
 
 
@@ -268,7 +147,7 @@ def checked(config: Config, flat: Mapping[str, tuple[Any, str]]) -> Config:
         return (exact[1] if exact else flat.get("kind", (None, ""))[1]) or None
 
     for name, value in flat_values(config).items():
-        only = KEYS[name].only
+        only = ("iterate",) if name.startswith("iterate.") else KEYS[name].only
         if only and config.kind not in only and value != DEFAULTS[name]:
             raise MuError(
                 f"{name} has no meaning for a run of kind {config.kind}.",
@@ -318,6 +197,19 @@ def resolved(config: Config, space: Workspace) -> Config:
     return config
 
 
+def origins(given: Config, found: Config, places: Mapping[str, str]) -> dict[str, str]:
+    """Where each key's value came from. given: as `read` built it; found: the same, resolved; places: of `read`."""
+    said = {}
+    before, after = flat_values(given), flat_values(found)
+    for name, value in after.items():
+        place = places.get(name) or next((p for n, p in places.items() if n.startswith(f"{name}.")), None)
+        if before[name] != value:
+            said[name] = "mu.toml" if name in ("task", "base") else "trained here"
+        else:
+            said[name] = place or "default"
+    return said
+
+
 def study_of(config: Config, space: Workspace) -> Any:
     """The study (experiments/study.Study) that the run works in."""
     from .study import Study
@@ -345,38 +237,28 @@ def as_table(config: Config, *, every: bool = False) -> dict[str, Any]:
 
 def dump(config: Config) -> str:
     """The whole configuration as YAML that `load` reads back as the same."""
-    return yaml.safe_dump(as_table(config, every=True), sort_keys=False, allow_unicode=True)
+    return dump_table(as_table(config, every=True))
+
+
+def dump_table(table: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(table), sort_keys=False, allow_unicode=True)
 
 
 def digest(config: Config) -> str:
     """12 hex digits over everything that decides the result. A key added later at its default changes nothing."""
-    table = {name: value for name, value in as_table(config).items() if name not in NOT_DECIDING}
+    values_now = flat_values(config).items()
+    table = {n: values.plain(v) for n, v in values_now if n == "kind" or v != DEFAULTS[n]}
+    table = {name: value for name, value in table.items() if name not in NOT_DECIDING}
     text = json.dumps(table, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
 
 
 def training_settings(config: Config) -> dict[str, Any]:
     """What `study.train` is to be given: the keys of `training` that are set."""
-    found = {one.name: getattr(config.training, one.name) for one in fields(Training)}
+    return settings_of(config.training)
+
+
+def settings_of(section: Training | Iterate) -> dict[str, Any]:
+    """The keys of a section that are set."""
+    found = {one.name: getattr(section, one.name) for one in fields(section)}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a run's YAML, for editors."""
-    properties: dict[str, Any] = {}
-    for name, found in KEYS.items():
-        top, _, rest = name.partition(".")
-        where = properties
-        if rest:
-            section = properties.setdefault(
-                top, {"type": "object", "properties": {}, "additionalProperties": False}
-            )
-            where = section["properties"]
-        where[rest or top] = values.json_schema(found, DEFAULTS[name])
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A run of MergingUriel",
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-    }

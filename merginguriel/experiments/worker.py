@@ -47,7 +47,8 @@ class Outcome:
 
     result  for result.json
     rows    for rows.csv
-    ids     [n] of the test items, groups [n] of them, arms: name → bool [n], was the item answered rightly
+    ids     [n] of the test items, groups [n] of them, arms: name → bool [n], was the item answered rightly; an array
+            each in items.npz
     """
 
     result: dict[str, Any]
@@ -125,7 +126,8 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False) -> st
             return "finished"
         with contextlib.suppress(OSError):
             (run.folder / "lock").write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
-        (run.folder / "request").unlink(missing_ok=True)
+        if not held:
+            (run.folder / "request").unlink(missing_ok=True)
         events, started = Events(run.folder), time.monotonic()
         events.add("started", pid=os.getpid(), host=socket.gethostname())
         tell = Tell(run, show)
@@ -198,12 +200,12 @@ def write(run: Run, made: Outcome) -> None:
     files.write_text(run.folder / "rows.csv", text.getvalue())
     if made.arms:
         buffer = io.BytesIO()
+        arms: dict[str, Any] = {name: np.asarray(right, dtype=bool) for name, right in made.arms.items()}
         np.savez_compressed(
             buffer,
             ids=np.array(made.ids, dtype=np.str_),
             groups=np.array(made.groups, dtype=np.str_),
-            arms=np.array(list(made.arms), dtype=np.str_),
-            right=np.array(list(made.arms.values()), dtype=bool),
+            **arms,
         )
         files.write_bytes(run.folder / "items.npz", buffer.getvalue())
     result = {"run": run.id, **made.result}
@@ -265,6 +267,7 @@ def start(run: Run) -> int:
     with runs.claimed(run) as lock:
         if runs.state(run) == "finished":
             raise UsageError(f"{run.id} has finished.", mend=f"See: mu runs show {run.id}")
+        (run.folder / "request").unlink(missing_ok=True)  # what is asked from now on is meant for the new process
         with (run.folder / "log.txt").open("ab") as log:
             words = [sys.executable, "-m", __name__, str(run.folder.resolve())]
             given = () if lock is None else (lock,)

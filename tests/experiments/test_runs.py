@@ -8,33 +8,11 @@ import json
 import numpy as np
 import pytest
 import yaml
+from run_files import config_file, made_run, names, only_run
 
-from merginguriel.experiments import config as configs
 from merginguriel.experiments import runs, worker
 
 pytestmark = pytest.mark.lab
-
-QUICK = {"epochs": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "batch_size": 8, "bf16": False}
-
-
-def config_file(lab, name="run.yaml", **keys):
-    """A run's YAML in the workspace, for the study that `lab` is."""
-    table = {"kind": "merge", "task": "files", "data": str(lab.sentences), "base": str(lab.encoder),
-             "target": "sv-SE", "method": "ties", "similarity": "REAL", "k": 2, "training": QUICK}  # fmt: skip
-    table = {key: value for key, value in {**table, **keys}.items() if value is not None}
-    path = lab.space / name
-    path.write_text(yaml.safe_dump(table), encoding="utf-8")
-    return path
-
-
-def only_run(lab):
-    found = runs.listed(runs.workspace.find(lab.space))
-    assert len(found) == 1
-    return found[0]
-
-
-def names(run):
-    return [event["event"] for event in runs.events(run)]
 
 
 def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
@@ -55,9 +33,8 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     assert {row["run"] for row in rows} == {run.id}
     assert {float(row["value"]) for row in rows} == {round(found["accuracy"], 6)}
     items = np.load(run.folder / "items.npz")
-    right = dict(zip(items["arms"].tolist(), items["right"], strict=True))
-    assert len(items["ids"]) == found["n"] and right["merge"].mean() == found["accuracy"]
-    assert right["target_alone"].mean() == found["baselines"]["target_alone"]["value"]
+    assert len(items["ids"]) == found["n"] and items["merge"].mean() == found["accuracy"]
+    assert items["target_alone"].mean() == found["baselines"]["target_alone"]["value"]
     made = yaml.safe_load((run.folder / "provenance.yaml").read_text())
     assert made["packages"]["torch"] and made["seed"] == 0 and made["machine"]["cores"]
 
@@ -125,7 +102,7 @@ def test_a_run_that_fails_says_why_and_can_be_done_again(trained):
 
 
 def test_two_processes_do_not_work_on_one_run(trained):
-    run = runs.create(runs.workspace.find(trained.space), configs.load(config_file(trained, training=None)))
+    run = made_run(trained, training=None)
     with runs.claimed(run):
         (run.folder / "lock").write_text("4711 elsewhere\n")
         assert runs.state(run) == "running"
@@ -135,7 +112,7 @@ def test_two_processes_do_not_work_on_one_run(trained):
 
 
 def test_a_torn_last_line_is_passed_over_and_not_continued(trained):
-    run = runs.create(runs.workspace.find(trained.space), configs.load(config_file(trained, training=None)))
+    run = made_run(trained, training=None)
     with (run.folder / "events.jsonl").open("a") as file:
         file.write('{"time": "2026-01-01", "event": "fini')
     assert runs.state(run) == "queued"
