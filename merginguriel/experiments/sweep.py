@@ -290,7 +290,9 @@ def carry_out(
                 rounds = (len(todo) - ended) / at_once
                 left = max(0.0, rounds * statistics.median(took[:LOOK_BACK]) - (time.monotonic() - since))
             bad = f", {len(reasons)} not finished" if reasons else ""
-            tell(ended, len(todo), f"{ended} of {len(todo)} runs{bad}", left)
+            # Runs that failed say nothing of how long the others take.
+            good, all_good = ended - len(reasons), max(len(todo) - len(reasons), 1)
+            tell(good, all_good, f"{ended} of {len(todo)} runs{bad}", left)
 
         if todo:
             executor([sweep.run(member) for member in todo.values()], report)
@@ -342,6 +344,8 @@ def held(sweep: Sweep) -> Iterator[Sweep]:
             # Begun by another process since this one looked.
             sweep = replace(load(sweep.space, sweep.folder), space=sweep.space)
         else:
+            for left in sweep.folder.glob(".*.partial"):  # of one who was killed here
+                left.unlink(missing_ok=True)
             files.write_text(sweep.folder / "sweep.yaml", sweep.text)
             files.write_text(sweep.folder / "runs.json", dumped(sweep))
         yield sweep

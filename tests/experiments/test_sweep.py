@@ -7,16 +7,18 @@ import itertools
 import os
 import random
 import signal
+import threading
 import time
 
 import pytest
 from conftest import REPOSITORY
 from sweep_lab import QUICK, events, write_sweep
 
-from merginguriel import workspace
+from merginguriel import files, workspace
 from merginguriel.errors import MuError
 from merginguriel.experiments import runs, sweep
 from merginguriel.experiments.executors import Local
+from merginguriel.experiments.study import patient
 
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
 TWO = {"grid": {"method": ["average", "ties"]}}
@@ -205,6 +207,29 @@ def test_a_run_that_another_process_does_is_waited_for_and_taken(trained):
     assert came.known + came.finished == 2 and came.failed == ()
     check_each_is_there_once(trained, [member.id for member in planned.members])
     assert events(trained, planned.members[0].id).count("started") == 1
+
+
+def test_what_another_process_began_to_write_first_is_waited_for_and_taken(tmp_path):
+    """Two runs of a sweep that both need the base, or a model, which is not there yet."""
+    asked = threading.Event()
+
+    @patient
+    def make():
+        asked.set()
+        if not (tmp_path / "base").is_dir():
+            with files.new_folder(tmp_path / "base"):
+                pass
+        return tmp_path / "base"
+
+    found = []
+    thread = threading.Thread(target=lambda: found.append(make()))
+    with files.new_folder(tmp_path / "base") as folder:
+        (folder / "made-by").write_text("the first")
+        thread.start()
+        assert asked.wait(10)
+        time.sleep(0.05)
+    thread.join(10)
+    assert (found[0] / "made-by").read_text() == "the first"
 
 
 def test_a_damaged_list_of_runs_is_named(trained):
