@@ -33,6 +33,7 @@ COMMANDS = {
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
     "run": ("run", "run", "Carry out an experiment that a YAML file describes."),
+    "sweep": ("sweep", "sweep", "Carry out many runs from one file."),
     "runs": ("runs", "runs", "List, show, watch, steer, compare and export runs."),
     "config": ("config", "config", "Show what a run's configuration comes to."),
     "methods": ("methods", "methods", "List merging methods, or explain one."),
