@@ -10,6 +10,7 @@ from ..errors import UsageError
 
 SCHEDULES = ("fixed", "converged", "gain")
 JUDGES = ("sources", "target")
+ANCHORS = ("last_merge", "pretrained")
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,11 @@ class IterateSettings:
     weights: Mapping[str, float] = told({}, "source: weight, in place of those of a similarity")
     include: tuple[str, ...] = told((), "merge only tensors of such names; others stay the base's")
     exclude: tuple[str, ...] = told((), "leave tensors of such names as the base has them")
+    anchor: str = told(
+        "last_merge",
+        "what task vectors are taken against: last_merge, so that each merge adds up what was learnt since, or pretrained, "
+        "so that it merges all that was learnt, again in every round",
+    )
     epochs: int = told(6, "passes over each locale's sentences, in all")
     merge_every: int = told(1, "epochs between two merges")
     schedule: str = told(
@@ -133,8 +139,15 @@ class IterateSettings:
     seed: int = told(0, "of the training and of methods that draw")
 
 
-# What does not change the weights of a finished run.
+# What does not change the weights of a finished training.
 BESIDE = ("keep_checkpoints",)
+
+
+def as_table(settings: IterateSettings) -> dict[str, Any]:
+    """The settings as a record holds them: what is set, without what does not change the weights."""
+    plain = asdict(settings)
+    table = {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items() if key not in BESIDE}
+    return {key: value for key, value in table.items() if value not in (None, [], {})}
 
 
 def check_iterate(settings: IterateSettings) -> None:
@@ -143,7 +156,7 @@ def check_iterate(settings: IterateSettings) -> None:
         value = getattr(settings, name)
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be above 0, not {value}.")
-    for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES)):
+    for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES), ("anchor", ANCHORS)):
         if getattr(settings, name) not in allowed:
             raise UsageError(
                 f"{name} is {getattr(settings, name)!r}.", mend=f"It is one of: {', '.join(allowed)}."
