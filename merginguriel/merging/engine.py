@@ -22,8 +22,9 @@ import numpy as np
 
 from .. import files
 from ..errors import CheckpointError, IncompatibleError, MuError
-from ..models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, shard, to_float32
+from ..models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
 from ..models.digests import digest, recalled
+from ..models.writing import shard
 from . import card, policies, registry
 from .blocks import BLOCK, Progress, carry_out, cores
 from .compatibility import BASE_MEND, Aligned

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import IncompatibleError, UsageError
 from ..models.adapters import is_adapter, open_adapter
-from ..models.checkpoint import FLOATS, TensorInfo, open_checkpoint, read_header, sorted_layout
+from ..models.checkpoint import FLOATS, TensorInfo, open_checkpoint, read_header
+from ..models.writing import sorted_layout
 from . import policies, registry
 from .compatibility import Aligned, align
 from .inputs import Held, Input, whole
