@@ -54,7 +54,7 @@ def merge_arrays(
     *,
     vocabulary: int | None = None,
     statistics: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-    head: Collection[str] = (),
+    head: Collection[str] | None = None,
     on_progress: Progress | None = None,
     threads: int | None = None,
 ) -> dict[str, np.ndarray]:
@@ -64,7 +64,7 @@ def merge_arrays(
     base        tensor → float32 [*s]
     vocabulary  number of tokens, where a policy speaks of embeddings
     statistics  name → tensor → importance [*s] or Gram matrix, for a method that needs them
-    head        names of the tensors with one row per label, where a policy speaks of heads
+    head        names of the tensors with one row per label; None: those that are named as heads are
     """
     work = hold(check(recipe), sources, base, vocabulary, statistics, head)
     return in_memory(work, on_progress, threads)

@@ -294,7 +294,7 @@ def test_no_iterations_of_plus_plus_trim_as_ties_does(models: dict[str, Path]) -
     # With all sources agreeing on a sign, ties divides by the weights that agree; one source shows the trim alone.
     one = replace(recipe(models, "adamerging++", params={"iterations": 0, "density": 0.3}))
     one = replace(one, sources=one.sources[:1])
-    ties = replace(one, method="ties", params={"density": 0.3})
+    ties = replace(one, method="ties", params={"density": 0.3}, heads="merge")
     expected = merge_tensors(ties)
     for name, array in merge_tensors(learn(one, TEXTS)[0]).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-6)
