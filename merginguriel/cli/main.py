@@ -28,6 +28,7 @@ COMMANDS = {
     "train": ("lab", "train", "Fine-tune one model per locale."),
     "eval": ("lab", "evaluate", "Score a model on locales."),
     "nxn": ("lab", "nxn", "Score every model on every locale."),
+    "ensemble": ("ensemble", "ensemble", "Let several models answer together, without running one."),
     "similarity": ("similarity", "similarity", "Rank source languages for a target, URIEL beside REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
