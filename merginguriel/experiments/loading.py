@@ -294,9 +294,9 @@ def _gathered(
     for row, origin, extras in rows:
         if row.metric != "accuracy":
             continue
-        key = (row.measurement(), origin)
-        bare.setdefault(key, (row, origin, extras))
-        held = against.setdefault(key, {})
+        measured = (row.measurement(), origin)
+        bare.setdefault(measured, (row, origin, extras))
+        held = against.setdefault(measured, {})
         if row.baseline_kind is not None:
             held.setdefault(row.baseline_kind, row)
     arms = []
@@ -323,12 +323,12 @@ def _distinct(arms: Sequence[Arm]) -> list[Arm]:
     """Each measurement under the same settings once: the ensembles of one set of sources stand in many runs."""
     kept: dict[object, Arm] = {}
     for arm in arms:
-        key = (arm.row.measurement(), tuple(sorted(arm.extras.items())))
-        held = kept.get(key)
+        same = (arm.row.measurement(), tuple(sorted(arm.extras.items())))
+        held = kept.get(same)
         if held is None:
-            kept[key] = arm
+            kept[same] = arm
         else:
-            kept[key] = replace(
+            kept[same] = replace(
                 held, against={**arm.against, **held.against}, rights={**arm.rights, **held.rights}
             )
     return list(kept.values())
