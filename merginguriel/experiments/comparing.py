@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
+import numpy as np
+
 from .. import stats
 from ..evaluation.significance import compare
 from ..knowledge.rows import ResultRow
@@ -121,16 +123,31 @@ def of_arms(a: Arm, b: Arm) -> Difference:
     )
 
 
-def _of_items(arm: Arm, other: object) -> Difference:
-    found = compare(arm.right, other, groups=arm.groups)  # type: ignore[arg-type]
+def _of_items(arm: Arm, other: np.ndarray) -> Difference:
+    """arm − other, item by item; other: bool [n], or the share [n] of several models that is right."""
+    assert arm.right is not None
+    if other.dtype != np.bool_:
+        return _of_shares(arm.right - other, arm.groups)
+    found = compare(arm.right, other, groups=arm.groups)
     if found.se is None:
-        return Difference(
-            found.difference, p=1.0 if not found.wins + found.losses else None, paired=True, units=found.n
-        )
+        alike = not found.wins + found.losses
+        return Difference(found.difference, p=1.0 if alike else None, paired=True, units=found.n)
     p = found.p if found.p_groups is None else found.p_groups
-    return Difference(
-        found.difference, found.interval.low, found.interval.high, found.se, found.mde, p, None, True, found.n
+    low, high = found.interval.low, found.interval.high
+    return Difference(found.difference, low, high, found.se, found.mde, p, None, True, found.n)
+
+
+def _of_shares(d: np.ndarray, groups: Sequence[str] | None) -> Difference:
+    """Mean of d [n], with the noise of its groups: the linearised ratio estimator (Cochran 1977, ch. 6)."""
+    _, index = np.unique(
+        np.asarray(groups if groups is not None else range(len(d)), dtype=np.str_), return_inverse=True
     )
+    sums, sizes = np.bincount(index, weights=d), np.bincount(index)
+    count, mean = len(sizes), float(d.mean())
+    if count < 2:
+        return Difference(100 * mean, paired=True, units=len(d))
+    variance = float(((sums - mean * sizes) ** 2).sum()) / len(d) ** 2 * count / (count - 1)
+    return _normal(100 * mean, 1e4 * variance, paired=True, units=len(d))
 
 
 def against_baseline(arm: Arm, kind: str) -> Difference | None:

@@ -66,16 +66,18 @@ def settings(found: Sequence[Cell], key: str) -> list[Setting]:
     sides: dict[str, dict[Place, list[float]]] = {}
     for cell in found:
         mine = dict(cell.key)
-        if cell.kind != MERGE or key not in mine:
+        if cell.kind != MERGE:
             continue
         rest = tuple(
             (name, value)
             for name, value in cell.key
-            if name not in (key, "sources", "from") and not (key == "method" and name.startswith("params."))
+            if value != "-"
+            and name not in (key, "sources", "from")
+            and not (key == "method" and name.startswith("params."))
         )
         # Two recipes of one method that differ in parameters only are averaged where methods are compared.
         place = f"{cell.context} {cell.target}", rest
-        sides.setdefault(mine[key], {}).setdefault(place, []).append(cell.value)
+        sides.setdefault(mine.get(key, "-"), {}).setdefault(place, []).append(cell.value)
     compared = []
     for b, a in combinations(sorted(sides, key=_order), 2):
         shared: dict[str, list[float]] = {}

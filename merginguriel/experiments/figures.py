@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#E69F00", "#009E73", "#6E6E6E"
 VERDICTS = {ABOVE: BLUE, BELOW: VERMILLION, NOISE: "#D0D0D0"}
 LINES = ("--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 4)))
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "axes.spines.top": False,
@@ -88,7 +88,7 @@ def _wide(labels: Sequence[str]) -> float:
 # differences from a baseline
 
 
-def target_bars(panels: Sequence[tuple[str, Sequence[Cell], str]], words: Mapping[str, str]) -> Figure:
+def target_bars(panels: Sequence[tuple[str, Sequence[Cell], str]], words: Callable[[str], str]) -> Figure:
     """Bars of every method on one target. panels: title, cells, kind of baseline that zero stands for."""
     panels = [(title, sorted(cells, key=_gain(kind))[-MOST:], kind) for title, cells, kind in panels]
     rows = [len(cells) for _, cells, _ in panels]
@@ -104,7 +104,7 @@ def _gain(kind: str) -> Callable[[Cell], tuple[float, str]]:
     return lambda cell: (cell.against[kind].value, cell.label)
 
 
-def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Mapping[str, str]) -> None:
+def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable[[str], str]) -> None:
     from matplotlib.patches import Patch
 
     for y, cell in enumerate(cells):
@@ -122,7 +122,12 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Mapping[
     handles: list[Any] = [
         Patch(facecolor=BLUE, edgecolor="#333333", label="above, outside noise"),
         Patch(facecolor=VERMILLION, edgecolor="#333333", label="below, outside noise"),
-        Patch(facecolor="#D0D0D0", edgecolor="#333333", hatch="////", label="within noise"),
+        Patch(
+            facecolor="#D0D0D0",
+            edgecolor="#333333",
+            hatch="////",
+            label="within noise, all comparisons counted",
+        ),
     ]
     others = [k for k in dict.fromkeys(k for cell in cells for k in cell.baselines) if k != kind]
     for other, line in zip(others, LINES, strict=False):
@@ -130,14 +135,13 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Mapping[
             round(100 * (c.baselines[other] - c.baselines[kind]), 6) for c in cells if other in c.baselines
         }
         if len(places) == 1:
-            handles.append(
-                ax.axvline(places.pop(), color=GREY, linestyle=line, label=words.get(other, other))
-            )
+            told = words(other)
+            handles.append(ax.axvline(places.pop(), color=GREY, linestyle=line, label=told, zorder=0))
     ax.set_yticks(range(len(cells)), [short(cell.label) for cell in cells])
     ax.set_ylim(-0.7, len(cells) - 0.3)
     values = {round(100 * cell.baselines[kind], 1) for cell in cells}
     zero = f" ({values.pop():.1f}%)" if len(values) == 1 else ""
-    ax.set_xlabel(f"difference to {words.get(kind, kind)}{zero}, pp, with 95% intervals")
+    ax.set_xlabel(f"difference to {words(kind)}{zero}, pp, with 95% intervals")
     ax.set_title(short(title), loc="left", fontsize=10, pad=14)
     ax.legend(handles=handles, fontsize=7, frameon=False, ncols=3, loc="upper center",
               bbox_to_anchor=(0.5, -0.42 / (0.235 * len(cells) + 0.3)))  # fmt: skip
@@ -154,7 +158,7 @@ def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], st
     places = sorted({place for found in by_label.values() for place in found})
     order = sorted(by_label, key=lambda x: (-float(np.mean([d.value for d in by_label[x].values()])), x))
     values = np.array([[by_label[x][p].value if p in by_label[x] else np.nan for p in places] for x in order])
-    limit = max(1.0, float(np.nanquantile(np.abs(values), 0.9)))
+    limit = max(1.0, float(np.nanquantile(np.abs(values), 0.75)))
     names = [columns[place] for place in places]
     map_ = LinearSegmentedColormap.from_list("gain", [VERMILLION, "white", BLUE])
     map_.set_bad("#EEEEEE")
@@ -315,7 +319,8 @@ def forest(rows: Sequence[tuple[str, Setting]], xlabel: str) -> Figure:
         if d.low is not None and d.high is not None:
             ax.plot([d.low, d.high], [y, y], color="black", linewidth=1.3, zorder=2)
         outside = d.verdict in (ABOVE, BELOW)
-        ax.plot(d.value, y, marker="D" if outside else "o", markersize=6.5, zorder=3, linestyle="none",
+        shape = "D" if outside else "o" if d.verdict == NOISE else "X"
+        ax.plot(d.value, y, marker=shape, markersize=6.5, zorder=3, linestyle="none",
                 markerfacecolor=VERDICTS[d.verdict] if outside else "white", markeredgecolor="black")  # fmt: skip
     ax.axvline(0, color="black", linewidth=1)
     ax.set_yticks(range(len(rows)), [short(name) for name, _ in reversed(rows)])
@@ -333,5 +338,5 @@ def forest(rows: Sequence[tuple[str, Setting]], xlabel: str) -> Figure:
     )
     ax.set_xlim(*limits)
     ax.set_xlabel(xlabel)
-    ax.set_title("◆ outside noise, ○ within noise; | one target", fontsize=8, loc="left")
+    ax.set_title("◆ outside noise, ○ within noise, × noise not known; | one target", fontsize=8, loc="left")
     return figure

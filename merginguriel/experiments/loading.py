@@ -21,10 +21,9 @@ SINGLE, ENSEMBLE, MERGE = "single", "ensemble", "merge"
 # Keys of a run's configuration that a row says already, that name the run rather than a setting of it, or that
 # change nothing in what is measured.
 NOT_SETTINGS = (
-    "kind", "name", "task", "base", "data", "options", "context", "target", "seed", "sources", "candidates", "mode",
-    "method", "params", "similarity", "k", "keep", "ensembles", "on", "device", "training.seed",
+    "kind", "task", "base", "data", "options", "target", "seed", "sources", "candidates", "mode", "method", "params",
+    "similarity", "k", "keep", "ensembles", "locales", "splits",
 )  # fmt: skip
-ITEM_IDS = ("items", "ids", "item_ids", "item")  # names of the array of item ids in items.npz
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Arm:
     against   kind of baseline → the row that compares with it
     extras    settings that rows have no column for, from the run's configuration
     right     bool [n], which test items it got right, or None; items, groups [n]: their ids, and which are variants
-    rights    kind of baseline → bool [n] of it
+    rights    kind of baseline → bool [n] of it; of the mean of the sources: the share [n] of them that is right
     """
 
     row: ResultRow
@@ -58,11 +57,15 @@ class Arm:
 
 @dataclass(frozen=True)
 class Evidence:
-    """arms of all origins; notes say what was left out and why."""
+    """arms of all origins; notes say what was left out and why.
+
+    singles  (context, source, target) → accuracy of the model of one locale, test items
+    """
 
     arms: tuple[Arm, ...]
     origins: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    singles: Mapping[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,21 @@ class Items:
     right: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def of(self, names: Iterable[str], value: float) -> np.ndarray | None:
-        """The array of one of `names`, alone or after a prefix such as `baseline:`, if its mean is `value`."""
+        """The first of the arms `names` whose accuracy is `value`: one that disagrees with its row is not of it."""
         for name in names:
-            for key, found in self.right.items():
-                named = key == name or any(key.endswith(mark + name) for mark in ":/.")
-                if named and abs(float(found.mean()) - value) < 1e-5:
-                    return found
+            found = self.right.get(name)
+            if found is not None and abs(float(found.mean()) - value) < 1e-5:
+                return found
         return None
+
+    def mean_of(self, sources: Sequence[str], value: float) -> np.ndarray | None:
+        """Share [n] of the sources that gets an item right, if every source is there and the mean is `value`."""
+        each = [self.right.get(f"{SINGLE}:{source}") for source in sources]
+        known = [one for one in each if one is not None]
+        if not known or len(known) < len(each):
+            return None
+        found = np.mean(known, axis=0)
+        return found if abs(float(found.mean()) - value) < 1e-5 else None
 
 
 def kind_of(row: ResultRow) -> str:
@@ -108,7 +119,7 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
     if len(rows) < len(kept):
         notes.append(f"{len(kept) - len(rows)} rows repeat a measurement, which counts once.")
     arms = _gathered(((row, row.ref.partition("#")[0], {}) for row in rows), {})
-    return Evidence(arms, tuple(entry.id for entry in entries), tuple(notes))
+    return Evidence(arms, tuple(entry.id for entry in entries), tuple(notes), _singles(arms))
 
 
 # from runs
@@ -147,39 +158,28 @@ def _run_folder(root: Path, name: str) -> Path:
 
 
 def sweep_runs(space: Workspace, name: str) -> list[str]:
-    """Ids of the runs that a sweep names: every line of sweeps/<name>…/runs.txt, or the list in its sweep.yaml."""
+    """Ids of the runs that a sweep lists in sweeps/<name>-<digest>/runs.json; of several of one name, the last."""
     root = space.root / "sweeps"
-    found = sorted(path for path in root.glob("*/") if path.name.startswith(name))
-    exact = [path for path in found if path.name in (name, Path(name).name)]
-    if len(found) != 1 and not exact:
+    known = sorted(root.glob("*/runs.json"), key=lambda path: (path.stat().st_mtime, path.parent.name))
+    found = [path for path in known if name in (path.parent.name, path.parent.name.rpartition("-")[0])]
+    if not found:
         raise UsageError(
-            f"{name!r} begins {len(found)} sweeps." if found else f"no sweep's name begins with {name!r}.",
+            f"there is no sweep {name!r} here.",
             where=str(root),
-            mend="\n".join(path.name for path in (found or sorted(root.glob("*/")))[:8]) or None,
+            mend="There are: " + ", ".join(path.parent.name for path in known[-8:]) if known else None,
         )
-    folder = (exact or found)[0]
-    for file in sorted(folder.glob("runs.*")):
-        text = file.read_text(encoding="utf-8")
-        if file.suffix == ".txt":
-            return [line.strip() for line in text.splitlines() if line.strip()]
-        listed = _ids(yaml.safe_load(text))  # JSON is YAML
-        if listed:
-            return listed
-    raise MuError("this sweep does not say which runs it has.", where=str(folder))
-
-
-def _ids(value: object) -> list[str]:
-    """Run ids in a list of ids or of tables with an `id`, or in such a list under the key `runs`."""
-    if isinstance(value, dict):
-        return _ids(value.get("runs"))
-    if not isinstance(value, list):
-        return []
-    return [str(one["id"] if isinstance(one, dict) else one) for one in value]
+    table = _json(found[-1])
+    listed = table.get("runs") if isinstance(table, dict) else None
+    ids = [one.get("run") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    if not ids or not all(isinstance(one, str) for one in ids):
+        raise MuError("this list of runs is damaged.", where=str(found[-1]))
+    return [str(one) for one in ids]
 
 
 def from_runs(folders: Sequence[Path]) -> Evidence:
     """The rows, configuration and items of finished runs. A run without rows is left out, and told."""
     arms: list[Arm] = []
+    singles: dict[tuple[str, str, str], tuple[float, int]] = {}
     notes, origins = [], []
     for folder in folders:
         path = folder / "rows.csv"
@@ -191,13 +191,15 @@ def from_runs(folders: Sequence[Path]) -> Evidence:
         if problem:
             notes.append(f"{folder.name}: {problem}")
         extras = _extras(folder / "config.yaml")
-        more = _more_baselines(folder / "result.json")
-        arms += _gathered(((row, folder.name, extras) for row in rows), more, items)
+        result = _json(folder / "result.json")
+        arms += _gathered(((row, folder.name, extras) for row in rows), _more_baselines(result), items)
+        if rows:
+            singles |= _more_singles(result, rows[0])
         origins.append(folder.name)
     kept = _distinct(arms)
     if len(kept) < len(arms):
         notes.append(f"{len(arms) - len(kept)} measurements stand in several runs, and count once.")
-    return Evidence(tuple(kept), tuple(origins), tuple(notes))
+    return Evidence(tuple(kept), tuple(origins), tuple(notes), singles | _singles(kept))
 
 
 def joined(parts: Sequence[Evidence]) -> Evidence:
@@ -205,7 +207,26 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
         tuple(_distinct([arm for part in parts for arm in part.arms])),
         tuple(dict.fromkeys(origin for part in parts for origin in part.origins)),
         tuple(note for part in parts for note in part.notes),
+        {key: value for part in parts for key, value in part.singles.items()},
     )
+
+
+def _singles(arms: Iterable[Arm]) -> dict[tuple[str, str, str], tuple[float, int]]:
+    return {
+        (arm.row.context, arm.row.sources[0], arm.row.target): (arm.row.value, arm.row.n or 0)
+        for arm in arms
+        if arm.kind == SINGLE and len(arm.row.sources) == 1
+    }
+
+
+def _more_singles(result: object, row: ResultRow) -> dict[tuple[str, str, str], tuple[float, int]]:
+    """What a run's result.json says that single models score on its target's test items."""
+    stored = result.get("singles") if isinstance(result, dict) else None
+    return {
+        (row.context, str(source), row.target): (float(found["test"]), row.n or 0)
+        for source, found in (stored if isinstance(stored, dict) else {}).items()
+        if isinstance(found, dict) and isinstance(found.get("test"), int | float)
+    }
 
 
 def read_items(path: Path) -> tuple[Items, str]:
@@ -214,22 +235,14 @@ def read_items(path: Path) -> tuple[Items, str]:
         return Items(), ""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            ids, names, right = stored["ids"], stored["arms"], stored["right"]
+            groups = stored["groups"] if "groups" in stored.files else ids
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         return Items(), f"items.npz cannot be read ({error}); its rows are taken as they are."
-    ids = next((arrays[name] for name in ITEM_IDS if name in arrays), None)
-    if ids is None:
-        return Items(), "items.npz names no items; its rows are taken as they are."
-    right = {n: a for n, a in arrays.items() if a.dtype == np.bool_ and a.shape == ids.shape and a.size}
-    groups = arrays.get("groups")
-    return (
-        Items(
-            tuple(map(str, ids)),
-            tuple(map(str, groups)) if groups is not None and groups.shape == ids.shape else None,
-            right,
-        ),
-        "",
-    )
+    if right.shape != (len(names), len(ids)) or groups.shape != ids.shape or not ids.size:
+        return Items(), "items.npz does not fit together; its rows are taken as they are."
+    arms = dict(zip(map(str, names), right.astype(bool), strict=True))
+    return Items(tuple(map(str, ids)), tuple(map(str, groups)), arms), ""
 
 
 def _text(path: Path) -> str:
@@ -265,15 +278,18 @@ def _flat(table: Mapping[object, object], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _more_baselines(path: Path) -> dict[str, float]:
-    """Kind → value of the baselines in result.json, which may know more of them than the rows."""
+def _json(path: Path) -> object:
     if not path.is_file():
-        return {}
+        return None
     try:
-        told = json.loads(_text(path))
+        return json.loads(_text(path))
     except json.JSONDecodeError as error:
         raise MuError(f"this is not JSON: {error}", where=str(path)) from error
-    stored = told.get("baselines") if isinstance(told, dict) else None
+
+
+def _more_baselines(result: object) -> dict[str, float]:
+    """Kind → value of the baselines in result.json, which may know more of them than the rows."""
+    stored = result.get("baselines") if isinstance(result, dict) else None
     found = {}
     for kind, value in (stored if isinstance(stored, dict) else {}).items():
         number = value.get("value") if isinstance(value, dict) else value
@@ -315,6 +331,10 @@ def _gathered(
             for kind, other in compared.items()
             if other.baseline is not None and (found := items.of((kind,), other.baseline)) is not None
         }
+        mean = compared.get("source_mean")
+        if mean is not None and mean.baseline is not None:
+            shares = items.mean_of(row.sources, mean.baseline)
+            rights |= {} if shares is None else {"source_mean": shares}
         arms.append(Arm(plain, compared, origin, extras, right, items.ids, items.groups, rights))
     return tuple(arms)
 
