@@ -33,6 +33,7 @@ COMMANDS = {
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
     "methods": ("methods", "methods", "List merging methods, or explain one."),
+    "report": ("report", "report", "Report on runs, a sweep or log entries: tables and figures."),
     "schema": ("advise", "schema", "Print the JSON Schema of an output."),
     "completion": ("workspace", "completion", "Print shell completion: bash, zsh or fish."),
 }
