@@ -31,6 +31,7 @@ COMMANDS = {
     "similarity": ("similarity", "similarity", "Rank source languages for a target, URIEL beside REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
+    "iterate": ("iterate", "iterate", "Train locales in turn, merging as they learn."),
     "methods": ("methods", "methods", "List merging methods, or explain one."),
     "schema": ("advise", "schema", "Print the JSON Schema of an output."),
     "completion": ("workspace", "completion", "Print shell completion: bash, zsh or fish."),
