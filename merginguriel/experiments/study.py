@@ -9,19 +9,21 @@ models/<task>/<base>/merged/…      merges
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from .. import locales
 from ..errors import MuError, UnavailableError
-from ..files import Progress, os_error, wait_for_writer
+from ..files import BeingWritten, Progress, os_error, wait_for_writer
 from ..merging.recipe import Recipe, dump_recipe
 from ..tasks import base as tasks
 from ..tasks.base import TaskData
@@ -99,6 +101,24 @@ def of_context(space: Workspace) -> tuple[str, str]:
     return task, base
 
 
+Given = ParamSpec("Given")
+
+
+def patient(make: Callable[Given, Path]) -> Callable[Given, Path]:
+    """`make`, begun again when another process began to write the same folder first: it takes what that one makes."""
+
+    @functools.wraps(make)
+    def again(*given: Given.args, **named: Given.kwargs) -> Path:
+        while True:
+            try:
+                return make(*given, **named)
+            except BeingWritten:
+                time.sleep(0.1)  # it waits itself for a writer that it sees
+
+    return again
+
+
+@patient
 def make_base(study: Study, progress: Progress | None = None) -> Path:
     """The base with the task's head; made on the first call."""
     from ..models.base import base_model
@@ -136,6 +156,7 @@ def make_base(study: Study, progress: Progress | None = None) -> Path:
         return base_classifier(pretrained, labels, out)
 
 
+@patient
 def train(
     study: Study,
     locale: str,
