@@ -16,7 +16,7 @@ from .values import Key
 
 KINDS = ("merge", "train", "nxn", "iterate")
 HEADS = ("merge", "average", "base", "fresh", "common")  # or source:LOCALE
-NOT_DECIDING = ("keep", "iterate.keep_checkpoints")  # keys that do not change the result
+NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
 
 
 def key(default: Any, kind: str, doc: str, **more: Any) -> Any:
@@ -67,6 +67,9 @@ class Iterate:
     min_gain_pp: float | None = key(None, "number", "gain: by how much a merge must be better, in pp")
     judge: str | None = key(None, "word", "gain: on whose development data", choices=("sources", "target"))
     patience: int | None = key(None, "whole", "stop after so many merges without a better one", low=1)
+    anchor: str | None = key(
+        None, "word", "what task vectors are taken against", choices=("last_merge", "pretrained")
+    )
     keep_checkpoints: bool | None = key(None, "flag", "keep the checkpoint before every merge")
 
 
@@ -125,8 +128,10 @@ class Config:
         None, "text", "sentences of the target for a method that reads text, or `sources`; unset: its training text",
         only=("merge",),
     )  # fmt: skip
-    include: tuple[str, ...] = key((), "words", "merge only tensors of such names", only=("merge",))
-    exclude: tuple[str, ...] = key((), "words", "leave such tensors as the base has them", only=("merge",))
+    include: tuple[str, ...] = key((), "words", "merge only tensors of such names", only=("merge", "iterate"))
+    exclude: tuple[str, ...] = key(
+        (), "words", "leave such tensors as the base has them", only=("merge", "iterate")
+    )
     trim_scope: str = key(
         "tensor", "word", "of what a density is a share", choices=("tensor", "model"), only=("merge",)
     )
@@ -138,6 +143,10 @@ class Config:
         True, "flag", "score the ensembles of the same sources beside the merge", only=("merge",)
     )
     keep: bool = key(False, "flag", "write the merged model to disk", only=("merge", "iterate"))
+    report_to: tuple[str, ...] = key(
+        (), "words", "the Trainer's own integrations that follow a training",
+        choices=("trackio", "mlflow", "wandb"),
+    )  # fmt: skip
     training: Training = field(default_factory=Training)
     iterate: Iterate = field(default_factory=Iterate)
 
