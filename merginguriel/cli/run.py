@@ -96,11 +96,6 @@ def lines_of(result: dict[str, Any]) -> list[str]:
         table = [["", *targets]]
         table += [[s, *(f"{100 * found['accuracy'][s][t]:.1f}" for t in targets)] for s in sources]
         return [head, columns(table)]
-    if result["kind"] != "merge":
-        return [
-            head,
-            *(f"{name}  {value}" for name, value in result.items() if not isinstance(value, dict | list)),
-        ]
     low, high = result["ci95"]
     lines = [
         head,

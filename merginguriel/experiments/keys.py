@@ -87,7 +87,7 @@ class Config:
     seed: int = key(0, "whole", "of the training, and of methods and heads that draw", low=0)
     locales: tuple[str, ...] = key(
         (), "locales", "train: models to make; nxn: test sets; unset: all that are trained",
-        only=("train", "nxn", "iterate"),
+        only=("train", "nxn"),
     )  # fmt: skip
     splits: tuple[str, ...] = key(
         ("dev", "test"), "words", "which splits are scored", choices=("dev", "test"), only=("nxn",)
@@ -104,7 +104,7 @@ class Config:
         only=("merge", "nxn", "iterate"),
     )  # fmt: skip
     candidates: tuple[str, ...] = key(
-        (), "locales", "sources to choose from; unset: all that are trained", only=("merge", "iterate")
+        (), "locales", "sources to choose from; unset: all that are trained", only=("merge",)
     )
     similarity: str | None = key(
         None, "word", "what chooses the sources and weighs them", choices=COMPUTED, only=("merge", "iterate")
@@ -115,11 +115,9 @@ class Config:
     )  # fmt: skip
     preweight: str | None = key(
         None, "word", "weights of the sources; unset: those of the similarity for linear, else equal",
-        choices=("equal", "real", "uriel"), only=("merge", "iterate"),
+        choices=("equal", "real", "uriel"), only=("merge",),
     )  # fmt: skip
-    heads: str = key(
-        "merge", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge", "iterate")
-    )
+    heads: str = key("merge", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge",))
     embeddings: str = key(
         "merge", "word", "used: only the rows of tokens in `text`", choices=("merge", "base", "used"),
         only=("merge",),
