@@ -117,7 +117,7 @@ class Config:
         None, "word", "weights of the sources; unset: those of the similarity for linear, else equal",
         choices=("equal", "real", "uriel"), only=("merge",),
     )  # fmt: skip
-    heads: str = key("merge", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge",))
+    heads: str = key("auto", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge",))
     embeddings: str = key(
         "merge", "word", "used: only the rows of tokens in `text`", choices=("merge", "base", "used"),
         only=("merge",),
