@@ -28,6 +28,7 @@ COMMANDS = {
     "train": ("lab", "train", "Fine-tune one model per locale."),
     "eval": ("lab", "evaluate", "Score a model on locales."),
     "nxn": ("lab", "nxn", "Score every model on every locale."),
+    "ensemble": ("ensemble", "ensemble", "Let several models answer together, without running one."),
     "similarity": ("similarity", "similarity", "Rank source languages for a target, URIEL beside REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
@@ -36,6 +37,7 @@ COMMANDS = {
     "runs": ("runs", "runs", "List, show, watch, steer, compare and export runs."),
     "config": ("config", "config", "Show what a run's configuration comes to."),
     "methods": ("methods", "methods", "List merging methods, or explain one."),
+    "report": ("report", "report", "Report on runs, a sweep or log entries: tables and figures."),
     "schema": ("advise", "schema", "Print the JSON Schema of an output."),
     "completion": ("workspace", "completion", "Print shell completion: bash, zsh or fish."),
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..experiments.runs import Run
 
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
+SCREEN = 40  # runs that a list shows by itself
 EVERY = 0.3  # seconds between two looks at a run that is watched
 EXIT = {"finished": 0, "paused": 0, "queued": 0, "cancelled": INTERRUPTED, "failed": FAILED, "dead": FAILED}
 SHOWN = ("id", "state", "target", "accuracy", "n", "seconds", "created")
@@ -44,7 +45,7 @@ def find(workspace_path: Path | None, name: str) -> Run:
 @click.option("--state", type=click.Choice(STATES), help="Only these.")
 @click.option("--kind", type=click.Choice(["merge", "train", "nxn", "iterate"]), help="Only these.")
 @click.option("--target", help="Only those for this locale.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many. Default: 40; with --json, all.")
 @json_option
 @workspace_option
 def list_runs(
@@ -58,25 +59,19 @@ def list_runs(
     """List runs: state, accuracy, and how long each took."""
     from ..experiments import index
 
-    found = index.listed(space(workspace_path), state=state, kind=kind, target=target)
-    shown = found[:limit]
+    most = limit if limit or as_json else SCREEN
+    found, count = index.listed(space(workspace_path), most, state=state, kind=kind, target=target)
     if as_json:
-        hidden = ("mtime", "size", "last")
-        emit(
-            [
-                {k: v for k, v in row.items() if k not in hidden} | {"config": json.loads(row["config"])}
-                for row in shown
-            ]
-        )
+        emit([row | {"config": json.loads(row["config"])} for row in found])
         return
     if not found:
         say("there are no such runs. Begin one with: mu run CONFIG.yaml")
         return
     table = [["run", *SHOWN[1:]]]
-    table += [[cell(row, name) for name in SHOWN] for row in shown]
+    table += [[cell(row, name) for name in SHOWN] for row in found]
     click.echo(plain(columns(table)))
-    if len(found) > len(shown):
-        say(f"{len(found) - len(shown)} more")
+    if count > len(found):
+        say(f"{count - len(found):,} more; see them with: mu runs list --limit {count}")
 
 
 def cell(row: dict[str, Any], name: str) -> str:

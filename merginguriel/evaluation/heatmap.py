@@ -6,13 +6,16 @@ import io
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from ..errors import missing_extra
 from ..files import write_bytes
 from .nxn import Matrix
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Cividis (Nuñez, Anderton & Renslow 2018) at equal steps: for eyes with and without red–green deficiency.
 CIVIDIS = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56))
@@ -60,6 +63,14 @@ def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
 
 def save_png(matrix: Matrix, path: Path) -> None:
     """Draw the matrix with its values into a PNG. Raises UnavailableError without matplotlib."""
+    buffer = io.BytesIO()
+    # No date inside: the same matrix gives the same file.
+    draw(matrix).savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())
+
+
+def draw(matrix: Matrix) -> Figure:
+    """The matrix with its values as a figure. Raises UnavailableError without matplotlib."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
@@ -95,10 +106,7 @@ def save_png(matrix: Matrix, path: Path) -> None:
                 )
     figure.colorbar(image, ax=axes, label="accuracy in %")
     axes.set_title("boxed: a locale's own model; bold: best of its column", fontsize=8)
-    buffer = io.BytesIO()
-    # No date inside: the same matrix gives the same file.
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
+    return figure
 
 
 def _number(value: float, own: bool, best: bool) -> str:

@@ -84,7 +84,8 @@ def flattened(table: Mapping[str, Any], where: str, prefix: str = "") -> Iterato
     """(dotted key, value, place) of every key. Raises MuError for one that is not known."""
     for name, value in table.items():
         dotted = f"{prefix}{name}"
-        line = line_of(table, name) if isinstance(table, Lines) else None
+        first = value[0] if isinstance(value, list) and value else value  # a list itself knows no line
+        line = getattr(first, "line", None) or (line_of(table, name) if isinstance(table, Lines) else None)
         place = f"{where}:{line}" if where and line else where
         section = dotted in SECTIONS
         open_table = dotted in KEYS and KEYS[dotted].kind == "table"
@@ -160,9 +161,11 @@ def checked(config: Config, flat: Mapping[str, tuple[Any, str]]) -> Config:
         from ..merging import registry
 
         try:
-            known = registry.complete(registry.get(config.method), config.params)
+            method = registry.get(config.method)
+            known = registry.complete(method, config.params)
         except MuError as error:
-            raise type(error)(error.what, where=place("params"), mend=error.mend) from error
+            wrong = "params" if config.method in registry.all_methods() else "method"
+            raise type(error)(error.what, where=place(wrong), mend=error.mend) from error
         config = replace(config, params={name: known[name] for name in sorted(config.params)})
     if config.kind == "merge":
         for name in ("target", "method"):

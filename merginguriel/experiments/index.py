@@ -30,6 +30,7 @@ RUNS = {
     "seconds": "REAL", "peak_memory_mb": "REAL", "digest": "TEXT", "config": "TEXT", "last": "TEXT", "mtime": "INTEGER",
     "size": "INTEGER",
 }  # fmt: skip
+SHOWN = [name for name in RUNS if name not in ("last", "mtime", "size")]  # the others are the index's own
 NUMBERS = {"k": int, "value": float, "n": int, "seed": int, "baseline": float, "wins": int, "losses": int}
 TYPES = {int: "INTEGER", float: "REAL"}
 ROWS = {name: TYPES.get(NUMBERS.get(name, str), "TEXT") for name in COLUMNS} | {
@@ -78,6 +79,7 @@ def refreshed(space: Workspace, where: str | Path) -> sqlite3.Connection:
                 connection.execute(
                     f"CREATE TABLE {name} ({', '.join(f'{c} {t}' for c, t in columns.items())})"
                 )
+            connection.execute("CREATE INDEX newest ON runs (created DESC, id)")
             connection.execute("CREATE INDEX rows_of ON rows (run)")
             connection.execute("CREATE INDEX metrics_of ON metrics (run)")
             connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -121,15 +123,20 @@ def refresh(space: Workspace, connection: sqlite3.Connection) -> None:
 
 def on_disk(space: Workspace) -> dict[str, tuple[int, int]]:
     """Run id → time and size of its events."""
-    found = {}
+    found: dict[str, tuple[int, int]] = {}
     try:
-        entries = sorted(e.name for e in os.scandir(space.runs) if not e.name.startswith("."))
-    except FileNotFoundError:
+        names = sorted(e.name for e in os.scandir(space.runs) if not e.name.startswith("."))
+        root = os.open(space.runs, os.O_RDONLY)
+    except OSError:
         return {}
-    for name in entries:
-        with contextlib.suppress(OSError):
-            stat = Path(f"{space.runs}/{name}/events.jsonl").stat()
-            found[name] = (stat.st_mtime_ns, stat.st_size)
+    try:
+        for name in names:
+            with contextlib.suppress(OSError):
+                # From the open folder: of ten thousand, whole paths would take three times as long.
+                stat = os.stat(f"{name}/events.jsonl", dir_fd=root)
+                found[name] = (stat.st_mtime_ns, stat.st_size)
+    finally:
+        os.close(root)
     return found
 
 
@@ -210,13 +217,20 @@ def fill(connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, An
     )
 
 
-def listed(space: Workspace, **wanted: str | None) -> list[dict[str, Any]]:
-    """Every run as a table of the columns RUNS, newest first; `wanted`: column → value, those that are not None."""
+def listed(
+    space: Workspace, limit: int | None = None, **wanted: str | None
+) -> tuple[list[dict[str, Any]], int]:
+    """Runs as tables of the columns SHOWN, newest first, and how many there are in all.
+
+    limit   at most so many; wanted: column → value, of those that are not None
+    """
     given = {name: value for name, value in wanted.items() if value is not None}
     where = " AND ".join(f"{name} = ?" for name in given) or "1"
     with opened(space) as connection:
-        query = f"SELECT * FROM runs WHERE {where} ORDER BY created DESC, id"
-        return [dict(row) for row in connection.execute(query, list(given.values()))]
+        count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", list(given.values()))
+        query = f"SELECT {', '.join(SHOWN)} FROM runs WHERE {where} ORDER BY created DESC, id LIMIT ?"
+        found = connection.execute(query, [*given.values(), -1 if limit is None else limit])
+        return [dict(row) for row in found], count.fetchone()[0]
 
 
 def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -240,7 +254,7 @@ def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[s
 def result_rows(space: Workspace, ids: Sequence[str] = ()) -> list[ResultRow]:
     """The rows of these runs (none: of all that have finished) as knowledge/rows knows them."""
     found: list[ResultRow] = []
-    for name in ids or [row["id"] for row in listed(space, state="finished")]:
+    for name in ids or [row["id"] for row in listed(space, state="finished")[0]]:
         file = runs.get(space, name).folder / "rows.csv"
         if not file.is_file():
             raise MuError(f"{name} has no rows.", where=str(file), mend=f"See: mu runs show {name}")

@@ -15,7 +15,7 @@ from . import values
 from .values import Key
 
 KINDS = ("merge", "train", "nxn", "iterate")
-HEADS = ("merge", "average", "base", "fresh", "common")  # or source:LOCALE
+HEADS = ("auto", "merge", "average", "base", "fresh", "common")  # or source:LOCALE
 NOT_DECIDING = ("keep", "iterate.keep_checkpoints")  # keys that do not change the result
 
 
@@ -115,7 +115,7 @@ class Config:
         choices=("equal", "real", "uriel"), only=("merge", "iterate"),
     )  # fmt: skip
     heads: str = key(
-        "merge", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge", "iterate")
+        "auto", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge", "iterate")
     )
     embeddings: str = key(
         "merge", "word", "used: only the rows of tokens in `text`", choices=("merge", "base", "used"),

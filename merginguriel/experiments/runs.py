@@ -11,12 +11,10 @@ The id depends on the configuration alone, so that the same question is the same
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -285,6 +283,8 @@ def result(run: Run) -> dict[str, Any]:
 
 def provenance(config: Config) -> str:
     """Code, packages, machine and command that a run was made by, as YAML."""
+    import importlib.metadata  # slow to import, and only this needs it
+
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -312,6 +312,8 @@ def provenance(config: Config) -> str:
 
 def commit() -> str | None:
     """The commit of a checkout, with `+` if files in it were changed; None for an installed package."""
+    import subprocess
+
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

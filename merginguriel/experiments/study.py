@@ -157,19 +157,27 @@ def make_base(study: Study, progress: Progress | None = None) -> Path:
 
 
 @patient
-def train(study: Study, locale: str, *, progress: Progress | None = None, **settings: Any) -> Path:
+def train(
+    study: Study,
+    locale: str,
+    *,
+    progress: Progress | None = None,
+    report_to: tuple[str, ...] = (),
+    **settings: Any,
+) -> Path:
     """The model of one locale; returns at once if it was trained with the same data and settings.
 
+    report_to, settings  as for finetune
     Where another process is at it, waits for that one. Raises MuError if there is a model that was trained
     otherwise, naming what differs.
     """
     from ..models.record import read
-    from ..training.finetune import HUB, LAB, RECORD, finetune, resolved
+    from ..training.finetune import RECORD, finetune, resolved
+    from ..training.settings import preset
 
     data = study.data(locale)
     base = make_base(study)
-    preset = LAB if study.base == "e5-small" else HUB
-    wanted = resolved(replace(preset, seed=study.seed, **settings))
+    wanted = resolved(replace(preset(study.base), seed=study.seed, **settings))
     out = study.model(locale)
     wait_for_writer(out, lambda: waiting(f"the model of {locale}", progress))
 
@@ -179,7 +187,9 @@ def train(study: Study, locale: str, *, progress: Progress | None = None, **sett
 
     try:
         with disk_errors(out):
-            return finetune(base, data.train, data.dev, out, wanted, locale=locale, on_progress=tell)
+            return finetune(
+                base, data.train, data.dev, out, wanted, locale=locale, report_to=report_to, on_progress=tell
+            )
     except MuError as error:
         if error.where != str(out / RECORD):
             raise

@@ -267,7 +267,9 @@ def start(run: Run) -> int:
     with runs.claimed(run) as lock:
         if runs.state(run) == "finished":
             raise UsageError(f"{run.id} has finished.", mend=f"See: mu runs show {run.id}")
-        (run.folder / "request").unlink(missing_ok=True)  # what is asked from now on is meant for the new process
+        (run.folder / "request").unlink(
+            missing_ok=True
+        )  # what is asked from now on is meant for the new process
         with (run.folder / "log.txt").open("ab") as log:
             words = [sys.executable, "-m", __name__, str(run.folder.resolve())]
             given = () if lock is None else (lock,)

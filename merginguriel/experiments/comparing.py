@@ -1,0 +1,296 @@
+"""Is a difference more than noise? Every arm against its baselines and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+
+from .. import stats
+from ..evaluation.significance import compare
+from ..knowledge.rows import ResultRow
+from .loading import SINGLE, Arm
+from .ranking import holm
+
+ALPHA = 0.05
+# mode → (goal, what it is counted from)
+GOALS = {"ExcTar": (1, "best_single_source"), "IncTar": (2, "target_alone")}
+ABOVE, BELOW, NOISE, UNKNOWN = "above", "below", "within noise", "not known"
+Key = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A − B in percentage points.
+
+    low, high  95% interval; None, like se, mde and p, where nothing tells the noise
+    mde        smallest true difference that such a comparison finds with 80% probability at 5%
+    p_holm     p over all comparisons of its family
+    paired     both were scored on the same items, and which ones each got right is known
+    units      what the noise was told from: test items, or targets
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    mde: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    paired: bool = False
+    units: int | None = None
+
+    @property
+    def verdict(self) -> str:
+        """`above` and `below` only outside noise, after Holm where the family is known."""
+        p = self.p if self.p_holm is None else self.p_holm
+        if p is None:
+            return UNKNOWN
+        return NOISE if p >= ALPHA or not self.value else ABOVE if self.value > 0 else BELOW
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one target, over its seeds. value: mean accuracy; baselines, against: by kind of baseline."""
+
+    context: str
+    target: str
+    label: str
+    key: Key
+    kind: str
+    arms: tuple[Arm, ...]
+    value: float
+    baselines: Mapping[str, float]
+    against: Mapping[str, Difference]
+
+    @property
+    def mode(self) -> str:
+        return self.arms[0].row.mode
+
+    @property
+    def goal(self) -> str | None:
+        """The kind of baseline that this cell's goal is counted from, if it is known here."""
+        wanted = GOALS.get(self.mode, (0, ""))[1]
+        return wanted if wanted in self.against else None
+
+
+# one difference
+
+
+def of_rows(row: ResultRow) -> Difference | None:
+    """A row's value − baseline, with the noise that the row tells of. None without a baseline."""
+    if row.difference_pp is None:
+        return None
+    return _normal(
+        row.difference_pp, row.variance_pp, _p(row), paired=row.paired or row.se_pp is not None, units=row.n
+    )
+
+
+def _p(row: ResultRow) -> float | None:
+    if row.variance_pp is None or row.difference_pp is None:
+        return None
+    if row.wins is not None and row.losses is not None and row.se_pp is None:
+        return stats.exact_mcnemar(row.wins, row.losses)
+    return stats.two_sided_p(row.difference_pp / sqrt(row.variance_pp))
+
+
+def _normal(
+    value: float, variance: float | None, p: float | None = None, *, paired: bool, units: int | None
+) -> Difference:
+    if not variance:
+        return Difference(value, paired=paired, units=units)
+    se = sqrt(variance)
+    half = stats.NORMAL.inv_cdf(1 - ALPHA / 2) * se
+    mde = stats.minimum_detectable_effect(variance)
+    p = stats.two_sided_p(value / se) if p is None else p
+    return Difference(value, value - half, value + half, se, mde, p, None, paired, units)
+
+
+def of_arms(a: Arm, b: Arm) -> Difference:
+    """a − b on one target: paired by item where both runs kept their items, else binomial, an upper bound."""
+    if a.right is not None and b.right is not None and a.items == b.items:
+        return _of_items(a, b.right)
+    value = 100 * (a.row.value - b.row.value)
+    if not a.row.n or not b.row.n:
+        return Difference(value)
+    variance = 1e4 * (
+        stats.proportion_variance(a.row.value, a.row.n) + stats.proportion_variance(b.row.value, b.row.n)
+    )
+    return _normal(
+        value, variance * max(_clustering(a), _clustering(b)), paired=False, units=min(a.row.n, b.row.n)
+    )
+
+
+def _of_items(arm: Arm, other: np.ndarray) -> Difference:
+    """arm − other, item by item; other: bool [n], or the share [n] of several models that is right."""
+    assert arm.right is not None
+    if other.dtype != np.bool_:
+        return _of_shares(arm.right - other, arm.groups)
+    found = compare(arm.right, other, groups=arm.groups)
+    if found.se is None:
+        alike = not found.wins + found.losses
+        return Difference(found.difference, p=1.0 if alike else None, paired=True, units=found.n)
+    p = found.p if found.p_groups is None else found.p_groups
+    low, high = found.interval.low, found.interval.high
+    return Difference(found.difference, low, high, found.se, found.mde, p, None, True, found.n)
+
+
+def _of_shares(d: np.ndarray, groups: Sequence[str] | None) -> Difference:
+    """Mean of d [n], with the noise of its groups: the linearised ratio estimator (Cochran 1977, ch. 6)."""
+    _, index = np.unique(
+        np.asarray(groups if groups is not None else range(len(d)), dtype=np.str_), return_inverse=True
+    )
+    sums, sizes = np.bincount(index, weights=d), np.bincount(index)
+    count, mean = len(sizes), float(d.mean())
+    if count < 2:
+        return Difference(100 * mean, paired=True, units=len(d))
+    variance = float(((sums - mean * sizes) ** 2).sum()) / len(d) ** 2 * count / (count - 1)
+    return _normal(100 * mean, 1e4 * variance, paired=True, units=len(d))
+
+
+def against_baseline(arm: Arm, kind: str) -> Difference | None:
+    """The arm − one of its baselines: from items, else from what the row tells, else a careful bound."""
+    row = arm.against[kind]
+    if arm.right is not None and kind in arm.rights:
+        return _of_items(arm, arm.rights[kind])
+    found = of_rows(row)
+    if found is None or found.paired or row.variance_pp is None:
+        return found
+    return _normal(found.value, row.variance_pp * _clustering(arm), paired=False, units=row.n)
+
+
+def _clustering(arm: Arm) -> float:
+    """How much larger than by single items the variance is, as the arm's paired rows show: variants count less."""
+    found = [1.0]
+    for row in arm.against.values():
+        if row.se_pp and row.wins is not None and row.losses is not None and row.n:
+            single = 1e4 * stats.paired_variance(row.wins, row.losses, row.n)
+            if single:
+                found.append(row.se_pp**2 / single)
+    return max(found)
+
+
+# cells
+
+
+def cells(arms: Sequence[Arm]) -> list[Cell]:
+    """Merges and ensembles by method and target; what differs by seed only is one cell."""
+    merged = [arm for arm in arms if arm.kind != SINGLE]
+    keys = _keys(merged)
+    labels = _labels(sorted(set(keys)))
+    groups: dict[tuple[tuple[str, str], Key], list[Arm]] = {}
+    for arm, key in zip(merged, keys, strict=True):
+        groups.setdefault((arm.block, key), []).append(arm)
+    found = [
+        _cell(block, labels[key], key, tuple(sorted(group, key=lambda a: a.row.seed or 0)))
+        for (block, key), group in groups.items()
+    ]
+    found.sort(key=lambda c: (c.context, c.target, -c.value, c.label))
+    return _adjusted(found)
+
+
+def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -> Cell:
+    kinds = dict.fromkeys(kind for arm in arms for kind in arm.against)
+    compared: dict[str, Difference] = {}
+    baselines: dict[str, float] = {}
+    for kind in kinds:
+        having = [arm for arm in arms if kind in arm.against]
+        values = [row.baseline for arm in having if (row := arm.against[kind]).baseline is not None]
+        each = [d for arm in having if (d := against_baseline(arm, kind)) is not None]
+        if each:
+            baselines[kind] = sum(values) / len(values)
+            compared[kind] = over_seeds(each)
+    value = sum(arm.row.value for arm in arms) / len(arms)
+    return Cell(*block, label, key, arms[0].kind, arms, value, baselines, compared)
+
+
+def over_seeds(each: Sequence[Difference]) -> Difference:
+    """Mean over seeds. Seeds share their test items, whose noise stays; what seeds differ by is added to it."""
+    if len(each) == 1:
+        return each[0]
+    mean = sum(d.value for d in each) / len(each)
+    if any(d.se is None for d in each):
+        return Difference(mean)
+    items = sum(d.se**2 for d in each if d.se is not None) / len(each)
+    seeds = sum((d.value - mean) ** 2 for d in each) / (len(each) - 1) / len(each)
+    return _normal(mean, items + seeds, paired=all(d.paired for d in each), units=each[0].units)
+
+
+def _adjusted(found: list[Cell]) -> list[Cell]:
+    """Holm over all cells that are compared with the same kind of baseline."""
+    kinds = dict.fromkeys(kind for cell in found for kind in cell.against)
+    adjusted: dict[tuple[int, str], float] = {}
+    for kind in kinds:
+        having = [
+            (i, p) for i, c in enumerate(found) if kind in c.against and (p := c.against[kind].p) is not None
+        ]
+        for (i, _), p in zip(having, holm([p for _, p in having]), strict=True):
+            adjusted[i, kind] = p
+    return [
+        replace(cell, against={k: replace(d, p_holm=adjusted.get((i, k))) for k, d in cell.against.items()})
+        for i, cell in enumerate(found)
+    ]
+
+
+def settings_of(arm: Arm) -> dict[str, str]:
+    """Everything that was decided about the arm and is not the target's, the seed's, or a result."""
+    row = arm.row
+    found = {
+        "method": row.method,
+        "mode": row.mode,
+        "similarity": row.similarity or "-",
+        "k": str(row.k or "-"),
+    }
+    found |= {f"params.{key}": value for key, value in row.params}
+    return found | dict(arm.extras)
+
+
+def _keys(arms: Sequence[Arm]) -> list[Key]:
+    """The settings of each arm. Where two arms of one target and seed share them, their origin or sources tell."""
+    plain: list[Key] = [tuple(settings_of(arm).items()) for arm in arms]
+    seen: dict[tuple[Key, object], set[tuple[str, str]]] = {}
+    for arm, key in zip(arms, plain, strict=True):
+        told = arm.origin, " ".join(arm.row.sources)
+        seen.setdefault((key, (arm.block, arm.row.seed)), set()).add(told)
+    # key → do the origins of those that clash differ?
+    clashing = {
+        key: len({origin for origin, _ in found}) == len(found)
+        for (key, _), found in seen.items()
+        if len(found) > 1
+    }
+    return [
+        key
+        if key not in clashing
+        else (*key, ("from", arm.origin) if clashing[key] else ("sources", " ".join(arm.row.sources)))
+        for arm, key in zip(arms, plain, strict=True)
+    ]
+
+
+def _labels(keys: Sequence[Key]) -> dict[Key, str]:
+    """The method's name, its similarity, and of the rest what varies among the arms of that method."""
+    found = {}
+    for key in keys:
+        mine = dict(key)
+        same = [dict(other) for other in keys if dict(other)["method"] == mine["method"]]
+        names = dict.fromkeys(name for other in same for name in other)
+        varying = [
+            n for n in names if len({other.get(n, "-") for other in same}) > 1 and n not in ("similarity",)
+        ]
+        parts = [_part(name, mine.get(name, "-")) for name in varying]
+        similarity = f" ({mine['similarity']})" if mine["similarity"] != "-" else ""
+        found[key] = ", ".join([mine["method"] + similarity, *parts])
+    return found
+
+
+def _part(name: str, value: str) -> str:
+    return value if name == "mode" else f"{name.removeprefix('params.')}={value}"
+
+
+def table(found: Iterable[Cell]) -> dict[str, dict[str, float]]:
+    """label → target (with its context) → accuracy."""
+    values: dict[str, dict[str, float]] = {}
+    for cell in found:
+        values.setdefault(cell.label, {})[f"{cell.context} {cell.target}"] = cell.value
+    return values

@@ -1,0 +1,145 @@
+"""What does one setting change, everything else equal? Paired differences over targets; merge against ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import sqrt
+
+from .. import stats
+from .comparing import ALPHA, Cell, Difference, of_arms, over_seeds
+from .loading import ENSEMBLE, MERGE
+from .ranking import f_sf, holm
+
+Place = tuple[str, tuple[tuple[str, str], ...]]  # a target, and every setting but the one that is compared
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value of a key against another, everything else equal. by_target: mean difference in pp on each."""
+
+    key: str
+    a: str
+    b: str
+    by_target: Mapping[str, float]
+    pairs: int
+    difference: Difference
+
+
+def over_targets(values: Mapping[str, float]) -> Difference:
+    """Mean of one difference per target, with the targets as the unit: Student's t, degrees of freedom T − 1."""
+    each = list(values.values())
+    mean = sum(each) / len(each)
+    if len(each) < 2:
+        return Difference(mean, paired=True, units=len(each))
+    variance = sum((d - mean) ** 2 for d in each) / (len(each) - 1) / len(each)
+    if variance < 1e-18:  # equal on every target: nothing tells the noise, unless there is none
+        return Difference(mean, p=None if abs(mean) > 1e-9 else 1.0, paired=True, units=len(each))
+    df, se = len(each) - 1, sqrt(variance)
+    half = stats.student_inv_cdf(1 - ALPHA / 2, df) * se
+    mde = stats.minimum_detectable_effect(variance, groups=len(each))
+    p = student_p(mean / se, df)
+    return Difference(mean, mean - half, mean + half, se, mde, p, None, True, len(each))
+
+
+def student_p(t: float, df: int) -> float:
+    """Two-sided p of Student's t: its square is F with 1 and df degrees of freedom."""
+    return f_sf(t * t, 1, df)
+
+
+def keys_that_vary(found: Sequence[Cell]) -> list[str]:
+    """Settings with two values or more among the merges, the method itself aside."""
+    values: dict[str, set[str]] = {}
+    for cell in found:
+        if cell.kind == MERGE:
+            for name, value in cell.key:
+                values.setdefault(name, set()).add(value)
+    return [n for n, v in values.items() if len(v) > 1 and n not in ("method", "from", "sources")]
+
+
+def settings(found: Sequence[Cell], key: str) -> list[Setting]:
+    """Each two values of `key` where merges differ in nothing else, Holm over all of them. Empty if none do.
+
+    What follows from the key may differ: with the method its parameters, with k, mode and similarity the sources.
+    """
+    sides: dict[str, dict[Place, list[float]]] = {}
+    for cell in found:
+        mine = dict(cell.key)
+        if cell.kind != MERGE:
+            continue
+        rest = tuple(
+            (name, value)
+            for name, value in cell.key
+            if value != "-"
+            and name not in (key, "sources", "from")
+            and not (key == "method" and name.startswith("params."))
+        )
+        # Two recipes of one method that differ in parameters only are averaged where methods are compared.
+        place = f"{cell.context} {cell.target}", rest
+        sides.setdefault(mine.get(key, "-"), {}).setdefault(place, []).append(cell.value)
+    compared = []
+    for b, a in combinations(sorted(sides, key=_order), 2):
+        shared: dict[str, list[float]] = {}
+        for place in sides[a].keys() & sides[b].keys():
+            shared.setdefault(place[0], []).append(100 * (_mean(sides[a][place]) - _mean(sides[b][place])))
+        if shared:
+            by_target = {target: _mean(sorted(shared[target])) for target in sorted(shared)}
+            pairs = sum(map(len, shared.values()))
+            compared.append(Setting(key, a, b, by_target, pairs, over_targets(by_target)))
+    return with_holm(compared)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def with_holm(compared: Sequence[Setting]) -> list[Setting]:
+    known = [i for i, s in enumerate(compared) if s.difference.p is not None]
+    adjusted = dict(zip(known, holm([compared[i].difference.p or 0.0 for i in known]), strict=True))
+    return [
+        replace(s, difference=replace(s.difference, p_holm=adjusted.get(i))) for i, s in enumerate(compared)
+    ]
+
+
+def _order(value: str) -> tuple[bool, float, str]:
+    """Numbers by size, then words."""
+    try:
+        return False, float(value), value
+    except ValueError:
+        return True, 0.0, value
+
+
+# merge against ensemble
+
+
+def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Cell, Difference]]]:
+    """Every merge against every ensemble of the same sources: over targets, and on each target. Holm over each."""
+    merges = [cell for cell in found if cell.kind == MERGE]
+    voted = [cell for cell in found if cell.kind == ENSEMBLE]
+    by_pair: dict[tuple[str, str], dict[str, list[float]]] = {}
+    single = []
+    for merge in merges:
+        for vote in voted:
+            if (merge.context, merge.target) != (vote.context, vote.target):
+                continue
+            same = [
+                (a, b)
+                for a in merge.arms
+                for b in vote.arms
+                if a.row.seed == b.row.seed and set(a.row.sources) == set(b.row.sources) and a.row.sources
+            ]
+            if not same:
+                continue
+            difference = over_seeds([of_arms(a, b) for a, b in same])
+            single.append((merge, vote, difference))
+            target = f"{merge.context} {merge.target}"
+            by_pair.setdefault((merge.label, vote.label), {}).setdefault(target, []).append(difference.value)
+    over = [
+        Setting("ensemble", a, b, means, sum(map(len, values.values())), over_targets(means))
+        for (a, b), values in sorted(by_pair.items())
+        for means in [{target: sum(d) / len(d) for target, d in values.items()}]
+    ]
+    known = [i for i, (_, _, d) in enumerate(single) if d.p is not None]
+    adjusted = dict(zip(known, holm([single[i][2].p or 0.0 for i in known]), strict=True))
+    return with_holm(over), [(m, v, replace(d, p_holm=adjusted.get(i))) for i, (m, v, d) in enumerate(single)]

@@ -1,0 +1,145 @@
+"""What did these runs show? Goals per target, ranks, settings, ensembles, merging effects, as one report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .. import __version__
+from ..errors import MuError, UsageError
+from . import contrasts, figures
+from .comparing import ABOVE, BELOW, GOALS, Cell, cells
+from .loading import ENSEMBLE, MERGE, Evidence
+from .pages import Report, Section
+from .report_over import (
+    effect_points,
+    effect_sentence,
+    effects_section,
+    ensembles_section,
+    settings_section,
+)
+from .report_ranks import Ranked, matrices, rankings, ranks
+from .report_targets import Place, comparisons, goals, targets
+from .telling import (
+    count,
+    difference_words,
+    goal_sentence,
+    listed,
+    ranking_sentences,
+    setting_sentence,
+)
+
+
+def build(
+    evidence: Evidence, *, by: Sequence[str] = (), feature: str = "source_mean", title: str = "Report"
+) -> Report:
+    """The report on what was loaded.
+
+    by       settings to compare, each two values of one, everything else equal; none: all that vary
+    feature  one of FEATURES, or a setting that is a number: what merging effects are plotted against
+    Raises MuError if nothing was measured, UsageError for a setting or feature that nothing has.
+    """
+    found = cells(evidence.arms)
+    if not found and not evidence.singles:
+        notes = "\n".join(evidence.notes)
+        raise MuError(
+            "there is no accuracy to report on.", mend=notes or "Name runs or entries that measured one."
+        )
+    names = places(found, evidence)
+    compared = {key: contrasts.settings(found, key) for key in _keys(found, by)}
+    over, each = contrasts.ensembles(found)
+    points = effect_points(found, feature, names)
+    ranked = rankings(found)
+    short = in_short(found, names, ranked, compared, over, points)
+    sections = [
+        Section("In short", short or ["Nothing here compares a merge with a baseline."]),
+        measured(found, evidence, names),
+        *goals(found, names),
+        *(ranks(mode, r, left) for mode, (r, left) in ranked.items()),
+        *settings_section(compared),
+        *ensembles_section(over, each, names),
+        *effects_section(points, feature),
+        *matrices(evidence),
+        *targets(found, names),
+        READING,
+    ]
+    return Report(title, sections, short, [comparisons(found, names)] if found else [])
+
+
+def places(found: Sequence[Cell], evidence: Evidence) -> dict[Place, str]:
+    """What each target is called: its locale, with the context where there are several."""
+    known = sorted({(c.context, c.target) for c in found})
+    contexts = {context for context, _ in known} | {context for context, _, _ in evidence.singles}
+    return {place: place[1] if len(contexts) == 1 else f"{place[1]}, {place[0]}" for place in known}
+
+
+def _keys(found: Sequence[Cell], by: Sequence[str]) -> list[str]:
+    vary = contrasts.keys_that_vary(found)
+    for key in by:
+        if key not in vary and key != "method":
+            raise UsageError(
+                f"no two merges differ in {key!r}.",
+                mend=f"What they differ in: {', '.join([*vary, 'method'])}" if vary else None,
+            )
+    return list(by) or vary
+
+
+def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, str]) -> Section:
+    merges = {c.label for c in found if c.kind == MERGE}
+    voted = {c.label for c in found if c.kind == ENSEMBLE}
+    parts = [count(len(merges), "merge")] + ([count(len(voted), "ensemble")] if voted else [])
+    contexts = sorted({c.context for c in found} | {context for context, _, _ in evidence.singles})
+    text = [
+        f"{' and '.join(parts)} on {count(len(names), 'target')}, {count(len(evidence.singles), 'accuracy')} of single "
+        f"models, in {listed(contexts)}.".replace("accuracys", "accuracies"),
+        f"From {count(len(evidence.origins), 'run or entry')}: ".replace("entrys", "entries")
+        + f"{listed(evidence.origins, 12)}. Made by merginguriel {__version__}.",
+    ]
+    return Section("What was measured", [*text, *evidence.notes])
+
+
+def in_short(
+    found: Sequence[Cell],
+    names: Mapping[Place, str],
+    ranked: Ranked,
+    compared: Mapping[str, Sequence[contrasts.Setting]],
+    over: Sequence[contrasts.Setting],
+    points: Sequence[figures.Point],
+) -> list[str]:
+    """What the report says, goal by goal; every sentence names its noise."""
+    said = []
+    for mode in GOALS:
+        by_target: dict[str, list[Cell]] = {}
+        for c in found:
+            if c.kind == MERGE and c.goal and c.mode == mode:
+                by_target.setdefault(names[c.context, c.target], []).append(c)
+        if by_target:
+            said.append(goal_sentence(mode, by_target))
+    for mode, (r, _) in ranked.items():
+        said.append((f"{mode}: " if len(ranked) > 1 else "") + " ".join(ranking_sentences(r)[:2]))
+    said += [setting_sentence(s, len(each)) for each in compared.values() for s in each][:12]
+    if over:
+        verdicts = [s.difference.verdict for s in over]
+        said.append(
+            f"Merge against ensemble of the same sources: of {count(len(over), 'pair')} over targets, the merge is above, "
+            f"outside noise, in {verdicts.count(ABOVE)}, and below in {verdicts.count(BELOW)}; the rest is within noise or "
+            "has too few targets."
+        )
+        if len(over) <= 6:
+            said += [f"{s.a} against {s.b}: {difference_words(s.difference, len(over))}." for s in over]
+    return [*said, *([effect_sentence(points)] if points else [])]
+
+
+READING = Section(
+    "How to read this",
+    [
+        "Differences are in percentage points (pp) of accuracy on test items. An interval holds the true difference 95 "
+        "times of 100, taken alone. “Sees” is the smallest true difference that such a comparison finds with 80% "
+        "probability at 5% (minimum detectable effect).",
+        "Above and below, with ▲ and ▼, are said only where p stays under 0.05 after Holm's correction over all comparisons "
+        "with the same kind of baseline; everything else is within noise, also where an interval taken alone leaves zero out.",
+        "Where it is known which items each model got right, comparisons are paired and items of one template are taken "
+        "together; else the noise is the larger one of two independent accuracies.",
+        "Over targets, the unit is the target (Student's t). Ranks: Friedman, Nemenyi, and Wilcoxon with Holm, as in Demšar "
+        "(2006), Journal of Machine Learning Research 7.",
+    ],
+)
