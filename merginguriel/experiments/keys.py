@@ -15,7 +15,7 @@ from . import values
 from .values import Key
 
 KINDS = ("merge", "train", "nxn", "iterate")
-HEADS = ("merge", "average", "base", "fresh", "common")  # or source:LOCALE
+HEADS = ("auto", "merge", "average", "base", "fresh", "common")  # or source:LOCALE
 NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
 
 
