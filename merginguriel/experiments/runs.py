@@ -281,6 +281,17 @@ def result(run: Run) -> dict[str, Any]:
         ) from error
 
 
+def outdated(run: Run) -> bool:
+    """Was a finished run scored on other test sentences than its task has now? Reads the sentences of its target."""
+    from ..tasks.base import fingerprint
+
+    before = result(run).get("data")
+    config = run.config
+    if before is None or config.target is None:
+        return False
+    return before != fingerprint(configs.study_of(config, run.space).data(config.target).test)
+
+
 def provenance(config: Config) -> str:
     """Code, packages, machine and command that a run was made by, as YAML."""
     import importlib.metadata  # slow to import, and only this needs it
@@ -294,7 +305,7 @@ def provenance(config: Config) -> str:
         memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
     table = {
         "time": now(),
-        "code": {"merginguriel": __version__, "commit": commit()},
+        "code": code(),
         "python": platform.python_version(),
         "packages": versions,
         "seed": config.seed,
@@ -308,6 +319,11 @@ def provenance(config: Config) -> str:
         "command": list(sys.argv),
     }
     return yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
+
+
+def code() -> str:
+    """`0.1.0`, in a checkout with its commit: `0.1.0 1f2e3d4c5b6a+`."""
+    return f"{__version__} {commit() or ''}".strip()
 
 
 def commit() -> str | None:

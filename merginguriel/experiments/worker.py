@@ -129,7 +129,7 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False) -> st
         if not held:
             (run.folder / "request").unlink(missing_ok=True)
         events, started = Events(run.folder), time.monotonic()
-        events.add("started", pid=os.getpid(), host=socket.gethostname())
+        events.add("started", pid=os.getpid(), host=socket.gethostname(), code=runs.code())
         tell = Tell(run, show)
         try:
             with terminable(), beating(run):
@@ -161,7 +161,11 @@ def kind_of(run: Run) -> Callable[[Run, Any, Tell], Outcome]:
 
 def ended(run: Run, event: str, started: float, **more: Any) -> str:
     Events(run.folder).add(
-        event, seconds=round(time.monotonic() - started, 2), peak_memory_mb=peak_memory(), **more
+        event,
+        seconds=round(time.monotonic() - started, 2),
+        peak_memory_mb=peak_memory(),
+        **gpu(),
+        **more,
     )
     (run.folder / "request").unlink(missing_ok=True)
     return event
@@ -175,6 +179,15 @@ def peak_memory() -> float | None:
 
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(usage / (1 << 20) if sys.platform == "darwin" else usage / 1024, 1)
+
+
+def gpu() -> dict[str, Any]:
+    """Which GPU the run used and the most that it held there, in MB; nothing without one."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    held = round(torch.cuda.max_memory_allocated() / (1 << 20), 1)
+    return {"gpu": torch.cuda.get_device_name(), "gpu_peak_memory_mb": held}
 
 
 def failed(run: Run, text: str, started: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -53,6 +54,21 @@ def test_the_same_configuration_is_the_same_run_and_is_not_done_again(trained):
     second = trained.mu("run", other, "--workspace", trained.space, "--json")
     assert first.code == second.code == 0 and first.data == second.data
     assert names(only_run(trained)) == before
+
+
+def test_a_finished_run_on_sentences_that_have_changed_is_shown_with_a_note(trained, tmp_path):
+    mine = shutil.copytree(trained.sentences, tmp_path / "mine")
+    path = config_file(trained, training=None, data=str(mine), method="average", ensembles=False)
+    first = trained.mu("run", path, "--workspace", trained.space, "--json")
+    assert first.code == 0 and "note" not in first.err
+    text = (mine / "sv-SE.csv").read_text(encoding="utf-8").splitlines()
+    (mine / "sv-SE.csv").write_text("\n".join(text[:-1]), encoding="utf-8")
+    second = trained.mu("run", path, "--workspace", trained.space, "--json")
+    assert (
+        second.data == first.data
+        and "other test sentences" in second.err
+        and "runs/merge-sv-SE" in second.err
+    )
 
 
 def test_mode_decides_whether_the_target_is_a_source(trained):

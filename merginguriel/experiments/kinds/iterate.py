@@ -9,6 +9,7 @@ from ...evaluation.accuracy import accuracy_interval
 from ...evaluation.baselines import goal
 from ...evaluation.nxn import nxn
 from ...models import record
+from ...tasks.base import fingerprint
 from ...training.settings import LATER, IterateSettings
 from ...workspace import Workspace
 from .. import iterating
@@ -49,6 +50,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "weights": list(first.weights),
         "seed": first.seed,
         "saw": first.saw,
+        "data": fingerprint(data.test),
         "metric": "accuracy",
         "n": scored.n,
         "accuracy": scored.accuracy,

@@ -20,6 +20,7 @@ from ...merging.inplace import merge_into
 from ...merging.recipe import Recipe, Source, check, dump_recipe, seen_of_target
 from ...models.record import text_hash
 from ...tasks.base import Item, TaskData
+from ...tasks.base import fingerprint as items_fingerprint
 from ...workspace import Workspace
 from .. import choosing
 from .. import study as studies
@@ -37,6 +38,8 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     study, target = study_of(config, space), str(config.target)
     data = study.data(target)
     models = make_models(study, config, sorted({*config.sources, *config.candidates, target}), tell)
+    if studies.other_data(study, {target: data}, models.values()):
+        tell.note(f"the model of {target} was trained on other sentences than the data hold now")
 
     tell.step(f"score {len(models)} models on {target}")
     dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
@@ -73,6 +76,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "weights": [source.weight for source in recipe.sources],
         "seed": config.seed,
         "saw": seen_of_target(recipe),
+        "data": items_fingerprint(data.test),
         "metric": "accuracy",
         "n": len(right),
         "accuracy": float(right.mean()),
