@@ -140,6 +140,7 @@ def recipes(study: Study, dev: Matrix, target: str, chosen: list[str], names: li
 def name_of(recipe: Recipe) -> str:
     """What decides the result, in short: a run that is repeated knows what it has done."""
     parts = [recipe.method, json.dumps(dict(recipe.params), sort_keys=True), recipe.similarity or "-"]
+    parts += [recipe.heads] if recipe.heads != "merge" else []
     parts += [f"{s.name}={s.weight:.6f}@{fingerprint(s.path)[:12]}" for s in recipe.sources]
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 

@@ -102,7 +102,8 @@ def our_recipe(name: str, base: Path, sources: list[Path], seed: int = 0) -> dic
     pair = PAIRS[name]
     chosen, weights = used(pair, sources)
     method = registry.get(name)
-    table: dict[str, Any] = {"method": name, "params": dict(pair.ours), "seed": seed}
+    # mergekit knows no head: it merges one as any other tensor.
+    table: dict[str, Any] = {"method": name, "params": dict(pair.ours), "seed": seed, "heads": "merge"}
     if method.needs_base:
         table["base"] = str(base)
     table["sources"] = [

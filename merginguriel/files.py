@@ -28,6 +28,10 @@ MENDS = {
 }
 
 
+class BeingWritten(MuError):
+    """Another process is writing this folder now."""
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes, read in blocks."""
     digest = hashlib.sha256()
@@ -113,7 +117,7 @@ def claimed(temporary: Path, path: Path) -> Iterator[None]:
 
     Whoever holds the lock of the folder that has this name now is writing `path`.
     """
-    being_written = MuError(
+    being_written = BeingWritten(
         "another process is writing this folder.",
         where=str(path),
         mend="Wait for it, then run this again: what it has made is taken as it is.",
@@ -139,8 +143,11 @@ def claimed(temporary: Path, path: Path) -> Iterator[None]:
             if fresh:
                 break
             if descriptor is None:
-                being_written.mend = f"If that is not so, one was killed at it: remove {temporary}"
-                raise being_written
+                raise MuError(
+                    being_written.what,
+                    where=being_written.where,
+                    mend=f"If that is not so, one was killed at it: remove {temporary}",
+                )
             shutil.rmtree(temporary)
             held.close()
         held.callback(remove, temporary, place)

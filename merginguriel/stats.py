@@ -5,7 +5,7 @@ All values are fractions (0.01 is one percentage point).
 
 from __future__ import annotations
 
-from math import cos, erfc, exp, log, pi, sin, sqrt, tan
+from math import atan, cos, erfc, exp, log, pi, sin, sqrt, tan
 
 
 class _Normal:
@@ -71,6 +71,11 @@ def student_inv_cdf(p: float, df: int) -> float:
         angle = (low + high) / 2
         low, high = (angle, high) if _student_within(angle, df) < within else (low, angle)
     return sqrt(df) * tan(low) * (1 if p >= 0.5 else -1)
+
+
+def student_two_sided_p(t: float, df: int) -> float:
+    """P(|T| ≥ |t|) where T has `df` degrees of freedom, a whole number from 1."""
+    return max(0.0, 1 - _student_within(atan(abs(t) / sqrt(df)), df))
 
 
 def _student_within(angle: float, df: int) -> float:

@@ -39,6 +39,10 @@ class Workspace:
     def results(self) -> Path:
         return self.root / "results"
 
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
     def display(self, path: Path) -> str:
         """`path` as a person in the workspace would name it."""
         try:

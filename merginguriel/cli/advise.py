@@ -114,9 +114,14 @@ def known(name: str, value: str, choice: set[str], more: str = "") -> None:
 
 
 @click.command(short_help="Print the JSON Schema of an output.")
-@click.argument("name", type=click.Choice(["advice"]))
+@click.argument("name", type=click.Choice(["advice", "run"]))
 def schema(name: str) -> None:
-    """Print the JSON Schema of what `mu advise --json` prints."""
+    """Print the JSON Schema of what `mu advise --json` prints, or of the YAML that `mu run` reads."""
+    if name == "run":
+        from ..experiments.config import schema as run_schema
+
+        emit(run_schema())
+        return
     from ..decision.schema import ADVICE
 
-    emit({"advice": ADVICE}[name])
+    emit(ADVICE)

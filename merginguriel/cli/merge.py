@@ -55,8 +55,9 @@ class Size(click.ParamType):
     "--include", multiple=True, metavar="PATTERN", help="Merge only tensors of such names: *.layer.3.*"
 )
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave such tensors as the base has them.")
-@click.option("--heads", default="merge", show_default=True, metavar="POLICY",
-              help="merge (aligned by label), common (labels all share), base, fresh, source:NAME.")  # fmt: skip
+@click.option("--heads", default="auto", show_default=True, metavar="POLICY",
+              help="average or merge (by the method; labels aligned by name); auto: as suits the method; common (labels all "
+              "share), base, fresh, source:NAME.")  # fmt: skip
 @click.option("--embeddings", type=click.Choice(["merge", "base", "used"]), default="merge", show_default=True,
               help="used: only the rows of tokens in --text.")  # fmt: skip
 @click.option("--text", metavar="FILE|sources", help="Sentences of the target, one a line, for a method that reads "

@@ -55,6 +55,7 @@ def described(chosen: Method) -> dict[str, Any]:
         "summary": chosen.summary,
         "needs_base": chosen.needs_base,
         "saw": chosen.saw,
+        "heads": chosen.heads,
         "weighted": chosen.weighted,
         "matrices": chosen.matrices,
         "sources": list(chosen.sources),
@@ -104,6 +105,7 @@ def explain(chosen: Method, as_json: bool) -> None:
         if least == most
         else f"{least} to {most}",
         "weights": "yes" if chosen.weighted else "all the same",
+        "heads": "their weighted mean" if chosen.heads == "average" else "merged as the rest",
         "saw": f"{chosen.saw} of the target",
     }
     click.echo(columns([[key, value] for key, value in facts.items()]))

@@ -54,15 +54,19 @@ class Bar:
             sys.stderr.write(f"{self.label}{100 * share:.0f}%  {text}  {rest}".rstrip() + "\n")
         sys.stderr.flush()
 
+    def clear(self) -> None:
+        """Take the bar away before something else is printed."""
+        if self.live:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
     def __enter__(self) -> Bar:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.live:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        self.clear()
 
 
 def duration(seconds: float) -> str:

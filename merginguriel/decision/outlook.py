@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
 from .. import stats
+from ..knowledge.rows import POLICIES
 from . import estimate as model
 from . import rules
 from .baseline import Trial
@@ -162,12 +164,20 @@ def next_commands(
         return lines
     known = lab.methods[setting.method] if lab else None
     sources = " ".join(f"--source {source.locale}" for source in chosen.sources)
-    params = "".join(f" --param {k}={v}" for k, v in setting.params if known is None or k in known)
+    params = "".join(_flag(k, v) for k, v in setting.params if known is None or k in known or k in POLICIES)
     kind, _, times = (setting.similarity or "").partition("×")
     # `similarity` without more is REAL; the sources are named, so nothing else needs the kind.
     weigh = f" --similarity {kind}" if times or (setting.method == "similarity" and kind == "URIEL") else ""
     weigh += f" --times {times}" if times else ""
     return [*lines, f"mu merge --method {setting.method} --target {target}{weigh} {sources}{params}{where}"]
+
+
+def _flag(key: str, value: str) -> str:
+    """A parameter of a row as `mu merge` takes it: a policy has a flag of its own, a pattern one each."""
+    if key not in POLICIES:
+        return f" --param {key}={value}"
+    parts = value.split(",") if key in ("include", "exclude") else [value]
+    return "".join(f" --{key.replace('_', '-')} {shlex.quote(part)}" for part in parts)
 
 
 def _names(found: object) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..knowledge.rows import ResultRow
+from ..knowledge.rows import POLICIES, ResultRow
 from . import estimate as model
 from . import rules
 from .evidence import Setting
@@ -34,7 +34,9 @@ class Lab:
         """Can this be done here, with these parameters?"""
         return (
             setting.method in self.methods
-            and self.methods[setting.method].issuperset(name for name, _ in setting.params)
+            and self.methods[setting.method].issuperset(
+                name for name, _ in setting.params if name not in POLICIES
+            )
             and (setting.similarity is None or setting.similarity in self.similarities)
         )
 

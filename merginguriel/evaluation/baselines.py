@@ -1,20 +1,36 @@
-"""What must a merge beat? The best single source, the mean of its sources, the target's own model."""
+"""What must a merge beat, and did it? Single models, the plain average, the majority class, the untrained base; two goals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import UsageError
 from ..tasks.base import TaskData
 from .nxn import Matrix
+from .significance import Comparison, compare
+
+KINDS = {
+    "target_alone": "the target's own model",
+    "best_single_source": "the best source of the set, chosen on development data",
+    "best_zero_shot": "the best model of another locale, of all there are, chosen on development data",
+    "source_mean": "the mean of the sources",
+    "average_merge": "the plain average of the same set",
+    "majority_class": "the most frequent label",
+    "pretrained_base": "the pretrained base with a fresh head",
+}
+# What a merge is for: without the target's own model to beat whatever else could serve it, with it to beat that model.
+GOALS = {
+    "ExcTar": (1, ("best_zero_shot", "best_single_source")),
+    "IncTar": (2, ("target_alone",)),
+}
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """kind as in result rows; value: accuracy on the target's test items, a fraction; n: those items.
+    """kind: one of KINDS; value: accuracy on the target's test items, a fraction; n: those items.
 
     model    locale of the model, where the baseline is one model
     correct  bool [n] where it is known, for paired tests
@@ -30,23 +46,36 @@ class Baseline:
 
 
 def baselines(
-    target: str, dev: Matrix, test: Matrix, sources: Sequence[str], data: TaskData | None = None
+    target: str,
+    dev: Matrix,
+    test: Matrix,
+    sources: Sequence[str],
+    data: TaskData | None = None,
+    *,
+    given: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Baseline]:
-    """kind → baseline of a merge of `sources` for `target`.
+    """kind → baseline of a merge of `sources` for `target`, in the order of KINDS.
 
-    dev, test  matrices on the two splits: what is chosen is chosen on dev and scored on test
+    dev, test  matrices on the two splits: what is chosen is chosen on dev and scored on test. With models beyond the
+               sources in both, `best_zero_shot` is the best of all
     data       of the target, for the majority class
-    `target_alone` is there if the matrices have the target's own model, `majority_class` if `data` is given.
-    Raises UsageError without a source, IncompatibleError where a matrix lacks a pair.
+    given      kind → bool [n], which test items it gets right: what takes a model that this file cannot make
+               (`average_merge`, `pretrained_base`)
+    `target_alone` is there if the matrices have the target's own model, `majority_class` if `data` is given;
+    `lacking` names what is not there. Raises UsageError without a source, for an unknown kind or another number of items,
+    IncompatibleError where a matrix lacks a pair.
     """
     if not sources:
         raise UsageError("a merge without sources has no baseline.")
     n = int(test.n[test.targets.index(target)]) if target in test.targets else 0
-    found = (
-        {"best_single_source": best_single_source(target, dev, test, sources)}
-        if set(sources) - {target}
-        else {}
-    )
+    found = {kind: handed_in(kind, right, n) for kind, right in (given or {}).items()}
+    if set(sources) - {target}:
+        found["best_single_source"] = best_single_source(target, dev, test, sources)
+    everyone = [name for name in dev.sources if name != target and measured(name, target, dev, test)]
+    if everyone:
+        found["best_zero_shot"] = replace(
+            best_single_source(target, dev, test, everyone), kind="best_zero_shot"
+        )
     values = test.column(target, sources)
     found["source_mean"] = Baseline(
         "source_mean", float(values.mean()), n, note=f"mean of {len(values)} sources on test"
@@ -61,7 +90,69 @@ def baselines(
         found["majority_class"] = Baseline(
             "majority_class", float(right.mean()), len(right), None, right, f"always {label}"
         )
-    return found
+    return {kind: found[kind] for kind in KINDS if kind in found}
+
+
+def lacking(found: Mapping[str, Baseline]) -> list[str]:
+    """Kinds of baseline that are not among those found: to be said beside a result, not passed over."""
+    return [kind for kind in KINDS if kind not in found]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """number 1: without the target's own model, beat the best zero-shot model; 2: with it, beat that model.
+
+    state  `reached` or `missed` where the difference is outside noise, else `undecided`
+    """
+
+    number: int
+    against: Baseline
+    comparison: Comparison
+    state: str
+
+    def text(self) -> str:
+        """`goal 1 reached: against the best model of another locale, … (nb-NO)`."""
+        named = f" ({self.against.model})" if self.against.model else ""
+        return f"goal {self.number} {self.state}: against {KINDS[self.against.kind]}{named}"
+
+
+def goal(
+    mode: str,
+    right: np.ndarray,
+    found: Mapping[str, Baseline],
+    groups: Sequence[str] | None = None,
+) -> Goal | None:
+    """Has a merge reached what merges of its mode are for? None where the baseline was not scored item by item.
+
+    mode   ExcTar or IncTar
+    right  bool [n]: which test items the merge gets right; groups [n]: items of one are variants of each other
+    """
+    number, kinds = GOALS[mode]
+    for kind in kinds:
+        correct = found[kind].correct if kind in found else None
+        if correct is not None:
+            seen = compare(right, correct, groups=groups)
+            state = "undecided" if not seen.significant else "reached" if seen.difference > 0 else "missed"
+            return Goal(number, found[kind], seen, state)
+    return None
+
+
+def handed_in(kind: str, right: np.ndarray, n: int) -> Baseline:
+    if kind not in KINDS:
+        raise UsageError(f"there is no baseline {kind!r}.", mend=f"Baselines are: {', '.join(KINDS)}.")
+    if len(right) != n:
+        raise UsageError(f"{kind} was scored on {len(right)} items, the others on {n}.")
+    return Baseline(kind, float(np.mean(right)), n, None, np.asarray(right, dtype=bool), KINDS[kind])
+
+
+def measured(source: str, target: str, *matrices: Matrix) -> bool:
+    """Has every one of these matrices an accuracy of `source` on `target`?"""
+    return all(
+        source in m.sources
+        and target in m.targets
+        and not np.isnan(m.accuracy[m.sources.index(source), m.targets.index(target)])
+        for m in matrices
+    )
 
 
 def best_single_source(target: str, dev: Matrix, test: Matrix, sources: Sequence[str]) -> Baseline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +17,12 @@ from ..models.checkpoint import open_checkpoint
 from ..tasks.base import Item, TaskData, digest
 from ..tasks.base import fingerprint as items_fingerprint
 from . import predictions as stored
-from .predictions import BATCH_TOKENS, Predictions, check_labels, correct
+from .predictions import Predictions, check_labels, correct
 
 COLUMNS = ["source", "target", "accuracy", "n"]
 ORIGIN = ["model", "data"]  # columns that a matrix written by a person may lack
+# (tokenizer, longest sentence, target) → token ids of the target's items.
+Tokens = dict[tuple[str, int, str], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def nxn(
     split: str = "test",
     cache: Path | None = None,
     device: str | None = None,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
+    bf16: bool = False,
     on_progress: Progress | None = None,
 ) -> Matrix:
     """Accuracy of every model on the split of every locale.
@@ -69,6 +73,8 @@ def nxn(
     data    target locale → its data
     cache   folder of predictions: a pair that lies there is not computed again, and a model with
             nothing left to compute is not loaded; a damaged file is computed again, and `on_progress` says so
+    bf16    matrix products in bfloat16: faster; such answers are kept apart from those in float32
+    A locale is cut into tokens once for all models that have the same tokenizer.
     Raises IncompatibleError, before anything is computed, if a model does not know a label of the items.
     """
     items = {target: found.split(split) for target, found in data.items()}
@@ -85,8 +91,11 @@ def nxn(
             on_progress(len(right), 0 if notice else total, text)
 
     prints = {source: stored.fingerprint(folder) for source, folder in models.items()}
+    if bf16:
+        prints = {source: stored.in_bf16(model) for source, model in prints.items()}
+    tokens: Tokens = {}
     for row, (source, folder) in enumerate(models.items()):
-        answered = _answers(folder, prints[source], items, cache, device, batch_tokens, tell)
+        answered = _answers(folder, prints[source], items, tokens, cache, device, batch_tokens, bf16, tell)
         for column, (target, answers) in enumerate(answered):
             right[source, target] = correct(answers, items[target])
             if items[target]:
@@ -112,31 +121,43 @@ def _answers(
     folder: Path,
     model: str,
     items: Mapping[str, Sequence[Item]],
+    tokens: Tokens,
     cache: Path | None,
     device: str | None,
-    batch_tokens: int,
+    batch_tokens: int | None,
+    bf16: bool,
     tell: Callable[..., None],
 ) -> Iterator[tuple[str, Predictions]]:
     """(target, predictions) of the model with the fingerprint `model`, loaded when a pair is not in the cache."""
     opened = None
-    for target, wanted in items.items():
-        path = stored.cache_path(cache, model, wanted) if cache else None
-        if path and path.is_file():
-            try:
-                yield target, stored.load(path, model)
-                continue
-            except CheckpointError as error:
-                tell(f"{path.name} is computed again: {error.what}", notice=True)
-        from . import predict  # torch, which a matrix that lies in the cache does without
+    with contextlib.ExitStack() as held:
+        for target, wanted in items.items():
+            path = stored.cache_path(cache, model, wanted) if cache else None
+            if path and path.is_file():
+                try:
+                    yield target, stored.load(path, model)
+                    continue
+                except CheckpointError as error:
+                    tell(f"{path.name} is computed again: {error.what}", notice=True)
+            from . import kernels, predict  # torch, which a matrix that lies in the cache does without
 
-        opened = opened or predict.open_model(folder, device)
-        try:
-            fresh = stored.rounded(predict.predict_with(*opened, wanted, batch_tokens=batch_tokens))
-        except CheckpointError as error:
-            raise CheckpointError(error.what, where=str(folder), mend=error.mend) from error
-        if path:
-            stored.save(path, fresh, model)
-        yield target, fresh
+            if opened is None:
+                opened = predict.open_model(folder, device)
+                held.enter_context(kernels.packed(opened[0], bf16=bf16))  # once for all locales
+            key = (stored.tokenizer_digest(folder), predict.longest(opened[0]), target)
+            if key not in tokens:
+                tokens[key] = predict.tokens_of(*opened[:2], wanted)
+            try:
+                fresh = stored.rounded(
+                    predict.predict_with(
+                        *opened, wanted, batch_tokens=batch_tokens, bf16=bf16, tokens=tokens[key]
+                    )
+                )
+            except CheckpointError as error:
+                raise CheckpointError(error.what, where=str(folder), mend=error.mend) from error
+            if path:
+                stored.save(path, fresh, model)
+            yield target, fresh
 
 
 def save(path: Path, matrix: Matrix) -> None:

@@ -1,7 +1,8 @@
-"""What does a model answer to these sentences? The one file of this folder that needs torch."""
+"""What does a model answer to these sentences? With `kernels`, what of this folder needs torch."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from ..errors import CheckpointError
 from ..files import Progress
 from ..models.checkpoint import open_checkpoint
 from ..tasks.base import Item
-from .predictions import BATCH_TOKENS, Predictions
+from . import kernels
+from .predictions import BATCH_TOKENS, DEVICE_TOKENS, Predictions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,20 +27,22 @@ def predict(
     model_dir: Path,
     items: Sequence[Item],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
+    bf16: bool = False,
     device: str | None = None,
     on_progress: Progress | None = None,
 ) -> Predictions:
     """The logits of the classifier in `model_dir` for every item.
 
-    batch_tokens  padded tokens per batch, a bound on memory
+    batch_tokens  padded tokens per batch, a bound on memory; None: what is fast on the device
+    bf16          matrix products in bfloat16: faster, and the logits are right to two or three digits
     device        as torch names it; None: a GPU if there is one
     Raises CheckpointError (not a classifier, damaged, or answers that are not numbers).
     """
     model, tokenizer, labels = open_model(model_dir, device)
     try:
         return predict_with(
-            model, tokenizer, labels, items, batch_tokens=batch_tokens, on_progress=on_progress
+            model, tokenizer, labels, items, batch_tokens=batch_tokens, bf16=bf16, on_progress=on_progress
         )
     except CheckpointError as error:
         raise CheckpointError(error.what, where=str(model_dir), mend=error.mend) from error
@@ -65,25 +69,40 @@ def predict_with(
     labels: Sequence[str],
     items: Sequence[Item],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
+    bf16: bool = False,
+    tokens: Sequence[Sequence[int]] | None = None,
     on_progress: Progress | None = None,
 ) -> Predictions:
-    """As `predict`, for a model in memory, where it is. Its training mode is restored afterwards."""
-    longest = min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST) - 2)
-    encoded = tokenizer([item.text for item in items], truncation=True, max_length=longest) if items else {}
-    tokens: list[list[int]] = encoded["input_ids"] if items else []
+    """As `predict`, for a model in memory, where it is. Its training mode is restored afterwards.
+
+    tokens  of the items, where `tokens_of` has made them for a model with the same tokenizer
+    """
+    rows = tokens_of(model, tokenizer, items) if tokens is None else tokens
     logits = np.empty((len(items), len(labels)), dtype=np.float32)
     was_training = model.training
+    on_cpu = model.device.type == "cpu"
+    size = batch_tokens or (BATCH_TOKENS if on_cpu else DEVICE_TOKENS)
+    pad = tokenizer.pad_token_id or 0
     model.eval()
     done = 0
+
+    def answer(chosen: list[int]) -> tuple[list[int], np.ndarray]:
+        ids, mask = _padded([rows[i] for i in chosen], pad)
+        with torch.inference_mode(), reduced(model, bf16 and not on_cpu):
+            out = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
+        if out.shape[1] != len(labels):
+            raise CheckpointError(f"the head has {out.shape[1]} rows for {len(labels)} labels.")
+        return chosen, out.float().cpu().numpy()
+
     try:
-        with torch.inference_mode():
-            for chosen in batches([len(row) for row in tokens], batch_tokens):
-                ids, mask = _padded([tokens[i] for i in chosen], tokenizer.pad_token_id or 0)
-                out = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
-                if out.shape[1] != len(labels):
-                    raise CheckpointError(f"the head has {out.shape[1]} rows for {len(labels)} labels.")
-                logits[chosen] = out.float().cpu().numpy()
+        with (
+            torch.inference_mode(),
+            kernels.packed(model, bf16=bf16),
+            kernels.side_by_side(torch.get_num_threads() if on_cpu else 1) as each,
+        ):
+            for chosen, found in each(answer, list(batches([len(row) for row in rows], size))):
+                logits[chosen] = found
                 done += len(chosen)
                 if on_progress:
                     on_progress(done, len(items), "sentences")
@@ -96,6 +115,28 @@ def predict_with(
             mend="Its training or its merge diverged: look at the learning rate or the scale.",
         )
     return Predictions(tuple(item.id for item in items), tuple(labels), logits)
+
+
+def tokens_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]
+) -> list[list[int]]:
+    """Token ids of every item, cut to what the model takes."""
+    if not items:
+        return []
+    encoded = tokenizer([item.text for item in items], truncation=True, max_length=longest(model))
+    return encoded["input_ids"]
+
+
+def longest(model: PreTrainedModel) -> int:
+    """Tokens of the longest sentence that the model reads whole."""
+    return min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST) - 2)
+
+
+@contextlib.contextmanager
+def reduced(model: PreTrainedModel, bf16: bool) -> Iterator[None]:
+    """bfloat16 where autocast puts it, on a GPU; a processor has its packed layers."""
+    with torch.autocast(model.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
+        yield
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
@@ -111,7 +152,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _padded(rows: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and attention mask, both int64 [b, longest]."""
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.int64)

@@ -147,7 +147,7 @@ def run(
 
     epochs  of every fine-tuning; None: what suits the base
     """
-    settings = {} if epochs is None else {"epochs": epochs}
+    settings: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     started = time.monotonic()
     data = data_of(study, target, sources)
     everyone = tuple(data)

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..evaluation.baselines import Baseline
 from ..evaluation.nxn import Matrix
 from ..evaluation.significance import Comparison, compare
-from ..knowledge.rows import ResultRow, row_cells
+from ..knowledge.rows import POLICIES, ResultRow, row_cells
 from ..merging import registry
 from ..merging.card import seen
 from ..merging.recipe import Recipe, load_recipe, seen_of_target
@@ -176,7 +176,7 @@ def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
         metric="accuracy",
         value=float(right.mean()),
         n=len(right),
-        params=tuple(sorted((key, _number(value)) for key, value in recipe.params.items() if value != "")),
+        params=logged_params(recipe),
         similarity=recipe.similarity,
         k=len(recipe.sources),
         sources=tuple(source.name for source in recipe.sources),
@@ -184,6 +184,18 @@ def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
         seed=recipe.seed,
         saw=seen_of_target(recipe),
     )
+
+
+def logged_params(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    """Parameters of the method, and every policy that is not the default: rows with others are another recipe's."""
+    found = {key: _number(value) for key, value in recipe.params.items() if value != ""}
+    for name in POLICIES:
+        value, usual = getattr(recipe, name), getattr(Recipe, name, ())
+        if name == "heads":
+            usual = registry.get(recipe.method).heads
+        if value != usual:
+            found[name] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return tuple(sorted(found.items()))
 
 
 def _number(value: object) -> str:

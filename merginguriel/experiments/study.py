@@ -9,19 +9,21 @@ models/<task>/<base>/merged/…      merges
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from .. import locales
 from ..errors import MuError, UnavailableError
-from ..files import Progress, os_error, wait_for_writer
+from ..files import BeingWritten, Progress, os_error, wait_for_writer
 from ..merging.recipe import Recipe, dump_recipe
 from ..tasks import base as tasks
 from ..tasks.base import TaskData
@@ -99,6 +101,24 @@ def of_context(space: Workspace) -> tuple[str, str]:
     return task, base
 
 
+Given = ParamSpec("Given")
+
+
+def patient(make: Callable[Given, Path]) -> Callable[Given, Path]:
+    """`make`, begun again when another process began to write the same folder first: it takes what that one makes."""
+
+    @functools.wraps(make)
+    def again(*given: Given.args, **named: Given.kwargs) -> Path:
+        while True:
+            try:
+                return make(*given, **named)
+            except BeingWritten:
+                time.sleep(0.1)  # it waits itself for a writer that it sees
+
+    return again
+
+
+@patient
 def make_base(study: Study, progress: Progress | None = None) -> Path:
     """The base with the task's head; made on the first call."""
     from ..models.base import base_model
@@ -136,19 +156,28 @@ def make_base(study: Study, progress: Progress | None = None) -> Path:
         return base_classifier(pretrained, labels, out)
 
 
-def train(study: Study, locale: str, *, progress: Progress | None = None, **settings: Any) -> Path:
+@patient
+def train(
+    study: Study,
+    locale: str,
+    *,
+    progress: Progress | None = None,
+    report_to: tuple[str, ...] = (),
+    **settings: Any,
+) -> Path:
     """The model of one locale; returns at once if it was trained with the same data and settings.
 
+    report_to, settings  as for finetune
     Where another process is at it, waits for that one. Raises MuError if there is a model that was trained
     otherwise, naming what differs.
     """
     from ..models.record import read
-    from ..training.finetune import HUB, LAB, RECORD, finetune, resolved
+    from ..training.finetune import RECORD, finetune, resolved
+    from ..training.settings import preset
 
     data = study.data(locale)
     base = make_base(study)
-    preset = LAB if study.base == "e5-small" else HUB
-    wanted = resolved(replace(preset, seed=study.seed, **settings))
+    wanted = resolved(replace(preset(study.base), seed=study.seed, **settings))
     out = study.model(locale)
     wait_for_writer(out, lambda: waiting(f"the model of {locale}", progress))
 
@@ -158,7 +187,9 @@ def train(study: Study, locale: str, *, progress: Progress | None = None, **sett
 
     try:
         with disk_errors(out):
-            return finetune(base, data.train, data.dev, out, wanted, locale=locale, on_progress=tell)
+            return finetune(
+                base, data.train, data.dev, out, wanted, locale=locale, report_to=report_to, on_progress=tell
+            )
     except MuError as error:
         if error.where != str(out / RECORD):
             raise

@@ -65,7 +65,7 @@ def model_card(recipe: Recipe, method: Method) -> str:
         "Similarity": recipe.similarity,
         "Context": recipe.context,
         "Embeddings": recipe.embeddings if recipe.embeddings != "merge" else None,
-        "Heads": recipe.heads if recipe.heads != "merge" else None,
+        "Heads": recipe.heads if recipe.heads != method.heads else None,
         "Seen of the target": "; ".join(seen(recipe, method)),
     }
     lines += [f"- {key}: {value}" for key, value in facts.items() if value]

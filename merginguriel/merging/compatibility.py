@@ -71,7 +71,7 @@ def align(
     sources: Sequence[tuple[str, Checkpoint]],
     base: Checkpoint | None,
     *,
-    heads: str = "merge",
+    heads: str = "auto",
 ) -> Aligned:
     """Check that `method` can merge the models. Raises IncompatibleError saying which two disagree, on what.
 
@@ -80,7 +80,7 @@ def align(
     heads    as in a recipe. `common`, `base` and `source:NAME` say which labels the output has; otherwise
              sources with different label sets are refused
     """
-    same_labels = heads in ("merge", "average", "fresh")
+    same_labels = heads in ("auto", "merge", "average", "fresh")
     for other in sources[1:]:
         check_pair(sources[0], other, labels=same_labels)
     if method.needs_base and base is None:
@@ -88,7 +88,7 @@ def align(
     first = sources[0][1]
     labels = labels_of_output(sources, base, heads)
     head = head_tensors(first)
-    if heads not in ("merge", "average") and not head:
+    if heads not in ("auto", "merge", "average") and not head:
         raise IncompatibleError(
             f"heads: {heads}, but no tensor of {sources[0][0]} can be recognised as its head.",
             where=str(first.path),

@@ -22,8 +22,9 @@ import numpy as np
 
 from .. import files
 from ..errors import CheckpointError, IncompatibleError, MuError
-from ..models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, shard, to_float32
+from ..models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
 from ..models.digests import digest, recalled
+from ..models.writing import shard
 from . import card, policies, registry
 from .blocks import BLOCK, Progress, carry_out, cores
 from .compatibility import BASE_MEND, Aligned
@@ -53,7 +54,7 @@ def merge_arrays(
     *,
     vocabulary: int | None = None,
     statistics: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-    head: Collection[str] = (),
+    head: Collection[str] | None = None,
     on_progress: Progress | None = None,
     threads: int | None = None,
 ) -> dict[str, np.ndarray]:
@@ -63,7 +64,7 @@ def merge_arrays(
     base        tensor → float32 [*s]
     vocabulary  number of tokens, where a policy speaks of embeddings
     statistics  name → tensor → importance [*s] or Gram matrix, for a method that needs them
-    head        names of the tensors with one row per label, where a policy speaks of heads
+    head        names of the tensors with one row per label; None: those that are named as heads are
     """
     work = hold(check(recipe), sources, base, vocabulary, statistics, head)
     return in_memory(work, on_progress, threads)

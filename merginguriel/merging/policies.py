@@ -86,9 +86,10 @@ def handling(
     based       the base has it too
     """
     aside = "base" if based else "mean"
-    if head and recipe.heads == "average":
+    heads = method.heads if recipe.heads in ("auto", "common") else recipe.heads
+    if head and heads == "average":
         return "mean"
-    if head and recipe.heads not in ("merge", "common"):
+    if head and heads != "merge":
         if recipe.heads == "base" and not based:
             raise UsageError(
                 f"heads: base, but the base has no {name}.",

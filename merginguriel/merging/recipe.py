@@ -23,7 +23,7 @@ from . import registry
 from .registry import Value
 
 MODES = ("ExcTar", "IncTar")
-HEADS = ("merge", "average", "base", "fresh", "common")
+HEADS = ("auto", "average", "merge", "base", "fresh", "common")
 EMBEDDINGS = ("merge", "base", "used")
 TRIMS = ("tensor", "model")
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -55,10 +55,10 @@ class Recipe:
     dtype: of the output (`float32`, `float16`, `bfloat16`); None for that of the sources
     target, mode, similarity, k, context: what the merge is for; they do not change the arithmetic
     include, exclude: patterns of tensor names (`*.layer.3.*`) that the method merges, or leaves alone
-    heads: `merge` (by the method, rows aligned by label name), `average` (their weighted mean, whatever the method),
-        `base`, `fresh` (random, by the seed), `source:NAME`, or `common`: merge, and keep only the labels that all
-        sources have. With `base` and `source:NAME` the output has the
-        labels of that model, and the sources may have been trained on other ones
+    heads: `average` (their weighted mean, rows aligned by label name), `merge` (by the method, rows likewise), `auto`
+        (the one of these that the method declares; `check` fills it in), `base`, `fresh` (random, by the seed),
+        `source:NAME`, or `common`: auto, and keep only the labels that all sources have. With `base` and `source:NAME`
+        the output has the labels of that model, and the sources may have been trained on other ones
     embeddings: `merge`, `base`, or `used`: merge the rows of tokens that `text` uses, keep the base's others
     text: a UTF-8 file of the target's sentences, one a line, for `embeddings: used`
     layer_weights: a list of weights per source, spread over the layers from first to last, instead of `weight`
@@ -81,7 +81,7 @@ class Recipe:
     dtype: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    heads: str = "merge"
+    heads: str = "auto"
     embeddings: str = "merge"
     text: Path | None = None
     layer_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -155,7 +155,8 @@ def check(recipe: Recipe) -> Recipe:
                 mend="ExcTar: the target's own model is not among the sources; IncTar: it is.",
             )
     sources = tuple(replace(s, weight=w) for s, w in zip(recipe.sources, weights, strict=True))
-    return replace(recipe, params=params, sources=sources)
+    heads = method.heads if recipe.heads == "auto" else recipe.heads
+    return replace(recipe, params=params, sources=sources, heads=heads)
 
 
 def seen_of_target(recipe: Recipe) -> str:

@@ -106,6 +106,8 @@ class Method:
     sources   the least and the greatest number of sources (None: any)
     saw       the most that it uses of the target language, one of SAW
     before    parameters that only the reading of text before the merge needs
+    heads     what becomes of heads unless the recipe says: `merge` (by this method), or `average`. A head begins at
+              random or at zero, so that its task vector is all that it is: a method that trims it does harm
     """
 
     name: str
@@ -121,6 +123,7 @@ class Method:
     sources: tuple[int, int | None]
     saw: str
     before: tuple[str, ...]
+    heads: str
 
     @property
     def needs(self) -> str | None:
@@ -147,6 +150,7 @@ def method(
     sources: tuple[int, int | None] = (1, None),
     saw: str = "nothing",
     before: tuple[str, ...] = (),
+    heads: str = "merge",
     **params: Param,
 ) -> Callable[[Function], Function]:
     """Register the function below as `name`. Keyword-only arguments of it and of `trim`, and `before`: the parameters."""
@@ -165,6 +169,8 @@ def method(
             raise TypeError(f"method {name}: the unit must be one of {UNITS}, not `{unit}`")
         if saw not in SAW:
             raise TypeError(f"method {name}: saw must be one of {SAW}, not `{saw}`")
+        if heads not in ("merge", "average"):
+            raise TypeError(f"method {name}: heads must be merge or average, not `{heads}`")
         if name in registered:
             raise TypeError(f"method {name} is declared twice")
         registered[name] = Method(
@@ -181,6 +187,7 @@ def method(
             sources=sources,
             saw=saw,
             before=before,
+            heads=heads,
         )
         return function
 

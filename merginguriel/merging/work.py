@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import IncompatibleError, UsageError
 from ..models.adapters import is_adapter, open_adapter
-from ..models.checkpoint import FLOATS, TensorInfo, open_checkpoint, read_header, sorted_layout
+from ..models.checkpoint import FLOATS, TensorInfo, is_head, open_checkpoint, read_header
+from ..models.writing import sorted_layout
 from . import policies, registry
 from .compatibility import Aligned, align
 from .inputs import Held, Input, whole
@@ -109,26 +110,28 @@ def hold(
     base: Mapping[str, np.ndarray] | None,
     vocabulary: int | None = None,
     statistics: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-    head: Collection[str] = (),
+    head: Collection[str] | None = None,
 ) -> Work:
     """The same for models in memory: name → tensor → float32 [*s], all with the same tensors and label order.
 
-    head  names of the tensors with one row per label, where the recipe has a policy for them
+    head  names of the tensors with one row per label; None: those that are named as heads are
     """
     method = registry.get(recipe.method)
     names = sorted(source.name for source in recipe.sources)
     lacking = [name for name in names if name not in sources]
     if lacking:
         raise UsageError(f"the model {lacking[0]} of the recipe is not among those in memory.")
+    if recipe.heads == "common":
+        raise UsageError("models in memory have the same labels: leave heads: common out.")
+    first = sources[names[0]]
+    policies.check_patterns(recipe, first)
+    if head is None:
+        head = {name for name, array in first.items() if is_head(name, array.shape, (*array.shape, 0)[0])}
     if recipe.heads not in ("merge", "average") and not head:
         raise UsageError(
             f"heads: {recipe.heads}, but nothing says which tensors are the head.",
             mend="Name them: merge_arrays(…, head={'classifier.weight', 'classifier.bias'})",
         )
-    if recipe.heads == "common":
-        raise UsageError("models in memory have the same labels, so that heads: common means merge.")
-    first = sources[names[0]]
-    policies.check_patterns(recipe, first)
     jobs = []
     for name in sorted(first):
         shape = first[name].shape

@@ -1,20 +1,24 @@
 """Task `massive`: which of 60 assistant intents is meant? MASSIVE, FitzGerald et al. 2022, arXiv:2204.08582.
 
-From the hub (the Parquet copy of AmazonScience/massive; `datasets` no longer runs its loading script), or
-from a folder: `<locale>.jsonl` as in MASSIVE's own archive, or `<locale>/{train,validation,test}/*.parquet`.
+From the hub, in one of two forms (option `hub`): the Parquet copy of AmazonScience/massive, whose loading script
+`datasets` no longer runs, or mteb/amazon_massive_intent. Or from a folder (see `files_of`): `<locale>.jsonl` as in
+MASSIVE's own archive, or a copy of either form of the hub. All have the same utterances under the same ids.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import MuError, UnavailableError, missing_extra
 from .base import Item, TaskData, task
 from .files import read
 
-HUB = "hf://datasets/AmazonScience/massive@refs%2Fconvert%2Fparquet"
+HUB = "AmazonScience/massive"
+PARQUET = "hf://datasets/AmazonScience/massive@refs%2Fconvert%2Fparquet"
 LOCALES = (
     "af-ZA", "am-ET", "ar-SA", "az-AZ", "bn-BD", "ca-ES", "cy-GB", "da-DK", "de-DE", "el-GR", "en-US",
     "es-ES", "fa-IR", "fi-FI", "fr-FR", "he-IL", "hi-IN", "hu-HU", "hy-AM", "id-ID", "is-IS", "it-IT",
@@ -25,6 +29,11 @@ LOCALES = (
 THEIR_NAMES = {"sl-SI": "sl-SL"}  # the data set's own spelling of Slovenian
 PARTITIONS = {"train": "train", "dev": "dev", "validation": "dev", "test": "test"}
 
+SPLITS = {"train": ("train",), "validation": ("validation", "dev"), "test": ("test",)}
+# What the two forms call the sentence and its label.
+TEXT, LABEL = ("utt", "text"), ("intent", "label_text", "label")
+ENDINGS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+
 Row = tuple[str, str, str, str]  # partition, id, text, intent
 
 
@@ -32,25 +41,64 @@ def theirs(locale: str) -> str:
     return THEIR_NAMES.get(locale, locale)
 
 
+def mteb_name(locale: str) -> str:
+    """`sw-KE` → `sw`, as mteb/amazon_massive_intent calls it; Chinese keeps its region."""
+    return locale if locale.startswith("zh-") else locale.partition("-")[0]
+
+
+def files_of(folder: Path, locale: str) -> dict[str, list[Path]]:
+    """split → files of one locale in a local copy of a form of the hub; empty if there are none.
+
+    Either `sw-KE/train/0000.parquet`, `sw/train-00000-of-00001.parquet`, `sw/train.jsonl` and the like, or
+    `train/sw.json.gz`; Parquet or JSON lines, the latter also packed with gzip.
+    """
+    found: dict[str, list[Path]] = {}
+    for name in (theirs(locale), mteb_name(locale)):
+        for split, spellings in SPLITS.items():
+            for spelling in spellings:
+                patterns = (f"{name}/{spelling}/*", f"{name}/{spelling}[.-]*", f"{spelling}/{name}.*")
+                paths = [path for pattern in patterns for path in folder.glob(pattern) if kind_of(path)]
+                if paths and split not in found:
+                    found[split] = sorted(paths)
+        if found:
+            break
+    return found
+
+
+def kind_of(path: Path) -> str | None:
+    """Which reader of `datasets` reads this file; None for one of another kind."""
+    return ENDINGS.get(Path(path.name.removesuffix(".gz")).suffix) if path.is_file() else None
+
+
 def offered(folder: Path | None = None) -> list[str]:
     if folder is None:
         return list(LOCALES)
     if not folder.is_dir():
         raise UnavailableError("there is no such folder.", where=str(folder))
-    return [tag for tag in LOCALES if _jsonl(folder, tag).is_file() or (folder / theirs(tag)).is_dir()]
+    return [
+        tag
+        for tag in LOCALES
+        if _jsonl(folder, tag).is_file() or (folder / theirs(tag)).is_dir() or files_of(folder, tag)
+    ]
 
 
 @task("massive", doc="MASSIVE, 60 intents in 52 locales, from the hub or a folder", locales=offered)
-def massive(locale: str, *, folder: Path | None = None, seed: int = 0) -> TaskData:
-    """The data set's own partitions. `seed` has nothing to do here: nothing is drawn."""
+def massive(locale: str, *, folder: Path | None = None, seed: int = 0, hub: str = HUB) -> TaskData:
+    """The data set's own partitions. `seed` has nothing to do here: nothing is drawn.
+
+    hub  where it comes from without a folder: AmazonScience/massive, or mteb/amazon_massive_intent
+    """
     del seed
     if folder is not None and _jsonl(folder, locale).is_file():
         labels = labels_of(folder)
         rows = list(_from_jsonl(_jsonl(folder, locale)))
         source = str(folder)
+    elif folder is not None:
+        source = str(folder)
+        labels, rows = _from_folder(folder, locale)
     else:
-        source = str(folder) if folder else HUB
-        labels, rows = _from_parquet(source, theirs(locale))
+        source = hub
+        labels, rows = _from_hub(hub, locale)
     parts: dict[str, list[Item]] = {"train": [], "dev": [], "test": []}
     for partition, id, text, intent in rows:
         # Their ids, and none dropped: published figures count all 2,974 test utterances, repeated ones too.
@@ -90,32 +138,88 @@ def _from_jsonl(path: Path) -> Iterator[Row]:
         yield PARTITIONS[str(row["partition"])], str(row["id"]), str(row["utt"]), str(row["intent"])
 
 
-def _from_parquet(root: str, name: str) -> tuple[tuple[str, ...], list[Row]]:
+def _from_folder(folder: Path, locale: str) -> tuple[tuple[str, ...], list[Row]]:
+    """The rows of one locale, and every intent of any: a small copy may lack some in some."""
+    labels, rows = _of_files(folder, locale)
+    if labels is None:
+        labels = _all_labels(folder)
+    return labels, rows
+
+
+@cache
+def _all_labels(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted({row[3] for tag in offered(folder) for row in _of_files(folder, tag)[1]}))
+
+
+def _of_files(folder: Path, locale: str) -> tuple[tuple[str, ...] | None, list[Row]]:
+    files = files_of(folder, locale)
+    if not files:
+        raise unreadable(locale, str(folder), "no Parquet or JSON files")
+    kind = kind_of(next(iter(files.values()))[0])
+    names = {split: [str(path) for path in paths] for split, paths in files.items()}
+    return _rows(_loaded(locale, str(folder), kind, data_files=names), str(folder / theirs(locale)))
+
+
+def _from_hub(hub: str, locale: str) -> tuple[tuple[str, ...], list[Row]]:
+    """From Amazon's data set the Parquet files that the hub made of it; any other as its own files say."""
+    if hub == HUB:
+        files = {split: f"{PARQUET}/{theirs(locale)}/{split}/*.parquet" for split in SPLITS}
+        loaded = _loaded(locale, PARQUET, "parquet", data_files=files)
+    else:
+        loaded = _loaded(locale, hub, hub, mteb_name(locale))
+    labels, rows = _rows(loaded, f"{hub} {locale}")
+    return labels or tuple(sorted({row[3] for row in rows})), rows
+
+
+def _loaded(locale: str, where: str, *what: Any, **how: Any) -> Any:
+    """`datasets.load_dataset`, whose failures are told as ours."""
     try:
-        from datasets import ClassLabel, load_dataset
+        from datasets import load_dataset
+        from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
     except ImportError as error:
         raise missing_extra("datasets") from error
-    files = {split: f"{root}/{name}/{split}/*.parquet" for split in ("train", "validation", "test")}
+    bars = is_progress_bar_enabled()
     unreachable: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, *http_errors())
     try:
-        loaded = load_dataset("parquet", data_files=files)
+        disable_progress_bar()
+        return load_dataset(*what, **how)
     except unreachable as error:
         first = str(error).strip().splitlines()
-        raise UnavailableError(
-            f"MASSIVE {name} cannot be read: {first[0] if first else type(error).__name__}",
-            where=root,
-            mend="Without the hub, unpack MASSIVE's archive and name its data folder with: --data DIR\n"
-            "or take the task home, whose sentences are installed: --task home",
-        ) from error
-    labels: set[str] = set()
+        raise unreadable(locale, where, first[0] if first else type(error).__name__) from error
+    finally:
+        if bars:
+            enable_progress_bar()
+
+
+def unreadable(locale: str, where: str, why: str) -> UnavailableError:
+    return UnavailableError(
+        f"MASSIVE {theirs(locale)} cannot be read: {why}",
+        where=where,
+        mend="Without the hub, unpack MASSIVE's archive and name its data folder with: --data DIR\n"
+        "or take the task home, whose sentences are installed: --task home",
+    )
+
+
+def _rows(loaded: Any, where: str) -> tuple[tuple[str, ...] | None, list[Row]]:
+    """The rows of all splits; the labels where the data say which there are."""
+    from datasets import ClassLabel
+
+    labels: set[str] | None = None
     rows: list[Row] = []
     for split, part in loaded.items():
-        missing = [key for key in ("id", "utt", "intent") if key not in part.features]
-        if missing:
-            raise MuError(f"there is no column {', '.join(missing)}.", where=f"{root}/{name}/{split}")
-        kind = part.features["intent"]
+        if split not in PARTITIONS:
+            continue
+        columns = [
+            next((key for key in names if key in part.features), None) for names in (("id",), TEXT, LABEL)
+        ]
+        if None in columns:
+            lacking = ("id", " or ".join(TEXT), " or ".join(LABEL))[columns.index(None)]
+            raise MuError(f"there is no column {lacking}.", where=f"{where}/{split}")
+        ids, texts, intents = (part[column] for column in columns)
+        kind = part.features[columns[2]]
         names = kind.names if isinstance(kind, ClassLabel) else None
-        labels.update(names or [str(intent) for intent in part["intent"]])
-        for id, text, intent in zip(part["id"], part["utt"], part["intent"], strict=True):
+        if names:
+            labels = {*(labels or ()), *names}
+        for id, text, intent in zip(ids, texts, intents, strict=True):
             rows.append((PARTITIONS[split], str(id), text, names[intent] if names else str(intent)))
-    return tuple(sorted(labels)), rows
+    return None if labels is None else tuple(sorted(labels)), rows

@@ -160,7 +160,7 @@ def search(
     device = next(iter(space.start.values())).device
     one = torch.tensor([params["scale"] * weight[name] for name in space.names], dtype=torch.float32)
     coefficients = one.repeat(len(space.rows), 1).to(device).requires_grad_(True)
-    adam = torch.optim.Adam([coefficients], lr=params["learning_rate"])
+    adam = torch.optim.Adam([coefficients], lr=params["lr"])
     generator = torch.Generator().manual_seed(recipe.seed)
     trace: list[dict[str, float]] = []
     order: list[int] = []
@@ -178,7 +178,7 @@ def search(
         if not torch.isfinite(loss):
             raise MuError(
                 f"the entropy became {float(loss)} in step {step + 1}.",
-                mend="Take a smaller learning rate: --param learning_rate=0.0003",
+                mend="Take a smaller learning rate: --param lr=0.0003",
             )
         adam.zero_grad()
         loss.backward()

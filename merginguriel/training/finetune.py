@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 from transformers import (
     DataCollatorWithPadding,
+    EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -23,53 +24,22 @@ from transformers import (
     TrainingArguments,
 )
 
-from ..errors import MuError, UsageError
+from ..errors import MuError, UnavailableError, UsageError
 from ..files import Progress, new_folder
 from ..models import record
 from ..models.base import model_files
 from ..models.classifier import copy_tokenizer, load, save
+from ..models.quiet import quiet
 from ..tasks.base import Item, fingerprint
+from . import checkpoints, lora
+from .settings import HUB, LAB, FinetuneSettings, as_record, check
+
+__all__ = ["HUB", "LAB", "RECORD", "FinetuneSettings", "finetune", "resolved"]
 
 RECORD = "training.yaml"
 EVAL_BATCH = 64
+KEEP_EVERY = 600.0  # seconds between two checkpoints: what is shorter is trained again as quickly
 POOL = 16  # batches whose sentences are sorted by length together before they are cut
-
-
-@dataclass(frozen=True)
-class FinetuneSettings:
-    """What decides the result, besides base and data.
-
-    learning_rate       of the encoder; AdamW, linear decay to 0 after a warm-up
-    head_learning_rate  of the head, which starts from zeros and has further to go
-    warmup              share of the steps
-    dropout             in the encoder; None keeps the base's own
-    freeze_embeddings   leave word, position and type embeddings at the pretrained values
-    freeze_layers       encoder layers, counted from the input, that stay at the pretrained values too
-    bf16                matrix products in bfloat16; None: if the processor has instructions for them. What that
-                        comes to is part of the record: it changes the weights
-    max_tokens          longer sentences are cut
-    """
-
-    epochs: int = 4
-    learning_rate: float = 1e-4
-    head_learning_rate: float = 2e-3
-    batch_size: int = 32
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    dropout: float | None = None
-    freeze_embeddings: bool = True
-    freeze_layers: int = 0
-    bf16: bool | None = None
-    max_tokens: int = 64
-    seed: int = 0
-
-
-# For e5-small on a few hundred short sentences and two cores: as accurate as training all layers, and faster.
-LAB = FinetuneSettings(epochs=3, head_learning_rate=5e-3, freeze_layers=6)
-# For models of XLM-RoBERTa-base's size, whole: the usual rates (Conneau et al. 2020, appendix), a fresh head faster.
-HUB = FinetuneSettings(
-    epochs=5, learning_rate=2e-5, head_learning_rate=1e-4, freeze_embeddings=False, max_tokens=128
-)
 
 
 def finetune(
@@ -80,36 +50,53 @@ def finetune(
     settings: FinetuneSettings | None = None,
     *,
     locale: str = "",
+    report_to: Sequence[str] = (),
+    keep_every: float = KEEP_EVERY,
     on_progress: Progress | None = None,
 ) -> Path:
     """Fine-tune the classifier folder `base` (see `base_classifier`) on `train`; write the folder `out`.
 
-    dev          measured after the last epoch and recorded; nothing is chosen by it; may be empty
+    dev          measured after the last epoch and recorded; may be empty. With `patience` the weights are chosen by it
     locale       for the model card
+    report_to    the Trainer's own integrations that follow the training: trackio, mlflow, wandb
+    keep_every   seconds after which a checkpoint is kept beside `out`, from which a killed or interrupted training
+                 goes on when it is called again, to the same weights
     on_progress  called with (step, steps in all, "loss 0.52") after every step
 
     Returns `out`; at once if it was made from the same base, data and settings before. Killed or interrupted,
-    it leaves nothing. Raises UsageError (settings, labels the base does not have), CheckpointError (base),
-    MuError (`out` was made otherwise, loss is no number).
+    it leaves no `out`. Raises UsageError (settings, labels the base does not have), CheckpointError (base),
+    UnavailableError (peft or an integration is not installed), MuError (`out` was made otherwise, loss is no number).
     """
     settings = resolved(settings or FinetuneSettings())
-    check(train, settings)
+    if not train:
+        raise UsageError("there are no training sentences.")
+    check(settings)
+    if settings.patience and not dev:
+        raise UsageError("patience chooses by development data, and there are none.")
     made = {
         "base": record.hashes(model_files(base)),
         "data": {"train": fingerprint(train), "dev": fingerprint(dev)},
-        "settings": asdict(settings),
+        "settings": as_record(settings),
     }
     if record.already(out, RECORD, made):
         return out
     started = time.monotonic()
-    with new_folder(out) as folder:
+    with new_folder(out) as folder, checkpoints.beside(out, made) as kept:
         torch.manual_seed(settings.seed)
         model, tokenizer = load(base)
         check_labels(model, [*train, *dev], base)
-        trainer = prepared(model, tokenizer, train, dev, folder, settings, on_progress)
-        trainer.train()
-        figures = {"dev_accuracy": accuracy(trainer) if dev else None, "dev_items": len(dev)}
+        keeper = Keeper(kept, keep_every)
+        trainer = prepared(model, tokenizer, train, dev, keeper, settings, on_progress, report_to)
+        from_step = checkpoints.last(kept)
+        with quiet():
+            trainer.train(resume_from_checkpoint=str(from_step) if from_step else None)
+        figures: dict[str, Any] = {"dev_accuracy": accuracy(trainer) if dev else None, "dev_items": len(dev)}
+        if settings.patience:
+            figures["epochs"] = round(trainer.state.epoch or 0)
+            figures["best_dev_accuracy"] = round(float(trainer.state.best_metric or 0), 4)
         seconds = round(time.monotonic() - started, 1)
+        if settings.lora_rank:
+            model = lora.whole(trainer.model, base, folder / lora.FOLDER)
         save(model, folder)
         copy_tokenizer(base, folder)
         packages = record.versions("torch", "transformers")
@@ -118,17 +105,6 @@ def finetune(
         record.write(folder, RECORD, made, **more)
         write_card(folder, base, locale, train, figures, settings)
     return out
-
-
-def check(train: Sequence[Item], settings: FinetuneSettings) -> None:
-    if not train:
-        raise UsageError("there are no training sentences.")
-    for name in ("epochs", "batch_size", "max_tokens", "learning_rate", "head_learning_rate"):
-        if getattr(settings, name) <= 0:
-            raise UsageError(f"{name} must be above 0, not {getattr(settings, name)}.")
-    for name in ("warmup", "dropout"):
-        if not 0 <= (getattr(settings, name) or 0) < 1:
-            raise UsageError(f"{name} must be at least 0 and below 1, not {getattr(settings, name)}.")
 
 
 def check_labels(model: PreTrainedModel, items: Sequence[Item], base: Path) -> None:
@@ -151,29 +127,38 @@ def prepared(
     tokenizer: PreTrainedTokenizerBase,
     train: Sequence[Item],
     dev: Sequence[Item],
-    folder: Path,
+    keeper: Keeper,
     settings: FinetuneSettings,
     on_progress: Progress | None,
+    report_to: Sequence[str],
 ) -> BucketedTrainer:
-    if settings.dropout is not None:
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = settings.dropout
+    set_dropout(model, settings)
     freeze(model, settings)
+    if settings.lora_rank:
+        model = lora.wrapped(model, settings.lora_rank, settings.lora_alpha)
+    wise = settings.patience is not None
+    callbacks: list[TrainerCallback] = [Narrator(on_progress), keeper]
+    if settings.patience:
+        callbacks.append(EarlyStoppingCallback(settings.patience))
     trainer = BucketedTrainer(
         model=model,
         args=TrainingArguments(
-            output_dir=str(folder),
+            output_dir=str(keeper.folder),
             num_train_epochs=settings.epochs,
             per_device_train_batch_size=settings.batch_size,
             per_device_eval_batch_size=EVAL_BATCH,
             seed=settings.seed,
             bf16=bool(settings.bf16),
             use_cpu=not torch.cuda.is_available(),
-            save_strategy="no",
+            save_strategy="epoch" if wise else "no",
+            eval_strategy="epoch" if wise else "no",
+            save_total_limit=1,
+            load_best_model_at_end=wise,
+            metric_for_best_model="accuracy" if wise else None,
+            restore_callback_states_from_checkpoint=True,
             logging_steps=1,
             logging_nan_inf_filter=False,
-            report_to=[],
+            report_to=checked(report_to),
             disable_tqdm=True,
             dataloader_pin_memory=False,
         ),
@@ -183,11 +168,34 @@ def prepared(
         ),
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=share_right,
-        callbacks=[Narrator(on_progress)],
+        callbacks=callbacks,
         optimizers=optimizer(model, settings, -(-len(train) // settings.batch_size) * settings.epochs),
     )
     trainer.remove_callback(PrinterCallback)  # it would print on stdout
     return trainer
+
+
+def checked(report_to: Sequence[str]) -> list[str]:
+    """The integrations, if each is known to the Trainer and installed."""
+    from transformers.integrations import get_available_reporting_integrations
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    for name in report_to:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise UsageError(
+                f"training cannot be reported to {name!r}.",
+                mend=f"It is one of: {', '.join(sorted(INTEGRATION_TO_CALLBACK))}.",
+            )
+        if name not in get_available_reporting_integrations():
+            raise UnavailableError(f"{name} is not installed.", mend=f"Install it with: pip install {name}")
+    return list(report_to)
+
+
+def set_dropout(model: PreTrainedModel, settings: FinetuneSettings) -> None:
+    if settings.dropout is not None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = settings.dropout
 
 
 def freeze(model: PreTrainedModel, settings: FinetuneSettings) -> None:
@@ -211,7 +219,7 @@ def optimizer(
     model: PreTrainedModel, settings: FinetuneSettings, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     """AdamW (Loshchilov & Hutter 2019) with two learning rates; biases and norms are not decayed."""
-    inside = {id(p) for p in model.base_model.parameters()}
+    inside = {id(p) for p in lora.unwrapped(model).base_model.parameters()}
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for p in model.parameters():
         if p.requires_grad:
@@ -252,6 +260,10 @@ class Buckets(Sampler[list[int]]):
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
 
+    def set_epoch(self, epoch: int) -> None:
+        """The Trainer tells the epoch, also of one that it resumes in the middle."""
+        self.epoch = epoch
+
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
 
@@ -271,6 +283,14 @@ class Buckets(Sampler[list[int]]):
         return iter(batches)
 
 
+class BucketLoader(DataLoader):
+    """A loader that hands on the epoch, which the Trainer tells it."""
+
+    def set_epoch(self, epoch: int) -> None:
+        buckets: Any = self.batch_sampler
+        buckets.set_epoch(epoch)
+
+
 class BucketedTrainer(Trainer):
     """Trainer that pads less: sentences of like length share a batch."""
 
@@ -278,7 +298,7 @@ class BucketedTrainer(Trainer):
         rows: Any = self.train_dataset
         lengths = [len(row["input_ids"]) for row in rows]
         sampler = Buckets(lengths, self.args.per_device_train_batch_size, self.args.seed)
-        return DataLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator)
+        return BucketLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator)
 
 
 class Narrator(TrainerCallback):
@@ -301,6 +321,23 @@ class Narrator(TrainerCallback):
             )
         if self.on_progress:
             self.on_progress(state.global_step, state.max_steps, f"loss {loss:.2f}")
+
+
+class Keeper(TrainerCallback):
+    """Has a checkpoint written whenever so many seconds have passed since the last one."""
+
+    def __init__(self, folder: Path, every: float) -> None:
+        self.folder, self.every, self.kept = folder, every, time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        del args, state, kwargs
+        if time.monotonic() - self.kept >= self.every:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        del args, control, kwargs
+        checkpoints.complete(self.folder, state.global_step)
+        self.kept = time.monotonic()
 
 
 def share_right(prediction: EvalPrediction) -> dict[str, float]:
@@ -345,12 +382,13 @@ def write_card(
         if figures["dev_items"]
         else "not scored"
     )
+    lora_text = f" of LoRA, rank {settings.lora_rank}" if settings.lora_rank else ""
     body = f"""
 A classifier fine-tuned on {len(train):,} sentences{f" of {locale}" if locale else ""}.
 
 - Started from: `{base.name}` (hashes in `{RECORD}`). Its licence is that of the base.
 - Accuracy: {scored}.
-- {settings.epochs} epochs, learning rate {settings.learning_rate:g} (head {settings.head_learning_rate:g}),
+- {figures.get("epochs", settings.epochs)} epochs{lora_text}, learning rate {settings.learning_rate:g} (head {settings.head_learning_rate:g}),
   batches of {settings.batch_size}, seed {settings.seed}; everything else in `{RECORD}`.
 """
     languages = [locale.split("-")[0]] if locale else []

@@ -268,3 +268,30 @@ def merged(trained):
     ran = trained.mu("merge", "--method", "linear", *flags, "--out", trained.root / "merged" / "mine")
     assert ran.code == 0
     return trained.root / "merged" / "mine"
+
+
+def test_all_locales_are_trained_and_one_that_fails_is_named(lab):
+    from lab_fixtures import FAST
+
+    (lab.root / "en-US").mkdir(parents=True)  # a folder of somebody else's
+    ran = lab.mu("train", "--locales", "all", *FAST)
+    assert ran.code == 1 and "1 of 3 locales were not trained: en-US" in ran.err
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["de-DE", "sv-SE"]
+    (lab.root / "en-US").rmdir()
+    again = lab.mu("train", "--locales", "de-DE,en-US, sv-SE", *FAST, "--json")
+    assert again.code == 0 and [row["locale"] for row in again.data] == ["de-DE", "en-US", "sv-SE"]
+    assert lab.mu("train", *FAST).code == 2 and lab.mu("train", "--locales", "xx-YY", *FAST).code == 2
+
+
+def test_lora_and_early_stopping_by_flags_give_a_model_that_can_be_scored(lab):
+    pytest.importorskip("peft")
+    from lab_fixtures import FAST
+
+    flags = ("--lora-rank", "4", "--patience", "2", "--freeze-layers", "1", "--max-tokens", "32")
+    ran = lab.mu("train", "--locale", "de-DE", *FAST, *flags)
+    assert ran.code == 0 and "Warning" not in ran.err
+    record = yaml.safe_load((lab.root / "de-DE" / "training.yaml").read_text(encoding="utf-8"))
+    assert record["made"]["settings"]["lora_rank"] == 4 and record["epochs"] <= 8
+    assert (lab.root / "de-DE" / "adapter" / "adapter_model.safetensors").is_file()
+    assert lab.mu("eval", "de-DE", "--locale", "de-DE").code == 0
+    assert lab.litter() == []

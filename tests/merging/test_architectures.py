@@ -77,7 +77,7 @@ def test_a_merge_loads_with_its_own_class_and_is_what_numpy_computes(
     states = [load_file(folder / "model.safetensors") for folder in (one, two)]
     for base_kind in {kind, "bare", "causal" if name in DECODERS else "masked"}:
         base = made(name, base_kind, 0)
-        recipe = Recipe("task_arithmetic", sources, {"scale": 0.5}, base=base)
+        recipe = Recipe("task_arithmetic", sources, {"scale": 0.5}, base=base, heads="merge")
         out = merge(recipe, tmp_path / base_kind)
         model, info = KINDS[kind][1].from_pretrained(out, output_loading_info=True)
         assert not any(info.values()), info

@@ -294,7 +294,7 @@ def test_no_iterations_of_plus_plus_trim_as_ties_does(models: dict[str, Path]) -
     # With all sources agreeing on a sign, ties divides by the weights that agree; one source shows the trim alone.
     one = replace(recipe(models, "adamerging++", params={"iterations": 0, "density": 0.3}))
     one = replace(one, sources=one.sources[:1])
-    ties = replace(one, method="ties", params={"density": 0.3})
+    ties = replace(one, method="ties", params={"density": 0.3}, heads="merge")
     expected = merge_tensors(ties)
     for name, array in merge_tensors(learn(one, TEXTS)[0]).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-6)
@@ -305,7 +305,7 @@ def test_no_iterations_of_plus_plus_trim_as_ties_does(models: dict[str, Path]) -
 def test_the_search_makes_the_model_surer_and_the_merge_repeats_without_text(
     models: dict[str, Path], tmp_path: Path, method: str, per: str
 ) -> None:
-    params = {"iterations": 30, "learning_rate": 0.03, "batch": 4, "per": per}
+    params = {"iterations": 30, "lr": 0.03, "batch": 4, "per": per}
     learnt, trace = learn(recipe(models, method, params=params), TEXTS)
     again, _ = learn(recipe(models, method, params=params), TEXTS)
     assert again == learnt
@@ -325,7 +325,7 @@ def test_the_search_makes_the_model_surer_and_the_merge_repeats_without_text(
 
 def test_the_gradient_of_a_coefficient_is_that_of_the_entropy(models: dict[str, Path]) -> None:
     # One step of Adam moves each coefficient by the learning rate against the sign of its gradient.
-    params = {"iterations": 1, "learning_rate": 1e-3, "batch": len(TEXTS), "per": "task"}
+    params = {"iterations": 1, "lr": 1e-3, "batch": len(TEXTS), "per": "task"}
     learnt, _ = learn(recipe(models, "adamerging", params=params), TEXTS)
     for source in learnt.sources:
         around = []

@@ -69,12 +69,13 @@ def test_heads_of_models_in_memory_become_what_those_on_disk_become(
     made = recipe(folders, "cy-GB", "fr-FR", method="ties", heads=heads)
     sources = {name: state(folders[name]) for name in ("cy-GB", "fr-FR")}
     head = {name for name in sources["cy-GB"] if name.startswith("classifier")}
-    held = merge_arrays(made, sources, state(folders["base"]), head=head)
     stored = merge_tensors(made)
-    assert all(np.array_equal(held[name], stored[name]) for name in stored)
+    for given in (head, None):
+        held = merge_arrays(made, sources, state(folders["base"]), head=given)
+        assert all(np.array_equal(held[name], stored[name]) for name in stored)
     if heads != "average":
         with pytest.raises(UsageError, match="which tensors are the head"):
-            merge_arrays(made, sources, state(folders["base"]))
+            merge_arrays(made, sources, state(folders["base"]), head=())
 
 
 @pytest.mark.parametrize("method", ["linear", "task_arithmetic", "ties"])
@@ -239,7 +240,7 @@ def test_a_share_of_the_whole_model_is_another_than_one_of_each_tensor(folders: 
     kept = {}
     for scope in ("tensor", "model"):
         merged = merge_tensors(
-            recipe(folders, "cy-GB", method="ties", params={"density": 0.1}, trim_scope=scope)
+            recipe(folders, "cy-GB", method="ties", params={"density": 0.1}, trim_scope=scope, heads="merge")
         )
         base = state(folders["base"])
         kept[scope] = {name: np.count_nonzero(array != base[name]) for name, array in merged.items()}

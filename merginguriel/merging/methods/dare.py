@@ -14,7 +14,9 @@ RESCALE = Param(True, doc="divide what survives by the chance that it had, so th
 SCALE = Param(1.0, doc="factor on the merged task vector")
 
 
-@method("dare_linear", paper=PAPER, unit="entry", density=DENSITY, rescale=RESCALE, scale=SCALE)
+@method(
+    "dare_linear", paper=PAPER, unit="entry", heads="average", density=DENSITY, rescale=RESCALE, scale=SCALE
+)
 def dare_linear(
     base: np.ndarray,
     deltas: np.ndarray,
@@ -42,7 +44,9 @@ def dare_linear(
     return merged
 
 
-@method("dare_ties", paper=PAPER, unit="entry", density=DENSITY, rescale=RESCALE, scale=SCALE)
+@method(
+    "dare_ties", paper=PAPER, unit="entry", heads="average", density=DENSITY, rescale=RESCALE, scale=SCALE
+)
 def dare_ties(
     base: np.ndarray,
     deltas: np.ndarray,

@@ -16,7 +16,16 @@ EPSILON = Param(
 )
 
 
-@method("della", paper=PAPER, unit="row", density=DENSITY, epsilon=EPSILON, rescale=RESCALE, scale=SCALE)
+@method(
+    "della",
+    paper=PAPER,
+    unit="row",
+    heads="average",
+    density=DENSITY,
+    epsilon=EPSILON,
+    rescale=RESCALE,
+    scale=SCALE,
+)
 def della(
     base: np.ndarray,
     deltas: np.ndarray,
@@ -46,7 +55,14 @@ def della(
 
 
 @method(
-    "della_linear", paper=PAPER, unit="row", density=DENSITY, epsilon=EPSILON, rescale=RESCALE, scale=SCALE
+    "della_linear",
+    paper=PAPER,
+    unit="row",
+    heads="average",
+    density=DENSITY,
+    epsilon=EPSILON,
+    rescale=RESCALE,
+    scale=SCALE,
 )
 def della_linear(
     base: np.ndarray,

@@ -18,6 +18,7 @@ def largest(size: int, *, density: float) -> tuple[int, int]:
     paper="Yadav et al. 2023, arXiv:2306.01708, section 3",
     unit="entry",
     trim=largest,
+    heads="average",
     density=Param(0.2, low=0, high=1, doc="share of each task vector that survives the trim"),
     scale=Param(1.0, doc="factor on the merged task vector"),
 )

@@ -1,0 +1,335 @@
+"""`mu ensemble`: what do several models answer together, and is that better than one of them, or than a merge's baselines?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from .common import LOCALE, columns, emit, json_option, say, true_minus
+from .lab import load_all, make_study, study_options
+from .progress import Bar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..evaluation.baselines import Baseline, Goal
+    from ..evaluation.nxn import Matrix
+    from ..evaluation.significance import Comparison
+    from ..experiments.study import Study
+    from ..tasks.base import TaskData
+
+METHODS = ("majority", "weighted_majority", "soft", "uriel_logits", "real_logits")
+SINGLE = ("best_single_source", "best_zero_shot", "target_alone")
+
+
+class Usual(click.Group):
+    """`mu ensemble --target …` is `mu ensemble score --target …`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
+            args = ["score", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Usual, short_help="Let several models answer together, without running one.")
+def ensemble() -> None:
+    """Votes, probabilities or weighted logits of several models, from the answers that mu nxn keeps.
+
+    `mu ensemble --target da-DK` is short for `mu ensemble score --target da-DK`.
+    """
+
+
+def common_options(command: Any) -> Any:
+    """What both subcommands take."""
+    for option in reversed(
+        (
+            click.option("--target", "targets", type=LOCALE, multiple=True, required=True, help="Repeat."),
+            click.option("--method", "methods", type=click.Choice(METHODS), multiple=True,
+                         help="Repeat. Default: all."),
+            click.option("--source", "sources", type=LOCALE, multiple=True,
+                         help="A model of the ensemble; repeat. Default: the best --k by --similarity."),
+            click.option("--k", type=click.IntRange(min=1), help="Number of models to choose. Default: 5."),
+            click.option("--similarity", type=click.Choice(["REAL", "URIEL"]), default="REAL", show_default=True,
+                         help="Chooses models, and weighs the votes of weighted_majority."),
+            click.option("--mode", type=click.Choice(["ExcTar", "IncTar"]), default="ExcTar", show_default=True,
+                         help="IncTar: the target's own model is one of them."),
+            click.option("--seed", type=int, default=0, show_default=True, help="Of the models."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return json_option(study_options(command))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One target: its sources, which test items each method gets right (bool [n]), and what is to beat."""
+
+    target: str
+    sources: tuple[str, ...]
+    right: Mapping[str, np.ndarray]
+    groups: tuple[str, ...]
+    baselines: Mapping[str, Baseline]
+
+
+@ensemble.command("score", short_help="Accuracy of ensembles, against what they must beat.")
+@common_options
+def score(
+    targets: tuple[str, ...],
+    methods: tuple[str, ...],
+    sources: tuple[str, ...],
+    k: int | None,
+    similarity: str,
+    mode: str,
+    seed: int,
+    task: str | None,
+    base: str | None,
+    folder: Path | None,
+    options: tuple[str, ...],
+    workspace_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Accuracy of every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
+    from ..evaluation.accuracy import accuracy_interval
+    from ..evaluation.baselines import goal, lacking
+    from ..evaluation.significance import compare
+    from ..experiments.results import comparison_dict
+
+    study = make_study(task, base, folder, options, workspace_path, seed)
+    told = []
+    for one in score_all(study, targets, methods, sources, k, similarity, mode):
+        beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
+        assert beat.correct is not None  # measured here, item by item
+        table = [["", "accuracy", "95%", f"against {beat.model}", "95%", "p", "sees"]]
+        found: dict[str, Any] = {}
+        goals: dict[str, Goal] = {}
+        for method, right in one.right.items():
+            seen = compare(right, beat.correct, groups=one.groups)
+            reached = goal(mode, right, one.baselines, one.groups)
+            low, high = accuracy_interval(right, one.groups)
+            table.append([method, *accuracy_cells(float(right.mean()), low, high), *cells(seen)])
+            found[method] = {
+                "accuracy": float(right.mean()),
+                "ci95": [low, high],
+                "against": beat.kind,
+                "comparison": comparison_dict(seen),
+                "goal": None
+                if reached is None
+                else {
+                    "number": reached.number,
+                    "state": reached.state,
+                    "against": reached.against.kind,
+                    "comparison": comparison_dict(reached.comparison),
+                },
+            }
+            if reached:
+                goals[method] = reached
+        told.append(
+            {
+                "target": one.target,
+                "mode": mode,
+                "sources": list(one.sources),
+                "n": len(one.groups),
+                "methods": found,
+                "baselines": {
+                    kind: {"model": b.model, "value": b.value, "note": b.note}
+                    for kind, b in one.baselines.items()
+                },
+                "lacking": lacking(one.baselines),
+            }
+        )
+        if not as_json:
+            click.echo(f"{one.target}  {mode}  {' '.join(one.sources)}  n = {len(one.groups)}\n")
+            click.echo(columns(table) + "\n")
+            rows = [
+                [kind, f"{100 * b.value:.1f}", b.model or "", b.note] for kind, b in one.baselines.items()
+            ]
+            click.echo(columns(rows) + "\n")
+            click.echo("\n".join(dict.fromkeys(f"{m}: {g.text()}" for m, g in goals.items())) + "\n")
+    if as_json:
+        emit(told)
+
+
+@ensemble.command("compare", short_help="Methods against one of them, or a baseline, over targets.")
+@click.option(
+    "--against",
+    type=click.Choice([*SINGLE, *METHODS]),
+    help="Default: best_single_source; with --mode IncTar target_alone.",
+)
+@common_options
+def compare_(
+    targets: tuple[str, ...],
+    methods: tuple[str, ...],
+    sources: tuple[str, ...],
+    k: int | None,
+    similarity: str,
+    mode: str,
+    against: str | None,
+    seed: int,
+    task: str | None,
+    base: str | None,
+    folder: Path | None,
+    options: tuple[str, ...],
+    workspace_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Every method against one opponent on every target: p after Holm over targets, and the mean with a joint interval.
+
+    \b
+    mu ensemble compare --target da-DK --target fi-FI
+    mu ensemble compare --target da-DK --target fi-FI --method soft --against majority
+    """
+    from ..evaluation.across import over_targets
+    from ..experiments.results import comparison_dict
+
+    study = make_study(task, base, folder, options, workspace_path, seed)
+    opponent = against or ("target_alone" if mode == "IncTar" else "best_single_source")
+    wanted = [m for m in methods or METHODS if m != opponent]
+    if not wanted:
+        raise UsageError(f"{opponent} would be compared with itself.", mend="Name another with --method.")
+    needed = tuple(dict.fromkeys([*wanted, *([opponent] if opponent in METHODS else [])]))
+    all_of = score_all(study, targets, needed, sources, k, similarity, mode)
+    other = {one.target: answers_of(one, opponent) for one in all_of}
+    groups = {one.target: one.groups for one in all_of}
+    found: dict[str, Any] = {}
+    for method in wanted:
+        family = over_targets({one.target: (one.right[method], other[one.target]) for one in all_of}, groups)
+        found[method] = {
+            "targets": {
+                t: {"comparison": comparison_dict(c), "p_holm": family.holm[t]}
+                for t, c in family.comparisons.items()
+            },
+            "mean_pp": family.mean,
+            "ci95_pp": [family.interval.low, family.interval.high],
+            "mde_pp": family.mde,
+            "standing": family.standing,
+        }
+        if as_json:
+            continue
+        table = [[f"{method} − {opponent}", "pp", "95%", "p", "sees", "p (Holm)"]]
+        for target, seen in family.comparisons.items():
+            table.append([target, *cells(seen), p_cell(family.holm[target])])
+        low, high = family.interval.low, family.interval.high
+        sees = "–" if family.mde is None else f"{family.mde:.1f} pp"
+        table.append(
+            ["mean", signed(family.mean), "–" if family.mde is None else span(low, high), "", sees, ""]
+        )
+        click.echo(columns(table) + "\n")
+    if as_json:
+        emit({"against": opponent, "mode": mode, "sources": {o.target: list(o.sources) for o in all_of},
+              "methods": found})  # fmt: skip
+        return
+    say(
+        "sees: the smallest true difference that such a test finds 4 times of 5; p (Holm): over these targets."
+    )
+
+
+def score_all(
+    study: Study,
+    targets: Sequence[str],
+    methods: Sequence[str],
+    sources: Sequence[str],
+    k: int | None,
+    similarity: str,
+    mode: str,
+) -> list[Scored]:
+    """Every target by itself. Answers that are not kept yet, or are damaged, are computed first, and said so."""
+    from ..evaluation.nxn import nxn
+    from ..experiments.study import need_trained
+
+    trained = study.trained()
+    need_trained(study, [*sources, *(targets if mode == "IncTar" else ())])
+    if not trained:
+        raise UsageError(
+            f"there is no trained model in {study.space.display(study.root)} yet.",
+            mend=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
+        )
+    data = load_all(study, tuple(targets))
+    with Bar("nxn") as bar:
+        dev = nxn(trained, data, split="dev", cache=study.cache, on_progress=bar)
+        test = nxn(trained, data, split="test", cache=study.cache, on_progress=bar)
+    return [
+        score_one(study, trained, found, dev, test, methods or METHODS, sources, k, similarity, mode)
+        for found in data.values()
+    ]
+
+
+def score_one(
+    study: Study,
+    trained: Mapping[str, Path],
+    data: TaskData,
+    dev: Matrix,
+    test: Matrix,
+    methods: Sequence[str],
+    sources: Sequence[str],
+    k: int | None,
+    similarity: str,
+    mode: str,
+) -> Scored:
+    from ..evaluation.baselines import baselines
+    from ..evaluation.ensemble import scored
+    from ..experiments import choosing
+
+    target, inside = data.locale, mode == "IncTar"
+    others = [name for name in (sources or trained) if name != target]
+    kinds = {"REAL": {name: dev.value(name, target) for name in [*others, *([target] if inside else [])]}}
+    if similarity == "URIEL" or "uriel_logits" in methods:
+        from ..similarity import uriel
+
+        kinds["URIEL"] = uriel.column(target, list(kinds["REAL"]))
+    if sources:
+        chosen = others
+    elif inside and k == 1:
+        chosen = []
+    else:
+        wanted = None if k is None else k - inside
+        chosen = choosing.choose({n: kinds[similarity][n] for n in others}, target, wanted, exclude=[target])
+    chosen = [*chosen, *([target] if inside else [])]
+    if not chosen:
+        raise UsageError(f"there is no model for {target} but its own.", mend="Train more, or: --mode IncTar")
+    right = scored({n: trained[n] for n in chosen}, data.test, study.cache, kinds, methods=methods,
+                   similarity=similarity)  # fmt: skip
+    return Scored(
+        target, tuple(chosen), right, test.groups[target], baselines(target, dev, test, chosen, data)
+    )
+
+
+def answers_of(one: Scored, name: str) -> np.ndarray:
+    """bool [n] of a method or a baseline."""
+    if name in one.right:
+        return one.right[name]
+    found = one.baselines.get(name)
+    if found is None or found.correct is None:
+        raise UsageError(
+            f"{one.target} has no {name} to compare with.", mend="Train its model, or name another: --against"
+        )
+    return found.correct
+
+
+def accuracy_cells(value: float, low: float, high: float) -> list[str]:
+    return [f"{100 * value:.1f}", f"{100 * low:.1f} … {100 * high:.1f}"]
+
+
+def cells(found: Comparison) -> list[str]:
+    """Difference, its interval, p, and the smallest effect that the test sees."""
+    p = found.p if found.p_groups is None else found.p_groups
+    if found.mde is None:
+        return [signed(found.difference), "–", p_cell(p), "–"]
+    interval = span(found.interval.low, found.interval.high)
+    return [signed(found.difference), interval, p_cell(p), f"{found.mde:.1f} pp"]
+
+
+def p_cell(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def signed(value: float) -> str:
+    return true_minus(f"{value:+.1f}")
+
+
+def span(low: float, high: float) -> str:
+    return f"{signed(low)} … {signed(high)}"

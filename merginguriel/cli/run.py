@@ -1,0 +1,125 @@
+"""`mu run`: carry out what a configuration says, here or in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import columns, emit, json_option, plain, say, space, workspace_option
+from .progress import Bar, duration
+
+set_option = click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key: training.epochs=2. Repeat."
+)
+
+
+@click.command(short_help="Carry out an experiment that a YAML file describes.")
+@click.argument("config_file", metavar="CONFIG.yaml", type=click.Path(path_type=Path))
+@set_option
+@click.option("--detach", is_flag=True, help="In a process of its own, which outlives this terminal.")
+@click.option("--dry-run", is_flag=True, help="Say which run this is and what it is made of; run nothing.")
+@json_option
+@workspace_option
+def run(
+    config_file: Path,
+    sets: tuple[str, ...],
+    detach: bool,
+    dry_run: bool,
+    as_json: bool,
+    workspace_path: Path | None,
+) -> int:
+    """Carry out the run that CONFIG.yaml describes. The same configuration is the same run: one that has finished is
+    shown, one that was interrupted goes on.
+
+    \b
+    mu run merge.yaml
+    mu run merge.yaml --set k=3 --set similarity=URIEL --detach
+    """
+    from ..experiments import config as configs
+    from ..experiments import runs
+    from ..workspace import writable
+
+    where = writable(space(workspace_path))
+    config = configs.load(config_file, sets)
+    if dry_run:
+        wanted = configs.resolved(config, where)
+        there = (where.runs / runs.run_id(wanted) / "config.yaml").is_file()
+        now = runs.state(runs.get(where, runs.run_id(wanted))) if there else "new"
+        if as_json:
+            emit({"run": runs.run_id(wanted), "state": now, "config": configs.as_table(wanted, every=True)})
+        else:
+            click.echo(f"{runs.run_id(wanted)}  {now}")
+            click.echo(configs.dump(wanted).rstrip())
+        return 0
+    from ..experiments import worker
+
+    found = runs.create(where, config)
+    if detach and runs.state(found) != "finished":
+        pid = worker.start(found)
+        if as_json:
+            emit({"run": found.id, "state": "running", "pid": pid})
+        else:
+            click.echo(found.id)
+            say(f"at work in process {pid}; watch it with: mu runs watch {found.id}")
+        return 0
+    with Bar(found.id) as bar:
+        state = worker.execute(found, bar)
+    if state != "finished":
+        say(f"{found.id} is {state}; it goes on with: mu runs resume {found.id}")
+        return 0 if state == "paused" else 130
+    show(runs.result(found), as_json)
+    return 0
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """A run's result: JSON as it is, or the figures that matter."""
+    if as_json:
+        emit(result)
+        return
+    click.echo(plain("\n".join(lines_of(result))))
+
+
+def lines_of(result: dict[str, Any]) -> list[str]:
+    head = f"{result['run']}  {result['context']}"
+    if result["kind"] == "train":
+        rows = [["", "on development data", "sentences", ""]]
+        for locale, found in result["models"].items():
+            value = found["dev_accuracy"]
+            said = "not scored" if value is None else f"{100 * value:.1f}%"
+            rows.append([locale, said, str(found["train_items"]), duration(found["seconds"] or 0)])
+        return [head, columns(rows)]
+    if result["kind"] == "nxn":
+        found = result.get("test") or result["dev"]
+        sources, targets = list(found["accuracy"]), list(found["n"])
+        table = [["", *targets]]
+        table += [[s, *(f"{100 * found['accuracy'][s][t]:.1f}" for t in targets)] for s in sources]
+        return [head, columns(table)]
+    if result["kind"] != "merge":
+        return [
+            head,
+            *(f"{name}  {value}" for name, value in result.items() if not isinstance(value, dict | list)),
+        ]
+    low, high = result["ci95"]
+    lines = [
+        head,
+        f"{result['target']}  {result['mode']}  {result['method']}  {100 * result['accuracy']:.2f}%  "
+        f"95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']}",
+        "sources  "
+        + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
+    ]
+    rows = [["against", "", "accuracy", "difference", "95%", "p"]]
+    for kind, found in result["baselines"].items():
+        compared = found["comparison"]
+        cells = ["", "", ""]
+        if compared:
+            p = compared["p"] if compared["p_groups"] is None else compared["p_groups"]
+            span = compared["interval"]
+            cells = [
+                f"{compared['difference']:+.1f} pp",
+                f"{span['low']:+.1f} … {span['high']:+.1f}",
+                f"{p:.3f}",
+            ]
+        rows.append([kind.replace("_", " "), found["model"] or "", f"{100 * found['value']:.2f}%", *cells])
+    return [*lines, columns(rows)]

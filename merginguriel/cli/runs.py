@@ -1,0 +1,343 @@
+"""`mu runs`: which runs are there, how far are they, what did they find? And steer, compare, export them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import FAILED, INTERRUPTED, UsageError
+from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
+from .progress import Bar, duration
+from .run import lines_of
+
+if TYPE_CHECKING:
+    from ..experiments.runs import Run
+
+STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
+SCREEN = 40  # runs that a list shows by itself
+EVERY = 0.3  # seconds between two looks at a run that is watched
+EXIT = {"finished": 0, "paused": 0, "queued": 0, "cancelled": INTERRUPTED, "failed": FAILED, "dead": FAILED}
+SHOWN = ("id", "state", "target", "accuracy", "n", "seconds", "created")
+
+
+@click.group("runs", short_help="List, show, watch, steer, compare and export runs.")
+def runs() -> None:
+    """Experiments that were begun with `mu run` or `mu sweep`: runs/ in the workspace, a folder each."""
+
+
+def one_run(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument RUN: an id, or its beginning or end."""
+    return click.argument("name", metavar="RUN")(json_option(workspace_option(command)))
+
+
+def find(workspace_path: Path | None, name: str) -> Run:
+    from ..experiments import runs as stored
+
+    return stored.get(space(workspace_path), name)
+
+
+@runs.command("list", short_help="List runs, newest first.")
+@click.option("--state", type=click.Choice(STATES), help="Only these.")
+@click.option("--kind", type=click.Choice(["merge", "train", "nxn", "iterate"]), help="Only these.")
+@click.option("--target", help="Only those for this locale.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many. Default: 40; with --json, all.")
+@json_option
+@workspace_option
+def list_runs(
+    state: str | None,
+    kind: str | None,
+    target: str | None,
+    limit: int | None,
+    as_json: bool,
+    workspace_path: Path | None,
+) -> None:
+    """List runs: state, accuracy, and how long each took."""
+    from ..experiments import index
+
+    most = limit if limit or as_json else SCREEN
+    found, count = index.listed(space(workspace_path), most, state=state, kind=kind, target=target)
+    if as_json:
+        emit([row | {"config": json.loads(row["config"])} for row in found])
+        return
+    if not found:
+        say("there are no such runs. Begin one with: mu run CONFIG.yaml")
+        return
+    table = [["run", *SHOWN[1:]]]
+    table += [[cell(row, name) for name in SHOWN] for row in found]
+    click.echo(plain(columns(table)))
+    if count > len(found):
+        say(f"{count - len(found):,} more; see them with: mu runs list --limit {count}")
+
+
+def cell(row: dict[str, Any], name: str) -> str:
+    value = row[name]
+    if value is None:
+        return ""
+    if name == "accuracy":
+        return f"{100 * value:.2f}%"
+    if name == "seconds":
+        return duration(value)
+    if name == "created":
+        return str(value)[:16].replace("T", " ")
+    return str(value)
+
+
+@runs.command(short_help="Show what a run is and what it found.")
+@one_run
+def show(name: str, as_json: bool, workspace_path: Path | None) -> None:
+    """Configuration, course and result of RUN."""
+    from ..experiments import config as configs
+    from ..experiments import runs as stored
+
+    run = find(workspace_path, name)
+    happened = stored.events(run)
+    now = stored.state_of(run, happened)
+    result = stored.result(run) if now == "finished" else None
+    table = configs.as_table(run.config)
+    if as_json:
+        emit(
+            {
+                "run": run.id,
+                "state": now,
+                "folder": str(run.folder),
+                "config": table,
+                "events": happened,
+                "result": result,
+            }
+        )
+        return
+    lines = [f"{run.id}  {now}", ""]
+    lines += [f"  {line}" for line in configs.dump_table(table).splitlines()]
+    lines += ["", *(event_line(event) for event in happened[-12:])]
+    if result:
+        lines += ["", *lines_of(result)]
+    elif now in ("dead", "failed", "cancelled", "paused"):
+        lines += ["", f"go on with: mu runs resume {run.id}"]
+    click.echo(true_minus(plain("\n".join(lines))))
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """`19:02:11  step  train de-DE (1 of 3)`."""
+    more = {k: v for k, v in event.items() if k not in ("time", "event", "config", "digest", "text", "error")}
+    words = [str(event[key]) for key in ("text", "error") if event.get(key)]
+    words += [
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in more.items()
+    ]
+    return f"{str(event.get('time'))[11:19]}  {event['event']}  {'  '.join(words)}".rstrip()
+
+
+@runs.command(short_help="Follow a run until it ends.")
+@one_run
+def watch(name: str, as_json: bool, workspace_path: Path | None) -> int:
+    """Follow RUN: what happens as it happens. Ctrl-C ends the watching, not the run.
+
+    Exit code 0 when it has finished or is paused, 1 when it has failed or died, 130 when it was cancelled. With
+    --json, one event a line.
+    """
+    from ..experiments import runs as stored
+
+    run = find(workspace_path, name)
+    told = 0
+    with Bar(run.id) as bar:
+        while True:
+            now = stored.state(run)  # before the events are read: nothing comes after the last one
+            happened = stored.events(run)
+            for event in happened[told:]:
+                bar.clear()
+                click.echo(json.dumps(event, ensure_ascii=False) if as_json else plain(event_line(event)))
+            told = len(happened)
+            if now != "running":
+                break
+            beat = heartbeat(run)
+            if beat:
+                bar(beat["done"], beat["total"], f"{beat['step']}  {beat['text']}")
+            time.sleep(EVERY)
+    if not as_json:
+        say(f"{run.id} is {now}")
+    return EXIT[now]
+
+
+def heartbeat(run: Run) -> dict[str, Any] | None:
+    """How far the step is, as the run said last."""
+    try:
+        found = json.loads((run.folder / "heartbeat").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("total") else None
+
+
+@runs.command(short_help="Print what a run wrote to its log.")
+@click.option("--tail", type=click.IntRange(min=1), help="Only the last lines.")
+@one_run
+def logs(name: str, tail: int | None, as_json: bool, workspace_path: Path | None) -> None:
+    """Print log.txt of RUN: every step, and what programs inside it said."""
+    run = find(workspace_path, name)
+    path = run.folder / "log.txt"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    lines = lines[-tail:] if tail else lines
+    emit({"run": run.id, "lines": lines}) if as_json else click.echo(plain("\n".join(lines)))
+
+
+def steer(what: str, names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
+    from ..experiments import runs as stored
+
+    found = [find(workspace_path, name) for name in names]
+    said = []
+    for run in found:
+        before = stored.state(run)
+        now = stored.request(run, what)
+        pid = None
+        if what == "resume":
+            from ..experiments import worker
+
+            pid, now = worker.start(run), "running"
+        asked = before == "running" and what != "resume"
+        said.append({"run": run.id, "state": now, "asked": asked} | ({"pid": pid} if pid else {}))
+        if not as_json:
+            click.echo(f"{run.id}  " + (f"asked to {what}" if asked else now))
+    if as_json:
+        emit(said)
+
+
+def many_runs(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument("names", metavar="RUN…", nargs=-1, required=True)(
+        json_option(workspace_option(command))
+    )
+
+
+@runs.command(short_help="End runs; they can be resumed.")
+@many_runs
+def cancel(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
+    """End each RUN within seconds. What its finished steps made is kept."""
+    steer("cancel", names, as_json, workspace_path)
+
+
+@runs.command(short_help="Let runs stop after their step.")
+@many_runs
+def pause(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
+    """Let each RUN end after the step that it is at: its process goes, and with it its memory."""
+    steer("pause", names, as_json, workspace_path)
+
+
+@runs.command(short_help="Go on with runs that were paused, cancelled, failed or killed.")
+@many_runs
+def resume(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
+    """Start each RUN again in a process of its own. Steps that were done are not done again."""
+    steer("resume", names, as_json, workspace_path)
+
+
+@runs.command(short_help="Compare runs on the same test items.")
+@click.argument("names", metavar="RUN RUN…", nargs=-1, required=True)
+@json_option
+@workspace_option
+def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
+    """What tells runs apart, and whether the others differ from the first by more than noise.
+
+    Accuracies are compared item by item, as `mu eval --against` does it; where runs have other test items, they
+    are only shown.
+    """
+    from ..experiments.against import compared
+    from ..experiments.results import words
+
+    if len(names) < 2:
+        raise UsageError("a comparison needs two runs or more.", mend="See: mu runs list")
+    found = compared([find(workspace_path, name) for name in names])
+    if as_json:
+        from ..experiments.results import comparison_dict
+
+        emit(
+            [
+                {**one.as_dict(), "comparison": comparison_dict(one.found) if one.found else None}
+                for one in found
+            ]
+        )
+        return
+    keys = sorted({key for one in found for key in one.settings})
+    table = [["run", *keys, "accuracy", "against the first"]]
+    for number, one in enumerate(found):
+        said = words(one.found) if one.found else one.why if number else ""
+        value = "" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
+        table.append([one.run, *(str(one.settings.get(key, "-")) for key in keys), value, said])
+    click.echo(plain(columns(table)))
+
+
+@runs.command(short_help="Remove what was given up.")
+@click.option("--state", "states", multiple=True, type=click.Choice([s for s in STATES if s != "running"]),
+              help="Runs in this state; repeat. Default: failed, cancelled, dead.")  # fmt: skip
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what is older.")
+@click.option("--yes", is_flag=True, help="Remove; without it, only say what would go.")
+@json_option
+@workspace_option
+def gc(
+    states: tuple[str, ...], older_than: float | None, yes: bool, as_json: bool, workspace_path: Path | None
+) -> None:
+    """Remove runs that failed, were cancelled or died, and what killed programs left half. Models stay."""
+    from ..experiments import waste
+    from ..workspace import writable
+
+    where = writable(space(workspace_path))
+    found = waste.find(where, states or ("failed", "cancelled", "dead"), older_than or 0)
+    freed = sum(one.size for one in found)
+    if yes:
+        found = [one for one in found if waste.remove(one)]
+    if as_json:
+        emit(
+            [
+                {"path": where.display(one.path), "why": one.why, "bytes": one.size, "removed": yes}
+                for one in found
+            ]
+        )
+        return
+    rows = [[where.display(one.path), one.why, f"{one.size / 1e6:.1f} MB"] for one in found]
+    click.echo(columns(rows)) if rows else None
+    end = "" if yes or not rows else "; remove with: mu runs gc --yes"
+    say(f"{len(rows)} {'removed' if yes else 'could go'}, {freed / 1e6:.1f} MB{end}")
+
+
+@runs.command(short_help="Ask the index of all runs in SQL.")
+@click.argument("query")
+@json_option
+@workspace_option
+def sql(query: str, as_json: bool, workspace_path: Path | None) -> None:
+    """Print what the SELECT statement QUERY finds in the tables runs, rows and metrics. Nothing can be changed.
+
+    \b
+    mu runs sql "select target, max(value) from rows where method = 'ties' group by target"
+    """
+    from ..experiments import index
+
+    names, found = index.query(space(workspace_path), query)
+    if as_json:
+        emit([dict(zip(names, row, strict=True)) for row in found])
+        return
+    table = [
+        names,
+        *(["" if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in row] for row in found),
+    ]
+    click.echo(plain(columns(table)))
+
+
+@runs.command(short_help="Write result rows to Parquet, CSV or LaTeX.")
+@click.argument("out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--run", "names", multiple=True, metavar="RUN", help="Of these runs; repeat. Default: all that finished."
+)
+@click.option(
+    "--column", "chosen", multiple=True, metavar="NAME", help="These columns, in this order; repeat."
+)
+@json_option
+@workspace_option
+def export(
+    out: Path, names: tuple[str, ...], chosen: tuple[str, ...], as_json: bool, workspace_path: Path | None
+) -> None:
+    """Write result rows to FILE: .parquet, .csv or .tex, as its name ends."""
+    from ..experiments import export as exporting
+
+    where = space(workspace_path)
+    count = exporting.export(where, out, [find(workspace_path, name).id for name in names], chosen)
+    emit({"path": str(out), "rows": count}) if as_json else click.echo(f"{out}  {count} rows")

@@ -1,0 +1,223 @@
+"""`mu sweep`: many runs from one file, and what has become of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import FAILED, OK, UsageError
+from .common import columns, emit, json_option, say, space, workspace_option
+from .progress import Bar, duration
+
+if TYPE_CHECKING:
+    from ..experiments.sweep import Standing, Sweep
+
+# In the order in which a reader asks for them.
+ORDER = ("finished", "running", "queued", "new", "paused", "cancelled", "failed", "dead")
+
+
+class FileOrCommand(click.Group):
+    """`mu sweep ablation.yaml` is `mu sweep run ablation.yaml`."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        found = super().get_command(ctx, name)
+        if found is not None or not name.endswith((".yaml", ".yml")):
+            return found
+        options = [one for one in run.params if one.name != "file"]
+        assert run.callback is not None
+        return click.Command(name, params=options, callback=partial(run.callback, file=Path(name)))
+
+
+@click.group(cls=FileOrCommand, short_help="Carry out many runs from one file.")
+def sweep() -> None:
+    """Carry out many runs from one file: mu sweep ablation.yaml
+
+    Interrupted and started again, a sweep goes on; runs that are known already are not done again.
+    """
+
+
+@sweep.command(short_help="Carry out the runs that a file asks for.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--on", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+              help="Processes of this machine, or tasks of a Ray cluster.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), metavar="N",
+              help="Local: how many runs at once; the cores are divided among them. Default: 1.")  # fmt: skip
+@click.option("--address", metavar="HOST:PORT",
+              help="Ray: a running cluster, or auto; all its nodes must see the workspace at the same path. "
+                   "Default: one is started on this machine.")  # fmt: skip
+@click.option("--cpus", type=click.FloatRange(min=0), metavar="X", help="Ray: CPUs of a run. Default: 1.")
+@click.option("--gpus", type=click.FloatRange(min=0), metavar="X",
+              help="Ray: GPUs of a run; 0.5 lets two share one. Default: 0.")  # fmt: skip
+@click.option("--retries", type=click.IntRange(min=0), metavar="N",
+              help="Ray: how often a run is begun again when its node is lost. Default: 3.")  # fmt: skip
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would run, what is known and how long it would take."
+)
+@workspace_option
+@json_option
+def run(
+    file: Path,
+    on: str,
+    workers: int | None,
+    address: str | None,
+    cpus: float | None,
+    gpus: float | None,
+    retries: int | None,
+    dry_run: bool,
+    workspace_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Carry out the runs that FILE asks for; each in a process of its own, those that have finished not again."""
+    from ..experiments import sweep as sweeps
+
+    executor, at_once = executor_for(on, workers, address, cpus, gpus, retries)
+    if not file.is_file():
+        raise UsageError("there is no such file.", where=str(file), mend="Examples: examples/methods.yaml")
+    planned = sweeps.plan(space(workspace_path), file)
+    if dry_run:
+        show_plan(planned, at_once, as_json)
+        return OK
+    with Bar(planned.name) as bar:
+        came = sweeps.carry_out(
+            planned,
+            executor,
+            at_once=at_once,
+            tell=lambda done, total, text, left: bar(done, total, text, left=left),
+        )
+    found = sweeps.standings(planned)
+    if as_json:
+        emit({"sweep": planned.id, "known": came.known, "finished_now": came.finished, **described(found)})
+    else:
+        click.echo(table(found))
+    say(f"{came.known} known before, {came.finished} finished now, {len(came.failed)} not finished"
+        f"  ({planned.space.display(planned.folder)})")  # fmt: skip
+    for member, reason in came.failed:
+        say(f"  {member.label}: {reason}\n    mu runs logs {member.id}")
+    return FAILED if came.failed else OK
+
+
+def executor_for(
+    on: str,
+    workers: int | None,
+    address: str | None,
+    cpus: float | None,
+    gpus: float | None,
+    retries: int | None,
+) -> tuple[Any, int | None]:
+    """The executor that the options mean, and how many run at once (None: the cluster decides)."""
+    from ..experiments import executors
+
+    for_ray: dict[str, Any] = {"address": address, "cpus": cpus, "gpus": gpus, "retries": retries}
+    given = {name: value for name, value in for_ray.items() if value is not None}
+    if on == "local":
+        if given:
+            raise UsageError(f"--{next(iter(given))} is for Ray.", mend="Say so with: --on ray")
+        return executors.Local(workers or 1), workers or 1
+    if workers is not None:
+        raise UsageError(
+            "--workers is for this machine alone: on Ray, as many run at once as the nodes have room for.",
+            mend="Say with --cpus and --gpus how much room one run takes.",
+        )
+    return executors.Ray(**given), None
+
+
+def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
+    from ..experiments import sweep as sweeps
+
+    found = sweeps.standings(planned)
+    left = [one for one in found if one.state != "finished"]
+    one = sweeps.expected_seconds(planned, found)
+    seconds = None if one is None or at_once is None else one * -(-len(left) // at_once)
+    if as_json:
+        emit({"sweep": planned.id, "asked": planned.asked, "to_run": len(left), "known": len(found) - len(left),
+              "seconds_per_run": one, "seconds": seconds, **described(found)})  # fmt: skip
+        return
+    click.echo(table(found))
+    same = planned.asked - len(found)
+    say(f"{len(left)} to run, {len(found) - len(left)} known already"
+        + (f"; {same} of the {planned.asked} asked for mean the same as another" if same else ""))  # fmt: skip
+    if one is None:
+        say("how long: not known, no run of this kind has finished here")
+    elif left:
+        rate = f"{duration(one)} for one run, as those before took"
+        say(f"how long: {rate}" if seconds is None else f"how long: about {duration(seconds)} ({rate})")
+
+
+@sweep.command(short_help="Show what has become of a sweep's runs.")
+@click.argument("name", required=False)
+@workspace_option
+@json_option
+def status(name: str | None, workspace_path: Path | None, as_json: bool) -> None:
+    """Show what has become of the runs of the sweep NAME; without one, list all sweeps."""
+    from ..experiments import sweep as sweeps
+
+    where = space(workspace_path)
+    if name is not None:
+        one = sweeps.get(where, name)
+        found = sweeps.standings(one)
+        held = sweeps.is_held(one)
+        if as_json:
+            emit({"sweep": one.id, "at_work": held, **described(found)})
+            return
+        click.echo(table(found))
+        say(f"{counted(found)}; {'being carried out' if held else 'nobody carries it out'}")
+        return
+    known = [(one, sweeps.standings(one)) for one in sweeps.listed(where)]
+    if as_json:
+        emit(
+            [
+                {"sweep": one.id, "at_work": sweeps.is_held(one), "states": states(found)}
+                for one, found in known
+            ]
+        )
+        return
+    click.echo(columns([[one.id, counted(found)] for one, found in known]))
+    if not known:
+        say("no sweep has been started in this workspace")
+
+
+def described(found: list[Standing]) -> dict[str, Any]:
+    rows = [
+        {
+            "run": one.member.id,
+            "varied": one.member.varied,
+            "state": one.state,
+            "metric": one.metric,
+            "value": one.value,
+            "seconds": one.seconds,
+            "begun": one.begun,
+            "error": one.error,
+        }
+        for one in found
+    ]
+    return {"states": states(found), "runs": rows}
+
+
+def states(found: list[Standing]) -> dict[str, int]:
+    counts = Counter(one.state for one in found)
+    return {state: counts[state] for state in ORDER if counts[state]}
+
+
+def counted(found: list[Standing]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in states(found).items()) or "no runs"
+
+
+def table(found: list[Standing]) -> str:
+    """One line per run: what varies as columns, then the state, what it scored and how long it took."""
+    keys = list(dict.fromkeys(key for one in found for key in one.member.varied))
+    short = {key: key.rpartition(".")[2] for key in keys}
+    if len(set(short.values())) < len(keys):
+        short = {key: key for key in keys}
+    from ..experiments.sweepfile import shown
+
+    rows = [[*(short[key] for key in keys), "state", "score", "time", "run"]]
+    for one in found:
+        varied = [shown(one.member.varied[key]) if key in one.member.varied else "-" for key in keys]
+        score = f"{one.value:.4f}" if one.value is not None else "-"
+        took = duration(one.seconds) if one.seconds is not None else "-"
+        rows.append([*varied, one.state, score, took, one.member.id])
+    return columns(rows)

@@ -1,0 +1,155 @@
+"""What do several models answer together? Their kept logits combined, by vote, by probability or by weighted logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import IncompatibleError, UnavailableError, UsageError
+from ..tasks.base import Item
+from . import predictions as stored
+from .predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Method:
+    """doc: one line; weights: the similarity that weighs the models (`any`: whichever is asked for), None: equal."""
+
+    doc: str
+    weights: str | None = None
+
+
+METHODS = {
+    "majority": Method("each model has one vote"),
+    "weighted_majority": Method("each model has as many votes as its weight", "any"),
+    "soft": Method("mean of the probabilities"),
+    "uriel_logits": Method("mean of the logits, weighted by typology", "URIEL"),
+    "real_logits": Method("mean of the logits, weighted by accuracy on development data", "REAL"),
+}
+
+
+def combine(
+    answers: Mapping[str, Predictions], method: str, weights: Mapping[str, float] | None = None
+) -> Predictions:
+    """The answers of the models as one: `logits` [n, L] holds shares of votes, probabilities or mean logits.
+
+    answers  model → its predictions; items and labels may be in any order, and are matched by name
+    weights  model → 0 or more, for methods that weigh; they are divided by their sum
+    Labels come sorted, so that of equals the alphabetically first is chosen, as scikit-learn's VotingClassifier
+    does. The order of the models changes nothing. Raises UsageError (method, weights), IncompatibleError (items or
+    labels that differ).
+    """
+    if method not in METHODS:
+        raise UsageError(
+            f"there is no ensemble method {method!r}.", mend=f"Methods are: {', '.join(METHODS)}."
+        )
+    if not answers:
+        raise UsageError("an ensemble needs a model.")
+    names = sorted(answers)
+    first = answers[names[0]]
+    labels, ids = tuple(sorted(first.labels)), first.ids
+    shares = _shares(names, weights if METHODS[method].weights else None, method)
+    scores = np.zeros((len(ids), len(labels)))
+    for name, share in zip(names, shares, strict=True):
+        logits = _aligned(answers[name], ids, labels, name, names[0])
+        if method == "soft":
+            part = softmax(logits)
+        elif method in ("majority", "weighted_majority"):
+            part = np.zeros_like(logits)
+            part[np.arange(len(ids)), logits.argmax(axis=1)] = 1
+        else:
+            part = logits
+        scores += share * part
+    # Votes that are equal on paper must be equal here: sums of shares differ in the last bits.
+    return Predictions(ids, labels, scores.round(12))
+
+
+def scored(
+    models: Mapping[str, Path],
+    items: Sequence[Item],
+    cache: Path,
+    weights: Mapping[str, Mapping[str, float]],
+    *,
+    methods: Sequence[str] = tuple(METHODS),
+    similarity: str = "REAL",
+) -> dict[str, np.ndarray]:
+    """Method → bool [n]: which items the ensemble of these models gets right. No model is run.
+
+    weights     similarity (`REAL`, `URIEL`) → model → weight, as far as the methods need them
+    similarity  the one that weighs where a method takes any
+    Raises what `read` and `combine` do.
+    """
+    answers, found = read(models, items, cache), {}
+    for method in methods:
+        kind = METHODS[method].weights if method in METHODS else None
+        used = None if kind is None else weights.get(similarity if kind == "any" else kind)
+        found[method] = stored.correct(combine(answers, method, used), items)
+    return found
+
+
+def logged(method: str) -> str:
+    """What a result row calls it: `ensemble_soft`."""
+    return f"ensemble_{method}"
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Logits [n, L] → probabilities [n, L]."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def read(models: Mapping[str, Path], items: Sequence[Item], cache: Path) -> dict[str, Predictions]:
+    """Model → its kept predictions for the items. No model is run.
+
+    Raises UnavailableError that names the models whose answers are not there; CheckpointError where they are damaged.
+    """
+    found, missing = {}, []
+    for name, folder in models.items():
+        model = stored.fingerprint(folder)
+        path = stored.cache_path(cache, model, items)
+        if path.is_file():
+            found[name] = stored.load(path, model)
+        else:
+            missing.append(name)
+    if missing:
+        raise UnavailableError(
+            f"the answers of {', '.join(missing)} to these items are not kept here.",
+            where=str(cache),
+            mend="Score these models with: mu nxn",
+        )
+    return found
+
+
+def _shares(names: Sequence[str], weights: Mapping[str, float] | None, method: str) -> np.ndarray:
+    """Weight of each model, with the sum 1."""
+    if weights is None:
+        if METHODS[method].weights:
+            raise UsageError(f"{method} needs a weight for every model.")
+        return np.full(len(names), 1 / len(names))
+    missing = [name for name in names if name not in weights]
+    if missing:
+        raise UsageError(f"there is no weight for {', '.join(missing)}.")
+    given = np.array([weights[name] for name in names], dtype=float)
+    if not np.isfinite(given).all() or (given < 0).any() or not given.sum():
+        raise UsageError(f"weights of an ensemble are 0 or more, and one is more: {given.tolist()}.")
+    return given / given.sum()
+
+
+def _aligned(
+    answer: Predictions, ids: Sequence[str], labels: Sequence[str], name: str, first: str
+) -> np.ndarray:
+    """The logits float64 [n, L] with rows in the order of `ids` and columns in that of `labels`."""
+    if set(answer.labels) != set(labels):
+        other = set(answer.labels) ^ set(labels)
+        raise IncompatibleError(
+            f"{name} and {first} cannot vote together: only one of them knows {stored.some(other)}.",
+            mend="Models of an ensemble need the same labels; their order is free.",
+        )
+    rows = {id: row for row, id in enumerate(answer.ids)}
+    if set(rows) != set(ids) or len(answer.ids) != len(ids):
+        raise IncompatibleError(f"{name} and {first} have answered other items.")
+    columns = [answer.labels.index(label) for label in labels]
+    return answer.logits[np.ix_([rows[id] for id in ids], columns)].astype(np.float64)

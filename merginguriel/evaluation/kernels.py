@@ -1,0 +1,103 @@
+"""How does a processor run a model faster, with the same answers? Packed weights, and batches side by side.
+
+On a processor, PyTorch hands float32 matrix products to MKL, which on AMD's reaches less than half of what oneDNN
+does with weights packed once (98 against 225 GFLOP/s on one core of an EPYC). Small batches stay in the cache, and a
+thread per batch waits for nobody, where threads that share each product meet at every layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+TOKENS = 256  # what the packed layout is made for; any other number works too
+
+
+def packable(model: nn.Module) -> bool:
+    """Can the model's linear layers be packed: on a processor, in float32, by a PyTorch that has oneDNN?"""
+    here = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in model.parameters())
+    return here and torch.backends.mkldnn.is_available()
+
+
+@contextlib.contextmanager
+def packed(model: nn.Module, *, bf16: bool = False) -> Iterator[nn.Module]:
+    """The model with its linear layers packed for oneDNN while the block runs; as it was before, afterwards.
+
+    bf16  matrix products in bfloat16, sums and norms in float32; answers differ in the third digit
+    For inference: a weight that changes inside the block goes unnoticed, and gets no gradient. Leaves a model alone that
+    is not `packable`, and one that is packed already. Packed weights take as much memory again (half with bf16).
+    """
+    # Exactly nn.Linear: a subclass (a quantised or adapted layer) does more than a product.
+    layers = {
+        id(layer) for layer in model.modules() if type(layer) is nn.Linear and "forward" not in vars(layer)
+    }
+    if not layers or not packable(model):
+        yield model
+        return
+    changed: list[nn.Module] = []
+    fused: dict[int, Any] = {
+        id(parent.dense): parent.intermediate_act_fn
+        for parent in model.modules()
+        if id(getattr(parent, "dense", None)) in layers and exact_gelu(getattr(parent, "intermediate_act_fn", None))
+    }  # fmt: skip
+    try:
+        for layer in model.modules():
+            if id(layer) in layers:
+                replace(layer, product(layer, bf16, "gelu" if id(layer) in fused else "none"), changed)
+        for activation in fused.values():
+            replace(activation, unchanged, changed)
+        yield model
+    finally:
+        for module in changed:
+            module.__dict__.pop("forward", None)
+
+
+def product(layer: Any, bf16: bool, after: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """x [*, in] → [*, out] of a linear layer, then GELU where `after` says so."""
+    kind = torch.bfloat16 if bf16 else torch.float32
+    weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach().to(kind), TOKENS)
+    bias = None if layer.bias is None else layer.bias.detach().to(kind)
+    algorithm = "none" if after == "gelu" else ""  # "none": the exact GELU, not its tanh form
+    run = torch.ops.mkldnn._linear_pointwise
+    return lambda x: run(x.to(kind), weight, bias, after, [], algorithm)
+
+
+def exact_gelu(activation: Any) -> bool:
+    """GELU with erf, in one of the forms that transformers and PyTorch have it."""
+    if isinstance(activation, nn.GELU):
+        return activation.approximate == "none"
+    inner = getattr(activation, "act", None)
+    return type(activation).__name__ == "GELUActivation" and inner is nn.functional.gelu
+
+
+def unchanged(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def replace(module: nn.Module, forward: Callable[..., Any], changed: list[nn.Module]) -> None:
+    module.__dict__["forward"] = forward  # found before the class's own, and removed without a trace
+    changed.append(module)
+
+
+@contextlib.contextmanager
+def side_by_side(threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A `map` that works on `threads` things at a time, each with one thread of PyTorch; results in order.
+
+    What one thread computes does not depend on how many there are.
+    """
+    if threads < 2:
+        yield map
+        return
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)  # a thread that starts later takes the number that was set last

@@ -1,0 +1,43 @@
+"""What do several kinds of run do alike? Make the base, train the models that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ...models import record
+from .. import study as studies
+from ..config import Config, training_settings
+from ..study import Study
+from ..worker import Tell
+
+
+def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell) -> dict[str, Path]:
+    """The base and the model of every locale, each a step of its own; those that are there are taken as they are."""
+    settings = training_settings(config)
+    wanted = list(dict.fromkeys(locales))
+    if not (study.root / "base" / "config.json").is_file():
+        tell.step(f"make the base {study.base_name}")
+        studies.make_base(study, tell.progress)
+    missing = [locale for locale in wanted if not trained_so(study, locale, settings)]
+    for number, locale in enumerate(missing, 1):
+        tell.step(f"train {locale} ({number} of {len(missing)})")
+        path = studies.train(study, locale, progress=tell.progress, **settings)
+        found = record.read(path / "training.yaml").get("dev_accuracy")
+        if isinstance(found, float | int):
+            tell.metric(f"dev accuracy of {locale}", float(found))
+    return {locale: study.model(locale) for locale in wanted}
+
+
+def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
+    """Is there a model of the locale that was trained with the settings that are given?
+
+    Data are not read for this: of fifty models that lie there, a run takes one or two seconds to see it. `study.train`,
+    for one that differs, says what differs.
+    """
+    if not (study.model(locale) / "training.yaml").is_file():
+        return False
+    made = record.read(study.model(locale) / "training.yaml").get("made")
+    before = made.get("settings") if isinstance(made, dict) else None
+    return isinstance(before, dict) and all(before.get(name) == value for name, value in settings.items())

@@ -1,0 +1,238 @@
+"""What does a run of the kind `merge` do? Train what is missing, choose, merge in memory, score, compare with everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import UsageError
+from ...evaluation import predict
+from ...evaluation import predictions as stored
+from ...evaluation.accuracy import accuracy_interval
+from ...evaluation.baselines import Baseline, baselines
+from ...evaluation.nxn import Matrix, nxn
+from ...evaluation.significance import Comparison
+from ...knowledge.rows import BASELINE_KINDS, ResultRow
+from ...merging.inplace import merge_into
+from ...merging.recipe import Recipe, Source, check, dump_recipe, seen_of_target
+from ...models.record import text_hash
+from ...tasks.base import Item, TaskData
+from ...workspace import Workspace
+from .. import choosing
+from .. import study as studies
+from ..config import Config, study_of
+from ..reading import read_for
+from ..results import compare_all, comparison_dict, logged_method, merge_rows
+from ..runs import Run
+from ..study import Study
+from ..worker import Outcome, Tell
+from .common import make_models
+
+
+def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    config = run.config
+    study, target = study_of(config, space), str(config.target)
+    data = study.data(target)
+    models = make_models(study, config, sorted({*config.sources, *config.candidates, target}), tell)
+
+    tell.step(f"score {len(models)} models on {target}")
+    dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
+    test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=tell.progress)
+    chosen = sources_of(config, dev)
+
+    tell.step(f"merge {', '.join(chosen)} by {config.method}")
+    recipe = recipe_of(study, config, chosen, dev, tell)
+    if config.keep:
+        tell.note(f"kept in {space.display(studies.merge_once(recipe, study.merged(recipe)))}")
+    right = right_of(study, recipe, data, tell)
+
+    tell.step("compare with the baselines")
+    beat = all_baselines(study, recipe, dev, test, data, tell)
+    groups = test.groups[target]
+    compared = compare_all(right, groups, beat)
+    arms = {"merge": right}
+    arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
+    arms |= {f"single:{name}": test.correct[name, target] for name in models}
+    tell.metric("accuracy", float(right.mean()))
+    result = {
+        "kind": "merge",
+        "context": study.context,
+        "target": target,
+        "mode": config.mode,
+        "method": logged_method(recipe),
+        "params": dict(recipe.params),
+        "similarity": recipe.similarity,
+        "k": len(recipe.sources),
+        "sources": [source.name for source in recipe.sources],
+        "weights": [source.weight for source in recipe.sources],
+        "seed": config.seed,
+        "saw": seen_of_target(recipe),
+        "metric": "accuracy",
+        "n": len(right),
+        "accuracy": float(right.mean()),
+        "ci95": list(accuracy_interval(right, groups)),
+        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
+        "singles": {
+            name: {"dev": dev.value(name, target), "test": test.value(name, target)} for name in models
+        },
+        "path": space.display(study.merged(recipe)) if config.keep else None,
+    }
+    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id)
+    rows += other_rows(rows, beat, compared)
+    return Outcome(result, rows, [item.id for item in data.test], groups, arms)
+
+
+def sources_of(config: Config, dev: Matrix) -> list[str]:
+    """The sources, in which the target is or is not, as the mode says, whatever list they come from."""
+    target, inside = str(config.target), config.mode == "IncTar"
+    if config.sources:
+        others = [name for name in config.sources if name != target]
+        return [*others, target] if inside else others
+    pool = [name for name in config.candidates if name != target]
+    if not pool:
+        raise UsageError(
+            f"there is no model to choose sources for {target} from.",
+            mend="Name `candidates`, which are then trained, or train some: mu train --locale …",
+        )
+    wanted = None if config.k is None else config.k - inside
+    if wanted == 0:
+        return [target]
+    column = similarities(config, dev, pool, str(config.similarity).partition("×")[0])
+    best = choosing.choose(column, target, wanted if wanted else 5 - inside, exclude=[target])
+    return [*best, target] if inside else best
+
+
+def similarities(config: Config, dev: Matrix, names: Sequence[str], kind: str) -> dict[str, float]:
+    """Source → similarity to the target: of typology, or accuracy on its development data."""
+    target = str(config.target)
+    if kind == "REAL":
+        return {name: dev.value(name, target) for name in names}
+    from ...similarity import uriel
+
+    return uriel.column(target, list(names))
+
+
+def recipe_of(study: Study, config: Config, chosen: Sequence[str], dev: Matrix, tell: Tell) -> Recipe:
+    """The recipe that the configuration means for the chosen sources, with what its method learns from text."""
+    models = {name: study.model(name).resolve() for name in chosen}
+    kind, _, times = (config.similarity or "").partition("×")
+    weighing = config.preweight
+    if weighing is None and kind and (config.method == "linear" or times):
+        weighing = kind.lower()
+    shares = dict.fromkeys(chosen, 1.0)
+    if weighing in ("real", "uriel"):
+        column = similarities(config, dev, chosen, weighing.upper())
+        shares = choosing.weights(study, column, models, times or None, progress=tell.progress)
+    recipe = Recipe(
+        method=str(config.method),
+        sources=tuple(Source(name, models[name], shares[name]) for name in chosen),
+        params=dict(config.params),
+        base=(study.root / "base").resolve(),
+        target=config.target,
+        mode=config.mode,
+        similarity=config.similarity,
+        k=len(chosen),
+        context=study.context,
+        seed=config.seed,
+        dtype=config.dtype,
+        include=config.include,
+        exclude=config.exclude,
+        heads=config.heads,
+        embeddings=config.embeddings,
+        text=Path(config.text) if config.text and config.text != "sources" else None,
+        trim_scope=config.trim_scope,
+    )
+    return read_for(study, check(recipe), config.text, progress=tell.progress)
+
+
+def right_of(study: Study, recipe: Recipe, data: TaskData, tell: Tell) -> np.ndarray:
+    """Which test items the merge gets right, bool [n]; merged in memory, its logits kept by what it is made from."""
+    items = data.test
+    path = stored.cache_path(study.cache, fingerprint(recipe), items)
+    return stored.correct(answers(recipe, items, path, tell), items)
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Digest of the recipe and of the models that it names: equal ones make equal weights."""
+    folders = [*(source.path for source in recipe.sources), *([recipe.base] if recipe.base else [])]
+    parts = [dump_recipe(replace(recipe, base_sha256={})), *map(stored.fingerprint, folders)]
+    return text_hash(parts)
+
+
+def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> stored.Predictions:
+    from ...errors import CheckpointError
+
+    if path.is_file():
+        try:
+            return stored.load(path, fingerprint(recipe))
+        except CheckpointError as error:
+            tell.note(f"{path.name} is computed again: {error.what}")
+    model, tokenizer, labels = predict.open_model(recipe.sources[0].path)
+    merge_into(model, recipe, on_progress=tell.progress)
+    found = stored.rounded(predict.predict_with(model, tokenizer, labels, items, on_progress=tell.progress))
+    stored.save(path, found, fingerprint(recipe))
+    return found
+
+
+def all_baselines(
+    study: Study, recipe: Recipe, dev: Matrix, test: Matrix, data: TaskData, tell: Tell
+) -> dict[str, Baseline]:
+    """kind → baseline; with the plain average of the same sources and the base with its fresh head."""
+    names = [source.name for source in recipe.sources]
+    found = baselines(data.locale, dev, test, names, data)
+    plain = replace(
+        recipe,
+        method="average",
+        params={},
+        similarity=None,
+        sources=tuple(Source(s.name, s.path) for s in recipe.sources),
+        learnt={},
+    )
+    if "average_merge" not in found and recipe.method != "average":
+        right = right_of(study, check(plain), data, tell)
+        found["average_merge"] = Baseline(
+            "average_merge", float(right.mean()), len(right), None, right, "same sources, equal weights"
+        )
+    if "pretrained_base" not in found:
+        scored = nxn({"base": study.root / "base"}, {data.locale: data}, cache=study.cache)
+        right = scored.correct["base", data.locale]
+        found["pretrained_base"] = Baseline(
+            "pretrained_base", float(right.mean()), len(right), None, right, "with a fresh head"
+        )
+    return found
+
+
+def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
+    return {
+        "model": found.model,
+        "value": found.value,
+        "n": found.n,
+        "note": found.note,
+        "comparison": comparison_dict(compared) if compared else None,
+    }
+
+
+def other_rows(
+    rows: Sequence[ResultRow], beat: dict[str, Baseline], compared: dict[str, Comparison]
+) -> list[ResultRow]:
+    """Rows against the baselines that the log does not list by itself."""
+    named = {row.baseline_kind for row in rows}
+    more = []
+    for kind in BASELINE_KINDS:
+        if rows and kind in beat and kind not in named:
+            found = compared.get(kind)
+            more.append(
+                replace(
+                    rows[0],
+                    baseline_kind=kind,
+                    baseline=beat[kind].value,
+                    wins=found.wins if found else None,
+                    losses=found.losses if found else None,
+                    se_pp=found.se if found else None,
+                    note=beat[kind].note,
+                )
+            )
+    return more

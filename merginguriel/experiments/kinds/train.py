@@ -1,0 +1,27 @@
+"""What does a run of the kind `train` do? One model per locale, with the accuracy of each on its development data."""
+
+from __future__ import annotations
+
+from ...errors import UsageError
+from ...models import record
+from ...workspace import Workspace
+from ..config import study_of
+from ..runs import Run
+from ..worker import Outcome, Tell
+from .common import make_models
+
+
+def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    config = run.config
+    if not config.locales:
+        raise UsageError(
+            "nothing says which models to train.", mend="Name them as `locales: [de-DE, sv-SE]`."
+        )
+    study = study_of(config, space)
+    models = make_models(study, config, config.locales, tell)
+    found = {}
+    for locale, path in models.items():
+        made = record.read(path / "training.yaml")
+        keys = ("dev_accuracy", "dev_items", "train_items", "seconds")
+        found[locale] = {"path": space.display(path), **{name: made.get(name) for name in keys}}
+    return Outcome({"kind": "train", "context": study.context, "seed": study.seed, "models": found})

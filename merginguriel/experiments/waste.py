@@ -1,0 +1,74 @@
+"""What may go? Runs that were given up, and what killed programs left half."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import files
+from ..errors import MuError
+from ..workspace import Workspace
+from . import runs
+from .runs import Run
+
+
+@dataclass(frozen=True)
+class Waste:
+    """A folder or file that may go, why, and its size in bytes."""
+
+    path: Path
+    why: str
+    size: int
+
+
+def find(space: Workspace, states: Sequence[str], days: float = 0) -> list[Waste]:
+    """Runs in these states, and hidden partial files, that nothing has touched for so many days."""
+    before = time.time() - 86400 * days
+    found = []
+    for run in runs.listed(space):
+        state = runs.state(run)
+        if state in states and (run.folder / "events.jsonl").stat().st_mtime <= before:
+            found.append(Waste(run.folder, state, size_of(run.folder)))
+    for path in partial(space):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime <= before:
+                found.append(Waste(path, "left half", size_of(path)))
+    return found
+
+
+def partial(space: Workspace) -> Iterator[Path]:
+    """Temporary folders of this program whose writer has gone."""
+    for root in (space.runs, space.models, space.results):
+        for path in sorted(root.rglob(".*.partial")):
+            if not path.is_dir():
+                continue
+            try:
+                with files.locked(path):
+                    yield path
+            except (BlockingIOError, FileNotFoundError):
+                continue  # it is being written
+
+
+def size_of(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def remove(waste: Waste) -> bool:
+    """Remove it, unless somebody works there by now; a run disappears at once, whole."""
+    run = Run(waste.path.name, waste.path)
+    try:
+        if waste.path.name.startswith("."):
+            with files.locked(waste.path):
+                shutil.rmtree(waste.path, ignore_errors=True)
+        else:
+            with runs.claimed(run):
+                gone = files.beside(waste.path, "removed")
+                waste.path.rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+    except (BlockingIOError, FileNotFoundError, MuError):
+        return False
+    return True

@@ -1,0 +1,303 @@
+"""How is a run carried out: its lock, its heartbeat, its events, and how it is paused, cancelled or left running?"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from .. import files
+from ..errors import MuError, UsageError
+from ..files import Progress
+from . import runs
+from .runs import Events, Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..knowledge.rows import ResultRow
+
+BEAT = 1.0  # seconds between two heartbeats
+PATIENCE = 3.0  # seconds after which a step that says nothing of itself is interrupted to be cancelled
+
+
+class Stopped(BaseException):
+    """The run was asked to stop: `what` is cancel or pause. No Exception, so that nothing on the way catches it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a kind of run hands back; the worker writes it into the run's folder, whole.
+
+    result  for result.json
+    rows    for rows.csv
+    ids     [n] of the test items, groups [n] of them, arms: name → bool [n], was the item answered rightly; an array
+            each in items.npz
+    """
+
+    result: dict[str, Any]
+    rows: Sequence[ResultRow] = ()
+    ids: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    arms: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Tell:
+    """How a kind says how far it is. Between two steps it may be paused, in `progress` cancelled."""
+
+    def __init__(self, run: Run, show: Progress | None = None) -> None:
+        self.run, self.show = run, show
+        self.events = Events(run.folder)
+        self.now = ""
+        self.told = 0.0
+
+    def step(self, text: str) -> None:
+        """A new step begins: the one before is done and will not be done again."""
+        self.heed(("cancel", "pause"))
+        self.now = text
+        self.events.add("step", text=text)
+        self.log(text)
+        self.progress(0, 1, "")
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        """How far the step is; `total` 0 makes the text a note. Fits every on_progress of this program."""
+        if not total:
+            self.note(text)
+            return
+        if time.monotonic() - self.told > 0.5 or not done:
+            self.told = time.monotonic()
+            self.heed(("cancel",))
+            said = {"step": self.now, "done": done, "total": total, "text": text, "time": time.time()}
+            with contextlib.suppress(OSError):
+                (self.run.folder / "heartbeat").write_text(json.dumps(said), encoding="utf-8")
+        if self.show:
+            self.show(done, total, f"{self.now}  {text}".strip())
+
+    __call__ = progress
+
+    def metric(self, name: str, value: float) -> None:
+        self.events.add("metric", name=name, value=value)
+        self.log(f"{name} {value:.4f}")
+
+    def note(self, text: str) -> None:
+        self.events.add("note", text=text)
+        self.log(text)
+        if self.show:
+            self.show(0, 0, text)
+
+    def heed(self, words: tuple[str, ...]) -> None:
+        asked = runs.requested(self.run)
+        if asked in words:
+            raise Stopped(asked)
+
+    def log(self, text: str) -> None:
+        """Into log.txt, where a detached run's stdout and stderr go too."""
+        with contextlib.suppress(OSError), (self.run.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{runs.now()}  {text}\n")
+
+
+def execute(run: Run, show: Progress | None = None, *, held: bool = False) -> str:
+    """Carry the run out in this process; returns the state that it ends in: finished, paused or cancelled.
+
+    show  is told how far it is, as a progress bar wants it
+    held  the lock is held already, by a descriptor that this process was given
+
+    A finished run is left as it is. Steps that were done before are not done again. Raises what went wrong, after
+    it was written down; MuError if another process is at work on it.
+    """
+    with contextlib.nullcontext() if held else runs.claimed(run):
+        if runs.state(run) == "finished":
+            return "finished"
+        with contextlib.suppress(OSError):
+            (run.folder / "lock").write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
+        if not held:
+            (run.folder / "request").unlink(missing_ok=True)
+        events, started = Events(run.folder), time.monotonic()
+        events.add("started", pid=os.getpid(), host=socket.gethostname())
+        tell = Tell(run, show)
+        try:
+            with terminable(), beating(run):
+                made = kind_of(run)(run, run.space, tell)
+                write(run, made)
+        except Stopped as stop:
+            return ended(run, {"cancel": "cancelled", "pause": "paused"}[stop.what], started)
+        except KeyboardInterrupt:
+            ended(run, "cancelled", started, note="interrupted")
+            raise
+        except MuError as error:
+            failed(run, error.render(), started)
+            raise
+        except BaseException as error:
+            failed(run, f"{type(error).__name__}: {error}", started)
+            raise
+        return ended(run, "finished", started, rows=len(made.rows))
+
+
+def kind_of(run: Run) -> Callable[[Run, Any, Tell], Outcome]:
+    name = run.config.kind
+    try:
+        return importlib.import_module(f"{__package__}.kinds.{name}").run
+    except ModuleNotFoundError as error:
+        if error.name != f"{__package__}.kinds.{name}":
+            raise
+        raise UsageError(f"runs of kind {name} cannot be carried out by this version.") from error
+
+
+def ended(run: Run, event: str, started: float, **more: Any) -> str:
+    Events(run.folder).add(
+        event, seconds=round(time.monotonic() - started, 2), peak_memory_mb=peak_memory(), **more
+    )
+    (run.folder / "request").unlink(missing_ok=True)
+    return event
+
+
+def peak_memory() -> float | None:
+    """The most that this process has held, in MB; None where the system does not say."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(usage / (1 << 20) if sys.platform == "darwin" else usage / 1024, 1)
+
+
+def failed(run: Run, text: str, started: float) -> None:
+    """Write down why. On a full disk that may fail too: the run is then seen as dead, which it is."""
+    with contextlib.suppress(MuError, OSError):
+        Tell(run).log(text)
+        ended(run, "failed", started, error=text)
+
+
+def write(run: Run, made: Outcome) -> None:
+    """Put what was found into the folder; it counts when the event `finished` has been written."""
+    import csv
+    import io
+
+    import numpy as np
+
+    from ..knowledge.rows import COLUMNS, row_cells
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row_cells(row) for row in made.rows)
+    files.write_text(run.folder / "rows.csv", text.getvalue())
+    if made.arms:
+        buffer = io.BytesIO()
+        arms: dict[str, Any] = {name: np.asarray(right, dtype=bool) for name, right in made.arms.items()}
+        np.savez_compressed(
+            buffer,
+            ids=np.array(made.ids, dtype=np.str_),
+            groups=np.array(made.groups, dtype=np.str_),
+            **arms,
+        )
+        files.write_bytes(run.folder / "items.npz", buffer.getvalue())
+    result = {"run": run.id, **made.result}
+    files.write_text(run.folder / "result.json", json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def beating(run: Run) -> Iterator[None]:
+    """Touch the heartbeat while the block runs, and pass on a request to cancel that came in the middle of a step."""
+    over = threading.Event()
+    path = run.folder / "heartbeat"
+
+    def beat() -> None:
+        unheard = 0.0
+        while not over.wait(BEAT):
+            with contextlib.suppress(OSError):
+                path.touch()
+            if in_main and runs.requested(run) == "cancel":
+                unheard += BEAT
+                if PATIENCE <= unheard < PATIENCE + BEAT:  # once: the ending is not to be interrupted
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+    in_main = threading.current_thread() is threading.main_thread()
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    with contextlib.suppress(OSError):
+        path.touch()
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM cancels the run while the block runs, where this process's signals are ours to set."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, signal.SIG_IGN)  # what is being written is cleared away in peace
+        raise Stopped("cancel")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def start(run: Run) -> int:
+    """Carry the run out in a process of its own, which outlives this one; returns its pid.
+
+    That process is given the lock, so that the run is at work from this moment on. Raises MuError if it is already.
+    """
+    with runs.claimed(run) as lock:
+        if runs.state(run) == "finished":
+            raise UsageError(f"{run.id} has finished.", mend=f"See: mu runs show {run.id}")
+        (run.folder / "request").unlink(
+            missing_ok=True
+        )  # what is asked from now on is meant for the new process
+        with (run.folder / "log.txt").open("ab") as log:
+            words = [sys.executable, "-m", __name__, str(run.folder.resolve())]
+            given = () if lock is None else (lock,)
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=given,
+            )
+        with contextlib.suppress(OSError):
+            (run.folder / "lock").write_text(f"{process.pid} {socket.gethostname()}\n", encoding="utf-8")
+    return process.pid
+
+
+def main() -> None:
+    """What a detached process does: carry out the run in the folder that it is given."""
+    folder = Path(sys.argv[1])
+    run = Run(folder.name, folder)
+    try:
+        execute(run, held=True)
+    except MuError as error:
+        print(f"mu: {error.render()}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,402 @@
+"""What comes of locales that are trained in turn, merged every few epochs, and trained on from the merge?
+
+After McMahan et al. 2017 (arXiv:1602.05629), whose rounds are these with the method `average`; here any method of the
+registry merges. See docs/commands.md, `mu iterate`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import MuError, UsageError
+from ..files import Progress, new_folder, write_text
+from ..models import record
+from ..models.base import model_files
+from ..models.classifier import copy_tokenizer, save
+from ..similarity import real
+from ..tasks.base import Item, TaskData, fingerprint
+from . import rounds
+from .finetune import check_labels, resolved
+from .merges import by_similarity, merged, method_of, recipe_of
+from .rounds import State, Tensors
+from .settings import FinetuneSettings, IterateSettings, as_record, as_table, check, check_iterate
+from .turns import Room, enter, room, score, turn, weights_of
+
+RECORD = "iterate.yaml"
+
+
+@dataclass
+class Work:
+    """What the rounds share.
+
+    data    source → its sentences; `target`, if there is one, apart
+    shares  source → weight, for those that are not measured at each merge
+    root    of the checkpoints
+    """
+
+    settings: IterateSettings
+    base: Path
+    room: Room
+    pretrained: Tensors
+    data: Mapping[str, TaskData]
+    target: TaskData | None
+    shares: Mapping[str, float]
+    root: Path
+    tell: Progress
+    total: int
+    done: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def train_and_merge(
+    base: Path,
+    data: Mapping[str, TaskData],
+    out: Path,
+    settings: IterateSettings,
+    finetune: FinetuneSettings,
+    *,
+    target: TaskData | None = None,
+    shares: Mapping[str, float] | None = None,
+    failed: Mapping[str, str] | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Train the locales of `data` from the classifier folder `base` by rounds; write the last merge into `out`.
+
+    finetune     of every locale; its epochs and seed are those of `settings`
+    target       the target's data: its development labels where settings judge or weigh by them, else at most its
+                 training text without labels, for a method that reads some
+    shares       source → weight, where settings name none; None: equal, or measured, as settings say
+    failed       locales that could not even be loaded, and why: for the record
+    on_progress  called with (step, steps in all, text) after every step; with 0 steps in all for a notice
+
+    Returns `out`; at once if it was made from the same base, data and settings. Killed or interrupted it leaves no
+    `out`, and goes on when called again from the last turn that was done, to the same weights. A locale whose
+    training fails is left out from there on, and named in the record. In memory are, per locale, the weights and
+    AdamW's two moments of those that are trained, in float32.
+
+    Raises UsageError (settings, labels), CheckpointError (base, a damaged checkpoint), MuError (`out` was made
+    otherwise, too few locales are left, the disk refuses).
+    """
+    check_iterate(settings)
+    own = resolved(replace(finetune, epochs=settings.epochs, seed=settings.seed, **settings.training))
+    check(own)
+    given = dict(settings.weights or shares or dict.fromkeys(data, 1.0))
+    unknown = sorted(set(data) - set(given))
+    if unknown:
+        raise UsageError(f"the source {unknown[0]} has no weight.", mend="Weigh all sources, or none.")
+    recipe_of(settings, {name: given[name] for name in data})  # a wrong method is told before the work
+    need_dev(settings, data, target)
+    made = made_of(base, data, target, settings, own, given)
+    if record.already(out, RECORD, made):
+        return out
+    started = time.monotonic()
+    with new_folder(out) as folder:
+        room_ = room(base, own)
+        check_labels(room_.model, [i for d in data.values() for i in (*d.train, *d.dev)], base)
+        work = Work(
+            settings, base, room_, weights_of(room_.model), data, target, given, out.with_name(f"{out.name}-rounds"),
+            on_progress or ignore, sum(-(-len(d.train) // own.batch_size) for d in data.values()) * own.epochs,
+            failed=dict(failed or {}),
+        )  # fmt: skip
+        history, weights = play(work, rounds.begin(work.root, made))
+        enter(room_.model, weights)
+        save(room_.model, folder)
+        copy_tokenizer(base, folder)
+        more: dict[str, Any] = {"failed": work.failed, "rounds": history, "threads": torch.get_num_threads()}
+        more |= {"seconds": round(time.monotonic() - started, 1)}
+        record.write(folder, RECORD, made, **more, versions=record.versions("torch", "transformers"))
+        write_card(folder, work, history)
+    if not settings.keep_checkpoints:
+        rounds.remove(work.root)
+    return out
+
+
+def need_dev(settings: IterateSettings, data: Mapping[str, TaskData], target: TaskData | None) -> None:
+    """Raise UsageError where something is decided on development data that are not there."""
+    if (settings.judge == "target" or measures(settings)) and not (target and target.dev):
+        raise UsageError(f"there are no development data of {settings.target} to judge by.")
+    if (settings.schedule == "gain" or settings.patience) and not any(found.dev for found in data.values()):
+        raise UsageError("gain and patience are judged on development data, and there are none.")
+
+
+def made_of(
+    base: Path,
+    data: Mapping[str, TaskData],
+    target: TaskData | None,
+    settings: IterateSettings,
+    own: FinetuneSettings,
+    shares: Mapping[str, float],
+) -> dict[str, Any]:
+    prints = {
+        name: {"train": fingerprint(found.train), "dev": fingerprint(found.dev)}
+        for name, found in [*data.items(), *([("target", target)] if target else [])]
+    }
+    return {
+        "base": record.hashes(model_files(base)),
+        "data": prints,
+        "settings": as_table(settings),
+        "finetune": as_record(own),
+        "weights": {name: float(shares[name]) for name in data},
+    }
+
+
+def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Tensors]:
+    """All rounds from the first that is not done; what came of each, and the weights of the merge to keep."""
+    settings = work.settings
+    states, anchor = standing(work, history)
+    last = -(-settings.epochs // settings.merge_every)
+    for number in range(len(history) + 1, last + 1):
+        if stopped(settings, history):
+            break
+        for locale in states:
+            found = take_turn(work, states[locale], locale, number)
+            if found is not None:
+                states[locale] = found
+        states = {name: state for name, state in states.items() if name not in work.failed}
+        need_enough(work, states)
+        outcome, merge = end_round(work, states, anchor, history, number, final=number == last)
+        if merge is not None:
+            rounds.write_tensors(rounds.folder(work.root, number) / rounds.MERGE, merge)
+            if settings.patience and outcome["merge"]["score"] > best_of(history):
+                rounds.write_tensors(work.root / "best.safetensors", merge)
+            for state in states.values():
+                state.weights = merge
+            anchor = merge
+        history.append(outcome)
+        keep, merge_at = settings.keep_checkpoints, last_merge(history)
+        rounds.finish(work.root, number, outcome, keep=keep, last_merge=merge_at)
+        work.tell(0, 0, in_words(outcome, last))
+    if settings.patience:
+        return history, rounds.read_tensors(work.root / "best.safetensors")[0]
+    return history, anchor
+
+
+def standing(work: Work, history: list[dict[str, Any]]) -> tuple[dict[str, State], Tensors]:
+    """The locales' states and the last merge after the rounds that are done; the base at the beginning."""
+    work.failed |= {name: why for outcome in history for name, why in outcome.get("failed", {}).items()}
+    names = [name for name in work.data if name not in work.failed]
+    merge = last_merge(history)
+    if not history:
+        return {name: State(work.pretrained) for name in names}, work.pretrained
+    folder = rounds.folder(work.root, len(history))
+    states = {name: rounds.read_state(folder / f"{name}.safetensors") for name in names}
+    work.done = sum(state.step for state in states.values())
+    anchor = work.pretrained
+    if merge:
+        anchor = rounds.read_tensors(rounds.folder(work.root, merge) / rounds.MERGE)[0]
+    if merge == len(history):
+        for state in states.values():
+            state.weights = anchor
+    return states, anchor
+
+
+def last_merge(history: list[dict[str, Any]]) -> int:
+    """The number of the last round whose merge was taken; 0 if there was none."""
+    return max((outcome["round"] for outcome in history if outcome["merge"]["taken"]), default=0)
+
+
+def take_turn(work: Work, state: State, locale: str, number: int) -> State | None:
+    """The state after this round's epochs, from the checkpoint if it is there; None if the locale failed."""
+    settings, data = work.settings, work.data[locale]
+    folder = rounds.folder(work.root, number)
+    path, reason = folder / f"{locale}.safetensors", folder / f"{locale}.failed"
+    if reason.is_file():
+        work.failed[locale] = reason.read_text(encoding="utf-8")
+        return None
+    if path.is_file():
+        found = rounds.read_state(path)
+        work.done += found.step - state.step
+        return found
+    first = (number - 1) * settings.merge_every
+    epochs = range(first, min(first + settings.merge_every, settings.epochs))
+
+    def tell(loss: float) -> None:
+        work.done += 1
+        work.tell(work.done, work.total, f"round {number}, {locale}: loss {loss:.2f}")
+
+    try:
+        found = turn(work.room, state, data.train, locale, epochs, tell)
+        scored = score(work.room, data.dev)
+    except (
+        MuError,
+        RuntimeError,
+        IndexError,
+    ) as error:  # no number for a loss, no memory, too long a sentence
+        why = error.what if isinstance(error, MuError) else str(error).strip().split("\n")[0]
+        work.failed[locale] = why
+        write_text(reason, why)
+        work.tell(0, 0, f"{locale} is left out from round {number} on: {why}")
+        return None
+    found.figures |= {f"dev_{key}": round(value, 6) for key, value in scored.items()}
+    rounds.write_state(path, found)
+    return found
+
+
+def need_enough(work: Work, states: Mapping[str, State]) -> None:
+    """Raise MuError if the locales that are left are too few for the method."""
+    least = method_of(work.settings).sources[0]
+    if len(states) < max(least, min(2, len(work.data))):
+        first = next(iter(work.failed))
+        raise MuError(
+            f"{len(states)} locales are left to merge; failed: {', '.join(work.failed)}. "
+            f"{first}, because: {work.failed[first]}",
+            mend=f"Mend that, remove {work.root}, and run this again.",
+        )
+
+
+def end_round(
+    work: Work,
+    states: dict[str, State],
+    anchor: Tensors,
+    history: list[dict[str, Any]],
+    number: int,
+    *,
+    final: bool,
+) -> tuple[dict[str, Any], Tensors | None]:
+    """What came of the round, and the merge if the locales are to go on from it. The last round's is always taken."""
+    settings = work.settings
+    outcome: dict[str, Any] = {
+        "round": number,
+        "epochs": min(number * settings.merge_every, settings.epochs),
+        "locales": {name: dict(state.figures) for name, state in states.items()},
+        "failed": {name: why for name, why in work.failed.items() if not known_before(name, history)},
+        "merge": {"taken": False},
+    }
+    if settings.schedule == "converged" and not final and not converged(settings, states, history):
+        return outcome, None
+    before, apart = standard(work, states)
+    shares = measured(work, states, apart)
+    start = anchor if settings.anchor == "last_merge" else work.pretrained
+    found = merged(
+        recipe_of(settings, shares), states, start, work.room, work.base, texts_of(work),
+        rounds.folder(work.root, number) / "models",
+    )  # fmt: skip
+    enter(work.room.model, found)
+    after = judged(work)
+    gain = None if after is None or before is None else 100 * (after - before)
+    taken = final or settings.schedule != "gain" or (gain is not None and gain >= settings.min_gain_pp)
+    outcome["merge"] = {
+        "taken": taken,
+        "score": after,
+        "before": before,
+        "weights": {name: round(float(share), 6) for name, share in shares.items()},
+    }
+    return outcome, found if taken else None
+
+
+def known_before(name: str, history: list[dict[str, Any]]) -> bool:
+    return any(name in outcome["failed"] for outcome in history)
+
+
+def converged(settings: IterateSettings, states: Mapping[str, State], history: list[dict[str, Any]]) -> bool:
+    """Has no locale's loss fallen by more than the tolerance since the last round, which did not merge?"""
+    if not history or history[-1]["merge"]["taken"]:
+        return False
+    before = history[-1]["locales"]
+
+    def falls(name: str, figures: Mapping[str, Any]) -> bool:
+        key = "dev_loss" if figures.get("dev_loss") is not None else "loss"
+        return before[name][key] - figures[key] >= settings.tolerance * abs(before[name][key])
+
+    return not any(falls(name, state.figures) for name, state in states.items())
+
+
+def standard(work: Work, states: Mapping[str, State]) -> tuple[float | None, dict[str, float]]:
+    """What the merge must beat on the judge's data, and each source's accuracy on the target where that is asked.
+
+    judge sources: the mean of each model on its own development data; target: the best of them on the target's.
+    """
+    settings = work.settings
+    on_target: dict[str, float] = {}
+    if work.target and (settings.judge == "target" or measures(settings)):
+        for name, state in states.items():
+            enter(work.room.model, state.weights)
+            on_target[name] = score(work.room, work.target.dev).get("accuracy", 0.0)
+    if settings.judge == "target":
+        return max(on_target.values()), on_target
+    own = [state.figures.get("dev_accuracy") for state in states.values()]
+    known = [value for value in own if value is not None]
+    return (float(np.mean(known)) if known else None), on_target
+
+
+def judged(work: Work) -> float | None:
+    """Accuracy, on the judge's development data, of the weights in the room."""
+    if work.settings.judge == "target" and work.target:
+        return score(work.room, work.target.dev).get("accuracy")
+    parts: list[tuple[Item, ...]] = [
+        d.dev for name, d in work.data.items() if name not in work.failed and d.dev
+    ]
+    return float(np.mean([score(work.room, part)["accuracy"] for part in parts])) if parts else None
+
+
+def measures(settings: IterateSettings) -> bool:
+    """Are the weights of the sources measured at each merge?"""
+    return settings.similarity == "REAL" and by_similarity(settings)
+
+
+def measured(work: Work, states: Mapping[str, State], on_target: Mapping[str, float]) -> dict[str, float]:
+    """source → weight with the sum 1; with REAL similarity by what each scores on the target now."""
+    if work.settings.similarity == "REAL" and not work.settings.weights:
+        return real.weights(on_target, list(states))
+    total = sum(work.shares[name] for name in states)
+    return {name: work.shares[name] / total for name in states}
+
+
+def texts_of(work: Work) -> dict[str, list[str]]:
+    """For a method that reads text: the target's training text without labels, else each source's own."""
+    return {name: [item.text for item in (work.target or data).train] for name, data in work.data.items()}
+
+
+def best_of(history: list[dict[str, Any]]) -> float:
+    return max((o["merge"]["score"] for o in history if o["merge"]["taken"]), default=-1.0)
+
+
+def stopped(settings: IterateSettings, history: list[dict[str, Any]]) -> bool:
+    """Have the last `patience` merges brought nothing better than the best before them?"""
+    scores = [outcome["merge"]["score"] for outcome in history if outcome["merge"]["taken"]]
+    if not settings.patience or len(scores) <= settings.patience:
+        return False
+    return max(scores[-settings.patience :]) <= max(scores[: -settings.patience])
+
+
+def in_words(outcome: Mapping[str, Any], last: int) -> str:
+    """`round 2 of 6: de-DE 81.2%, sv-SE 79.0%; merged, 78.5%`"""
+    parts = [
+        f"{name} {100 * figures['dev_accuracy']:.1f}%"
+        if figures.get("dev_accuracy") is not None
+        else f"{name} loss {figures['loss']:.2f}"
+        for name, figures in outcome["locales"].items()
+    ]
+    merge = outcome["merge"]
+    scored = f", {100 * merge['score']:.1f}%" if merge.get("score") is not None else ""
+    done = f"merged{scored}" if merge["taken"] else f"not merged{scored and f' (the merge: {scored[2:]})'}"
+    return f"round {outcome['round']} of {last}: {', '.join(parts)}; {done}"
+
+
+def ignore(done: float, total: float, text: str) -> None:
+    """Progress that nobody watches."""
+
+
+def write_card(folder: Path, work: Work, history: list[dict[str, Any]]) -> None:
+    settings = work.settings
+    trained = [name for name in work.data if name not in work.failed]
+    merges = sum(outcome["merge"]["taken"] for outcome in history)
+    left = "".join(f"\n- Left out: {name}, because {why}" for name, why in work.failed.items())
+    body = f"""
+A classifier that was trained on {", ".join(trained)} in turn and merged {merges} times by {settings.method}; after each
+merge all locales went on from it.
+
+- Started from: `{work.base.name}` (hashes in `{RECORD}`). Its licence is that of the base.
+- {history[-1]["epochs"]} epochs in each locale, a round every {settings.merge_every}, schedule {settings.schedule},
+  seed {settings.seed}; everything else, and what came of each round, in `{RECORD}`.{left}
+"""
+    title = f"Iterative merge {f'for {settings.target} ' if settings.target else ''}by {settings.method}"
+    languages = sorted({name.split("-")[0] for name in trained})
+    record.card(folder, license=None, title=title, body=body, languages=languages)

@@ -1,0 +1,179 @@
+"""What decides the weights of a trained model, besides its base and its data? No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..errors import UsageError
+
+SCHEDULES = ("fixed", "converged", "gain")
+JUDGES = ("sources", "target")
+ANCHORS = ("last_merge", "pretrained")
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """What decides the result, besides base and data.
+
+    learning_rate       of the encoder; AdamW, linear decay to 0 after a warm-up
+    head_learning_rate  of the head, which starts from zeros and has further to go
+    warmup              share of the steps
+    dropout             in the encoder; None keeps the base's own
+    freeze_embeddings   leave word, position and type embeddings at the pretrained values
+    freeze_layers       encoder layers, counted from the input, that stay at the pretrained values too
+    bf16                matrix products in bfloat16; None: if the processor has instructions for them. What that
+                        comes to is part of the record: it changes the weights
+    max_tokens          longer sentences are cut
+    lora_rank           train low-rank factors of this rank in place of the encoder's matrices (Hu et al. 2022,
+                        arXiv:2106.09685), and the head whole; None: all weights
+    lora_alpha          their product is scaled by lora_alpha / lora_rank; None: twice the rank
+    patience            stop after so many epochs without a better accuracy on development data, and keep the
+                        weights of the best; None: all epochs, and the last weights
+    """
+
+    epochs: int = 4
+    learning_rate: float = 1e-4
+    head_learning_rate: float = 2e-3
+    batch_size: int = 32
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    dropout: float | None = None
+    freeze_embeddings: bool = True
+    freeze_layers: int = 0
+    bf16: bool | None = None
+    max_tokens: int = 64
+    seed: int = 0
+    lora_rank: int | None = None
+    lora_alpha: int | None = None
+    patience: int | None = None
+
+
+# Settings that came later: left out of a record where they are not used, so that older models are found again.
+LATER = ("lora_rank", "lora_alpha", "patience")
+
+# For e5-small on a few hundred short sentences and two cores: as accurate as training all layers, and faster.
+LAB = FinetuneSettings(epochs=3, head_learning_rate=5e-3, freeze_layers=6)
+# For models of XLM-RoBERTa-base's size, whole: the usual rates (Conneau et al. 2020, appendix), a fresh head faster.
+HUB = FinetuneSettings(
+    epochs=5, learning_rate=2e-5, head_learning_rate=1e-4, freeze_embeddings=False, max_tokens=128
+)
+
+
+def preset(base: str) -> FinetuneSettings:
+    """What is usual for the base model of this name."""
+    return LAB if base == "e5-small" else HUB
+
+
+def as_record(settings: FinetuneSettings) -> dict[str, Any]:
+    """The settings as a model's record holds them."""
+    table = asdict(settings)
+    return {key: value for key, value in table.items() if key not in LATER or value is not None}
+
+
+def check(settings: FinetuneSettings) -> None:
+    """Raise UsageError for settings that make no sense."""
+    for name in ("epochs", "batch_size", "max_tokens", "learning_rate", "head_learning_rate", *LATER):
+        value = getattr(settings, name)
+        if value is not None and value <= 0:
+            raise UsageError(f"{name} must be above 0, not {value}.")
+    for name in ("warmup", "dropout"):
+        if not 0 <= (getattr(settings, name) or 0) < 1:
+            raise UsageError(f"{name} must be at least 0 and below 1, not {getattr(settings, name)}.")
+    if settings.lora_alpha and not settings.lora_rank:
+        raise UsageError("lora_alpha scales LoRA's factors, and there are none without lora_rank.")
+
+
+def told(default: Any, doc: str) -> Any:
+    """A field with its one line of help, which commands and the run configuration show."""
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata={"doc": doc})
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class IterateSettings:
+    """What decides an iterative training, besides base and data. Each field has its help as metadata["doc"].
+
+    Epochs count passes over each locale's own sentences. A round is `merge_every` of them in every locale, and at
+    its end the models are merged, if the schedule says so; all locales then go on from the merge.
+    """
+
+    sources: tuple[str, ...] = told((), "locales to train; none: the k best for the target by similarity")
+    target: str | None = told(None, "the locale that the merge is for")
+    mode: str | None = told(None, "ExcTar or IncTar; only where sources are chosen. Default: ExcTar")
+    similarity: str | None = told(
+        None,
+        "weigh sources by this: URIEL, or REAL, their accuracy on the target's development data at each merge",
+    )
+    k: int | None = told(None, "how many sources to choose. Default: 5")
+    method: str = told("average", "any merging method; similarity is linear with the weights of a similarity")
+    params: Mapping[str, float | int | bool | str] = told({}, "parameters of the method")
+    weights: Mapping[str, float] = told({}, "source: weight, in place of those of a similarity")
+    include: tuple[str, ...] = told((), "merge only tensors of such names; others stay the base's")
+    exclude: tuple[str, ...] = told((), "leave tensors of such names as the base has them")
+    anchor: str = told(
+        "last_merge",
+        "what task vectors are taken against: last_merge, so that each merge adds up what was learnt since, or pretrained, "
+        "so that it merges all that was learnt, again in every round",
+    )
+    epochs: int = told(6, "passes over each locale's sentences, in all")
+    merge_every: int = told(1, "epochs between two merges")
+    schedule: str = told(
+        "fixed",
+        "fixed: every round; converged: once no locale's development loss falls any more; gain: where the merge is better "
+        "on development data than what it is made of",
+    )
+    tolerance: float = told(0.01, "converged: a fall of the loss by a smaller share than this counts as none")
+    min_gain_pp: float = told(0.0, "gain: by how much the merge must be better, in percentage points")
+    judge: str = told(
+        "sources",
+        "gain: on whose development data; of the sources (mean of each model on its own), or of the target (best source)",
+    )
+    patience: int | None = told(
+        None, "stop after so many merges without a better one on the judge's development data"
+    )
+    keep_checkpoints: bool = told(False, "keep what was checkpointed before every merge, not only the last")
+    training: Mapping[str, Any] = told({}, "of the fine-tuning: learning_rate, batch_size, freeze_layers, …")
+    seed: int = told(0, "of the training and of methods that draw")
+
+
+# What does not change the weights of a finished training.
+BESIDE = ("keep_checkpoints",)
+
+
+def as_table(settings: IterateSettings) -> dict[str, Any]:
+    """The settings as a record holds them: what is set, without what does not change the weights."""
+    plain = asdict(settings)
+    table = {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items() if key not in BESIDE}
+    return {key: value for key, value in table.items() if value not in (None, [], {})}
+
+
+def check_iterate(settings: IterateSettings) -> None:
+    """Raise UsageError for settings that make no sense."""
+    for name in ("epochs", "merge_every", "k", "patience"):
+        value = getattr(settings, name)
+        if value is not None and value <= 0:
+            raise UsageError(f"{name} must be above 0, not {value}.")
+    for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES), ("anchor", ANCHORS)):
+        if getattr(settings, name) not in allowed:
+            raise UsageError(
+                f"{name} is {getattr(settings, name)!r}.", mend=f"It is one of: {', '.join(allowed)}."
+            )
+    if not 0 <= settings.tolerance < 1:
+        raise UsageError(f"tolerance must be at least 0 and below 1, not {settings.tolerance}.")
+    if settings.judge == "target" and settings.target is None:
+        raise UsageError("judge is target, and no target is named.")
+    if settings.similarity == "REAL" and settings.target is None:
+        raise UsageError("REAL similarity is measured on a target, and none is named.")
+    if settings.mode == "ExcTar" and settings.target in settings.sources:
+        raise UsageError(f"mode is ExcTar, but {settings.target} is a source.")
+    if settings.mode == "IncTar" and settings.sources and settings.target not in settings.sources:
+        raise UsageError(f"mode is IncTar, but {settings.target} is not a source.")
+    known = {f for f in FinetuneSettings.__dataclass_fields__ if f not in ("epochs", "seed", *LATER)}
+    odd = sorted(set(settings.training) - known)
+    if odd:
+        raise UsageError(
+            f"iterative training has no setting {odd[0]}.", mend=f"Known: {', '.join(sorted(known))}."
+        )

@@ -1,0 +1,152 @@
+"""Is a run's configuration read one way only, and a mistake in it named with key and line?"""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merginguriel.errors import MuError, UsageError
+from merginguriel.experiments import config as configs
+from merginguriel.experiments import runs
+
+GOOD = """\
+kind: merge
+target: sv-SE
+method: ties
+params: {density: 0.3}
+similarity: REAL
+candidates: [de-DE, nb-NO]
+k: 2
+training:
+  epochs: 2
+  bf16: false
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("k: 2", "k: two", 7, "k should be a whole number, at least 1"),
+        ("k: 2", "k: 0", 7, "at least 1"),
+        ("k: 2", "kk: 2", 7, "unknown key 'kk'"),
+        ("  epochs: 2", "  epochs: 2.5", 9, "training.epochs should be a whole number"),
+        ("  epochs: 2", "  epoch: 2", 9, "unknown key 'training.epoch'"),
+        ("  bf16: false", "  bf16: maybe", 10, "true or false"),
+        ("sv-SE", "xx-YY", 2, "is not a locale"),
+        ("REAL", "FAKE", 5, "one of URIEL, REAL"),
+        ("density: 0.3", "densty: 0.3", 4, "has no parameter 'densty'"),
+        ("density: 0.3", "density: 7", 4, "out of range"),
+        ("ties", "tied", 3, "is not a merging method"),
+        ("kind: merge", "kind: train", 2, "no meaning for a run of kind train"),
+        ("similarity: REAL\ncandidates: [de-DE, nb-NO]", "", 1, "which sources"),
+        ("k: 2", "locales: [de-DE]", 7, "no meaning for a run of kind merge"),
+        ("k: 2", "k: 2\nk: 3", 8, "stands twice"),
+        ("training:\n  epochs: 2\n  bf16: false", "training: 3", 8, "should be a table"),
+        ("k: 2", "k: [2]", 7, "one value"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_key_file_and_line(file, old, new, line, says):
+    assert old in GOOD
+    path = file(GOOD.replace(old, new))
+    with pytest.raises(MuError) as error:
+        configs.load(path)
+    assert says in error.value.what and error.value.where == f"{path}:{line}"
+
+
+def test_overrides_win_and_are_checked_like_the_file(file):
+    path = file(GOOD)
+    found = configs.load(path, ["k=3", "training.epochs=5", "params.density=0.5", "candidates=de-DE,sv-SE"])
+    assert (found.k, found.training.epochs, found.training.bf16) == (3, 5, False)
+    assert found.params == {"density": 0.5} and found.candidates == ("de-DE", "sv-SE")
+    for text, says in (
+        ("kay=3", "unknown key"),
+        ("k=x", "whole number"),
+        ("k", "KEY=VALUE"),
+        ("training=1", "one key"),
+    ):
+        with pytest.raises(UsageError if text != "k=x" else MuError, match=says):
+            configs.load(path, [text])
+
+
+def test_what_is_written_is_read_back_as_the_same_run(file):
+    found = configs.load(file(GOOD))
+    again = configs.load(file(configs.dump(found)))
+    assert again == found and configs.digest(again) == configs.digest(found)
+    assert configs.from_table(configs.as_table(found)) == found
+
+
+def test_the_digest_is_of_what_decides_the_result_however_it_is_written(file):
+    plain = configs.digest(configs.load(file(GOOD)))
+    dotted = GOOD.replace("params: {density: 0.3}", "params.density: '0.30'").replace("training:\n  epochs: 2\n  bf16: false",
+                          "training.bf16: no\ntraining.epochs: 2\nmode: exctar\nheads: ~")  # fmt: skip
+    assert configs.digest(configs.load(file(dotted))) == plain
+    assert configs.digest(configs.load(file(GOOD), ["keep=true"])) == plain
+    assert configs.digest(configs.load(file(GOOD), ["seed=1"])) != plain
+
+
+def test_similarity_is_another_name_for_linear_with_its_weights(file):
+    named = configs.load(file(GOOD.replace("ties", "similarity").replace("params: {density: 0.3}\n", "")))
+    assert (named.method, named.similarity) == ("linear", "REAL")
+    assert runs.run_id(named).startswith("merge-sv-SE-similarity-")
+
+
+def test_a_language_code_that_yaml_takes_for_no_stays_a_language(file):
+    found = configs.load(file(GOOD.replace("[de-DE, nb-NO]", "[no, nb-NO]").replace("no, ", "")))
+    assert found.candidates == ("nb-NO",)
+
+
+def test_paths_start_at_the_folder_of_the_file(file, tmp_path):
+    (tmp_path / "encoder").mkdir()
+    found = configs.load(file(GOOD + "data: mine\nbase: encoder\ntext: sentences.txt\n"))
+    assert (found.data, found.base) == (str(tmp_path / "mine"), str(tmp_path / "encoder"))
+    assert found.text == str(tmp_path / "sentences.txt")
+    assert configs.load(file(GOOD + "base: e5-small\ntext: sources\n")).base == "e5-small"
+
+
+def test_the_schema_takes_what_the_reader_takes(file):
+    schema = configs.schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(GOOD), schema)
+    jsonschema.validate(configs.as_table(configs.load(file(GOOD)), every=True), schema)
+    for wrong in ({"k": 0}, {"kk": 1}, {"training": {"epochs": "two"}}, {"mode": "none"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**yaml.safe_load(GOOD), **wrong}, schema)
+
+
+def test_the_settings_of_the_fine_tuning_are_all_keys():
+    finetune = pytest.importorskip("merginguriel.training.finetune")
+    keys = {name.partition(".")[2] for name in configs.KEYS if name.startswith("training.")}
+    assert set(finetune.FinetuneSettings.__dataclass_fields__) - {"seed"} <= keys
+
+
+def test_config_show_says_where_each_value_comes_from(bench, mu, file):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    path = file(GOOD)
+    said = mu("config", "show", path, "--set", "k=3", "--workspace", bench.root, "--json").json["keys"]
+    assert said["k"] == {"value": 3, "from": "--set", "doc": said["k"]["doc"]}
+    assert said["task"]["from"] == "mu.toml" and said["target"]["from"] == f"{path}:2"
+    assert said["training.epochs"]["from"] == f"{path}:9" and "mode" not in said
+    every = mu("config", "show", path, "--all", "--workspace", bench.root, "--json").json["keys"]
+    assert every["mode"]["from"] == "default" and set(every) == set(configs.KEYS)
+
+
+@given(st.text(max_size=40))
+def test_no_text_makes_anything_but_a_configuration_or_an_error(text):
+    try:
+        configs.overrides([text])
+        configs.from_table({"kind": text, "k": text, "candidates": text, "params": {"density": text}})
+    except MuError as error:
+        assert error.what

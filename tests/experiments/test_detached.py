@@ -1,0 +1,88 @@
+"""Does a run outlive what started it, hear what it is asked, and is a killed one seen as dead and gone on with?"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from run_files import LONG, config_file, made_run, names, only_run, steps, until
+
+from merginguriel.errors import UsageError
+from merginguriel.experiments import runs, worker
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and locks as POSIX has them"),
+]
+
+
+def run_mu(*arguments):
+    """`mu` in a process that ends, as in a terminal that is closed after it."""
+    words = [sys.executable, "-m", "merginguriel.cli.main", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+
+
+def test_a_run_that_the_system_kills_is_dead_and_goes_on_without_doing_a_step_twice(lab):
+    path = config_file(lab, candidates=["de-DE", "en-US"])
+    run_mu("run", path, "--detach", "--workspace", lab.space)
+    run = only_run(lab)
+    assert runs.state(run) == "running"
+    until(lambda: any(text.startswith("train en-US") for text in steps(run)))
+    started = next(e for e in runs.events(run) if e["event"] == "started")
+    assert os.getsid(started["pid"]) == started["pid"]  # a session of its own: no terminal can hang it up
+    os.kill(started["pid"], signal.SIGKILL)
+    until(lambda: runs.state(run) == "dead")
+    listed = lab.mu("runs", "list", "--workspace", lab.space, "--json").data
+    assert [row["state"] for row in listed] == ["dead"]
+    ran = lab.mu("runs", "resume", run.id, "--workspace", lab.space)
+    assert ran.code == 0 and ran.out == f"{run.id}  running\n"
+    watched = lab.mu("runs", "watch", run.id, "--workspace", lab.space)
+    assert watched.code == 0 and "finished" in watched.out and "is finished" in watched.err
+    done = [text.partition(" (")[0] for text in steps(run)]
+    assert done.count("train de-DE") == 1 and done.count("train sv-SE") == 1
+    assert names(run).count("finished") == 1 and runs.result(run)["n"] == 28
+    assert lab.litter() == []
+
+
+def test_a_cancelled_run_leaves_nothing_half_and_a_paused_one_gives_its_memory_back(lab):
+    run = made_run(lab, training=LONG, candidates=["de-DE"], similarity="URIEL", k=1, method="average")
+    pid = worker.start(run)
+    until(lambda: (lab.root / ".de-DE.partial").exists())
+    assert lab.mu("runs", "cancel", run.id, "--workspace", lab.space).out == f"{run.id}  asked to cancel\n"
+    os.waitpid(pid, 0)
+    assert runs.state(run) == "cancelled" and lab.litter() == [] and not (lab.root / "de-DE").exists()
+    pid = worker.start(run)
+    assert runs.request(run, "pause") == "running"
+    with pytest.raises(runs.MuError, match="another process is at work"):
+        worker.start(run)
+    os.waitpid(pid, 0)
+    assert runs.state(run) == "paused" and not (lab.root / "de-DE").exists()
+    shown = lab.mu("runs", "show", run.id, "--workspace", lab.space)
+    assert "paused" in shown.out and f"mu runs resume {run.id}" in shown.out
+    assert "train de-DE" in lab.mu("runs", "logs", run.id, "--workspace", lab.space).out
+
+
+def test_a_run_that_waits_is_cancelled_and_paused_without_a_process(trained):
+    run = made_run(trained, training=None)
+    assert runs.state(run) == "queued"
+    assert runs.request(run, "pause") == "paused"
+    assert runs.request(run, "resume") == "queued"
+    assert runs.request(run, "cancel") == "cancelled"
+    with pytest.raises(UsageError, match="cannot be asked to pause"):
+        runs.request(run, "pause")
+    assert worker.execute(run) == "finished"
+    with pytest.raises(UsageError, match="is finished"):
+        runs.request(run, "cancel")
+
+
+def test_ctrl_c_cancels_a_run_in_the_foreground_and_it_goes_on_later(lab):
+    path = config_file(lab, training=LONG, candidates=["de-DE"], similarity="URIEL", k=1)
+    child = lab.start("run", path, "--workspace", lab.space)
+    child.wait_for(lab.root / ".de-DE.partial")
+    child.send(signal.SIGINT)
+    ran = child.end()
+    assert ran.code == 130 and "interrupted" in ran.err and ran.out == ""
+    assert runs.state(only_run(lab)) == "cancelled" and lab.litter() == []

@@ -1,0 +1,121 @@
+"""Does a run do what its configuration says, once, and is what it found all there?"""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import yaml
+from run_files import config_file, made_run, names, only_run
+
+from merginguriel.experiments import runs, worker
+
+pytestmark = pytest.mark.lab
+
+
+def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
+    path = config_file(lab, candidates=["de-DE", "en-US"])
+    ran = lab.mu("run", path, "--workspace", lab.space, "--json")
+    assert ran.code == 0, ran
+    found = ran.data
+    assert found["sources"] and set(found["sources"]) == {"de-DE", "en-US"}
+    assert set(found["baselines"]) >= {"best_single_source", "source_mean", "target_alone", "average_merge",
+                                       "majority_class", "pretrained_base"}  # fmt: skip
+    run = only_run(lab)
+    assert run.id == found["run"] and run.id.startswith("merge-sv-SE-ties-")
+    assert runs.state(run) == "finished" and names(run)[0] == "created" and names(run)[-1] == "finished"
+    last = runs.events(run)[-1]
+    assert last["seconds"] > 0 and last["peak_memory_mb"] > 50
+    with (run.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["run"] for row in rows} == {run.id}
+    assert {float(row["value"]) for row in rows} == {round(found["accuracy"], 6)}
+    items = np.load(run.folder / "items.npz")
+    assert len(items["ids"]) == found["n"] and items["merge"].mean() == found["accuracy"]
+    assert items["target_alone"].mean() == found["baselines"]["target_alone"]["value"]
+    made = yaml.safe_load((run.folder / "provenance.yaml").read_text())
+    assert made["packages"]["torch"] and made["seed"] == 0 and made["machine"]["cores"]
+
+
+def test_the_same_configuration_is_the_same_run_and_is_not_done_again(trained):
+    one = config_file(trained, "one.yaml", training=None)
+    other = config_file(trained, "other.yaml", training=None, seed=0, mode="ExcTar")
+    first = trained.mu("run", one, "--workspace", trained.space, "--json")
+    before = names(only_run(trained))
+    second = trained.mu("run", other, "--workspace", trained.space, "--json")
+    assert first.code == second.code == 0 and first.data == second.data
+    assert names(only_run(trained)) == before
+
+
+def test_mode_decides_whether_the_target_is_a_source(trained):
+    path = config_file(trained, training=None, mode="IncTar", similarity="URIEL", method="average")
+    found = trained.mu("run", path, "--workspace", trained.space, "--json").data
+    assert found["mode"] == "IncTar" and len(found["sources"]) == 2 and "sv-SE" in found["sources"]
+
+
+def test_a_merge_in_memory_answers_as_one_on_disk(trained):
+    path = config_file(trained, training=None, method="similarity", keep=True)
+    found = trained.mu("run", path, "--workspace", trained.space, "--json").data
+    assert found["method"] == "similarity" and found["weights"][0] >= found["weights"][1]
+    scored = trained.mu("eval", trained.space / found["path"], "--locale", "sv-SE", "--json").data
+    assert scored[0]["accuracy"] == found["accuracy"]
+
+
+def test_keeping_the_model_of_a_finished_run_makes_it_later(trained):
+    path = config_file(trained, training=None)
+    first = trained.mu("run", path, "--workspace", trained.space, "--json").data
+    later = trained.mu("run", path, "--set", "keep=true", "--workspace", trained.space, "--json").data
+    assert first["path"] is None and (trained.space / later["path"] / "config.json").is_file()
+    assert first["run"] == later["run"] and first["accuracy"] == later["accuracy"]
+
+
+def test_a_run_of_kind_train_makes_the_models_and_one_of_kind_nxn_scores_them(lab):
+    common = {"target": None, "method": None, "similarity": None, "k": None}
+    path = config_file(lab, kind="train", locales=["de-DE", "sv-SE"], **common)
+    found = lab.mu("run", path, "--workspace", lab.space, "--json").data
+    assert found["models"]["de-DE"]["dev_accuracy"] > 0.4 and (lab.root / "sv-SE" / "config.json").is_file()
+    path = config_file(lab, kind="nxn", **common)
+    found = lab.mu("run", path, "--workspace", lab.space, "--json").data
+    assert set(found["test"]["accuracy"]) == {"de-DE", "sv-SE"}
+    table = lab.space / "results" / "nxn-files-tiny-bert-test.csv"
+    folder = lab.space / "runs" / found["run"]
+    assert table.read_text() == (folder / "nxn-test.csv").read_text()
+    assert len((folder / "rows.csv").read_text().splitlines()) == 5
+
+
+def test_a_dry_run_says_what_it_would_be_and_writes_nothing(trained):
+    path = config_file(trained, training=None)
+    ran = trained.mu("run", path, "--dry-run", "--workspace", trained.space, "--json")
+    assert ran.data["state"] == "new" and ran.data["config"]["candidates"] == ["de-DE", "en-US", "sv-SE"]
+    assert not (trained.space / "runs").exists()
+
+
+def test_a_run_that_fails_says_why_and_can_be_done_again(trained):
+    path = config_file(trained, training=None, k=7)
+    ran = trained.mu("run", path, "--workspace", trained.space)
+    assert ran.code == 2 and "2 sources" in ran.err
+    run = only_run(trained)
+    assert runs.state(run) == "failed" and "2 sources" in runs.events(run)[-1]["error"]
+    assert not (run.folder / "result.json").exists()
+
+
+def test_two_processes_do_not_work_on_one_run(trained):
+    run = made_run(trained, training=None)
+    with runs.claimed(run):
+        (run.folder / "lock").write_text("4711 elsewhere\n")
+        assert runs.state(run) == "running"
+        with pytest.raises(runs.MuError, match="4711 on elsewhere"):
+            worker.execute(run)
+    assert runs.state(run) == "queued" and worker.execute(run) == "finished"
+
+
+def test_a_torn_last_line_is_passed_over_and_not_continued(trained):
+    run = made_run(trained, training=None)
+    with (run.folder / "events.jsonl").open("a") as file:
+        file.write('{"time": "2026-01-01", "event": "fini')
+    assert runs.state(run) == "queued"
+    runs.Events(run.folder).add("note", text="after")
+    assert names(run) == ["created", "note"]
+    assert json.loads((run.folder / "events.jsonl").read_text().splitlines()[-1])["text"] == "after"
