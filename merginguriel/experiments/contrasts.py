@@ -113,6 +113,12 @@ def _order(value: str) -> tuple[bool, float, str]:
 # merge against ensemble
 
 
+def vote_name(vote: Cell) -> str:
+    """The ensemble without what it shares with the merge beside it: sources, their number, mode."""
+    mine = dict(vote.key)
+    return mine["method"] + (f" ({mine['similarity']})" if mine["similarity"] != "-" else "")
+
+
 def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Cell, Difference]]]:
     """Every merge against every ensemble of the same sources: over targets, and on each target. Holm over each."""
     merges = [cell for cell in found if cell.kind == MERGE]
@@ -134,7 +140,9 @@ def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Ce
             difference = over_seeds([of_arms(a, b) for a, b in same])
             single.append((merge, vote, difference))
             target = f"{merge.context} {merge.target}"
-            by_pair.setdefault((merge.label, vote.label), {}).setdefault(target, []).append(difference.value)
+            by_pair.setdefault((merge.label, vote_name(vote)), {}).setdefault(target, []).append(
+                difference.value
+            )
     over = [
         Setting("ensemble", a, b, means, sum(map(len, values.values())), over_targets(means))
         for (a, b), values in sorted(by_pair.items())
