@@ -94,6 +94,11 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+def family(compared: Sequence[Setting]) -> int:
+    """How many of them have a p, over which Holm counts."""
+    return sum(s.difference.p is not None for s in compared)
+
+
 def with_holm(compared: Sequence[Setting]) -> list[Setting]:
     known = [i for i, s in enumerate(compared) if s.difference.p is not None]
     adjusted = dict(zip(known, holm([compared[i].difference.p or 0.0 for i in known]), strict=True))

@@ -123,7 +123,7 @@ def in_short(
     said += [methods_sentence(mode, goals_of(found)[mode][1], every) for mode, every in methods.items()]
     for mode, (r, _) in ranked.items():
         said.append((f"{mode}: " if len(ranked) > 1 else "") + " ".join(ranking_sentences(r)[:2]))
-    said += [setting_sentence(s, len(each)) for each in compared.values() for s in each][:12]
+    said += [setting_sentence(s, contrasts.family(each)) for each in compared.values() for s in each][:12]
     if over:
         verdicts = [s.difference.verdict for s in over]
         said.append(
@@ -132,7 +132,10 @@ def in_short(
             "has too few targets."
         )
         if len(over) <= 6:
-            said += [f"{s.a} against {s.b}: {difference_words(s.difference, len(over))}." for s in over]
+            said += [
+                f"{s.a} against {s.b}: {difference_words(s.difference, contrasts.family(over))}."
+                for s in over
+            ]
     return [*said, *([effect_sentence(points)] if points else [])]
 
 

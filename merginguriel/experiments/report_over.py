@@ -103,10 +103,12 @@ def methods_section(
 
 def methods_sentence(mode: str, kind: str, every: Sequence[contrasts.Setting]) -> str:
     verdicts = [s.difference.verdict for s in every]
+    most = max(len(s.by_target) for s in every)
+    best = next(s for s in every if len(s.by_target) == most)
     return (
         f"Over targets, of {count(len(every), 'method')} {verdicts.count(ABOVE)} {_is(verdicts.count(ABOVE))} above the "
-        f"{kind_words(kind)}, outside noise, and {verdicts.count(BELOW)} below ({mode}). Highest mean: "
-        f"{every[0].a}, {difference_words(every[0].difference, len(every))}."
+        f"{kind_words(kind)}, outside noise, and {verdicts.count(BELOW)} below ({mode}). Highest mean of those on "
+        f"{count(most, 'target')}: {best.a}, {difference_words(best.difference, contrasts.family(every))}."
     )
 
 
