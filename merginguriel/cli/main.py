@@ -32,6 +32,7 @@ COMMANDS = {
     "similarity": ("similarity", "similarity", "Rank source languages for a target, URIEL beside REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
+    "iterate": ("iterate", "iterate", "Train locales in turn, merging as they learn."),
     "run": ("run", "run", "Carry out an experiment that a YAML file describes."),
     "sweep": ("sweep", "sweep", "Carry out many runs from one file."),
     "runs": ("runs", "runs", "List, show, watch, steer, compare and export runs."),

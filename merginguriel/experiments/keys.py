@@ -16,7 +16,7 @@ from .values import Key
 
 KINDS = ("merge", "train", "nxn", "iterate")
 HEADS = ("auto", "merge", "average", "base", "fresh", "common")  # or source:LOCALE
-NOT_DECIDING = ("keep", "iterate.keep_checkpoints")  # keys that do not change the result
+NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
 
 
 def key(default: Any, kind: str, doc: str, **more: Any) -> Any:
@@ -67,6 +67,9 @@ class Iterate:
     min_gain_pp: float | None = key(None, "number", "gain: by how much a merge must be better, in pp")
     judge: str | None = key(None, "word", "gain: on whose development data", choices=("sources", "target"))
     patience: int | None = key(None, "whole", "stop after so many merges without a better one", low=1)
+    anchor: str | None = key(
+        None, "word", "what task vectors are taken against", choices=("last_merge", "pretrained")
+    )
     keep_checkpoints: bool | None = key(None, "flag", "keep the checkpoint before every merge")
 
 
@@ -101,7 +104,10 @@ class Config:
         only=("merge", "nxn", "iterate"),
     )  # fmt: skip
     candidates: tuple[str, ...] = key(
-        (), "locales", "sources to choose from; unset: all that are trained", only=("merge", "iterate")
+        (),
+        "locales",
+        "sources to choose from; unset: all that are trained (iterate: all of the task)",
+        only=("merge", "iterate"),
     )
     similarity: str | None = key(
         None, "word", "what chooses the sources and weighs them", choices=COMPUTED, only=("merge", "iterate")
@@ -112,11 +118,9 @@ class Config:
     )  # fmt: skip
     preweight: str | None = key(
         None, "word", "weights of the sources; unset: those of the similarity for linear, else equal",
-        choices=("equal", "real", "uriel"), only=("merge", "iterate"),
+        choices=("equal", "real", "uriel"), only=("merge",),
     )  # fmt: skip
-    heads: str = key(
-        "auto", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge", "iterate")
-    )
+    heads: str = key("auto", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge",))
     embeddings: str = key(
         "merge", "word", "used: only the rows of tokens in `text`", choices=("merge", "base", "used"),
         only=("merge",),
@@ -125,8 +129,10 @@ class Config:
         None, "text", "sentences of the target for a method that reads text, or `sources`; unset: its training text",
         only=("merge",),
     )  # fmt: skip
-    include: tuple[str, ...] = key((), "words", "merge only tensors of such names", only=("merge",))
-    exclude: tuple[str, ...] = key((), "words", "leave such tensors as the base has them", only=("merge",))
+    include: tuple[str, ...] = key((), "words", "merge only tensors of such names", only=("merge", "iterate"))
+    exclude: tuple[str, ...] = key(
+        (), "words", "leave such tensors as the base has them", only=("merge", "iterate")
+    )
     trim_scope: str = key(
         "tensor", "word", "of what a density is a share", choices=("tensor", "model"), only=("merge",)
     )
@@ -137,7 +143,11 @@ class Config:
     ensembles: bool = key(
         True, "flag", "score the ensembles of the same sources beside the merge", only=("merge",)
     )
-    keep: bool = key(False, "flag", "write the merged model to disk", only=("merge", "iterate"))
+    keep: bool = key(False, "flag", "write the merged model to disk", only=("merge",))
+    report_to: tuple[str, ...] = key(
+        (), "words", "the Trainer's own integrations that follow a training",
+        choices=("trackio", "mlflow", "wandb"),
+    )  # fmt: skip
     training: Training = field(default_factory=Training)
     iterate: Iterate = field(default_factory=Iterate)
 

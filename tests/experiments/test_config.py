@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import jsonschema
 import pytest
 import yaml
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from merginguriel.errors import MuError, UsageError
 from merginguriel.experiments import config as configs
 from merginguriel.experiments import runs
+from merginguriel.training import settings
 
 GOOD = """\
 kind: merge
@@ -126,10 +129,14 @@ def test_the_schema_takes_what_the_reader_takes(file):
             jsonschema.validate({**yaml.safe_load(GOOD), **wrong}, schema)
 
 
-def test_the_settings_of_the_fine_tuning_are_all_keys():
-    finetune = pytest.importorskip("merginguriel.training.finetune")
-    keys = {name.partition(".")[2] for name in configs.KEYS if name.startswith("training.")}
-    assert set(finetune.FinetuneSettings.__dataclass_fields__) - {"seed"} <= keys
+def test_every_setting_of_a_training_and_an_iteration_is_a_key():
+    for section, of, elsewhere in (
+        ("training", settings.FinetuneSettings, {"seed"}),
+        ("iterate", settings.IterateSettings, {*vars(configs.Config()), "weights"}),
+    ):
+        keys = {name.partition(".")[2] for name in configs.KEYS if name.startswith(f"{section}.")}
+        assert {f.name for f in fields(of)} - elsewhere <= keys
+        assert keys <= {f.name for f in fields(of)}
 
 
 def test_config_show_says_where_each_value_comes_from(bench, mu, file):

@@ -22,7 +22,8 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     found = ran.data
     assert found["sources"] and set(found["sources"]) == {"de-DE", "en-US"}
     assert set(found["baselines"]) >= {"best_single_source", "source_mean", "target_alone", "average_merge",
-                                       "majority_class", "pretrained_base"}  # fmt: skip
+                                       "best_zero_shot", "majority_class", "pretrained_base"}  # fmt: skip
+    assert len(found["ensembles"]) == 5 and found["goal"]["number"] == 1
     run = only_run(lab)
     assert run.id == found["run"] and run.id.startswith("merge-sv-SE-ties-")
     assert runs.state(run) == "finished" and names(run)[0] == "created" and names(run)[-1] == "finished"
@@ -31,9 +32,14 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     with (run.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["run"] for row in rows} == {run.id}
-    assert {float(row["value"]) for row in rows} == {round(found["accuracy"], 6)}
+    merged = [row for row in rows if row["method"] == "ties"]
+    assert {float(row["value"]) for row in merged} == {round(found["accuracy"], 6)}
+    assert {row["baseline_kind"] for row in merged} == set(found["baselines"]) - {"best_zero_shot"}
+    together = {row["method"]: float(row["value"]) for row in rows if row["method"] != "ties"}
+    assert together == {f"ensemble_{name}": round(v, 6) for name, v in found["ensembles"].items()}
     items = np.load(run.folder / "items.npz")
     assert len(items["ids"]) == found["n"] and items["merge"].mean() == found["accuracy"]
+    assert items["ensemble_soft"].mean() == found["ensembles"]["soft"]
     assert items["target_alone"].mean() == found["baselines"]["target_alone"]["value"]
     made = yaml.safe_load((run.folder / "provenance.yaml").read_text())
     assert made["packages"]["torch"] and made["seed"] == 0 and made["machine"]["cores"]

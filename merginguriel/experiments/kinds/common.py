@@ -23,7 +23,7 @@ def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell
     missing = [locale for locale in wanted if not trained_so(study, locale, settings)]
     for number, locale in enumerate(missing, 1):
         tell.step(f"train {locale} ({number} of {len(missing)})")
-        path = studies.train(study, locale, progress=tell.progress, **settings)
+        path = studies.train(study, locale, progress=tell.progress, report_to=config.report_to, **settings)
         found = record.read(path / "training.yaml").get("dev_accuracy")
         if isinstance(found, float | int):
             tell.metric(f"dev accuracy of {locale}", float(found))

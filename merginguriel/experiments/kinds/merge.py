@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import UsageError
-from ...evaluation import predict
+from ...errors import CheckpointError, UnavailableError, UsageError
+from ...evaluation import ensemble, predict
 from ...evaluation import predictions as stored
 from ...evaluation.accuracy import accuracy_interval
-from ...evaluation.baselines import Baseline, baselines
+from ...evaluation.baselines import Baseline, baselines, goal
 from ...evaluation.nxn import Matrix, nxn
 from ...evaluation.significance import Comparison
 from ...knowledge.rows import BASELINE_KINDS, ResultRow
@@ -52,9 +52,12 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     tell.step("compare with the baselines")
     beat = all_baselines(study, recipe, dev, test, data, tell)
     groups = test.groups[target]
+    together = ensembles(study, config, recipe, dev, data, tell) if config.ensembles else {}
     compared = compare_all(right, groups, beat)
+    reached = goal(config.mode, right, beat, groups)
     arms = {"merge": right}
     arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
+    arms |= {ensemble.logged(name): found for name, found in together.items()}
     arms |= {f"single:{name}": test.correct[name, target] for name in models}
     tell.metric("accuracy", float(right.mean()))
     result = {
@@ -75,13 +78,21 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "accuracy": float(right.mean()),
         "ci95": list(accuracy_interval(right, groups)),
         "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
+        "ensembles": {name: float(found.mean()) for name, found in together.items()},
+        "goal": None
+        if reached is None
+        else {"number": reached.number, "state": reached.state, "against": reached.against.kind},
         "singles": {
             name: {"dev": dev.value(name, target), "test": test.value(name, target)} for name in models
         },
         "path": space.display(study.merged(recipe)) if config.keep else None,
     }
     rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id)
-    rows += other_rows(rows, beat, compared)
+    rows += other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
+    for name, found in together.items():
+        row = ensemble_row(rows[0], name, found)
+        versus = compare_all(found, groups, beat)
+        rows += other_rows([row], set(), beat, versus)
     return Outcome(result, rows, [item.id for item in data.test], groups, arms)
 
 
@@ -163,8 +174,6 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> stored.Predictions:
-    from ...errors import CheckpointError
-
     if path.is_file():
         try:
             return stored.load(path, fingerprint(recipe))
@@ -180,9 +189,7 @@ def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> st
 def all_baselines(
     study: Study, recipe: Recipe, dev: Matrix, test: Matrix, data: TaskData, tell: Tell
 ) -> dict[str, Baseline]:
-    """kind → baseline; with the plain average of the same sources and the base with its fresh head."""
-    names = [source.name for source in recipe.sources]
-    found = baselines(data.locale, dev, test, names, data)
+    """kind → baseline; the plain average of the same sources and the base with its fresh head are scored for it."""
     plain = replace(
         recipe,
         method="average",
@@ -191,18 +198,45 @@ def all_baselines(
         sources=tuple(Source(s.name, s.path) for s in recipe.sources),
         learnt={},
     )
-    if "average_merge" not in found and recipe.method != "average":
-        right = right_of(study, check(plain), data, tell)
-        found["average_merge"] = Baseline(
-            "average_merge", float(right.mean()), len(right), None, right, "same sources, equal weights"
-        )
-    if "pretrained_base" not in found:
-        scored = nxn({"base": study.root / "base"}, {data.locale: data}, cache=study.cache)
-        right = scored.correct["base", data.locale]
-        found["pretrained_base"] = Baseline(
-            "pretrained_base", float(right.mean()), len(right), None, right, "with a fresh head"
-        )
-    return found
+    given = {}
+    if recipe.method != "average":
+        given["average_merge"] = right_of(study, check(plain), data, tell)
+    scored = nxn({"base": study.root / "base"}, {data.locale: data}, cache=study.cache)
+    given["pretrained_base"] = scored.correct["base", data.locale]
+    names = [source.name for source in recipe.sources]
+    return baselines(data.locale, dev, test, names, data, given=given)
+
+
+def ensembles(
+    study: Study, config: Config, recipe: Recipe, dev: Matrix, data: TaskData, tell: Tell
+) -> dict[str, np.ndarray]:
+    """Ensemble → which test items it gets right, bool [n]: the merge's own sources, by their kept logits."""
+    names = [source.name for source in recipe.sources]
+    weights = {"REAL": similarities(config, dev, names, "REAL")}
+    methods = [name for name, method in ensemble.METHODS.items() if method.weights != "URIEL"]
+    try:
+        weights["URIEL"] = similarities(config, dev, names, "URIEL")
+        methods = list(ensemble.METHODS)
+    except UnavailableError as error:
+        tell.note(f"no ensemble is weighted by URIEL: {error.what}")
+    models = {source.name: source.path for source in recipe.sources}
+    return ensemble.scored(models, data.test, study.cache, weights, methods=methods)
+
+
+def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
+    """What an ensemble scored, beside the row of the merge of the same sources."""
+    kind = ensemble.METHODS[name].weights
+    similarity = "REAL" if kind == "any" else kind
+    inside = merge.mode == "IncTar"
+    return replace(
+        merge,
+        method=ensemble.logged(name),
+        params=(),
+        value=float(right.mean()),
+        similarity=similarity,
+        weights=(),
+        saw="labels" if inside or similarity == "REAL" else "nothing",
+    )
 
 
 def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
@@ -216,23 +250,25 @@ def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, obj
 
 
 def other_rows(
-    rows: Sequence[ResultRow], beat: dict[str, Baseline], compared: dict[str, Comparison]
+    like: Sequence[ResultRow],
+    named: set[str | None],
+    beat: dict[str, Baseline],
+    compared: dict[str, Comparison],
 ) -> list[ResultRow]:
-    """Rows against the baselines that the log does not list by itself."""
-    named = {row.baseline_kind for row in rows}
+    """The row `like`, if there is one, against every baseline that a row can name and that is not in `named`."""
     more = []
     for kind in BASELINE_KINDS:
-        if rows and kind in beat and kind not in named:
+        if like and kind in beat and kind not in named:
             found = compared.get(kind)
             more.append(
                 replace(
-                    rows[0],
+                    like[0],
                     baseline_kind=kind,
                     baseline=beat[kind].value,
                     wins=found.wins if found else None,
                     losses=found.losses if found else None,
                     se_pp=found.se if found else None,
-                    note=beat[kind].note,
+                    note=f"{beat[kind].model}, {beat[kind].note}" if kind == "best_single_source" else "",
                 )
             )
     return more
