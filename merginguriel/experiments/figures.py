@@ -39,6 +39,7 @@ STYLE: Any = {
 }
 LONGEST = 58  # characters of a label
 MOST = 60  # rows of one figure
+NAMED = 24  # targets whose names fit above their points
 
 
 class Point(NamedTuple):
@@ -178,9 +179,10 @@ def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], st
             if d is None:
                 continue
             mark = {ABOVE: "▲", BELOW: "▼"}.get(d.verdict, "")
+            # Inside the axes: the layout need not measure each of thousands of numbers.
             ax.text(j, i, f"{mark}{d.value:+.1f}".replace("-", "−"), ha="center", va="center", fontsize=7,
                     fontweight="bold" if mark else "normal",
-                    color="white" if abs(d.value) > 0.75 * limit else "black")  # fmt: skip
+                    color="white" if abs(d.value) > 0.75 * limit else "black").set_in_layout(False)  # fmt: skip
     ax.set_xticks(
         range(len(places)), [short(name) for name in names], rotation=45, ha="right", rotation_mode="anchor"
     )
@@ -299,7 +301,8 @@ def _target_names(ax: Any, points: Sequence[Point]) -> None:
     by_target: dict[str, list[Point]] = {}
     for point in points:
         by_target.setdefault(point.target, []).append(point)
-    if any(len({p.x for p in found}) > 1 for found in by_target.values()):
+    # Where they would stand in each other's way, or a target has points everywhere, the table tells which is which.
+    if len(by_target) > NAMED or any(len({p.x for p in found}) > 1 for found in by_target.values()):
         return
     apart = 0.018 * (ax.get_xlim()[1] - ax.get_xlim()[0])
     last = -np.inf
