@@ -52,7 +52,7 @@ def show(
 def text_of(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={inner}" for name, inner in value.items()) or "-"
-    if isinstance(value, tuple):
+    if isinstance(value, list | tuple):
         return " ".join(map(str, value)) or "-"
     if isinstance(value, bool):
         return str(value).lower()

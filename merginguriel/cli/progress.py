@@ -32,6 +32,8 @@ class Bar:
             sys.stderr.flush()
             return
         now = time.monotonic()
+        if not done:
+            self.start = now  # another piece of work begins: its time is counted from here
         if now - self.drawn < (EVERY if self.live else PLAIN_EVERY):
             return
         if not self.live and not self.drawn:

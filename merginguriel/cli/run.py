@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import columns, emit, json_option, plain, say, space, workspace_option
+from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
 from .progress import Bar, duration
 
 set_option = click.option(
@@ -78,7 +78,7 @@ def show(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(result)
         return
-    click.echo(plain("\n".join(lines_of(result))))
+    click.echo(true_minus(plain("\n".join(lines_of(result)))))
 
 
 def lines_of(result: dict[str, Any]) -> list[str]:
@@ -96,11 +96,8 @@ def lines_of(result: dict[str, Any]) -> list[str]:
         table = [["", *targets]]
         table += [[s, *(f"{100 * found['accuracy'][s][t]:.1f}" for t in targets)] for s in sources]
         return [head, columns(table)]
-    if result["kind"] != "merge":
-        return [
-            head,
-            *(f"{name}  {value}" for name, value in result.items() if not isinstance(value, dict | list)),
-        ]
+    from ..experiments.results import p_text
+
     low, high = result["ci95"]
     lines = [
         head,
@@ -119,7 +116,7 @@ def lines_of(result: dict[str, Any]) -> list[str]:
             cells = [
                 f"{compared['difference']:+.1f} pp",
                 f"{span['low']:+.1f} … {span['high']:+.1f}",
-                f"{p:.3f}",
+                p_text(p).removeprefix("p = ").removeprefix("p "),
             ]
         rows.append([kind.replace("_", " "), found["model"] or "", f"{100 * found['value']:.2f}%", *cells])
     for name, value in sorted(result["ensembles"].items(), key=lambda pair: -pair[1]):

@@ -13,6 +13,7 @@ import click
 from ..errors import FAILED, INTERRUPTED, UsageError
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
 from .progress import Bar, duration
+from .config import text_of
 from .run import lines_of
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
     for number, one in enumerate(found):
         said = words(one.found) if one.found else one.why if number else ""
         value = "" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
-        table.append([one.run, *(str(one.settings.get(key, "-")) for key in keys), value, said])
+        table.append([one.run, *(text_of(one.settings.get(key)) for key in keys), value, said])
     click.echo(plain(columns(table)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -76,18 +77,22 @@ def run(
 
     executor, at_once = executor_for(on, workers, address, cpus, gpus, retries)
     if not file.is_file():
-        raise UsageError("there is no such file.", where=str(file), mend="Examples: examples/methods.yaml")
+        raise UsageError("there is no such file.", where=str(file), mend="See: mu sweep run --help")
     planned = sweeps.plan(space(workspace_path), file)
     if dry_run:
         show_plan(planned, at_once, as_json)
         return OK
-    with Bar(planned.name) as bar:
-        came = sweeps.carry_out(
-            planned,
-            executor,
-            at_once=at_once,
-            tell=lambda done, total, text, left: bar(done, total, text, left=left),
-        )
+    try:
+        with Bar(planned.name) as bar:
+            came = sweeps.carry_out(
+                planned,
+                executor,
+                at_once=at_once,
+                tell=lambda done, total, text, left: bar(done, total, text, left=left),
+            )
+    except KeyboardInterrupt:
+        say(f"to go on where it stopped: mu sweep run {shlex.quote(str(file))}")
+        raise
     found = sweeps.standings(planned)
     if as_json:
         emit({"sweep": planned.id, "known": came.known, "finished_now": came.finished, **described(found)})

@@ -167,10 +167,10 @@ def checked(config: Config, flat: Mapping[str, tuple[Any, str]]) -> Config:
             wrong = "params" if config.method in registry.all_methods() else "method"
             raise type(error)(error.what, where=place(wrong), mend=error.mend) from error
         config = replace(config, params={name: known[name] for name in sorted(config.params)})
+    for name in {"merge": ("target", "method"), "iterate": ("target",)}.get(config.kind, ()):
+        if not getattr(config, name):
+            raise MuError(f"a run of kind {config.kind} needs the key {name!r}.", where=place(name))
     if config.kind == "merge":
-        for name in ("target", "method"):
-            if not getattr(config, name):
-                raise MuError(f"a run of kind merge needs the key {name!r}.", where=place(name))
         if not config.sources and not config.similarity:
             raise MuError(
                 "nothing says which sources to merge.",

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from .runs import Run
 
 EVERY = 0.1  # seconds between two looks at what is running
 GRACE = 20.0  # seconds that a run has to end when it is told to
+TRIES = 10  # of starting a run that others keep taking
 LOST = 180.0  # seconds of silence after which a lock that a lost node held is not waited for any longer
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -41,14 +42,20 @@ class Local:
         waiting = deque(todo)
         ours: dict[str, int] = {}
         running: dict[str, Run] = {}
+        refused = Counter[str]()
         with shared_cores(self.workers), ended_with_us(ours):
             while waiting or running:
                 while waiting and len(running) < self.workers:
                     run = waiting.popleft()
                     running[run.id] = run
                     if not runs.held(run):
-                        with contextlib.suppress(MuError):  # another process was faster
+                        try:
                             ours[run.id] = worker.start(run)
+                        except MuError as error:  # another process was faster; that does not happen for ever
+                            refused[run.id] += 1
+                            if refused[run.id] == TRIES:
+                                del running[run.id]
+                                report(run, error.what)
                 for run in [run for run in running.values() if not runs.held(run)]:
                     del running[run.id]
                     process = ours.pop(run.id, None)

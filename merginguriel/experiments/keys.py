@@ -87,7 +87,7 @@ class Config:
     seed: int = key(0, "whole", "of the training, and of methods and heads that draw", low=0)
     locales: tuple[str, ...] = key(
         (), "locales", "train: models to make; nxn: test sets; unset: all that are trained",
-        only=("train", "nxn", "iterate"),
+        only=("train", "nxn"),
     )  # fmt: skip
     splits: tuple[str, ...] = key(
         ("dev", "test"), "words", "which splits are scored", choices=("dev", "test"), only=("nxn",)

@@ -287,7 +287,7 @@ def carry_out(
                 tell(0, 0, text, None)
             left = None
             if took and at_once:
-                rounds = (len(todo) - ended) / at_once
+                rounds = -(-(len(todo) - ended) // at_once)
                 left = max(0.0, rounds * statistics.median(took[:LOOK_BACK]) - (time.monotonic() - since))
             bad = f", {len(reasons)} not finished" if reasons else ""
             # Runs that failed say nothing of how long the others take.

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import yaml
-from run_files import config_file, made_run, names, only_run
+from run_files import QUICK, config_file, made_run, names, only_run
 
 from merginguriel.experiments import runs, worker
 
@@ -89,6 +89,19 @@ def test_a_run_of_kind_train_makes_the_models_and_one_of_kind_nxn_scores_them(la
     folder = lab.space / "runs" / found["run"]
     assert table.read_text() == (folder / "nxn-test.csv").read_text()
     assert len((folder / "rows.csv").read_text().splitlines()) == 5
+
+
+def test_a_run_of_kind_iterate_trains_in_turn_and_is_compared(trained):
+    path = config_file(trained, kind="iterate", k=None, similarity=None, sources=["de-DE", "en-US"], method="average",
+                       iterate={"epochs": 2, "merge_every": 1}, training={**QUICK, "epochs": None})  # fmt: skip
+    ran = trained.mu("run", path, "--workspace", trained.space, "--json")
+    assert ran.code == 0, ran
+    found = ran.data
+    assert found["method"] == "iterate_average" and found["mode"] == "ExcTar" and len(found["rounds"]) == 2
+    assert found["baselines"]["best_zero_shot"]["comparison"]["n"] == found["n"]
+    items = np.load(only_run(trained).folder / "items.npz")
+    assert items["merge"].mean() == found["accuracy"]
+    assert trained.mu("run", path, "--workspace", trained.space).out.startswith(found["run"])
 
 
 def test_a_dry_run_says_what_it_would_be_and_writes_nothing(trained):

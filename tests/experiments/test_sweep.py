@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import random
 import signal
@@ -69,21 +70,30 @@ def test_a_dry_run_shows_what_would_run_and_writes_nothing(trained):
 
 
 def test_a_known_run_is_not_carried_out_again_and_tells_how_long_the_others_will_take(trained):
-    one = write_sweep(trained, name="one", file="one.yaml", grid={"method": ["average"]})
+    one = write_sweep(trained, name="one", file="one.yaml", base=QUICK, grid={"locales": SOME[:1]})
     first = run(trained, one).data
     assert (first["known"], first["finished_now"]) == (0, 1)
-    id, seconds = first["runs"][0]["run"], first["runs"][0]["seconds"]
-    two = write_sweep(trained, **TWO)
+    two = write_sweep(trained, base=QUICK, grid={"locales": SOME[:3]})
     told = run(trained, two, "--dry-run").data
-    assert (told["to_run"], told["known"]) == (1, 1)
-    assert told["seconds"] == pytest.approx(seconds)
-    assert run(trained, two).data["finished_now"] == 1
+    assert (told["to_run"], told["known"]) == (2, 1)
+    assert told["seconds"] == pytest.approx(2 * first["runs"][0]["seconds"])
+    assert run(trained, two).data["finished_now"] == 2
     again = run(trained, two)
-    assert again.code == 0 and again.data["finished_now"] == 0 and again.data["known"] == 2
+    assert again.code == 0 and again.data["finished_now"] == 0 and again.data["known"] == 3
     check_each_is_there_once(trained, [one["run"] for one in again.data["runs"]])
-    assert id in {one["run"] for one in again.data["runs"]}
+
+
+def test_the_score_of_a_merge_is_shown_with_what_varied(trained):
+    path = write_sweep(trained, grid={"method": ["average"]})
+    assert trained.mu("sweep", path, "--workspace", trained.space).code == 0
     shown = trained.mu("sweep", "status", "tiny", "--workspace", trained.space)
-    assert "average" in shown.out and "2 finished; nobody carries it out" in shown.err
+    head, line = shown.out.splitlines()
+    assert head.split() == ["method", "state", "score", "time", "run"]
+    words = line.split()
+    assert words[:2] == ["average", "finished"]
+    result = trained.space / "runs" / words[-1] / "result.json"
+    assert float(words[2]) == pytest.approx(json.loads(result.read_text())["accuracy"], abs=5e-5)
+    assert "1 finished; nobody carries it out" in shown.err
 
 
 def test_runs_that_mean_the_same_are_one(trained):
@@ -134,12 +144,14 @@ def test_a_key_that_no_run_has_is_named_with_file_line_and_run(trained):
 
 
 def test_a_failing_run_does_not_end_the_others_and_is_named(trained):
-    path = write_sweep(trained, base=QUICK, grid={"locales": [["fr-FR"], ["de-DE"]]})
+    damaged = trained.root / "de-DE" / "training.yaml"
+    damaged.write_text("made: [")
+    path = write_sweep(trained, base=QUICK, grid={"locales": [["de-DE"], ["sv-SE"]]})
     told = run(trained, path)
     assert told.code == 1
     assert [one["state"] for one in told.data["runs"]] == ["failed", "finished"]
-    assert "fr-FR" in told.data["runs"][0]["error"]
-    assert "locales=fr-FR" in told.err and f"mu runs logs {told.data['runs'][0]['run']}" in told.err
+    assert str(damaged) in told.data["runs"][0]["error"]
+    assert "locales=de-DE: " in told.err and f"mu runs logs {told.data['runs'][0]['run']}" in told.err
 
 
 def test_interrupted_it_leaves_no_process_and_started_again_it_goes_on(trained):
@@ -148,7 +160,8 @@ def test_interrupted_it_leaves_no_process_and_started_again_it_goes_on(trained):
     until(lambda: any("train de-DE" in log.read_text() for log in trained.space.glob("runs/*/log.txt")))
     (at_work,) = workers(trained)
     child.send(signal.SIGINT)
-    assert child.end().code == 130
+    ended = child.end()
+    assert ended.code == 130 and f"mu sweep run {path}" in ended.err
     with pytest.raises(ProcessLookupError):
         os.kill(at_work, 0)
     told = run(trained, path)

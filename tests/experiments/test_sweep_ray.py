@@ -24,13 +24,13 @@ def until(true, seconds=60):
 
 @pytest.fixture(scope="module")
 def cluster(monkeypatch_module):
-    """Two nodes of one CPU each, on this machine."""
+    """Two nodes of one CPU each, on this machine. That the first has a GPU is only said: none is used."""
     pytest.importorskip("ray", reason=NEEDED)
     from ray.cluster_utils import Cluster
 
     made = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 1, "include_dashboard": False,
+        head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False,
                         "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 3}},
     )  # fmt: skip
     made.second = made.add_node(num_cpus=1)
@@ -54,6 +54,13 @@ def test_a_run_that_no_node_has_room_for_is_refused_at_once(trained, cluster):
     planned = sweep.plan(workspace.find(explicit=trained.space), path)
     with pytest.raises(UsageError, match="no node has 1 CPUs and 2 GPUs"):
         sweep.carry_out(planned, executors.Ray(address=cluster.address, gpus=2))
+
+
+def test_a_part_of_a_cpu_and_of_a_gpu_is_enough_for_a_run(trained, cluster):
+    path = write_sweep(trained, base=QUICK, grid={"locales": [["de-DE"], ["sv-SE"]]})
+    planned = sweep.plan(workspace.find(explicit=trained.space), path)
+    came = sweep.carry_out(planned, executors.Ray(address=cluster.address, cpus=0.5, gpus=0.5))
+    assert (came.known, came.finished, came.failed) == (0, 2, ())
 
 
 def test_when_a_node_is_lost_its_run_is_begun_again_elsewhere(trained, cluster):

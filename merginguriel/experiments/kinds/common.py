@@ -1,4 +1,4 @@
-"""What do several kinds of run do alike? Make the base, train the models that are missing."""
+"""What do several kinds of run do alike? Train the models that are missing; say what a result is compared with."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ...evaluation.baselines import Baseline
+from ...evaluation.significance import Comparison
 from ...models import record
 from .. import study as studies
 from ..config import Config, training_settings
+from ..results import comparison_dict
 from ..study import Study
 from ..worker import Tell
 
@@ -41,3 +44,19 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     made = record.read(study.model(locale) / "training.yaml").get("made")
     before = made.get("settings") if isinstance(made, dict) else None
     return isinstance(before, dict) and all(before.get(name) == value for name, value in settings.items())
+
+
+def inside_or_not(config: Config) -> tuple[str, ...]:
+    """The named sources, with the target's own model last or without it, as the mode says."""
+    others = tuple(name for name in config.sources if name != config.target)
+    return (*others, str(config.target)) if config.mode == "IncTar" else others
+
+
+def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
+    return {
+        "model": found.model,
+        "value": found.value,
+        "n": found.n,
+        "note": found.note,
+        "comparison": comparison_dict(compared) if compared else None,
+    }

@@ -25,11 +25,11 @@ from .. import choosing
 from .. import study as studies
 from ..config import Config, study_of
 from ..reading import read_for
-from ..results import compare_all, comparison_dict, logged_method, merge_rows
+from ..results import compare_all, logged_method, merge_rows
 from ..runs import Run
 from ..study import Study
 from ..worker import Outcome, Tell
-from .common import make_models
+from .common import baseline_dict, inside_or_not, make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
@@ -100,8 +100,7 @@ def sources_of(config: Config, dev: Matrix) -> list[str]:
     """The sources, in which the target is or is not, as the mode says, whatever list they come from."""
     target, inside = str(config.target), config.mode == "IncTar"
     if config.sources:
-        others = [name for name in config.sources if name != target]
-        return [*others, target] if inside else others
+        return list(inside_or_not(config))
     pool = [name for name in config.candidates if name != target]
     if not pool:
         raise UsageError(
@@ -237,16 +236,6 @@ def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
         weights=(),
         saw="labels" if inside or similarity == "REAL" else "nothing",
     )
-
-
-def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
-    return {
-        "model": found.model,
-        "value": found.value,
-        "n": found.n,
-        "note": found.note,
-        "comparison": comparison_dict(compared) if compared else None,
-    }
 
 
 def other_rows(

@@ -1,0 +1,79 @@
+"""Do the commands about runs show what a run holds, and are two runs compared as pairs?"""
+
+from __future__ import annotations
+
+import pytest
+from run_files import config_file
+
+from merginguriel.experiments import runs
+from merginguriel.experiments.against import compared
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def two(trained):
+    """Two finished runs that differ in their method."""
+    found = []
+    for method in ("average", "ties"):
+        path = config_file(trained, training=None, method=method)
+        assert trained.mu("run", path, "--workspace", trained.space).code == 0
+        found.append(trained.mu("run", path, "--dry-run", "--workspace", trained.space, "--json").data["run"])
+    return trained, [runs.get(runs.workspace.find(trained.space), name) for name in found]
+
+
+def test_runs_are_compared_item_by_item_and_shown_with_what_tells_them_apart(two):
+    lab, found = two
+    said = lab.mu("runs", "compare", *(run.id for run in found), "--workspace", lab.space, "--json").data
+    assert [one["settings"] for one in said] == [{"method": "average"}, {"method": "ties"}]
+    seen = said[1]["comparison"]
+    assert said[0]["comparison"] is None and seen["n"] == 28
+    assert seen["difference"] == pytest.approx(100 * (said[1]["accuracy"] - said[0]["accuracy"]))
+    beside = runs.result(found[1])["baselines"]["average_merge"]["comparison"]
+    assert (seen["wins"], seen["losses"]) == (
+        beside["wins"],
+        beside["losses"],
+    )  # the same average, as a baseline
+    shown = lab.mu("runs", "compare", *(run.id for run in found), "--workspace", lab.space).out
+    assert "method" in shown and "ties" in shown and "pp" in shown
+
+
+def test_a_run_on_other_items_is_shown_and_not_compared(two):
+    lab, found = two
+    path = config_file(lab, training=None, method="average", target="de-DE")
+    assert lab.mu("run", path, "--workspace", lab.space).code == 0
+    other = next(run for run in runs.listed(found[0].space) if run.config.target == "de-DE")
+    said = compared([found[0], other])
+    assert (
+        said[1].found is None
+        and said[1].why == "other test items"
+        and said[1].settings == {"target": "de-DE"}
+    )
+
+
+def test_show_and_logs_say_what_was_done(two):
+    lab, (run, _) = two
+    shown = lab.mu("runs", "show", run.id, "--workspace", lab.space)
+    assert (
+        shown.code == 0
+        and run.id in shown.out
+        and "finished" in shown.out
+        and "best single source" in shown.out
+    )
+    whole = lab.mu("runs", "show", run.id, "--workspace", lab.space, "--json").data
+    assert whole["config"]["method"] == "average" and whole["result"]["run"] == run.id
+    assert whole["events"][0]["event"] == "created"
+    logged = lab.mu("runs", "logs", run.id, "--tail", "2", "--workspace", lab.space, "--json").data
+    assert len(logged["lines"]) == 2
+    watched = lab.mu("runs", "watch", run.id, "--workspace", lab.space)
+    assert watched.code == 0 and "is finished" in watched.err
+
+
+def test_a_result_that_is_damaged_is_named(two):
+    lab, (run, other) = two
+    (run.folder / "result.json").write_text("{")
+    (other.folder / "items.npz").write_bytes(b"no")
+    assert lab.mu("runs", "show", run.id, "--workspace", lab.space).code == 1
+    (run.folder / "result.json").write_text('{"accuracy": 0.5}')
+    said = lab.mu("runs", "compare", run.id, other.id, "--workspace", lab.space)
+    assert said.code == 1 and "items.npz" in said.err
