@@ -12,8 +12,8 @@ import click
 
 from ..errors import FAILED, INTERRUPTED, UsageError
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
-from .progress import Bar, duration
 from .config import text_of
+from .progress import Bar, duration
 from .run import lines_of
 
 if TYPE_CHECKING:
