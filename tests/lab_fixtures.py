@@ -110,7 +110,9 @@ class Lab:
                 "--workspace", str(self.space)]  # fmt: skip
 
     def words(self, command, arguments):
-        study = self.study if command in ("base", "train", "eval", "nxn", "merge", "ensemble") else []
+        study = (
+            self.study if command in ("base", "train", "eval", "nxn", "merge", "ensemble", "proxy") else []
+        )
         return [command, *map(str, arguments), *study]
 
     def mu(self, command, *arguments):

@@ -197,7 +197,14 @@ def broken(page: Path, text: str) -> list[str]:
     return found
 
 
-MADE = {"results", "models", "merged", "sentences", "runs", "sweeps"}  # folders that commands make in a workspace
+MADE = {
+    "results",
+    "models",
+    "merged",
+    "sentences",
+    "runs",
+    "sweeps",
+}  # folders that commands make in a workspace
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -29,6 +29,7 @@ COMMANDS = {
     "eval": ("lab", "evaluate", "Score a model on locales."),
     "nxn": ("lab", "nxn", "Score every model on every locale."),
     "ensemble": ("ensemble", "ensemble", "Let several models answer together, without running one."),
+    "proxy": ("proxy", "proxy", "Spearman correlation on scored sentence pairs (STS), a proxy."),
     "similarity": ("similarity", "similarity", "Rank source languages for a target, URIEL beside REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),

@@ -122,9 +122,9 @@ def lines_of(result: dict[str, Any]) -> list[str]:
                 p_text(p).removeprefix("p = ").removeprefix("p "),
             ]
         rows.append([kind.replace("_", " "), found["model"] or "", f"{100 * found['value']:.2f}%", *cells])
-    for name, value in sorted(result["ensembles"].items(), key=lambda pair: -pair[1]):
+    for name, value in sorted(result.get("ensembles", {}).items(), key=lambda pair: -pair[1]):
         rows.append(["ensemble", name.replace("_", " "), f"{100 * value:.2f}%", "", "", ""])
-    goal = result["goal"]
+    goal = result.get("goal")
     if goal:
         lines.insert(2, f"goal {goal['number']} {goal['state']}: against {goal['against'].replace('_', ' ')}")
     return [*lines, columns(rows)]

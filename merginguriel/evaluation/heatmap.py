@@ -99,7 +99,7 @@ def draw(matrix: Matrix) -> Figure:
                 fontsize=8,
                 fontweight="bold" if value == best[j] else "normal",
                 color="black" if np.isnan(value) or shade > 0.5 else "white",
-            )
+            ).set_in_layout(False)  # inside the axes: the layout need not measure it
             if source == target:
                 axes.add_patch(
                     Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="tab:red", linewidth=2)

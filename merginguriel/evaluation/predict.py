@@ -88,7 +88,7 @@ def predict_with(
     done = 0
 
     def answer(chosen: list[int]) -> tuple[list[int], np.ndarray]:
-        ids, mask = _padded([rows[i] for i in chosen], pad)
+        ids, mask = padded([rows[i] for i in chosen], pad)
         with torch.inference_mode(), reduced(model, bf16 and not on_cpu):
             out = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
         if out.shape[1] != len(labels):
@@ -152,7 +152,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and attention mask, both int64 [b, longest]."""
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.int64)

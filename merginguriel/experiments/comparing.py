@@ -9,14 +9,13 @@ from math import sqrt
 import numpy as np
 
 from .. import stats
-from ..evaluation.significance import compare
 from ..knowledge.rows import ResultRow
 from .loading import SINGLE, Arm
 from .ranking import holm
 
 ALPHA = 0.05
-# mode → (goal, what it is counted from)
-GOALS = {"ExcTar": (1, "best_single_source"), "IncTar": (2, "target_alone")}
+# mode → (goal, kinds of baseline that it can be counted from, the strictest first)
+GOALS = {"ExcTar": (1, ("best_zero_shot", "best_single_source")), "IncTar": (2, ("target_alone",))}
 ABOVE, BELOW, NOISE, UNKNOWN = "above", "below", "within noise", "not known"
 Key = tuple[tuple[str, str], ...]
 
@@ -53,7 +52,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one target, over its seeds. value: mean accuracy; baselines, against: by kind of baseline."""
+    """One method on one target, over its seeds.
+
+    value              mean accuracy
+    baselines, against by kind of baseline: its accuracy, and this cell's difference to it
+    goal               the kind of baseline that the goal of this mode is counted from, where it is known here
+    """
 
     context: str
     target: str
@@ -64,16 +68,11 @@ class Cell:
     value: float
     baselines: Mapping[str, float]
     against: Mapping[str, Difference]
+    goal: str | None = None
 
     @property
     def mode(self) -> str:
         return self.arms[0].row.mode
-
-    @property
-    def goal(self) -> str | None:
-        """The kind of baseline that this cell's goal is counted from, if it is known here."""
-        wanted = GOALS.get(self.mode, (0, ""))[1]
-        return wanted if wanted in self.against else None
 
 
 # one difference
@@ -124,36 +123,30 @@ def of_arms(a: Arm, b: Arm) -> Difference:
 
 
 def _of_items(arm: Arm, other: np.ndarray) -> Difference:
-    """arm − other, item by item; other: bool [n], or the share [n] of several models that is right."""
+    """arm − other, item by item; other: bool [n], or the share [n] of several models that is right.
+
+    Groups of items are the unit: the linearised ratio estimator (Cochran 1977, ch. 6). In closed form, since a study
+    has thousands of comparisons; what a row says of its noise was found in the same way.
+    """
     assert arm.right is not None
-    if other.dtype != np.bool_:
-        return _of_shares(arm.right - other, arm.groups)
-    found = compare(arm.right, other, groups=arm.groups)
-    if found.se is None:
-        alike = not found.wins + found.losses
-        return Difference(found.difference, p=1.0 if alike else None, paired=True, units=found.n)
-    p = found.p if found.p_groups is None else found.p_groups
-    low, high = found.interval.low, found.interval.high
-    return Difference(found.difference, low, high, found.se, found.mde, p, None, True, found.n)
-
-
-def _of_shares(d: np.ndarray, groups: Sequence[str] | None) -> Difference:
-    """Mean of d [n], with the noise of its groups: the linearised ratio estimator (Cochran 1977, ch. 6)."""
-    _, index = np.unique(
-        np.asarray(groups if groups is not None else range(len(d)), dtype=np.str_), return_inverse=True
-    )
+    d = arm.right.astype(float) - other
+    named = arm.groups if arm.groups is not None else arm.items
+    _, index = np.unique(np.asarray(named, dtype=np.str_), return_inverse=True)
     sums, sizes = np.bincount(index, weights=d), np.bincount(index)
-    count, mean = len(sizes), float(d.mean())
-    if count < 2:
-        return Difference(100 * mean, paired=True, units=len(d))
-    variance = float(((sums - mean * sizes) ** 2).sum()) / len(d) ** 2 * count / (count - 1)
-    return _normal(100 * mean, 1e4 * variance, paired=True, units=len(d))
+    count, n, mean = len(sizes), len(d), float(d.mean())
+    if not d.any():
+        return Difference(0.0, p=1.0, paired=True, units=n)
+    # One item keeps the noise above zero, as it does for rows.
+    variance = float(((sums - mean * sizes) ** 2).sum()) / n**2 * count / (count - 1) if count > 1 else 0.0
+    if not variance:
+        return Difference(100 * mean, paired=True, units=n)
+    return _normal(100 * mean, 1e4 * max(variance, 1 / n**2), paired=True, units=n)
 
 
 def against_baseline(arm: Arm, kind: str) -> Difference | None:
     """The arm − one of its baselines: from items, else from what the row tells, else a careful bound."""
     row = arm.against[kind]
-    if arm.right is not None and kind in arm.rights:
+    if row.se_pp is None and arm.right is not None and kind in arm.rights:
         return _of_items(arm, arm.rights[kind])
     found = of_rows(row)
     if found is None or found.paired or row.variance_pp is None:
@@ -188,7 +181,27 @@ def cells(arms: Sequence[Arm]) -> list[Cell]:
         for (block, key), group in groups.items()
     ]
     found.sort(key=lambda c: (c.context, c.target, -c.value, c.label))
-    return _adjusted(found)
+    wanted = {mode: _goal_kind(found, mode) for mode in GOALS}
+    return [
+        replace(cell, goal=wanted[cell.mode] if wanted.get(cell.mode) in cell.against else None)
+        for cell in _adjusted(found)
+    ]
+
+
+def _goal_kind(found: Sequence[Cell], mode: str) -> str | None:
+    """The same kind of baseline for all merges of a mode: the one that most of them have, of equals the strictest."""
+    having = {k: sum(k in c.against for c in found if c.mode == mode) for k in GOALS[mode][1]}
+    best = max(having, key=lambda k: having[k])
+    return best if having[best] else None
+
+
+def goals_of(found: Sequence[Cell]) -> dict[str, tuple[int, str]]:
+    """mode → its goal's number and the kind of baseline that it is counted from, of modes that have any."""
+    return {
+        mode: (number, next(c.goal for c in found if c.mode == mode and c.goal))
+        for mode, (number, _) in GOALS.items()
+        if any(c.mode == mode and c.goal for c in found)
+    }
 
 
 def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -> Cell:

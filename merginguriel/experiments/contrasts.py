@@ -94,6 +94,11 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+def family(compared: Sequence[Setting]) -> int:
+    """How many of them have a p, over which Holm counts."""
+    return sum(s.difference.p is not None for s in compared)
+
+
 def with_holm(compared: Sequence[Setting]) -> list[Setting]:
     known = [i for i, s in enumerate(compared) if s.difference.p is not None]
     adjusted = dict(zip(known, holm([compared[i].difference.p or 0.0 for i in known]), strict=True))
@@ -111,6 +116,12 @@ def _order(value: str) -> tuple[bool, float, str]:
 
 
 # merge against ensemble
+
+
+def vote_name(vote: Cell) -> str:
+    """The ensemble without what it shares with the merge beside it: sources, their number, mode."""
+    mine = dict(vote.key)
+    return mine["method"] + (f" ({mine['similarity']})" if mine["similarity"] != "-" else "")
 
 
 def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Cell, Difference]]]:
@@ -134,7 +145,9 @@ def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Ce
             difference = over_seeds([of_arms(a, b) for a, b in same])
             single.append((merge, vote, difference))
             target = f"{merge.context} {merge.target}"
-            by_pair.setdefault((merge.label, vote.label), {}).setdefault(target, []).append(difference.value)
+            by_pair.setdefault((merge.label, vote_name(vote)), {}).setdefault(target, []).append(
+                difference.value
+            )
     over = [
         Setting("ensemble", a, b, means, sum(map(len, values.values())), over_targets(means))
         for (a, b), values in sorted(by_pair.items())

@@ -77,7 +77,8 @@ def cores() -> int:
 @contextlib.contextmanager
 def shared_cores(workers: int) -> Iterator[None]:
     """Processes that the block starts use a part of the cores each, unless the user has said how many threads."""
-    ours = {name: str(max(1, cores() // workers)) for name in THREADS if name not in os.environ}
+    threads = os.environ.get(THREADS[0]) or str(max(1, cores() // workers))
+    ours = {name: threads for name in THREADS if name not in os.environ}
     os.environ.update(ours)
     try:
         yield

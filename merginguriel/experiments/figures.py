@@ -37,8 +37,9 @@ STYLE: Any = {
     "svg.fonttype": "path",
     "text.parse_math": False,  # a $ in a name is a $
 }
-LONGEST = 44  # characters of a label
+LONGEST = 58  # characters of a label
 MOST = 60  # rows of one figure
+NAMED = 24  # targets whose names fit above their points
 
 
 class Point(NamedTuple):
@@ -130,11 +131,18 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable
         ),
     ]
     others = [k for k in dict.fromkeys(k for cell in cells for k in cell.baselines) if k != kind]
+    # A baseline far off, such as the majority class, would press the bars together; the table has it.
+    ends = [
+        0.0,
+        *(x for c in cells for x in (c.against[kind].low, c.against[kind].high, c.against[kind].value) if x),
+    ]
+    room = 0.25 * (max(ends) - min(ends))
+    near = min(ends) - room, max(ends) + room
     for other, line in zip(others, LINES, strict=False):
         places = {
             round(100 * (c.baselines[other] - c.baselines[kind]), 6) for c in cells if other in c.baselines
         }
-        if len(places) == 1:
+        if len(places) == 1 and near[0] <= min(places) <= near[1]:
             told = words(other)
             handles.append(ax.axvline(places.pop(), color=GREY, linestyle=line, label=told, zorder=0))
     ax.set_yticks(range(len(cells)), [short(cell.label) for cell in cells])
@@ -161,9 +169,9 @@ def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], st
     limit = max(1.0, float(np.nanquantile(np.abs(values), 0.75)))
     names = [columns[place] for place in places]
     map_ = LinearSegmentedColormap.from_list("gain", [VERMILLION, "white", BLUE])
-    map_.set_bad("#EEEEEE")
     figure = _figure(1.4 + _wide(order) + 0.66 * len(places), 1.5 + 0.24 * len(order) + 0.4 * _wide(names))
     ax = figure.add_subplot()
+    ax.set_facecolor("#EEEEEE")  # not measured
     image = ax.imshow(values, cmap=map_, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     for i, label in enumerate(order):
         for j, place in enumerate(places):
@@ -171,9 +179,10 @@ def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], st
             if d is None:
                 continue
             mark = {ABOVE: "▲", BELOW: "▼"}.get(d.verdict, "")
+            # Inside the axes: the layout need not measure each of thousands of numbers.
             ax.text(j, i, f"{mark}{d.value:+.1f}".replace("-", "−"), ha="center", va="center", fontsize=7,
                     fontweight="bold" if mark else "normal",
-                    color="white" if abs(d.value) > 0.75 * limit else "black")  # fmt: skip
+                    color="white" if abs(d.value) > 0.75 * limit else "black").set_in_layout(False)  # fmt: skip
     ax.set_xticks(
         range(len(places)), [short(name) for name in names], rotation=45, ha="right", rotation_mode="anchor"
     )
@@ -292,7 +301,8 @@ def _target_names(ax: Any, points: Sequence[Point]) -> None:
     by_target: dict[str, list[Point]] = {}
     for point in points:
         by_target.setdefault(point.target, []).append(point)
-    if any(len({p.x for p in found}) > 1 for found in by_target.values()):
+    # Where they would stand in each other's way, or a target has points everywhere, the table tells which is which.
+    if len(by_target) > NAMED or any(len({p.x for p in found}) > 1 for found in by_target.values()):
         return
     apart = 0.018 * (ax.get_xlim()[1] - ax.get_xlim()[0])
     last = -np.inf

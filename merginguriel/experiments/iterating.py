@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import MuError, UnavailableError, UsageError
 from ..evaluation.baselines import Baseline, baselines
 from ..evaluation.nxn import nxn
@@ -77,7 +79,7 @@ def settled(
     failed: dict[str, str] = {}
     if not settings.sources:
         data = chosen(study, settings)
-        return replace(settings, sources=tuple(sorted(data)), k=None), data, failed
+        return replace(settings, sources=tuple(sorted(data)), candidates=(), k=None, mode=None), data, failed
     for locale in sorted(set(settings.sources)):
         try:
             data[locale] = study.data(locale)
@@ -90,7 +92,8 @@ def settled(
             f"{len(data)} of {len(settings.sources)} sources have data. {'; '.join(failed.values())}",
             mend="Name other sources: mu tasks NAME lists a task's locales.",
         )
-    return replace(settings, sources=tuple(sorted(settings.sources)), k=None), data, failed
+    sources = tuple(sorted(settings.sources))
+    return replace(settings, sources=sources, candidates=(), k=None, mode=None), data, failed
 
 
 def chosen(study: Study, settings: IterateSettings) -> dict[str, TaskData]:
@@ -103,8 +106,9 @@ def chosen(study: Study, settings: IterateSettings) -> dict[str, TaskData]:
     inside = settings.mode == "IncTar"
     if settings.similarity == "REAL":
         values = choosing.column(study, target, "REAL")
+        values = {name: v for name, v in values.items() if name in (settings.candidates or values)}
     else:
-        values = uriel_column(target, tasks.locales(study.task, study.folder))
+        values = uriel_column(target, settings.candidates or tasks.locales(study.task, study.folder))
     data: dict[str, TaskData] = {target: study.data(target)} if inside else {}
     for locale in real.top_k(values, len(values), exclude=[target]):
         if len(data) == k:
@@ -166,9 +170,8 @@ def score(study: Study, settings: IterateSettings, path: Path, progress: Progres
     target = settings.target
     if target is None:
         raise UsageError("an iterative merge is scored on its target, and none is named.")
-    made = record.read(path / RECORD)
-    failed = made.get("failed") or {}
-    sources = [name for name in settings.sources if name not in failed]
+    failed = record.read(path / RECORD).get("failed") or {}
+    sources = left(settings, path)
     for locale in dict.fromkeys((*sources, target)):
         if locale not in study.trained():
             studies.train(study, locale, progress=progress)
@@ -180,11 +183,28 @@ def score(study: Study, settings: IterateSettings, path: Path, progress: Progres
     right, groups = own.correct[path.name, target], own.groups[target]
     beat = baselines(target, dev, test, sources, data)
     compared = results.compare_all(right, groups, beat)
-    last = next(o["merge"]["weights"] for o in reversed(made["rounds"]) if o["merge"]["taken"])
-    row = ResultRow(
+    row = row_of(study, settings, path, right)
+    rows = tuple(beside(row, beat[kind], compared.get(kind)) for kind in results.LOGGED if kind in beat)
+    return Scored(target, path, settings, row.value, len(right), beat, compared, failed, rows)
+
+
+def left(settings: IterateSettings, path: Path) -> list[str]:
+    """The sources that did not fail."""
+    failed = record.read(path / RECORD).get("failed") or {}
+    return [name for name in settings.sources if name not in failed]
+
+
+def row_of(
+    study: Study, settings: IterateSettings, path: Path, right: np.ndarray, run: str = ""
+) -> ResultRow:
+    """What the merge in `path` scored, compared with nothing yet. right [n] bool; settings: settled ones."""
+    sources = left(settings, path)
+    rounds = record.read(path / RECORD)["rounds"]
+    shares = next(o["merge"]["weights"] for o in reversed(rounds) if o["merge"]["taken"])
+    return ResultRow(
         context=study.context,
-        target=target,
-        mode="IncTar" if target in sources else "ExcTar",
+        target=settings.target or "-",
+        mode="IncTar" if settings.target in sources else "ExcTar",
         method=method_name(settings),
         metric="accuracy",
         value=float(right.mean()),
@@ -193,13 +213,11 @@ def score(study: Study, settings: IterateSettings, path: Path, progress: Progres
         similarity=settings.similarity,
         k=len(sources),
         sources=tuple(sources),
-        weights=tuple(last[name] for name in sources),
+        weights=tuple(shares[name] for name in sources),
         seed=settings.seed,
         saw=saw(settings),
-        run=path.name,
+        run=run or path.name,
     )
-    rows = tuple(beside(row, beat[kind], compared.get(kind)) for kind in results.LOGGED if kind in beat)
-    return Scored(target, path, settings, row.value, len(right), beat, compared, failed, rows)
 
 
 def method_name(settings: IterateSettings) -> str:

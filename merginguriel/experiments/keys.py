@@ -104,7 +104,10 @@ class Config:
         only=("merge", "nxn", "iterate"),
     )  # fmt: skip
     candidates: tuple[str, ...] = key(
-        (), "locales", "sources to choose from; unset: all that are trained", only=("merge",)
+        (),
+        "locales",
+        "sources to choose from; unset: all that are trained (iterate: all of the task)",
+        only=("merge", "iterate"),
     )
     similarity: str | None = key(
         None, "word", "what chooses the sources and weighs them", choices=COMPUTED, only=("merge", "iterate")
@@ -140,7 +143,7 @@ class Config:
     ensembles: bool = key(
         True, "flag", "score the ensembles of the same sources beside the merge", only=("merge",)
     )
-    keep: bool = key(False, "flag", "write the merged model to disk", only=("merge", "iterate"))
+    keep: bool = key(False, "flag", "write the merged model to disk", only=("merge",))
     report_to: tuple[str, ...] = key(
         (), "words", "the Trainer's own integrations that follow a training",
         choices=("trackio", "mlflow", "wandb"),

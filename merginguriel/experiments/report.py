@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from .. import __version__
 from ..errors import MuError, UsageError
 from . import contrasts, figures
-from .comparing import ABOVE, BELOW, GOALS, Cell, cells
+from .comparing import ABOVE, BELOW, Cell, cells, goals_of
 from .loading import ENSEMBLE, MERGE, Evidence
 from .pages import Report, Section
 from .report_over import (
@@ -15,6 +15,9 @@ from .report_over import (
     effect_sentence,
     effects_section,
     ensembles_section,
+    methods_over_targets,
+    methods_section,
+    methods_sentence,
     settings_section,
 )
 from .report_ranks import Ranked, matrices, rankings, ranks
@@ -49,11 +52,13 @@ def build(
     over, each = contrasts.ensembles(found)
     points = effect_points(found, feature, names)
     ranked = rankings(found)
-    short = in_short(found, names, ranked, compared, over, points)
+    methods = methods_over_targets(found)
+    short = in_short(found, names, methods, ranked, compared, over, points)
     sections = [
         Section("In short", short or ["Nothing here compares a merge with a baseline."]),
         measured(found, evidence, names),
         *goals(found, names),
+        *methods_section(methods, goals_of(found)),
         *(ranks(mode, r, left) for mode, (r, left) in ranked.items()),
         *settings_section(compared),
         *ensembles_section(over, each, names),
@@ -100,6 +105,7 @@ def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, st
 def in_short(
     found: Sequence[Cell],
     names: Mapping[Place, str],
+    methods: Mapping[str, Sequence[contrasts.Setting]],
     ranked: Ranked,
     compared: Mapping[str, Sequence[contrasts.Setting]],
     over: Sequence[contrasts.Setting],
@@ -107,16 +113,17 @@ def in_short(
 ) -> list[str]:
     """What the report says, goal by goal; every sentence names its noise."""
     said = []
-    for mode in GOALS:
+    for mode, (goal, kind) in goals_of(found).items():
         by_target: dict[str, list[Cell]] = {}
         for c in found:
             if c.kind == MERGE and c.goal and c.mode == mode:
                 by_target.setdefault(names[c.context, c.target], []).append(c)
         if by_target:
-            said.append(goal_sentence(mode, by_target))
+            said.append(goal_sentence(mode, goal, kind, by_target))
+    said += [methods_sentence(mode, goals_of(found)[mode][1], every) for mode, every in methods.items()]
     for mode, (r, _) in ranked.items():
         said.append((f"{mode}: " if len(ranked) > 1 else "") + " ".join(ranking_sentences(r)[:2]))
-    said += [setting_sentence(s, len(each)) for each in compared.values() for s in each][:12]
+    said += [setting_sentence(s, contrasts.family(each)) for each in compared.values() for s in each][:12]
     if over:
         verdicts = [s.difference.verdict for s in over]
         said.append(
@@ -125,7 +132,10 @@ def in_short(
             "has too few targets."
         )
         if len(over) <= 6:
-            said += [f"{s.a} against {s.b}: {difference_words(s.difference, len(over))}." for s in over]
+            said += [
+                f"{s.a} against {s.b}: {difference_words(s.difference, contrasts.family(over))}."
+                for s in over
+            ]
     return [*said, *([effect_sentence(points)] if points else [])]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UsageError
 from . import contrasts, figures, ranking
-from .comparing import ABOVE, BELOW, Cell, Difference
+from .comparing import ABOVE, BELOW, Cell, Difference, goals_of
 from .loading import MERGE
 from .pages import Picture, Section, Table
 from .report_records import contrast_record, difference_record, rounded
@@ -18,6 +18,7 @@ from .telling import (
     count,
     difference_words,
     interval,
+    kind_words,
     number,
     p_number,
     percent,
@@ -38,6 +39,81 @@ FEATURES: dict[str, tuple[str, Callable[[Cell], float | None]]] = {
         lambda c: _ratio(c.baselines.get("best_single_source"), c.baselines.get("target_alone")),
     ),
 }
+
+
+def methods_over_targets(found: Sequence[Cell]) -> dict[str, list[contrasts.Setting]]:
+    """mode → every method against its goal's baseline, as one difference per target, Holm over the methods."""
+    told: dict[str, list[contrasts.Setting]] = {}
+    for mode, (_, kind) in goals_of(found).items():
+        by_label: dict[str, dict[str, float]] = {}
+        for c in found:
+            if c.mode == mode and c.goal == kind:
+                by_label.setdefault(c.label, {})[f"{c.context} {c.target}"] = c.against[kind].value
+        every = [
+            contrasts.Setting(
+                mode, label, kind_words(kind), values, len(values), contrasts.over_targets(values)
+            )
+            for label, values in by_label.items()
+        ]
+        every.sort(key=lambda s: (-s.difference.value, s.a))
+        if max((len(s.by_target) for s in every), default=0) > 1:
+            told[mode] = contrasts.with_holm(every)
+    return told
+
+
+def methods_section(
+    told: Mapping[str, Sequence[contrasts.Setting]], counted: Mapping[str, tuple[int, str]]
+) -> list[Section]:
+    sections = []
+    for mode, every in told.items():
+        goal, kind = counted[mode]
+        text = [
+            methods_sentence(mode, kind, every),
+            "The unit is the target: the interval tells what to expect of another one.",
+        ]
+        rows = [
+            [s.a, str(len(s.by_target)), interval(s.difference), number(s.difference.mde, sign=False),
+             p_number(s.difference.p), p_number(s.difference.p_holm), verdict_words(s.difference)]
+            for s in every
+        ]  # fmt: skip
+        against = f"− {kind_words(kind)}, pp, 95%"
+        columns = ("method", "targets", against, "sees, pp", "p", "p, Holm", "verdict")
+        tables = [
+            Table(
+                f"methods-goal-{goal}",
+                "Every method over its targets",
+                columns,
+                rows,
+                [contrast_record(s) for s in every],
+            )
+        ]
+        draw = partial(
+            figures.forest,
+            [(s.a, s) for s in every],
+            f"difference to the {kind_words(kind)}, pp, with 95% intervals",
+        )
+        about = f"{mode}: every method minus the {kind_words(kind)}, pp, mean over targets"
+        sections.append(
+            Section(
+                f"Methods over targets, {mode}", text, tables, [Picture(f"methods-goal-{goal}", about, draw)]
+            )
+        )
+    return sections
+
+
+def methods_sentence(mode: str, kind: str, every: Sequence[contrasts.Setting]) -> str:
+    verdicts = [s.difference.verdict for s in every]
+    most = max(len(s.by_target) for s in every)
+    best = next(s for s in every if len(s.by_target) == most)
+    return (
+        f"Over targets, of {count(len(every), 'method')} {verdicts.count(ABOVE)} {_is(verdicts.count(ABOVE))} above the "
+        f"{kind_words(kind)}, outside noise, and {verdicts.count(BELOW)} below ({mode}). Highest mean of those on "
+        f"{count(most, 'target')}: {best.a}, {difference_words(best.difference, contrasts.family(every))}."
+    )
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def settings_section(compared: Mapping[str, Sequence[contrasts.Setting]]) -> list[Section]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..evaluation import heatmap
 from ..evaluation.nxn import Matrix, of_cells
 from . import figures, ranking
-from .comparing import GOALS, Cell, table
+from .comparing import Cell, goals_of, table
 from .loading import Evidence
 from .pages import Picture, Section, Table
 from .report_records import rounded
@@ -31,7 +31,7 @@ def rankings(found: Sequence[Cell]) -> Ranked:
     ranked: Ranked = {}
     for mode in sorted({c.mode for c in found}):
         values = table(c for c in found if c.mode == mode)
-        kind = GOALS.get(mode, (0, ""))[1]
+        kind = goals_of(found).get(mode, (0, ""))[1]
         known: dict[str, set[float]] = {}
         for c in found:
             if c.mode == mode and kind in c.baselines:

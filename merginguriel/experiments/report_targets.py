@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from . import figures
-from .comparing import ABOVE, BELOW, GOALS, Cell, Difference
+from .comparing import ABOVE, BELOW, GOALS, Cell, Difference, goals_of
 from .loading import MERGE, kinds_in
 from .pages import Picture, Section, Table
 from .report_records import difference_record, rounded
@@ -55,10 +55,14 @@ def goals(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
             record |= {f"goal_{goal}_merges": len(cells_), f"goal_{goal}_above": verdicts.count(ABOVE),
                        f"goal_{goal}_below": verdicts.count(BELOW)}  # fmt: skip
         records.append(record)
-    columns = ("target", "n", *(f"{kind_words(k)}, %" for k in kinds),
-               *(f"goal {goal}: {mode} − {kind_words(kind)}, pp" for mode, (goal, kind) in GOALS.items()))  # fmt: skip
+    counted = goals_of(found)
+    headings = [
+        f"goal {goal}: {mode}" + (f" − {kind_words(counted[mode][1])}, pp" if mode in counted else "")
+        for mode, (goal, _) in GOALS.items()
+    ]
+    columns = ("target", "n", *(f"{kind_words(k)}, %" for k in kinds), *headings)
     pictures = []
-    for mode, (goal, kind) in GOALS.items():
+    for mode, (goal, kind) in counted.items():
         having = [c for c in found if c.goal == kind and c.mode == mode]
         if len(having) > 1:
             draw = partial(figures.gains, having, kind, names, f"the {kind_words(kind)}")

@@ -36,7 +36,7 @@ ENDINGS = {
     "dead": "its process was ended from outside, or for want of memory",
     "cancelled": "it was cancelled",
     "paused": "it was paused",
-    "queued": "it was not started",
+    "queued": "its process ended before it had begun",
     "running": "another process is at work on it",
 }
 LOOK_BACK = 50  # finished runs from which the time of one is estimated

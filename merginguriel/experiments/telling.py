@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import stats
-from .comparing import ABOVE, ALPHA, BELOW, GOALS, NOISE, Cell, Difference
+from .comparing import ABOVE, ALPHA, BELOW, NOISE, Cell, Difference
 from .contrasts import Setting
 from .ranking import Ranking
 
 KIND_WORDS = {
     "best_single_source": "best single source",
+    "best_zero_shot": "best model of another locale",
     "source_mean": "mean of sources",
     "target_alone": "target's own model",
     "average_merge": "plain average of the same sources",
@@ -91,11 +92,11 @@ def difference_words(d: Difference, family: int = 1) -> str:
 
 
 def goal_standing(cells: Sequence[Cell]) -> str:
-    """`shown`, `missed` or `not shown`, of merges that are compared with their goal's baseline."""
+    """`reached`, `missed` or `undecided`, of merges that are compared with their goal's baseline."""
     verdicts = [cell.against[cell.goal].verdict for cell in cells if cell.goal]
     if ABOVE in verdicts:
-        return "shown"
-    return "missed" if verdicts and set(verdicts) == {BELOW} else "not shown"
+        return "reached"
+    return "missed" if verdicts and set(verdicts) == {BELOW} else "undecided"
 
 
 def goal_cell(cells: Sequence[Cell]) -> str:
@@ -111,22 +112,21 @@ def goal_cell(cells: Sequence[Cell]) -> str:
     return f"{told}; highest {best.label} {cell_text(best.against[str(best.goal)])}"
 
 
-def goal_sentence(mode: str, by_target: dict[str, list[Cell]]) -> str:
+def goal_sentence(mode: str, goal: int, kind: str, by_target: dict[str, list[Cell]]) -> str:
     """Goal 1 or 2 over all targets."""
-    goal, kind = GOALS[mode]
-    found: dict[str, list[str]] = {"shown": [], "missed": [], "not shown": []}
+    found: dict[str, list[str]] = {"reached": [], "missed": [], "undecided": []}
     for target, cells in by_target.items():
         found[goal_standing(cells)].append(target)
     text = (
-        f"Goal {goal} ({mode} above the {kind_words(kind)}): shown on {len(found['shown'])} of "
+        f"Goal {goal} ({mode} above the {kind_words(kind)}): reached on {len(found['reached'])} of "
         f"{count(len(by_target), 'target')}"
     )
-    if found["shown"]:
-        text += f" ({listed(found['shown'])})"
+    if found["reached"]:
+        text += f" ({listed(found['reached'])})"
     if found["missed"]:
         text += f"; every merge below, outside noise, on {listed(found['missed'])}"
-    if found["not shown"]:
-        text += f"; on {listed(found['not shown'])} no merge is above outside noise"
+    if found["undecided"]:
+        text += f"; on {listed(found['undecided'])} no merge is above outside noise"
     return text + "."
 
 

@@ -107,6 +107,9 @@ class IterateSettings:
         None,
         "weigh sources by this: URIEL, or REAL, their accuracy on the target's development data at each merge",
     )
+    candidates: tuple[str, ...] = told(
+        (), "locales to choose sources from. Default: all of the task that have text"
+    )
     k: int | None = told(None, "how many sources to choose. Default: 5")
     method: str = told("average", "any merging method; similarity is linear with the weights of a similarity")
     params: Mapping[str, float | int | bool | str] = told({}, "parameters of the method")
@@ -156,6 +159,8 @@ def check_iterate(settings: IterateSettings) -> None:
         value = getattr(settings, name)
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be above 0, not {value}.")
+    if settings.similarity not in (None, "URIEL", "REAL"):
+        raise UsageError(f"similarity is {settings.similarity!r}; iterative training knows URIEL and REAL.")
     for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES), ("anchor", ANCHORS)):
         if getattr(settings, name) not in allowed:
             raise UsageError(

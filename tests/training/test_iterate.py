@@ -245,22 +245,29 @@ MOMENTS = [("round 1, en-US", 2), ("round 2, sv-SE", 1), ("en-US.safetensors", 2
            ("merge.safetensors", 3), ("round.yaml", 2), ("iterate.yaml", 1), ("made.yaml", 1)]  # fmt: skip
 
 
+DROPPING = replace(FAST, dropout=0.1)
+TIES = replace(PLAIN, method="ties")
+
+
+@pytest.fixture(scope="module")
+def straight(base, tmp_path_factory):
+    """An iterative training that nobody disturbed."""
+    return iterated(base, tmp_path_factory.mktemp("straight") / "out", TIES, finetune=DROPPING)
+
+
 @pytest.mark.parametrize(("when", "count"), MOMENTS)
-def test_what_was_killed_at_any_moment_goes_on_to_the_same_weights(base, tmp_path, when, count):
-    dropping = replace(FAST, dropout=0.1)
-    settings = replace(PLAIN, method="ties")
-    straight = iterated(base, tmp_path / "straight", settings, finetune=dropping)
-    killed(base, tmp_path / "out", settings, when, count, dropping)
+def test_what_was_killed_at_any_moment_goes_on_to_the_same_weights(base, straight, tmp_path, when, count):
+    killed(base, tmp_path / "out", TIES, when, count, DROPPING)
     steps = []
     out = iterated(
-        base, tmp_path / "out", settings, finetune=dropping, on_progress=lambda n, t, _: t and steps.append(n)
+        base, tmp_path / "out", TIES, finetune=DROPPING, on_progress=lambda n, t, _: t and steps.append(n)
     )
     assert bytes_of(out) == bytes_of(straight)
     assert taken(out) == taken(straight)
     assert steps == sorted(steps) and (not steps or steps[-1] == 27) and len(steps) <= 27
     if (when, count) in (("merge.safetensors", 3), ("iterate.yaml", 1)):
         assert steps == []  # all turns were done
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "straight"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
 def test_a_round_without_a_merge_is_gone_on_from_too(base, tmp_path):

@@ -163,3 +163,6 @@ def test_massive_and_xlm_r_run_from_training_to_a_compared_merge(
     assert scored["n"] == 28 and 0 <= scored["accuracy"] <= 1 and scored["comparison"]["n"] == 28
     ties = mu("merge", "--method", "ties", "--source", "de-DE", "--source", "en-US", "--target", "sv-SE")
     assert mu("eval", ties["path"], "--locale", "sv-SE")[0]["n"] == 28
+    rounds = ("--epochs", "2", "--no-score", "--batch-size", "8", "--no-bf16", "--method", "ties")
+    (turned,) = mu("iterate", "--target", "sv-SE", "--source", "de-DE", "--source", "en-US", *rounds)
+    assert mu("eval", turned["path"], "--locale", "sv-SE")[0]["n"] == 28

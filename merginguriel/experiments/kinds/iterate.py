@@ -1,91 +1,119 @@
-"""What does a run of the kind `iterate` do? Train locales in turn, merge every few epochs, score the last merge."""
+"""What does a run of the kind `iterate` do? Train locales in turn, merge as they learn, score, compare with everything."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ...errors import UsageError
 from ...evaluation.accuracy import accuracy_interval
-from ...evaluation.baselines import goal
 from ...evaluation.nxn import nxn
+from ...merging.recipe import Recipe, Source, check
 from ...models import record
 from ...tasks.base import fingerprint
-from ...training.settings import LATER, IterateSettings
+from ...training.settings import IterateSettings
 from ...workspace import Workspace
 from .. import iterating
 from ..config import Config, settings_of, study_of, training_settings
+from ..reading import read_for
+from ..results import compare_all
 from ..runs import Run
+from ..study import Study
 from ..worker import Outcome, Tell
-from .common import baseline_dict, inside_or_not, make_models
+from .common import make_models
+from .merge import all_baselines, baseline_dict, other_rows, right_of
+
+# Keys of `training` that rounds have no use for: their epochs are those of `iterate`, and a patience of their own.
+NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     config = run.config
-    study, target = study_of(config, space), str(config.target)
-    settings, _, left_out = iterating.settled(study, settings_from(config))
-    for locale, why in left_out.items():
-        tell.note(f"{locale} is left out: {why}")
+    if config.target is None:
+        raise UsageError("a run of the kind iterate is scored on its target, and none is named.")
+    study, target = study_of(config, space), config.target
+    data = study.data(target)
+    settings = iterating.settled(study, settings_from(config))[0]
+
     tell.step(f"train {', '.join(settings.sources)} in turn, merging by {settings.method}")
     path = iterating.iterate(study, settings, tell.progress)
-    make_models(study, config, [*settings.sources, target], tell)  # what it is compared with
-    tell.step(f"score it on {target}")
-    scored = iterating.score(study, settings, path, tell.progress)
-    data = study.data(target)
-    own = nxn({"merge": path}, {target: data}, cache=study.cache)
-    right, groups = own.correct["merge", target], own.groups[target]
-    mode = scored.rows[0].mode if scored.rows else config.mode
-    reached = goal(mode, right, scored.baselines, groups)
-    tell.metric("accuracy", scored.accuracy)
-    first = scored.rows[0]
+    made = record.read(path / iterating.RECORD)
+    sources = iterating.left(settings, path)
+
+    models = make_models(study, config, sorted({*sources, target}), tell)
+    tell.step(f"score {len(models)} single models and the merge on {target}")
+    dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
+    test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=tell.progress)
+    own = nxn({path.name: path}, {target: data}, cache=study.cache)
+    right, groups = own.correct[path.name, target], own.groups[target]
+
+    tell.step("compare with the baselines, and with merging once after the training")
+    equal = once(study, config, sources, "linear")
+    beat = all_baselines(study, equal, dev, test, data, tell)
+    compared = compare_all(right, groups, beat)
+    recipe = once(study, config, sources, "linear" if settings.method == "similarity" else settings.method)
+    merged_once = right_of(study, read_for(study, recipe, progress=tell.progress), data, tell)
+    arms = {"merge": right, "merged_once": merged_once}
+    arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
+    arms |= {f"single:{name}": test.correct[name, target] for name in models}
+    tell.metric("accuracy", float(right.mean()))
+    row = iterating.row_of(study, settings, path, right, run.id)
     result = {
         "kind": "iterate",
         "context": study.context,
         "target": target,
-        "mode": mode,
-        "method": first.method,
-        "params": dict(first.params),
-        "similarity": first.similarity,
-        "k": first.k,
-        "sources": list(first.sources),
-        "weights": list(first.weights),
-        "seed": first.seed,
-        "saw": first.saw,
+        "mode": row.mode,
+        "method": row.method,
+        "params": dict(row.params),
+        "similarity": row.similarity,
+        "k": row.k,
+        "sources": sources,
+        "weights": list(row.weights),
+        "seed": row.seed,
+        "saw": row.saw,
         "data": fingerprint(data.test),
         "metric": "accuracy",
-        "n": scored.n,
-        "accuracy": scored.accuracy,
+        "n": len(right),
+        "accuracy": float(right.mean()),
         "ci95": list(accuracy_interval(right, groups)),
-        "baselines": {k: baseline_dict(b, scored.compared.get(k)) for k, b in scored.baselines.items()},
-        "ensembles": {},
-        "goal": None
-        if reached is None
-        else {"number": reached.number, "state": reached.state, "against": reached.against.kind},
-        "failed": scored.failed,
-        "rounds": record.read(path / iterating.RECORD).get("rounds"),
+        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
+        "merged_once": float(merged_once.mean()),
+        "failed": made.get("failed") or {},
+        "rounds": made["rounds"],
         "path": space.display(path),
     }
-    arms = {"merge": right}
-    arms |= {kind: found.correct for kind, found in scored.baselines.items() if found.correct is not None}
-    rows = [replace(row, run=run.id) for row in scored.rows]
+    rows = other_rows([row], set(), beat, compared)
     return Outcome(result, rows, [item.id for item in data.test], groups, arms)
 
 
 def settings_from(config: Config) -> IterateSettings:
-    """The settings that a run's configuration means."""
-    if config.similarity and "×" in config.similarity:
-        raise UsageError(f"iterative training does not weigh by {config.similarity}: URIEL or REAL.")
-    training = training_settings(config)
+    """The settings that the configuration means."""
+    others = tuple(name for name in config.sources if name != config.target)
+    inside = (str(config.target),) if config.sources and config.mode == "IncTar" else ()
+    training = {k: v for k, v in training_settings(config).items() if k not in NOT_OF_ROUNDS}
     return IterateSettings(
-        sources=inside_or_not(config) if config.sources else (),
+        sources=(*others, *inside),
         target=config.target,
         mode=config.mode,
         similarity=config.similarity,
+        candidates=config.candidates,
         k=config.k,
         method=config.method or "average",
         params=dict(config.params),
         include=config.include,
         exclude=config.exclude,
-        training={name: value for name, value in training.items() if name not in ("epochs", *LATER)},
+        training=training,
         seed=config.seed,
         **settings_of(config.iterate),
     )
+
+
+def once(study: Study, config: Config, sources: Sequence[str], method: str) -> Recipe:
+    """The merge of the single models of the same sources, as equals."""
+    params = {} if method == "linear" else dict(config.params)
+    models = tuple(Source(name, study.model(name).resolve()) for name in sources)
+    mode = "IncTar" if config.target in sources else "ExcTar"
+    recipe = Recipe(
+        method, models, params, base=(study.root / "base").resolve(), target=config.target, mode=mode
+    )
+    return check(replace(recipe, seed=config.seed, include=config.include, exclude=config.exclude))
