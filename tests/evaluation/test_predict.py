@@ -141,3 +141,23 @@ def test_a_model_is_known_by_its_weights_not_by_its_card(tmp_path):
     assert stored.fingerprint(tmp_path) != before
     with pytest.raises(CheckpointError, match="no weights"):
         stored.fingerprint(tmp_path / "nowhere")
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_rounding_never_changes_the_label(seed):
+    """float16 has 11 bits: logits that are near each other become equal, and argmax would take the first."""
+    rng = np.random.default_rng(seed)
+    logits = (20 + 0.01 * rng.normal(size=(30, 4))).astype(np.float32)
+    before = Predictions(tuple(map(str, range(30))), ("a", "b", "c", "d"), logits)
+    after = stored.rounded(before)
+    assert after.chosen() == before.chosen()
+    assert np.abs(after.logits - logits).max() < 0.04
+    np.testing.assert_array_equal(stored.rounded(after).logits, after.logits)
+
+
+@given(st.lists(st.integers(1, 40), max_size=200), st.integers(1, 400))
+def test_batches_hold_every_sentence_once_within_the_bound(lengths, batch_tokens):
+    found = list(batches(lengths, batch_tokens))
+    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
+    for batch in found:
+        assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= batch_tokens
