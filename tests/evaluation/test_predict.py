@@ -153,11 +153,3 @@ def test_rounding_never_changes_the_label(seed):
     assert after.chosen() == before.chosen()
     assert np.abs(after.logits - logits).max() < 0.04
     np.testing.assert_array_equal(stored.rounded(after).logits, after.logits)
-
-
-@given(st.lists(st.integers(1, 40), max_size=200), st.integers(1, 400))
-def test_batches_hold_every_sentence_once_within_the_bound(lengths, batch_tokens):
-    found = list(batches(lengths, batch_tokens))
-    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
-    for batch in found:
-        assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= batch_tokens
