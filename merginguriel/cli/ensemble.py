@@ -104,14 +104,21 @@ def score(
     for one in score_all(study, targets, methods, sources, k, similarity, mode):
         beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
         assert beat.correct is not None  # measured here, item by item
-        table = [["", "accuracy", "95%", f"against {beat.model}", "95%", "p", "sees"]]
+        table = [["", "accuracy", "95%", f"against {beat.model}", "95%", "p", "sees", "goal"]]
         found: dict[str, Any] = {}
-        goals: dict[str, Goal] = {}
+        stated: Goal | None = None
         for method, right in one.right.items():
             seen = compare(right, beat.correct, groups=one.groups)
             reached = goal(mode, right, one.baselines, one.groups)
             low, high = accuracy_interval(right, one.groups)
-            table.append([method, *accuracy_cells(float(right.mean()), low, high), *cells(seen)])
+            table.append(
+                [
+                    method,
+                    *accuracy_cells(float(right.mean()), low, high),
+                    *cells(seen),
+                    reached.state if reached else "–",
+                ]
+            )
             found[method] = {
                 "accuracy": float(right.mean()),
                 "ci95": [low, high],
@@ -126,8 +133,7 @@ def score(
                     "comparison": comparison_dict(reached.comparison),
                 },
             }
-            if reached:
-                goals[method] = reached
+            stated = reached or stated
         told.append(
             {
                 "target": one.target,
@@ -149,7 +155,9 @@ def score(
                 [kind, f"{100 * b.value:.1f}", b.model or "", b.note] for kind, b in one.baselines.items()
             ]
             click.echo(columns(rows) + "\n")
-            click.echo("\n".join(dict.fromkeys(f"{m}: {g.text()}" for m, g in goals.items())) + "\n")
+            if stated:
+                click.echo(f"goal {stated.number}: to beat {stated.aim}")
+            click.echo(f"not scored here: {', '.join(lacking(one.baselines)) or 'none'}\n")
     if as_json:
         emit(told)
 

@@ -110,10 +110,10 @@ class Goal:
     comparison: Comparison
     state: str
 
-    def text(self) -> str:
-        """`goal 1 reached: against the best model of another locale, … (nb-NO)`."""
-        named = f" ({self.against.model})" if self.against.model else ""
-        return f"goal {self.number} {self.state}: against {KINDS[self.against.kind]}{named}"
+    @property
+    def aim(self) -> str:
+        """`the best model of another locale, of all there are, chosen on development data (nb-NO)`."""
+        return KINDS[self.against.kind] + (f" ({self.against.model})" if self.against.model else "")
 
 
 def goal(

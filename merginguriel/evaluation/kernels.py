@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-TOKENS = 384  # what the packed layout is made for; any other number works too
+TOKENS = 512  # what the packed layout is made for; any other number works too
 
 
 def packable(model: nn.Module) -> bool:

@@ -19,7 +19,7 @@ from ..tasks.base import Item
 
 MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".bin")
 # Padded tokens in a batch. On a processor, what stays in its cache; less, and weights are read too often.
-BATCH_TOKENS, DEVICE_TOKENS = 384, 16384
+BATCH_TOKENS, DEVICE_TOKENS = 512, 16384
 FORMAT = 1  # of the cache; a file of another format is computed again
 
 
@@ -100,10 +100,20 @@ def _sha256(*parts: str) -> str:
 
 
 def rounded(predictions: Predictions) -> Predictions:
-    """The same with logits as the cache keeps them, so that a first run and a resumed one agree."""
-    largest = float(np.finfo(np.float16).max)
-    logits = np.clip(predictions.logits, -largest, largest).astype(np.float16).astype(np.float32)
-    return Predictions(predictions.ids, predictions.labels, logits)
+    """The same with logits as the cache keeps them, so that a first run and a resumed one agree.
+
+    Where rounding makes two labels equal, or swaps them, the chosen one is moved up to the next float16: kept logits
+    give the label that the model gave.
+    """
+    largest = np.finfo(np.float16).max
+    logits = np.clip(predictions.logits, -float(largest), float(largest)).astype(np.float16)
+    if not logits.size:
+        return Predictions(predictions.ids, predictions.labels, logits.astype(np.float32))
+    chosen = predictions.logits.argmax(axis=1)
+    lost = np.flatnonzero(logits.argmax(axis=1) != chosen)
+    others = np.nextafter(logits[lost].max(axis=1), np.float16(np.inf))
+    logits[lost, chosen[lost]] = np.minimum(others, largest)
+    return Predictions(predictions.ids, predictions.labels, logits.astype(np.float32))
 
 
 def save(path: Path, predictions: Predictions, model: str) -> None:

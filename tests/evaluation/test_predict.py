@@ -141,3 +141,15 @@ def test_a_model_is_known_by_its_weights_not_by_its_card(tmp_path):
     assert stored.fingerprint(tmp_path) != before
     with pytest.raises(CheckpointError, match="no weights"):
         stored.fingerprint(tmp_path / "nowhere")
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_rounding_never_changes_the_label(seed):
+    """float16 has 11 bits: logits that are near each other become equal, and argmax would take the first."""
+    rng = np.random.default_rng(seed)
+    logits = (20 + 0.01 * rng.normal(size=(30, 4))).astype(np.float32)
+    before = Predictions(tuple(map(str, range(30))), ("a", "b", "c", "d"), logits)
+    after = stored.rounded(before)
+    assert after.chosen() == before.chosen()
+    assert np.abs(after.logits - logits).max() < 0.04
+    np.testing.assert_array_equal(stored.rounded(after).logits, after.logits)
