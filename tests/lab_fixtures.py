@@ -167,8 +167,8 @@ class Child:
             assert self.process.is_alive() and time.monotonic() < end, self.end()
             time.sleep(0.005)
 
-    def end(self):
-        self.process.join(60)
+    def end(self, seconds=60):
+        self.process.join(seconds)
         assert self.process.exitcode is not None
         out, err = ((self.folder / name).read_text(encoding="utf-8") for name in ("out", "err"))
         shutil.rmtree(self.folder)

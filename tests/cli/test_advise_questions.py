@@ -35,10 +35,9 @@ def test_a_context_may_be_asked_about_once_the_workspace_has_its_base(mu, bench)
 
 
 def test_methods_of_log_and_program_may_be_asked_about(mu, study):
-    for method in (*all_methods(), "adamerging", "similarity"):
+    for method in (*all_methods(), "similarity"):
         told = mu("advise", "--target", "sw-KE", "--method", method, "--json", "--workspace", study.root)
-        # What the log calls adamerging has a parameter `lr`, which the method here does not have.
-        assert told.code in (0, 4) and told.json["recipe"]["runnable"] == (method != "adamerging")
+        assert told.code in (0, 4) and told.json["recipe"]["runnable"]
 
 
 def test_what_can_be_run_is_what_the_registry_has():

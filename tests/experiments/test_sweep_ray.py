@@ -71,7 +71,7 @@ def test_when_a_node_is_lost_its_run_is_begun_again_elsewhere(trained, cluster):
     space = workspace.find(explicit=trained.space)
     until(lambda: sum(runs.held(one) for one in runs.listed(space)) == 2)
     cluster.remove_node(cluster.second, allow_graceful=False)
-    told = child.end()
+    told = child.end(240)
     assert told.code == 0, told.err
     begun = []
     for one in told.data["runs"]:
