@@ -20,6 +20,7 @@ BASELINE_KINDS = (
     "best_single_source",
     "source_mean",
     "target_alone",
+    "best_zero_shot",
     "average_merge",
     "majority_class",
     "pretrained_base",
