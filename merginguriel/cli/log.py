@@ -7,15 +7,20 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import workspace
 from ..errors import MuError, UsageError
 from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, workspace_option
+
+if TYPE_CHECKING:
+    from ..knowledge.entries import Entry
+    from ..knowledge.writing import Draft
 
 TEMPLATE = """\
 ---
@@ -148,6 +153,15 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
               help='A result row: "target=sw-KE mode=ExcTar method=ties value=0.43 …". Repeat for more. '
               'Cells with spaces in quotes: sources="de-DE fr-FR".')  # fmt: skip
 @click.option(
+    "--run", "runs", multiple=True, metavar="RUN", help="Take the rows of this finished run; repeat."
+)
+@click.option(
+    "--sweep", "sweeps", multiple=True, metavar="NAME", help="Take the rows of this sweep's runs; repeat."
+)
+@click.option(
+    "--figure", metavar="'CAPTION=FILE.png'", help="A picture, copied beside the entry and shown in it."
+)
+@click.option(
     "--section", "sections", multiple=True, metavar="'HEADING: TEXT'", help="A section of the body."
 )
 @click.option("--question", "questions", multiple=True, help="An open question.")
@@ -170,6 +184,9 @@ def add_entry(
     context: str | None,
     n: int | None,
     rows: tuple[str, ...],
+    runs: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    figure: str | None,
     sections: tuple[str, ...],
     questions: tuple[str, ...],
     supersedes: tuple[str, ...],
@@ -187,6 +204,7 @@ def add_entry(
     mu log add --title "TIES on Welsh" --type Retrospective --summary "TIES loses." --n 2974 \\
       --row "target=cy-GB mode=ExcTar method=ties similarity=REAL k=5 value=0.4008 \\
              baseline_kind=best_single_source baseline=0.4445"
+    mu log add --sweep lab-study --title "URIEL or REAL" --type Retrospective --summary "Neither is better."
     mu log add                       (opens $EDITOR)
     """
     from ..knowledge import writing
@@ -195,27 +213,28 @@ def add_entry(
     setting = str(where.settings["context"])
     if file is not None:
         text = sys.stdin.read() if str(file) == "-" else _read(file)
-    elif title is None and not rows:
+    elif title is None and not (rows or runs or sweeps):
         text = _edit(TEMPLATE.format(today=date.today().isoformat(), context=setting))
     else:
         if not (title and kind and summary):
             raise UsageError("an entry needs --title, --type and --summary.")
-        text = writing.render(
-            writing.Draft(
-                title=title,
-                type=kind,
-                date=day or date.today().isoformat(),
-                summary=summary,
-                context=context or (setting if rows else ""),
-                metric="accuracy" if rows else "",
-                n=str(n or ""),
-                supersedes=_whole_ids(where, supersedes),
-                tags=tags or "",
-                sections=tuple(_section(s) for s in sections)
-                + ((("Open questions", "\n".join(f"- [open] {q}" for q in questions)),) if questions else ()),
-            ),
-            raw_table=_table(rows) if rows else "",
+        draft = writing.Draft(
+            title=title,
+            type=kind,
+            date=day or date.today().isoformat(),
+            summary=summary,
+            context=context or (setting if rows else ""),
+            metric="accuracy" if rows else "",
+            n=str(n or ""),
+            supersedes=_whole_ids(where, supersedes),
+            tags=tags or "",
+            sections=tuple(_section(s) for s in sections)
+            + ((("Open questions", "\n".join(f"- [open] {q}" for q in questions)),) if questions else ()),
         )
+        if runs or sweeps or figure:
+            _add_measured(where, draft, rows, runs, sweeps, figure, dry_run=dry_run, as_json=as_json)
+            return
+        text = writing.render(draft, raw_table=_table(rows) if rows else "")
     given = file if file is not None and str(file) != "-" else None
     if dry_run:
         entry = writing.check_text(where.log, text, given)
@@ -227,11 +246,54 @@ def add_entry(
     entry = writing.add_text(where.log, text, beside=given.resolve().parent if given else None)
     if given and given.resolve().parent == (where.log / ".draft").resolve():
         given.unlink()
+    _tell(where, entry, as_json)
+
+
+def _tell(where: workspace.Workspace, entry: Entry, as_json: bool) -> None:
     if as_json:
         emit(entry.as_dict())
         return
     click.echo(entry.id)
     say(f"{len(entry.rows)} rows. Written to {where.display(entry.path)}. Next: mu lint")
+
+
+def _add_measured(
+    where: workspace.Workspace,
+    draft: Draft,
+    rows: tuple[str, ...],
+    runs: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    figure: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Land an entry whose rows are those of runs, in a CSV beside it, or that has a figure."""
+    from ..experiments import loading
+    from ..knowledge import writing
+
+    if rows:
+        raise UsageError(
+            "give rows, or runs and figures, not both.", mend="Write the rows as an entry of their own."
+        )
+    names = [*runs, *(name for sweep in sweeps for name in loading.sweep_runs(where, sweep))]
+    measured = loading.rows_of(loading.run_folders(where, names)) if names else []
+    shown = None
+    if figure:
+        caption, sign, path = figure.partition("=")
+        if not sign or not Path(path).is_file():
+            raise UsageError(f"{figure!r} is not CAPTION=FILE.png.", mend="The file must be there.")
+        shown = caption, Path(path)
+    draft = replace(
+        draft, origin="; ".join([*(f"run {one}" for one in runs), *(f"sweep {one}" for one in sweeps)])
+    )
+    if dry_run:
+        text = writing.render(draft)
+        count = f"{len(measured)} rows of {len(names)} runs would lie in a CSV beside it."
+        emit({"text": text, "rows": len(measured), "path": None}) if as_json else click.echo(text)
+        say(count)
+        return
+    _tell(where, writing.add(where.log, draft, more_rows=measured, figure=shown), as_json)
 
 
 def _whole_ids(where: workspace.Workspace, given: tuple[str, ...]) -> str:

@@ -176,6 +176,21 @@ def sweep_runs(space: Workspace, name: str) -> list[str]:
     return [str(one) for one in ids]
 
 
+def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
+    """The rows of finished runs, as they stand, for an entry of the log. Raises UsageError for a run without any.
+
+    A measurement that stands in several runs (the baselines of one target) is there once.
+    """
+    rows: list[ResultRow] = []
+    for folder in folders:
+        path = folder / "rows.csv"
+        if not path.is_file():
+            raise UsageError(f"{folder.name} has no result yet.", mend=f"See: mu runs show {folder.name}")
+        rows += [row for row in read_csv(_text(path), {}, path) if row.status == "current"]
+    kept = {(row.measurement(), row.baseline_kind, row.baseline): row for row in reversed(rows)}
+    return list(reversed(kept.values()))
+
+
 def from_runs(folders: Sequence[Path]) -> Evidence:
     """The rows, configuration and items of finished runs. A run without rows is left out, and told."""
     arms: list[Arm] = []

@@ -77,3 +77,28 @@ def test_a_result_that_is_damaged_is_named(two):
     (run.folder / "result.json").write_text('{"accuracy": 0.5}')
     said = lab.mu("runs", "compare", run.id, other.id, "--workspace", lab.space)
     assert said.code == 1 and "items.npz" in said.err
+
+
+def test_the_rows_of_runs_land_in_the_log_as_they_are(two, tmp_path):
+    lab, found = two
+    words = [
+        "--title",
+        "Two ways",
+        "--type",
+        "Retrospective",
+        "--summary",
+        "Two merges.",
+        "--workspace",
+        lab.space,
+    ]
+    flags = [flag for run in found for flag in ("--run", run.id)]
+    planned = lab.mu("log", "add", *flags, *words, "--dry-run", "--json")
+    assert planned.data["path"] is None and planned.data["rows"] > 4
+    entry = lab.mu("log", "add", *flags, *words, "--json").data
+    assert len(entry["rows"]) == planned.data["rows"]
+    values = {(row["method"], row["baseline_kind"]): row["value"] for row in entry["rows"]}
+    for run, method in zip(found, ("average", "ties"), strict=True):
+        assert values[method, "best_single_source"] == pytest.approx(runs.result(run)["accuracy"], abs=1e-6)
+    assert lab.mu("log", "show", entry["id"], "--workspace", lab.space).code == 0
+    nothing = lab.mu("log", "add", "--run", "merge-none", *words)
+    assert nothing.code == 2 and "merge-none" in nothing.err
