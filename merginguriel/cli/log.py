@@ -20,6 +20,7 @@ from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space,
 
 if TYPE_CHECKING:
     from ..knowledge.entries import Entry
+    from ..knowledge.rows import ResultRow
     from ..knowledge.writing import Draft
 
 TEMPLATE = """\
@@ -159,6 +160,12 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
     "--sweep", "sweeps", multiple=True, metavar="NAME", help="Take the rows of this sweep's runs; repeat."
 )
 @click.option(
+    "--only",
+    multiple=True,
+    metavar="COLUMN=VALUE[,VALUE]",
+    help="Of the rows of --run and --sweep, those that say so: method=ties,slerp",
+)
+@click.option(
     "--figure", metavar="'CAPTION=FILE.png'", help="A picture, copied beside the entry and shown in it."
 )
 @click.option(
@@ -186,6 +193,7 @@ def add_entry(
     rows: tuple[str, ...],
     runs: tuple[str, ...],
     sweeps: tuple[str, ...],
+    only: tuple[str, ...],
     figure: str | None,
     sections: tuple[str, ...],
     questions: tuple[str, ...],
@@ -232,7 +240,7 @@ def add_entry(
             + ((("Open questions", "\n".join(f"- [open] {q}" for q in questions)),) if questions else ()),
         )
         if runs or sweeps or figure:
-            _add_measured(where, draft, rows, runs, sweeps, figure, dry_run=dry_run, as_json=as_json)
+            _add_measured(where, draft, rows, runs, sweeps, only, figure, dry_run=dry_run, as_json=as_json)
             return
         text = writing.render(draft, raw_table=_table(rows) if rows else "")
     given = file if file is not None and str(file) != "-" else None
@@ -257,12 +265,27 @@ def _tell(where: workspace.Workspace, entry: Entry, as_json: bool) -> None:
     say(f"{len(entry.rows)} rows. Written to {where.display(entry.path)}. Next: mu lint")
 
 
+def _only(rows: list[ResultRow], text: str) -> list[ResultRow]:
+    """The rows whose cell in the named column is one of the values. Raises UsageError if none is."""
+    from ..knowledge.rows import COLUMNS, row_cells
+
+    column, sign, values = text.partition("=")
+    if not sign or column not in COLUMNS:
+        raise UsageError(f"{text!r} is not COLUMN=VALUE.", mend=f"Columns: {', '.join(COLUMNS)}")
+    kept = [row for row in rows if row_cells(row)[column] in values.split(",")]
+    if not kept:
+        there = sorted({row_cells(row)[column] for row in rows})
+        raise UsageError(f"no row has {text}.", mend=f"There are: {', '.join(there[:20])}")
+    return kept
+
+
 def _add_measured(
     where: workspace.Workspace,
     draft: Draft,
     rows: tuple[str, ...],
     runs: tuple[str, ...],
     sweeps: tuple[str, ...],
+    only: tuple[str, ...],
     figure: str | None,
     *,
     dry_run: bool,
@@ -278,6 +301,8 @@ def _add_measured(
         )
     names = [*runs, *(name for sweep in sweeps for name in loading.sweep_runs(where, sweep))]
     measured = loading.rows_of(loading.run_folders(where, names)) if names else []
+    for text in only:
+        measured = _only(measured, text)
     shown = None
     if figure:
         caption, sign, path = figure.partition("=")

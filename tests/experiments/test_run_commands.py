@@ -101,5 +101,10 @@ def test_the_rows_of_runs_land_in_the_log_as_they_are(two, tmp_path):
         assert values[method, "best_single_source"] == pytest.approx(runs.result(run)["accuracy"], abs=1e-6)
     (beside,) = (lab.space / "experiment_log").glob("*/*.csv")
     assert beside.stem == entry["id"]
+    some = lab.mu("log", "add", *flags, *words, "--only", "method=ties", "--only", "baseline_kind=source_mean,target_alone",
+                  "--dry-run", "--json")  # fmt: skip
+    assert some.data["rows"] == 2
+    wrong = lab.mu("log", "add", *flags, *words, "--only", "method=tiess")
+    assert wrong.code == 2 and "ties" in wrong.err
     nothing = lab.mu("log", "add", "--run", "merge-none", *words)
     assert nothing.code == 2 and "merge-none" in nothing.err
