@@ -17,6 +17,16 @@ pytest_plugins = ["lab_fixtures"]  # sentences, encoder, lab, made, trained: for
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """What the program keeps between calls, for this session alone: not in the user's own cache."""
+    kept = pytest.MonkeyPatch()
+    kept.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    yield
+    kept.undo()
+
+
 SKILL = """\
 ---
 name: {name}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from ..errors import UnavailableError, UsageError
 from ..workspace import Workspace
+from . import kept
 from .claims import Claim, Standing, standing
 from .entries import Entry, entry_paths, parse_entry
 from .rows import SUPERSEDED, ResultRow
@@ -108,10 +110,9 @@ class Knowledge:
 def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     """Read a workspace. `as_of` (YYYY-MM-DD): only what was known by then.
 
-    Raises KnowledgeError for the first thing that cannot be read; `problems` finds them all.
+    What was read before and has not changed is taken from the user's cache. Raises KnowledgeError for the first thing
+    that cannot be read; `problems` finds them all.
     """
-    digest = hashlib.sha256()
-    skills: list[Skill] = []
     paths = skill_paths(space.skills)
     if not paths:
         raise UnavailableError(
@@ -119,10 +120,36 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
             where=str(space.skills),
             mend="Restore the shipped ones with: mu init --restore" if not space.shipped else None,
         )
+    logged = [path for path in entry_paths(space.log) if not as_of or path.name[:10] <= as_of]
+    texts: dict[Path, str] = {}
+    for path in (*paths, *(path.parent / "claims.yaml" for path in paths), *logged):
+        if path.name != "claims.yaml" or path.is_file():
+            texts[path] = read_text(path)
+    if as_of:
+        return parsed(space, paths, logged, texts, as_of)
+    attached = {path: read_text(path) for path in sorted({*space.log.glob("*/*.csv")})}
+    key = kept.digest({**texts, **attached})
+    found = kept.recall(space.root, key)
+    if found is not None:
+        return Knowledge(space, *found)
+    knowledge = parsed(space, paths, logged, texts, None)
+    if all(file in attached for entry in knowledge.entries for file in entry.files):
+        kept.remember(space.root, key, (knowledge.skills, knowledge.entries, knowledge.hash))
+    return knowledge
+
+
+def parsed(
+    space: Workspace,
+    paths: Sequence[Path],
+    logged: Sequence[Path],
+    texts: Mapping[Path, str],
+    as_of: str | None,
+) -> Knowledge:
+    """The knowledge in these texts of skills, claims and entries."""
+    digest = hashlib.sha256()
+    skills: list[Skill] = []
     for path in paths:
-        text = read_text(path)
-        claims_path = path.parent / "claims.yaml"
-        claims = read_text(claims_path) if claims_path.is_file() else None
+        text, claims = texts[path], texts.get(path.parent / "claims.yaml")
         skill = parse_skill(text, path, claims)
         if as_of:
             # Of a past day only the claims made by then are known, whatever the files say today.
@@ -132,12 +159,9 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
             _feed(digest, f"{path.parent.name}/SKILL.md", text, claims or "")
         skills.append(skill)
     entries: list[Entry] = []
-    for path in entry_paths(space.log):
-        if as_of and path.name[:10] > as_of:
-            continue
-        text = read_text(path)
-        entry = parse_entry(text, path)
-        _feed(digest, path.name, text, *(read_text(file) for file in entry.files))
+    for path in logged:
+        entry = parse_entry(texts[path], path)
+        _feed(digest, path.name, texts[path], *(read_text(file) for file in entry.files))
         entries.append(entry)
     return Knowledge(space, tuple(skills), superseded(entries), digest.hexdigest()[:16])
 

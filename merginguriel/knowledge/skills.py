@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from ..errors import KnowledgeError
 from . import markdown
@@ -28,7 +28,6 @@ SECTIONS = (
 WORKFLOW_MAY_OMIT = ("Results Summary", "Failure Modes", "Configuration")
 MAX_LINES = 500
 # What a plain scalar becomes in a client that reads with PyYAML.
-_RESOLVER = yaml.resolver.Resolver()
 _STRING = "tag:yaml.org,2002:str"
 
 
@@ -56,6 +55,20 @@ class Skill:
             "path": str(self.path),
             "body": self.body,
         }
+
+
+@cache
+def _resolver() -> Any:
+    import yaml
+
+    return yaml.resolver.Resolver()
+
+
+def _tag(text: str) -> str:
+    """The type that YAML readers take a bare scalar for."""
+    import yaml
+
+    return str(_resolver().resolve(yaml.ScalarNode, text, (True, False)))
 
 
 def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
@@ -126,7 +139,7 @@ def _field(front: Mapping, key: str, path: Path) -> str:
 def _quoted(value: object, what: str, where: str) -> str:
     """A text that every YAML reader reads as this text: `2026-01-20` or `1.0` without quotes is not one."""
     text = need_text(value, what, where)
-    if getattr(value, "bare", False) and _RESOLVER.resolve(yaml.ScalarNode, text, (True, False)) != _STRING:
+    if getattr(value, "bare", False) and _tag(text) != _STRING:
         raise KnowledgeError(
             f"{what} is {text or 'empty'} without quotes, which other clients do not read as text.",
             where=where,

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import frontmatter
-import yaml
-from frontmatter.default_handlers import YAMLHandler
+from typing import TYPE_CHECKING, Any
 
 from ..errors import KnowledgeError
 
-# The C parser is ten times faster and reads the same language.
-Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+# PyYAML and python-frontmatter are imported where a text is parsed: knowledge that is kept needs neither.
+if TYPE_CHECKING:
+    import yaml
+
 MAX_DEPTH = 20
+BOUNDARY = re.compile(r"^-{3}[ \t]*$", re.MULTILINE)
 
 
 class Text(str):
@@ -44,8 +43,12 @@ def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
 
     Refuses what YAML readers disagree about: duplicate keys, anchors and aliases, tags, several documents.
     """
+    import yaml
+
+    # The C parser is ten times faster and reads the same language.
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        return _document(yaml.parse(text.removeprefix("\ufeff"), Loader=Loader), f"{path}", first_line)
+        return _document(yaml.parse(text.removeprefix("\ufeff"), Loader=loader), f"{path}", first_line)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = first_line + (mark.line if mark else 0)
@@ -66,6 +69,8 @@ def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
 
 def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
     """The value of the one document in `events`; None if there is none."""
+    import yaml
+
     found, documents = None, 0
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
@@ -85,6 +90,8 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_lin
     Built from events and not by PyYAML's composer, which crashes on deep nesting and follows aliases, whose
     number can grow without bound.
     """
+    import yaml
+
     line = _line(event, first_line)
 
     def fail(what: str) -> KnowledgeError:
@@ -121,20 +128,6 @@ def _line(event: yaml.Event, first_line: int) -> int:
     return first_line + (event.start_mark.line if event.start_mark else 0)
 
 
-class _Handler(YAMLHandler):
-    """python-frontmatter's split with our string-preserving reader."""
-
-    FM_BOUNDARY = re.compile(r"^-{3}[ \t]*$", re.MULTILINE)
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-
-    def load(self, fm: str, **_: object) -> Any:
-        # The text before the first line of `fm` is the opening ---, which ends line 1.
-        return read_yaml(fm, self.path)
-
-
 def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
     """Front matter, body, and the line in the file on which the body starts."""
     if text.startswith("\ufeff"):
@@ -149,12 +142,23 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
             where=f"{path}:1",
             mend="See docs/formats.md.",
         )
-    handler = _Handler(path)
-    if len(handler.FM_BOUNDARY.findall(text)) < 2:
+    if len(BOUNDARY.findall(text)) < 2:
         raise KnowledgeError("the front matter is not closed with a line of ---.", where=f"{path}:1")
     # parse() strips the body, which would lose count of its lines.
-    _, _, body = handler.FM_BOUNDARY.split(text, 2)
-    metadata, _ = frontmatter.parse(text, handler=handler)
+    _, _, body = BOUNDARY.split(text, 2)
+    import frontmatter
+    from frontmatter.default_handlers import YAMLHandler
+
+    class Handler(YAMLHandler):
+        """python-frontmatter's split with our string-preserving reader."""
+
+        FM_BOUNDARY = BOUNDARY
+
+        def load(self, fm: str, **_: object) -> Any:
+            # The text before the first line of `fm` is the opening ---, which ends line 1.
+            return read_yaml(fm, path)
+
+    metadata, _ = frontmatter.parse(text, handler=Handler())
     if not isinstance(metadata, dict) or not metadata:
         raise KnowledgeError("the front matter holds no keys.", where=f"{path}:1")
     found = Mapping(metadata)
