@@ -286,6 +286,7 @@ def from_flags(
         similarity=f"{similarity}×{times}" if times else similarity,
         k=len(named),
         context=study.context,
+        preweight=preweight,
         **policies,
     )
 

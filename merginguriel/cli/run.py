@@ -64,8 +64,8 @@ def run(
             click.echo(found.id)
             say(f"at work in process {pid}; watch it with: mu runs watch {found.id}")
         return 0
-    if runs.state(found) == "finished" and runs.outdated(found):
-        say(f"note: {config.target} has other test sentences now than when this run was made; it is shown as it was.\n"
+    if runs.state(found) == "finished" and (changed := runs.outdated(found)):
+        say(f"note: {changed} changed since this run was made; it is shown as it was.\n"
             f"To do it again, remove {where.display(found.folder)}")  # fmt: skip
     with Bar(found.id) as bar:
         state = worker.execute(found, bar)

@@ -165,6 +165,8 @@ def next_commands(
     known = lab.methods[setting.method] if lab else None
     sources = " ".join(f"--source {source.locale}" for source in chosen.sources)
     params = "".join(_flag(k, v) for k, v in setting.params if known is None or k in known or k in POLICIES)
+    if known is not None and known.heads != "merge" and "heads" not in dict(setting.params):
+        params += " --heads merge"  # a row that does not name them is of heads that the method merged
     kind, _, times = (setting.similarity or "").partition("×")
     # `similarity` without more is REAL; the sources are named, so nothing else needs the kind.
     weigh = f" --similarity {kind}" if times or (setting.method == "similarity" and kind == "URIEL") else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,17 @@ MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more
 DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
 
 
+class Ability(frozenset[str]):
+    """Names of a method's parameters. `heads`: what becomes of heads where a recipe does not say, `merge` or `average`."""
+
+    heads: str
+
+    def __new__(cls, params: Iterable[str] = (), *, heads: str = "merge") -> Ability:
+        made = super().__new__(cls, params)
+        made.heads = heads
+        return made
+
+
 @dataclass(frozen=True)
 class Lab:
     """What the asker can run. Without it, advice takes every recipe of the log as one that could be tried.
@@ -25,7 +36,7 @@ class Lab:
     offers_target  does the context's task have sentences of the target?
     """
 
-    methods: Mapping[str, frozenset[str]]
+    methods: Mapping[str, Ability]
     similarities: frozenset[str]
     trained: frozenset[str] = frozenset()
     offers_target: bool = True

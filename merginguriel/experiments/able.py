@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .. import similarity
-from ..decision.question import Lab
+from ..decision.question import Ability, Lab
 from ..errors import MuError
 from ..workspace import Workspace
 
@@ -16,7 +16,7 @@ _DECLARED = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
 METHODS = Path(__file__).resolve().parent.parent / "merging" / "methods"
 
 
-class Declared(Mapping[str, frozenset[str]]):
+class Declared(Mapping[str, Ability]):
     """Method → names of its parameters, where each file is imported when its method is asked for.
 
     Importing thirty files would cost `mu advise` more than it takes to answer; the log speaks of a few.
@@ -31,11 +31,12 @@ class Declared(Mapping[str, frozenset[str]]):
         # A linear merge whose weights are a similarity has a name of its own, in the log and for `mu merge`.
         self.files = dict(sorted({**found, "similarity": found["linear"]}.items()))
 
-    def __getitem__(self, name: str) -> frozenset[str]:
+    def __getitem__(self, name: str) -> Ability:
         importlib.import_module(f"merginguriel.merging.methods.{self.files[name]}")
         from ..merging.registry import registered
 
-        return frozenset(registered["linear" if name == "similarity" else name].params)
+        method = registered["linear" if name == "similarity" else name]
+        return Ability(method.params, heads=method.heads)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.files)

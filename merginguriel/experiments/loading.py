@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..knowledge.base import Knowledge
 from ..knowledge.parsing import read_csv
 from ..knowledge.rows import BASELINE_KINDS, ResultRow, distinct
 from ..workspace import Workspace
+from . import itemfile
 
 SINGLE, ENSEMBLE, MERGE = "single", "ensemble", "merge"
 # Keys of a run's configuration that a row says already, that name the run rather than a setting of it, or that
@@ -249,15 +249,10 @@ def read_items(path: Path) -> tuple[Items, str]:
     if not path.is_file():
         return Items(), ""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            ids, names, right = stored["ids"], stored["arms"], stored["right"]
-            groups = stored["groups"] if "groups" in stored.files else ids
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        return Items(), f"items.npz cannot be read ({error}); its rows are taken as they are."
-    if right.shape != (len(names), len(ids)) or groups.shape != ids.shape or not ids.size:
-        return Items(), "items.npz does not fit together; its rows are taken as they are."
-    arms = dict(zip(map(str, names), right.astype(bool), strict=True))
-    return Items(tuple(map(str, ids)), tuple(map(str, groups)), arms), ""
+        stored = itemfile.read(path)
+    except MuError as error:
+        return Items(), f"{error.what} Its rows are taken as they are."
+    return Items(*stored), ""
 
 
 def _text(path: Path) -> str:

@@ -187,13 +187,16 @@ def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
 
 
 def logged_params(recipe: Recipe) -> tuple[tuple[str, str], ...]:
-    """Parameters of the method, and every policy that is not the default: rows with others are another recipe's."""
+    """Parameters of the method, and every policy that another recipe of this name might not have.
+
+    Heads that are averaged beside a method that is no average are named: rows that do not name them are of heads
+    that the method merged. Weights of a similarity are named, but for a weighted mean, whose similarity says it.
+    """
     found = {key: _number(value) for key, value in recipe.params.items() if value != ""}
     for name in POLICIES:
-        value, usual = getattr(recipe, name), getattr(Recipe, name, ())
-        if name == "heads":
-            usual = registry.get(recipe.method).heads
-        if value != usual:
+        value, usual = getattr(recipe, name), "merge" if name == "heads" else getattr(Recipe, name, ())
+        implied = name == "preweight" and (value == "equal" or recipe.method in ("linear", "average"))
+        if value != usual and not implied:
             found[name] = ",".join(value) if isinstance(value, tuple) else str(value)
     return tuple(sorted(found.items()))
 

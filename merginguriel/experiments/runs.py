@@ -281,15 +281,25 @@ def result(run: Run) -> dict[str, Any]:
         ) from error
 
 
-def outdated(run: Run) -> bool:
-    """Was a finished run scored on other test sentences than its task has now? Reads the sentences of its target."""
+def outdated(run: Run) -> str | None:
+    """What a finished run rests on that is no more what it was, in words: test sentences of its target, or a model.
+
+    Reads the sentences, and the models' digests, which are kept. None where all is as it was, or was not recorded.
+    """
+    from ..evaluation import predictions
     from ..tasks.base import fingerprint
 
-    before = result(run).get("data")
-    config = run.config
-    if before is None or config.target is None:
-        return False
-    return before != fingerprint(configs.study_of(config, run.space).data(config.target).test)
+    found, config = result(run), run.config
+    study = configs.study_of(config, run.space)
+    if found.get("data") and config.target and found["data"] != fingerprint(study.data(config.target).test):
+        return f"the test sentences of {config.target}"
+    for name, before in (found.get("models") or {}).items():
+        model = study.model(name)
+        if not (model / "config.json").is_file():
+            return f"the model of {name}, which is not there any more"
+        if predictions.fingerprint(model) != before:
+            return f"the model of {name}"
+    return None
 
 
 def provenance(config: Config) -> str:

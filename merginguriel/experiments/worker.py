@@ -202,9 +202,8 @@ def write(run: Run, made: Outcome) -> None:
     import csv
     import io
 
-    import numpy as np
-
     from ..knowledge.rows import COLUMNS, row_cells
+    from . import itemfile
 
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -212,15 +211,7 @@ def write(run: Run, made: Outcome) -> None:
     writer.writerows(row_cells(row) for row in made.rows)
     files.write_text(run.folder / "rows.csv", text.getvalue())
     if made.arms:
-        buffer = io.BytesIO()
-        arms: dict[str, Any] = {name: np.asarray(right, dtype=bool) for name, right in made.arms.items()}
-        np.savez_compressed(
-            buffer,
-            ids=np.array(made.ids, dtype=np.str_),
-            groups=np.array(made.groups, dtype=np.str_),
-            **arms,
-        )
-        files.write_bytes(run.folder / "items.npz", buffer.getvalue())
+        itemfile.write(run.folder / "items.npz", made.ids, made.groups, made.arms)
     result = {"run": run.id, **made.result}
     files.write_text(run.folder / "result.json", json.dumps(result, ensure_ascii=False, indent=2) + "\n")
 

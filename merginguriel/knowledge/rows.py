@@ -15,7 +15,7 @@ SUPERSEDED = (
 )
 SAW = ("nothing", "unlabelled text", "labels")  # of the target, from little to much
 # What of a recipe's policies stands among the params of a row, where it is not the default.
-POLICIES = ("heads", "embeddings", "trim_scope", "include", "exclude")
+POLICIES = ("heads", "embeddings", "trim_scope", "include", "exclude", "preweight")
 BASELINE_KINDS = (
     "best_single_source",
     "source_mean",

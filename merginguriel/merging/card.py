@@ -20,7 +20,7 @@ def seen(recipe: Recipe, method: Method) -> list[str]:
     if recipe.text is not None:
         text = f"{lines(recipe.text):,} unlabelled sentences ({recipe.text.name})"
         found.append(f"{text}, by the choice of embeddings" if recipe.embeddings == "used" else text)
-    if (recipe.similarity or "").startswith("REAL"):
+    if (recipe.similarity or "").startswith("REAL") or recipe.preweight == "real":
         found.append("labels of its development data, by the choice or weights of the sources (REAL)")
     if recipe.mode == "IncTar":
         found.append("labels of its training data, by its own model")

@@ -54,6 +54,7 @@ class Recipe:
     base: the pretrained model with the sources' head, for methods that work on task vectors
     dtype: of the output (`float32`, `float16`, `bfloat16`); None for that of the sources
     target, mode, similarity, k, context: what the merge is for; they do not change the arithmetic
+    preweight: what the weights are: `equal`, `real` or `uriel`; None where they were given. For the record, too
     include, exclude: patterns of tensor names (`*.layer.3.*`) that the method merges, or leaves alone
     heads: `average` (their weighted mean, rows aligned by label name), `merge` (by the method, rows likewise), `auto`
         (the one of these that the method declares; `check` fills it in), `base`, `fresh` (random, by the seed),
@@ -77,6 +78,7 @@ class Recipe:
     similarity: str | None = None
     k: int | None = None
     context: str | None = None
+    preweight: str | None = None
     seed: int = 0
     dtype: str | None = None
     include: tuple[str, ...] = ()
@@ -119,6 +121,7 @@ def check(recipe: Recipe) -> Recipe:
     for value, allowed, what in (
         (recipe.mode, MODES, "mode"),
         (recipe.similarity, SIMILARITIES, "similarity"),
+        (recipe.preweight, ("equal", "real", "uriel"), "preweight"),
         (recipe.dtype, tuple(DTYPES), "dtype"),
         (recipe.embeddings, EMBEDDINGS, "embeddings"),
         (recipe.trim_scope, TRIMS, "trim_scope"),
@@ -161,9 +164,8 @@ def check(recipe: Recipe) -> Recipe:
 
 def seen_of_target(recipe: Recipe) -> str:
     """The most that this merge uses of its target, of registry.SAW: by method, text, similarity and sources."""
-    found = (
-        ["labels"] if (recipe.similarity or "").startswith("REAL") or recipe.mode == "IncTar" else ["nothing"]
-    )
+    chosen = (recipe.similarity or "").startswith("REAL") or recipe.preweight == "real"
+    found = ["labels"] if chosen or recipe.mode == "IncTar" else ["nothing"]
     if recipe.learnt.get("text") != "sources":
         found.append(registry.get(recipe.method).saw)
     if recipe.embeddings == "used":
@@ -306,6 +308,7 @@ RECIPE_FIELDS: dict[str, Callable[[Any, Path], Any]] = {
     "similarity": kinds.word,
     "k": kinds.whole,
     "context": kinds.word,
+    "preweight": kinds.word,
     "seed": kinds.whole,
     "dtype": kinds.word,
     "include": kinds.patterns,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from conftest import HEAD, row
 
 from merginguriel.decision.advice import Lab, Question, advise
+from merginguriel.decision.question import Ability
 from merginguriel.decision.render import render
 
 SINGLE_HEAD = HEAD.replace("| k |", "| sources |")
@@ -56,7 +57,7 @@ def test_models_that_tie_at_the_top_are_all_named(study):
     assert "(en-US, sq-AL)" in render(told)
 
 
-LAB = Lab({"similarity": frozenset(), "average": frozenset()}, frozenset({"REAL"}))
+LAB = Lab({"similarity": Ability(), "average": Ability()}, frozenset({"REAL"}))
 
 
 def test_the_next_commands_train_what_is_missing_then_ask_for_a_matrix(study):

@@ -12,10 +12,11 @@ from merginguriel import stats
 from merginguriel.decision.advice import Lab, Question, advise
 from merginguriel.decision.baseline import pairing
 from merginguriel.decision.changes import changes
+from merginguriel.decision.question import Ability
 from merginguriel.decision.render import LEGEND, render
 
 LAB = Lab(
-    {"average": frozenset(), "similarity": frozenset(), "ties": frozenset({"density", "scale"})},
+    {"average": Ability(), "similarity": Ability(), "ties": Ability({"density", "scale"}, heads="average")},
     frozenset({"REAL"}),
 )
 PAIRED = HEAD.replace("baseline |\n", "baseline | wins | losses |\n").replace("|---|\n", "|---|---|---|\n")

@@ -13,7 +13,7 @@ import pytest
 
 from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
-from merginguriel.experiments import comparing, contrasts, loading, pages
+from merginguriel.experiments import comparing, contrasts, itemfile, loading, pages
 from merginguriel.experiments.report import build
 from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
 
@@ -41,8 +41,7 @@ def run_folder(space, name, rows, *, config=None, result=None, items=None):
         (folder / "result.json").write_text(json.dumps(result))
     if items:
         ids = np.array([f"i{i}" for i in range(len(next(iter(items.values()))))])
-        arms = {"arms": np.array(list(items)), "right": np.array(list(items.values()))}
-        np.savez(folder / "items.npz", ids=ids, groups=ids, **arms)
+        itemfile.write(folder / "items.npz", ids, ids, items)
     return folder
 
 
@@ -220,7 +219,7 @@ def test_damaged_items_leave_the_rows_standing_and_are_told(tmp_path):
     folder = run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20)])
     (folder / "items.npz").write_bytes(b"PK\x03\x04 torn")
     evidence = loading.from_runs([folder])
-    assert len(evidence.arms) == 1 and "items.npz cannot be read" in evidence.notes[0]
+    assert len(evidence.arms) == 1 and "items cannot be read" in evidence.notes[0]
 
 
 def test_a_formula_in_a_cell_is_text_to_a_spreadsheet():

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from run_files import QUICK, config_file, made_run, names, only_run
 
-from merginguriel.experiments import runs, worker
+from merginguriel.experiments import loading, runs, worker
 
 pytestmark = pytest.mark.lab
 
@@ -35,9 +35,13 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     assert {row["run"] for row in rows} == {run.id}
     merged = [row for row in rows if row["method"] == "ties"]
     assert {float(row["value"]) for row in merged} == {round(found["accuracy"], 6)}
-    assert {row["baseline_kind"] for row in merged} == set(found["baselines"]) - {"best_zero_shot"}
+    assert {row["baseline_kind"] for row in merged} == set(found["baselines"])
     together = {row["method"]: float(row["value"]) for row in rows if row["method"] != "ties"}
     assert together == {f"ensemble_{name}": round(v, 6) for name, v in found["ensembles"].items()}
+    # The similarity that chose the sources chose the ensembles' too, by labels of the target.
+    assert {(row["similarity"], row["saw"]) for row in rows} == {("REAL", "labels")}
+    told = loading.from_runs([run.folder])
+    assert not told.notes and all(arm.right is not None for arm in told.arms if arm.row.method != "single")
     items = np.load(run.folder / "items.npz")
     assert len(items["ids"]) == found["n"] and items["merge"].mean() == found["accuracy"]
     assert items["ensemble_soft"].mean() == found["ensembles"]["soft"]
@@ -66,7 +70,7 @@ def test_a_finished_run_on_sentences_that_have_changed_is_shown_with_a_note(trai
     second = trained.mu("run", path, "--workspace", trained.space, "--json")
     assert (
         second.data == first.data
-        and "other test sentences" in second.err
+        and "the test sentences of" in second.err
         and "runs/merge-sv-SE" in second.err
     )
 

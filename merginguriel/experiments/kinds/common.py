@@ -34,16 +34,21 @@ def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell
 
 
 def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
-    """Is there a model of the locale that was trained with the settings that are given?
+    """Is there a model of the locale that was trained with the settings that are given, and on the sentences given?
 
-    Data are not read for this: of fifty models that lie there, a run takes one or two seconds to see it. `study.train`,
-    for one that differs, says what differs.
+    A task's own data are not read for this: of fifty models that lie there, a run takes one or two seconds to see it. The
+    user's data, or a task with options, may be others than last time. `study.train`, for a model that differs, says
+    what differs.
     """
     if not (study.model(locale) / "training.yaml").is_file():
         return False
     made = record.read(study.model(locale) / "training.yaml").get("made")
     before = made.get("settings") if isinstance(made, dict) else None
-    return isinstance(before, dict) and all(before.get(name) == value for name, value in settings.items())
+    if not isinstance(before, dict) or any(before.get(name) != value for name, value in settings.items()):
+        return False
+    if study.folder is None and not study.options:
+        return True
+    return not studies.other_data(study, {locale: study.data(locale)}, [study.model(locale)])
 
 
 def inside_or_not(config: Config) -> tuple[str, ...]:

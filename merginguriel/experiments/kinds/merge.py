@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from ...evaluation.accuracy import accuracy_interval
 from ...evaluation.baselines import Baseline, baselines, goal
 from ...evaluation.nxn import Matrix, nxn
 from ...evaluation.significance import Comparison
+from ...files import sha256
 from ...knowledge.rows import BASELINE_KINDS, ResultRow
+from ...merging import engine
 from ...merging.inplace import merge_into
 from ...merging.recipe import Recipe, Source, check, dump_recipe, seen_of_target
 from ...models.record import text_hash
@@ -77,6 +80,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "seed": config.seed,
         "saw": seen_of_target(recipe),
         "data": items_fingerprint(data.test),
+        "models": {source.name: stored.fingerprint(source.path) for source in recipe.sources},
         "metric": "accuracy",
         "n": len(right),
         "accuracy": float(right.mean()),
@@ -158,6 +162,7 @@ def recipe_of(study: Study, config: Config, chosen: Sequence[str], dev: Matrix, 
         embeddings=config.embeddings,
         text=Path(config.text) if config.text and config.text != "sources" else None,
         trim_scope=config.trim_scope,
+        preweight=weighing,
     )
     return read_for(study, check(recipe), config.text, progress=tell.progress)
 
@@ -172,8 +177,17 @@ def right_of(study: Study, recipe: Recipe, data: TaskData, tell: Tell) -> np.nda
 def fingerprint(recipe: Recipe) -> str:
     """Digest of the recipe and of the models that it names: equal ones make equal weights."""
     folders = [*(source.path for source in recipe.sources), *([recipe.base] if recipe.base else [])]
-    parts = [dump_recipe(replace(recipe, base_sha256={})), *map(stored.fingerprint, folders)]
+    parts = [arithmetic(), dump_recipe(replace(recipe, base_sha256={})), *map(stored.fingerprint, folders)]
+    if recipe.text is not None:
+        parts.append(sha256(recipe.text))
     return text_hash(parts)
+
+
+@cache
+def arithmetic() -> str:
+    """Digest of the code that merges: after a mend, what the old one made is computed again."""
+    root = Path(engine.__file__).parent
+    return text_hash(path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py")))
 
 
 def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> stored.Predictions:
@@ -192,12 +206,20 @@ def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> st
 def all_baselines(
     study: Study, recipe: Recipe, dev: Matrix, test: Matrix, data: TaskData, tell: Tell
 ) -> dict[str, Baseline]:
-    """kind → baseline; the plain average of the same sources and the base with its fresh head are scored for it."""
+    """kind → baseline; the plain average of the same sources, whatever the merge's policies, and the base with its fresh
+    head are scored for it."""
     plain = replace(
         recipe,
         method="average",
         params={},
         similarity=None,
+        preweight=None,
+        heads="auto",
+        embeddings="merge",
+        include=(),
+        exclude=(),
+        text=None,
+        dtype=None,
         sources=tuple(Source(s.name, s.path) for s in recipe.sources),
         learnt={},
     )
@@ -227,18 +249,17 @@ def ensembles(
 
 
 def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
-    """What an ensemble scored, beside the row of the merge of the same sources."""
-    kind = ensemble.METHODS[name].weights
-    similarity = "REAL" if kind == "any" else kind
-    inside = merge.mode == "IncTar"
+    """What an ensemble scored, beside the row of the merge of the same sources, which the same similarity chose."""
+    by_labels = merge.mode == "IncTar" or (merge.similarity or "").startswith("REAL")
+    chosen, _, _ = (merge.similarity or "").partition("×")
     return replace(
         merge,
         method=ensemble.logged(name),
         params=(),
         value=float(right.mean()),
-        similarity=similarity,
+        similarity=chosen or None,
         weights=(),
-        saw="labels" if inside or similarity == "REAL" else "nothing",
+        saw="labels" if by_labels or ensemble.METHODS[name].weights in ("REAL", "any") else "nothing",
     )
 
 
