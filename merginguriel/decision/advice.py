@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..knowledge.base import Knowledge
-from ..knowledge.rows import ResultRow
+from ..knowledge.rows import ResultRow, is_merge
 from . import estimate as model
 from . import outlook, report, rules
 from .baseline import baseline_of, detectable, trial_of
@@ -167,7 +167,7 @@ def _fallback(
     A recipe that was asked for and is vetoed is named with its veto, rather than replaced by a guess.
     """
     for row in rows:
-        if row.mode != question.mode or row.method == "single":
+        if row.mode != question.mode or not is_merge(row.method):
             continue
         setting = rules.for_target(setting_of(row), question.target, question.context, question.mode)
         veto = rules.veto_of(setting, vetoes) if _asked(setting, question) else None

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..knowledge.rows import ResultRow, distinct
+from ..knowledge.rows import ResultRow, distinct, is_merge
 
 GOAL = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
+BEST_OF_ALL = "best_zero_shot"  # of all models but the target's own, not only of the sources
 # Rows of one target are differences from the same baseline on the same items. For two differences with equal
 # parts of noise from the merge and from the baseline, the shared part is half.
 SHARED_BASELINE = 0.5
@@ -77,15 +78,19 @@ def observations(
         for row in rows
         if row.mode == mode
         and row.status == "current"
-        and row.method != "single"
+        and is_merge(row.method)
         and not excluded(setting_of(row))
     )
+    # Where the best of all models was recorded beside the best of the sources, that is what a merge has to beat.
+    strict = {row.measurement() for row in usable if row.baseline_kind == BEST_OF_ALL}
     found: list[Observation] = []
     effects: dict[object, Observation] = {}
     for row in usable:
         setting = setting_of(row)
         difference, variance = row.difference_pp, row.variance_pp
-        if row.baseline_kind == GOAL[mode] and difference is not None and variance is not None:
+        beaten = row.baseline_kind == GOAL[mode] and not (mode == "ExcTar" and row.measurement() in strict)
+        beaten |= mode == "ExcTar" and row.baseline_kind == BEST_OF_ALL
+        if beaten and difference is not None and variance is not None:
             found.append(Observation(row, setting, difference, variance, "gain"))
         elif mode == "ExcTar" and row.baseline_kind == "source_mean" and difference is not None and row.n:
             effects.setdefault(

@@ -146,15 +146,17 @@ def _run_folder(root: Path, name: str) -> Path:
         if not Path(name).is_dir():
             raise UsageError(f"there is no run in the folder {name}.", mend="See all: mu runs list")
         return Path(name)
-    found = sorted(path for path in root.glob("*/") if path.name.startswith(name))
+    found = sorted(path for path in root.glob("*/") if path.name.startswith(name) or path.name.endswith(name))
     exact = [path for path in found if path.name == name]
     if len(found) == 1 or exact:
         return (exact or found)[0]
     if found:
         raise UsageError(
-            f"{name!r} begins {len(found)} runs.", mend="\n".join(path.name for path in found[:8])
+            f"{name!r} begins or ends {len(found)} runs.", mend="\n".join(path.name for path in found[:8])
         )
-    raise UsageError(f"no run's id begins with {name!r}.", where=str(root), mend="See all: mu runs list")
+    raise UsageError(
+        f"no run's id begins or ends with {name!r}.", where=str(root), mend="See all: mu runs list"
+    )
 
 
 def sweep_runs(space: Workspace, name: str) -> list[str]:

@@ -118,6 +118,11 @@ class ResultRow:
         return found
 
 
+def is_merge(method: str) -> bool:
+    """Is this a merge, and not a single model, or several that answer together?"""
+    return method != "single" and not method.startswith("ensemble")
+
+
 def is_context(text: str) -> bool:
     """Is `text` of the form task/base-model?"""
     return bool(_CONTEXT.match(text))

@@ -68,6 +68,18 @@ def test_one_measurement_against_two_baselines_counts_once_with_the_later_one():
     assert one.gain_pp == pytest.approx(8.0)
 
 
+def test_what_was_held_against_the_best_of_all_models_counts_against_that():
+    rows = [measured("sw-KE", 0.6), measured("sw-KE", 0.6, baseline_kind="best_zero_shot", baseline=0.58)]
+    for order in (rows, rows[::-1]):
+        (told,) = observations(order, "ExcTar", nothing)
+        assert told.gain_pp == pytest.approx(2.0) and told.row.baseline_kind == "best_zero_shot"
+
+
+def test_models_that_answer_together_are_no_merge():
+    row = measured("sw-KE", 0.7)
+    assert observations([replace(row, method="ensemble_soft")], "ExcTar", nothing) == []
+
+
 def test_an_effect_above_zero_is_not_a_gain():
     # Defect 5: tr-TR has an effect of +4.07 pp, and 72.90 is below its best source, 73.10.
     targets = [
