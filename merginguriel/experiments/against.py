@@ -15,6 +15,9 @@ from . import config as configs
 from . import runs, values
 from .runs import Run
 
+# What two results must have alike to be paired: ids alone may be the numbers of lines. `data` is a digest of items.
+SAME = {"context": "context", "target": "target", "metric": "metric", "data": "test sentences"}
+
 
 @dataclass(frozen=True)
 class Against:
@@ -58,7 +61,10 @@ def compared(found: Sequence[Run]) -> list[Against]:
         if number and (first is None or mine is None):
             why = "no test items are stored"
         elif number and first is not None and mine is not None:
-            if first.ids.tolist() != mine.ids.tolist():
+            other = [word for key, word in SAME.items() if results[number].get(key) != results[0].get(key)]
+            if other:
+                why = f"other {', '.join(other)}"
+            elif first.ids.tolist() != mine.ids.tolist():
                 why = "other test items"
             else:
                 seen = compare(mine.right, first.right, groups=mine.groups.tolist())

@@ -186,12 +186,17 @@ def checked(config: Config, flat: Mapping[str, tuple[Any, str]]) -> Config:
     return config
 
 
-def resolved(config: Config, space: Workspace) -> Config:
-    """The configuration with what the workspace says filled in: task, base, and which models there are."""
+def placed(config: Config, space: Workspace) -> Config:
+    """The configuration with the task and the base that mu.toml names, where it names none."""
     from .study import of_context
 
     task, base = of_context(space)
-    config = replace(config, task=config.task or task, base=config.base or base)
+    return replace(config, task=config.task or task, base=config.base or base)
+
+
+def resolved(config: Config, space: Workspace) -> Config:
+    """The configuration with what the workspace says filled in: task, base, and which models there are."""
+    config = placed(config, space)
     trained = tuple(sorted(study_of(config, space).trained()))
     if config.kind == "merge" and not config.sources and not config.candidates:
         config = replace(config, candidates=trained)

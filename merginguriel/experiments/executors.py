@@ -38,7 +38,10 @@ class Local:
     workers: int
 
     def __call__(self, todo: Sequence[Run], report: Report) -> None:
-        """A run that another process is at already takes a worker's place, is left to it, and waited for."""
+        """A run that another process is at already takes a worker's place, is left to it, and waited for.
+
+        One that is cancelled or paused while it waits is not begun.
+        """
         waiting = deque(todo)
         ours: dict[str, int] = {}
         running: dict[str, Run] = {}
@@ -50,7 +53,10 @@ class Local:
                     running[run.id] = run
                     if not runs.held(run):
                         try:
-                            ours[run.id] = worker.start(run)
+                            ours[run.id] = worker.start(run, from_queue=True)
+                        except worker.Withdrawn as error:
+                            del running[run.id]
+                            report(run, error.what)
                         except MuError as error:  # another process was faster; that does not happen for ever
                             refused[run.id] += 1
                             if refused[run.id] == TRIES:
@@ -61,7 +67,7 @@ class Local:
                     process = ours.pop(run.id, None)
                     if process is not None:
                         reap(process)
-                    if process is None and runs.state(run) != "finished":
+                    if process is None and not worker.over(Run(run.id, run.folder)):
                         waiting.append(run)  # it was killed or failed there: here it has a chance of its own
                     else:
                         report(run, None)
@@ -223,8 +229,10 @@ def execute_on_node(folder: str) -> str | None:
     run = Run(path.name, path)
     while True:
         try:
-            worker.execute(run)
+            worker.execute(run, from_queue=True)
             return None
+        except worker.Withdrawn as error:
+            return error.what
         except MuError as error:
             # Another process is at it; or was, on a node that is lost, and its lock is not back yet.
             if not runs.held(run) or silent(run) > LOST:

@@ -22,7 +22,8 @@ from ..workspace import Workspace
 from . import runs
 from .runs import ENDED, Run
 
-VERSION = 1  # of the tables below; another one is built anew
+MERGING = ("merge", "iterate")  # kinds whose first row says what the run found
+VERSION = 2  # of the tables below; another one is built anew
 RUNS = {
     "id": "TEXT PRIMARY KEY", "kind": "TEXT", "state": "TEXT", "context": "TEXT", "target": "TEXT", "mode": "TEXT",
     "method": "TEXT", "params": "TEXT", "similarity": "TEXT", "k": "INTEGER", "sources": "TEXT", "seed": "INTEGER",
@@ -164,7 +165,7 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
         "context": f"{config.get('task')}/{Path(str(config.get('base'))).name}",
         "config": json.dumps(config, ensure_ascii=False),
         "kind": config.get("kind"),
-        "mode": config.get("mode", "ExcTar") if config.get("kind") == "merge" else None,
+        "mode": config.get("mode", "ExcTar") if config.get("kind") in MERGING else None,
         "seed": config.get("seed", 0),
         "params": " ".join(f"{k}={v}" for k, v in config.get("params", {}).items()),
         "sources": " ".join(config.get("sources", [])),
@@ -182,8 +183,8 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
     if row["state"] == "finished":
         rows = rows_of(run)
         fill(connection, "rows", rows)
-        if rows and row["kind"] == "merge":
-            row |= {name: rows[0][name] for name in ("n", "method", "sources", "k")}
+        more = ("method", "sources", "k") if row["kind"] in MERGING else ()
+        row |= {name: rows[0][name] for name in ("n", "mode", *more) if rows}
     fill(connection, "runs", [row])
 
 

@@ -23,7 +23,7 @@ from typing import Any, ParamSpec
 
 from .. import locales
 from ..errors import MuError, UnavailableError
-from ..files import BeingWritten, Progress, os_error, wait_for_writer
+from ..files import BeingWritten, Progress, beside, locked, os_error, wait_for_writer
 from ..merging.recipe import Recipe, dump_recipe
 from ..tasks import base as tasks
 from ..tasks.base import TaskData
@@ -239,19 +239,46 @@ def other_data(study: Study, data: Mapping[str, TaskData], models: Iterable[Path
     return found
 
 
+@patient
 def merge_once(recipe: Recipe, out: Path) -> Path:
-    """The merge in `out`; made anew if a source or the base has other weights than it was made from."""
+    """The merge in `out`; made anew if a source or the base has other weights than it was made from.
+
+    Of several processes that ask for it at once, one makes it.
+    """
     from ..merging.engine import merge
+
+    wait_for_writer(out, lambda: None)
+    with contextlib.suppress(FileNotFoundError), locked(out, wait=True):
+        # Of several that find it outdated, one removes it; the others then find what that one made, or nothing.
+        if is_current(out):
+            return out
+        if (out / "recipe.yaml").is_file():
+            gone = beside(out, "removed")
+            out.rename(gone)
+            shutil.rmtree(gone)
+    try:
+        return merge(recipe, out)
+    except MuError:
+        if is_current(out):  # another process has made it since
+            return out
+        raise
+
+
+def is_current(out: Path) -> bool:
+    """Is there a merge, made from the weights that its sources and its base have now?"""
     from ..merging.recipe import load_recipe
 
-    if (out / "recipe.yaml").is_file():
-        made = load_recipe(out / "recipe.yaml")
-        inputs = [(source.path, source.sha256) for source in made.sources]
-        inputs += [(made.base, made.base_sha256)] if made.base else []
-        if all(hashes and same_files(path, hashes) for path, hashes in inputs):
-            return out
-        shutil.rmtree(out)
-    return merge(recipe, out)
+    if not (out / "recipe.yaml").is_file():
+        return False
+    made = load_recipe(out / "recipe.yaml")
+    # A method that does not read the base notes no digest of it.
+    inputs = [(made.base, made.base_sha256)] if made.base and made.base_sha256 else []
+    for source in made.sources:
+        inputs.append((source.path, {k: v for k, v in source.sha256.items() if k != "statistics"}))
+        if source.statistics:
+            file = source.statistics
+            inputs.append((file.parent, {file.name: source.sha256.get("statistics", "")}))
+    return all(hashes and same_files(path, hashes) for path, hashes in inputs)
 
 
 def same_files(folder: Path, hashes: Mapping[str, str]) -> bool:

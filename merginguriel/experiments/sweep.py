@@ -26,7 +26,7 @@ from .. import files
 from ..errors import MuError, UsageError
 from ..workspace import Workspace, writable
 from . import config as configs
-from . import runs, sweepfile
+from . import runs, sweepfile, worker
 from .runs import Run
 
 Executor = Callable[[Sequence[Run], Callable[[Run | None, str | None], None]], None]
@@ -112,8 +112,9 @@ def plan(space: Workspace, path: Path) -> Sweep:
     """
     writable(space)
     asked = sweepfile.read(path)
-    found = [(point, config_of(point, asked)) for point in asked.points()]
-    names = sorted({configs.digest(config) for _, config in found})
+    found = [(point, configs.placed(config_of(point, asked), space)) for point in asked.points()]
+    # Whether models are kept makes no other runs, but a list of runs that was begun without it does not say so.
+    names = sorted({configs.digest(config) + " keep" * config.keep for _, config in found})
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
     begun = home(space) / f"{asked.name}-{digest}"
     if (begun / "runs.json").is_file():
@@ -124,7 +125,11 @@ def plan(space: Workspace, path: Path) -> Sweep:
         refuse_no_candidates(whole, asked.path)
         id = runs.run_id(whole)
         varied = {key: plain(value) for key, value in point.varied.items()}
-        members.setdefault(id, Member(id, varied, configs.as_table(whole)))
+        before = members.get(id)
+        if before is None:
+            members[id] = Member(id, varied, configs.as_table(whole))
+        elif whole.keep:
+            members[id] = replace(before, table={**before.table, "keep": True})
     return Sweep(space, asked.name, digest, asked.text, tuple(members.values()), len(found))
 
 
@@ -208,6 +213,8 @@ def standing(sweep: Sweep, member: Member) -> Standing:
         return Standing(member, "new")
     happened = runs.events(run)
     state = runs.state_of(run, happened)
+    if state == "finished" and member.table.get("keep") and worker.lacks_model(run):
+        state = "queued"  # for its model
     last: dict[str, Any] = next((event for event in reversed(happened) if event["event"] == state), {})
     begun = sum(event["event"] == "started" for event in happened)
     value, metric = main_value(run) if state == "finished" else (None, None)
@@ -264,6 +271,10 @@ def carry_out(
             make(sweep, member)
         before = standings(sweep)
         todo = {one.member.id: one.member for one in before if one.state != "finished"}
+        for one in before:
+            if one.state in ("cancelled", "paused", "dead"):
+                with contextlib.suppress(MuError):  # another process was faster
+                    runs.request(sweep.run(one.member), "resume")
         reasons: dict[str, str] = {}
         took = [one for one in [expected_seconds(sweep, before)] if one]
         ended, since = 0, time.monotonic()

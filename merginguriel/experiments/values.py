@@ -58,7 +58,8 @@ def typed(key: Key, value: Any, folder: Path | None = None) -> Any:
         return str(path)
     if key.kind == "base":
         path = Path(os.path.normpath((folder or Path.cwd()) / Path(text).expanduser()))
-        return str(path) if path.is_dir() else text
+        # A word is a name, whatever folder happens to lie here; `./word` is that folder.
+        return str(path) if path.is_dir() and ("/" in text or os.sep in text) else text
     return checked(key, text)
 
 

@@ -13,7 +13,8 @@ from .. import files
 from ..errors import MuError
 from ..workspace import Workspace
 from . import runs
-from .runs import Run
+from .runs import ENDED, WAITING, Run
+from .worker import last_event
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def size_of(path: Path) -> int:
 
 
 def remove(waste: Waste) -> bool:
-    """Remove it, unless somebody works there by now; a run disappears at once, whole."""
+    """Remove it, unless somebody works there or has gone on with it since; a run disappears at once, whole."""
     run = Run(waste.path.name, waste.path)
     try:
         if waste.path.name.startswith("."):
@@ -66,9 +67,17 @@ def remove(waste: Waste) -> bool:
                 shutil.rmtree(waste.path, ignore_errors=True)
         else:
             with runs.claimed(run):
+                if at_rest(run) != waste.why:
+                    return False
                 gone = files.beside(waste.path, "removed")
                 waste.path.rename(gone)
                 shutil.rmtree(gone, ignore_errors=True)
     except (BlockingIOError, FileNotFoundError, MuError):
         return False
     return True
+
+
+def at_rest(run: Run) -> str:
+    """The state of a run whose lock we hold ourselves: nobody else is at work on it."""
+    last = last_event(run)["event"]
+    return last if last in ENDED else "queued" if last in WAITING else "dead"

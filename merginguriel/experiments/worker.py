@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from ..knowledge.rows import ResultRow
 
 BEAT = 1.0  # seconds between two heartbeats
+INTERRUPTED = "interrupted"  # note of a run that a signal ended: nobody has said that it is not wanted
 PATIENCE = 3.0  # seconds after which a step that says nothing of itself is interrupted to be cancelled
+
+
+class Withdrawn(MuError):
+    """A run that waited for its turn was cancelled or paused before it came."""
 
 
 class Stopped(BaseException):
@@ -112,21 +117,25 @@ class Tell:
             file.write(f"{runs.now()}  {text}\n")
 
 
-def execute(run: Run, show: Progress | None = None, *, held: bool = False) -> str:
+def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_queue: bool = False) -> str:
     """Carry the run out in this process; returns the state that it ends in: finished, paused or cancelled.
 
-    show  is told how far it is, as a progress bar wants it
-    held  the lock is held already, by a descriptor that this process was given
+    show        is told how far it is, as a progress bar wants it
+    held        the lock is held already, by a descriptor that this process was given
+    from_queue  it is one of many that wait: as for `start`
 
-    A finished run is left as it is. Steps that were done before are not done again. Raises what went wrong, after
-    it was written down; MuError if another process is at work on it.
+    A finished run is left as it is, unless its model is to be kept and is not there. Steps that were done before are
+    not done again. Raises what went wrong, after it was written down; MuError if another process is at work on it.
     """
     with contextlib.nullcontext() if held else runs.claimed(run):
-        if runs.state(run) == "finished":
+        run = Run(run.id, run.folder)  # its configuration as it is now: another may have asked for its model
+        if over(run):
             return "finished"
+        if from_queue:
+            refuse_withdrawn(run)
         with contextlib.suppress(OSError):
             (run.folder / "lock").write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
-        if not held:
+        if not held and not from_queue:
             (run.folder / "request").unlink(missing_ok=True)
         events, started = Events(run.folder), time.monotonic()
         events.add("started", pid=os.getpid(), host=socket.gethostname(), code=runs.code())
@@ -134,11 +143,15 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False) -> st
         try:
             with terminable(), beating(run):
                 made = kind_of(run)(run, run.space, tell)
+                asked = Run(run.id, run.folder)
+                if asked.config.keep and not run.config.keep:  # meanwhile; all but the writing is done
+                    made = kind_of(run)(asked, run.space, tell)
                 write(run, made)
         except Stopped as stop:
-            return ended(run, {"cancel": "cancelled", "pause": "paused"}[stop.what], started)
+            by_signal = {} if runs.requested(run) == stop.what else {"note": INTERRUPTED}
+            return ended(run, {"cancel": "cancelled", "pause": "paused"}[stop.what], started, **by_signal)
         except KeyboardInterrupt:
-            ended(run, "cancelled", started, note="interrupted")
+            ended(run, "cancelled", started, note=INTERRUPTED)
             raise
         except MuError as error:
             failed(run, error.render(), started)
@@ -263,17 +276,45 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def start(run: Run) -> int:
+def last_event(run: Run) -> dict[str, Any]:
+    """The last event that says what state the run is in."""
+    found = reversed(runs.events(run))
+    return next(
+        (one for one in found if one["event"] not in ("metric", "note", "step")), {"event": "created"}
+    )
+
+
+def over(run: Run) -> bool:
+    """Has the run finished, with its model written if it is to be kept?"""
+    return last_event(run)["event"] == "finished" and not (run.config.keep and lacks_model(run))
+
+
+def lacks_model(run: Run) -> bool:
+    """Is the model of a finished run not there, because it was not kept or is gone?"""
+    path = runs.result(run).get("path")
+    return not path or not (run.space.root / path).is_dir()
+
+
+def refuse_withdrawn(run: Run) -> None:
+    last = last_event(run)
+    if last["event"] in ("cancelled", "paused") and last.get("note") != INTERRUPTED:
+        raise Withdrawn(f"it was {last['event']}", mend=f"It goes on with: mu runs resume {run.id}")
+
+
+def start(run: Run, *, from_queue: bool = False) -> int:
     """Carry the run out in a process of its own, which outlives this one; returns its pid.
+
+    from_queue  it waited for its turn: Withdrawn is raised if it was asked to be cancelled or paused by then
 
     That process is given the lock, so that the run is at work from this moment on. Raises MuError if it is already.
     """
     with runs.claimed(run) as lock:
-        if runs.state(run) == "finished":
+        if over(Run(run.id, run.folder)):
             raise UsageError(f"{run.id} has finished.", mend=f"See: mu runs show {run.id}")
-        (run.folder / "request").unlink(
-            missing_ok=True
-        )  # what is asked from now on is meant for the new process
+        if from_queue:
+            refuse_withdrawn(run)
+        else:  # what is asked from now on is meant for the new process
+            (run.folder / "request").unlink(missing_ok=True)
         with (run.folder / "log.txt").open("ab") as log:
             words = [sys.executable, "-m", __name__, str(run.folder.resolve())]
             given = () if lock is None else (lock,)

@@ -113,10 +113,19 @@ def test_a_language_code_that_yaml_takes_for_no_stays_a_language(file):
 
 def test_paths_start_at_the_folder_of_the_file(file, tmp_path):
     (tmp_path / "encoder").mkdir()
-    found = configs.load(file(GOOD + "data: mine\nbase: encoder\ntext: sentences.txt\n"))
+    found = configs.load(file(GOOD + "data: mine\nbase: ./encoder\ntext: sentences.txt\n"))
     assert (found.data, found.base) == (str(tmp_path / "mine"), str(tmp_path / "encoder"))
     assert found.text == str(tmp_path / "sentences.txt")
     assert configs.load(file(GOOD + "base: e5-small\ntext: sources\n")).base == "e5-small"
+
+
+def test_a_base_of_one_word_is_a_name_whatever_folder_lies_there(tmp_path, file):
+    (tmp_path / "e5-small").mkdir()
+    assert configs.load(file(GOOD + "base: e5-small\n")).base == "e5-small"
+    assert configs.load(file(GOOD + "base: ./e5-small\n")).base == str(tmp_path / "e5-small")
+    assert (
+        configs.load(file(GOOD + "base: FacebookAI/xlm-roberta-base\n")).base == "FacebookAI/xlm-roberta-base"
+    )
 
 
 def test_the_schema_takes_what_the_reader_takes(file):

@@ -78,6 +78,23 @@ def test_a_run_that_waits_is_cancelled_and_paused_without_a_process(trained):
         runs.request(run, "cancel")
 
 
+def test_a_run_of_a_queue_is_begun_after_a_signal_and_not_after_a_request_to_cancel(lab):
+    run = made_run(lab, training=LONG, candidates=["de-DE"], similarity="URIEL", k=1)
+    pid = worker.start(run, from_queue=True)
+    until(lambda: (lab.root / ".de-DE.partial").exists())
+    os.kill(pid, signal.SIGTERM)
+    os.waitpid(pid, 0)
+    assert runs.state(run) == "cancelled" and runs.events(run)[-1]["note"] == "interrupted"
+    pid = worker.start(run, from_queue=True)
+    runs.request(run, "cancel")
+    os.waitpid(pid, 0)
+    assert runs.state(run) == "cancelled" and "note" not in runs.events(run)[-1]
+    for begin in (worker.start, worker.execute):
+        with pytest.raises(worker.Withdrawn, match="it was cancelled"):
+            begin(run, from_queue=True)
+    assert names(run).count("started") == 2
+
+
 def test_ctrl_c_cancels_a_run_in_the_foreground_and_it_goes_on_later(lab):
     path = config_file(lab, training=LONG, candidates=["de-DE"], similarity="URIEL", k=1)
     child = lab.start("run", path, "--workspace", lab.space)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from merginguriel.errors import UsageError
 from merginguriel.experiments import config as configs
-from merginguriel.experiments import index, runs
+from merginguriel.experiments import index, runs, waste
 from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
 
 TABLE = {"kind": "merge", "method": "ties", "similarity": "REAL", "candidates": ["de-DE", "sv-SE"], "k": 2}
@@ -27,10 +28,11 @@ def stored(bench):
     return bench.load_space()
 
 
-def finish(run, target, value):
+def finish(run, target, value, **more):
     row = ResultRow("home/e5-small", target, "ExcTar", "ties", "accuracy", value, 40, sources=("de-DE", "sv-SE"), k=2,
                     params=(("density", "0.2"),), baseline_kind="best_single_source", baseline=0.6, se_pp=2.5,
                     run=run.id)  # fmt: skip
+    row = replace(row, **more)
     with (run.folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -155,6 +157,25 @@ def test_gc_removes_what_was_given_up_and_nothing_else(stored, mu):
     said = mu("runs", "gc", "--yes", "--workspace", stored.root)
     assert said.code == 0 and "2 removed" in said.err
     assert not waiting.folder.exists() and not list(stored.runs.glob(".*")) and len(runs.listed(stored)) == 2
+
+
+def test_gc_leaves_a_run_that_was_gone_on_with_since_it_looked(stored):
+    waiting = next(run for run in runs.listed(stored) if run.config.target == "sw-KE")
+    runs.request(waiting, "cancel")
+    (found,) = waste.find(stored, ["cancelled"])
+    runs.request(waiting, "resume")
+    assert not waste.remove(found) and waiting.folder.is_dir()
+    runs.request(waiting, "cancel")
+    assert waste.remove(found) and not waiting.folder.exists()
+
+
+def test_the_mode_and_the_items_of_every_kind_of_run_are_those_of_its_rows(stored):
+    table = {"kind": "iterate", "target": "da-DK", "method": "average", "sources": ["de-DE", "sv-SE"]}
+    run = runs.create(stored, configs.from_table(table))
+    query = "select mode, n, method, k, sources from runs where kind = 'iterate'"
+    assert index.query(stored, query)[1] == [("ExcTar", None, "average", None, "de-DE sv-SE")]
+    finish(run, "da-DK", 0.5, method="iterate_average")
+    assert index.query(stored, query)[1] == [("ExcTar", 40, "iterate_average", 2, "de-DE sv-SE")]
 
 
 def test_a_workspace_without_runs_says_how_to_begin_one(bench, mu):

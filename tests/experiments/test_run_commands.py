@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from run_files import config_file
 
@@ -46,9 +48,20 @@ def test_a_run_on_other_items_is_shown_and_not_compared(two):
     said = compared([found[0], other])
     assert (
         said[1].found is None
-        and said[1].why == "other test items"
+        and said[1].why == "other target, test sentences"
         and said[1].settings == {"target": "de-DE"}
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "word"), [("data", "test sentences"), ("metric", "metric"), ("context", "context")]
+)
+def test_runs_whose_items_only_have_the_same_names_are_not_paired(two, key, word):
+    _, found = two
+    path = found[1].folder / "result.json"
+    path.write_text(json.dumps({**runs.result(found[1]), key: "another"}))
+    said = compared(found)
+    assert said[1].found is None and said[1].why == f"other {word}"
 
 
 def test_show_and_logs_say_what_was_done(two):

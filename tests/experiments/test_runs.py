@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ import yaml
 from run_files import QUICK, config_file, made_run, names, only_run
 
 from merginguriel.experiments import loading, runs, worker
+from merginguriel.experiments import study as studies
+from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, load_recipe
 
 pytestmark = pytest.mark.lab
 
@@ -23,7 +28,8 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     found = ran.data
     assert found["sources"] and set(found["sources"]) == {"de-DE", "en-US"}
     assert set(found["baselines"]) >= {"best_single_source", "source_mean", "target_alone", "average_merge",
-                                       "best_zero_shot", "majority_class", "pretrained_base"}  # fmt: skip
+                                       "majority_class", "pretrained_base"}  # fmt: skip
+    assert "best_zero_shot" not in found["baselines"]  # no other model was scored than the sources
     assert len(found["ensembles"]) == 5 and found["goal"]["number"] == 1
     run = only_run(lab)
     assert run.id == found["run"] and run.id.startswith("merge-sv-SE-ties-")
@@ -97,6 +103,58 @@ def test_keeping_the_model_of_a_finished_run_makes_it_later(trained):
     assert first["run"] == later["run"] and first["accuracy"] == later["accuracy"]
 
 
+def test_the_best_of_all_models_is_a_baseline_where_more_than_the_sources_were_scored(trained):
+    path = config_file(trained, training=None, k=1, method="average", ensembles=False)
+    found = trained.mu("run", path, "--workspace", trained.space, "--json").data
+    assert len(found["sources"]) == 1 and found["baselines"]["best_zero_shot"]["n"] == found["n"]
+
+
+def test_a_model_that_is_asked_for_while_the_run_is_at_work_is_written(trained):
+    run = made_run(trained, training=None, method="average", ensembles=False)
+    asked = []
+
+    def ask(done, total, text):
+        if "compare" in text and not asked:
+            asked.append(made_run(trained, training=None, method="average", ensembles=False, keep=True))
+
+    assert worker.execute(run, ask) == "finished" and asked[0].id == run.id
+    assert names(run).count("finished") == 1
+    assert (trained.space / runs.result(run)["path"] / "recipe.yaml").is_file()
+
+
+def test_a_model_that_should_be_kept_and_is_gone_is_written_when_it_is_asked_for_again(trained):
+    path = config_file(trained, training=None, method="average", ensembles=False, keep=True)
+    first = trained.mu("run", path, "--workspace", trained.space, "--json").data
+    shutil.rmtree(trained.space / first["path"])
+    again = trained.mu("run", path, "--workspace", trained.space, "--json").data
+    assert again == first and (trained.space / first["path"] / "recipe.yaml").is_file()
+    before = names(only_run(trained))
+    assert trained.mu("run", path, "--workspace", trained.space).code == 0
+    assert names(only_run(trained)) == before
+
+
+def test_processes_that_find_a_merge_outdated_at_once_make_it_once_and_leave_it_whole(trained):
+    models = trained.root
+    sources = tuple(Source(name, models / name) for name in ("de-DE", "en-US"))
+    recipe = check(Recipe("average", sources, base=models / "base", target="sv-SE"))
+    out = studies.merge_once(recipe, models / "merged" / "one")
+    made = load_recipe(out / "recipe.yaml")
+    weights = dict.fromkeys(made.sources[0].sha256, "0" * 64)
+    old = replace(made, sources=(replace(made.sources[0], sha256=weights), *made.sources[1:]))
+    (out / "recipe.yaml").write_text(dump_recipe(old))
+    (models / "recipe.yaml").write_text(dump_recipe(recipe))
+    code = (
+        "import sys; from pathlib import Path; from merginguriel.experiments.study import merge_once; "
+        "from merginguriel.merging.recipe import load_recipe; "
+        "print(merge_once(load_recipe(Path(sys.argv[1])), Path(sys.argv[2])))"
+    )
+    words = [sys.executable, "-c", code, str(models / "recipe.yaml"), str(out)]
+    begun = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [one.communicate(timeout=60)[0].strip() for one in begun] == [str(out)] * 4
+    assert load_recipe(out / "recipe.yaml").sources == made.sources
+    assert studies.is_current(out) and not list(out.parent.glob(".*"))
+
+
 def test_a_run_of_kind_train_makes_the_models_and_one_of_kind_nxn_scores_them(lab):
     common = {"target": None, "method": None, "similarity": None, "k": None}
     path = config_file(lab, kind="train", locales=["de-DE", "sv-SE"], **common)
@@ -118,7 +176,8 @@ def test_a_run_of_kind_iterate_trains_in_turn_and_is_compared(trained):
     assert ran.code == 0, ran
     found = ran.data
     assert found["method"] == "iterate_average" and found["mode"] == "ExcTar" and len(found["rounds"]) == 2
-    assert found["baselines"]["best_zero_shot"]["comparison"]["n"] == found["n"]
+    assert found["baselines"]["best_single_source"]["comparison"]["n"] == found["n"]
+    assert "best_zero_shot" not in found["baselines"]
     items = np.load(only_run(trained).folder / "items.npz")
     assert items["merge"].mean() == found["accuracy"]
     assert trained.mu("run", path, "--workspace", trained.space).out.startswith(found["run"])

@@ -113,6 +113,40 @@ def test_a_comment_leaves_the_sweep_the_same_and_another_value_makes_another(tra
     assert sweep.plan(space, write_sweep(trained, grid={"method": ["average", "linear"]})).id != one.id
 
 
+def test_mu_toml_names_another_study_and_the_sweep_is_another(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("name: tiny\nbase: {kind: train, locales: [de-DE]}\ngrid: {seed: [0, 1]}\n")
+    found = []
+    for context in ("home/e5-small", "massive/e5-small"):
+        (tmp_path / "mu.toml").write_text(f'context = "{context}"\n')
+        found.append(sweep.plan(workspace.find(explicit=tmp_path), path).id)
+    named = path.read_text().replace("kind: train", "kind: train, task: massive, base: e5-small")
+    path.write_text(named)
+    found.append(sweep.plan(workspace.find(explicit=tmp_path), path).id)
+    assert found[0] != found[1] == found[2]
+
+
+def test_models_that_are_to_be_kept_later_are_written_by_the_same_runs(trained):
+    path = write_sweep(trained, grid={"method": ["average"]})
+    first = run(trained, path).data
+    kept = path.read_text().replace("base:\n", "base:\n  keep: true\n", 1)
+    path.write_text(kept)
+    told = run(trained, path, "--dry-run").data
+    assert (told["to_run"], told["known"]) == (1, 0)
+    second = run(trained, path).data
+    ids = [[one["run"] for one in told["runs"]] for told in (first, second)]
+    assert ids[0] == ids[1] and second["finished_now"] == 1
+    result = json.loads((trained.space / "runs" / ids[0][0] / "result.json").read_text())
+    assert (trained.space / result["path"] / "recipe.yaml").is_file()
+    assert run(trained, path).data["known"] == 1
+
+
+def test_of_two_points_that_are_one_run_a_model_that_one_asks_for_is_kept(trained):
+    path = write_sweep(trained, list=[{"method": "average"}, {"method": "average", "keep": True}])
+    planned = sweep.plan(workspace.find(explicit=trained.space), path)
+    assert [member.table.get("keep") for member in planned.members] == [True]
+
+
 def test_which_models_a_run_may_choose_from_is_settled_when_the_sweep_is_first_started(trained):
     space = workspace.find(explicit=trained.space)
     base = {"target": "sv-SE", "similarity": "REAL", "k": 2}
@@ -220,6 +254,26 @@ def test_a_run_that_another_process_does_is_waited_for_and_taken(trained):
     assert came.known + came.finished == 2 and came.failed == ()
     check_each_is_there_once(trained, [member.id for member in planned.members])
     assert events(trained, planned.members[0].id).count("started") == 1
+
+
+@pytest.mark.parametrize(("what", "said"), [("cancel", "it was cancelled"), ("pause", "it was paused")])
+def test_a_run_that_is_called_off_while_it_waits_is_not_begun_until_the_sweep_is_started_again(
+    trained, what, said
+):
+    space = workspace.find(explicit=trained.space)
+    planned = sweep.plan(space, write_sweep(trained, base=QUICK, grid={"locales": SOME[:2]}))
+    waiting = planned.run(planned.members[1])
+
+    def call_off(*_):
+        if runs.state(waiting) == "queued":
+            runs.request(waiting, what)
+
+    came = sweep.carry_out(planned, Local(1), tell=call_off)
+    assert came.finished == 1 and came.failed == ((planned.members[1], said),)
+    assert "started" not in events(trained, waiting.id)
+    again = sweep.carry_out(planned, Local(1))
+    assert (again.known, again.finished, again.failed) == (1, 1, ())
+    check_each_is_there_once(trained, [member.id for member in planned.members])
 
 
 def test_what_another_process_began_to_write_first_is_waited_for_and_taken(tmp_path):

@@ -229,7 +229,10 @@ def all_baselines(
     scored = nxn({"base": study.root / "base"}, {data.locale: data}, cache=study.cache)
     given["pretrained_base"] = scored.correct["base", data.locale]
     names = [source.name for source in recipe.sources]
-    return baselines(data.locale, dev, test, names, data, given=given)
+    found = baselines(data.locale, dev, test, names, data, given=given)
+    if set(dev.sources) <= {*names, data.locale}:
+        found.pop("best_zero_shot", None)  # it is the best of all there are, and only the sources were scored
+    return found
 
 
 def ensembles(
