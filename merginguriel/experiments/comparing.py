@@ -9,13 +9,11 @@ from math import sqrt
 import numpy as np
 
 from .. import stats
+from ..evaluation.baselines import GOALS
 from ..knowledge.rows import ResultRow
 from .loading import SINGLE, Arm
-from .ranking import holm
 
 ALPHA = 0.05
-# mode → (goal, kinds of baseline that it can be counted from, the strictest first)
-GOALS = {"ExcTar": (1, ("best_zero_shot", "best_single_source")), "IncTar": (2, ("target_alone",))}
 ABOVE, BELOW, NOISE, UNKNOWN = "above", "below", "within noise", "not known"
 Key = tuple[tuple[str, str], ...]
 
@@ -239,7 +237,7 @@ def _adjusted(found: list[Cell]) -> list[Cell]:
         having = [
             (i, p) for i, c in enumerate(found) if kind in c.against and (p := c.against[kind].p) is not None
         ]
-        for (i, _), p in zip(having, holm([p for _, p in having]), strict=True):
+        for (i, _), p in zip(having, stats.holm([p for _, p in having]), strict=True):
             adjusted[i, kind] = p
     return [
         replace(cell, against={k: replace(d, p_holm=adjusted.get((i, k))) for k, d in cell.against.items()})

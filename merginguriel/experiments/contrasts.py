@@ -10,7 +10,7 @@ from math import sqrt
 from .. import stats
 from .comparing import ALPHA, Cell, Difference, of_arms, over_seeds
 from .loading import ENSEMBLE, MERGE
-from .ranking import f_sf, holm
+from .ranking import f_sf
 
 Place = tuple[str, tuple[tuple[str, str], ...]]  # a target, and every setting but the one that is compared
 
@@ -101,7 +101,7 @@ def family(compared: Sequence[Setting]) -> int:
 
 def with_holm(compared: Sequence[Setting]) -> list[Setting]:
     known = [i for i, s in enumerate(compared) if s.difference.p is not None]
-    adjusted = dict(zip(known, holm([compared[i].difference.p or 0.0 for i in known]), strict=True))
+    adjusted = dict(zip(known, stats.holm([compared[i].difference.p or 0.0 for i in known]), strict=True))
     return [
         replace(s, difference=replace(s.difference, p_holm=adjusted.get(i))) for i, s in enumerate(compared)
     ]
@@ -154,5 +154,5 @@ def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Ce
         for means in [{target: sum(d) / len(d) for target, d in values.items()}]
     ]
     known = [i for i, (_, _, d) in enumerate(single) if d.p is not None]
-    adjusted = dict(zip(known, holm([single[i][2].p or 0.0 for i in known]), strict=True))
+    adjusted = dict(zip(known, stats.holm([single[i][2].p or 0.0 for i in known]), strict=True))
     return with_holm(over), [(m, v, replace(d, p_holm=adjusted.get(i))) for i, (m, v, d) in enumerate(single)]
