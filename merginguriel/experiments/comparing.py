@@ -9,6 +9,7 @@ from math import sqrt
 import numpy as np
 
 from .. import stats
+from ..evaluation.across import differences_over_seeds
 from ..evaluation.baselines import GOALS
 from ..knowledge.rows import ResultRow
 from .loading import SINGLE, Arm
@@ -212,13 +213,18 @@ def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -
         each = [d for arm in having if (d := against_baseline(arm, kind)) is not None]
         if each:
             baselines[kind] = sum(values) / len(values)
-            compared[kind] = over_seeds(each)
+            found = over_seeds_by_items(having, [arm.rights.get(kind) for arm in having])
+            compared[kind] = found or over_seeds(each)
     value = sum(arm.row.value for arm in arms) / len(arms)
     return Cell(*block, label, key, arms[0].kind, arms, value, baselines, compared)
 
 
 def over_seeds(each: Sequence[Difference]) -> Difference:
-    """Mean over seeds. Seeds share their test items, whose noise stays; what seeds differ by is added to it."""
+    """Mean over seeds, of which only each one's difference is known.
+
+    Seeds share their test items, whose noise stays; what seeds differ by is added to it. Two or three seeds tell that
+    badly: Student's t, with Satterthwaite's degrees of freedom.
+    """
     if len(each) == 1:
         return each[0]
     mean = sum(d.value for d in each) / len(each)
@@ -226,7 +232,41 @@ def over_seeds(each: Sequence[Difference]) -> Difference:
         return Difference(mean)
     items = sum(d.se**2 for d in each if d.se is not None) / len(each)
     seeds = sum((d.value - mean) ** 2 for d in each) / (len(each) - 1) / len(each)
-    return _normal(mean, items + seeds, paired=all(d.paired for d in each), units=each[0].units)
+    units = min((d.units for d in each if d.units), default=None)
+    known = [(seeds, len(each) - 1.0), (items, max(1.0, (units or len(each)) - 1.0))]
+    df = stats.satterthwaite(known)
+    return _student(mean, sqrt(items + seeds), df, paired=all(d.paired for d in each), units=each[0].units)
+
+
+def over_seeds_by_items(arms: Sequence[Arm], others: Sequence[np.ndarray | None]) -> Difference | None:
+    """Mean of arm − other over seeds, seeds and items both at random; others [n] as in `_of_items`.
+
+    None with one seed, and unless all were scored item by item on the same items.
+    """
+    first = arms[0]
+    rows = [
+        arm.right.astype(float) - other
+        for arm, other in zip(arms, others, strict=True)
+        if arm.right is not None and other is not None
+    ]
+    same = all(arm.items == first.items and arm.groups == first.groups for arm in arms)
+    if len(arms) < 2 or len(rows) < len(arms) or not same or len(set(first.groups or first.items)) < 2:
+        return None
+    d = np.array(rows)
+    found = differences_over_seeds(d, groups=first.groups or first.items, level=1 - ALPHA)
+    if not d.any():
+        return Difference(0.0, p=1.0, paired=True, units=found.n)
+    if found.se is None:
+        return Difference(found.difference, paired=True, units=found.n)
+    return _student(found.difference, found.se, found.df, paired=True, units=found.n)
+
+
+def _student(value: float, se: float, df: float, *, paired: bool, units: int | None) -> Difference:
+    whole = max(1, int(df))  # rounded down: the careful side
+    half = stats.student_inv_cdf(1 - ALPHA / 2, whole) * se
+    mde = stats.minimum_detectable_effect(se**2, groups=whole + 1)
+    p = stats.student_two_sided_p(value / se, whole)
+    return Difference(value, value - half, value + half, se, mde, p, None, paired, units)
 
 
 def _adjusted(found: list[Cell]) -> list[Cell]:

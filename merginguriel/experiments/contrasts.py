@@ -8,7 +8,7 @@ from itertools import combinations
 from math import sqrt
 
 from .. import stats
-from .comparing import ALPHA, Cell, Difference, of_arms, over_seeds
+from .comparing import ALPHA, Cell, Difference, of_arms, over_seeds, over_seeds_by_items
 from .loading import ENSEMBLE, MERGE
 from .ranking import f_sf
 
@@ -142,7 +142,10 @@ def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Ce
             ]
             if not same:
                 continue
-            difference = over_seeds([of_arms(a, b) for a, b in same])
+            rights = [b.right if a.items == b.items else None for a, b in same]
+            difference = over_seeds_by_items([a for a, _ in same], rights) or over_seeds(
+                [of_arms(a, b) for a, b in same]
+            )
             single.append((merge, vote, difference))
             target = f"{merge.context} {merge.target}"
             by_pair.setdefault((merge.label, vote_name(vote)), {}).setdefault(target, []).append(

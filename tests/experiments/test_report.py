@@ -13,6 +13,7 @@ import pytest
 
 from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
+from merginguriel.evaluation import across
 from merginguriel.experiments import comparing, contrasts, loading, pages
 from merginguriel.experiments.report import build
 from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
@@ -101,6 +102,39 @@ def test_seeds_add_what_they_differ_by_to_the_noise_of_the_items():
     found = cell.against["best_single_source"]
     assert found.value == pytest.approx(4.0)
     assert found.se == pytest.approx(np.sqrt(2.0**2 + 4.0**2 / 3))
+    df = int((4 + 16 / 3) ** 2 / (4**2 / (N - 1) + (16 / 3) ** 2 / 2))
+    scipy_stats = pytest.importorskip("scipy.stats")
+    assert found.p == pytest.approx(2 * scipy_stats.t.sf(4.0 / found.se, df))
+
+
+def test_two_seeds_that_agree_on_the_sign_are_no_proof_however_many_the_items():
+    rows = [
+        against(replace(ROW, seed=s, n=20_000, value=0.6 + d), 0.6, se_pp=0.2)
+        for s, d in enumerate((0.015, 0.025))
+    ]
+    arms = [loading.Arm(replace(r, baseline_kind=None), {r.baseline_kind: r}, "e") for r in rows]
+    found = comparing.cells(arms)[0].against["best_single_source"]
+    assert found.value == pytest.approx(2.0) and found.verdict == comparing.NOISE and found.low < 0
+
+
+def test_where_items_were_kept_seeds_and_items_are_both_taken_as_drawn(tmp_path):
+    rng = np.random.default_rng(1)
+    shared = rng.random(N)
+    folders, rights = [], []
+    for seed in range(3):
+        merge, one = shared + 0.2 * rng.normal(size=N) < 0.7, shared + 0.2 * rng.normal(size=N) < 0.6
+        rights.append((merge, one))
+        row = replace(ROW, value=float(merge.mean()), seed=seed, sources=("de-DE",), k=1)
+        result = {"baselines": {"best_zero_shot": {"value": float(one.mean())}}, "singles": {}}
+        rows = [against(row, float(one.mean()), "best_zero_shot", se_pp=1.0)]
+        items = {"merge": merge, "best_zero_shot": one}
+        folders.append(run_folder(tmp_path, f"r{seed}", rows, items=items, result=result))
+    (cell,) = comparing.cells(loading.from_runs(folders).arms)
+    found = cell.against["best_zero_shot"]
+    expected = across.over_seeds(*(np.array(side) for side in zip(*rights, strict=True)))
+    assert len(cell.arms) == 3 and found.paired
+    assert (found.se, found.p) == pytest.approx((expected.se, expected.p))
+    assert (found.low, found.mde) == pytest.approx((expected.interval.low, expected.mde))
 
 
 def test_settings_are_compared_as_paired_differences_over_targets(tmp_path):
