@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -17,6 +18,14 @@ from .loading import SINGLE, Arm
 ALPHA = 0.05
 ABOVE, BELOW, NOISE, UNKNOWN = "above", "below", "within noise", "not known"
 Key = tuple[tuple[str, str], ...]
+# What is no setting but tells arms with the same settings and seed apart, the most telling first.
+TELLING: Mapping[str, Callable[[Arm], str]] = {
+    "weights": lambda arm: " ".join(f"{weight:g}" for weight in arm.row.weights),
+    "from": lambda arm: arm.origin,
+    "sources": lambda arm: " ".join(arm.row.sources),
+}
+ROW = "row"
+WORDS = {"weights": "weights", "from": "where they stand", "sources": "sources", ROW: "their order alone"}
 
 
 @dataclass(frozen=True)
@@ -299,23 +308,47 @@ def settings_of(arm: Arm) -> dict[str, str]:
 
 
 def _keys(arms: Sequence[Arm]) -> list[Key]:
-    """The settings of each arm. Where two arms of one target and seed share them, their origin or sources tell."""
-    plain: list[Key] = [tuple(settings_of(arm).items()) for arm in arms]
-    seen: dict[tuple[Key, object], set[tuple[str, str]]] = {}
-    for arm, key in zip(arms, plain, strict=True):
-        told = arm.origin, " ".join(arm.row.sources)
-        seen.setdefault((key, (arm.block, arm.row.seed)), set()).add(told)
-    # key → do the origins of those that clash differ?
-    clashing = {
-        key: len({origin for origin, _ in found}) == len(found)
-        for (key, _), found in seen.items()
-        if len(found) > 1
+    """The settings of each arm. Where two arms of one target and seed share them, what else differs tells them apart.
+
+    A seed that stood twice in a cell would count as two: arms that nothing tells apart are numbered in their order.
+    """
+    keys: list[Key] = [tuple(settings_of(arm).items()) for arm in arms]
+    seen: dict[Key, dict[object, list[int]]] = {}
+    for i, (arm, key) in enumerate(zip(arms, keys, strict=True)):
+        seen.setdefault(key, {}).setdefault((arm.block, arm.row.seed), []).append(i)
+    for key, groups in seen.items():
+        clashing = [[arms[i] for i in group] for group in groups.values() if len(group) > 1]
+        names = _telling(clashing) if clashing else ()
+        for group in groups.values():
+            met: Counter[Key] = Counter()
+            for i in group:
+                told = tuple((name, TELLING[name](arms[i])) for name in names if name != ROW)
+                met[told] += 1
+                keys[i] = (*key, *told, *([(ROW, str(met[told]))] if ROW in names else []))
+    return keys
+
+
+def _telling(clashing: Sequence[Sequence[Arm]]) -> tuple[str, ...]:
+    """Which of TELLING tells the arms of each group apart; where none does alone, all that differ, and a number."""
+    told = {name: [len({of(arm) for arm in group}) for group in clashing] for name, of in TELLING.items()}
+    sizes = [len(group) for group in clashing]
+    for name in TELLING:
+        # Of other sources the weights are others too, and say less.
+        if told[name] == sizes and (name != "weights" or max(told["sources"]) == 1):
+            return (name,)
+    return *(name for name in TELLING if max(told[name]) > 1), ROW
+
+
+def repeated(found: Sequence[Cell]) -> list[str]:
+    """For the notes of a report: which methods were measured several times with one seed, and are not averaged."""
+    told = {
+        (dict(cell.key)["method"], " and ".join(words))
+        for cell in found
+        if (words := [WORDS[name] for name, _ in cell.key if name in WORDS])
     }
     return [
-        key
-        if key not in clashing
-        else (*key, ("from", arm.origin) if clashing[key] else ("sources", " ".join(arm.row.sources)))
-        for arm, key in zip(arms, plain, strict=True)
+        f"{method}: several measurements share settings and seed; they are told apart by {words}, not averaged."
+        for method, words in sorted(told)
     ]
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from math import sqrt
 
 from .. import stats
-from .comparing import ALPHA, Cell, Difference, of_arms, over_seeds, over_seeds_by_items
+from .comparing import ALPHA, WORDS, Cell, Difference, of_arms, over_seeds, over_seeds_by_items
 from .loading import ENSEMBLE, MERGE
 from .ranking import f_sf
 
@@ -55,7 +55,7 @@ def keys_that_vary(found: Sequence[Cell]) -> list[str]:
         if cell.kind == MERGE:
             for name, value in cell.key:
                 values.setdefault(name, set()).add(value)
-    return [n for n, v in values.items() if len(v) > 1 and n not in ("method", "from", "sources")]
+    return [n for n, v in values.items() if len(v) > 1 and n not in ("method", *WORDS)]
 
 
 def settings(found: Sequence[Cell], key: str) -> list[Setting]:
@@ -72,7 +72,7 @@ def settings(found: Sequence[Cell], key: str) -> list[Setting]:
             (name, value)
             for name, value in cell.key
             if value != "-"
-            and name not in (key, "sources", "from")
+            and name not in (key, *WORDS)
             and not (key == "method" and name.startswith("params."))
         )
         # Two recipes of one method that differ in parameters only are averaged where methods are compared.

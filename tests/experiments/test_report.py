@@ -117,6 +117,45 @@ def test_two_seeds_that_agree_on_the_sign_are_no_proof_however_many_the_items():
     assert found.value == pytest.approx(2.0) and found.verdict == comparing.NOISE and found.low < 0
 
 
+def arms_of(*rows, origin="e"):
+    return [loading.Arm(replace(r, baseline_kind=None), {r.baseline_kind: r}, origin) for r in rows]
+
+
+def test_a_seed_that_stands_twice_is_never_averaged():
+    first = [against(replace(ROW, seed=s, value=0.6), 0.5) for s in (0, 1)]
+    second = [against(replace(ROW, seed=s, value=0.7), 0.5) for s in (0, 1)]
+    found = comparing.cells(arms_of(*first, *second))
+    assert [(c.value, len(c.arms), dict(c.key)["row"]) for c in found] == [(0.7, 2, "2"), (0.6, 2, "1")]
+    assert len({c.label for c in found}) == 2
+    (note,) = comparing.repeated(found)
+    assert note.startswith("ties: several measurements share") and "not averaged" in note
+    unknown = [replace(r, seed=None) for r in (first[0], second[0])]
+    assert [len(c.arms) for c in comparing.cells(arms_of(*unknown))] == [1, 1]
+    assert comparing.repeated(comparing.cells(arms_of(*first))) == []
+
+
+def test_two_entries_of_which_one_repeats_a_seed_are_three_cells():
+    row = against(ROW, 0.5)
+    arms = [*arms_of(row, replace(row, value=0.7)), *arms_of(replace(row, value=0.8), origin="f")]
+    found = [(dict(c.key)["from"], dict(c.key)["row"], c.value) for c in comparing.cells(arms)]
+    assert found == [("f", "1", 0.8), ("e", "2", 0.7), ("e", "1", 0.6)]
+
+
+def test_weights_tell_merges_of_the_same_sources_apart_over_seeds():
+    row = against(replace(ROW, k=2, sources=("de-DE", "sv-SE")), 0.5)
+    rows = [
+        replace(row, weights=weights, seed=seed, value=value)
+        for weights, value in (((0.5, 0.5), 0.6), ((0.7, 0.3), 0.65))
+        for seed in (0, 1)
+    ]
+    found = comparing.cells(arms_of(*rows))
+    assert [(dict(c.key)["weights"], c.value, len(c.arms)) for c in found] == [
+        ("0.7 0.3", 0.65, 2),
+        ("0.5 0.5", 0.6, 2),
+    ]
+    assert "by weights" in comparing.repeated(found)[0]
+
+
 def test_where_items_were_kept_seeds_and_items_are_both_taken_as_drawn(tmp_path):
     rng = np.random.default_rng(1)
     shared = rng.random(N)
