@@ -48,6 +48,7 @@ def over_targets(
     level: float = 0.95,
 ) -> Family:
     """A against B on every target, and on all of them together, for these very targets: the items are the sample.
+    (`experiments.contrasts.t_over_targets` takes the targets for the sample.)
 
     Holm counts the targets. It does not count a choice of A among several methods on the same items.
 

@@ -27,8 +27,11 @@ class Setting:
     difference: Difference
 
 
-def over_targets(values: Mapping[str, float]) -> Difference:
-    """Mean of one difference per target, with the targets as the unit: Student's t, degrees of freedom T − 1."""
+def t_over_targets(values: Mapping[str, float]) -> Difference:
+    """Mean of one difference per target, the targets being the sample: Student's t, degrees of freedom T − 1.
+
+    It speaks of other targets too, where `evaluation.across.over_targets` draws items and leaves the targets fixed.
+    """
     each = list(values.values())
     mean = sum(each) / len(each)
     if len(each) < 2:
@@ -41,6 +44,9 @@ def over_targets(values: Mapping[str, float]) -> Difference:
     mde = stats.minimum_detectable_effect(variance, groups=len(each))
     p = student_p(mean / se, df)
     return Difference(mean, mean - half, mean + half, se, mde, p, None, True, len(each))
+
+
+over_targets = t_over_targets  # as the pages of the report call it
 
 
 def student_p(t: float, df: int) -> float:
@@ -86,7 +92,7 @@ def settings(found: Sequence[Cell], key: str) -> list[Setting]:
         if shared:
             by_target = {target: _mean(sorted(shared[target])) for target in sorted(shared)}
             pairs = sum(map(len, shared.values()))
-            compared.append(Setting(key, a, b, by_target, pairs, over_targets(by_target)))
+            compared.append(Setting(key, a, b, by_target, pairs, t_over_targets(by_target)))
     return with_holm(compared)
 
 
@@ -152,7 +158,7 @@ def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Ce
                 difference.value
             )
     over = [
-        Setting("ensemble", a, b, means, sum(map(len, values.values())), over_targets(means))
+        Setting("ensemble", a, b, means, sum(map(len, values.values())), t_over_targets(means))
         for (a, b), values in sorted(by_pair.items())
         for means in [{target: sum(d) / len(d) for target, d in values.items()}]
     ]
