@@ -1,11 +1,12 @@
 """How large is the noise of an accuracy, and what difference can a test set see? Closed forms, no arrays.
 
-All values are fractions (0.01 is one percentage point).
+Values are fractions (0.01 is one percentage point) where nothing else is said.
 """
 
 from __future__ import annotations
 
-from math import atan, cos, erfc, exp, log, pi, sin, sqrt, tan
+from collections.abc import Iterable, Sequence
+from math import atan, cos, erfc, exp, log, nan, pi, sin, sqrt, tan
 
 
 class _Normal:
@@ -88,6 +89,16 @@ def _student_within(angle: float, df: int) -> float:
     return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
 
 
+def satterthwaite(terms: Iterable[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of mean squares. terms: (its share of the sum, its own degrees of freedom).
+
+    Satterthwaite 1946: (Σ m)² / Σ m²/df. A share may be negative; at least one is not zero. To be rounded down where a
+    whole number is needed, which is the careful side.
+    """
+    each = list(terms)
+    return float(sum(m for m, _ in each) ** 2 / sum(m**2 / df for m, df in each))
+
+
 def minimum_detectable_effect(
     variance: float, *, alpha: float = 0.05, power: float = 0.8, groups: int | None = None
 ) -> float:
@@ -109,6 +120,37 @@ def two_sided_p(z: float) -> float:
 def p_text(p: float) -> str:
     """`p = 0.023`, or `p < 0.001`: nothing measured has a p of 0."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values adjusted for all of these tests, in the order given (Holm 1979): below 5%, that one still stands."""
+    adjusted, highest = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def midranks(values: Sequence[float]) -> list[float]:
+    """Ranks from 1, smallest first; equal values share the mean of their places."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    found, first = [0.0] * len(order), 0
+    while first < len(order):
+        last = first
+        while last + 1 < len(order) and values[order[last + 1]] == values[order[first]]:
+            last += 1
+        for i in order[first : last + 1]:
+            found[i] = (first + last) / 2 + 1
+        first = last + 1
+    return found
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Correlation of the mid-ranks of both, −1 … 1; NaN where one side is constant."""
+    middle = (len(a) + 1) / 2
+    x, y = ([rank - middle for rank in midranks(side)] for side in (a, b))
+    scale = sqrt(sum(r * r for r in x) * sum(r * r for r in y))
+    return max(-1.0, min(1.0, sum(r * s for r, s in zip(x, y, strict=True)) / scale)) if scale else nan
 
 
 def exact_mcnemar(only_a: int, only_b: int) -> float:

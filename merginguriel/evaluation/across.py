@@ -16,16 +16,6 @@ from .significance import CHUNK, Comparison, Interval, _by_group, _difference, c
 Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for all of these tests, in the order given (Holm 1979): below 5%, that one still stands."""
-    order = sorted(range(len(p)), key=lambda i: p[i])
-    adjusted, highest = [0.0] * len(p), 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = highest
-    return adjusted
-
-
 @dataclass(frozen=True)
 class Family:
     """A against B on every target. Differences in pp, A − B.
@@ -57,7 +47,10 @@ def over_targets(
     seed: int = 0,
     level: float = 0.95,
 ) -> Family:
-    """A against B on every target, and on all of them together.
+    """A against B on every target, and on all of them together, for these very targets: the items are the sample.
+    (`experiments.contrasts.t_over_targets` takes the targets for the sample.)
+
+    Holm counts the targets. It does not count a choice of A among several methods on the same items.
 
     groups  target → [n] names. Items of one name are drawn together, within a target (variants of a template) and across
             targets: in parallel data, where an id names the same sentence in every language, one draw serves all
@@ -76,7 +69,7 @@ def over_targets(
     spread = float(means.var(ddof=1))
     return Family(
         found,
-        dict(zip(found, holm(p), strict=True)),
+        dict(zip(found, stats.holm(p), strict=True)),
         float(np.mean([c.difference for c in found.values()])),
         Interval(100 * float(low), 100 * float(high), level) if spread else Interval(-100.0, 100.0, level),
         100 * stats.minimum_detectable_effect(spread) if spread else None,
@@ -161,7 +154,13 @@ def over_seeds(
         raise IncompatibleError(
             f"both sides need the same seeds and items, not {list(a.shape)} and {list(b.shape)}."
         )
-    d = a.astype(np.int64) - b.astype(np.int64)
+    return differences_over_seeds(a.astype(np.int64) - b.astype(np.int64), groups=groups, level=level)
+
+
+def differences_over_seeds(
+    d: np.ndarray, *, groups: Sequence[str] | None = None, level: float = 0.95
+) -> OverSeeds:
+    """As `over_seeds`, of differences d [S, n], −1 … 1: whole numbers, or less where B is the mean of several models."""
     mean = float(d.mean())
     table = np.array([_linear(row, groups, mean) for row in d])
     seeds, units = table.shape
@@ -181,8 +180,7 @@ def over_seeds(
         return OverSeeds(
             seeds, d.shape[1], 100 * mean, Interval(-100.0, 100.0, level), 1.0, None, 0.0, 100 * sd_seed, None
         )
-    spread = np.abs(signs) @ (squares**2 / freedom)
-    df = float((signs @ squares) ** 2 / spread)
+    df = stats.satterthwaite(zip((signs * squares).tolist(), freedom.tolist(), strict=True))
     whole = max(1, int(df))  # rounded down: the careful side
     se = sqrt(variance)
     half = stats.student_inv_cdf(0.5 + level / 2, whole) * se

@@ -22,6 +22,7 @@ KINDS = {
     "pretrained_base": "the pretrained base with a fresh head",
 }
 # What a merge is for: without the target's own model to beat whatever else could serve it, with it to beat that model.
+# mode → (goal, kinds of baseline that it can be counted from, the strictest first)
 GOALS = {
     "ExcTar": (1, ("best_zero_shot", "best_single_source")),
     "IncTar": (2, ("target_alone",)),

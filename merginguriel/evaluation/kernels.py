@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -19,10 +19,41 @@ from torch import nn
 TOKENS = 512  # what the packed layout is made for; any other number works too
 
 
-def packable(model: nn.Module) -> bool:
-    """Can the model's linear layers be packed: on a processor, in float32, by a PyTorch that has oneDNN?"""
+def packable(model: nn.Module, *, bf16: bool = False) -> bool:
+    """Can the model's linear layers be packed: on a processor, in float32, and `works` there?"""
     here = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in model.parameters())
-    return here and torch.backends.mkldnn.is_available()
+    return here and works(bf16)
+
+
+@cache
+def works(bf16: bool = False) -> bool:
+    """Does a small packed product come out right? Tried once: the operators are private, and not in every PyTorch.
+
+    A processor without AVX-512 or its like refuses bfloat16, which oneDNN says only when asked to pack.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+    ):  # a layer made in inference mode would be of another kind
+        draw = torch.Generator().manual_seed(0)
+        layer = nn.utils.skip_init(
+            nn.Linear, 64, 32
+        )  # drawing its weights would move the caller's random numbers
+        layer.weight.copy_(torch.randn(32, 64, generator=draw) / 8)
+        layer.bias.copy_(torch.randn(32, generator=draw))
+        x = torch.randn(3, 64, generator=draw)
+        expected = nn.functional.linear(x, layer.weight, layer.bias)
+        near = 0.1 if bf16 else 1e-4
+        try:
+            found = product(layer, bf16, "none")(x), product(layer, bf16, "gelu")(x)
+        except (AttributeError, RuntimeError, NotImplementedError):
+            return False
+        wanted = expected, nn.functional.gelu(expected)
+        return all(
+            torch.allclose(a.float(), b, atol=near, rtol=near) for a, b in zip(found, wanted, strict=True)
+        )
 
 
 @contextlib.contextmanager
@@ -31,13 +62,13 @@ def packed(model: nn.Module, *, bf16: bool = False) -> Iterator[nn.Module]:
 
     bf16  matrix products in bfloat16, sums and norms in float32; answers differ in the third digit
     For inference: a weight that changes inside the block goes unnoticed, and gets no gradient. Leaves a model alone that
-    is not `packable`, and one that is packed already. Packed weights take as much memory again (half with bf16).
+    is not `packable` with this bf16, and one that is packed already. Packed weights take as much memory again (half with bf16).
     """
     # Exactly nn.Linear: a subclass (a quantised or adapted layer) does more than a product.
     layers = {
         id(layer) for layer in model.modules() if type(layer) is nn.Linear and "forward" not in vars(layer)
     }
-    if not layers or not packable(model):
+    if not layers or not packable(model, bf16=bf16):
         yield model
         return
     changed: list[nn.Module] = []

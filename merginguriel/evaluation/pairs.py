@@ -135,7 +135,7 @@ def correlate(values: np.ndarray, scores: np.ndarray) -> Proxy:
     n = len(values)
     if n < FEWEST:
         raise UsageError(f"{n} pairs are too few for a rank correlation: {FEWEST} or more.")
-    found = spearman(values, scores)
+    found = stats.spearman(values.tolist(), scores.tolist())
     if abs(found) == 1 or np.isnan(found):
         return Proxy(found, -1.0, 1.0, n)
     half = stats.NORMAL.inv_cdf(0.975) * sqrt((1 + found**2 / 2) / (n - 3))
@@ -146,18 +146,3 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine of each row of a with the same row of b, both [n, h] → [n]; 0 for a vector of zeros."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return (a * b).sum(axis=1) / np.where(lengths > 0, lengths, 1)
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of ranks [n], equal values sharing the mean of theirs; NaN where one side is constant."""
-    x, y = ranks(a), ranks(b)
-    x, y = x - x.mean(), y - y.mean()
-    scale = sqrt(float(x @ x) * float(y @ y))
-    return max(-1.0, min(1.0, float(x @ y) / scale)) if scale else float("nan")
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, [n]; equal values get the mean of the ranks they take up."""
-    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((last - counts + 1 + last) / 2)[index]

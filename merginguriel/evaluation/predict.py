@@ -35,7 +35,8 @@ def predict(
     """The logits of the classifier in `model_dir` for every item.
 
     batch_tokens  padded tokens per batch, a bound on memory; None: what is fast on the device
-    bf16          matrix products in bfloat16: faster, and the logits are right to two or three digits
+    bf16          matrix products in bfloat16: faster where the hardware has it, and the logits are right to two or
+                  three digits
     device        as torch names it; None: a GPU if there is one
     Raises CheckpointError (not a classifier, damaged, or answers that are not numbers).
     """
@@ -82,6 +83,7 @@ def predict_with(
     logits = np.empty((len(items), len(labels)), dtype=np.float32)
     was_training = model.training
     on_cpu = model.device.type == "cpu"
+    by_autocast = bf16 and not (on_cpu and kernels.packable(model, bf16=True))
     size = batch_tokens or (BATCH_TOKENS if on_cpu else DEVICE_TOKENS)
     pad = tokenizer.pad_token_id or 0
     model.eval()
@@ -89,7 +91,7 @@ def predict_with(
 
     def answer(chosen: list[int]) -> tuple[list[int], np.ndarray]:
         ids, mask = padded([rows[i] for i in chosen], pad)
-        with torch.inference_mode(), reduced(model, bf16 and not on_cpu):
+        with torch.inference_mode(), reduced(model, by_autocast):
             out = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
         if out.shape[1] != len(labels):
             raise CheckpointError(f"the head has {out.shape[1]} rows for {len(labels)} labels.")
@@ -134,7 +136,7 @@ def longest(model: PreTrainedModel) -> int:
 
 @contextlib.contextmanager
 def reduced(model: PreTrainedModel, bf16: bool) -> Iterator[None]:
-    """bfloat16 where autocast puts it, on a GPU; a processor has its packed layers."""
+    """bfloat16 where autocast puts it: on a GPU, and on a processor whose layers cannot be packed in it."""
     with torch.autocast(model.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
         yield
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
 
 from .. import stats
+from ..evaluation.across import differences_over_seeds
+from ..evaluation.baselines import GOALS
 from ..knowledge.rows import ResultRow
 from .loading import SINGLE, Arm
-from .ranking import holm
 
 ALPHA = 0.05
-# mode → (goal, kinds of baseline that it can be counted from, the strictest first)
-GOALS = {"ExcTar": (1, ("best_zero_shot", "best_single_source")), "IncTar": (2, ("target_alone",))}
 ABOVE, BELOW, NOISE, UNKNOWN = "above", "below", "within noise", "not known"
 Key = tuple[tuple[str, str], ...]
+# What is no setting but tells arms with the same settings and seed apart, the most telling first.
+TELLING: Mapping[str, Callable[[Arm], str]] = {
+    "weights": lambda arm: " ".join(f"{weight:g}" for weight in arm.row.weights),
+    "from": lambda arm: arm.origin,
+    "sources": lambda arm: " ".join(arm.row.sources),
+}
+ROW = "row"
+WORDS = {"weights": "weights", "from": "where they stand", "sources": "sources", ROW: "their order alone"}
 
 
 @dataclass(frozen=True)
@@ -214,13 +222,18 @@ def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -
         each = [d for arm in having if (d := against_baseline(arm, kind)) is not None]
         if each:
             baselines[kind] = sum(values) / len(values)
-            compared[kind] = over_seeds(each)
+            found = over_seeds_by_items(having, [arm.rights.get(kind) for arm in having])
+            compared[kind] = found or over_seeds(each)
     value = sum(arm.row.value for arm in arms) / len(arms)
     return Cell(*block, label, key, arms[0].kind, arms, value, baselines, compared)
 
 
 def over_seeds(each: Sequence[Difference]) -> Difference:
-    """Mean over seeds. Seeds share their test items, whose noise stays; what seeds differ by is added to it."""
+    """Mean over seeds, of which only each one's difference is known.
+
+    Seeds share their test items, whose noise stays; what seeds differ by is added to it. Two or three seeds tell that
+    badly: Student's t, with Satterthwaite's degrees of freedom.
+    """
     if len(each) == 1:
         return each[0]
     mean = sum(d.value for d in each) / len(each)
@@ -228,7 +241,41 @@ def over_seeds(each: Sequence[Difference]) -> Difference:
         return Difference(mean)
     items = sum(d.se**2 for d in each if d.se is not None) / len(each)
     seeds = sum((d.value - mean) ** 2 for d in each) / (len(each) - 1) / len(each)
-    return _normal(mean, items + seeds, paired=all(d.paired for d in each), units=each[0].units)
+    units = min((d.units for d in each if d.units), default=None)
+    known = [(seeds, len(each) - 1.0), (items, max(1.0, (units or len(each)) - 1.0))]
+    df = stats.satterthwaite(known)
+    return _student(mean, sqrt(items + seeds), df, paired=all(d.paired for d in each), units=each[0].units)
+
+
+def over_seeds_by_items(arms: Sequence[Arm], others: Sequence[np.ndarray | None]) -> Difference | None:
+    """Mean of arm − other over seeds, seeds and items both at random; others [n] as in `_of_items`.
+
+    None with one seed, and unless all were scored item by item on the same items.
+    """
+    first = arms[0]
+    rows = [
+        arm.right.astype(float) - other
+        for arm, other in zip(arms, others, strict=True)
+        if arm.right is not None and other is not None
+    ]
+    same = all(arm.items == first.items and arm.groups == first.groups for arm in arms)
+    if len(arms) < 2 or len(rows) < len(arms) or not same or len(set(first.groups or first.items)) < 2:
+        return None
+    d = np.array(rows)
+    found = differences_over_seeds(d, groups=first.groups or first.items, level=1 - ALPHA)
+    if not d.any():
+        return Difference(0.0, p=1.0, paired=True, units=found.n)
+    if found.se is None:
+        return Difference(found.difference, paired=True, units=found.n)
+    return _student(found.difference, found.se, found.df, paired=True, units=found.n)
+
+
+def _student(value: float, se: float, df: float, *, paired: bool, units: int | None) -> Difference:
+    whole = max(1, int(df))  # rounded down: the careful side
+    half = stats.student_inv_cdf(1 - ALPHA / 2, whole) * se
+    mde = stats.minimum_detectable_effect(se**2, groups=whole + 1)
+    p = stats.student_two_sided_p(value / se, whole)
+    return Difference(value, value - half, value + half, se, mde, p, None, paired, units)
 
 
 def _adjusted(found: list[Cell]) -> list[Cell]:
@@ -239,7 +286,7 @@ def _adjusted(found: list[Cell]) -> list[Cell]:
         having = [
             (i, p) for i, c in enumerate(found) if kind in c.against and (p := c.against[kind].p) is not None
         ]
-        for (i, _), p in zip(having, holm([p for _, p in having]), strict=True):
+        for (i, _), p in zip(having, stats.holm([p for _, p in having]), strict=True):
             adjusted[i, kind] = p
     return [
         replace(cell, against={k: replace(d, p_holm=adjusted.get((i, k))) for k, d in cell.against.items()})
@@ -261,23 +308,47 @@ def settings_of(arm: Arm) -> dict[str, str]:
 
 
 def _keys(arms: Sequence[Arm]) -> list[Key]:
-    """The settings of each arm. Where two arms of one target and seed share them, their origin or sources tell."""
-    plain: list[Key] = [tuple(settings_of(arm).items()) for arm in arms]
-    seen: dict[tuple[Key, object], set[tuple[str, str]]] = {}
-    for arm, key in zip(arms, plain, strict=True):
-        told = arm.origin, " ".join(arm.row.sources)
-        seen.setdefault((key, (arm.block, arm.row.seed)), set()).add(told)
-    # key → do the origins of those that clash differ?
-    clashing = {
-        key: len({origin for origin, _ in found}) == len(found)
-        for (key, _), found in seen.items()
-        if len(found) > 1
+    """The settings of each arm. Where two arms of one target and seed share them, what else differs tells them apart.
+
+    A seed that stood twice in a cell would count as two: arms that nothing tells apart are numbered in their order.
+    """
+    keys: list[Key] = [tuple(settings_of(arm).items()) for arm in arms]
+    seen: dict[Key, dict[object, list[int]]] = {}
+    for i, (arm, key) in enumerate(zip(arms, keys, strict=True)):
+        seen.setdefault(key, {}).setdefault((arm.block, arm.row.seed), []).append(i)
+    for key, groups in seen.items():
+        clashing = [[arms[i] for i in group] for group in groups.values() if len(group) > 1]
+        names = _telling(clashing) if clashing else ()
+        for group in groups.values():
+            met: Counter[Key] = Counter()
+            for i in group:
+                told = tuple((name, TELLING[name](arms[i])) for name in names if name != ROW)
+                met[told] += 1
+                keys[i] = (*key, *told, *([(ROW, str(met[told]))] if ROW in names else []))
+    return keys
+
+
+def _telling(clashing: Sequence[Sequence[Arm]]) -> tuple[str, ...]:
+    """Which of TELLING tells the arms of each group apart; where none does alone, all that differ, and a number."""
+    told = {name: [len({of(arm) for arm in group}) for group in clashing] for name, of in TELLING.items()}
+    sizes = [len(group) for group in clashing]
+    for name in TELLING:
+        # Of other sources the weights are others too, and say less.
+        if told[name] == sizes and (name != "weights" or max(told["sources"]) == 1):
+            return (name,)
+    return *(name for name in TELLING if max(told[name]) > 1), ROW
+
+
+def repeated(found: Sequence[Cell]) -> list[str]:
+    """For the notes of a report: which methods were measured several times with one seed, and are not averaged."""
+    told = {
+        (dict(cell.key)["method"], " and ".join(words))
+        for cell in found
+        if (words := [WORDS[name] for name, _ in cell.key if name in WORDS])
     }
     return [
-        key
-        if key not in clashing
-        else (*key, ("from", arm.origin) if clashing[key] else ("sources", " ".join(arm.row.sources)))
-        for arm, key in zip(arms, plain, strict=True)
+        f"{method}: several measurements share settings and seed; they are told apart by {words}, not averaged."
+        for method, words in sorted(told)
     ]
 
 

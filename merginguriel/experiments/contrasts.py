@@ -8,9 +8,9 @@ from itertools import combinations
 from math import sqrt
 
 from .. import stats
-from .comparing import ALPHA, Cell, Difference, of_arms, over_seeds
+from .comparing import ALPHA, WORDS, Cell, Difference, of_arms, over_seeds, over_seeds_by_items
 from .loading import ENSEMBLE, MERGE
-from .ranking import f_sf, holm
+from .ranking import f_sf
 
 Place = tuple[str, tuple[tuple[str, str], ...]]  # a target, and every setting but the one that is compared
 
@@ -27,8 +27,11 @@ class Setting:
     difference: Difference
 
 
-def over_targets(values: Mapping[str, float]) -> Difference:
-    """Mean of one difference per target, with the targets as the unit: Student's t, degrees of freedom T − 1."""
+def t_over_targets(values: Mapping[str, float]) -> Difference:
+    """Mean of one difference per target, the targets being the sample: Student's t, degrees of freedom T − 1.
+
+    It speaks of other targets too, where `evaluation.across.over_targets` draws items and leaves the targets fixed.
+    """
     each = list(values.values())
     mean = sum(each) / len(each)
     if len(each) < 2:
@@ -43,6 +46,9 @@ def over_targets(values: Mapping[str, float]) -> Difference:
     return Difference(mean, mean - half, mean + half, se, mde, p, None, True, len(each))
 
 
+over_targets = t_over_targets  # as the pages of the report call it
+
+
 def student_p(t: float, df: int) -> float:
     """Two-sided p of Student's t: its square is F with 1 and df degrees of freedom."""
     return f_sf(t * t, 1, df)
@@ -55,7 +61,7 @@ def keys_that_vary(found: Sequence[Cell]) -> list[str]:
         if cell.kind == MERGE:
             for name, value in cell.key:
                 values.setdefault(name, set()).add(value)
-    return [n for n, v in values.items() if len(v) > 1 and n not in ("method", "from", "sources")]
+    return [n for n, v in values.items() if len(v) > 1 and n not in ("method", *WORDS)]
 
 
 def settings(found: Sequence[Cell], key: str) -> list[Setting]:
@@ -72,7 +78,7 @@ def settings(found: Sequence[Cell], key: str) -> list[Setting]:
             (name, value)
             for name, value in cell.key
             if value != "-"
-            and name not in (key, "sources", "from")
+            and name not in (key, *WORDS)
             and not (key == "method" and name.startswith("params."))
         )
         # Two recipes of one method that differ in parameters only are averaged where methods are compared.
@@ -86,7 +92,7 @@ def settings(found: Sequence[Cell], key: str) -> list[Setting]:
         if shared:
             by_target = {target: _mean(sorted(shared[target])) for target in sorted(shared)}
             pairs = sum(map(len, shared.values()))
-            compared.append(Setting(key, a, b, by_target, pairs, over_targets(by_target)))
+            compared.append(Setting(key, a, b, by_target, pairs, t_over_targets(by_target)))
     return with_holm(compared)
 
 
@@ -101,7 +107,7 @@ def family(compared: Sequence[Setting]) -> int:
 
 def with_holm(compared: Sequence[Setting]) -> list[Setting]:
     known = [i for i, s in enumerate(compared) if s.difference.p is not None]
-    adjusted = dict(zip(known, holm([compared[i].difference.p or 0.0 for i in known]), strict=True))
+    adjusted = dict(zip(known, stats.holm([compared[i].difference.p or 0.0 for i in known]), strict=True))
     return [
         replace(s, difference=replace(s.difference, p_holm=adjusted.get(i))) for i, s in enumerate(compared)
     ]
@@ -142,17 +148,20 @@ def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Ce
             ]
             if not same:
                 continue
-            difference = over_seeds([of_arms(a, b) for a, b in same])
+            rights = [b.right if a.items == b.items else None for a, b in same]
+            difference = over_seeds_by_items([a for a, _ in same], rights) or over_seeds(
+                [of_arms(a, b) for a, b in same]
+            )
             single.append((merge, vote, difference))
             target = f"{merge.context} {merge.target}"
             by_pair.setdefault((merge.label, vote_name(vote)), {}).setdefault(target, []).append(
                 difference.value
             )
     over = [
-        Setting("ensemble", a, b, means, sum(map(len, values.values())), over_targets(means))
+        Setting("ensemble", a, b, means, sum(map(len, values.values())), t_over_targets(means))
         for (a, b), values in sorted(by_pair.items())
         for means in [{target: sum(d) / len(d) for target, d in values.items()}]
     ]
     known = [i for i, (_, _, d) in enumerate(single) if d.p is not None]
-    adjusted = dict(zip(known, holm([single[i][2].p or 0.0 for i in known]), strict=True))
+    adjusted = dict(zip(known, stats.holm([single[i][2].p or 0.0 for i in known]), strict=True))
     return with_holm(over), [(m, v, replace(d, p_holm=adjusted.get(i))) for i, (m, v, d) in enumerate(single)]

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from math import erfc, exp, lgamma, log, log1p, pi, sqrt
+from math import erfc, exp, isnan, lgamma, log, log1p, pi, sqrt
 
 import numpy as np
+
+from .. import stats
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def rank(table: Mapping[str, Mapping[str, float]], *, alpha: float = 0.05) -> Ra
     if len(names) < 2 or len(targets) < 2:
         return None
     values = np.array([[table[name][target] for name in names] for target in targets])
-    ranks = np.array([midranks(-np.round(row, 9)) for row in values])
+    ranks = np.array([stats.midranks((-np.round(row, 9)).tolist()) for row in values])
     mean = ranks.mean(axis=0)
     order = sorted(range(len(names)), key=lambda i: (mean[i], names[i]))
     values, mean = values[:, order], mean[order]
@@ -93,7 +95,7 @@ def rank(table: Mapping[str, Mapping[str, float]], *, alpha: float = 0.05) -> Ra
             w,
             h,
         )
-        for (a, b), w, h in zip(found, wilcoxons, holm(wilcoxons), strict=True)
+        for (a, b), w, h in zip(found, wilcoxons, stats.holm(wilcoxons), strict=True)
     )
     return Ranking(
         tuple(names[i] for i in order), tuple(targets), values, mean, chi2, chi2_sf(chi2, k - 1),
@@ -117,13 +119,6 @@ def complete(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, fl
     return {name: {target: table[name][target] for target in best[2]} for name in best[1]}
 
 
-def midranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, smallest first; equal values share the mean of their places."""
-    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[index]
-
-
 def friedman(ranks: np.ndarray) -> float:
     """Friedman's chi² of ranks [targets, methods], corrected for ties (Hollander & Wolfe 1999, eq. 7.8)."""
     n, k = ranks.shape
@@ -143,7 +138,7 @@ def wilcoxon_p(differences: np.ndarray) -> float:
     d = d[d != 0]
     if not len(d):
         return 1.0
-    doubled = np.round(2 * midranks(np.abs(d))).astype(int)
+    doubled = np.array([round(2 * rank) for rank in stats.midranks(np.abs(d).tolist())])
     total = int(doubled.sum())
     ways = np.zeros(total + 1)
     ways[0] = 1.0
@@ -154,29 +149,17 @@ def wilcoxon_p(differences: np.ndarray) -> float:
     return min(1.0, 2 * float(ways[: low + 1].sum()))
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """p-values adjusted so that all of them together err at most as often as one (Holm 1979)."""
-    adjusted = [0.0] * len(ps)
-    highest = 0.0
-    for place, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
-        highest = max(highest, min(1.0, (len(ps) - place) * ps[index]))
-        adjusted[index] = highest
-    return adjusted
-
-
 def spearman(x: Sequence[float], y: Sequence[float], *, draws: int = 10_000) -> tuple[float, float]:
     """Rank correlation and its two-sided permutation p, the observed order counted among the draws.
 
     0 and 1 where either does not vary.
     """
-    a, b = midranks(np.asarray(x, dtype=float)), midranks(np.asarray(y, dtype=float))
-    a, b = a - a.mean(), b - b.mean()
-    size = sqrt(float(a @ a) * float(b @ b))
-    if not size:
+    rho = stats.spearman(x, y)
+    if isnan(rho):
         return 0.0, 1.0
-    rho = float(a @ b) / size
+    a, b = (np.array(stats.midranks(side)) - (len(side) + 1) / 2 for side in (x, y))
     rng = np.random.default_rng(0)
-    drawn = np.array([rng.permutation(a) for _ in range(draws)]) @ b / size
+    drawn = np.array([rng.permutation(a) for _ in range(draws)]) @ b / sqrt(float(a @ a) * float(b @ b))
     return rho, float(1 + (np.abs(drawn) >= abs(rho) - 1e-12).sum()) / (1 + draws)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from merginguriel.evaluation import predict
-from merginguriel.evaluation.across import holm
+from merginguriel.stats import holm
 
 pytestmark = pytest.mark.lab
 TARGETS = ("--target", "de-DE", "--target", "en-US", "--target", "sv-SE")

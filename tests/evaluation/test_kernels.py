@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -28,7 +33,7 @@ def test_packed_layers_answer_as_plain_ones_and_leave_no_trace(make_model, token
     before = {name: list(vars(m)) for name, m in model.named_modules()}
     with torch.inference_mode(), kernels.packed(model):
         dense = model.roberta.encoder.layer[0].intermediate
-        if torch.backends.mkldnn.is_available():
+        if kernels.works():
             assert "forward" in vars(dense.dense) and "forward" in vars(dense.intermediate_act_fn)
         np.testing.assert_allclose(plain(model, tokenizer, items), expected, atol=2e-5)
     assert {name: list(vars(m)) for name, m in model.named_modules()} == before
@@ -63,6 +68,59 @@ def test_another_gelu_is_not_taken_for_the_exact_one(make_model, tokenizer, item
     expected = plain(model, tokenizer, items)
     with torch.inference_mode(), kernels.packed(model):
         np.testing.assert_allclose(plain(model, tokenizer, items), expected, atol=2e-5)
+
+
+@pytest.fixture
+def tried_anew():
+    kernels.works.cache_clear()
+    yield
+    kernels.works.cache_clear()
+
+
+def wrong(*_):
+    return torch.zeros(3, 32)
+
+
+@pytest.mark.parametrize(
+    "operators",
+    [
+        {},
+        {"_reorder_linear_weight": lambda weight, tokens: weight, "_linear_pointwise": wrong},
+    ],
+    ids=["missing", "wrong"],
+)
+def test_a_pytorch_without_the_private_operators_leaves_the_model_as_it_is(
+    make_model, tokenizer, items, monkeypatch, tried_anew, operators
+):
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(**operators))
+    model = make_model()
+    expected = plain(model, tokenizer, items)
+    with torch.inference_mode(), kernels.packed(model):
+        assert not kernels.packable(model) and not any("forward" in vars(m) for m in model.modules())
+    whole = predicting.predict_with(model, tokenizer, LABELS, items)
+    np.testing.assert_allclose(whole.logits, expected, atol=2e-5)
+    half = predicting.predict_with(model, tokenizer, LABELS, items, bf16=True)
+    assert 0 < np.abs(half.logits - expected).max() < 0.15  # by autocast
+
+
+def test_a_processor_without_bfloat16_answers_in_it_by_autocast():
+    """oneDNN held to AVX2 refuses to pack bfloat16, as an older processor does."""
+    code = """if True:
+        import torch
+        from torch import nn
+        from merginguriel.evaluation import kernels, predict
+        model = nn.Sequential(nn.Linear(64, 32))
+        with kernels.packed(model, bf16=True):
+            assert "forward" not in vars(model[0])
+        model.device = torch.device("cpu")
+        with predict.reduced(model, not kernels.packable(model, bf16=True)):
+            assert model(torch.ones(2, 64)).dtype == torch.bfloat16
+        print(kernels.works(False), kernels.works(True))
+    """
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split()[1] == "False"
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -13,6 +13,7 @@ import pytest
 
 from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
+from merginguriel.evaluation import across
 from merginguriel.experiments import comparing, contrasts, itemfile, loading, pages
 from merginguriel.experiments.report import build
 from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
@@ -100,6 +101,78 @@ def test_seeds_add_what_they_differ_by_to_the_noise_of_the_items():
     found = cell.against["best_single_source"]
     assert found.value == pytest.approx(4.0)
     assert found.se == pytest.approx(np.sqrt(2.0**2 + 4.0**2 / 3))
+    df = int((4 + 16 / 3) ** 2 / (4**2 / (N - 1) + (16 / 3) ** 2 / 2))
+    scipy_stats = pytest.importorskip("scipy.stats")
+    assert found.p == pytest.approx(2 * scipy_stats.t.sf(4.0 / found.se, df))
+
+
+def test_two_seeds_that_agree_on_the_sign_are_no_proof_however_many_the_items():
+    rows = [
+        against(replace(ROW, seed=s, n=20_000, value=0.6 + d), 0.6, se_pp=0.2)
+        for s, d in enumerate((0.015, 0.025))
+    ]
+    arms = [loading.Arm(replace(r, baseline_kind=None), {r.baseline_kind: r}, "e") for r in rows]
+    found = comparing.cells(arms)[0].against["best_single_source"]
+    assert found.value == pytest.approx(2.0) and found.verdict == comparing.NOISE and found.low < 0
+
+
+def arms_of(*rows, origin="e"):
+    return [loading.Arm(replace(r, baseline_kind=None), {r.baseline_kind: r}, origin) for r in rows]
+
+
+def test_a_seed_that_stands_twice_is_never_averaged():
+    first = [against(replace(ROW, seed=s, value=0.6), 0.5) for s in (0, 1)]
+    second = [against(replace(ROW, seed=s, value=0.7), 0.5) for s in (0, 1)]
+    found = comparing.cells(arms_of(*first, *second))
+    assert [(c.value, len(c.arms), dict(c.key)["row"]) for c in found] == [(0.7, 2, "2"), (0.6, 2, "1")]
+    assert len({c.label for c in found}) == 2
+    (note,) = comparing.repeated(found)
+    assert note.startswith("ties: several measurements share") and "not averaged" in note
+    unknown = [replace(r, seed=None) for r in (first[0], second[0])]
+    assert [len(c.arms) for c in comparing.cells(arms_of(*unknown))] == [1, 1]
+    assert comparing.repeated(comparing.cells(arms_of(*first))) == []
+
+
+def test_two_entries_of_which_one_repeats_a_seed_are_three_cells():
+    row = against(ROW, 0.5)
+    arms = [*arms_of(row, replace(row, value=0.7)), *arms_of(replace(row, value=0.8), origin="f")]
+    found = [(dict(c.key)["from"], dict(c.key)["row"], c.value) for c in comparing.cells(arms)]
+    assert found == [("f", "1", 0.8), ("e", "2", 0.7), ("e", "1", 0.6)]
+
+
+def test_weights_tell_merges_of_the_same_sources_apart_over_seeds():
+    row = against(replace(ROW, k=2, sources=("de-DE", "sv-SE")), 0.5)
+    rows = [
+        replace(row, weights=weights, seed=seed, value=value)
+        for weights, value in (((0.5, 0.5), 0.6), ((0.7, 0.3), 0.65))
+        for seed in (0, 1)
+    ]
+    found = comparing.cells(arms_of(*rows))
+    assert [(dict(c.key)["weights"], c.value, len(c.arms)) for c in found] == [
+        ("0.7 0.3", 0.65, 2),
+        ("0.5 0.5", 0.6, 2),
+    ]
+    assert "by weights" in comparing.repeated(found)[0]
+
+
+def test_where_items_were_kept_seeds_and_items_are_both_taken_as_drawn(tmp_path):
+    rng = np.random.default_rng(1)
+    shared = rng.random(N)
+    folders, rights = [], []
+    for seed in range(3):
+        merge, one = shared + 0.2 * rng.normal(size=N) < 0.7, shared + 0.2 * rng.normal(size=N) < 0.6
+        rights.append((merge, one))
+        row = replace(ROW, value=float(merge.mean()), seed=seed, sources=("de-DE",), k=1)
+        result = {"baselines": {"best_zero_shot": {"value": float(one.mean())}}, "singles": {}}
+        rows = [against(row, float(one.mean()), "best_zero_shot", se_pp=1.0)]
+        items = {"merge": merge, "best_zero_shot": one}
+        folders.append(run_folder(tmp_path, f"r{seed}", rows, items=items, result=result))
+    (cell,) = comparing.cells(loading.from_runs(folders).arms)
+    found = cell.against["best_zero_shot"]
+    expected = across.over_seeds(*(np.array(side) for side in zip(*rights, strict=True)))
+    assert len(cell.arms) == 3 and found.paired
+    assert (found.se, found.p) == pytest.approx((expected.se, expected.p))
+    assert (found.low, found.mde) == pytest.approx((expected.interval.low, expected.mde))
 
 
 def test_settings_are_compared_as_paired_differences_over_targets(tmp_path):
