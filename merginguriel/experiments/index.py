@@ -159,7 +159,8 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
     states = [e["event"] for e in events if e["event"] not in ("metric", "note", "step")]
     row |= {
         "last": states[-1] if states else "created",
-        "state": runs.state_of(run, events),
+        # The process that wrote a last event holds the lock a moment longer; nobody would look again.
+        "state": states[-1] if states and states[-1] in ENDED else runs.state_of(run, events),
         "changed": events[-1].get("time") if events else None,
         "seconds": round(seconds, 2) or None,
         "context": f"{config.get('task')}/{Path(str(config.get('base'))).name}",

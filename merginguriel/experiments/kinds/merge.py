@@ -48,6 +48,9 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
     test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=tell.progress)
     chosen = sources_of(config, dev)
+    if config.sources and set(chosen) != set(config.sources):
+        does = "is added to" if target in chosen else "is left out of"
+        tell.note(f"{target} {does} the named sources: the mode is {config.mode}")
 
     tell.step(f"merge {', '.join(chosen)} by {config.method}")
     recipe = recipe_of(study, config, chosen, dev, tell)
