@@ -25,6 +25,7 @@ from ..tasks.base import Item, TaskData, fingerprint
 from . import rounds
 from .finetune import check_labels, resolved
 from .merges import by_similarity, merged, method_of, recipe_of
+from .outcomes import best_of, converged, in_words, known_before, last_merge, stopped
 from .rounds import State, Tensors
 from .settings import FinetuneSettings, IterateSettings, as_record, as_table, check, check_iterate
 from .turns import Room, enter, room, score, turn, weights_of
@@ -197,11 +198,6 @@ def standing(work: Work, history: list[dict[str, Any]]) -> tuple[dict[str, State
     return states, anchor
 
 
-def last_merge(history: list[dict[str, Any]]) -> int:
-    """The number of the last round whose merge was taken; 0 if there was none."""
-    return max((outcome["round"] for outcome in history if outcome["merge"]["taken"]), default=0)
-
-
 def take_turn(work: Work, state: State, locale: str, number: int) -> State | None:
     """The state after this round's epochs, from the checkpoint if it is there; None if the locale failed."""
     settings, data = work.settings, work.data[locale]
@@ -291,23 +287,6 @@ def end_round(
     return outcome, found if taken else None
 
 
-def known_before(name: str, history: list[dict[str, Any]]) -> bool:
-    return any(name in outcome["failed"] for outcome in history)
-
-
-def converged(settings: IterateSettings, states: Mapping[str, State], history: list[dict[str, Any]]) -> bool:
-    """Has no locale's loss fallen by more than the tolerance since the last round, which did not merge?"""
-    if not history or history[-1]["merge"]["taken"]:
-        return False
-    before = history[-1]["locales"]
-
-    def falls(name: str, figures: Mapping[str, Any]) -> bool:
-        key = "dev_loss" if figures.get("dev_loss") is not None else "loss"
-        return before[name][key] - figures[key] >= settings.tolerance * abs(before[name][key])
-
-    return not any(falls(name, state.figures) for name, state in states.items())
-
-
 def standard(work: Work, states: Mapping[str, State]) -> tuple[float | None, dict[str, float]]:
     """What the merge must beat on the judge's data, and each source's accuracy on the target where that is asked.
 
@@ -352,32 +331,6 @@ def measured(work: Work, states: Mapping[str, State], on_target: Mapping[str, fl
 def texts_of(work: Work) -> dict[str, list[str]]:
     """For a method that reads text: the target's training text without labels, else each source's own."""
     return {name: [item.text for item in (work.target or data).train] for name, data in work.data.items()}
-
-
-def best_of(history: list[dict[str, Any]]) -> float:
-    return max((o["merge"]["score"] for o in history if o["merge"]["taken"]), default=-1.0)
-
-
-def stopped(settings: IterateSettings, history: list[dict[str, Any]]) -> bool:
-    """Have the last `patience` merges brought nothing better than the best before them?"""
-    scores = [outcome["merge"]["score"] for outcome in history if outcome["merge"]["taken"]]
-    if not settings.patience or len(scores) <= settings.patience:
-        return False
-    return max(scores[-settings.patience :]) <= max(scores[: -settings.patience])
-
-
-def in_words(outcome: Mapping[str, Any], last: int) -> str:
-    """`round 2 of 6: de-DE 81.2%, sv-SE 79.0%; merged, 78.5%`"""
-    parts = [
-        f"{name} {100 * figures['dev_accuracy']:.1f}%"
-        if figures.get("dev_accuracy") is not None
-        else f"{name} loss {figures['loss']:.2f}"
-        for name, figures in outcome["locales"].items()
-    ]
-    merge = outcome["merge"]
-    scored = f", {100 * merge['score']:.1f}%" if merge.get("score") is not None else ""
-    done = f"merged{scored}" if merge["taken"] else f"not merged{scored and f' (the merge: {scored[2:]})'}"
-    return f"round {outcome['round']} of {last}: {', '.join(parts)}; {done}"
 
 
 def ignore(done: float, total: float, text: str) -> None:
