@@ -21,8 +21,9 @@ from .evidence import Noise, Observation, Setting
 
 # Inverse-gamma prior of every variance but the level's: mode (2 pp)², weak (worth about four observations).
 PRIOR_SHAPE, PRIOR_SCALE = 1.0, 8.0
-ITERATIONS = 100  # at most; the shipped log settles in ten
-SETTLED = 1e-4  # change of every variance's logarithm at which the fit ends
+ITERATIONS = 100  # at most; the shipped log settles in fifteen
+SETTLED = 1e-8  # change of every variance's logarithm at which the fit ends
+SMALLEST = 1e-4  # share of a step that is still tried
 LONGEST = 2.0  # step in a variance's logarithm
 
 
@@ -63,7 +64,9 @@ def fit(found: Sequence[Observation], noise: Noise) -> Model:
     """
     gains = np.array([o.gain_pp for o in found])
     settings = tuple(o.setting for o in found)
-    logs = np.full(len(EFFECTS), np.log(PRIOR_SCALE / (PRIOR_SHAPE + 1)))
+    # Effects that the rows cannot tell apart begin apart, the finer the larger: from the same place they would end on the
+    # saddle between the ways to share the variance, or beside it, as the order of the rows is rounded.
+    logs = np.log(PRIOR_SCALE / (PRIOR_SHAPE + 1)) + np.linspace(-0.5, 0.5, len(EFFECTS))
     factor = None
     if found:
         design = covariance.design(settings, noise)
@@ -72,9 +75,11 @@ def fit(found: Sequence[Observation], noise: Noise) -> Model:
             slope, step = _newton(factor, gains)
             step *= min(1.0, LONGEST / float(np.abs(step).max()))
             start, share = _loss(factor, gains), 1.0
+            rounding = 1e-10 * (1 + abs(start))  # below this a change of the loss says nothing
             while True:
                 tried = covariance.factor(design, np.exp(logs + share * step))
-                if _loss(tried, gains) <= start + 1e-4 * share * float(slope @ step) or share < SETTLED:
+                fall = -1e-4 * share * float(slope @ step)
+                if _loss(tried, gains) <= start - fall + rounding or share < SMALLEST:
                     break
                 share /= 2
             logs, factor = logs + share * step, tried

@@ -46,9 +46,6 @@ def t_over_targets(values: Mapping[str, float]) -> Difference:
     return Difference(mean, mean - half, mean + half, se, mde, p, None, True, len(each))
 
 
-over_targets = t_over_targets  # as the pages of the report call it
-
-
 def student_p(t: float, df: int) -> float:
     """Two-sided p of Student's t: its square is F with 1 and df degrees of freedom."""
     return f_sf(t * t, 1, df)

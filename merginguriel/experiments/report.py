@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from .. import __version__
 from ..errors import MuError, UsageError
 from . import contrasts, figures
-from .comparing import ABOVE, BELOW, Cell, cells, goals_of
+from .comparing import ABOVE, BELOW, Cell, cells, goals_of, repeated
 from .loading import ENSEMBLE, MERGE, Evidence
 from .pages import Report, Section
 from .report_over import (
@@ -99,7 +99,7 @@ def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, st
         f"From {count(len(evidence.origins), 'run or entry')}: ".replace("entrys", "entries")
         + f"{listed(evidence.origins, 12)}. Made by merginguriel {__version__}.",
     ]
-    return Section("What was measured", [*text, *evidence.notes])
+    return Section("What was measured", [*text, *evidence.notes, *repeated(found)])
 
 
 def in_short(

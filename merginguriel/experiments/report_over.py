@@ -51,7 +51,7 @@ def methods_over_targets(found: Sequence[Cell]) -> dict[str, list[contrasts.Sett
                 by_label.setdefault(c.label, {})[f"{c.context} {c.target}"] = c.against[kind].value
         every = [
             contrasts.Setting(
-                mode, label, kind_words(kind), values, len(values), contrasts.over_targets(values)
+                mode, label, kind_words(kind), values, len(values), contrasts.t_over_targets(values)
             )
             for label, values in by_label.items()
         ]
@@ -251,7 +251,7 @@ def effects_section(points: Sequence[figures.Point], feature: str) -> list[Secti
 def effect_sentence(points: Sequence[figures.Point]) -> str:
     verdicts = [p.effect.verdict for p in points]
     means = {t: float(np.mean([p.effect.value for p in each])) for t, each in by_target(points).items()}
-    over = contrasts.over_targets(means)
+    over = contrasts.t_over_targets(means)
     text = (
         f"Merging effect (merge − mean of its sources): synergy outside noise in {verdicts.count(ABOVE)} of "
         f"{count(len(points), 'merge')}, interference outside noise in {verdicts.count(BELOW)}."

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from ..evaluation.baselines import GOALS
 from . import figures
-from .comparing import ABOVE, BELOW, GOALS, Cell, Difference, goals_of
+from .comparing import ABOVE, BELOW, Cell, Difference, goals_of
 from .loading import MERGE, kinds_in
 from .pages import Picture, Section, Table
 from .report_records import difference_record, rounded

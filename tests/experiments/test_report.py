@@ -212,6 +212,12 @@ def test_items_give_paired_noise_where_rows_have_none(tmp_path):
 # words
 
 
+def test_the_report_says_where_a_seed_was_measured_twice(tmp_path):
+    rows = [against(replace(ROW, value=v), 0.5) for v in (0.6, 0.7)]
+    report = build(loading.from_runs([run_folder(tmp_path, "r", rows)]))
+    assert "told apart by their order alone, not averaged" in text_of(report)
+
+
 def test_noise_is_never_called_above(tmp_path):
     report = build(study(tmp_path, gain=0.005))
     assert "reached on 0 of 4 targets" in text_of(report)
