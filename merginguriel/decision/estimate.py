@@ -21,8 +21,8 @@ from .evidence import Noise, Observation, Setting
 
 # Inverse-gamma prior of every variance but the level's: mode (2 pp)², weak (worth about four observations).
 PRIOR_SHAPE, PRIOR_SCALE = 1.0, 8.0
-ITERATIONS = 100  # at most; the shipped log settles in fifteen
-SETTLED = 1e-8  # change of every variance's logarithm at which the fit ends
+ITERATIONS = 100  # at most; the shipped log settles in eight
+SETTLED = 1e-4  # change of every variance's logarithm at which the fit ends
 SMALLEST = 1e-4  # share of a step that is still tried
 LONGEST = 2.0  # step in a variance's logarithm
 

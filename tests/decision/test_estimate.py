@@ -84,7 +84,7 @@ def test_the_order_of_observations_does_not_matter(found, random):
     other = found[:]
     random.shuffle(other)
     a, b = (estimate.predict(fitted(o), found[0].setting) for o in (found, other))
-    assert (a.mean_pp, a.sd_pp) == pytest.approx((b.mean_pp, b.sd_pp), abs=1e-5)
+    assert (a.mean_pp, a.sd_pp) == pytest.approx((b.mean_pp, b.sd_pp), abs=2e-3)
 
 
 @settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate])
