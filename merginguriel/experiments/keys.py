@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
+from ..merging.recipe import HEADS
 from ..similarity import COMPUTED
 from . import values
 from .values import Key
 
 KINDS = ("merge", "train", "nxn", "iterate")
-HEADS = ("auto", "merge", "average", "base", "fresh", "common")  # or source:LOCALE
+
 NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from .. import locales, stats
 from ..errors import KnowledgeError
+from ..similarity import COMPUTED
 from .rows import BASELINE_KINDS, MODES, ResultRow, distinct
 from .yamltext import Mapping as YamlMapping
 from .yamltext import Text, line_of, need_text, read_yaml
@@ -221,7 +222,7 @@ def _may_match(key: str, text: str) -> bool:
         return "=" in text
     if key == "k":
         return text.isascii() and text.isdigit()
-    allowed = {"mode": MODES, "similarity": ("URIEL", "REAL")}.get(key)
+    allowed = {"mode": MODES, "similarity": COMPUTED}.get(key)
     return bool(text) if allowed is None else text in allowed
 
 

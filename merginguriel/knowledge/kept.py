@@ -53,7 +53,8 @@ def program() -> str:
     """What decides how a text is parsed: the version, and in a checkout the state of the files that parse."""
     here = Path(__file__).resolve().parent
     parts = [__version__]
-    for path in (*sorted(here.glob("*.py")), here.parent / "locales.py", here.parent / "locales.tsv"):
+    others = ("locales.py", "locales.tsv", "stats.py", "similarity/__init__.py")
+    for path in (*sorted(here.glob("*.py")), *(here.parent / name for name in others)):
         status = path.stat()
         parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
     return "\n".join(parts)

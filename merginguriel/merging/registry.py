@@ -107,7 +107,7 @@ class Method:
     saw       the most that it uses of the target language, one of SAW
     before    parameters that only the reading of text before the merge needs
     heads     what becomes of heads unless the recipe says: `merge` (by this method), or `average`. A head begins at
-              random or at zero, so that its task vector is all that it is: a method that trims it does harm
+              random or at zero, so that its task vector is all that it is. See Recipe for what was measured
     """
 
     name: str

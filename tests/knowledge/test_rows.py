@@ -369,3 +369,10 @@ def test_the_order_of_rows_does_not_matter_to_which_one_counts(order):
         for i in range(6)
     ]
     assert rows.distinct([found[i] for i in order]) == rows.distinct(found)
+
+
+def test_what_a_merge_can_see_is_called_the_same_by_rows_and_by_methods():
+    from merginguriel.knowledge import rows
+    from merginguriel.merging import registry
+
+    assert rows.SAW == registry.SAW
