@@ -1,0 +1,45 @@
+"""Does every reference in skills and log lead to something, and does every id stand once?"""
+
+from __future__ import annotations
+
+from ..base import Knowledge
+from ..claims import Claim
+from ..entries import Entry
+from ..problem import Problem
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    found: list[Problem] = []
+    ids = set(knowledge.by_entry)
+    seen: dict[str, Claim] = {}
+    first: dict[str, Entry] = {}
+    for entry in knowledge.entries:
+        if first.setdefault(entry.id, entry) is not entry:
+            found.append(Problem(f"{entry.path}:1", f"the entry's id stands in {first[entry.id].path} too."))
+        for kind, refs in (("supersedes", entry.supersedes), ("links", entry.links)):
+            found += [
+                Problem(f"{entry.path}:1", f"{kind} names {ref}, which is not in the log.")
+                for ref in refs
+                if ref not in ids
+            ]
+        for question in entry.questions:
+            if question.by and question.by not in ids:
+                found.append(
+                    Problem(
+                        f"{entry.path}:{question.line}",
+                        f"[{question.state}] names {question.by}, which is not in the log.",
+                    )
+                )
+    claim_ids = {claim.id for claim in knowledge.claims}
+    for claim in knowledge.claims:
+        if claim.id in seen:
+            found.append(Problem(claim.where, f"the claim {claim.id} stands in {seen[claim.id].where} too."))
+        seen[claim.id] = claim
+        for ref in claim.evidence:
+            if ref not in ids and ref not in knowledge.by_row:
+                found.append(Problem(claim.where, f"evidence names {ref}, which is not in the log."))
+        if claim.superseded_by and claim.superseded_by not in claim_ids:
+            found.append(
+                Problem(claim.where, f"superseded_by names {claim.superseded_by}, which is not a claim.")
+            )
+    return found
