@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from ..knowledge.base import Knowledge
 from ..knowledge.rows import ResultRow, is_merge
+from . import calibration, outlook, report, rules
 from . import estimate as model
-from . import outlook, report, rules
 from .baseline import baseline_of, detectable, trial_of
 from .evidence import Observation, Setting, noise, observations, setting_of
 from .pilot import price_pp, value_of_trial, work
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import choose_sources
-from .verdict import decide
+from .verdict import decide, proven
 
 __all__ = ["Advice", "Lab", "Question", "advise"]
 
@@ -26,23 +26,25 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
     """The advice, in the form that `schema.ADVICE` describes. Deterministic."""
     standings = knowledge.standings
     vetoes = rules.vetoes(knowledge.claims, standings)
-    found, fitted = _learn(knowledge.rows, question.mode, vetoes)
-    candidates = _candidates(knowledge, question, found, fitted, vetoes)
+    found, fitted, left = _learn(knowledge.rows, question.mode, vetoes)
+    candidates = _candidates(knowledge, question, found, fitted, left, vetoes)
     veto = None
     if not candidates:
         setting, veto = _fallback(knowledge.rows, question, vetoes)
         if veto:
             # What was asked for is judged by its own rows, which the estimate for other recipes leaves out.
-            found, fitted = _learn(knowledge.rows, question.mode, ())
+            found, fitted, left = _learn(knowledge.rows, question.mode, ())
         rows = tuple(o.row for o in found if o.setting == setting)
         runnable = question.can_run(setting)
-        candidates = [Candidate(setting, model.predict(fitted, setting), rows, runnable=runnable)]
+        candidates = [Candidate(setting, calibration.predict(fitted, left, setting), rows, runnable=runnable)]
     own = [o for o in found if (o.setting.target, o.setting.context) == (question.target, question.context)]
     best = candidates[0]
     baseline = baseline_of(knowledge.rows, question, own, best.setting.k or DEFAULT[2])
     chosen = choose_sources(knowledge.rows, best.setting, best.rows, question)
-    trial = trial_of(own, baseline, knowledge.rows, question)
-    worth = value_of_trial(best.estimate, trial.variance, question.min_gain_pp)
+    trial = trial_of(own, baseline, knowledge.rows, question, best.setting.method)
+    worth = value_of_trial(
+        best.estimate, trial.variance, question.min_gain_pp, merging=proven(best.estimate, question)
+    )
     cost = work(len(report.arms(best)), chosen.missing)
     price = price_pp(cost, question.min_gain_pp)
     tried = {o.setting.method for o in found}
@@ -77,7 +79,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         "rules": report.rules_applied(knowledge, vetoes, best.setting, candidates),
         "alternatives": report.alternatives(knowledge, candidates, question),
         "pilot": report.pilot(best, trial, baseline["kind"], cost, worth_pp=worth, cost_pp=price),
-        "calibration": report.calibration(found, fitted),
+        "calibration": report.calibration(left),
         "would_change": outlook.would_change(candidates, verdict, trial, question, own, veto),
         "unknowns": outlook.unknowns(question, own, found, baseline, chosen.missing),
         "next": outlook.next_commands(verdict, best, candidates, chosen, baseline, question),
@@ -97,11 +99,12 @@ def _hash(knowledge: Knowledge, as_of: str | None) -> str:
 
 def _learn(
     rows: Iterable[ResultRow], mode: str, vetoes: Sequence[rules.Rule]
-) -> tuple[list[Observation], model.Model]:
-    """Gains of this mode, and the model fitted to them."""
+) -> tuple[list[Observation], model.Model, calibration.LeftOut | None]:
+    """Gains of this mode, the model fitted to them, and how it does with each target left out."""
     ruinous = [veto for veto in vetoes if rules.names_a_method(veto)]
     found = observations(rows, mode, lambda setting: rules.veto_of(setting, ruinous) is not None)
-    return found, model.fit(found, noise(found))
+    fitted = model.fit(found, noise(found))
+    return found, fitted, calibration.leave_targets_out(found, fitted)
 
 
 def _candidates(
@@ -109,6 +112,7 @@ def _candidates(
     question: Question,
     found: Sequence[Observation],
     fitted: model.Model,
+    left: calibration.LeftOut | None,
     vetoes: Sequence[rules.Rule],
 ) -> list[Candidate]:
     """Every recipe that the log knows in this mode, asked for this target: best predicted gain first.
@@ -126,7 +130,7 @@ def _candidates(
     candidates = [
         Candidate(
             setting,
-            model.predict(fitted, setting),
+            calibration.predict(fitted, left, setting),
             tuple(rows.get(setting, ())),
             # A preference speaks where nothing was measured; a measured recipe has the estimate to speak for it.
             None

@@ -10,6 +10,7 @@ from ..knowledge.rows import ResultRow
 from .evidence import GOAL, Observation
 from .question import Question
 
+ROUNDING = 5e-5  # an accuracy of the log is given to a hundredth of a percentage point
 USUAL_N = 500  # test items of a trial where the log knows no test set
 
 
@@ -29,7 +30,11 @@ def baseline_of(
         how = "recorded with the rows of this target"
         if others:
             how += f"; other rows give {', '.join(f'{100 * v:.2f}' for v in others)}"
-        return _told(question, row.baseline, row.n, _level_with(singles, row.baseline), how, row.ref)
+        told = _told(question, row.baseline, row.n, _level_with(singles, row.baseline), how, row.ref)
+        if best and row.baseline is not None and best.value > row.baseline + ROUNDING:
+            # Its sources were fewer than the models that the log knows: a gain over them may be none over this one.
+            told["better"] = {"model": best.sources[0], "value": best.value, "ref": best.ref}
+        return told
     if best and (question.mode == "IncTar" or enough(singles, k)):
         models = _level_with(singles, best.value)
         how = f"the best of {len(singles)} single models in the log"
@@ -51,6 +56,7 @@ def _told(
         "tied": list(models[1:]),
         "how": how,
         "ref": ref,
+        "better": None,
     }
 
 
@@ -95,9 +101,18 @@ class Trial(NamedTuple):
 
 
 def trial_of(
-    own: Sequence[Observation], baseline: Mapping[str, object], rows: Sequence[ResultRow], question: Question
+    own: Sequence[Observation],
+    baseline: Mapping[str, object],
+    rows: Sequence[ResultRow],
+    question: Question,
+    method: str,
 ) -> Trial:
+    """What one more measurement of `method` would be worth as a measurement.
+
+    How often two models disagree depends on the method: gains of the same one on this target tell, where there are.
+    """
     gains = [o for o in own if o.kind == "gain"]
+    gains = [o for o in gains if o.setting.method == method] or gains
     paired = [o for o in gains if o.row.paired]
     if paired:
         variance, n = _middle([(o.variance, o.row.n or USUAL_N) for o in paired])

@@ -138,10 +138,12 @@ def _sampling(noise: Noise, place: tuple[np.ndarray, np.ndarray], full: np.ndarr
     """[b, m, m] pp²: differences from one baseline share a part of their noise."""
     sd, baseline = np.zeros(full.shape), np.zeros(full.shape, dtype=int)
     sd[place], baseline[place] = noise.sd, noise.baseline
-    shared = np.where(baseline[:, :, None] == baseline[:, None, :], SHARED_BASELINE, 0.0)
+    variance = sd**2
+    # The quieter of two differences bounds what both can owe to their baseline.
+    shared = SHARED_BASELINE * np.minimum(variance[:, :, None], variance[:, None, :])
+    sampled = np.where(baseline[:, :, None] == baseline[:, None, :], shared, 0.0)
     diagonal = np.arange(full.shape[1])
-    shared[:, diagonal, diagonal] = 1.0
-    sampled = shared * sd[:, :, None] * sd[:, None, :]
+    sampled[:, diagonal, diagonal] = variance
     sampled[:, diagonal, diagonal] += ~full
     return sampled
 

@@ -28,19 +28,28 @@ LONGEST = 2.0  # step in a variance's logarithm
 
 
 class Estimate(NamedTuple):
-    """Predicted gain in pp, and each observation's part of the mean, in pp."""
+    """Predicted gain in pp, and each observation's part of the mean, in pp.
+
+    df  degrees of freedom that `sd_pp` rests on: Student's t; None: normal
+    """
 
     mean_pp: float
     sd_pp: float
     parts_pp: tuple[float, ...]
+    df: int | None = None
 
     def interval(self, level: float) -> tuple[float, float]:
-        half = stats.NORMAL.inv_cdf(0.5 + level / 2) * self.sd_pp
+        p = 0.5 + level / 2
+        half = (stats.student_inv_cdf(p, self.df) if self.df else stats.NORMAL.inv_cdf(p)) * self.sd_pp
         return self.mean_pp - half, self.mean_pp + half
 
     def p_above(self, gain_pp: float) -> float:
         """P(true gain > gain_pp)."""
-        return 1 - stats.NORMAL.cdf((gain_pp - self.mean_pp) / self.sd_pp)
+        z = (self.mean_pp - gain_pp) / self.sd_pp
+        if self.df is None:
+            return stats.NORMAL.cdf(z)
+        beyond = stats.student_two_sided_p(z, self.df) / 2
+        return 1 - beyond if z > 0 else beyond
 
 
 class Model(NamedTuple):
@@ -115,40 +124,3 @@ def predict(model: Model, setting: Setting) -> Estimate:
     variance = max(prior - float(shared @ weights), 1e-6)
     parts = weights * model.gains
     return Estimate(float(parts.sum()), sqrt(variance), tuple(parts.tolist()))
-
-
-class Calibration(NamedTuple):
-    """How often the true figure fell inside the interval when each target was predicted from the others."""
-
-    targets: int
-    predictions: int
-    inside80: float
-    inside90: float
-    mean_error_pp: float
-
-
-def calibrate(found: Sequence[Observation], model: Model) -> Calibration | None:
-    """Leave one target out: predict its measured gains from all other targets' rows, same variances.
-
-    Without a block H of rows, the errors of their prediction are (V⁻¹)_HH⁻¹ (V⁻¹ y)_H, and their covariance is
-    (V⁻¹)_HH⁻¹ (Rasmussen & Williams 2006, section 5.4.2, for one row), so nothing is fitted again.
-    """
-    if model.factor is None:
-        return None
-    design = model.factor.design
-    asked = design.blocks(np.array([o.kind == "gain" for o in found]))
-    alone = np.linalg.inv(model.factor.within())
-    residual = design.blocks(model.factor.solve(model.gains[:, None]))
-    errors = (alone @ residual)[..., 0][asked]
-    scores = np.abs(errors) / np.sqrt(np.diagonal(alone, axis1=1, axis2=2)[asked])
-    targets = int(asked.any(axis=1).sum())
-    if targets < 3:
-        return None
-    z80, z90 = stats.NORMAL.inv_cdf(0.9), stats.NORMAL.inv_cdf(0.95)
-    return Calibration(
-        targets=targets,
-        predictions=len(scores),
-        inside80=float(np.mean(scores <= z80)),
-        inside90=float(np.mean(scores <= z90)),
-        mean_error_pp=float(np.mean(np.abs(errors))),
-    )

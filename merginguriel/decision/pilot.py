@@ -18,16 +18,21 @@ def expected_improvement(mean_pp: float, sd_pp: float) -> float:
     return mean_pp * stats.NORMAL.cdf(z) + sd_pp * stats.NORMAL.pdf(z)
 
 
-def value_of_trial(estimate: Estimate, trial_variance_pp: float, min_gain_pp: float) -> float:
+def value_of_trial(
+    estimate: Estimate, trial_variance_pp: float, min_gain_pp: float, *, merging: bool = False
+) -> float:
     """Expected gain in pp from deciding after a trial rather than now (expected value of sample information).
 
     A merge pays what it gains beyond `min_gain_pp`; not merging pays nothing. The trial measures the gain with
     `trial_variance_pp` (pp²). Raiffa & Schlaifer 1961, ch. 5, normal prior and normal sampling.
+
+    merging  would the merge be made without a trial? Else not merging is what a trial is compared with, however
+             much the merge is expected to gain: a gain that is not proven is not taken.
     """
     prior = estimate.sd_pp**2
     preposterior_sd = prior / sqrt(prior + trial_variance_pp)
     payoff = estimate.mean_pp - min_gain_pp
-    return expected_improvement(payoff, preposterior_sd) - max(payoff, 0.0)
+    return expected_improvement(payoff, preposterior_sd) - (payoff if merging else 0.0)
 
 
 def work(arms: int, missing: int) -> dict[str, int]:

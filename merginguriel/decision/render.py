@@ -115,7 +115,14 @@ def _baseline(baseline: dict[str, Any], mde: float | None) -> str:
     name = f" ({', '.join(models)})" if models else ""
     items = f" on n = {baseline['n']:,}" if baseline["n"] else ""
     seen = f"; a paired test there sees {mde:.1f} pp or more" if mde and baseline["n"] else ""
-    return f"to beat: {kind}{name}, {percent(baseline['value'])}{items}{seen}"
+    told = f"to beat: {kind}{name}, {percent(baseline['value'])}{items}{seen}"
+    if better := baseline["better"]:
+        less = 100 * (better["value"] - baseline["value"])
+        told += (
+            f". Of all models in the log, {better['model']} alone has {percent(better['value'])}: "
+            f"over it a gain is {less:.1f} pp less"
+        )
+    return told
 
 
 def _sources(a: dict[str, Any], width: int) -> list[str]:

@@ -9,6 +9,7 @@ from math import sqrt
 from .. import stats
 from ..knowledge.base import Knowledge
 from ..knowledge.rows import SAW
+from . import calibration as measured
 from . import estimate as model
 from . import rules
 from .baseline import Trial, best_single, detectable, singles_of
@@ -217,8 +218,8 @@ def pilot(
     }
 
 
-def calibration(found: Sequence[Observation], fitted: model.Model) -> dict[str, object] | None:
-    scored = model.calibrate(found, fitted)
+def calibration(left: measured.LeftOut | None) -> dict[str, object] | None:
+    scored = measured.calibrate(left)
     if scored is None:
         return None
     return {

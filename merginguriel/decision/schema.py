@@ -96,6 +96,16 @@ _BASELINE = _object(
         "tied": _list("Other models with the same accuracy.", {"type": "string"}),
         "how": _text("How it was chosen."),
         "ref": _maybe(_REF),
+        "better": _maybe(
+            _object(
+                "A single model that the log knows to be better, which the recorded gains were not counted from.",
+                {
+                    "model": _text("Its locale."),
+                    "value": _number("Its accuracy, a fraction."),
+                    "ref": _REF,
+                },
+            )
+        ),
     },
 )
 _SAW = _maybe(

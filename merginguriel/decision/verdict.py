@@ -9,6 +9,11 @@ from .question import MERGE_AT, Question
 from .words import pp
 
 
+def proven(estimate: Estimate, question: Question) -> bool:
+    """Is the gain sure enough and large enough to merge without a trial?"""
+    return estimate.p_above(0) >= MERGE_AT and estimate.mean_pp >= question.min_gain_pp
+
+
 def decide(
     estimate: Estimate,
     question: Question,
@@ -31,7 +36,7 @@ def decide(
         return "no-merge", f"the claim {veto.claim.id} forbids it, with evidence outside noise"
     if not known:
         return "unknown", f"no merge for {question.target} was measured in {question.context}"
-    if p >= MERGE_AT and estimate.mean_pp >= enough:
+    if proven(estimate, question):
         return "merge", (
             f"P(gain > 0) is at least {MERGE_AT:g}, and the expected gain at least the {enough:g} pp asked for"
         )

@@ -21,7 +21,7 @@ def dense_noise(noise: Noise) -> np.ndarray:
             if i == j:
                 matrix[i, j] = noise.sd[i] ** 2
             elif noise.baseline[i] == noise.baseline[j]:
-                matrix[i, j] = SHARED_BASELINE * noise.sd[i] * noise.sd[j]
+                matrix[i, j] = SHARED_BASELINE * min(noise.sd[i], noise.sd[j]) ** 2
             if noise.gap[i] == noise.gap[j] >= 0:
                 matrix[i, j] += noise.gap_variance[noise.gap[i]]
     return matrix

@@ -50,6 +50,27 @@ def test_a_pilot_is_worth_its_cost_and_can_see_a_plausible_gain(study, target):
     assert told["verdict"] == ("pilot" if fit else "no-merge")
 
 
+def test_a_gain_that_is_likely_but_not_proven_is_worth_a_trial(bench):
+    """Not merging is what a trial is compared with, as long as the verdict is not to merge."""
+    bench.skill()
+    bench.entry(row(value=0.49, baseline=0.46), n=900)
+    told = ask(bench)
+    assert told["gain"]["mean_pp"] > 1 and 0.6 < told["gain"]["p_positive"] < 0.95
+    assert told["pilot"]["value_pp"] > told["gain"]["mean_pp"] - 1 > 0
+    assert told["verdict"] == "pilot"
+
+
+def test_a_better_single_model_than_the_recorded_baseline_is_named(bench):
+    bench.skill()
+    bench.entry(row(value=0.49, baseline=0.46))
+    assert ask(bench)["baseline"]["better"] is None
+    table = "| target | mode | method | sources | value |\n|---|---|---|---|---|\n"
+    bench.entry(table=table + "| sw-KE | - | single | sq-AL | 0.5600 |", entry="2026-01-21-test-00000002")
+    told = ask(bench)
+    assert told["baseline"]["value"] == 0.46 and told["baseline"]["better"]["model"] == "sq-AL"
+    assert "sq-AL alone has 56.00%" in " ".join(render(told).split())
+
+
 @pytest.mark.parametrize("target", [*TARGETS, "de-DE"])
 def test_the_screen_says_why_with_the_smallest_gain_and_its_probability(study, target):
     told = ask(study, target)

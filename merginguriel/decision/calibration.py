@@ -1,0 +1,115 @@
+"""How wrong are predictions when each target is predicted from the others, and how wide does that make an interval?
+
+The model gives every method one variance on a target; some collapse on one target and hold on the next. So a method's
+own errors, with its targets left out, scale what the model says of it: the prior of the scale is 1, worth PRIOR_DF
+observations, and the interval is Student's t, as of any scale that was estimated (Gelman et al. 2013, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import stats
+from . import estimate as model
+from .evidence import Observation, Setting
+
+PRIOR_DF = 2
+FEWEST = 3  # targets, of anything; scores of one method, below which all methods' stand for it
+NORMAL_FROM = 60  # degrees of freedom from which Student's t is taken as normal
+
+
+class LeftOut(NamedTuple):
+    """What is measured of n gains, each predicted without its target: errors in pp, and over the sd that was said."""
+
+    errors: np.ndarray  # [n] pp
+    scores: np.ndarray  # [n]
+    methods: np.ndarray  # [n] text
+    targets: np.ndarray  # [n] number of the context and target
+
+
+class Calibration(NamedTuple):
+    """How often the true figure fell inside the interval when each target was predicted from the others."""
+
+    targets: int
+    predictions: int
+    inside80: float
+    inside90: float
+    mean_error_pp: float
+
+
+class Scale(NamedTuple):
+    """What to multiply a predicted sd by, and the degrees of freedom of that. None: as good as normal."""
+
+    factor: float
+    df: int | None
+
+
+def leave_targets_out(found: Sequence[Observation], fitted: model.Model) -> LeftOut | None:
+    """Every measured gain predicted from all other targets' rows, same variances; None for fewer than three targets.
+
+    Without a block H of rows, the errors of their prediction are (V⁻¹)_HH⁻¹ (V⁻¹ y)_H, and their covariance is
+    (V⁻¹)_HH⁻¹ (Rasmussen & Williams 2006, section 5.4.2, for one row), so nothing is fitted again.
+    """
+    if fitted.factor is None:
+        return None
+    design = fitted.factor.design
+    gains = np.array([o.kind == "gain" for o in found])
+    blocks = design.place[0][gains]
+    if len(set(blocks.tolist())) < FEWEST:
+        return None
+    alone = np.linalg.inv(fitted.factor.within())
+    residual = design.blocks(fitted.factor.solve(fitted.gains[:, None]))
+    errors = (alone @ residual)[..., 0][design.place][gains]
+    sds = np.sqrt(np.diagonal(alone, axis1=1, axis2=2)[design.place][gains])
+    methods = np.array([o.setting.method for o in found])[gains]
+    return LeftOut(errors, errors / sds, methods, blocks)
+
+
+def scale(left: LeftOut, method: str, *, besides: int | None = None) -> Scale:
+    """How much wider than the model says the errors of `method` are. Never narrower.
+
+    besides  number of a target whose errors are not looked at
+    """
+    kept = np.ones(len(left.scores), bool) if besides is None else left.targets != besides
+    own = kept & (left.methods == method)
+    scores = left.scores[own if own.sum() >= FEWEST else kept]
+    df = PRIOR_DF + len(scores)
+    factor = max(1.0, float(np.sqrt((PRIOR_DF + scores @ scores) / df)))
+    return Scale(factor, df if df < NORMAL_FROM else None)
+
+
+def predict(fitted: model.Model, left: LeftOut | None, setting: Setting) -> model.Estimate:
+    """The gain of `setting` given everything observed, as sure as such predictions proved to be."""
+    told = model.predict(fitted, setting)
+    if left is None:
+        return told
+    found = scale(left, setting.method)
+    return told._replace(sd_pp=told.sd_pp * found.factor, df=found.df)
+
+
+@cache
+def _quantile(p: float, df: int | None) -> float:
+    return stats.student_inv_cdf(p, df) if df else stats.NORMAL.inv_cdf(p)
+
+
+def calibrate(left: LeftOut | None) -> Calibration | None:
+    """How often intervals would have held. The scale of each is from the other targets' errors."""
+    if left is None:
+        return None
+    inside = np.zeros((len(left.scores), 2), bool)
+    for target, method in sorted(set(zip(left.targets.tolist(), left.methods.tolist(), strict=True))):
+        found = scale(left, method, besides=target)
+        asked = (left.targets == target) & (left.methods == method)
+        for i, p in enumerate((0.9, 0.95)):
+            inside[asked, i] = np.abs(left.scores[asked]) <= _quantile(p, found.df) * found.factor
+    return Calibration(
+        targets=len(set(left.targets.tolist())),
+        predictions=len(left.scores),
+        inside80=float(inside[:, 0].mean()),
+        inside90=float(inside[:, 1].mean()),
+        mean_error_pp=float(np.mean(np.abs(left.errors))),
+    )
