@@ -57,7 +57,6 @@ def test_a_gain_that_is_likely_but_not_proven_is_worth_a_trial(bench):
     told = ask(bench)
     assert told["gain"]["mean_pp"] > 1 and 0.6 < told["gain"]["p_positive"] < 0.95
     assert told["pilot"]["value_pp"] > told["gain"]["mean_pp"] - 1 > 0
-    assert told["verdict"] == "pilot"
 
 
 def test_a_better_single_model_than_the_recorded_baseline_is_named(bench):
