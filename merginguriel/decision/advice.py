@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
 
 from ..knowledge.base import Knowledge
 from ..knowledge.rows import ResultRow, is_merge
@@ -12,6 +15,7 @@ from . import calibration, outlook, report, rules
 from . import estimate as model
 from .baseline import baseline_of, detectable, trial_of
 from .evidence import Observation, Setting, noise, observations, setting_of
+from .features import Fits, features, known_fits
 from .pilot import price_pp, value_of_trial, work
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import choose_sources
@@ -22,21 +26,36 @@ __all__ = ["Advice", "Lab", "Question", "advise"]
 Advice = dict[str, object]
 
 
+class Learned(NamedTuple):
+    """Gains of one mode, the model fitted to them, how it does with each target left out, and what it knows of fits."""
+
+    found: list[Observation]
+    fitted: model.Model
+    left: calibration.LeftOut | None
+    fits: Fits
+
+    def estimate(self, setting: Setting, sources: Sequence[str]) -> model.Estimate:
+        known = features(self.fits, setting.context, sources)
+        return calibration.predict(self.fitted, self.left, setting, known)
+
+
 def advise(knowledge: Knowledge, question: Question) -> Advice:
     """The advice, in the form that `schema.ADVICE` describes. Deterministic."""
     standings = knowledge.standings
     vetoes = rules.vetoes(knowledge.claims, standings)
-    found, fitted, left = _learn(knowledge.rows, question.mode, vetoes)
-    candidates = _candidates(knowledge, question, found, fitted, left, vetoes)
+    learned = _learn(knowledge.rows, question.mode, vetoes)
+    candidates = _candidates(knowledge, question, learned, vetoes)
     veto = None
     if not candidates:
         setting, veto = _fallback(knowledge.rows, question, vetoes)
         if veto:
             # What was asked for is judged by its own rows, which the estimate for other recipes leaves out.
-            found, fitted, left = _learn(knowledge.rows, question.mode, ())
-        rows = tuple(o.row for o in found if o.setting == setting)
-        runnable = question.can_run(setting)
-        candidates = [Candidate(setting, calibration.predict(fitted, left, setting), rows, runnable=runnable)]
+            learned = _learn(knowledge.rows, question.mode, ())
+        rows = tuple(o.row for o in learned.found if o.setting == setting)
+        sources = choose_sources(knowledge.rows, setting, rows, question).sources
+        told = learned.estimate(setting, [source.locale for source in sources])
+        candidates = [Candidate(setting, told, rows, runnable=question.can_run(setting))]
+    found = learned.found
     own = [o for o in found if (o.setting.target, o.setting.context) == (question.target, question.context)]
     best = candidates[0]
     baseline = baseline_of(knowledge.rows, question, own, best.setting.k or DEFAULT[2])
@@ -69,6 +88,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
             "note": chosen.note,
             "runnable": best.runnable,
             "vetoed_by": veto.claim.id if veto else None,
+            "compatibility": report.compatibility(learned.fits, learned.fitted, best.setting, chosen),
         },
         "gain": report.gain(best.estimate, question.min_gain_pp),
         "min_gain_pp": question.min_gain_pp,
@@ -79,7 +99,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         "rules": report.rules_applied(knowledge, vetoes, best.setting, candidates),
         "alternatives": report.alternatives(knowledge, candidates, question),
         "pilot": report.pilot(best, trial, baseline["kind"], cost, worth_pp=worth, cost_pp=price),
-        "calibration": report.calibration(left),
+        "calibration": report.calibration(learned.left),
         "would_change": outlook.would_change(candidates, verdict, trial, question, own, veto),
         "unknowns": outlook.unknowns(question, own, found, baseline, chosen.missing),
         "next": outlook.next_commands(verdict, best, candidates, chosen, baseline, question),
@@ -97,23 +117,19 @@ def _hash(knowledge: Knowledge, as_of: str | None) -> str:
     return hashlib.sha256(repr((used, claims)).encode()).hexdigest()[:16]
 
 
-def _learn(
-    rows: Iterable[ResultRow], mode: str, vetoes: Sequence[rules.Rule]
-) -> tuple[list[Observation], model.Model, calibration.LeftOut | None]:
-    """Gains of this mode, the model fitted to them, and how it does with each target left out."""
+def _learn(rows: Sequence[ResultRow], mode: str, vetoes: Sequence[rules.Rule]) -> Learned:
+    """What this mode's rows teach."""
     ruinous = [veto for veto in vetoes if rules.names_a_method(veto)]
     found = observations(rows, mode, lambda setting: rules.veto_of(setting, ruinous) is not None)
-    fitted = model.fit(found, noise(found))
-    return found, fitted, calibration.leave_targets_out(found, fitted)
+    fits = known_fits(rows)
+    merged = [(o.setting.context, o.row.sources) for o in found]
+    known = {of: features(fits, *of) for of in dict.fromkeys(merged)}
+    fitted = model.fit(found, noise(found), np.array([known[of] for of in merged]))
+    return Learned(found, fitted, calibration.leave_targets_out(found, fitted), fits)
 
 
 def _candidates(
-    knowledge: Knowledge,
-    question: Question,
-    found: Sequence[Observation],
-    fitted: model.Model,
-    left: calibration.LeftOut | None,
-    vetoes: Sequence[rules.Rule],
+    knowledge: Knowledge, question: Question, learned: Learned, vetoes: Sequence[rules.Rule]
 ) -> list[Candidate]:
     """Every recipe that the log knows in this mode, asked for this target: best predicted gain first.
 
@@ -121,16 +137,32 @@ def _candidates(
     always promise something. Of the others, those that can be run here come first.
     """
     known = {
-        rules.for_target(o.setting, question.target, question.context, question.mode): None for o in found
+        rules.for_target(o.setting, question.target, question.context, question.mode): None
+        for o in learned.found
     }
     allowed = [r for r in known if _asked(r, question) and not rules.veto_of(r, vetoes)]
     rows: dict[Setting, list[ResultRow]] = {}
-    for o in found:
+    for o in learned.found:
         rows.setdefault(o.setting, []).append(o.row)
+    fits_known = any(context == question.context for context, _ in learned.fits)
+    chosen: dict[object, list[str]] = {}
+
+    def sources(setting: Setting) -> Sequence[str]:
+        """Those of the measured row, else those that would be taken now; asked only where their fit is known."""
+        if not fits_known:
+            return ()
+        for row in rows.get(setting, ()):
+            if row.sources:
+                return row.sources
+        key = setting.similarity, setting.k
+        if key not in chosen:
+            chosen[key] = [s.locale for s in choose_sources(knowledge.rows, setting, (), question).sources]
+        return chosen[key]
+
     candidates = [
         Candidate(
             setting,
-            calibration.predict(fitted, left, setting),
+            learned.estimate(setting, sources(setting)),
             tuple(rows.get(setting, ())),
             # A preference speaks where nothing was measured; a measured recipe has the estimate to speak for it.
             None

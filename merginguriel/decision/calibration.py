@@ -82,9 +82,11 @@ def scale(left: LeftOut, method: str, *, besides: int | None = None) -> Scale:
     return Scale(factor, df if df < NORMAL_FROM else None)
 
 
-def predict(fitted: model.Model, left: LeftOut | None, setting: Setting) -> model.Estimate:
+def predict(
+    fitted: model.Model, left: LeftOut | None, setting: Setting, features: np.ndarray
+) -> model.Estimate:
     """The gain of `setting` given everything observed, as sure as such predictions proved to be."""
-    told = model.predict(fitted, setting)
+    told = model.predict(fitted, setting, features)
     if left is None:
         return told
     found = scale(left, setting.method)

@@ -2,7 +2,7 @@
 
 V = B + U C Uᵀ. B has a block for each (context, target): effects that stay within one target, sampling noise, and the
 noise of a shared baseline. Every column of U is a level of an effect that crosses targets (or one gap's error), with
-its variance on the diagonal of C. Inverted by the Woodbury identity, so that a fit costs n q² + Σ m³ and not n³ (n rows, q
+its variance on the diagonal of C; or a feature, whose slope has that variance. Inverted by the Woodbury identity, so that a fit costs n q² + Σ m³ and not n³ (n rows, q
 columns, m rows of one target): a log of thousands of merges is fitted while its reader waits.
 """
 
@@ -26,13 +26,16 @@ CROSSED: dict[str, Effect] = {
     "method and similarity": lambda r: (r.method, r.similarity),
     "recipe": lambda r: (r.method, r.similarity, r.k, r.params),
 }
+# The slopes of what is known beforehand of a merge's sources: columns with numbers, not levels.
+SLOPES = "compatibility"
+CROSSING = (*CROSSED, SLOPES)
 # Levels of these lie within one block.
 NESTED: dict[str, Effect] = {
     "target in context": lambda r: (r.context, r.target),
     "method on target": lambda r: (r.context, r.target, r.method),
     "cell": lambda r: r,
 }
-EFFECTS = (*CROSSED, *NESTED)
+EFFECTS = (*CROSSING, *NESTED)
 
 
 class Design(NamedTuple):
@@ -41,7 +44,7 @@ class Design(NamedTuple):
     place: tuple[np.ndarray, np.ndarray]  # [n] the block of each row, and its place there
     full: np.ndarray  # bool [b, m] where a block has a row
     columns: dict[tuple[str, object], int]  # (effect, level) → column of U
-    crossed: np.ndarray  # [n, q] U: column 0 the overall level, then the levels of effects, then the gaps
+    crossed: np.ndarray  # [n, q] U: column 0 the overall level, the levels of effects, the gaps, the slopes
     owner: np.ndarray  # [q] index in EFFECTS, −1 where the variance is given
     given: np.ndarray  # [q] pp², where it is
     levels: dict[tuple[str, object], int]  # (nested effect, level) → its number
@@ -78,8 +81,8 @@ class Factor(NamedTuple):
         return self.inverse - outward @ self.design.blocks(self.reach).swapaxes(1, 2)
 
 
-def design(settings: Sequence[Setting], noise: Noise) -> Design:
-    """Lay out one row for each setting."""
+def design(settings: Sequence[Setting], noise: Noise, features: np.ndarray) -> Design:
+    """Lay out one row for each setting. features: [n, f] what is known of each merge's sources, 0 where it is not."""
     n = len(settings)
     sizes: dict[tuple[str, str], int] = {}
     numbers: dict[tuple[str, str], int] = {}
@@ -92,6 +95,9 @@ def design(settings: Sequence[Setting], noise: Noise) -> Design:
     full = np.zeros((len(sizes), max(sizes.values())), dtype=bool)
     full[at] = True
     columns, crossed, owner = _crossed(settings, noise.gap, len(noise.gap_variance))
+    slopes = features.shape[1]
+    crossed = np.hstack([crossed, features])
+    owner = np.append(owner, [CROSSING.index(SLOPES)] * slopes)
     levels: dict[tuple[str, object], int] = {}
     nested = np.array(
         [
@@ -107,7 +113,7 @@ def design(settings: Sequence[Setting], noise: Noise) -> Design:
         columns,
         crossed,
         owner,
-        np.array([LEVEL_SD**2, *[0.0] * (len(columns) - 1), *noise.gap_variance]),
+        np.array([LEVEL_SD**2, *[0.0] * (len(columns) - 1), *noise.gap_variance, *[0.0] * slopes]),
         levels,
         nested,
         ((ids[..., :, None] == ids[..., None, :]) & (ids >= 0)[..., None]).astype(float),
@@ -151,7 +157,7 @@ def _sampling(noise: Noise, place: tuple[np.ndarray, np.ndarray], full: np.ndarr
 def factor(design: Design, variances: np.ndarray) -> Factor:
     """Invert V for these variances in pp², in the order of EFFECTS."""
     spread = np.where(design.owner >= 0, variances[design.owner], design.given)
-    own = design.noise + np.tensordot(variances[len(CROSSED) :], design.same, 1)
+    own = design.noise + np.tensordot(variances[len(CROSSING) :], design.same, 1)
     inverse = np.linalg.inv(own)
     reach = (inverse @ design.blocks(design.crossed))[design.place]
     middle = design.crossed.T @ reach
@@ -164,7 +170,7 @@ def traces(factor: Factor) -> np.ndarray:
     """[effects] tr(V⁻¹ ∂V/∂variance)."""
     owner = factor.design.owner
     theirs = 1 / factor.spread - factor.inner.diagonal() / factor.spread**2
-    crossing = np.bincount(owner[owner >= 0], theirs[owner >= 0], len(CROSSED))
+    crossing = np.bincount(owner[owner >= 0], theirs[owner >= 0], len(CROSSING))
     nested = np.tensordot(factor.design.same, factor.within(), 3)
     return np.concatenate([crossing, nested])
 
@@ -173,14 +179,14 @@ def spread_over(design: Design, x: np.ndarray) -> np.ndarray:
     """[n, effects] (∂V/∂variance) x of each effect: every row gets the sum over the rows that share its level."""
     columns = [
         design.crossed[:, design.owner == i] @ (design.crossed[:, design.owner == i].T @ x)
-        for i in range(len(CROSSED))
+        for i in range(len(CROSSING))
     ]
     columns += [np.bincount(ids, x, len(design.levels))[ids] for ids in design.nested]
     return np.stack(columns, axis=1)
 
 
-def shared_with(factor: Factor, setting: Setting) -> np.ndarray:
-    """[n] pp²: the covariance of the true gain of `setting` with each row's."""
+def shared_with(factor: Factor, setting: Setting, features: np.ndarray) -> np.ndarray:
+    """[n] pp²: the covariance of the true gain of `setting`, its sources known by `features`, with each row's."""
     design = factor.design
     asked = np.zeros(len(factor.spread))
     asked[0] = 1
@@ -188,9 +194,10 @@ def shared_with(factor: Factor, setting: Setting) -> np.ndarray:
         column = design.columns.get((name, effect(setting)))
         if column is not None:
             asked[column] = 1
+    asked[len(asked) - len(features) :] = features
     shared = design.crossed @ (factor.spread * asked)
     for i, (name, effect) in enumerate(NESTED.items()):
         level = design.levels.get((name, effect(setting)))
         if level is not None:
-            shared += factor.variances[len(CROSSED) + i] * (design.nested[i] == level)
+            shared += factor.variances[len(CROSSING) + i] * (design.nested[i] == level)
     return shared

@@ -64,8 +64,10 @@ class Model(NamedTuple):
     factor: covariance.Factor | None
 
 
-def fit(found: Sequence[Observation], noise: Noise) -> Model:
+def fit(found: Sequence[Observation], noise: Noise, features: np.ndarray) -> Model:
     """Estimate the variance of every effect: the mode of the likelihood times the inverse-gamma prior.
+
+    features  [n, f] what is known of each merge's sources; a linear part of its gain, whose slopes are shrunk to 0
 
     Newton's method on the logarithms of the variances, with the average of the observed and the expected information
     for the likelihood's curvature (Gilmour, Thompson & Cullis 1995, "Average Information REML", eq. 5, here without
@@ -78,7 +80,7 @@ def fit(found: Sequence[Observation], noise: Noise) -> Model:
     logs = np.log(PRIOR_SCALE / (PRIOR_SHAPE + 1)) + np.linspace(-0.5, 0.5, len(EFFECTS))
     factor = None
     if found:
-        design = covariance.design(settings, noise)
+        design = covariance.design(settings, noise, features)
         factor = covariance.factor(design, np.exp(logs))
         for _ in range(ITERATIONS):
             slope, step = _newton(factor, gains)
@@ -114,13 +116,36 @@ def _newton(factor: covariance.Factor, gains: np.ndarray) -> tuple[np.ndarray, n
     return slope, -np.linalg.solve(curvature, slope)
 
 
-def predict(model: Model, setting: Setting) -> Estimate:
-    """The gain of `setting`, given everything observed."""
-    prior = LEVEL_SD**2 + sum(model.variances.values())
+def predict(model: Model, setting: Setting, features: np.ndarray) -> Estimate:
+    """The gain of `setting`, given everything observed. features: [f] what is known of its sources, 0 if nothing."""
+    own = sum(v for name, v in model.variances.items() if name != covariance.SLOPES)
+    prior = LEVEL_SD**2 + own + model.variances[covariance.SLOPES] * float(features @ features)
     if model.factor is None:
         return Estimate(0.0, sqrt(prior), ())
-    shared = covariance.shared_with(model.factor, setting)
+    shared = covariance.shared_with(model.factor, setting, features)
     weights = model.factor.solve(shared[:, None])[:, 0]
     variance = max(prior - float(shared @ weights), 1e-6)
     parts = weights * model.gains
     return Estimate(float(parts.sum()), sqrt(variance), tuple(parts.tolist()))
+
+
+class Slope(NamedTuple):
+    """What one standard deviation more of a feature does to a gain, in pp."""
+
+    mean_pp: float
+    sd_pp: float
+
+
+def slopes(model: Model) -> list[Slope]:
+    """The posterior of every feature's slope; none without observations."""
+    if model.factor is None:
+        return []
+    design = model.factor.design
+    found = []
+    for column in np.flatnonzero(design.owner == covariance.CROSSING.index(covariance.SLOPES)):
+        prior = float(model.factor.spread[column])
+        shared = prior * design.crossed[:, column]
+        weights = model.factor.solve(shared[:, None])[:, 0]
+        variance = max(prior - float(shared @ weights), 1e-9)
+        found.append(Slope(float(weights @ model.gains), sqrt(variance)))
+    return found

@@ -19,6 +19,7 @@ LEGEND = (
     ("90%", "the interval that holds the true gain with probability 0.90, by the model"),
     ("ExcTar", "the target's own model is not among the sources; IncTar: it is, and is to beat"),
     ("REAL", "sources ranked by what they score on the target; URIEL: by typology"),
+    ("fit", "how alike the sources are, between them; sd: standard deviations from the mean of all pairs"),
     ("for", "rows that measured a gain on this target; against: rows that measured a loss"),
     ("part", "how much of the expected gain this row brings in; all parts add up to it"),
     ("p", "probability of such a difference by chance alone; 0.05 or more: within noise"),
@@ -30,6 +31,12 @@ LEGEND = (
     ("cost", "0.01 of the smallest gain worth it per merge and evaluation, 0.02 per training"),
     ("checked", "each target's rows predicted from the other targets: how often the intervals held"),
 )
+# What a measure of compatibility is called in a sentence.
+FIT = {
+    "cosine": "cosine of task vectors",
+    "weighted_sign_conflict": "conflict of their signs",
+    "cka": "CKA of hidden states",
+}
 
 
 def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: bool = False) -> str:
@@ -135,7 +142,12 @@ def _sources(a: dict[str, Any], width: int) -> list[str]:
         texts.append(f"{source['locale']}  {weight}{_shortened(source)}")
     if recipe["sources_missing"] or not recipe["sources"]:
         texts.append(recipe["note"])
-    return _labelled("sources", texts, width)
+    fits = [
+        f"{FIT[fit['measure']]} {fit['value']:.2f} ({signed(fit['sds'], 1)} sd): part {signed(fit['contribution_pp'], 2)}; "
+        f"1 sd is worth {pp(fit['slope_pp'])} ± {fit['slope_sd_pp']:.1f}"
+        for fit in recipe["compatibility"]
+    ]
+    return _labelled("sources", texts, width) + _labelled("fit", fits, width)
 
 
 def _shortened(source: dict[str, Any]) -> str:

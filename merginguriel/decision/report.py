@@ -8,14 +8,16 @@ from math import sqrt
 
 from .. import stats
 from ..knowledge.base import Knowledge
-from ..knowledge.rows import SAW
+from ..knowledge.rows import PAIRWISE, SAW
 from . import calibration as measured
 from . import estimate as model
 from . import rules
 from .baseline import Trial, best_single, detectable, singles_of
 from .evidence import GOAL, Observation, Setting, setting_of
+from .features import Fits, value_of
 from .outlook import words_of
 from .question import DEFAULT, Candidate, Question
+from .sources import Choice
 from .words import count
 
 
@@ -230,3 +232,26 @@ def calibration(left: measured.LeftOut | None) -> dict[str, object] | None:
         "inside90": round(scored.inside90, 2),
         "mean_error_pp": round(scored.mean_error_pp, 2),
     }
+
+
+def compatibility(
+    fits: Fits, fitted: model.Model, setting: Setting, chosen: Choice
+) -> list[dict[str, object]]:
+    """What is known of how the sources fit each other, and what that does to the expected gain."""
+    sources = [source.locale for source in chosen.sources]
+    found: list[dict[str, object]] = []
+    for measure, slope in zip(PAIRWISE, model.slopes(fitted), strict=False):
+        value = value_of(fits, setting.context, measure, sources)
+        if value is not None:
+            fit = fits[setting.context, measure]
+            found.append(
+                {
+                    "measure": measure,
+                    "value": round(value, 4),
+                    "sds": round((value - fit.mean) / fit.sd, 2),
+                    "slope_pp": round(slope.mean_pp, 2),
+                    "slope_sd_pp": round(slope.sd_pp, 2),
+                    "contribution_pp": round(slope.mean_pp * (value - fit.mean) / fit.sd, 2),
+                }
+            )
+    return found

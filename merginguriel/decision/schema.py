@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..knowledge.rows import PAIRWISE
+
 Schema = dict[str, Any]
 
 
@@ -84,6 +86,20 @@ _RECIPE = _object(
         "note": _text("How the sources were found, or what is known of those that are missing."),
         "runnable": _is("boolean", "Can this program run it? False for what was measured elsewhere."),
         "vetoed_by": _maybe(_text("The claim that forbids this recipe, if one does.")),
+        "compatibility": _list(
+            "How well the sources fit each other, where the log has it (mu compat --log).",
+            _object(
+                "The mean of one measure over the pairs of sources.",
+                {
+                    "measure": _one_of("What was measured.", *PAIRWISE),
+                    "value": _number("Mean over the pairs."),
+                    "sds": _number("Its distance from the mean of all pairs, in standard deviations."),
+                    "slope_pp": _number("What one standard deviation more does to a gain, pp."),
+                    "slope_sd_pp": _number("How sure that is: its standard deviation, pp."),
+                    "contribution_pp": _number("Part of the expected gain, pp."),
+                },
+            ),
+        ),
     },
 )
 _BASELINE = _object(

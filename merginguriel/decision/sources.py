@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..knowledge.rows import ResultRow
+from ..knowledge.rows import ResultRow, is_merge
 from ..similarity import real
 from .baseline import enough, singles_of
 from .evidence import Setting
@@ -145,7 +145,7 @@ def _candidates(
     used = Counter(
         source
         for row in rows
-        if row.context == setting.context and row.method != "single" and row.status == "current"
+        if row.context == setting.context and is_merge(row.method) and row.status == "current"
         for source in row.sources
     )
     best = max(column.values(), default=0.0)

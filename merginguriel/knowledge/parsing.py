@@ -17,6 +17,7 @@ from .rows import (
     COLUMNS,
     METRICS,
     MODES,
+    PAIRWISE,
     REQUIRED,
     SAW,
     STATUSES,
@@ -191,6 +192,10 @@ def _check(row: ResultRow, where: str) -> None:
             raise fail(f"mode is IncTar, but {row.target} is not among the sources.")
         if row.k is not None and row.k != len(row.sources):
             raise fail(f"k is {row.k}, but {len(row.sources)} sources are named.")
+    if (row.method == "compat") != (row.metric in PAIRWISE):
+        raise fail(f"the metrics {', '.join(PAIRWISE)} go with the method compat, and no other does.")
+    if row.method == "compat" and (len(row.sources) != 1 or row.target in row.sources or row.mode != "-"):
+        raise fail("compat compares two models.", "Name one as target, the other in sources, and - as mode.")
     if row.method == "single" and len(row.sources) != 1:
         raise fail("a single model has one source.", "Name its locale in the column sources.")
     if row.weights and len(row.weights) != len(row.sources):

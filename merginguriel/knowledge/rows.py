@@ -30,9 +30,14 @@ METRICS = {
     "merging_effect": "pp",
     "ndcg@10": "score",
     "spearman": "correlation",
+    "cosine": "correlation",
+    "weighted_sign_conflict": "score",
+    "cka": "score",
     "tokens_per_sentence": "count",
     "parameters": "count",
 }
+# What `mu compat` measures between two models: `target` and the one of `sources`, as method `compat`.
+PAIRWISE = ("cosine", "weighted_sign_conflict", "cka")
 REQUIRED = ("target", "mode", "method", "value")
 COLUMNS = (
     "context", "target", "mode", "method", "params", "similarity", "k", "sources", "weights", "metric", "value",
@@ -119,8 +124,8 @@ class ResultRow:
 
 
 def is_merge(method: str) -> bool:
-    """Is this a merge, and not a single model, or several that answer together?"""
-    return method != "single" and not method.startswith("ensemble")
+    """Is this a merge, and not a single model, two that are compared, or several that answer together?"""
+    return method not in ("single", "compat") and not method.startswith("ensemble")
 
 
 def is_context(text: str) -> bool:

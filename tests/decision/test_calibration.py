@@ -12,8 +12,8 @@ from scipy import stats as scipy_stats
 from merginguriel.decision import calibration, estimate
 from merginguriel.decision.evidence import noise
 
-from .dense import dense_covariance, dense_noise
-from .test_estimate import METHODS, OBSERVATIONS, TARGETS, fitted, observation
+from .dense import dense_covariance, dense_noise, some_features
+from .test_estimate import METHODS, OBSERVATIONS, TARGETS, fitted, observation, predict
 
 
 def simulated(spread: dict[str, float], targets: int = 24, seed: int = 0) -> list:
@@ -44,7 +44,9 @@ def test_errors_are_what_leaving_each_target_out_gives(found):
     if len(set(targets)) < 3:
         assert left is None and calibration.calibrate(left) is None
         return
-    everything = dense_covariance(model.settings, model.variances) + dense_noise(noise(found))
+    everything = dense_covariance(
+        model.settings, model.variances, some_features(model.settings)
+    ) + dense_noise(noise(found))
     for target in set(targets):
         held = np.array([t == target for t in targets])
         weights = np.linalg.solve(everything[np.ix_(~held, ~held)], everything[np.ix_(~held, held)])
@@ -72,8 +74,8 @@ def test_a_method_that_collapses_here_and_there_gets_a_wider_interval_and_the_st
     new = replace(found[0].setting, target="new")
     for method, scale in (("ties", wild), ("similarity", steady)):
         asked = replace(new, method=method)
-        assert calibration.predict(model, left, asked).sd_pp == pytest.approx(
-            scale.factor * estimate.predict(model, asked).sd_pp
+        assert calibration.predict(model, left, asked, some_features([asked])[0]).sd_pp == pytest.approx(
+            scale.factor * predict(model, asked).sd_pp
         )
     assert calibration.calibrate(left).inside90 >= 0.85
 

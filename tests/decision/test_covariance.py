@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from merginguriel.decision import covariance
 from merginguriel.decision.evidence import Noise, Setting
 
-from .dense import dense_covariance, dense_noise, same
+from .dense import dense_covariance, dense_noise, same, some_features
 
 SETTINGS = st.lists(
     st.builds(
@@ -45,9 +45,9 @@ def noise_of(rows: list[Setting], seed: int) -> Noise:
 @given(SETTINGS, VARIANCES, st.integers(0, 9))
 def test_it_is_the_inverse_and_the_determinant(rows, variances, seed):
     noise = noise_of(rows, seed)
-    factor = covariance.factor(covariance.design(rows, noise), variances)
+    factor = covariance.factor(covariance.design(rows, noise, some_features(rows)), variances)
     named = dict(zip(covariance.EFFECTS, variances, strict=True))
-    full = dense_covariance(rows, named) + dense_noise(noise)
+    full = dense_covariance(rows, named, some_features(rows)) + dense_noise(noise)
     assert factor.solve(full) == pytest.approx(np.eye(len(rows)), abs=1e-6)
     assert factor.logdet == pytest.approx(np.linalg.slogdet(full)[1], abs=1e-6)
 
@@ -56,12 +56,12 @@ def test_it_is_the_inverse_and_the_determinant(rows, variances, seed):
 @given(SETTINGS, VARIANCES, st.integers(0, 9))
 def test_traces_and_products_are_those_of_the_derivatives(rows, variances, seed):
     noise = noise_of(rows, seed)
-    factor = covariance.factor(covariance.design(rows, noise), variances)
+    factor = covariance.factor(covariance.design(rows, noise, some_features(rows)), variances)
     named = dict(zip(covariance.EFFECTS, variances, strict=True))
-    inverse = np.linalg.inv(dense_covariance(rows, named) + dense_noise(noise))
+    inverse = np.linalg.inv(dense_covariance(rows, named, some_features(rows)) + dense_noise(noise))
     x = np.random.default_rng(seed).standard_normal(len(rows))
     for i, name in enumerate(covariance.EFFECTS):
-        derivative = same(rows, name)
+        derivative = same(rows, name, some_features(rows))
         assert covariance.traces(factor)[i] == pytest.approx(
             np.trace(inverse @ derivative), rel=1e-5, abs=1e-7
         )
@@ -71,8 +71,8 @@ def test_traces_and_products_are_those_of_the_derivatives(rows, variances, seed)
 @settings(max_examples=40, deadline=None)
 @given(SETTINGS, SETTINGS, VARIANCES)
 def test_what_is_asked_shares_what_its_levels_share(rows, asked, variances):
-    factor = covariance.factor(covariance.design(rows, noise_of(rows, 0)), variances)
+    factor = covariance.factor(covariance.design(rows, noise_of(rows, 0), some_features(rows)), variances)
     named = dict(zip(covariance.EFFECTS, variances, strict=True))
     for setting in asked:
-        full = dense_covariance([*rows, setting], named)[-1, :-1]
-        assert covariance.shared_with(factor, setting) == pytest.approx(full)
+        full = dense_covariance([*rows, setting], named, some_features([*rows, setting]))[-1, :-1]
+        assert covariance.shared_with(factor, setting, some_features([setting])[0]) == pytest.approx(full)

@@ -10,11 +10,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.decision import estimate
+from merginguriel.decision.covariance import SLOPES
 from merginguriel.decision.evidence import Observation, Setting, noise
 from merginguriel.decision.pilot import expected_improvement, value_of_trial
 from merginguriel.knowledge.rows import ResultRow
 
-from .dense import KEYS, dense_covariance, dense_noise
+from .dense import KEYS, dense_covariance, dense_noise, some_features
 
 TARGETS, METHODS = ("sw-KE", "cy-GB", "vi-VN"), ("similarity", "ties", "average")
 
@@ -44,7 +45,11 @@ OBSERVATIONS = st.lists(
 
 
 def fitted(found: list[Observation]) -> estimate.Model:
-    return estimate.fit(found, noise(found))
+    return estimate.fit(found, noise(found), some_features([o.setting for o in found]))
+
+
+def predict(model: estimate.Model, asked: Setting) -> estimate.Estimate:
+    return estimate.predict(model, asked, some_features([asked])[0])
 
 
 @settings(max_examples=40, deadline=None)
@@ -60,12 +65,15 @@ def test_a_prediction_solves_the_mixed_model_equations(found, target, method):
         for level in dict.fromkeys(key(r) for r in every):
             columns.append(np.array([float(key(r) == level) for r in every]))
             variances.append(model.variances[name])
+    for feature in some_features(every).T:
+        columns.append(feature)
+        variances.append(model.variances[SLOPES])
     design = np.array(columns).T
     precision = np.linalg.inv(dense_noise(noise(found)))
     known, wanted = design[:-1], design[-1]
     posterior = np.linalg.inv(known.T @ precision @ known + np.diag(1 / np.array(variances)))
     mean = wanted @ posterior @ known.T @ precision @ model.gains
-    told = estimate.predict(model, asked)
+    told = predict(model, asked)
     assert told.mean_pp == pytest.approx(mean, abs=1e-6)
     assert told.sd_pp**2 == pytest.approx(wanted @ posterior @ wanted, rel=1e-5)
 
@@ -73,7 +81,7 @@ def test_a_prediction_solves_the_mixed_model_equations(found, target, method):
 @settings(max_examples=30, deadline=None)
 @given(OBSERVATIONS)
 def test_the_parts_add_up_to_the_mean(found):
-    told = estimate.predict(fitted(found), found[0].setting)
+    told = predict(fitted(found), found[0].setting)
     assert sum(told.parts_pp) == pytest.approx(told.mean_pp, abs=1e-9)
     assert len(told.parts_pp) == len(found)
 
@@ -83,7 +91,7 @@ def test_the_parts_add_up_to_the_mean(found):
 def test_the_order_of_observations_does_not_matter(found, random):
     other = found[:]
     random.shuffle(other)
-    a, b = (estimate.predict(fitted(o), found[0].setting) for o in (found, other))
+    a, b = (predict(fitted(o), found[0].setting) for o in (found, other))
     assert (a.mean_pp, a.sd_pp) == pytest.approx((b.mean_pp, b.sd_pp), abs=2e-3)
 
 
@@ -92,10 +100,10 @@ def test_the_order_of_observations_does_not_matter(found, random):
 def test_the_variances_have_settled_when_the_fit_ends(found):
     """The penalised likelihood is no lower than at the start, and no single variance could raise it much."""
     matrix = dense_noise(noise(found))
-    gains = np.array([o.gain_pp for o in found])
+    gains, asked = np.array([o.gain_pp for o in found]), [o.setting for o in found]
 
     def loss(variances: dict[str, float]) -> float:
-        covariance = dense_covariance([o.setting for o in found], variances) + matrix
+        covariance = dense_covariance(asked, variances, some_features(asked)) + matrix
         prior = sum(
             2 * (estimate.PRIOR_SHAPE + 1) * np.log(v) + 2 * estimate.PRIOR_SCALE / v
             for v in variances.values()
@@ -112,7 +120,7 @@ def test_the_variances_have_settled_when_the_fit_ends(found):
 
 def test_less_noise_makes_the_interval_narrower():
     sds = [
-        estimate.predict(
+        predict(
             fitted([observation("sw-KE", "ties", 1.0, sd)]), observation("sw-KE", "ties", 0, 1).setting
         ).sd_pp
         for sd in (4.0, 2.0, 1.0, 0.5)
@@ -122,12 +130,12 @@ def test_less_noise_makes_the_interval_narrower():
 
 def test_what_was_measured_on_the_target_weighs_most():
     found = [observation("sw-KE", "ties", 4.0, 1.0), observation("cy-GB", "ties", -4.0, 1.0)]
-    told = estimate.predict(fitted(found), found[0].setting)
+    told = predict(fitted(found), found[0].setting)
     assert told.parts_pp[0] > 0 > told.parts_pp[1] and told.parts_pp[0] > -told.parts_pp[1]
 
 
 def test_with_no_evidence_the_prior_answers():
-    told = estimate.predict(fitted([]), observation("sw-KE", "ties", 0, 1).setting)
+    told = predict(fitted([]), observation("sw-KE", "ties", 0, 1).setting)
     assert told.mean_pp == 0 and told.sd_pp > estimate.LEVEL_SD and told.p_above(0) == 0.5
 
 
@@ -144,7 +152,7 @@ def test_identical_recipes_without_noise_of_their_own_are_no_singular_matrix():
         baseline=1.0,
     )
     one = observation("sw-KE", "ties", 0.0, perfect.variance_pp**0.5)
-    told = estimate.predict(fitted([one, replace(one), replace(one)]), one.setting)
+    told = predict(fitted([one, replace(one), replace(one)]), one.setting)
     assert np.isfinite([told.mean_pp, told.sd_pp]).all()
 
 

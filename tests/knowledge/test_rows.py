@@ -234,13 +234,16 @@ def result_rows(draw: st.DrawFn) -> rows.ResultRow:
         "count": st.integers(0, 10**12).map(float),
     }[unit]
     with_baseline = draw(st.booleans())
-    sources = tuple(draw(st.lists(LOCALES.filter(lambda s: s != "sw-KE"), max_size=4, unique=True)))
+    pairwise = metric in rows.PAIRWISE
+    few, most = (1, 1) if pairwise else (0, 4)
+    others = st.lists(LOCALES.filter(lambda s: s != "sw-KE"), min_size=few, max_size=most, unique=True)
+    sources = tuple(draw(others))
     params = draw(st.dictionaries(WORDS, WORDS, max_size=3))
     row = rows.ResultRow(
         context="massive/xlm-roberta-base",
         target="sw-KE",
-        mode=draw(st.sampled_from(["ExcTar", "-"])),
-        method=draw(st.sampled_from(["ties", "similarity", "a_b@1.0+c"])),
+        mode="-" if pairwise else draw(st.sampled_from(["ExcTar", "-"])),
+        method="compat" if pairwise else draw(st.sampled_from(["ties", "similarity", "a_b@1.0+c"])),
         metric=metric,
         value=draw(number),
         n=draw(st.none() | st.integers(1, 10**6)),
