@@ -16,8 +16,8 @@ import numpy as np
 
 from ..errors import UsageError
 from .common import emit, json_option, say
-from .lab import make_study, study_options
 from .progress import Bar
+from .study import study_options
 
 if TYPE_CHECKING:
     from ..experiments.study import Study
@@ -46,9 +46,10 @@ MEANING = {
               help="Print this part: model, body, embeddings, 'layer 0', other, head.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for CSV and PNG files. Default: results/.")  # fmt: skip
-@study_options
+@study_options()
 @json_option
 def compat(
+    study: Study,
     sources: tuple[str, ...],
     pretrained: Path | None,
     cka: bool,
@@ -56,11 +57,6 @@ def compat(
     sentences: int,
     part: str,
     out: Path | None,
-    task: str,
-    base: str,
-    folder: Path | None,
-    options: tuple[str, ...],
-    workspace_path: Path | None,
     as_json: bool,
 ) -> None:
     """How well models fit each other: cosine and sign conflict of their task vectors, and with --cka their
@@ -70,7 +66,6 @@ def compat(
     from ..merging import measures
     from ..similarity import compat as square
 
-    study = make_study(task, base, folder, options, workspace_path)
     models = models_of(study, sources)
     # Asked before the long work: a text that is not there should not cost minutes.
     lines = shared_text(study, list(models), text, sentences) if cka else []

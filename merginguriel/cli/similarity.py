@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import UsageError
 from .common import LOCALE, columns, emit, json_option, say
-from .lab import make_study, study_options
+from .study import study_options
 
 if TYPE_CHECKING:
     from ..experiments.study import Study
@@ -28,19 +27,15 @@ if TYPE_CHECKING:
 @click.option(
     "--sinkhorn", is_flag=True, help="Balance both matrices first: sources near to everything lose weight."
 )
-@study_options
+@study_options()
 @json_option
 def similarity(
+    study: Study,
     target: str,
     sources: tuple[str, ...],
     k: int,
     features: str | None,
     sinkhorn: bool,
-    task: str | None,
-    base: str | None,
-    folder: Path | None,
-    options: tuple[str, ...],
-    workspace_path: Path | None,
     as_json: bool,
 ) -> None:
     """Rank the source languages for a target: URIEL (typology) beside REAL (measured accuracy).
@@ -52,7 +47,6 @@ def similarity(
     from ..similarity import real, uriel
     from ..tasks import base as tasks
 
-    study = make_study(task, base, folder, options, workspace_path)
     sets = tuple(features.split(",")) if features else uriel.SETS
     trained = set(study.trained())
     ranked = sorted(set(sources) or trained - {target} or set(tasks.locales(study.task, study.folder)))
