@@ -42,9 +42,9 @@ def run(
     from ..workspace import writable
 
     where = writable(space(workspace_path))
-    config = configs.load(config_file, sets)
+    config, places = configs.read(config_file, sets)
+    wanted = configs.resolved(config, where, places)
     if dry_run:
-        wanted = configs.resolved(config, where)
         there = (where.runs / runs.run_id(wanted) / "config.yaml").is_file()
         now = runs.state(runs.get(where, runs.run_id(wanted))) if there else "new"
         if as_json:
