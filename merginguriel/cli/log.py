@@ -179,6 +179,7 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
     help="The entries that this one corrects. Their rows stop counting.",
 )
 @click.option("--tags", help="Comma-separated.")
+@click.option("--again", is_flag=True, help="Take rows of runs that are in the log already.")
 @click.option("--dry-run", is_flag=True, help="Check and print the entry, write nothing.")
 @json_option
 @workspace_option
@@ -199,6 +200,7 @@ def add_entry(
     questions: tuple[str, ...],
     supersedes: tuple[str, ...],
     tags: str | None,
+    again: bool,
     dry_run: bool,
     as_json: bool,
     workspace_path: Path | None,
@@ -240,7 +242,9 @@ def add_entry(
             + ((("Open questions", "\n".join(f"- [open] {q}" for q in questions)),) if questions else ()),
         )
         if runs or sweeps or figure:
-            _add_measured(where, draft, rows, runs, sweeps, only, figure, dry_run=dry_run, as_json=as_json)
+            _add_measured(
+                where, draft, rows, runs, sweeps, only, figure, again=again, dry_run=dry_run, as_json=as_json
+            )
             return
         text = writing.render(draft, raw_table=_table(rows) if rows else "")
     given = file if file is not None and str(file) != "-" else None
@@ -288,11 +292,13 @@ def _add_measured(
     only: tuple[str, ...],
     figure: str | None,
     *,
+    again: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Land an entry whose rows are those of runs, in a CSV beside it, or that has a figure."""
     from ..experiments import loading
+    from ..experiments.logged import refuse_logged
     from ..knowledge import writing
 
     if rows:
@@ -303,6 +309,8 @@ def _add_measured(
     measured = loading.rows_of(loading.run_folders(where, names)) if names else []
     for text in only:
         measured = _only(measured, text)
+    if not again:
+        refuse_logged(where, measured, draft.supersedes.split(", "))
     shown = None
     if figure:
         caption, sign, path = figure.partition("=")
