@@ -162,6 +162,8 @@ def evaluate(
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV file. Default: in results/."
 )
+@click.option("--bf16", is_flag=True,
+              help="Matrix products in bfloat16; such answers are kept, and tabled, apart from those in float32.")  # fmt: skip
 @study_options(seed="Of the models.")
 @json_option
 def nxn(
@@ -170,6 +172,7 @@ def nxn(
     sources: tuple[str, ...],
     split: str,
     out: Path | None,
+    bf16: bool,
     as_json: bool,
 ) -> None:
     """Accuracy of every model on every locale: a heat map here, a CSV and a PNG in results/.
@@ -192,12 +195,13 @@ def nxn(
     for locale in other_data(study, data, models.values()):
         say(f"note: the model of {locale} was trained on other sentences than the data hold now.")
     with Bar("nxn") as bar:
-        matrix = measure(models, data, split=split, cache=study.cache, on_progress=bar)
-    path = matrices.write(study, split, matrix, out)
+        matrix = measure(models, data, split=split, cache=study.cache, bf16=bf16, on_progress=bar)
+    path = matrices.write(study, split, matrix, out, bf16=bf16)
     if as_json:
         emit(
             {
                 "split": split,
+                "precision": "bfloat16" if bf16 else "float32",
                 "n": dict(zip(matrix.targets, map(int, matrix.n), strict=True)),
                 "accuracy": {s: {t: matrix.value(s, t) for t in matrix.targets} for s in matrix.sources},
                 "csv": str(path),
@@ -205,4 +209,4 @@ def nxn(
         )
         return
     click.echo(heatmap.render(matrix, depth=heatmap.depth(sys.stdout, os.environ), width=text_width()))
-    say(f"written to {study.space.display(path)} and .png")
+    say(f"written to {study.space.display(path)} and .png{', in bfloat16' * bf16}")

@@ -72,9 +72,9 @@ class Study:
     def model(self, locale: str) -> Path:
         return self.root / f"{locale}{self.suffix}"
 
-    def table(self, split: str) -> Path:
-        """The N×N matrix on a split, as CSV."""
-        return self.space.results / f"nxn-{self.task}-{self.base_name}{self.suffix}-{split}.csv"
+    def table(self, split: str, *, bf16: bool = False) -> Path:
+        """The N×N matrix on a split, as CSV; of answers in bfloat16 one of its own."""
+        return self.space.matrix(self.context, f"{self.suffix}-{split}{'-bf16' * bf16}")
 
     def merged(self, recipe: Recipe) -> Path:
         """`merged/da-DK-ties-4-1f2e3d`: for people, and never the same for two recipes."""
