@@ -72,15 +72,15 @@ def similarity(
     how = Balance(steps if sinkhorn else None, nearest)
     if matrix:
         rows, targets = of_matrix(study, sources, listed, target)
-        found = export(matrix, rows, targets, sets, how, k)
+        text = export(matrix, rows, targets, sets, how, k)
         if out:
-            write_text(out, found)
+            write_text(out, text)
             say(f"URIEL ({', '.join(sets)}) of {len(rows)} sources and {len(targets)} targets, {matrix}")
             emit({"path": str(out), "sources": rows, "targets": targets}) if as_json else click.echo(out)
         elif as_json:
-            emit({"matrix": matrix, "features": list(sets), "lines": list(csv.reader(found.splitlines()))})
+            emit({"matrix": matrix, "features": list(sets), "lines": list(csv.reader(text.splitlines()))})
         else:
-            click.echo(found, nl=False)
+            click.echo(text, nl=False)
         return
     if listed or out:
         raise UsageError("--locales and --out are for a matrix.", mend="Add: --matrix dense")
