@@ -43,6 +43,10 @@ class Workspace:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    def matrix(self, context: str, ending: str = "-test") -> Path:
+        """Where the N×N matrix of a context lies: `results/nxn-home-e5-small-test.csv`."""
+        return self.results / f"nxn-{context.replace('/', '-')}{ending}.csv"
+
     def display(self, path: Path) -> str:
         """`path` as a person in the workspace would name it."""
         try:

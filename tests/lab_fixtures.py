@@ -176,7 +176,7 @@ class Child:
         return Ran(self.process.exitcode, out, err)
 
 
-PRELOAD = ["merginguriel.cli.main", "merginguriel.cli.lab", "merginguriel.cli.merge",
+PRELOAD = ["merginguriel.cli.main", "merginguriel.cli.lab", "merginguriel.cli.train", "merginguriel.cli.merge",
            "merginguriel.experiments.study", "merginguriel.training.finetune",
            "merginguriel.merging.engine", "merginguriel.evaluation.predict"]  # fmt: skip
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
 from ..errors import ABSTAINED, UsageError
-from .common import DATE, LOCALE, emit, json_option, plain, space, text_width, workspace_option
+from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
 
 HOME = "home/e5-small"  # what `mu train` makes without --task and --base
 
@@ -62,6 +63,7 @@ def advise(
     from ..decision.advice import Question
     from ..decision.advice import advise as ask
     from ..experiments import able
+    from ..experiments.logged import unlogged
     from ..knowledge.base import load
     from ..knowledge.rows import is_context
 
@@ -102,6 +104,14 @@ def advise(
         from ..decision.render import render
 
         click.echo(plain(render(answer, every=every, width=text_width(), explain=explain)))
+    found = unlogged(knowledge, about, target)
+    if found:
+        path, count = found
+        say(plain(
+            f"note: {where.display(path)} scores {count} models on {target} that the log does not know of; write it down: "
+            f"mu log add --matrix {shlex.quote(where.display(path))} --context {shlex.quote(about)} --type Observation "
+            f"--title 'N×N matrix' --summary 'Every model on every locale.'"
+        ))  # fmt: skip
     return ABSTAINED if answer["verdict"] == "unknown" else 0
 
 

@@ -121,10 +121,16 @@ def columns(rows: list[list[str]], *, gap: str = "  ") -> str:
 
 def text_width() -> int:
     """Columns for running text: the terminal's, within reason; 80 where stdout is no terminal."""
+    width = terminal_width()
+    return 80 if width is None else min(max(width, 60), 120)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None where stdout is none."""
     try:
-        return min(max(os.get_terminal_size(sys.stdout.fileno()).columns, 60), 120)
+        return os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):
-        return 80
+        return None
 
 
 def true_minus(text: str) -> str:

@@ -16,8 +16,8 @@ import numpy as np
 
 from ..errors import UsageError
 from .common import emit, json_option, say
-from .lab import make_study, study_options
 from .progress import Bar
+from .study import study_options
 
 if TYPE_CHECKING:
     from ..experiments.study import Study
@@ -46,9 +46,12 @@ MEANING = {
               help="Print this part: model, body, embeddings, 'layer 0', other, head.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for CSV and PNG files. Default: results/.")  # fmt: skip
-@study_options
+@click.option("--log", "to_log", is_flag=True,
+              help="Write it into the experiment log, where mu advise learns from it.")  # fmt: skip
+@study_options()
 @json_option
 def compat(
+    study: Study,
     sources: tuple[str, ...],
     pretrained: Path | None,
     cka: bool,
@@ -56,22 +59,20 @@ def compat(
     sentences: int,
     part: str,
     out: Path | None,
-    task: str,
-    base: str,
-    folder: Path | None,
-    options: tuple[str, ...],
-    workspace_path: Path | None,
+    to_log: bool,
     as_json: bool,
 ) -> None:
     """How well models fit each other: cosine and sign conflict of their task vectors, and with --cka their
     hidden states. Heat maps here; a CSV and a PNG per measure, and all parts of the model in one CSV, in results/.
     """
     from ..evaluation import heatmap, squares
+    from ..experiments import fits
     from ..merging import measures
     from ..similarity import compat as square
 
-    study = make_study(task, base, folder, options, workspace_path)
     models = models_of(study, sources)
+    if to_log:
+        fits.need_locales(list(models))
     # Asked before the long work: a text that is not there should not cost minutes.
     lines = shared_text(study, list(models), text, sentences) if cka else []
     with Bar("compat") as bar:
@@ -89,8 +90,17 @@ def compat(
         squares.save_png(found.names, found.matrix(measure), MEANING[measure], path.with_suffix(".png"))
     parts = compat_path(study, "parts", where)
     save_parts(parts, found)
+    entry = None
+    if to_log:
+        whole = {measure: found.matrix(measure) for measure in matrices}
+        figure = (
+            f"Between models, {MEANING['cosine']}",
+            compat_path(study, "cosine", where).with_suffix(".png"),
+        )
+        entry = fits.record(study, found.names, whole, figure)
     if as_json:
         emit({"names": list(found.names), "part": part, "folder": str(where), "csv": parts.name,
+              "entry": entry.id if entry else None,
               **{measure: table(found.names, matrix) for measure, matrix in shown.items()}})  # fmt: skip
         return
     width = shutil.get_terminal_size().columns
@@ -101,6 +111,10 @@ def compat(
     ]
     click.echo("\n\n".join(blocks))
     say(f"written to {study.space.display(parts).replace('-parts.csv', '-*.csv')} and .png")
+    if entry:
+        say(
+            f"{study.space.display(entry.path)}\nNow part of: mu advise --target LOCALE --context {study.context}"
+        )
 
 
 def models_of(study: Study, sources: tuple[str, ...]) -> dict[str, Path]:

@@ -31,7 +31,7 @@ def show(
     from ..experiments.runs import run_id
 
     given, places = configs.read(config_file, sets)
-    found = configs.resolved(given, space(workspace_path))
+    found = configs.resolved(given, space(workspace_path), places)
     origins = configs.origins(given, found, places)
     values = configs.flat_values(found)
     shown = {name: value for name, value in values.items() if every or origins[name] != "default"}

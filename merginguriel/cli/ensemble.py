@@ -11,8 +11,8 @@ import click
 
 from ..errors import UsageError
 from .common import LOCALE, columns, emit, json_option, say, true_minus
-from .lab import load_all, make_study, study_options
 from .progress import Bar
+from .study import load_all, study_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,11 +58,10 @@ def common_options(command: Any) -> Any:
                          help="Chooses models, and weighs the votes of weighted_majority."),
             click.option("--mode", type=click.Choice(["ExcTar", "IncTar"]), default="ExcTar", show_default=True,
                          help="IncTar: the target's own model is one of them."),
-            click.option("--seed", type=int, default=0, show_default=True, help="Of the models."),
         )
     ):  # fmt: skip
         command = option(command)
-    return json_option(study_options(command))
+    return json_option(study_options(seed="Of the models.")(command))
 
 
 @dataclass(frozen=True)
@@ -79,18 +78,13 @@ class Scored:
 @ensemble.command("score", short_help="Accuracy of ensembles, against what they must beat.")
 @common_options
 def score(
+    study: Study,
     targets: tuple[str, ...],
     methods: tuple[str, ...],
     sources: tuple[str, ...],
     k: int | None,
     similarity: str,
     mode: str,
-    seed: int,
-    task: str | None,
-    base: str | None,
-    folder: Path | None,
-    options: tuple[str, ...],
-    workspace_path: Path | None,
     as_json: bool,
 ) -> None:
     """Accuracy of every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
@@ -99,7 +93,6 @@ def score(
     from ..evaluation.significance import compare
     from ..experiments.results import comparison_dict
 
-    study = make_study(task, base, folder, options, workspace_path, seed)
     told = []
     for one in score_all(study, targets, methods, sources, k, similarity, mode):
         beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
@@ -170,6 +163,7 @@ def score(
 )
 @common_options
 def compare_(
+    study: Study,
     targets: tuple[str, ...],
     methods: tuple[str, ...],
     sources: tuple[str, ...],
@@ -177,12 +171,6 @@ def compare_(
     similarity: str,
     mode: str,
     against: str | None,
-    seed: int,
-    task: str | None,
-    base: str | None,
-    folder: Path | None,
-    options: tuple[str, ...],
-    workspace_path: Path | None,
     as_json: bool,
 ) -> None:
     """Every method against one opponent on every target: p after Holm over targets, and the mean with a joint interval.
@@ -194,7 +182,6 @@ def compare_(
     from ..evaluation.across import over_targets
     from ..experiments.results import comparison_dict
 
-    study = make_study(task, base, folder, options, workspace_path, seed)
     opponent = against or ("target_alone" if mode == "IncTar" else "best_single_source")
     wanted = [m for m in methods or METHODS if m != opponent]
     if not wanted:

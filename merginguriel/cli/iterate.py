@@ -11,8 +11,8 @@ import click
 from ..errors import MuError, UsageError
 from ..training.settings import ANCHORS, JUDGES, SCHEDULES, IterateSettings
 from .common import LOCALE, emit, json_option, say
-from .lab import make_study, pair, study_options
 from .progress import Bar
+from .study import pair, study_options
 
 if TYPE_CHECKING:
     from ..experiments.iterating import Scored
@@ -71,25 +71,19 @@ HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettin
 @click.option(
     "--bf16/--no-bf16", default=None, help="Matrix products in bfloat16. Default: where it is faster."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed makes another merge.")
 @click.option(
     "--score/--no-score", default=True, show_default=True, help="Compare with single models on test data."
 )
 @click.option("--log", "to_log", is_flag=True, help="Write the results into the experiment log.")
-@study_options
+@study_options(seed="Another seed makes another merge.")
 @json_option
 def iterate(
+    study: Study,
     targets: tuple[str, ...],
     params: tuple[str, ...],
     weights: tuple[str, ...],
     score: bool,
     to_log: bool,
-    seed: int,
-    task: str | None,
-    base: str | None,
-    folder: Path | None,
-    options: tuple[str, ...],
-    workspace_path: Path | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -104,11 +98,10 @@ def iterate(
     """
     training = {key: value for key in TRAINING if (value := given.pop(key)) is not None}
     settings = IterateSettings(
-        **given, params=dict(map(pair, params)), weights=numbers(weights), training=training, seed=seed
+        **given, params=dict(map(pair, params)), weights=numbers(weights), training=training, seed=study.seed
     )
     if to_log and not (targets and score):
         raise UsageError("--log writes what was scored on a --target.")
-    study = make_study(task, base, folder, options, workspace_path, seed)
     if not targets or not score:
         paths = [train_one(study, settings, target) for target in targets or (None,)]
         emit([{"path": str(path)} for path in paths]) if as_json else click.echo("\n".join(map(str, paths)))

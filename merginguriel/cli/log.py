@@ -20,7 +20,6 @@ from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space,
 
 if TYPE_CHECKING:
     from ..knowledge.entries import Entry
-    from ..knowledge.rows import ResultRow
     from ..knowledge.writing import Draft
 
 TEMPLATE = """\
@@ -159,6 +158,8 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
 @click.option(
     "--sweep", "sweeps", multiple=True, metavar="NAME", help="Take the rows of this sweep's runs; repeat."
 )
+@click.option("--matrix", "matrices", multiple=True, metavar="FILE.csv", type=click.Path(path_type=Path),
+              help="Take the rows of this N×N matrix of mu nxn; repeat.")  # fmt: skip
 @click.option(
     "--only",
     multiple=True,
@@ -179,6 +180,7 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
     help="The entries that this one corrects. Their rows stop counting.",
 )
 @click.option("--tags", help="Comma-separated.")
+@click.option("--again", is_flag=True, help="Take rows of runs that are in the log already.")
 @click.option("--dry-run", is_flag=True, help="Check and print the entry, write nothing.")
 @json_option
 @workspace_option
@@ -193,12 +195,14 @@ def add_entry(
     rows: tuple[str, ...],
     runs: tuple[str, ...],
     sweeps: tuple[str, ...],
+    matrices: tuple[Path, ...],
     only: tuple[str, ...],
     figure: str | None,
     sections: tuple[str, ...],
     questions: tuple[str, ...],
     supersedes: tuple[str, ...],
     tags: str | None,
+    again: bool,
     dry_run: bool,
     as_json: bool,
     workspace_path: Path | None,
@@ -221,7 +225,7 @@ def add_entry(
     setting = str(where.settings["context"])
     if file is not None:
         text = sys.stdin.read() if str(file) == "-" else _read(file)
-    elif title is None and not (rows or runs or sweeps):
+    elif title is None and not (rows or runs or sweeps or matrices):
         text = _edit(TEMPLATE.format(today=date.today().isoformat(), context=setting))
     else:
         if not (title and kind and summary):
@@ -239,8 +243,20 @@ def add_entry(
             sections=tuple(_section(s) for s in sections)
             + ((("Open questions", "\n".join(f"- [open] {q}" for q in questions)),) if questions else ()),
         )
-        if runs or sweeps or figure:
-            _add_measured(where, draft, rows, runs, sweeps, only, figure, dry_run=dry_run, as_json=as_json)
+        if runs or sweeps or matrices or figure:
+            _add_measured(
+                where,
+                draft,
+                rows,
+                runs,
+                sweeps,
+                matrices,
+                only,
+                figure,
+                again=again,
+                dry_run=dry_run,
+                as_json=as_json,
+            )
             return
         text = writing.render(draft, raw_table=_table(rows) if rows else "")
     given = file if file is not None and str(file) != "-" else None
@@ -265,56 +281,43 @@ def _tell(where: workspace.Workspace, entry: Entry, as_json: bool) -> None:
     say(f"{len(entry.rows)} rows. Written to {where.display(entry.path)}. Next: mu lint")
 
 
-def _only(rows: list[ResultRow], text: str) -> list[ResultRow]:
-    """The rows whose cell in the named column is one of the values. Raises UsageError if none is."""
-    from ..knowledge.rows import COLUMNS, row_cells
-
-    column, sign, values = text.partition("=")
-    if not sign or column not in COLUMNS:
-        raise UsageError(f"{text!r} is not COLUMN=VALUE.", mend=f"Columns: {', '.join(COLUMNS)}")
-    kept = [row for row in rows if row_cells(row)[column] in values.split(",")]
-    if not kept:
-        there = sorted({row_cells(row)[column] for row in rows})
-        raise UsageError(f"no row has {text}.", mend=f"There are: {', '.join(there[:20])}")
-    return kept
-
-
 def _add_measured(
     where: workspace.Workspace,
     draft: Draft,
     rows: tuple[str, ...],
     runs: tuple[str, ...],
     sweeps: tuple[str, ...],
+    matrices: tuple[Path, ...],
     only: tuple[str, ...],
     figure: str | None,
     *,
+    again: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Land an entry whose rows are those of runs, in a CSV beside it, or that has a figure."""
-    from ..experiments import loading
+    from ..experiments.logged import gather, refuse_logged, rows_that_say
     from ..knowledge import writing
 
     if rows:
         raise UsageError(
             "give rows, or runs and figures, not both.", mend="Write the rows as an entry of their own."
         )
-    names = [*runs, *(name for sweep in sweeps for name in loading.sweep_runs(where, sweep))]
-    measured = loading.rows_of(loading.run_folders(where, names)) if names else []
+    measured, origin = gather(where, runs, sweeps, matrices, draft.context or None)
     for text in only:
-        measured = _only(measured, text)
+        measured = rows_that_say(measured, text)
+    if not again:
+        refuse_logged(where, measured, draft.supersedes.split(", "))
     shown = None
     if figure:
         caption, sign, path = figure.partition("=")
         if not sign or not Path(path).is_file():
             raise UsageError(f"{figure!r} is not CAPTION=FILE.png.", mend="The file must be there.")
         shown = caption, Path(path)
-    draft = replace(
-        draft, origin="; ".join([*(f"run {one}" for one in runs), *(f"sweep {one}" for one in sweeps)])
-    )
+    draft = replace(draft, origin=origin)
     if dry_run:
         text = writing.render(draft)
-        count = f"{len(measured)} rows of {len(names)} runs would lie in a CSV beside it."
+        count = f"{len(measured)} rows would lie in a CSV beside it."
         emit({"text": text, "rows": len(measured), "path": None}) if as_json else click.echo(text)
         say(count)
         return

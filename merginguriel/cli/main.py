@@ -25,7 +25,7 @@ COMMANDS = {
     "quickstart": ("quickstart", "quickstart", "The whole loop on real models, in a few minutes."),
     "tasks": ("lab", "tasks", "List tasks, or the locales of one."),
     "base": ("lab", "base", "Get a pretrained base model, with the right head."),
-    "train": ("lab", "train", "Fine-tune one model per locale."),
+    "train": ("train", "train", "Fine-tune one model per locale."),
     "eval": ("lab", "evaluate", "Score a model on locales."),
     "nxn": ("lab", "nxn", "Score every model on every locale."),
     "ensemble": ("ensemble", "ensemble", "Let several models answer together, without running one."),

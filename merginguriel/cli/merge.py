@@ -9,8 +9,8 @@ import click
 
 from ..errors import UsageError
 from .common import LOCALE, emit, json_option, say
-from .lab import make_study, study_options
 from .progress import Bar
+from .study import FLAGS, study_options
 
 if TYPE_CHECKING:
     from ..experiments.study import Study
@@ -75,9 +75,10 @@ class Size(click.ParamType):
     help="Default: models/TASK/BASE/merged/NAME in the workspace.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the recipe and what it would write; merge nothing.")
-@study_options
+@study_options()
 @json_option
 def merge(
+    study: Study,
     recipe_file: Path | None,
     method: str | None,
     sources: tuple[str, ...],
@@ -93,11 +94,6 @@ def merge(
     text: str | None,
     out: Path | None,
     dry_run: bool,
-    task: str | None,
-    base: str | None,
-    folder: Path | None,
-    options: tuple[str, ...],
-    workspace_path: Path | None,
     as_json: bool,
     **policies: Any,
 ) -> None:
@@ -114,7 +110,6 @@ def merge(
     from ..merging.engine import plan
     from ..merging.recipe import dump_recipe, load_recipe
 
-    study = make_study(task, base, folder, options, workspace_path)
     if recipe_file is not None:
         refuse_flags_beside_a_recipe()
         recipe = load_recipe(recipe_file)
@@ -152,17 +147,7 @@ def merge(
 
 
 # Flags that do not change what a recipe says.
-BESIDE_A_RECIPE = {
-    "recipe_file",
-    "out",
-    "dry_run",
-    "as_json",
-    "task",
-    "base",
-    "folder",
-    "options",
-    "workspace_path",
-}
+BESIDE_A_RECIPE = {"recipe_file", "out", "dry_run", "as_json", *FLAGS}
 
 
 def refuse_flags_beside_a_recipe() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .common import columns, emit, json_option, say, true_minus
-from .lab import make_study, resolve, study_options
 from .progress import Bar
+from .study import make_study, resolve, study_flags
 
 NOTE = "a proxy: how cosine similarity orders pairs of sentences, not the accuracy of a classifier."
 
@@ -17,18 +18,14 @@ NOTE = "a proxy: how cosine similarity orders pairs of sentences, not the accura
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--prefix", default="", help="Put before every sentence; E5 models expect 'query: '.")
-@study_options
+@study_flags
 @json_option
 def proxy(
     model: Path,
     files: tuple[Path, ...],
     prefix: str,
-    task: str | None,
-    base: str | None,
-    folder: Path | None,
-    options: tuple[str, ...],
-    workspace_path: Path | None,
     as_json: bool,
+    **which: Any,
 ) -> None:
     """Spearman correlation of cosine similarity with the scores of sentence pairs, as STS-B has them: a proxy.
 
@@ -39,7 +36,7 @@ def proxy(
 
     read = {path: pairs.read(path) for path in files}  # a faulty file is told before a model is loaded
     folder_of = model if (model / "config.json").is_file() else resolve(
-        make_study(task, base, folder, options, workspace_path), model
+        make_study(**which), model
     )  # fmt: skip
     found = {}
     for path, rows in read.items():

@@ -56,7 +56,7 @@ def quickstart(
     """
     from ..experiments import quickstart as loop
     from ..experiments.study import Study
-    from .lab import pair
+    from .study import pair
     from .workspace import seed as make_workspace
 
     space = _space(path)

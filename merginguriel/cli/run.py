@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
 from .progress import Bar, duration
+
+if TYPE_CHECKING:
+    from ..experiments.planning import Plan
 
 set_option = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key: training.epochs=2. Repeat."
@@ -42,15 +45,20 @@ def run(
     from ..workspace import writable
 
     where = writable(space(workspace_path))
-    config = configs.load(config_file, sets)
+    config, places = configs.read(config_file, sets)
+    wanted = configs.resolved(config, where, places)
     if dry_run:
-        wanted = configs.resolved(config, where)
         there = (where.runs / runs.run_id(wanted) / "config.yaml").is_file()
         now = runs.state(runs.get(where, runs.run_id(wanted))) if there else "new"
+        from ..experiments.planning import plan
+
+        planned = plan(where, wanted)
         if as_json:
-            emit({"run": runs.run_id(wanted), "state": now, "config": configs.as_table(wanted, every=True)})
+            emit({"run": runs.run_id(wanted), "state": now, "plan": planned.as_dict(),
+                  "config": configs.as_table(wanted, every=True)})  # fmt: skip
         else:
             click.echo(f"{runs.run_id(wanted)}  {now}")
+            click.echo(plain("\n".join(plan_lines(planned, now))) + "\n")
             click.echo(configs.dump(wanted).rstrip())
         return 0
     from ..experiments import worker
@@ -74,6 +82,36 @@ def run(
         return 0 if state == "paused" else 130
     show(runs.result(found), as_json)
     return 0
+
+
+def plan_lines(planned: Plan, state: str) -> list[str]:
+    """What a run would train, merge and score, and how long it should take."""
+    if state == "finished":
+        return ["  has finished: it would be shown, and nothing done again"]
+    rows = []
+    if not planned.base:
+        rows.append(["base", "to be made"])
+    if planned.train:
+        each = next(iter(planned.train.values()))
+        long = "time not known: none was trained here yet" if each is None else f"about {duration(each)} each"
+        rows.append(["train", f"{' '.join(planned.train)}  ({long})"])
+    if planned.there:
+        rows.append(["there", " ".join(planned.there)])
+    if planned.other:
+        rows.append(["other", f"{' '.join(planned.other)}  (trained with other settings or data: refused)"])
+    if planned.merges != 0:
+        rows.append(["merge", "as the training goes" if planned.merges is None else str(planned.merges)])
+    if planned.scores:
+        rows.append(
+            ["score", f"{planned.scores} times a model on a split; answers that are kept cost nothing"]
+        )
+    if planned.seconds is not None:
+        long = f"about {duration(planned.seconds)}, as it took before"
+    elif planned.work is None:
+        long = "not known: no run of this kind has finished here"
+    else:
+        long = f"about {duration(planned.work)} and the training"
+    return [f"  {line}" for line in columns([*rows, ["time", long]]).splitlines()]
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import FAILED, INTERRUPTED, UsageError
-from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
+from .common import (
+    columns,
+    emit,
+    json_option,
+    plain,
+    say,
+    space,
+    terminal_width,
+    true_minus,
+    workspace_option,
+)
 from .config import text_of
 from .progress import Bar, duration
 from .run import lines_of
@@ -23,7 +33,8 @@ STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dea
 SCREEN = 40  # runs that a list shows by itself
 EVERY = 0.3  # seconds between two looks at a run that is watched
 EXIT = {"finished": 0, "paused": 0, "queued": 0, "cancelled": INTERRUPTED, "failed": FAILED, "dead": FAILED}
-SHOWN = ("id", "state", "target", "accuracy", "n", "seconds", "created")
+SHOWN = ("id", "state", "target", "similarity", "k", "accuracy", "n", "seconds", "created")
+GIVEN_UP = ("created", "seconds", "n", "similarity", "k", "target")  # on a narrow terminal, the first first
 
 
 @click.group("runs", short_help="List, show, watch, steer, compare and export runs.")
@@ -68,11 +79,24 @@ def list_runs(
     if not found:
         say("there are no such runs. Begin one with: mu run CONFIG.yaml")
         return
-    table = [["run", *SHOWN[1:]]]
-    table += [[cell(row, name) for name in SHOWN] for row in found]
-    click.echo(plain(columns(table)))
+    cells = {name: ["run" if name == "id" else name, *(cell(row, name) for row in found)] for name in SHOWN}
+    shown, dropped = fitting(cells, terminal_width())
+    click.echo(plain(columns([list(row) for row in zip(*shown.values(), strict=True)])))
+    if dropped:
+        say(f"this terminal is too narrow for: {', '.join(dropped)}; --json has all")
     if count > len(found):
         say(f"{count - len(found):,} more; see them with: mu runs list --limit {count}")
+
+
+def fitting(cells: dict[str, list[str]], width: int | None) -> tuple[dict[str, list[str]], list[str]]:
+    """The columns that a terminal of that width has room for, and the names of the others. None: no terminal, so all."""
+    shown, dropped = dict(cells), []
+    for name in GIVEN_UP:
+        if width is None or sum(max(map(len, column)) + 2 for column in shown.values()) - 2 <= width:
+            break
+        del shown[name]
+        dropped.append(name)
+    return shown, dropped
 
 
 def cell(row: dict[str, Any], name: str) -> str:
@@ -340,5 +364,8 @@ def export(
     from ..experiments import export as exporting
 
     where = space(workspace_path)
+    new = next((folder for folder in reversed(out.absolute().parents) if not folder.exists()), None)
     count = exporting.export(where, out, [find(workspace_path, name).id for name in names], chosen)
+    if new:
+        say(f"made the folder {new}")
     emit({"path": str(out), "rows": count}) if as_json else click.echo(f"{out}  {count} rows")

@@ -15,7 +15,7 @@ from ..errors import MuError, UsageError
 from ..knowledge.yamltext import Mapping as Lines
 from ..knowledge.yamltext import line_of, read_text, read_yaml
 from ..workspace import Workspace
-from . import values
+from . import agreement, values
 from .keys import DEFAULTS, HEADS, KEYS, NOT_DECIDING, SECTIONS, Config, Iterate, Training, schema
 
 __all__ = ["DEFAULTS", "KEYS", "Config", "schema"]
@@ -194,15 +194,19 @@ def placed(config: Config, space: Workspace) -> Config:
     return replace(config, task=config.task or task, base=config.base or base)
 
 
-def resolved(config: Config, space: Workspace) -> Config:
-    """The configuration with what the workspace says filled in: task, base, and which models there are."""
+def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None = None) -> Config:
+    """The configuration with what the workspace says filled in: task, base, and which models there are.
+
+    places  where its keys were given, as `read` tells. Raises MuError naming the key, where the sources that it asks for
+            cannot be had: too many, too few for the method, or named and chosen at once
+    """
     config = placed(config, space)
     trained = tuple(sorted(study_of(config, space).trained()))
     if config.kind == "merge" and not config.sources and not config.candidates:
         config = replace(config, candidates=trained)
     if config.kind == "nxn":
         config = replace(config, sources=config.sources or trained, locales=config.locales or trained)
-    return config
+    return agreement.check(config, places)
 
 
 def origins(given: Config, found: Config, places: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,12 @@ def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequenc
     """
     writers = {".parquet": parquet, ".csv": plain_csv, ".tex": latex}
     if out.suffix not in writers:
-        raise UsageError(f"{out.name} ends in none of: {', '.join(writers)}.")
+        near = difflib.get_close_matches(out.suffix.lower(), writers, n=1, cutoff=0.5)
+        raise UsageError(
+            f"the ending of a file says its form, and {out.name} "
+            + (f"ends in {out.suffix}." if out.suffix else "has none."),
+            mend=f"{f'Did you mean {out.with_suffix(near[0]).name}? ' if near else ''}It is one of: {', '.join(writers)}.",
+        )
     odd = [name for name in chosen if name not in ALL]
     if odd:
         raise UsageError(f"there is no column {odd[0]!r}.", mend=f"Columns are: {', '.join(ALL)}.")

@@ -16,17 +16,22 @@ from ..knowledge.writing import Draft, add
 from .study import Study
 
 
-def pair_rows(context: str, names: Sequence[str], matrices: Mapping[str, np.ndarray]) -> list[ResultRow]:
-    """A row for each pair and measure of PAIRWISE that has a value.
-
-    names     locales, N of them. Raises UsageError for anything else: a row's target is a locale.
-    matrices  measure → [N, N], symmetric
-    """
+def need_locales(names: Sequence[str]) -> None:
+    """Raises UsageError for a name that is no locale: the target of a row is one."""
     if strange := [name for name in names if name not in locales.table()]:
         raise UsageError(
             f"{', '.join(strange)} is no locale, so that no result row can name it.",
             mend="Name a model by its locale: --source sw-KE=FOLDER.",
         )
+
+
+def pair_rows(context: str, names: Sequence[str], matrices: Mapping[str, np.ndarray]) -> list[ResultRow]:
+    """A row for each pair and measure of PAIRWISE that has a value.
+
+    names     locales, N of them
+    matrices  measure → [N, N], symmetric
+    """
+    need_locales(names)
     return [
         ResultRow(
             context, names[j], "-", "compat", measure, float(matrices[measure][i, j]), sources=(names[i],)

@@ -11,14 +11,15 @@ from ..evaluation.nxn import Matrix
 from .study import Study
 
 
-def write(study: Study, split: str, new: Matrix, path: Path | None = None) -> Path:
+def write(study: Study, split: str, new: Matrix, path: Path | None = None, *, bf16: bool = False) -> Path:
     """Save `new` as CSV and PNG. Pairs of an earlier matrix in that file stay if model and data are as they were.
 
     path  a file other than the study's own; it holds `new` alone
+    bf16  the answers are in bfloat16: they go into a table of their own, for they may differ from those in float32
     """
     if path is None:
-        path = study.table(split)
-        whole = joined(new, still_valid(study, split, path, new))
+        path = study.table(split, bf16=bf16)
+        whole = joined(new, still_valid(study, split, path, new, bf16))
     else:
         whole = new
     nxn.save(path, whole)
@@ -26,7 +27,7 @@ def write(study: Study, split: str, new: Matrix, path: Path | None = None) -> Pa
     return path
 
 
-def still_valid(study: Study, split: str, path: Path, new: Matrix) -> Matrix | None:
+def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = False) -> Matrix | None:
     """What the file says of pairs that `new` lacks, less what a model or data that changed has made void."""
     if not path.is_file():
         return None
@@ -39,6 +40,8 @@ def still_valid(study: Study, split: str, path: Path, new: Matrix) -> Matrix | N
         return None
     trained = study.trained()
     models = {s: predictions.fingerprint(trained[s]) for s in {s for s, _ in missing} if s in trained}
+    if bf16:
+        models = {source: predictions.in_bf16(model) for source, model in models.items()}
     items = {}
     for target in {t for _, t in missing}:
         try:

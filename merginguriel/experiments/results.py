@@ -37,7 +37,7 @@ def merge_name(recipe: Recipe) -> str:
 
 
 def matrix_rows(matrix: Matrix, context: str, run: str) -> list[ResultRow]:
-    """Every source on every target, as rows of the method `single`."""
+    """Every source on every target that it was scored on, as rows of the method `single`."""
     return [
         ResultRow(
             context=context,
@@ -45,13 +45,14 @@ def matrix_rows(matrix: Matrix, context: str, run: str) -> list[ResultRow]:
             mode="-",
             method="single",
             metric="accuracy",
-            value=matrix.value(source, target),
+            value=float(value),
             n=int(n),
             sources=(source,),
             run=run,
         )
-        for source in matrix.sources
-        for target, n in zip(matrix.targets, matrix.n, strict=True)
+        for source, found in zip(matrix.sources, matrix.accuracy, strict=True)
+        for target, value, n in zip(matrix.targets, found, matrix.n, strict=True)
+        if not np.isnan(value)
     ]
 
 

@@ -32,7 +32,10 @@ from ..workspace import Workspace
 
 @dataclass(frozen=True)
 class Study:
-    """A task and a base model in a workspace. `folder`: the user's own data; `options`: the task's."""
+    """A task and a base model in a workspace. `folder`: the user's own data; `options`: the task's.
+
+    Raises MuError where the models of the study were made from another base that has the same last name.
+    """
 
     space: Workspace
     task: str = "home"
@@ -40,6 +43,9 @@ class Study:
     folder: Path | None = None
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_other_base(self)
 
     @property
     def base_name(self) -> str:
@@ -66,9 +72,9 @@ class Study:
     def model(self, locale: str) -> Path:
         return self.root / f"{locale}{self.suffix}"
 
-    def table(self, split: str) -> Path:
-        """The N×N matrix on a split, as CSV."""
-        return self.space.results / f"nxn-{self.task}-{self.base_name}{self.suffix}-{split}.csv"
+    def table(self, split: str, *, bf16: bool = False) -> Path:
+        """The N×N matrix on a split, as CSV; of answers in bfloat16 one of its own."""
+        return self.space.matrix(self.context, f"{self.suffix}-{split}{'-bf16' * bf16}")
 
     def merged(self, recipe: Recipe) -> Path:
         """`merged/da-DK-ties-4-1f2e3d`: for people, and never the same for two recipes."""
@@ -93,6 +99,37 @@ class Study:
             words = [f"--task {shlex.quote(self.task)}", f"--base {shlex.quote(self.base)}", *words]
         words += [f"--option {shlex.quote(f'{key}={value}')}" for key, value in self.options.items()]
         return "".join(f" {word}" for word in words)
+
+
+def refuse_other_base(study: Study) -> None:
+    """Raises MuError where the study's folder was begun with another base of the same last name, naming both.
+
+    A word that is no folder here (`tiny-bert`, as a context has it) means the base that the models were made from, except
+    for e5-small, which is the package's. A folder is the same base if it holds the same config and weights, wherever it is.
+    """
+    from ..models import record
+    from ..models.base import E5_SMALL, RECORD, base_files
+
+    if not (study.root / "pretrained" / RECORD).is_file():
+        return
+    made = record.read(study.root / "pretrained" / RECORD).get("made")
+    before = made.get("source") if isinstance(made, dict) else None
+    if not isinstance(made, dict) or before is None or (study.base == before and "/" not in study.base):
+        return
+    folder = Path(study.base).expanduser()
+    if (folder / "config.json").is_file():
+        now, then = record.hashes(base_files(folder)), made.get("inputs") or {}
+        same = then == now or (len(now) == 1 and now.items() <= then.items())  # weights that were tidied away
+    else:
+        same = study.base == before or ("/" not in study.base and study.base != E5_SMALL)
+    if not same:
+        changed = " as it is now" if study.base == before else ""
+        raise MuError(
+            f"these models were made from the base {before}, not from {study.base}{changed}, which has the same name.",
+            where=study.space.display(study.root),
+            mend=f"To go on with them: --base {shlex.quote(str(before))}\n"
+            "For the other base, give its folder another name, or work in another workspace (mu init DIR).",
+        )
 
 
 def of_context(space: Workspace) -> tuple[str, str]:

@@ -112,16 +112,18 @@ def plan(space: Workspace, path: Path) -> Sweep:
     """
     writable(space)
     asked = sweepfile.read(path)
-    found = [(point, configs.placed(config_of(point, asked), space)) for point in asked.points()]
+    found = [(point, *config_of(point, asked)) for point in asked.points()]
+    found = [(point, configs.placed(config, space), places) for point, config, places in found]
     # Whether models are kept makes no other runs, but a list of runs that was begun without it does not say so.
-    names = sorted({configs.digest(config) + " keep" * config.keep for _, config in found})
+    names = sorted({configs.digest(config) + " keep" * config.keep for _, config, _ in found})
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
     begun = home(space) / f"{asked.name}-{digest}"
     if (begun / "runs.json").is_file():
         return load(space, begun)
     members: dict[str, Member] = {}
-    for point, config in found:
-        whole = configs.resolved(config, space)
+    for point, config, places in found:
+        with told_which(point, asked):
+            whole = configs.resolved(config, space, places)
         refuse_no_candidates(whole, asked.path)
         id = runs.run_id(whole)
         varied = {key: plain(value) for key, value in point.varied.items()}
@@ -133,15 +135,21 @@ def plan(space: Workspace, path: Path) -> Sweep:
     return Sweep(space, asked.name, digest, asked.text, tuple(members.values()), len(found))
 
 
-def config_of(point: sweepfile.Point, asked: sweepfile.SweepFile) -> configs.Config:
-    """The configuration of one point; an error also says in which run it is."""
-    where = str(asked.path)
+def config_of(point: sweepfile.Point, asked: sweepfile.SweepFile) -> tuple[configs.Config, dict[str, str]]:
+    """The configuration of one point, and where its keys stand."""
+    with told_which(point, asked):
+        return configs.built(point.table, where=str(asked.path), sets=(), folder=asked.path.resolve().parent)
+
+
+@contextlib.contextmanager
+def told_which(point: sweepfile.Point, asked: sweepfile.SweepFile) -> Iterator[None]:
+    """An error also says in which run of the sweep it is."""
     try:
-        return configs.from_table(point.table, where=where, folder=asked.path.resolve().parent)
+        yield
     except MuError as error:
         said = f"This is the run {point.label}." if point.varied else None
         mend = "\n".join(filter(None, (error.mend, said))) or None
-        raise type(error)(error.what, where=error.where or where, mend=mend) from error
+        raise type(error)(error.what, where=error.where or str(asked.path), mend=mend) from error
 
 
 def refuse_no_candidates(config: configs.Config, path: Path) -> None:

@@ -16,6 +16,8 @@ from . import runs
 from .runs import ENDED, WAITING, Run
 from .worker import last_event
 
+HALF = ("partial", "removed")  # endings of what a killed program leaves
+
 
 @dataclass(frozen=True)
 class Waste:
@@ -42,9 +44,9 @@ def find(space: Workspace, states: Sequence[str], days: float = 0) -> list[Waste
 
 
 def partial(space: Workspace) -> Iterator[Path]:
-    """Temporary folders of this program whose writer has gone."""
+    """Hidden folders of this program whose writer has gone, and those that were being removed when it was killed."""
     for root in (space.runs, space.models, space.results):
-        for path in sorted(root.rglob(".*.partial")):
+        for path in sorted(path for ending in HALF for path in root.rglob(f".*.{ending}")):
             if not path.is_dir():
                 continue
             try:

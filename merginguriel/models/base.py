@@ -128,7 +128,7 @@ def pooling_of(folder: Path) -> str | None:
 def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
     """Copy what belongs to the model from `source`, after looking whether it is all there."""
     weights = weight_files(source, allow_pickle)
-    inputs = record.hashes([source / "config.json", *weights])
+    inputs = record.hashes(base_files(source))
     made = {"source": name, "inputs": inputs}
     if record.already(out, RECORD, made):
         return out
@@ -149,6 +149,13 @@ def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
         body = f"The base model `{name}`, {how}. Its licence is that of its source.\n\n{hashes}"
         record.card(folder, license=None, title=f"Base model {Path(name).name}", body=body)
     return out
+
+
+def base_files(folder: Path) -> list[Path]:
+    """Config and weights of a base model's folder, whose hashes its record keeps; the config alone if that is all."""
+    safe = sorted(folder.glob("*.safetensors"))
+    pickled = sorted(path for path in folder.iterdir() if matches(path.name, PICKLED))
+    return [folder / "config.json", *(safe or pickled)]
 
 
 def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:

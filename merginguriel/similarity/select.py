@@ -58,29 +58,41 @@ def sinkhorn(values: np.ndarray, *, steps: int = 100, tolerance: float = 1e-6) -
     return Balanced(scaled, taken, error, error < tolerance)
 
 
-def write_sparse(
-    path: Path, values: np.ndarray, sources: Sequence[str], targets: Sequence[str], k: int
-) -> None:
-    """A CSV of source, target, similarity with the k nearest sources of each target."""
-    from .. import files
+SPARSE = ["source", "target", "similarity"]  # and the rank, which a table written by a person may lack
 
-    kept = sparse(values, k)
-    lines = ["source,target,similarity"]
+
+def sparse_csv(values: np.ndarray, sources: Sequence[str], targets: Sequence[str], k: int) -> str:
+    """A CSV of source, target, similarity, rank with the k nearest sources of each target, the nearest first.
+
+    values [sources, targets]; one that is 0 is no source, and a locale is none of its own.
+    """
+    foreign = np.where(np.equal.outer(np.array(sources), np.array(targets)), 0.0, values)
+    kept = sparse(foreign, k)
+    lines = [",".join([*SPARSE, "rank"])]
     for j, target in enumerate(targets):
-        for i in np.argsort(-kept[:, j], kind="stable"):
-            if kept[i, j] > 0:
-                lines.append(f"{sources[i]},{target},{kept[i, j]:.6f}")
-    files.write_text(path, "\n".join(lines) + "\n")
+        order = [i for i in np.argsort(-kept[:, j], kind="stable") if kept[i, j] > 0]
+        lines += [f"{sources[i]},{target},{kept[i, j]:.6f},{rank}" for rank, i in enumerate(order, 1)]
+    return "\n".join(lines) + "\n"
+
+
+def dense_csv(values: np.ndarray, sources: Sequence[str], targets: Sequence[str]) -> str:
+    """A CSV with `source` and the targets in the first line, then a line per source with its similarity to each."""
+    lines = [",".join(["source", *targets])]
+    lines += [
+        ",".join([source, *(f"{value:.6f}" for value in row)])
+        for source, row in zip(sources, values, strict=True)
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def read_sparse(path: Path) -> dict[str, dict[str, float]]:
-    """target → source → similarity, from such a CSV. Raises MuError with file and line."""
+    """target → source → similarity, from what `sparse_csv` says. Raises MuError with file and line."""
     try:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MuError(f"these similarities cannot be read: {error}.", where=str(path)) from error
-    if not lines or lines[0] != ["source", "target", "similarity"]:
-        raise MuError("the first line should be: source,target,similarity", where=str(path))
+    if not lines or lines[0] not in (SPARSE, [*SPARSE, "rank"]):
+        raise MuError(f"the first line should be: {','.join(SPARSE)}", where=str(path))
     table: dict[str, dict[str, float]] = {}
     for number, cells in enumerate(lines[1:], 2):
         try:

@@ -61,6 +61,12 @@ def row(rows: dict[str, int], locale: str) -> int:
     return rows[language]
 
 
+def lacking(names: Sequence[str]) -> list[str]:
+    """Those of these locales whose language has no features."""
+    known, _ = features(SETS[0])
+    return [name for name in names if locales.get(name).language not in known]
+
+
 def column(target: str, sources: Sequence[str], sets: Sequence[str] = SETS) -> dict[str, float]:
     """Similarity of each source to the target; the target itself is left in if it is among them."""
     values = matrix(sources, [target], sets)[:, 0]

@@ -69,6 +69,28 @@ def test_nxn_writes_matrix_and_picture_and_computes_only_once(trained):
         assert second.data["accuracy"][row["source"]][row["target"]] == float(row["accuracy"])
 
 
+def test_answers_in_bfloat16_are_kept_and_tabled_apart_from_those_in_float32(trained):
+    whole = trained.mu("nxn", "--json").data
+    table = trained.space / "results" / "nxn-files-tiny-bert-test.csv"
+    before = table.read_bytes(), sorted((trained.root / "predictions").iterdir())
+    half = trained.mu("nxn", "--bf16", "--source", "de-DE", "--source", "sv-SE", "--json").data
+    assert (whole["precision"], half["precision"]) == ("float32", "bfloat16")
+    assert half["csv"].endswith("nxn-files-tiny-bert-test-bf16.csv")
+    assert table.read_bytes() == before[0]
+    kept = sorted((trained.root / "predictions").iterdir())
+    assert len(kept) == len(before[1]) + 4 and set(before[1]) < set(kept)
+    # One more model adds its row to what was measured so, and to nothing else.
+    trained.mu("nxn", "--bf16", "--source", "en-US", "--locale", "de-DE", "--locale", "sv-SE")
+    from merginguriel.evaluation.nxn import load
+
+    both, apart = load(table), load(table.with_name("nxn-files-tiny-bert-test-bf16.csv"))
+    assert apart.sources == ("de-DE", "en-US", "sv-SE") and apart.targets == ("de-DE", "sv-SE")
+    pairs = [(s, t) for s in apart.sources for t in apart.targets]
+    assert all(apart.origin[pair][0] != both.origin[pair][0] for pair in pairs)
+    assert all(apart.origin[pair][1] == both.origin[pair][1] for pair in pairs)
+    assert max(abs(apart.value(*pair) - both.value(*pair)) for pair in pairs) <= 2 / 28
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_merge_from_flags_and_one_from_its_recipe_are_the_same_bytes(trained, method):
     flags = ["--method", method, "--source", "de-DE", "--source", "en-US", "--target", "sv-SE"]

@@ -151,12 +151,68 @@ def test_every_setting_of_a_training_and_an_iteration_is_a_key():
 def test_config_show_says_where_each_value_comes_from(bench, mu, file):
     (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
     path = file(GOOD)
-    said = mu("config", "show", path, "--set", "k=3", "--workspace", bench.root, "--json").json["keys"]
-    assert said["k"] == {"value": 3, "from": "--set", "doc": said["k"]["doc"]}
+    said = mu("config", "show", path, "--set", "k=1", "--workspace", bench.root, "--json").json["keys"]
+    assert said["k"] == {"value": 1, "from": "--set", "doc": said["k"]["doc"]}
     assert said["task"]["from"] == "mu.toml" and said["target"]["from"] == f"{path}:2"
     assert said["training.epochs"]["from"] == f"{path}:9" and "mode" not in said
     every = mu("config", "show", path, "--all", "--workspace", bench.root, "--json").json["keys"]
     assert every["mode"]["from"] == "default" and set(every) == set(configs.KEYS)
+
+
+NAMED = "sources: [de-DE, nb-NO]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "says"),
+    [
+        ({"k: 2": "k: 30"}, 7, "k is 30, but there are 2 models to choose from: de-DE, nb-NO"),
+        ({"k: 2": "k: 4\nmode: IncTar"}, 7, "beside the target's own"),
+        ({"ties": "slerp", "params: {density: 0.3}\n": "", "k: 2": "k: 1"}, 6, "slerp merges exactly 2 sources, and k is 1"),
+        ({"ties": "slerp", "params: {density: 0.3}\n": "", "k: 2": "k: 2\nmode: IncTar\nsources: [de-DE, nb-NO]",
+          "similarity: REAL\n": ""}, 5, "k is 2, but the sources are named, and with mode IncTar they are 3"),
+        ({"ties": "slerp", "params: {density: 0.3}\n": "", "k: 2": "", "nb-NO]": "nb-NO, fi-FI]"}, 3,
+         "without k, 3 are chosen"),
+        ({"ties": "slerp", "params: {density: 0.3}\n": "", "k: 2": "sources: [de-DE, nb-NO, fi-FI]",
+          "similarity: REAL\n": ""}, 5, "slerp merges exactly 2 sources, and the sources are 3"),
+        ({"k: 2": "k: 3\nsources: [de-DE, nb-NO]", "similarity: REAL\n": ""}, 6, "k is 3, but the sources are named"),
+        ({"k: 2": NAMED}, 5, "similarity REAL has no effect: the sources are named, and ties weighs them alike"),
+        ({"k: 2": f"{NAMED}\npreweight: uriel"}, 5, "and preweight is uriel"),
+        ({"kind: merge": "kind: iterate", "k: 2": NAMED}, 5, "no effect"),
+    ],
+)  # fmt: skip
+def test_keys_that_ask_for_sources_that_cannot_be_had_are_named_before_the_run(
+    bench, mu, file, changes, line, says
+):
+    text = GOOD
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = file(text)
+    for command in (("run", path, "--dry-run"), ("config", "show", path)):
+        ran = mu(*command, "--workspace", bench.root)
+        assert ran.code == 1 and says in ran.err and f"{path}:{line}:" in ran.err
+    sweep = path.with_name("sweep.yaml")
+    sweep.write_text("base:\n" + "".join(f"  {one}\n" for one in text.splitlines()), encoding="utf-8")
+    ran = mu("sweep", "run", sweep, "--dry-run", "--workspace", bench.root)
+    assert ran.code == 1 and says in ran.err and f"{sweep}:{line + 1}:" in ran.err
+    assert not (bench.root / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"k: 2": NAMED, "ties": "linear", "params: {density: 0.3}\n": ""},  # weighs them
+        {"k: 2": f"{NAMED}\npreweight: real"},
+        {"REAL": "REAL×cosine", "k: 2": NAMED},
+        {"similarity: REAL\n": "", "k: 2": f"k: 2\n{NAMED}"},  # says no more than the list does
+        {"k: 2": "k: 3\nmode: IncTar"},
+    ],
+)
+def test_keys_that_name_sources_and_weigh_them_are_taken(bench, mu, file, changes):
+    text = GOOD
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    assert mu("config", "show", file(text), "--workspace", bench.root).code == 0
 
 
 @given(st.text(max_size=40))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -128,11 +131,54 @@ def test_rows_leave_as_parquet_csv_and_latex_and_are_the_same(stored, mu, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "says"), [(("x.doc",), "ends in none of"), (("x.csv", "--column", "valu"), "no column 'valu'")]
+    ("words", "says"),
+    [
+        (("x.doc",), "It is one of: .parquet, .csv, .tex"),
+        (("x.parqet",), "Did you mean x.parquet?"),
+        (("x",), "has none"),
+        (("x.csv", "--column", "valu"), "no column 'valu'"),
+    ],
 )
 def test_what_cannot_be_exported_is_said(stored, mu, tmp_path, words, says):
     said = mu("runs", "export", tmp_path / words[0], *words[1:], "--workspace", stored.root)
     assert said.code == 2 and says in said.err and not list(tmp_path.glob("x.*"))
+
+
+def test_folders_that_an_export_makes_are_told(stored, mu, tmp_path):
+    out = tmp_path / "new" / "deep" / "rows.csv"
+    first = mu("runs", "export", out, "--workspace", stored.root)
+    assert first.code == 0 and str(out) in first.out and f"made the folder {tmp_path / 'new'}\n" in first.err
+    assert "made" not in mu("runs", "export", out, "--workspace", stored.root).err
+    wrong = mu("runs", "export", tmp_path / "other" / "rows.parqet", "--workspace", stored.root)
+    assert wrong.code == 2 and not (tmp_path / "other").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudoterminal")
+def test_the_list_shows_how_sources_were_chosen_and_fits_a_narrow_terminal(stored, mu):
+    import fcntl
+    import os
+    import pty
+    import struct
+    import termios
+
+    def at(width):
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        words = ["-m", "merginguriel.cli.main", "runs", "list", "--workspace", str(stored.root)]
+        ran = subprocess.run([sys.executable, *words], stdout=follower, stderr=subprocess.PIPE, check=True)
+        os.close(follower)
+        return os.read(leader, 1 << 16).decode().splitlines(), ran.stderr.decode()
+
+    whole = mu("runs", "list", "--workspace", stored.root)
+    assert whole.out.splitlines()[0].split() == [
+        "run", "state", "target", "similarity", "k", "accuracy", "n", "seconds", "created",
+    ]  # fmt: skip
+    assert "REAL" in whole.out.splitlines()[1].split() and "too narrow" not in whole.err
+    lines, said = at(62)
+    assert max(map(len, lines)) <= 62 and "created, seconds" in said
+    assert lines[0].split()[:2] == ["run", "state"] and "accuracy" in lines[0]
+    lines, said = at(200)
+    assert lines == whole.out.splitlines() and "too narrow" not in said
 
 
 def test_a_run_is_found_by_the_end_of_its_id_and_a_wrong_one_is_named(stored, mu):
@@ -157,6 +203,24 @@ def test_gc_removes_what_was_given_up_and_nothing_else(stored, mu):
     said = mu("runs", "gc", "--yes", "--workspace", stored.root)
     assert said.code == 0 and "2 removed" in said.err
     assert not waiting.folder.exists() and not list(stored.runs.glob(".*")) and len(runs.listed(stored)) == 2
+
+
+def test_what_a_killed_gc_left_goes_with_the_next(stored, mu):
+    waiting = next(run for run in runs.listed(stored) if run.config.target == "sw-KE")
+    runs.request(waiting, "cancel")
+    code = (
+        "import os, shutil, signal, sys; shutil.rmtree = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL); "
+        "from merginguriel.cli.main import run; "
+        f"run(['runs', 'gc', '--yes', '--workspace', {str(stored.root)!r}])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    (left,) = stored.runs.glob(".*.removed")
+    assert (left / "config.yaml").is_file() and not waiting.folder.exists()
+    (stored.models / "home" / "e5-small" / "merged" / ".m.1f2e3d4c.removed").mkdir(parents=True)
+    planned = mu("runs", "gc", "--workspace", stored.root, "--json").json
+    assert [one["why"] for one in planned] == ["left half", "left half"]
+    assert mu("runs", "gc", "--yes", "--workspace", stored.root).code == 0
+    assert not list(stored.root.rglob(".*.removed")) and len(runs.listed(stored)) == 2
 
 
 def test_gc_leaves_a_run_that_was_gone_on_with_since_it_looked(stored):
@@ -186,9 +250,6 @@ def test_a_workspace_without_runs_says_how_to_begin_one(bench, mu):
 
 
 def test_looking_at_runs_imports_no_torch(stored):
-    import subprocess
-    import sys
-
     code = (
         "import sys; from merginguriel.cli.main import run; "
         f"assert run(['runs', 'list', '--workspace', {str(stored.root)!r}]) == 0; "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from run_files import config_file
@@ -115,9 +117,27 @@ def test_the_rows_of_runs_land_in_the_log_as_they_are(two, tmp_path):
     (beside,) = (lab.space / "experiment_log").glob("*/*.csv")
     assert beside.stem == entry["id"]
     some = lab.mu("log", "add", *flags, *words, "--only", "method=ties", "--only", "baseline_kind=source_mean,target_alone",
-                  "--dry-run", "--json")  # fmt: skip
+                  "--again", "--dry-run", "--json")  # fmt: skip
     assert some.data["rows"] == 2
     wrong = lab.mu("log", "add", *flags, *words, "--only", "method=tiess")
     assert wrong.code == 2 and "ties" in wrong.err
     nothing = lab.mu("log", "add", "--run", "merge-none", *words)
     assert nothing.code == 2 and "merge-none" in nothing.err
+
+
+def test_rows_of_a_run_that_are_in_the_log_are_not_taken_twice(two):
+    lab, found = two
+    skill = Path(__file__).resolve().parents[2] / "skills" / "merging-when-constructive" / "SKILL.md"
+    (lab.space / "skills" / "merging-when-constructive").mkdir(parents=True)
+    shutil.copy(skill, lab.space / "skills" / "merging-when-constructive")
+    words = ["--type", "Retrospective", "--summary", "A merge.", "--workspace", lab.space, "--json"]
+    runs_of = [flag for run in found for flag in ("--run", run.id)]
+    first = lab.mu("log", "add", "--title", "One", *runs_of, "--only", "method=ties", *words).data["id"]
+    for more in ([], ["--dry-run"]):
+        again = lab.mu("log", "add", "--title", "Two", *runs_of, *more, *words)
+        assert again.code == 2 and first in again.err and found[1].id in again.err and "--again" in again.err
+    assert len(list((lab.space / "experiment_log").glob("*/*.md"))) == 1
+    other = lab.mu("log", "add", "--title", "Two", *runs_of, "--only", "method=average", *words)
+    corrected = lab.mu("log", "add", "--title", "Three", "--run", found[1].id, "--supersedes", first, *words)
+    asked = lab.mu("log", "add", "--title", "Four", *runs_of, "--again", *words)
+    assert (other.code, corrected.code, asked.code) == (0, 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_the_k_largest_stay(values, k):
 def test_a_sparse_table_is_read_as_it_was_written(tmp_path):
     sources, targets = ["de-DE", "en-US", "sv-SE"], ["da-DK", "sw-KE"]
     values = uriel.matrix(sources, targets)
-    select.write_sparse(tmp_path / "top.csv", values, sources, targets, 2)
+    (tmp_path / "top.csv").write_text(select.sparse_csv(values, sources, targets, 2))
     table = select.read_sparse(tmp_path / "top.csv")
     assert next(iter(table["da-DK"])) == "sv-SE"
     assert table["da-DK"]["sv-SE"] == pytest.approx(values[2, 0], abs=1e-6)
@@ -129,3 +130,61 @@ def test_mu_similarity_balances_and_tells_what_it_has_not(tmp_path, capsys):
     captured = capsys.readouterr()
     assert "no REAL similarity" in captured.err
     assert captured.out.splitlines()[1].split()[1] in ("sv-SE", "nb-NO")
+
+
+@pytest.mark.parametrize("task", ["massive", "home"])
+def test_uriel_of_every_locale_of_a_task_is_written_whole_and_by_its_nearest(tmp_path, capsys, task):
+    (tmp_path / "mu.toml").write_text(f'context = "{task}/e5-small"\n')
+    known = task_locales(task)
+    dense, top = tmp_path / "dense.csv", tmp_path / "new" / "top.csv"
+    flags = ["--workspace", str(tmp_path), "--features", "syntax,family"]
+    assert run(["similarity", "--matrix", "dense", "--out", str(dense), *flags]) == 0
+    assert run(["similarity", "--matrix", "sparse", "--k", "3", "--out", str(top), *flags]) == 0
+    with dense.open(encoding="utf-8", newline="") as file:
+        rows = {row.pop("source"): row for row in csv.DictReader(file)}
+    assert sorted(rows) == known and sorted(rows["de-DE"]) == known
+    truth = uriel.column("sv-SE", known, ["syntax", "family"])
+    assert {s: float(row["sv-SE"]) for s, row in rows.items()} == pytest.approx(truth, abs=1e-6)
+    with top.open(encoding="utf-8", newline="") as file:
+        pairs = list(csv.DictReader(file))
+    assert len(pairs) == 3 * len(known) and all(one["source"] != one["target"] for one in pairs)
+    mine = [(one["source"], one["rank"]) for one in pairs if one["target"] == "sv-SE"]
+    best = sorted((s for s in truth if s != "sv-SE"), key=lambda s: -truth[s])[:3]
+    assert [rank for _, rank in mine] == ["1", "2", "3"]
+    assert [truth[s] for s, _ in mine] == pytest.approx([truth[s] for s in best])
+    assert select.read_sparse(top)["sv-SE"].keys() == {s for s, _ in mine}
+
+
+def test_filter_balance_and_selection_combine(tmp_path, capsys):
+    (tmp_path / "mu.toml").write_text('context = "home/e5-small"\n')
+    names = ["da-DK", "de-DE", "fi-FI", "nb-NO", "sv-SE"]
+    flags = ["--workspace", str(tmp_path), "--locales", ",".join(names), "--matrix"]
+
+    def table(*more):
+        assert run(["similarity", *flags, *more]) == 0
+        captured = capsys.readouterr()
+        found = list(csv.reader(captured.out.splitlines()))
+        return np.array([[float(cell) for cell in row[1:]] for row in found[1:]]), captured.err
+
+    filtered, _ = table("dense", "--nearest", "2")
+    assert ((filtered > 0).sum(axis=0) == 2).all()
+    both, said = table("dense", "--nearest", "3", "--sinkhorn", "--steps", "5000")
+    assert "Sinkhorn converged" in said
+    np.testing.assert_allclose(both.sum(axis=0), 1, atol=1e-5)
+    # Finnish is among the three nearest of none of these, and so no source at all; the other four share alike.
+    np.testing.assert_allclose(both.sum(axis=1), [1.25, 1.25, 0, 1.25, 1.25], atol=1e-5)
+    assert "had not converged after 1 steps" in table("dense", "--sinkhorn", "--steps", "1")[1]
+    assert run(["similarity", *flags, "sparse", "--k", "1", "--sinkhorn", "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)["lines"]
+    assert lines[0] == ["source", "target", "similarity", "rank"] and len(lines) == 6
+
+
+def test_a_matrix_names_what_uriel_lacks_and_refuses_what_does_not_go_together(tmp_path, capsys):
+    (tmp_path / "mu.toml").write_text('context = "home/e5-small"\n')
+    flags = ["--workspace", str(tmp_path)]
+    assert run(["similarity", "--matrix", "dense", "--locales", "all", *flags]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(locales.table())
+    assert run(["similarity", *flags]) == 2
+    assert "--target" in capsys.readouterr().err
+    assert run(["similarity", "--target", "sv-SE", "--out", str(tmp_path / "x.csv"), *flags]) == 2
+    assert "--matrix" in capsys.readouterr().err

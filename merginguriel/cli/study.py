@@ -1,0 +1,125 @@
+"""Which study is a command about? The options --task, --base, --data, --option, --workspace, and what they mean."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from .common import say, space, workspace_option
+
+if TYPE_CHECKING:
+    from ..experiments.study import Study
+    from ..tasks.base import TaskData
+
+Command = Callable[..., Any]
+FEW = 30  # test items below which hardly any difference can be seen
+FLAGS = ("task", "base", "folder", "options", "workspace_path")  # names of the parameters below
+
+
+def study_flags(command: Command) -> Command:
+    """--task, --base, --data, --option, --workspace, each handed over as it is: for `make_study`."""
+    for option in reversed(
+        (
+            click.option(
+                "--task",
+                help="What models are trained and scored on. Default: what `context` in mu.toml says.",
+            ),
+            click.option(
+                "--base",
+                help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task.",
+            ),
+            click.option(
+                "--data",
+                "folder",
+                type=click.Path(path_type=Path, exists=True),
+                help="Folder of your own data, for the task files (or a local copy of massive).",
+            ),
+            click.option(
+                "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the task."
+            ),
+        )
+    ):
+        command = option(command)
+    return workspace_option(command)
+
+
+def study_options(*, seed: str | None = None) -> Callable[[Command], Command]:
+    """The same for a command that takes the Study itself, as `study`. seed: the help of its --seed, if it has one."""
+
+    def around(command: Command) -> Command:
+        @functools.wraps(command)
+        def made(**given: Any) -> Any:
+            which = {name: given.pop(name) for name in (*FLAGS, *(["seed"] if seed else []))}
+            return command(study=make_study(**which), **given)
+
+        shown = study_flags(made)
+        if seed is None:
+            return shown
+        return click.option("--seed", type=int, default=0, show_default=True, help=seed)(shown)
+
+    return around
+
+
+def make_study(
+    task: str | None,
+    base: str | None,
+    folder: Path | None,
+    options: tuple[str, ...],
+    workspace_path: Path | None,
+    seed: int = 0,
+) -> Study:
+    """The study that the options mean; what they leave out, the workspace's context says."""
+    from ..experiments.study import Study, of_context
+    from ..tasks.base import find
+    from ..workspace import writable
+
+    pairs = dict(pair(text) for text in options)
+    where = writable(space(workspace_path))
+    usual_task, usual_base = of_context(where)
+    found = find(task or usual_task)
+    data = folder.resolve() if folder else None
+    if found.name == "files":
+        found.locales(data)  # a missing folder is told before torch is imported
+    return Study(where, found.name, base or usual_base, data, seed, pairs)
+
+
+def load_all(study: Study, locales: tuple[str, ...]) -> dict[str, TaskData]:
+    """The data of every locale; what is wrong with any is told before the work, and so is a small test set."""
+    data = {locale: study.data(locale) for locale in dict.fromkeys(locales)}
+    for locale, found in data.items():
+        warn_if_few(locale, len(found.test))
+    return data
+
+
+def warn_if_few(locale: str, n: int) -> None:
+    if n < FEW:
+        # Two models that disagree on a fifth of the items, and a sign test with 80% power at 5%.
+        sees = 280 * (0.2 / n) ** 0.5
+        say(
+            f"note: {locale} has {n} test sentences: only differences of about {sees:.0f} pp or more can be seen."
+        )
+
+
+def pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise UsageError(f"{text!r} is not KEY=VALUE.")
+    return key, value
+
+
+def resolve(study: Study, model: Path) -> Path:
+    """A model folder: as given, or by its name in the study."""
+    merged = sorted(path.parent.name for path in study.root.glob("merged/[!.]*/recipe.yaml"))
+    names = [*study.trained(), *merged]
+    for path in (model, study.root / model, study.root / "merged" / model):
+        if (path / "config.json").is_file():
+            return path
+    raise UsageError(
+        f"{model} is not a model folder.",
+        mend=f"Name a folder, or one of the models here: {', '.join(names) or 'none yet; see mu train'}.",
+    )

@@ -1,0 +1,148 @@
+"""`mu train`: one model per locale. Which locales, what would it cost, and what came of it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import MuError, UnavailableError, UsageError
+from .common import LOCALE, columns, emit, json_option, say
+from .progress import Bar, duration
+from .study import load_all, study_options
+
+if TYPE_CHECKING:
+    from ..experiments.study import Study
+    from ..tasks.base import TaskData
+
+
+@click.command(short_help="Fine-tune one model per locale.")
+@click.option("--locale", "named", type=LOCALE, multiple=True, help="Repeat for several.")
+@click.option("--locales", "listed", metavar="LIST", help="Several at once: de-DE,sv-SE or all.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
+@click.option("--learning-rate", type=float, help="Of the encoder. Default: what suits the base.")
+@click.option("--head-learning-rate", type=float, help="Of the head, which starts from nothing.")
+@click.option("--batch-size", type=click.IntRange(min=1))
+@click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are cut.")
+@click.option("--freeze-layers", type=click.IntRange(min=0), help="Layers, from the input, left as they are.")
+@click.option(
+    "--freeze-embeddings/--train-embeddings", default=None, help="Leave embeddings as they are, or not."
+)
+@click.option("--lora-rank", type=click.IntRange(min=1), help="Train low-rank factors of this rank (LoRA).")
+@click.option(
+    "--lora-alpha", type=click.IntRange(min=1), help="Their scale times the rank. Default: 2 × rank."
+)
+@click.option("--patience", type=click.IntRange(min=1),
+              help="Stop after so many epochs that bring nothing on development data; keep the best.")  # fmt: skip
+@click.option(
+    "--bf16/--no-bf16", default=None, help="Matrix products in bfloat16. Default: where it is faster."
+)
+@click.option("--report-to", multiple=True, metavar="NAME", help="Follow it in trackio, mlflow or wandb.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained and how long it should take.")
+@study_options(seed="Another seed makes other models.")
+@json_option
+def train(
+    study: Study,
+    named: tuple[str, ...],
+    listed: str | None,
+    report_to: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Fine-tune the base on each locale. What is there already is left; an interrupted training goes on.
+
+    Of several locales, one that cannot be trained does not stop the others; it is named at the end.
+    """
+    from ..experiments import study as studies
+
+    data = data_of_all(study, named, listed)
+    if dry_run:
+        planned = [plan_of(study, found, given["epochs"]) for found in data.values()]
+        emit(planned) if as_json else click.echo(plan_text(planned))
+        return
+    from ..models.record import read
+
+    settings = {key: value for key, value in given.items() if value is not None}
+    found: list[dict[str, Any]] = []
+    failed: dict[str, MuError] = {}
+    with Bar("base") as bar:
+        studies.make_base(study, bar)
+    for number, locale in enumerate(data, start=1):
+        try:
+            with Bar(f"train {number}/{len(data)}") as bar:
+                path = studies.train(study, locale, progress=bar, report_to=report_to, **settings)
+        except UsageError:
+            raise  # the settings are wrong, for all alike
+        except MuError as error:
+            if len(data) == 1:
+                raise
+            failed[locale] = error
+            say(f"{locale} was not trained: {error.render()}")
+            continue
+        accuracy = read(path / "training.yaml")["dev_accuracy"]
+        found.append({"locale": locale, "path": str(path), "dev_accuracy": accuracy})
+        if not as_json:
+            said = "not scored" if accuracy is None else f"{100 * accuracy:.1f}% on development data"
+            click.echo(f"{locale}  {said}  {study.space.display(path)}")
+    if failed:
+        first = next(iter(failed.values()))
+        raise MuError(
+            f"{len(failed)} of {len(data)} locales were not trained: {', '.join(failed)}. "
+            f"The first, because: {first.what}",
+            where=first.where,
+            mend=first.mend,
+        )
+    if as_json:
+        emit(found)
+
+
+def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dict[str, TaskData]:
+    """The data of the locales that --locale and --locales name; of `all`, those with enough text."""
+    from ..tasks.base import locales as offered
+
+    if listed != "all":
+        more = [LOCALE.convert(tag.strip(), None, None) for tag in (listed or "").split(",") if tag.strip()]
+        if not (named or more):
+            raise UsageError("name the locales: --locale sv-SE, --locales sv-SE,de-DE or --locales all.")
+        return load_all(study, (*named, *more))
+    data: dict[str, TaskData] = {}
+    poor: list[str] = []
+    last: UnavailableError | None = None
+    for locale in dict.fromkeys((*named, *offered(study.task, study.folder))):
+        try:
+            data |= load_all(study, (locale,))
+        except UnavailableError as error:
+            poor.append(locale)
+            last = error
+    if last and not data:
+        raise last
+    if poor:
+        say(f"note: too little text, or none, in {len(poor)} locales: {', '.join(poor)}")
+    return data
+
+
+def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
+    """What training on `data` would be. seconds: on two cores; None where nothing was measured."""
+    from ..experiments.quickstart import SECONDS
+
+    path = study.model(data.locale)
+    # Measured: three epochs over 600 sentences.
+    share = len(data.train) / 600 * (epochs or 3) / 3
+    return {
+        "locale": data.locale,
+        "path": str(path),
+        "done": path.is_dir(),
+        **{split: len(data.split(split)) for split in ("train", "dev", "test")},
+        "seconds": round(SECONDS["train"] * share, 1) if study.base == "e5-small" else None,
+    }
+
+
+def plan_text(planned: list[dict[str, Any]]) -> str:
+    keys = ("locale", "train", "dev", "test")
+    rows = [[*keys, ""]]
+    rows += [[*(str(p[key]) for key in keys), "is there" if p["done"] else "to train"] for p in planned]
+    times = [p["seconds"] for p in planned if not p["done"]]
+    known = [seconds for seconds in times if seconds is not None]
+    long = f"about {duration(sum(known))} on two cores" if len(known) == len(times) else "time not known"
+    return columns(rows) + f"\n{len(times)} to train" + (f", {long}" if times else "")
