@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
+
+from merginguriel.knowledge.entries import load_entry
 
 pytestmark = pytest.mark.lab
 
@@ -58,3 +61,36 @@ def test_compat_of_one_model_or_an_unknown_part_says_what_to_do(trained):
     assert part.code == 2 and "layer 0" in part.err
     nobody = trained.mu("compat", *trained.study, "--source", "sw-KE", "--source", "de-DE")
     assert nobody.code == 3 and "mu train --locale sw-KE" in nobody.err
+
+
+def test_what_is_logged_is_read_back_as_what_was_measured(trained, tmp_path):
+    """The log of a copy, since others use this workspace."""
+    shutil.copytree(trained.space, tmp_path / "copy", symlinks=True)
+    ran = trained.mu(
+        "compat", *trained.study, "--log", "--out", tmp_path, "--json", "--workspace", tmp_path / "copy"
+    )
+    assert ran.code == 0
+    (entry,) = (tmp_path / "copy" / "experiment_log").glob(f"*/{ran.data['entry']}.md")
+    rows = load_entry(entry).rows
+    found = {(r.metric, frozenset((r.target, *r.sources))): r.value for r in rows}
+    names = ran.data["names"]
+    assert len(rows) == len(found) == 2 * len(names) * (len(names) - 1) // 2
+    assert found["cosine", frozenset(("de-DE", "sv-SE"))] == pytest.approx(
+        ran.data["cosine"]["de-DE"]["sv-SE"], abs=1e-6
+    )
+
+
+def test_a_model_that_is_not_named_by_its_locale_cannot_be_logged(trained, tmp_path):
+    folder = trained.space / "models" / "files" / "tiny-bert" / "de-DE"
+    ran = trained.mu(
+        "compat",
+        *trained.study,
+        "--log",
+        "--out",
+        tmp_path,
+        "--source",
+        f"mine={folder}",
+        "--source",
+        "sv-SE",
+    )
+    assert ran.code == 2 and "mine is no locale" in ran.err and "--source sw-KE=FOLDER" in ran.err
