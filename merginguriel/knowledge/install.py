@@ -51,6 +51,11 @@ def install(
     Raises MuError, before anything is written, if a name is taken there by what this did not install or what was changed
     there since; `force` replaces it. A skill that cannot be read is not installed.
     """
+    if place.resolve().is_relative_to(space.skills.resolve()):
+        raise UsageError(
+            f"{place} is the workspace's own folder of skills: who looks there finds them already.",
+            mend=f"Name another: --to {' or --to '.join(AGENTS)}",
+        )
     registry = read_registry(place)
     skills = [read_skill(space.skills / name) for name in _chosen(space, names)]
     if not force:
@@ -73,7 +78,7 @@ def put(skill: Skill, place: Path, *, copy: bool) -> None:
     source, target = skill.path.parent.resolve(), place / skill.name
     try:
         place.mkdir(parents=True, exist_ok=True)
-        if target.is_symlink():
+        if target.is_symlink() or target.is_file():
             target.unlink()
         if copy:
             with files.new_folder(target, replace=True) as made:

@@ -9,7 +9,7 @@ from pathlib import Path
 from .. import files, workspace
 from ..errors import KnowledgeError, UsageError
 from ..workspace import Workspace
-from .skills import WORKFLOW_MAY_OMIT, Skill, check_name, parse_skill, read_skill, skill_paths
+from .skills import WORKFLOW_MAY_OMIT, Skill, check_name, parse_skill, read_as_text, read_skill, skill_paths
 
 # What each section is for; written into it, to be replaced.
 PROMPTS = {
@@ -91,7 +91,7 @@ def skill_text(name: str, template: str | Skill, description: str, day: str) -> 
     lines |= {key: value for key, value in kept.items() if value}
     description = description or f"What is known about {words}. Use when a question is about {words}."
     return SKILL.format(
-        name=name,
+        name=name if read_as_text(name) else _quoted(name),
         description=_quoted(description),
         metadata="\n".join(f"  {key}: {_quoted(value)}" for key, value in lines.items()),
         body=body,

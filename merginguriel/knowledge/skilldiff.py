@@ -14,7 +14,7 @@ from .claims import Claim, Standing, differences
 from .entries import Entry, parse_entry
 from .markdown import sections
 from .rows import ResultRow, format_value
-from .skills import Skill, parse_skill
+from .skills import Skill, parse_skill, read_skill
 from .yamltext import read_yaml
 
 # A change of these, or of a claim, is a change of meaning.
@@ -25,8 +25,11 @@ FIELDS = ("text", "predicate", "scope", "over", "prefer", "condition", "value", 
 
 @dataclass(frozen=True)
 class Change:
-    """One change. `kind`: added, strengthened, weakened, superseded, restored, retracted, reworded, or what else
-    changed: version, description, recommendation, configuration, failure modes, section. `what`: claim or section.
+    """One change. `what`: a claim, a section, or the skill itself.
+
+    `kind` of a claim's: added, strengthened, weakened, superseded, restored, retracted, moved, reworded, evidence (it cites
+    other rows, and stands as it did). Of what else changed: version, description, recommendation, configuration, failure
+    modes, section.
     """
 
     kind: str
@@ -60,7 +63,9 @@ def meaning_changes(old: Skill, new: Skill) -> list[str]:
             keys = [key for key in claim if claim[key] != then[name][key]]
             found.append(f"claim {name} changed ({', '.join(keys)})")
     a, b = section_texts(old.body), section_texts(new.body)
-    return found + [title for title in MEANING if _words(a.get(title, "")) != _words(b.get(title, ""))]
+    return found + [
+        f"{title} changed" for title in MEANING if _words(a.get(title, "")) != _words(b.get(title, ""))
+    ]
 
 
 def raised(old: str, new: str) -> bool:
@@ -99,14 +104,20 @@ def claim_changes(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -
         change = _claim_change(a[name], claim, then, now, every)
         if change:
             found.append(change)
-    found += [_retracted(claim, then, after) for name, claim in a.items() if name not in b]
+    gone = [claim for name, claim in a.items() if name not in b]
+    found += [_retracted(claim, then, after, "" if old.name == new.name else new.name) for claim in gone]
     return found
 
 
-def _retracted(claim: Claim, then: Knowledge, after: Knowledge) -> Change:
+def _retracted(claim: Claim, then: Knowledge, after: Knowledge, other: str) -> Change:
+    """`other`: the skill that it is compared with, if that is another one: there it was never made."""
     moved = [c for c in after.claims if c.id == claim.id]
-    said = f"now in {moved[0].skill}" if moved else f"was {then.standings[claim.id].status}: {claim.text}"
-    return Change("retracted", claim.id, said, tuple(evidence_changes(claim, None, then, after)))
+    if moved and not other:
+        return Change("moved", claim.id, f"now in {moved[0].skill}")
+    said = f"not in {other}" if other else f"was {then.standings[claim.id].status}"
+    return Change(
+        "retracted", claim.id, f"{said}: {claim.text}", tuple(evidence_changes(claim, None, then, after))
+    )
 
 
 def _claim_change(
@@ -174,7 +185,8 @@ def _said(row: ResultRow | None) -> str:
     text = f" ({row.target} {recipe}: {format_value(row, row.value)}"
     if row.baseline is None or row.difference_pp is None:
         return f"{text})"
-    return f"{text} over {format_value(row, row.baseline)}, {row.difference_pp:+.2f} pp)".replace("-", "−")
+    difference = f"{row.difference_pp:+.2f}".replace("-", "−")
+    return f"{text} over {format_value(row, row.baseline)}, {difference} pp)"
 
 
 # sections
@@ -284,3 +296,36 @@ def knowledge_at(knowledge: Knowledge, revision: str, needed: str) -> Knowledge:
             f"there was no skill {needed} at {revision[:9]}.", mend=f"See: mu skills history {needed}"
         )
     return Knowledge(knowledge.space, tuple(skills), superseded(entries), "")
+
+
+def states(
+    knowledge: Knowledge, name: str, a: str | None = None, b: str | None = None
+) -> tuple[Skill, Skill, Knowledge, Knowledge]:
+    """What `mu skills diff NAME [A [B]]` compares: old skill, new skill, and the knowledge that each stood in.
+
+    name  a skill, or a skill's folder
+    a, b  commits; `a` may also be another skill or folder. Without `a`: the last commit. Without `b`: the files on disk.
+    """
+    if a is not None and b is None and (other := _on_disk(knowledge, a)):
+        first = _on_disk(knowledge, name) or knowledge.skill(name)
+        return first, other, _holding(knowledge, first), _holding(knowledge, other)
+    git.need(knowledge.space.root)
+    before = knowledge_at(knowledge, git.commit(knowledge.space.root, a or "HEAD"), name)
+    after = knowledge if b is None else knowledge_at(knowledge, git.commit(knowledge.space.root, b), name)
+    return before.skill(name), after.skill(name), before, after
+
+
+def _on_disk(knowledge: Knowledge, name: str) -> Skill | None:
+    """The skill called that, or in the folder of that name."""
+    for skill in knowledge.skills:
+        if skill.name == name:
+            return skill
+    folder = Path(name)
+    return read_skill(folder.resolve()) if folder.is_dir() else None
+
+
+def _holding(knowledge: Knowledge, skill: Skill) -> Knowledge:
+    """The same log, with this skill for the one of its name."""
+    return replace(
+        knowledge, skills=(skill, *(other for other in knowledge.skills if other.name != skill.name))
+    )

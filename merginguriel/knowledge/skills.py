@@ -85,11 +85,11 @@ def _resolver() -> Any:
     return yaml.resolver.Resolver()
 
 
-def _tag(text: str) -> str:
-    """The type that YAML readers take a bare scalar for."""
+def read_as_text(text: str) -> bool:
+    """Do YAML readers take this for a text where it stands without quotes, and not for a number, a date or the like?"""
     import yaml
 
-    return str(_resolver().resolve(yaml.ScalarNode, text, (True, False)))
+    return _resolver().resolve(yaml.ScalarNode, text, (True, False)) == _STRING
 
 
 def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
@@ -98,9 +98,8 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
     What the Agent Skills specification asks for is asked of every skill. Sections, metadata, quotes and length are
     asked of those written for this program: they have claims, or one of MARKS in their metadata.
     """
-    _check_fences(text, path)
+    _check_front(text, path)
     front, body, body_line = read_front_matter(text, path)
-    _check_text(text, body, path)
     for key, value in front.items():
         if key not in FIELDS:
             raise KnowledgeError(
@@ -185,37 +184,35 @@ def _text(value: object, what: str, where: str, foreign: bool) -> str:
         text = need_text(value, what, where)
     except KnowledgeError as error:
         raise _own(error.what, where) from error
-    if not foreign and getattr(value, "bare", False) and _tag(text) != _STRING:
+    if text and not foreign and getattr(value, "bare", False) and not read_as_text(text):
         raise _own(
-            f"{what} is {text or 'empty'} without quotes, which other clients do not read as text.",
+            f"{what} is {text} without quotes, which other clients do not read as text.",
             where,
             f'Write it in quotes: "{text}"',
         )
     return text
 
 
-def _check_fences(text: str, path: Path) -> None:
-    """Simple clients split at any three dashes; others want them on lines of their own. We take what both read."""
+def _check_front(text: str, path: Path) -> None:
+    """Simple clients split at the first three dashes they meet, which would cut a value short; others want them on lines
+    of their own. Strict ones refuse tabs. We take what all of them read alike.
+    """
     first, _, rest = text.partition("\n")
     if not first.startswith("---"):
         return
     if first.rstrip(" \t") != "---":
         raise _own("the first line is not --- alone.", f"{path}:1")
-    if not BOUNDARY.search(rest) and "---" in rest:
+    end = BOUNDARY.search(rest)
+    if not end and "---" in rest:
         line = rest[: rest.index("---")].count("\n") + 2
         raise _own("the front matter is not closed with a line of --- alone.", f"{path}:{line}")
-
-
-def _check_text(text: str, body: str, path: Path) -> None:
-    """Simple clients split at the first three dashes they meet, which would cut a value short; strict ones refuse tabs."""
-    inside = text[3 : len(text) - len(body)].rstrip().removesuffix("---")
+    inside = rest[: end.start()] if end else ""
     for mark, what in (
         ("---", "three dashes inside the front matter cut it short for some clients."),
         ("\t", "a tab inside the front matter is refused by some clients."),
     ):
         if mark in inside:
-            line = inside[: inside.index(mark)].count("\n") + 1
-            raise _own(what, f"{path}:{line}")
+            raise _own(what, f"{path}:{inside[: inside.index(mark)].count(chr(10)) + 2}")
 
 
 def _metadata(front: Mapping, path: Path, foreign: bool) -> dict[str, str]:
@@ -229,6 +226,8 @@ def _metadata(front: Mapping, path: Path, foreign: bool) -> dict[str, str]:
             f"{path}:{line_of(front, 'metadata')}",
             "" if foreign else f"It needs: {', '.join(METADATA)}.",
         )
+    if "<<" in found:
+        raise _own("metadata has the key <<, by which some clients merge mappings.", f"{path}:{found.line}")
     return {
         key: _text(value, f"metadata.{key}", f"{path}:{line_of(found, key)}", foreign)
         for key, value in found.items()
