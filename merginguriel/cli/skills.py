@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..knowledge.problem import Problem
     from ..workspace import Workspace
 
+USUAL = ".agents/skills"
 since_option = click.option(
     "--since",
     metavar="REV",
@@ -165,20 +166,21 @@ def diff(
         emit([change.as_dict() for change in found])
         return
     for change in found:
-        click.echo(plain(f"{change.kind}  {change.what}\n    {true_minus(change.said)}"))
+        said = change.said.replace("\n", "\n    ")
+        click.echo(plain(f"{change.kind}  {change.what}\n    {said}"))
         click.echo(plain("".join(f"      {line}\n" for line in change.evidence)), nl=False)
     say(f"{len(found)} change{'s' * (len(found) != 1)}.")
 
 
 @skills.command("install")
 @click.argument("names", nargs=-1)
-@click.option("--to", default=".agents/skills", show_default=True,
+@click.option("--to", default=USUAL, show_default=True,
               help="`.agents/skills` or `.claude/skills` of the workspace, or any folder.")  # fmt: skip
 @click.option(
     "--link/--copy",
     "link",
     default=None,
-    help="Link to the skill (default), or copy it (default outside a workspace).",
+    help="Link to each skill, or copy it. Default: link, or as it is there already; shipped skills are copied.",
 )
 @click.option(
     "--check", "only_check", is_flag=True, help="Say what is stale there; exit code 1 if anything is."
@@ -201,12 +203,12 @@ def install(
     where = space(workspace_path)
     place = installing.place_of(where, to)
     if only_check:
-        return _check_installed(place, names, as_json)
+        return _check_installed(place, to, names, as_json)
     if take_away:
         gone = installing.remove(place, names, force=force)
         emit(gone) if as_json else click.echo("".join(f"removed {name}\n" for name in gone), nl=False)
         return 0
-    copy = where.shipped if link is None else not link
+    copy = None if link is None else not link
     put = installing.install(where, place, names, copy=copy, force=force)
     shown = [one for one in put if not names or one.name in names]
     if as_json:
@@ -216,7 +218,7 @@ def install(
     return 0
 
 
-def _check_installed(place: Path, names: tuple[str, ...], as_json: bool) -> int:
+def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool) -> int:
     from ..knowledge.install import check
 
     found = [(one, wrong) for one, wrong in check(place) if not names or one.name in names]
@@ -228,10 +230,10 @@ def _check_installed(place: Path, names: tuple[str, ...], as_json: bool) -> int:
         emit([{**vars(one), "stale": wrong or None} for one, wrong in found])
     else:
         click.echo("".join(plain(f"{place / one.name}: {wrong}.\n") for one, wrong in stale), nl=False)
-        say(
-            f"{len(found)} installed, {len(stale)} stale."
-            + (" Bring them up to date: mu skills install" if stale else "")
+        again = " ".join(
+            ["mu skills install", *(one.name for one, _ in stale), *(["--to", to] if to != USUAL else [])]
         )
+        say(f"{len(found)} installed, {len(stale)} stale." + (f" Bring up to date: {again}" if stale else ""))
     return FAILED if stale else 0
 
 

@@ -44,10 +44,11 @@ def place_of(space: Workspace, to: str) -> Path:
 
 
 def install(
-    space: Workspace, place: Path, names: Sequence[str] = (), *, copy: bool = False, force: bool = False
+    space: Workspace, place: Path, names: Sequence[str] = (), *, copy: bool | None = None, force: bool = False
 ) -> list[Installed]:
     """Put skills (default: all of the workspace) at `place`, as links or copies; what is registered there now.
 
+    Without `copy`, what is installed already stays what it is, and the rest are links; shipped skills are copied.
     Raises MuError, before anything is written, if a name is taken there by what this did not install or what was changed
     there since; `force` replaces it. A skill that cannot be read is not installed.
     """
@@ -63,9 +64,12 @@ def install(
             _check_free(place, skill.name, registry.get(skill.name))
     digests = {skill.name: folder_sha256(skill.path.parent) for skill in skills}
     for skill in skills:
-        put(skill, place, copy=copy)
+        known = registry.get(skill.name)
+        usual = known.how == "copy" if known else space.shipped
+        copied = usual if copy is None else copy
+        put(skill, place, copy=copied)
         registry[skill.name] = Installed(
-            skill.name, "copy" if copy else "link", _source(space, place, skill), skill.version,
+            skill.name, "copy" if copied else "link", _source(space, place, skill), skill.version,
             digests[skill.name], date.today().isoformat(),
         )  # fmt: skip
         # After each: a killed program leaves no skill that nobody knows the origin of, but the one being written.

@@ -133,7 +133,7 @@ def _claim_change(
         said = f"by {new.superseded_by}{f': {by.text}' if by else ''}"
         return Change("superseded", new.id, said, because + evidence)
     said = was.status if was.status == stands.status else f"{was.status} → {stands.status}"
-    said = f"{said} ({stands.reason})" + (f"; changed: {', '.join(fields)}" if fields else "")
+    said = f"{said} ({stands.reason})" + "".join(f"\n{_field_change(key, old, new)}" for key in fields)
     if old.superseded_by and not new.superseded_by:
         return Change("restored", new.id, said, evidence)
     kind = strength(was, stands) if evidence or fields else None
@@ -142,6 +142,18 @@ def _claim_change(
     if kind is None and evidence and set(old.evidence) != set(new.evidence):
         kind = "evidence"
     return Change(kind, new.id, said, evidence) if kind else None
+
+
+def _field_change(key: str, old: Claim, new: Claim) -> str:
+    was, now = (_shown(claim.as_dict()[key]) for claim in (old, new))
+    return f"{key}: {was} → {now}"
+
+
+def _shown(value: object) -> str:
+    """`{target: sw-KE, k: 3 5}`: a field of a claim on one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_shown(inner)}' for key, inner in value.items())}}}"
+    return " ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
 
 
 def strength(was: Standing, now: Standing) -> str | None:
