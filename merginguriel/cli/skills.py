@@ -177,10 +177,13 @@ def diff(
 @click.option("--to", default=USUAL, show_default=True,
               help="`.agents/skills` or `.claude/skills` of the workspace, or any folder.")  # fmt: skip
 @click.option(
-    "--link/--copy",
-    "link",
-    default=None,
-    help="Link to each skill, or copy it. Default: link, or as it is there already; shipped skills are copied.",
+    "--link", "how", flag_value="link", help="Link to each skill. Default: that, or as it is there already."
+)
+@click.option(
+    "--copy",
+    "how",
+    flag_value="copy",
+    help="Copy each skill. Default for the shipped ones outside a workspace.",
 )
 @click.option(
     "--check", "only_check", is_flag=True, help="Say what is stale there; exit code 1 if anything is."
@@ -192,7 +195,7 @@ def diff(
 @json_option
 @workspace_option
 def install(
-    names: tuple[str, ...], to: str, link: bool | None, only_check: bool, take_away: bool, force: bool, as_json: bool,
+    names: tuple[str, ...], to: str, how: str | None, only_check: bool, take_away: bool, force: bool, as_json: bool,
     workspace_path: Path | None,
 ) -> int:  # fmt: skip
     """Put skills (default: all) where coding agents look for them, and remember what was put there."""
@@ -208,8 +211,7 @@ def install(
         gone = installing.remove(place, names, force=force)
         emit(gone) if as_json else click.echo("".join(f"removed {name}\n" for name in gone), nl=False)
         return 0
-    copy = None if link is None else not link
-    put = installing.install(where, place, names, copy=copy, force=force)
+    put = installing.install(where, place, names, copy=None if how is None else how == "copy", force=force)
     shown = [one for one in put if not names or one.name in names]
     if as_json:
         emit([vars(one) for one in shown])
