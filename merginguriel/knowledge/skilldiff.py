@@ -70,6 +70,8 @@ def meaning_changes(old: Skill, new: Skill) -> list[str]:
 
 def raised(old: str, new: str) -> bool:
     """Is version `new` above `old`? 1.10.0 is above 1.9. What is no number counts as raised if it differs."""
+    if not new:
+        return False
     try:
         a, b = ([int(part) for part in version.split(".")] for version in (old, new))
     except ValueError:

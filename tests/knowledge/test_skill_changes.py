@@ -301,6 +301,20 @@ def test_a_mended_word_of_prose_and_new_blanks_need_no_raise(mu, past):
     assert versions(mu, past) == []
 
 
+def test_to_stop_claiming_is_a_change_of_meaning_too(mu, past):
+    (past.root / "skills" / "a-skill" / "claims.yaml").unlink()
+    past.skill(text='---\nname: a-skill\ndescription: "x"\n---\n\nText.\n')
+    found = versions(mu, past)
+    assert len(found) == 1 and "claim swahili-gains removed" in found[0]
+
+
+def test_a_foreign_skill_may_change_as_it_likes(mu, past):
+    past.skill("foreign", text='---\nname: foreign\ndescription: "x"\n---\n\n## Configuration\n\na\n')
+    commit(past)
+    past.skill("foreign", text='---\nname: foreign\ndescription: "x"\n---\n\n## Configuration\n\nb\n')
+    assert versions(mu, past) == []
+
+
 def test_against_a_branch_a_committed_change_is_found_until_the_version_is_raised(mu, past, monkeypatch):
     git(past.root, "checkout", "-q", "-b", "work")
     past.skill(text=WITH_CONFIGURATION.replace("k: 3", "k: 5"), claims=claim())

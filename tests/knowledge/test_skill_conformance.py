@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import skills_ref
 from conftest import REPOSITORY, SKILL
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.skills import OWN, Skill, read_skill
@@ -306,6 +308,44 @@ def test_every_variant_is_judged_alike_or_differs_in_a_listed_class(tmp_path):
     assert unexplained == [], "\n".join(unexplained)
     assert set(seen) == set(STRICTER), "a class of which no variant is an example"
     assert alike[True] >= 30 and alike[False] >= 60, alike
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(list(BASES.values())),
+    st.integers(0, 200),
+    st.integers(0, 9),
+    st.text(max_size=3)
+    | st.sampled_from(
+        [
+            "---",
+            '"',
+            ": ",
+            "\n",
+            "{",
+            " ",
+            "- ",
+            "'",
+            "#",
+            "|",
+            "\n\n",
+            "? ",
+            "\t",
+            "%",
+            "&a ",
+            "*a",
+            "[",
+            "]",
+            "!",
+        ]
+    ),
+)
+def test_of_damaged_skills_we_accept_none_that_the_reference_refuses(tmp_path, text, at, cut, put):
+    folder = written(tmp_path, NAME, {"SKILL.md": text[:at] + put + text[at + cut :]})
+    found = ours(folder)
+    if isinstance(found, Skill):
+        assert theirs(folder)
+        assert found.description == skills_ref.read_properties(folder).description
 
 
 def test_every_class_of_differences_is_in_the_documentation_with_its_reason():

@@ -28,8 +28,12 @@ def check(knowledge: Knowledge) -> list[Problem]:
     try:
         base = git.fork(folder, named) if named else "HEAD"
         changed = {PurePosixPath(name).parts[0] for name in git.changed(folder, base)}
-        skills = [skill for skill in knowledge.skills if skill.name in changed and not skill.foreign]
-        files = [(base, f"{skill.name}/{name}") for skill in skills for name in ("SKILL.md", "claims.yaml")]
+        skills = [skill for skill in knowledge.skills if skill.path.parent.name in changed]
+        files = [
+            (base, f"{skill.path.parent.name}/{name}")
+            for skill in skills
+            for name in ("SKILL.md", "claims.yaml")
+        ]
         texts = git.texts(folder, files)
     except UsageError:
         raise
@@ -38,8 +42,10 @@ def check(knowledge: Knowledge) -> list[Problem]:
     found: list[Problem] = []
     for skill, text, claims in zip(skills, texts[::2], texts[1::2], strict=True):
         before = _read(skill, text, claims)
-        changes = meaning_changes(before, skill) if before else []
-        if before and changes and not raised(before.version, skill.version):
+        if before is None or before.foreign:
+            continue
+        changes = meaning_changes(before, skill)
+        if changes and not raised(before.version, skill.version):
             more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
             found.append(
                 Problem(
