@@ -19,7 +19,7 @@ from .common import plain
 COMMANDS = {
     "advise": ("advise", "advise", "Merge or not, how, from which sources, and how sure."),
     "init": ("workspace", "init", "Make a workspace with the shipped knowledge."),
-    "skills": ("skills", "skills", "List and show skills and their claims."),
+    "skills": ("skills", "skills", "List, show, write, check, compare and install skills."),
     "log": ("log", "log", "List, show and add entries of the experiment log."),
     "lint": ("skills", "lint", "Check skills, claims and log; name what is wrong."),
     "quickstart": ("quickstart", "quickstart", "The whole loop on real models, in a few minutes."),

@@ -1,16 +1,29 @@
-"""`mu skills` and `mu lint`: read the written knowledge, and check it."""
+"""`mu skills` and `mu lint`: read the written knowledge, write more of it, and check it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import FAILED
-from .common import columns, emit, json_option, plain, space, true_minus, workspace_option
+from ..errors import FAILED, UsageError
+from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
+
+if TYPE_CHECKING:
+    from ..knowledge.problem import Problem
+    from ..workspace import Workspace
+
+USUAL = ".agents/skills"
+since_option = click.option(
+    "--since",
+    metavar="REV",
+    help="Compare versions with where the present state branched off REV, not with the last commit.",
+)
 
 
-@click.group(short_help="List and show skills and their claims.")
+@click.group(short_help="List, show, write, check, compare and install skills.")
 def skills() -> None:
     """Skills: what is known, in the Agent Skills format, with claims that are checked against the log."""
 
@@ -19,20 +32,239 @@ def skills() -> None:
 @json_option
 @workspace_option
 def list_skills(as_json: bool, workspace_path: Path | None) -> None:
-    """Every skill: version, date, how its claims stand, and what it is for in a line."""
+    """Every skill: version, grade, freshness, how its claims stand, and what it is for in a line."""
     from ..knowledge.base import load
+    from ..knowledge.catalogue import freshness, skill_grade
 
     knowledge = load(space(workspace_path))
+    fresh = freshness(knowledge)
+    grades = {skill.name: skill_grade(skill, knowledge) for skill in knowledge.skills}
     if as_json:
-        emit([{**s.as_dict(), "body": None, "claims": [c.id for c in s.claims]} for s in knowledge.skills])
+        emit(
+            [
+                {
+                    **skill.as_dict(),
+                    "body": None,
+                    "claims": [claim.id for claim in skill.claims],
+                    "grade": grades[skill.name][0],
+                    "grade_reason": grades[skill.name][1],
+                    "freshness": fresh[skill.name].as_dict(),
+                }
+                for skill in knowledge.skills
+            ]
+        )
         return
     rows = []
     for skill in knowledge.skills:
-        counts = [knowledge.standings[c.id].status for c in skill.claims]
-        stands = ", ".join(f"{counts.count(s)} {s}" for s in dict.fromkeys(counts)) or "no claims"
-        meta = skill.metadata
-        rows.append([skill.name, meta["version"], meta["updated"], stands, plain(meta["short-description"])])
+        grade, reason = grades[skill.name]
+        said = f"{reason} (foreign)" if skill.foreign else reason
+        rows.append(
+            [skill.name, plain(skill.version) or "-", grade, fresh[skill.name].text, said, plain(skill.line)]
+        )
     click.echo(columns(rows))
+
+
+@skills.command("catalogue")
+@json_option
+@workspace_option
+def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
+    """All skills in Markdown of at most 8,000 characters, for an agent to read before it opens one.
+
+    Texts that are too long together are cut between words; --json has them in full.
+    """
+    from ..knowledge.base import load
+    from ..knowledge.catalogue import catalogue, freshness, skill_grade
+
+    knowledge = load(space(workspace_path))
+    if not as_json:
+        click.echo(catalogue(knowledge), nl=False)
+        return
+    fresh = freshness(knowledge)
+    emit(
+        [
+            {
+                "name": skill.name,
+                "line": skill.line,
+                "description": skill.description,
+                "grade": skill_grade(skill, knowledge)[0],
+                "freshness": fresh[skill.name].as_dict(),
+            }
+            for skill in knowledge.skills
+        ]
+    )
+
+
+@skills.command("new")
+@click.argument("name")
+@click.option(
+    "--from", "template", metavar="TEMPLATE", default="research", show_default=True,
+    help="`research`, `workflow`, or a skill (its name or folder) whose sections are taken over.",
+)  # fmt: skip
+@click.option("--description", default="", help="What it is about and when to use it, in one line.")
+@click.option("--edit", is_flag=True, help="Open SKILL.md in $EDITOR afterwards.")
+@json_option
+@workspace_option
+def new(
+    name: str, template: str, description: str, edit: bool, as_json: bool, workspace_path: Path | None
+) -> None:
+    """Begin a skill: a folder in skills/ with all sections and an example of a claim, valid as it is."""
+    from ..knowledge.newskill import new_skill
+
+    where = space(workspace_path)
+    folder = new_skill(where, name, template=template, description=description)
+    if edit:
+        click.edit(filename=str(folder / "SKILL.md"))
+    if as_json:
+        emit({"name": name, "folder": str(folder), "files": ["SKILL.md", "claims.yaml"]})
+        return
+    click.echo(where.display(folder))
+    say(f"Write SKILL.md and claims.yaml there, then: mu skills lint {name}")
+
+
+@skills.command("history")
+@click.argument("name")
+@json_option
+@workspace_option
+def show_history(name: str, as_json: bool, workspace_path: Path | None) -> None:
+    """What has become of a skill, newest first: commit, date, version, subject, and what changed in meaning."""
+    from ..knowledge.history import history
+
+    found = history(space(workspace_path), name)
+    if as_json:
+        emit([state.as_dict() for state in found])
+        return
+    for state in found:
+        commit = state.commit[:9] or "-"
+        line = [commit, state.date or "-", state.version or "-", plain(state.subject)]
+        click.echo("  ".join(line))
+        click.echo(
+            "".join(f"    {plain(change)}\n" for change in state.changes or ("no change of meaning",)),
+            nl=False,
+        )
+
+
+@skills.command("diff")
+@click.argument("name")
+@click.argument("first", metavar="[A]", required=False)
+@click.argument("second", metavar="[B]", required=False)
+@json_option
+@workspace_option
+def diff(
+    name: str, first: str | None, second: str | None, as_json: bool, workspace_path: Path | None
+) -> None:
+    """What a skill says now that it did not: claims and advice that changed, with the evidence that did it.
+
+    NAME alone is compared with the last commit. A and B are commits (B: default the files as they are), or A is another
+    skill or a skill's folder. Exit code 0 whether or not anything changed.
+    """
+    from ..knowledge.base import load
+    from ..knowledge.skilldiff import compare, states
+
+    old, new, before, after = states(load(space(workspace_path)), name, first, second)
+    found = compare(old, new, before, after)
+    if as_json:
+        emit([change.as_dict() for change in found])
+        return
+    for change in found:
+        said = change.said.replace("\n", "\n    ")
+        click.echo(plain(f"{change.kind}  {change.what}\n    {said}"))
+        click.echo(plain("".join(f"      {line}\n" for line in change.evidence)), nl=False)
+    say(f"{len(found)} change{'s' * (len(found) != 1)}.")
+
+
+@skills.command("install")
+@click.argument("names", nargs=-1)
+@click.option("--to", default=USUAL, show_default=True,
+              help="`.agents/skills` or `.claude/skills` of the workspace, or any folder.")  # fmt: skip
+@click.option(
+    "--link", "how", flag_value="link", help="Link to each skill. Default: that, or as it is there already."
+)
+@click.option(
+    "--copy",
+    "how",
+    flag_value="copy",
+    help="Copy each skill. Default for the shipped ones outside a workspace.",
+)
+@click.option(
+    "--check", "only_check", is_flag=True, help="Say what is stale there; exit code 1 if anything is."
+)
+@click.option("--remove", "take_away", is_flag=True, help="Take away what was installed there.")
+@click.option(
+    "--force", is_flag=True, help="Replace or remove also what is not this program's, or was changed there."
+)
+@json_option
+@workspace_option
+def install(
+    names: tuple[str, ...], to: str, how: str | None, only_check: bool, take_away: bool, force: bool, as_json: bool,
+    workspace_path: Path | None,
+) -> int:  # fmt: skip
+    """Put skills (default: all) where coding agents look for them, and remember what was put there."""
+    from ..knowledge import install as installing
+
+    if only_check and take_away:
+        raise UsageError("--check only looks; it cannot be had with --remove.")
+    where = space(workspace_path)
+    place = installing.place_of(where, to)
+    if only_check:
+        return _check_installed(place, to, names, as_json)
+    if take_away:
+        gone = installing.remove(place, names, force=force)
+        emit(gone) if as_json else click.echo("".join(f"removed {name}\n" for name in gone), nl=False)
+        return 0
+    put = installing.install(where, place, names, copy=None if how is None else how == "copy", force=force)
+    shown = [one for one in put if not names or one.name in names]
+    if as_json:
+        emit([vars(one) for one in shown])
+    else:
+        click.echo(columns([[one.how, str(place / one.name), one.version or "-"] for one in shown]))
+    return 0
+
+
+def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool) -> int:
+    from ..knowledge.install import check
+
+    found = [(one, wrong) for one, wrong in check(place) if not names or one.name in names]
+    for name in names:
+        if name not in [one.name for one, _ in found]:
+            raise UsageError(f"{name!r} was not installed in {place}.")
+    stale = [(one, wrong) for one, wrong in found if wrong]
+    if as_json:
+        emit([{**vars(one), "stale": wrong or None} for one, wrong in found])
+    else:
+        click.echo("".join(plain(f"{place / one.name}: {wrong}.\n") for one, wrong in stale), nl=False)
+        again = " ".join(
+            ["mu skills install", *(one.name for one, _ in stale), *(["--to", to] if to != USUAL else [])]
+        )
+        say(f"{len(found)} installed, {len(stale)} stale." + (f" Bring up to date: {again}" if stale else ""))
+    return FAILED if stale else 0
+
+
+@skills.command("lint")
+@click.argument("name", required=False)
+@since_option
+@json_option
+@workspace_option
+def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_path: Path | None) -> int:
+    """Check the skills alone, or one of them: form, claims, and whether a change of meaning raised the version."""
+    from ..knowledge.lint import problems
+    from ..knowledge.skills import check_name
+
+    where = _since(space(workspace_path), since)
+    if name is not None:
+        check_name(name)
+        if not (where.skills / name).is_dir():
+            here = [path.name for path in sorted(where.skills.glob("*/"))]
+            raise UsageError(f"no skill is called {name!r}.", mend=f"There are: {', '.join(here)}")
+    root = f"{where.skills / name if name else where.skills}"
+    found = [one for one in problems(where) if one.where == root or one.where.startswith(f"{root}/")]
+    return _tell(found, where, as_json)
+
+
+def _since(where: Workspace, revision: str | None) -> Workspace:
+    """The workspace, with the revision that versions are compared with among its settings."""
+    from ..knowledge.rules.version import SETTING
+
+    return replace(where, settings={**where.settings, SETTING: revision}) if revision else where
 
 
 @skills.command("show")
@@ -55,7 +287,9 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
         emit(found)
         return
     if not claims_only:
-        click.echo(f"{skill.name} {skill.version}\n{plain(skill.description)}\n\n{plain(skill.body)}\n")
+        click.echo(
+            f"{skill.name} {plain(skill.version)}\n{plain(skill.description)}\n\n{plain(skill.body)}\n"
+        )
     if skill.claims:
         click.echo("Claims")
     for claim in skill.claims:
@@ -65,17 +299,22 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
 
 
 @click.command(short_help="Check skills, claims and log; name what is wrong.")
+@since_option
 @json_option
 @workspace_option
-def lint(as_json: bool, workspace_path: Path | None) -> int:
+def lint(since: str | None, as_json: bool, workspace_path: Path | None) -> int:
     """Check every skill, claim and log entry: form, units, references, and words stronger than the evidence.
 
     Exit code 1 if anything is wrong.
     """
     from ..knowledge.lint import problems
 
-    where = space(workspace_path)
-    found = problems(where)
+    where = _since(space(workspace_path), since)
+    return _tell(problems(where), where, as_json)
+
+
+def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:
+    """Print problems, named from the workspace's folder; the exit code."""
     root = f"{where.root}/"
     if as_json:
         emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in found])

@@ -58,7 +58,7 @@ def seed(folder: Path, *, context: str | None = None, empty: bool = False) -> li
                 files.write_bytes(folder / inner, path.read_bytes())
                 made.append(str(inner))
     (folder / "experiment_log").mkdir(parents=True, exist_ok=True)
-    for name in ("AGENTS.md", "docs/formats.md"):
+    for name in ("AGENTS.md", "docs/formats.md", "docs/skills.md"):
         if not (folder / name).exists():
             text = (source.root / name).read_text(encoding="utf-8")
             # What follows is about the program's own code, which a workspace does not hold.

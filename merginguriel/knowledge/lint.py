@@ -9,7 +9,7 @@ from .entries import Entry, entry_paths, parse_entry
 from .problem import Problem
 from .prose import MEND, bare_differences
 from .rules import check_all
-from .skills import Skill, parse_skill, skill_paths
+from .skills import Skill, no_skill_file, parse_skill, skill_paths
 from .yamltext import read_text
 
 
@@ -24,7 +24,8 @@ def problems(space: Workspace) -> list[Problem]:
         )
     for folder in sorted(space.skills.glob("*/")) if space.skills.is_dir() else []:
         if not (folder / "SKILL.md").is_file() and not folder.name.startswith("."):
-            found.append(Problem(str(folder), "a skill's folder without SKILL.md."))
+            lacking = no_skill_file(folder)
+            found.append(Problem(str(lacking.where), lacking.what, lacking.mend or ""))
     for path in skill_paths(space.skills):
         try:
             claims_path = path.parent / "claims.yaml"

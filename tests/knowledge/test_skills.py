@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.skills import Skill, load_skill, skill_paths
+from merginguriel.knowledge.skills import Skill, read_skill, skill_paths
 from merginguriel.knowledge.writing import check_text
 
 SKILLS = Path(__file__).resolve().parents[2] / "skills"
@@ -28,7 +28,7 @@ def write(folder: Path, text: str, name: str = "a-skill") -> Path:
 
 def read(path: Path) -> Skill | KnowledgeError:
     try:
-        return load_skill(path)
+        return read_skill(path.parent)
     except KnowledgeError as error:
         return error
 
@@ -36,13 +36,13 @@ def read(path: Path) -> Skill | KnowledgeError:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_every_shipped_skill_is_valid_for_us_and_for_the_reference(path):
     assert skills_ref.validate(path.parent) == []
-    skill = load_skill(path)
+    skill = read_skill(path.parent)
     assert skills_ref.read_properties(path.parent).description == skill.description
 
 
 def test_a_good_skill_is_read_as_the_reference_reads_it(tmp_path):
     path = write(tmp_path, GOOD)
-    skill, theirs = load_skill(path), skills_ref.read_properties(path.parent)
+    skill, theirs = read_skill(path.parent), skills_ref.read_properties(path.parent)
     assert skills_ref.validate(path.parent) == []
     assert (skill.name, skill.description, skill.metadata) == (
         theirs.name,

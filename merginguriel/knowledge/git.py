@@ -1,0 +1,113 @@
+"""What did the files of a workspace say at an earlier commit? Read from git, changing nothing in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import MuError, UnavailableError, UsageError
+
+# Reading must not take the lock that somebody's commit is waiting for.
+QUIET = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def inside(folder: Path) -> bool:
+    """Does `folder` lie in a git repository, and is git here to ask? Starts no process."""
+    folder = folder.resolve()
+    return any((up / ".git").exists() for up in (folder, *folder.parents)) and shutil.which("git") is not None
+
+
+def need(folder: Path) -> None:
+    """Raises if `inside` would be false, saying which of the two is missing."""
+    if shutil.which("git") is None:
+        raise UnavailableError("this needs git, which is not installed.")
+    if not inside(folder):
+        raise MuError(
+            "this folder is not in a git repository, so nothing is known of its past.",
+            where=str(folder),
+            mend="Make it one: git init && git add . && git commit",
+        )
+
+
+def ask(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
+    """What `git ARGUMENTS` prints in `folder`. Raises MuError with git's own words."""
+    told = subprocess.run(
+        ["git", "-c", "core.quotePath=off", *arguments],
+        cwd=folder, input=given, capture_output=True, env={**os.environ, **QUIET}, check=False,
+    )  # fmt: skip
+    if told.returncode:
+        words = told.stderr.decode("utf-8", "replace").strip()
+        raise MuError(f"git {arguments[0]} failed: {words or told.returncode}", where=str(folder))
+    return told.stdout
+
+
+def commit(folder: Path, revision: str) -> str:
+    """The id of the commit that `revision` names. Raises UsageError if it names none."""
+    try:
+        if revision.startswith("-"):
+            raise MuError("")
+        return ask(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
+    except MuError as error:
+        raise UsageError(
+            f"{revision!r} is not a commit here.",
+            mend="A branch, a tag, a commit's id, or HEAD~3; see: git log",
+        ) from error
+
+
+def fork(folder: Path, revision: str) -> str:
+    """The commit at which the present state branched off `revision`; that commit itself if they share none."""
+    base = commit(folder, revision)
+    try:
+        return ask(folder, "merge-base", base, "HEAD").decode().strip()
+    except MuError:
+        return base
+
+
+def listed(folder: Path, revision: str, *parts: str) -> list[str]:
+    """Names of the files that `revision` has in these parts of `folder`, relative to it. Links are left out."""
+    found = ask(folder, "ls-tree", "-r", "-z", revision, "--", *parts).decode("utf-8", "surrogateescape")
+    records = (record.partition("\t") for record in found.split("\0") if record)
+    return [name for about, _, name in records if about.startswith("100") and "\n" not in name]
+
+
+def changed(folder: Path, revision: str) -> list[str]:
+    """Names of the files in `folder` that differ from `revision` on disk, relative to it; new ones are not listed."""
+    found = ask(
+        folder,
+        "diff",
+        "--name-only",
+        "--relative",
+        "--no-renames",
+        "--no-ext-diff",
+        "-z",
+        revision,
+        "--",
+        ".",
+    )
+    return [name for name in found.decode("utf-8", "surrogateescape").split("\0") if name]
+
+
+def texts(folder: Path, wanted: Sequence[tuple[str, str]]) -> list[str | None]:
+    """The text of every (revision, name relative to `folder`), with `\\n` line ends; None where it is not there."""
+    asked = "".join(f"{revision}:./{name}\n" for revision, name in wanted)
+    told = (
+        ask(folder, "cat-file", "--batch", given=asked.encode("utf-8", "surrogateescape")) if wanted else b""
+    )
+    found: list[str | None] = []
+    at = 0
+    for _ in wanted:
+        end = told.index(b"\n", at)
+        head = told[at:end].rsplit(b" ", 2)
+        if len(head) < 3 or head[1] != b"blob":
+            # Nothing there (or a folder, whose contents are not wanted).
+            size = int(head[2]) + 1 if len(head) == 3 and head[2].isdigit() else 0
+            found.append(None)
+            at = end + 1 + size
+            continue
+        size = int(head[2])
+        found.append(told[end + 1 : end + 1 + size].decode("utf-8", "replace").replace("\r\n", "\n"))
+        at = end + 1 + size + 1
+    return found

@@ -1,0 +1,72 @@
+"""Was the version of a skill raised when its meaning changed? Compared with git; silent where there is none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePosixPath
+
+from ...errors import KnowledgeError, MuError, UsageError
+from .. import git
+from ..base import Knowledge
+from ..problem import Problem
+from ..skilldiff import meaning_changes, raised
+from ..skills import Skill, parse_skill
+
+SETTING, VARIABLE = "lint_since", "MU_LINT_SINCE"
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    """Skills whose claims, recommendations, configuration or failure modes differ under the same version.
+
+    They differ from the last commit, or from where the present state branched off the revision that the workspace's
+    setting `lint_since` (`mu lint --since`) or the variable MU_LINT_SINCE names. Raises UsageError if that is none.
+    """
+    folder = knowledge.space.skills
+    if not folder.is_dir() or not git.inside(folder):
+        return []
+    named = str(knowledge.space.settings.get(SETTING) or os.environ.get(VARIABLE) or "")
+    try:
+        base = git.fork(folder, named) if named else "HEAD"
+        changed = {PurePosixPath(name).parts[0] for name in git.changed(folder, base)}
+        skills = [skill for skill in knowledge.skills if skill.path.parent.name in changed]
+        files = [
+            (base, f"{skill.path.parent.name}/{name}")
+            for skill in skills
+            for name in ("SKILL.md", "claims.yaml")
+        ]
+        texts = git.texts(folder, files)
+    except UsageError:
+        raise
+    except MuError:
+        return []  # no commit yet, or a repository that git does not trust: nothing to compare with
+    found: list[Problem] = []
+    for skill, text, claims in zip(skills, texts[::2], texts[1::2], strict=True):
+        before = _read(skill, text, claims)
+        if before is None or before.foreign:
+            continue
+        changes = meaning_changes(before, skill)
+        if changes and not raised(before.version, skill.version):
+            more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+            found.append(
+                Problem(
+                    _line(skill),
+                    f"changed in meaning since {named or 'the last commit'}, but its version is {skill.version} and "
+                    f"was {before.version}: {', '.join(changes[:3])}{more}.",
+                    "Raise metadata.version, and set metadata.updated to today.",
+                )
+            )
+    return found
+
+
+def _read(skill: Skill, text: str | None, claims: str | None) -> Skill | None:
+    """The skill as it was; None if it was not there, or not in a form that can be compared."""
+    try:
+        return parse_skill(text, skill.path, claims) if text is not None else None
+    except KnowledgeError:
+        return None
+
+
+def _line(skill: Skill) -> str:
+    lines = skill.path.read_text(encoding="utf-8").splitlines()
+    numbers = (i for i, line in enumerate(lines, start=1) if line.strip().startswith("version:"))
+    return f"{skill.path}:{next(numbers, 1)}"
