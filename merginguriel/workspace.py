@@ -12,6 +12,7 @@ MARKER = "mu.toml"
 DEFAULTS: dict[str, object] = {
     "context": "massive/xlm-roberta-base",  # where a question is about when it does not say
     "min_gain_pp": 1.0,  # the smallest gain worth a merge
+    "tui": {},  # of the terminal interface: theme, keys
 }
 
 
