@@ -11,10 +11,11 @@ from pathlib import Path
 from ..errors import UnavailableError, UsageError
 from ..workspace import Workspace
 from . import kept
-from .claims import Claim, Standing, standing
+from .claims import Claim
 from .entries import Entry, entry_paths, parse_entry
 from .rows import SUPERSEDED, ResultRow
 from .skills import Skill, parse_skill, skill_paths
+from .standing import Standing, standing
 from .yamltext import read_text
 
 
