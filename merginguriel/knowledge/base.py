@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import UnavailableError, UsageError
 from ..workspace import Workspace
-from . import kept
+from . import invalidation, kept
 from .claims import Claim
 from .entries import Entry, entry_paths, parse_entry
 from .rows import SUPERSEDED, ResultRow
@@ -164,7 +164,7 @@ def parsed(
         entry = parse_entry(texts[path], path)
         _feed(digest, path.name, texts[path], *(read_text(file) for file in entry.files))
         entries.append(entry)
-    return Knowledge(space, tuple(skills), superseded(entries), digest.hexdigest()[:16])
+    return Knowledge(space, tuple(skills), invalidation.marked(superseded(entries)), digest.hexdigest()[:16])
 
 
 def superseded(entries: Sequence[Entry]) -> tuple[Entry, ...]:
