@@ -82,6 +82,11 @@ class ResultRow:
     where: str = ""  # file:line
 
     @property
+    def day(self) -> str:
+        """When it was measured, as far as is known: its own day, else that of its entry."""
+        return self.measured or self.date
+
+    @property
     def paired(self) -> bool:
         return self.wins is not None
 
