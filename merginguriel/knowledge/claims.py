@@ -223,3 +223,21 @@ def in_scope(row: Scoped, *scopes: Scope) -> bool:
             elif str(getattr(row, key)) not in values:
                 return False
     return True
+
+
+def both(a: Scope, b: Scope) -> Scope | None:
+    """The scope that lies in both; None where they have nothing in common."""
+    found = dict(a)
+    for key, values in b.items():
+        if key not in found:
+            found[key] = values
+        elif key == "params":
+            named = dict(value.split("=", 1) for value in found[key])
+            if any(named.get(name, text) != text for name, text in (v.split("=", 1) for v in values)):
+                return None
+            found[key] = tuple(dict.fromkeys((*found[key], *values)))
+        else:
+            found[key] = tuple(value for value in found[key] if value in values)
+            if not found[key]:
+                return None
+    return found

@@ -9,7 +9,7 @@ from itertools import combinations
 
 from .. import locales, stats
 from .base import Knowledge
-from .claims import Claim, Scope, in_scope
+from .claims import Claim, Scope, both, in_scope
 from .pooling import Difference, differences, pooled
 from .rows import ResultRow
 
@@ -39,24 +39,6 @@ def wanted(claim: Claim) -> int:
 def standing_claims(knowledge: Knowledge) -> list[Claim]:
     """Claims that still assert something: not superseded, not refuted."""
     return [c for c in knowledge.claims if knowledge.standings[c.id].status not in ("superseded", "refuted")]
-
-
-def both(a: Scope, b: Scope) -> Scope | None:
-    """The scope that lies in both; None where they have nothing in common."""
-    found = dict(a)
-    for key, values in b.items():
-        if key not in found:
-            found[key] = values
-        elif key == "params":
-            named = dict(value.split("=", 1) for value in found[key])
-            if any(named.get(name, text) != text for name, text in (v.split("=", 1) for v in values)):
-                return None
-            found[key] = tuple(dict.fromkeys((*found[key], *values)))
-        else:
-            found[key] = tuple(value for value in found[key] if value in values)
-            if not found[key]:
-                return None
-    return found
 
 
 def between_claims(knowledge: Knowledge) -> list[Conflict]:

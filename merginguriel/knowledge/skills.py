@@ -41,6 +41,7 @@ class Skill:
     metadata: dict[str, str]
     body: str
     claims: tuple[Claim, ...]
+    body_line: int = 1  # where the body starts in the file
 
     @property
     def version(self) -> str:
@@ -102,7 +103,9 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
     _check_sections(body, body_line, metadata, path)
     claims_path = path.parent / "claims.yaml"
     claims = parse_claims(claims_text, claims_path, skill=name) if claims_text is not None else ()
-    return Skill(name, path, description, metadata, body.strip(), claims)
+    blank = len(body) - len(body.lstrip())
+    line = body_line + body.count("\n", 0, blank)
+    return Skill(name, path, description, metadata, body.strip(), claims, line)
 
 
 def _name(front: Mapping, path: Path) -> str:
