@@ -39,7 +39,9 @@ def why(name: str, everything: bool, as_of: str | None, as_json: bool, workspace
 
 
 def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]:
-    yield from _wrapped(f"{node.name}  {node.says}" if node.says else node.name, first, rest)
+    # Under its entry, a row's number is name enough.
+    name = node.name[node.name.index("#") :] if node.kind == "row" and first else node.name
+    yield from _wrapped(f"{name}  {node.says}" if node.says else name, first, rest)
     children = node.children
     cut = (
         len(children) - most if most is not None and node.kind == "entry" and len(children) > most + 1 else 0

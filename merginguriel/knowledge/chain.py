@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -186,12 +185,8 @@ def run_rows(run: str, folder: Path) -> list[ResultRow] | None:
     """The rows that a run on this machine wrote; None if it is not here or has not finished."""
     if Path(run).name != run or not (folder / run / "result.json").is_file():
         return None
-    return list(_run_rows(folder / run / "rows.csv"))
-
-
-@cache
-def _run_rows(path: Path) -> tuple[ResultRow, ...]:
-    return tuple(read_csv(read_text(path), {}, path)) if path.is_file() else ()
+    path = folder / run / "rows.csv"
+    return read_csv(read_text(path), {}, path) if path.is_file() else []
 
 
 def used_by(ref: str, knowledge: Knowledge) -> list[str]:

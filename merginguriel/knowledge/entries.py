@@ -54,6 +54,7 @@ class Entry:
     questions: tuple[OpenQuestion, ...] = ()
     files: tuple[Path, ...] = field(default=())  # row files that the entry names
     marks: tuple[invalidation.Mark, ...] = ()  # what it says of rows of other entries
+    body_line: int = 1  # where the body starts in the file
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -125,6 +126,7 @@ def parse_entry(text: str, path: Path) -> Entry:
         tags=_list(fields.get("tags", "")), origin=fields.get("origin", ""),
         rows=named, questions=tuple(questions), files=tuple(files),
         marks=tuple(marks),
+        body_line=body_line + body[: len(body) - len(body.lstrip())].count("\n"),
     )  # fmt: skip
 
 

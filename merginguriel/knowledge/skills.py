@@ -103,8 +103,7 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
     _check_sections(body, body_line, metadata, path)
     claims_path = path.parent / "claims.yaml"
     claims = parse_claims(claims_text, claims_path, skill=name) if claims_text is not None else ()
-    blank = len(body) - len(body.lstrip())
-    line = body_line + body.count("\n", 0, blank)
+    line = body_line + body[: len(body) - len(body.lstrip())].count("\n")
     return Skill(name, path, description, metadata, body.strip(), claims, line)
 
 
