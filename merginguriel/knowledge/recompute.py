@@ -59,9 +59,9 @@ class Number:
     signed: bool
     unit: str
 
-    def is_near(self, real: float) -> bool:
-        """Is `real`, rounded as this number is, this number? Half a unit of the last digit, and its own rounding."""
-        slack = 0.5000001 * 10**-self.decimals + 1e-9
+    def is_near(self, real: float, *, units: float = 0.5) -> bool:
+        """Is `real`, rounded as this number is, this number? Within `units` of the last digit, and its own rounding."""
+        slack = units * 1.0000001 * 10**-self.decimals + 1e-9
         if self.unit in ("pp", "rel_pct"):
             # Differences are often taken of accuracies that were themselves rounded to two decimals of a percent.
             slack += 0.005
@@ -258,10 +258,13 @@ def _misread(number: Number, rows: Sequence[ResultRow]) -> str:
         if row.difference_pp is None or not row.baseline or number.unit not in ("%", "pp", "rel_pct"):
             continue
         points, percent = row.difference_pp, row.difference_pp / row.baseline
-        both = f"{row.ref} gives {points:+.2f} pp, {percent:+.2f} rel_pct: {100 * row.value:.2f}% against {100 * row.baseline:.2f}%"
+        sizes = f"{points:+.2f} pp, {percent:+.2f} rel_pct".replace("-", "−")
+        both = f"{row.ref} gives {sizes}: {100 * row.value:.2f}% against {100 * row.baseline:.2f}%"
         wrong = points if number.unit == "rel_pct" else percent
-        if number.signed and (number.is_near(wrong) or (number.unit == "%" and number.is_near(points))):
-            return both.replace("-", "−") if "-" not in row.ref else both
+        if number.signed and (
+            number.is_near(wrong, units=1) or (number.unit == "%" and number.is_near(points))
+        ):
+            return both
     return ""
 
 
@@ -278,5 +281,7 @@ def _instead(number: Number, rows: Sequence[ResultRow]) -> str:
         )
     real = sorted({row.difference_pp for row in rows if row.difference_pp is not None}, key=lambda v: abs(v - number.value))[:2]  # fmt: skip
     return (
-        f"its rows give {' and '.join(f'{v:+.2f} pp' for v in real)}" if real else "no row gives a difference"
+        f"its rows give {' and '.join(f'{v:+.2f} pp' for v in real)}".replace("-", "−")
+        if real
+        else "no row gives a difference"
     )

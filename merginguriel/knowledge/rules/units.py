@@ -17,7 +17,9 @@ def check(knowledge: Knowledge) -> list[Problem]:
             # Where the rows tell both readings, the recomputation has said it better.
             told = {f"{skill.path}:{wrong.line}" for wrong in check_skill(skill, knowledge)}
             places = [(where, words) for where, words in places if where not in told]
-        places += [(claim.where, words) for claim in skill.claims for _, words in bare_differences(claim.text)]
+        places += [
+            (claim.where, words) for claim in skill.claims for _, words in bare_differences(claim.text)
+        ]
         found += [
             Problem(where, f"says {words!r}: percent of the baseline, or percentage points?", MEND)
             for where, words in places
