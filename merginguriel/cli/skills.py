@@ -68,7 +68,9 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
         click.echo("Claims")
     for claim in skill.claims:
         now = stand[claim.id]
-        click.echo(f"\n  {claim.id}  [{now.status}; grade {grades[claim.id].level}]\n    {plain(claim.text)}\n    {true_minus(now.reason)}")
+        click.echo(
+            f"\n  {claim.id}  [{now.status}; grade {grades[claim.id].level}]\n    {plain(claim.text)}\n    {true_minus(now.reason)}"
+        )
         click.echo("".join(f"    {ref}\n" for ref in claim.evidence).rstrip())
 
 

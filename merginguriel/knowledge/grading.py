@@ -57,7 +57,8 @@ def grade(claim: Claim, knowledge: Knowledge, *, context: str | None = None) -> 
     if now.status == "contested":
         return Grade(LEVELS[0], (Reason("status", f"contested: {now.reason}", len(LEVELS) - 1),))
     cited = [row for ref in claim.evidence for row in knowledge.evidence_rows(ref)]
-    found = differences(claim, cited)
+    # Of what must hold, or predicts nothing, the program compares no accuracies.
+    found = [] if claim.predicate in ("requires", "no_signal") else differences(claim, cited)
     reasons: list[Reason] = []
     if found:
         reasons += _precision(now, found)
@@ -117,8 +118,11 @@ def _consistency(claim: Claim, now: Standing, found: Sequence[Difference]) -> li
         by_target.setdefault((row.context, row.target), []).append(difference)
     wanted = 1 if claim.predicate in ("beats", "prefers") else -1
     means = {target: pooled(group).mean for (_, target), group in by_target.items()}
-    against = [f"{target} {mean:+.2f} pp".replace("-", "−") if mean else f"{target} ±0"
-               for target, mean in means.items() if mean * wanted <= 0]  # fmt: skip
+    against = [
+        f"{target} {f'{mean:+.2f}'.replace('-', '−')} pp" if mean else f"{target} a tie"
+        for target, mean in means.items()
+        if mean * wanted <= 0
+    ]
     if against:
         return [Reason("consistency", f"not on every target: {', '.join(against[:3])}")]
     spread = pooled(found).spread
