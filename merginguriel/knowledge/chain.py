@@ -204,7 +204,7 @@ def said_in(ref: str, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
         if f"[{ref}" in skill.body or f", {ref}" in skill.body:
             for passage in prose(skill):
                 if ref in passage.refs:
-                    text = " ".join(BRACKETS.sub("", passage.text).split())
+                    text = re.sub(r"\s+(?=[.,;:])", "", " ".join(BRACKETS.sub("", passage.text).split()))
                     yield f"{skill.path}:{passage.line}", text
 
 

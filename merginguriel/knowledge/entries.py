@@ -15,7 +15,7 @@ from .yamltext import Mapping, line_of, need_text, read_front_matter, read_text
 
 TYPES = ("Plan", "Observation", "Retrospective")
 REQUIRED = ("title", "type", "date", "summary")
-OPTIONAL = ("context", "metric", "n", "seed", "commit", "measured", "supersedes", "links", "tags", "origin")
+OPTIONAL = ("context", "metric", "n", "seed", "code", "measured", "supersedes", "links", "tags", "origin")
 READ_SECTIONS = ("Results", "Open questions", *invalidation.HEADINGS)
 ID = re.compile(r"^(\d{4}-\d{2}-\d{2})-([a-z0-9]+(?:-[a-z0-9]+)*)-([0-9a-f]{8})$")
 

@@ -153,7 +153,7 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
         return row.run in values
     if key == "commits":
         # Either may be the longer spelling of the same commit.
-        return row.commit is not None and any(c.startswith(row.commit) or row.commit.startswith(c) for c in values)  # fmt: skip
+        return row.code is not None and any(c.startswith(row.code) or row.code.startswith(c) for c in values)  # fmt: skip
     if key == "dates":
         day = row.day
         return any((first or day) <= day <= (last or day) for first, _, last in (v.partition("..") for v in values))  # fmt: skip

@@ -98,9 +98,9 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
     status = cell("status") or "current"
     if status not in STATUSES:
         raise fail(f"unknown status {status!r}.", f"Known: {', '.join(STATUSES)}.")
-    commit, measured = cell("commit").lower() or None, cell("measured") or None
-    if commit and not _COMMIT.match(commit):
-        raise fail(f"commit {commit!r} is not one.", "7 to 40 hex digits, as git prints them.")
+    code, measured = cell("code").lower() or None, cell("measured") or None
+    if code and not _COMMIT.match(code):
+        raise fail(f"code says {code!r}, which is no commit.", "7 to 40 hex digits, as git prints them.")
     if measured and not is_day(measured):
         raise fail(f"measured says {measured!r}, not a date.", "YYYY-MM-DD")
     n, k, wins, losses = integer("n"), integer("k"), integer("wins"), integer("losses")
@@ -114,7 +114,7 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         params=_params(cell("params"), where), similarity=similarity, k=k, sources=sources, weights=weights,
         seed=integer("seed"), saw=saw, baseline_kind=kind, baseline=baseline, wins=wins, losses=losses,
         se_pp=parse_value(cell("se"), "pp", "se", where) if cell("se") else None,
-        run=cell("run") or None, commit=commit, measured=measured, status=status, note=cell("note"), where=where,
+        run=cell("run") or None, code=code, measured=measured, status=status, note=cell("note"), where=where,
     )  # fmt: skip
     _check(row, where)
     _check_differences(cells, row, where)

@@ -15,6 +15,7 @@ from functools import cached_property
 from .. import locales
 from . import markdown
 from .base import Knowledge
+from .resemblance import own_words
 from .rows import ResultRow
 from .skills import Skill
 from .standing import DOUBTFUL
@@ -31,7 +32,7 @@ RELATIVE = re.compile(r"\brelative(?:ly)?\b|\brel_pct\b|\bof the baseline\b", re
 DOUBT = re.compile(
     r"\b(?:contested|invalid(?:ated)?|withdrawn|superseded|doubt\w*|not settled)\b", re.IGNORECASE
 )
-_SENTENCE = re.compile(r"(?<=[.;:!?])\s+(?=[A-Z0-9+−\[`*])")
+_SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z0-9+−\[`*])")
 _LIST = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+")
 
 
@@ -158,7 +159,7 @@ def _rows_for(
 
 def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said: bool) -> list[Wrong]:
     """`bound`: every number must be one of its rows'; else those that look like a result, or are one in another unit."""
-    text = BRACKETS.sub(" ", passage.text)
+    text = own_words(BRACKETS.sub(" ", passage.text))
     found: list[Wrong] = []
     for number in numbers(text):
         meant = rows if number.unit == "%" and not number.signed else _shown(text, rows)
@@ -234,16 +235,20 @@ def _levels(rows: Iterable[ResultRow]) -> Iterator[float]:
 
 
 def _differences(rows: Sequence[ResultRow]) -> Iterator[float]:
-    """In pp: each row against its baseline, and any two accuracies of one target against each other."""
-    by_target: dict[tuple[str, str], set[float]] = {}
+    """In pp: each row against a baseline of its target, and any two rows of one target against each other."""
+    values: dict[tuple[str, str], set[float]] = {}
+    baselines: dict[tuple[str, str], set[float]] = {}
     for row in rows:
-        if row.difference_pp is not None:
-            yield row.difference_pp
         if row.metric == "accuracy":
-            by_target.setdefault((row.context, row.target), set()).update(_levels([row]))
-    for values in by_target.values():
-        ordered = sorted(values)
-        yield from (a - b for a in ordered for b in ordered if a != b)
+            key = (row.context, row.target)
+            values.setdefault(key, set()).add(100 * row.value)
+            if row.baseline is not None:
+                baselines.setdefault(key, set()).add(100 * row.baseline)
+    for key, ours in values.items():
+        others = ours | baselines.get(key, set())
+        yield from (
+            a - b for a in sorted(ours) for b in sorted(others) if a != b or b in baselines.get(key, ())
+        )
 
 
 def _relatives(rows: Iterable[ResultRow]) -> Iterator[float]:

@@ -41,10 +41,10 @@ PAIRWISE = ("cosine", "weighted_sign_conflict", "cka")
 REQUIRED = ("target", "mode", "method", "value")
 COLUMNS = (
     "context", "target", "mode", "method", "params", "similarity", "k", "sources", "weights", "metric", "value",
-    "n", "seed", "saw", "baseline_kind", "baseline", "wins", "losses", "se", "run", "commit", "measured", "status",
+    "n", "seed", "saw", "baseline_kind", "baseline", "wins", "losses", "se", "run", "code", "measured", "status",
     "note",
 )  # fmt: skip
-DEFAULTED = ("context", "metric", "n", "seed", "commit", "measured")  # may be given once, in the front matter
+DEFAULTED = ("context", "metric", "n", "seed", "code", "measured")  # may be given once, in the front matter
 
 _CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
 
@@ -73,7 +73,7 @@ class ResultRow:
     losses: int | None = None
     se_pp: float | None = None
     run: str | None = None
-    commit: str | None = None  # of the program that measured it, hex digits
+    code: str | None = None  # commit of the program that measured it
     measured: str | None = None  # day of the measurement, where it is not that of the entry
     status: str = "current"
     note: str = ""
@@ -202,7 +202,7 @@ def row_cells(row: ResultRow) -> dict[str, str]:
         "losses": row.losses,
         "se": None if row.se_pp is None else f"{decimal(row.se_pp, 2)} pp",
         "run": row.run,
-        "commit": row.commit,
+        "code": row.code,
         "measured": row.measured,
         "status": None if row.status == "current" else row.status,
         "note": row.note,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from conftest import row
 
 from merginguriel.knowledge.grading import LEVELS, NONE, grade
 

@@ -24,7 +24,7 @@ CLAIM = f"""\
   evidence: [{E1}]
   since: "2026-01-10"
 """
-MADE = HEAD.replace("baseline |\n", "baseline | measured | commit | run |\n").replace(
+MADE = HEAD.replace("baseline |\n", "baseline | measured | code | run |\n").replace(
     "|---|\n", "|---|---|---|---|\n"
 )
 
