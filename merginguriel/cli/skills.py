@@ -275,14 +275,22 @@ def _since(where: Workspace, revision: str | None) -> Workspace:
 def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path | None) -> None:
     """One skill: its text, and its claims with the status that the log gives them."""
     from ..knowledge.base import load
+    from ..knowledge.grading import grade
 
     knowledge = load(space(workspace_path))
     skill = knowledge.skill(name)
     stand = knowledge.standings
+    grades = {claim.id: grade(claim, knowledge) for claim in skill.claims}
     if as_json:
         found = skill.as_dict()
         found["claims"] = [
-            {**c.as_dict(), "status": stand[c.id].status, "reason": stand[c.id].reason} for c in skill.claims
+            {
+                **c.as_dict(),
+                "status": stand[c.id].status,
+                "reason": stand[c.id].reason,
+                "grade": grades[c.id].as_dict(),
+            }
+            for c in skill.claims
         ]
         emit(found)
         return
@@ -294,7 +302,9 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
         click.echo("Claims")
     for claim in skill.claims:
         now = stand[claim.id]
-        click.echo(f"\n  {claim.id}  [{now.status}]\n    {plain(claim.text)}\n    {true_minus(now.reason)}")
+        click.echo(
+            f"\n  {claim.id}  [{now.status}; grade {grades[claim.id].level}]\n    {plain(claim.text)}\n    {true_minus(now.reason)}"
+        )
         click.echo("".join(f"    {ref}\n" for ref in claim.evidence).rstrip())
 
 

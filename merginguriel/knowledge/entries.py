@@ -9,14 +9,14 @@ from pathlib import Path
 
 from .. import files as disk
 from ..errors import KnowledgeError
-from . import markdown, rows
+from . import invalidation, markdown, rows
 from .parsing import parse_row, read_csv
 from .yamltext import Mapping, line_of, need_text, read_front_matter, read_text
 
 TYPES = ("Plan", "Observation", "Retrospective")
 REQUIRED = ("title", "type", "date", "summary")
-OPTIONAL = ("context", "metric", "n", "seed", "supersedes", "links", "tags", "origin")
-READ_SECTIONS = ("Results", "Open questions")
+OPTIONAL = ("context", "metric", "n", "seed", "code", "measured", "supersedes", "links", "tags", "origin")
+READ_SECTIONS = ("Results", "Open questions", *invalidation.HEADINGS)
 ID = re.compile(r"^(\d{4}-\d{2}-\d{2})-([a-z0-9]+(?:-[a-z0-9]+)*)-([0-9a-f]{8})$")
 
 _ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+(.*)$")
@@ -53,6 +53,8 @@ class Entry:
     rows: tuple[rows.ResultRow, ...] = ()
     questions: tuple[OpenQuestion, ...] = ()
     files: tuple[Path, ...] = field(default=())  # row files that the entry names
+    marks: tuple[invalidation.Mark, ...] = ()  # what it says of rows of other entries
+    body_line: int = 1  # where the body starts in the file
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -68,6 +70,7 @@ class Entry:
             "origin": self.origin,
             "rows": [row.as_dict() for row in self.rows],
             "questions": [{"text": q.text, "state": q.state, "by": q.by} for q in self.questions],
+            "marks": [mark.as_dict() for mark in self.marks],
             "path": str(self.path),
         }
 
@@ -92,6 +95,7 @@ def parse_entry(text: str, path: Path) -> Entry:
     found: list[rows.ResultRow] = []
     files: list[Path] = []
     questions: list[OpenQuestion] = []
+    marks: list[invalidation.Mark] = []
     for section in markdown.sections(body, body_line):
         meant = section.title.rstrip(": ").capitalize()
         if meant in READ_SECTIONS and section.title != meant:
@@ -109,6 +113,8 @@ def parse_entry(text: str, path: Path) -> Entry:
             files += named_files
         elif section.title == "Open questions":
             questions += _questions(section, path)
+        elif section.title in invalidation.HEADINGS:
+            marks += invalidation.parse(section, path)
     named = tuple(
         replace(row, ref=f"{path.stem}#r{number}", date=fields["date"])
         for number, row in enumerate(found, start=1)
@@ -119,6 +125,8 @@ def parse_entry(text: str, path: Path) -> Entry:
         supersedes=_list(fields.get("supersedes", "")), links=_list(fields.get("links", "")),
         tags=_list(fields.get("tags", "")), origin=fields.get("origin", ""),
         rows=named, questions=tuple(questions), files=tuple(files),
+        marks=tuple(marks),
+        body_line=body_line + body[: len(body) - len(body.lstrip())].count("\n"),
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from ..errors import MuError
 ALLOWED = {
     "merginguriel.knowledge.claims": {"Claim"},
     "merginguriel.knowledge.entries": {"Entry", "OpenQuestion"},
+    "merginguriel.knowledge.invalidation": {"Mark", "Selector"},
     "merginguriel.knowledge.rows": {"ResultRow"},
     "merginguriel.knowledge.skills": {"Skill"},
     "pathlib": {"PosixPath", "WindowsPath"},
