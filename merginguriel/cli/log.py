@@ -296,7 +296,8 @@ def _add_measured(
     as_json: bool,
 ) -> None:
     """Land an entry whose rows are those of runs, in a CSV beside it, or that has a figure."""
-    from ..experiments.logged import gather, refuse_logged, rows_that_say
+    from ..experiments import picking
+    from ..experiments.logged import gather, refuse_logged
     from ..knowledge import writing
 
     if rows:
@@ -305,15 +306,10 @@ def _add_measured(
         )
     measured, origin = gather(where, runs, sweeps, matrices, draft.context or None)
     for text in only:
-        measured = rows_that_say(measured, text)
+        measured = picking.only(measured, text)
     if not again:
         refuse_logged(where, measured, draft.supersedes.split(", "))
-    shown = None
-    if figure:
-        caption, sign, path = figure.partition("=")
-        if not sign or not Path(path).is_file():
-            raise UsageError(f"{figure!r} is not CAPTION=FILE.png.", mend="The file must be there.")
-        shown = caption, Path(path)
+    shown = picking.picture(figure) if figure else None
     draft = replace(draft, origin=origin)
     if dry_run:
         text = writing.render(draft)

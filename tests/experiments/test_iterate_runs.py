@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -82,22 +83,29 @@ def test_with_real_similarity_merging_once_weighs_by_the_single_models(trained):
 def test_a_later_matrix_makes_another_run_and_leaves_this_one_its_sources(trained):
     """Sources that REAL chose are part of what the run is."""
     path = config_file(
-        trained, kind="iterate", similarity="REAL", k=1, method="average", iterate={"epochs": 1}
+        trained,
+        kind="iterate",
+        similarity="REAL",
+        k=1,
+        method="average",
+        iterate={"epochs": 1},
+        candidates=["de-DE", "en-US"],
     )
     space = workspace.find(explicit=trained.space)
     matrix = next((trained.space / "results").glob("nxn-*-dev.csv"))
     before = matrix.read_text(encoding="utf-8")
     made = runs.create(space, configs.load(path))
     (first,) = made.config.candidates
-    header, *lines = before.splitlines()
-    column = header.split(",").index("sv-SE")
-    turned = []
-    for line in lines:
-        cells = line.split(",")
-        if cells[0] in ("de-DE", "en-US"):
-            cells[column] = "0.0" if cells[0] == first else "0.9"
-        turned.append(",".join(cells))
-    matrix.write_text("\n".join([header, *turned]) + "\n", encoding="utf-8")
+    (second,) = {"de-DE", "en-US"} - {first}
+    turned = [
+        re.sub(
+            rf"^({first}|{second}),sv-SE,[^,]*",
+            lambda m: f"{m[1]},sv-SE,{0.9 if m[1] == second else 0.0}",
+            line,
+        )
+        for line in before.splitlines()
+    ]
+    matrix.write_text("\n".join(turned) + "\n", encoding="utf-8")
     other = runs.create(space, configs.load(path))
     assert other.id != made.id and other.config.candidates != (first,)
     settled = iterating.settled(configs.study_of(made.config, space), settings_from(made.config))[0]
