@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ..errors import KnowledgeError, MuError
 from ..workspace import Workspace
 from . import tried, writing
-from .base import Knowledge, load
-from .entries import Entry
+from .base import Knowledge, load, superseded
+from .entries import Entry, entry_paths, load_entry
 
 EXPECTED = """\
 ## Expected
@@ -19,7 +20,12 @@ EXPECTED = """\
 
 
 def accept(
-    space: Workspace, text: str, *, beside: Path | None = None, draft: Path | None = None, anyway: bool = False
+    space: Workspace,
+    text: str,
+    *,
+    beside: Path | None = None,
+    draft: Path | None = None,
+    anyway: bool = False,
 ) -> Entry:
     """Check an entry's text against itself and the log, and write it into the log; else it is kept as a draft.
 
@@ -54,12 +60,26 @@ def check(space: Workspace, entry: Entry, *, anyway: bool = False) -> None:
         )
     if not (plan or entry.answers or entry.settles):
         return
-    knowledge = load(space)
+    knowledge = logged(space)
     check_references(knowledge, entry)
     if plan and not anyway:
         found = tried.tried_by_plan(knowledge, entry.expected)
         if found:
             raise tried.TriedAlready(found, where=str(entry.path))
+
+
+def logged(space: Workspace) -> Knowledge:
+    """The knowledge of a workspace; of one with a faulty file, or without skills, the entries that can be read.
+
+    A file that somebody else left broken must not stop an entry from landing; `mu lint` names it.
+    """
+    with contextlib.suppress(MuError):
+        return load(space)
+    found: list[Entry] = []
+    for path in entry_paths(space.log):
+        with contextlib.suppress(MuError):
+            found.append(load_entry(path))
+    return Knowledge(space, (), superseded(found), "")
 
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:

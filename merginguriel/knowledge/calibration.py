@@ -205,9 +205,7 @@ def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
         else:
             state = "partly answered" if waits else "answered"
         age = max(0, (date.fromisoformat(today) - date.fromisoformat(plan.date)).days)
-        found.append(
-            PlanState(plan, state, age, tuple(e.id for e in answers), tuple(waits), tuple(stated))
-        )
+        found.append(PlanState(plan, state, age, tuple(e.id for e in answers), tuple(waits), tuple(stated)))
     return found
 
 
@@ -218,7 +216,9 @@ def picture(found: list[Score], width: int = 44) -> list[str]:
     """
     values = [0.0]
     for score in found:
-        values += [x for x in (score.expected.low_pp, score.expected.high_pp, score.actual_pp) if x is not None]
+        values += [
+            x for x in (score.expected.low_pp, score.expected.high_pp, score.actual_pp) if x is not None
+        ]
     low, high = min(values), max(values)
     scale = (width - 1) / (high - low) if high > low else 0.0
 

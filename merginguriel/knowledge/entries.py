@@ -10,7 +10,10 @@ from pathlib import Path
 from .. import files as disk
 from ..errors import KnowledgeError
 from . import expectations, invalidation, markdown, questions, rows, trouble
+from .expectations import Expectation
 from .parsing import parse_row, read_csv
+from .questions import OpenQuestion, Settled
+from .trouble import Trouble
 from .yamltext import Mapping, line_of, need_text, read_front_matter, read_text
 
 TYPES = ("Plan", "Observation", "Retrospective", "Troubleshooting")
@@ -42,10 +45,10 @@ class Entry:
     tags: tuple[str, ...] = ()
     origin: str = ""
     rows: tuple[rows.ResultRow, ...] = ()
-    expected: tuple[expectations.Expectation, ...] = ()
-    questions: tuple[questions.OpenQuestion, ...] = ()
-    settles: tuple[questions.Settled, ...] = ()  # questions of other entries that this one narrows or closes
-    trouble: trouble.Trouble | None = None  # of an entry of type Troubleshooting
+    expected: tuple[Expectation, ...] = ()
+    questions: tuple[OpenQuestion, ...] = ()
+    settles: tuple[Settled, ...] = ()  # questions of other entries that this one narrows or closes
+    trouble: Trouble | None = None  # of an entry of type Troubleshooting
     files: tuple[Path, ...] = field(default=())  # row files that the entry names
     marks: tuple[invalidation.Mark, ...] = ()  # what it says of rows of other entries
     body_line: int = 1  # where the body starts in the file
@@ -92,9 +95,9 @@ def parse_entry(text: str, path: Path) -> Entry:
     defaults: dict[str, str] = {key: fields[key] for key in rows.DEFAULTED if key in fields}
     found: list[rows.ResultRow] = []
     files: list[Path] = []
-    expected: list[expectations.Expectation] = []
-    asked: list[questions.OpenQuestion] = []
-    settled: list[questions.Settled] = []
+    expected: list[Expectation] = []
+    asked: list[OpenQuestion] = []
+    settled: list[Settled] = []
     marks: list[invalidation.Mark] = []
     sections = markdown.sections(body, body_line)
     for section in sections:

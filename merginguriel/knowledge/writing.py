@@ -142,6 +142,22 @@ def add(
         raise
 
 
+def staged(
+    log: Path, draft: Draft, more_rows: Sequence[ResultRow] = (), figure: tuple[str, Path] | None = None
+) -> str:
+    """The text of `draft` for `add_text(…, beside=log / ".draft")`, where its CSV and figure are laid ready."""
+    name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
+    rows_file = None
+    if more_rows:
+        data = rows_csv(more_rows).encode("utf-8")
+        rows_file = (f"{name}.csv", hashlib.sha256(data).hexdigest())
+        files.write_bytes(log / ".draft" / rows_file[0], data)
+    if figure:
+        files.write_bytes(log / ".draft" / f"{name}.png", figure[1].read_bytes())
+        draft = replace(draft, sections=(*draft.sections, ("Figure", f"![{figure[0]}]({name}.png)")))
+    return render(draft, rows_file)
+
+
 def _withdraw(path: Path, attached: Sequence[Path]) -> None:
     """Remove files beside an entry that did not land. One that landed keeps them, even if we were interrupted then."""
     if not path.exists():
@@ -244,10 +260,17 @@ def row_files(text: str, beside: Path | None) -> list[Path]:
 
 
 def file_name(text: str) -> str | None:
-    """`<date>-<slug>-<beginning of the text's sha256>.md` for an entry's text; None if it names no date."""
+    """`<date>-<slug>-<8 hex>.md` for an entry's text; None if it names no date.
+
+    The digits are those of the CSV that it names, if that is named so too, else the beginning of the text's sha256.
+    """
     title = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
     day = re.search(r"^date:\s*[\"']?(\d{4}-\d{2}-\d{2})", text, re.MULTILINE)
-    return f"{day[1]}-{slug(title[1] if title else '')}-{digest(text)}.md" if day else None
+    if not day:
+        return None
+    start = f"{day[1]}-{slug(title[1] if title else '')}"
+    paired = re.search(rf"^rows:\s+{start}-([0-9a-f]{{8}})\.csv\s", text, re.MULTILINE)
+    return f"{start}-{paired[1] if paired else digest(text)}.md"
 
 
 def digest(text: str) -> str:
