@@ -85,7 +85,7 @@ def export_entries(
     from ..knowledge.timeline import Filter, export, select
 
     found = select(load(space(workspace_path)), Filter(type=kind, **chosen))
-    text = export(found)
+    text = plain(export(found))
     if out is not None:
         files.write_text(out, text)
         say(f"{len(found)} entries.")
@@ -93,7 +93,7 @@ def export_entries(
         told = {"entries": [entry.id for entry in found], "path": str(out) if out else None}
         emit(told if out else {**told, "text": text})
     else:
-        click.echo(str(out) if out else plain(text).rstrip("\n"))
+        click.echo(str(out) if out else text.rstrip("\n"))
 
 
 @log.command("questions")

@@ -14,7 +14,7 @@ from .rows import ResultRow, distinct
 if TYPE_CHECKING:
     from .base import Knowledge
 
-STATES = ("open", "partly answered", "answered", "replaced")
+ROUNDING = 0.005  # pp: two accuracies of four decimals leave their difference sure to a hundredth
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,9 @@ def _score(knowledge: Knowledge, ref: str, plan: Entry, one: Expectation) -> Sco
     low, high = one.low_pp, one.high_pp
     inside = error = None
     if low is not None or high is not None:
-        # Two accuracies of four decimals leave their difference sure to a hundredth of a point.
-        below = max(0.0, low - 0.005 - actual) if low is not None else 0.0
-        above = max(0.0, actual - high - 0.005) if high is not None else 0.0
-        inside = below == above == 0
+        below = max(0.0, low - actual) if low is not None else 0.0
+        above = max(0.0, actual - high) if high is not None else 0.0
+        inside = max(below, above) <= ROUNDING
         error = actual - (low + high) / 2 if low is not None and high is not None else above - below
     return Score(
         ref, plan.id, one, tuple(rows), actual,
@@ -220,7 +219,7 @@ def picture(found: list[Score], width: int = 44) -> list[str]:
             x for x in (score.expected.low_pp, score.expected.high_pp, score.actual_pp) if x is not None
         ]
     low, high = min(values), max(values)
-    scale = (width - 1) / (high - low) if high > low else 0.0
+    scale = (width - 1) / max(high - low, 1e-6)
 
     def at(value: float) -> int:
         return round((value - low) * scale)
