@@ -197,7 +197,7 @@ def three(bench):
         title="\\x1b[31mred",
         table="## Findings\n\n```\n## code\n```\n\n### Deep\n",
     )
-    claim = "- id: c1\n  text: T.\n  scope: {target: cy-GB}\n  predicate: beats\n  over: best_single_source\n"
+    claim = "- id: welsh-gains\n  text: T.\n  scope: {target: cy-GB}\n  predicate: beats\n  over: best_single_source\n"
     bench.skill(claims=f'{claim}  evidence: [2026-01-21-b-00000002#r1]\n  since: "2026-01-21"\n')
     return bench
 
@@ -209,7 +209,7 @@ def three(bench):
         (["--until", "2026-01-20"], "a"),
         (["--since", "2026-01-21", "--until", "2026-01-21"], "b"),
         (["--tag", "odd"], "a"),
-        (["--claim", "c1"], "b"),
+        (["--claim", "welsh-gains"], "b"),
         (["--text", "ties ONE"], "a"),
         (["--target", "cy-GB"], "b"),
         (["--target", "cy-GB", "--method", "ties"], ""),
@@ -223,8 +223,8 @@ def test_filters_choose_the_same_entries_for_list_and_export(log, three, words, 
 
 
 def test_a_claim_that_is_not_there_is_named_with_the_nearest(log, three):
-    told = log("list", "--claim", "c2")
-    assert told.code == 2 and "c1" in told.err
+    told = log("list", "--claim", "welsh-gain")
+    assert told.code == 2 and "welsh-gains" in told.err
 
 
 def test_the_export_is_one_file_in_order_with_headings_one_level_down(log, three, tmp_path):
