@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..workspace import Workspace
 
 CONTENT = (
-    "title", "kind", "summary", "day", "context", "n", "rows", "expected", "runs", "sweeps", "only", "figure", "sections",
+    "title", "kind", "summary", "day", "context", "n", "rows", "expected", "runs", "sweeps", "matrices", "only", "again", "figure", "sections",
     "questions", "narrows", "closes", "answers", "links", "supersedes", "tags",
 )  # fmt: skip
 
@@ -45,6 +45,8 @@ CONTENT = (
 @click.option(
     "--sweep", "sweeps", multiple=True, metavar="NAME", help="The same from all runs of this sweep; repeat."
 )
+@click.option("--matrix", "matrices", multiple=True, metavar="FILE.csv", type=click.Path(path_type=Path),
+              help="Take the rows of this N×N matrix of mu nxn; repeat.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE[,VALUE]",
               help="Of the rows of runs and sweeps, those that say so: method=ties,slerp")  # fmt: skip
 @click.option(
@@ -73,6 +75,7 @@ CONTENT = (
 @click.option("--supersedes", multiple=True, metavar="ID[,ID]",
               help="The entries that this one corrects. Their rows stop counting.")  # fmt: skip
 @click.option("--tags", help="Comma-separated.")
+@click.option("--again", is_flag=True, help="Take rows of runs that are in the log already.")
 @click.option("--draft", metavar="ID", help="Go on with a draft; see: mu log drafts")
 @click.option("--edit", is_flag=True, help="Open what was given in $EDITOR, and ask before it is added.")
 @click.option("--yes", is_flag=True, help="Add what was edited without asking.")
@@ -125,7 +128,11 @@ def add_entry(
             text = _from_json(where, text)
     elif flags and flags != ["kind"]:
         text, note = _from_flags(where, given, dry_run)
-        beside = drafts.folder(where.log) if (given["runs"] or given["sweeps"] or given["figure"]) else None
+        beside = (
+            drafts.folder(where.log)
+            if any(given[name] for name in ("runs", "sweeps", "matrices", "figure"))
+            else None
+        )
     else:
         edit = True
         text = logtext.template(given["kind"], str(where.settings["context"]))
@@ -164,7 +171,7 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
     """The text of an entry; for a dry run over runs, how many rows would lie beside it, else ''."""
     from ..knowledge import writing
 
-    measured, names, filled = _measured(where, given)
+    measured, origin, filled = _measured(where, given)
     if not (given["title"] and given["kind"] and given["summary"]):
         raise UsageError("an entry needs --title, --type and --summary.")
     in_table = bool(given["rows"] or given["expected"])
@@ -182,7 +189,7 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
             dict.fromkeys([*logtext.whole_ids(where, given["answers"]), *filled.get("answers", [])])
         ),
         tags=given["tags"] or "",
-        origin="; ".join(names),
+        origin=origin,
         sections=tuple(_sections(where, given, filled)),
     )
     if not (measured or given["figure"]):
@@ -197,31 +204,31 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
     return writing.staged(where.log, draft, measured, shown), ""
 
 
-def _measured(
-    where: Workspace, given: dict[str, Any]
-) -> tuple[list[ResultRow], list[str], dict[str, list[Any]]]:
-    """Rows of the runs that were named, `run …` and `sweep …` for each, and what they fill in where no flag says it.
+def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow], str, dict[str, list[Any]]]:
+    """Rows of the runs and matrices that were named, where they come from, and what they fill in where no flag says it.
 
-    Title, type and summary go straight into `given`.
+    Title, type and summary of runs go straight into `given`. Raises UsageError for rows that are in the log already.
     """
-    if not (given["runs"] or given["sweeps"]):
-        return [], [], {}
-    from ..experiments import loading, scaffold
+    if not (given["runs"] or given["sweeps"] or given["matrices"]):
+        return [], "", {}
+    from ..experiments import scaffold
+    from ..experiments.logged import gather, refuse_logged, rows_that_say
     from ..knowledge.accept import logged
 
-    ids = [*given["runs"], *(name for sweep in given["sweeps"] for name in loading.sweep_runs(where, sweep))]
-    folders = loading.run_folders(where, ids)
-    rows = loading.rows_of(folders)
+    rows, origin = gather(where, given["runs"], given["sweeps"], given["matrices"], given["context"])
     for text in given["only"]:
-        rows = logtext.only(rows, text)
+        rows = rows_that_say(rows, text)
+    if not given["again"]:
+        refuse_logged(where, rows, logtext.whole_ids(where, given["supersedes"]))
+    if given["matrices"]:
+        return rows, origin, {}
     given["title"] = given["title"] or scaffold.title(rows)
     given["kind"] = given["kind"] or "Retrospective"
     given["summary"] = given["summary"] or scaffold.summary(rows)
-    names = [*(f"run {one}" for one in given["runs"]), *(f"sweep {one}" for one in given["sweeps"])]
-    filled: dict[str, list[Any]] = {"sections": scaffold.sections(rows, [folder.name for folder in folders])}
+    filled: dict[str, list[Any]] = {"sections": scaffold.sections(rows)}
     if given["kind"] == "Retrospective":
         filled["answers"] = scaffold.answers(logged(where), rows)
-    return rows, names, filled
+    return rows, origin, filled
 
 
 def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[Any]]) -> list[tuple[str, str]]:

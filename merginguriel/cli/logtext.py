@@ -18,7 +18,6 @@ from ..errors import MuError, UsageError
 from .common import plain, say
 
 if TYPE_CHECKING:
-    from ..knowledge.rows import ResultRow
     from ..workspace import Workspace
 
 FRONT = """\
@@ -217,17 +216,3 @@ def whole_ids(where: Workspace, given: tuple[str, ...]) -> list[str]:
         return []
     knowledge = logged(where)
     return list(dict.fromkeys(knowledge.entry(prefix).id for prefix in prefixes))
-
-
-def only(rows: list[ResultRow], text: str) -> list[ResultRow]:
-    """The rows whose cell in the named column is one of the values. Raises UsageError if none is."""
-    from ..knowledge.rows import COLUMNS, row_cells
-
-    column, sign, values = text.partition("=")
-    if not sign or column not in COLUMNS:
-        raise UsageError(f"{text!r} is not COLUMN=VALUE.", mend=f"Columns: {', '.join(COLUMNS)}")
-    kept = [row for row in rows if row_cells(row)[column] in values.split(",")]
-    if not kept:
-        there = sorted({row_cells(row)[column] for row in rows})
-        raise UsageError(f"no row has {text}.", mend=f"There are: {', '.join(there[:20])}")
-    return kept

@@ -61,10 +61,10 @@ def sentence(row: ResultRow) -> str:
     return f"{text} and {against}: {number(found.value, 2)} pp{p}{noise}."
 
 
-def sections(rows: Sequence[ResultRow], runs: Sequence[str]) -> list[tuple[str, str]]:
+def sections(rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
     """What was tried and what came out, in order."""
     tried = _each(_recipe(row) for row in rows if is_merge(row.method))
-    named = listed([f"`{run}`" for run in runs], most=12)
+    named = listed(_each(f"`{row.run}`" for row in rows if row.run), most=12)
     found = [("What was tried", "\n".join([*(f"- {one}" for one in tried), "", f"Runs: {named}."]).strip())]
     about = main_rows(rows)
     if 0 < len(about) <= MOST:
