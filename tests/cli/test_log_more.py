@@ -286,3 +286,21 @@ def test_what_was_tried_is_told_without_a_plan(log, bench):
     told = log("tried", "--target", "sw-KE", "--method", "ties", "--k", 3, "--json").json
     assert [(m["degree"], m["why"]) for m in told] == [("close", "number of sources 5")]
     assert "Nothing like it" in log("tried", "--target", "fi-FI", "--method", "ties").err
+
+
+def test_an_entry_from_a_run_says_what_came_out_and_answers_the_plan_that_waited(log, bench):
+    pytest.importorskip("torch")  # what reads runs comes with the lab
+    plan = log("add", "-", "--json", said=json.dumps(PLAN)).json
+    folder = bench.root / "runs" / "merge-sw-KE-ties-00000001"
+    folder.mkdir(parents=True)
+    (folder / "rows.csv").write_text(
+        "context,target,mode,method,k,metric,value,n,baseline_kind,baseline,run\n"
+        f"massive/xlm-roberta-base,sw-KE,ExcTar,ties,5,accuracy,0.48,2974,best_single_source,0.46,{folder.name}\n"
+        f"massive/xlm-roberta-base,sw-KE,ExcTar,ties,5,accuracy,0.48,2974,source_mean,0.45,{folder.name}\n"
+    )
+    told = log("add", "--from-run", folder.name, "--json").json
+    assert (told["title"], told["type"], told["answers"]) == ("ties for sw-KE", "Retrospective", [plan["id"]])
+    assert "+2.00 pp" in told["summary"] and "best single source 46.00%" in told["summary"]
+    assert [row["baseline_kind"] for row in told["rows"]] == ["best_single_source", "source_mean"]
+    assert "## Findings" in log("export").out.replace("###", "##") and log("plans", "--json").json == []
+    assert log("add", "--from-run", folder.name).code == 2  # its rows are in the log already
