@@ -3,7 +3,7 @@
     python benchmarks/log_append.py [WRITERS] [ENTRIES]      (8 and 500 by default)
 
 Each writer is a process that appends entries, every fifth with a CSV of rows, and says so on a pipe once an entry has
-landed. A killer ends a random one with SIGKILL every few hundredths of a second; it is started again where it stopped.
+landed. Each is ended six times with SIGKILL, a random moment after a random entry, and started again where it stopped.
 Readers load the log all the while. Printed: what was acknowledged, what is there, what was torn.
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from merginguriel.errors import MuError
@@ -50,33 +51,39 @@ def started(log: Path, writer: int, first: int, last: int) -> subprocess.Popen[s
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
-def stress(log: Path, writers: int, entries: int, *, seed: int = 0, every: float = 0.15) -> dict[str, int]:
+def driven(log: Path, writer: int, entries: int, kills: int, seed: int) -> int:
+    """Entries that one writer acknowledged, after it was killed `kills` times, each a moment after some entry of its own."""
+    draw = random.Random(f"{seed} {writer}")
+    acknowledged = 0
+    for left in reversed(range(kills + 1)):
+        process = started(log, writer, acknowledged, entries)
+        assert process.stdout is not None
+        if left:
+            for _ in range(draw.randint(1, max(1, (entries - acknowledged) // (left + 1)))):
+                acknowledged += bool(process.stdout.readline())
+            time.sleep(0.01 * draw.random())
+            os.kill(process.pid, signal.SIGKILL)
+        said, _ = process.communicate()
+        acknowledged += said.count("\n")
+    return acknowledged
+
+
+def stress(log: Path, writers: int, entries: int, *, kills: int = 6, seed: int = 0) -> dict[str, int]:
     """Counts: acknowledged, missing, torn (of readers too), repeated beyond what a kill explains, kills, reads."""
     draw = random.Random(seed)
-    acknowledged: dict[int, int] = dict.fromkeys(range(writers), 0)
-    running = {writer: started(log, writer, 0, entries) for writer in acknowledged}
-    kills = reads = torn = 0
-    while running:
-        time.sleep(every * draw.random() * 2)
-        victim = draw.choice(sorted(running))
-        process = running.pop(victim)
-        if process.poll() is None and kills < writers * 6:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        elif process.poll() is None:
-            running[victim] = process
-            process = None
-        if process is not None:
-            said, _ = process.communicate()
-            acknowledged[victim] += said.count("\n")
-            if acknowledged[victim] < entries:
-                running[victim] = started(log, victim, acknowledged[victim], entries)
-        for path in draw.sample(found, min(20, len(found))) if (found := entry_paths(log)) else []:
-            reads += 1
-            try:
-                load_entry(path)
-            except MuError:
-                torn += 1
+    reads = torn = 0
+    with ThreadPoolExecutor(writers) as pool:
+        waiting = [pool.submit(driven, log, writer, entries, kills, seed) for writer in range(writers)]
+        while not all(one.done() for one in waiting):
+            time.sleep(0.05)
+            found = entry_paths(log)
+            for path in draw.sample(found, min(20, len(found))):
+                reads += 1
+                try:
+                    load_entry(path)
+                except MuError:
+                    torn += 1
+        acknowledged = dict(enumerate(one.result() for one in waiting))
     there: dict[str, int] = {}
     for path in entry_paths(log):
         try:
@@ -91,7 +98,7 @@ def stress(log: Path, writers: int, entries: int, *, seed: int = 0, every: float
     again = sum(count - 1 for title, count in there.items()) - repeated
     return {
         "acknowledged": sum(acknowledged.values()), "missing": len(wanted - there.keys()), "torn": torn,
-        "repeated": repeated, "written again after a kill": again, "kills": kills, "reads": reads,
+        "repeated": repeated, "written again after a kill": again, "kills": kills * writers, "reads": reads,
     }  # fmt: skip
 
 
