@@ -129,14 +129,19 @@ def known(name: str, value: str, choice: set[str], more: str = "") -> None:
     )
 
 
-@click.command(short_help="Print the JSON Schema of an output.")
-@click.argument("name", type=click.Choice(["advice", "run"]))
+@click.command(short_help="Print the JSON Schema of an output or input.")
+@click.argument("name", type=click.Choice(["advice", "entry", "run"]))
 def schema(name: str) -> None:
-    """Print the JSON Schema of what `mu advise --json` prints, or of the YAML that `mu run` reads."""
+    """Print a JSON Schema: of what `mu advise` prints, of what `mu log add` reads, or of the YAML of `mu run`."""
     if name == "run":
         from ..experiments.config import schema as run_schema
 
         emit(run_schema())
+        return
+    if name == "entry":
+        from ..knowledge.entryjson import ENTRY
+
+        emit(ENTRY)
         return
     from ..decision.schema import ADVICE
 
