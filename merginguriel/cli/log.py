@@ -17,6 +17,7 @@ import click
 from .. import workspace
 from ..errors import MuError, UsageError
 from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, workspace_option
+from .search import log_search
 
 if TYPE_CHECKING:
     from ..knowledge.entries import Entry
@@ -53,6 +54,9 @@ n: ""
 @click.group(short_help="List, show and add entries of the experiment log.")
 def log() -> None:
     """The experiment log: plans, observations and retrospectives, one file each, never edited once landed."""
+
+
+log.add_command(log_search)
 
 
 @log.command("list")

@@ -22,6 +22,7 @@ COMMANDS = {
     "skills": ("skills", "skills", "List, show, write, check, compare and install skills."),
     "log": ("log", "log", "List, show and add entries of the experiment log."),
     "why": ("why", "why", "Show what a claim, skill, entry or row rests on."),
+    "search": ("search", "search", "Search skills, claims and log entries."),
     "lint": ("skills", "lint", "Check skills, claims and log; name what is wrong."),
     "quickstart": ("quickstart", "quickstart", "The whole loop on real models, in a few minutes."),
     "tasks": ("lab", "tasks", "List tasks, or the locales of one."),

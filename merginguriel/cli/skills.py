@@ -10,6 +10,7 @@ import click
 
 from ..errors import FAILED, UsageError
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
+from .search import skills_search
 
 if TYPE_CHECKING:
     from ..knowledge.problem import Problem
@@ -26,6 +27,9 @@ since_option = click.option(
 @click.group(short_help="List, show, write, check, compare and install skills.")
 def skills() -> None:
     """Skills: what is known, in the Agent Skills format, with claims that are checked against the log."""
+
+
+skills.add_command(skills_search)
 
 
 @skills.command("list")
