@@ -41,6 +41,7 @@ COMMANDS = {
     "runs": ("runs", "runs", "List, show, watch, steer, compare and export runs."),
     "config": ("config", "config", "Show what a run's configuration comes to."),
     "methods": ("methods", "methods", "List merging methods, or explain one."),
+    "mcp": ("mcp", "mcp", "Serve advice, search, log and runs to agents over MCP."),
     "report": ("report", "report", "Report on runs, a sweep or log entries: tables and figures."),
     "schema": ("advise", "schema", "Print the JSON Schema of an output."),
     "completion": ("workspace", "completion", "Print shell completion: bash, zsh or fish."),

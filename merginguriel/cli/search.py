@@ -21,7 +21,9 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.argument("query", nargs=-1, required=True),
         click.option("--target", type=LOCALE, help="Leave out what speaks of other targets only."),
         click.option("--method", help="Leave out what speaks of other methods only."),
-        click.option("--limit", type=click.IntRange(1, 200), default=10, show_default=True, help="At most so many."),
+        click.option(
+            "--limit", type=click.IntRange(1, 200), default=10, show_default=True, help="At most so many."
+        ),
         json_option,
         workspace_option,
     ):

@@ -314,21 +314,26 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
 
 @click.command(short_help="Check skills, claims and log; name what is wrong.")
 @since_option
+@click.option("--full", is_flag=True, help="Look again, even where nothing has changed since the last time.")
 @json_option
 @workspace_option
-def lint(since: str | None, as_json: bool, workspace_path: Path | None) -> int:
+def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | None) -> int:
     """Check every skill, claim and log entry: form, units, references, and words stronger than the evidence.
 
-    Exit code 1 if anything is wrong.
+    Where nothing has changed since the last time, what was found then is printed. Exit code 1 if anything is wrong.
     """
-    from ..knowledge.lint import problems
+    from ..knowledge.relint import problems
 
     where = _since(space(workspace_path), since)
-    return _tell(problems(where), where, as_json)
+    return _tell(problems(where, full=full), where, as_json)
 
 
 def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:
     """Print problems, named from the workspace's folder; the exit code."""
+=======
+    where = space(workspace_path)
+    found = problems(where, full=full)
+>>>>>>> 95386b8 (Serve advice, search, log and runs to agents over MCP)
     root = f"{where.root}/"
     if as_json:
         emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in found])

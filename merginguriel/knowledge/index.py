@@ -84,7 +84,9 @@ def opened(space: Workspace) -> Iterator[sqlite3.Connection]:
                 ) from error
             connection.close()
             if isinstance(error, sqlite3.OperationalError) and path.is_file() and not _damaged(error):
-                connection = sqlite3.connect(":memory:", isolation_level=None)  # locked for long, or a full disk
+                connection = sqlite3.connect(
+                    ":memory:", isolation_level=None
+                )  # locked for long, or a full disk
             else:
                 path.unlink(missing_ok=True)
                 connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
@@ -110,7 +112,9 @@ def follow(connection: sqlite3.Connection, space: Workspace) -> bool:
     program = f"{VERSION}\n{kept.program()}"
     if not stale(connection, space, program):
         return False
-    connection.execute("BEGIN IMMEDIATE")  # of several that see a change, one works and the others find it done
+    connection.execute(
+        "BEGIN IMMEDIATE"
+    )  # of several that see a change, one works and the others find it done
     try:
         if not _is_of(connection, program):
             _empty(connection)
@@ -237,7 +241,15 @@ def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
         said = "\n".join([entry.body, ", ".join(entry.tags), entry.origin])
         found[_unit(knowledge, entry.path)] = [
             Document(
-                "entry", entry.id, entry.path, entry.title, entry.summary, said, entry.type, entry.date, scopes
+                "entry",
+                entry.id,
+                entry.path,
+                entry.title,
+                entry.summary,
+                said,
+                entry.type,
+                entry.date,
+                scopes,
             )
         ]
     for skill in knowledge.skills:
@@ -307,7 +319,9 @@ def _judge(connection: sqlite3.Connection, knowledge: Knowledge) -> None:
     for skill in knowledge.skills:
         stands = [knowledge.standings[claim.id] for claim in skill.claims]
         counts = [one.status for one in stands]
-        said = ", ".join(f"{counts.count(status)} {status}" for status in dict.fromkeys(counts)) or "no claims"
+        said = (
+            ", ".join(f"{counts.count(status)} {status}" for status in dict.fromkeys(counts)) or "no claims"
+        )
         worth = [TRUST.get(status, 0.5) for status in counts]
         found.append(("", said, sum(worth) / len(worth) if worth else 0.9, "skill", skill.name))
         found += [

@@ -15,7 +15,10 @@ from .index import CLOSING, OPENING, opened
 
 KINDS = ("skill", "claim", "entry")
 FEW = 6  # words of a question; more than that is a text, of which not every word must be found
-CONSIDERED, TAKEN = 400, 24  # words of a text: those looked up, and the rarest of them, which are searched for
+CONSIDERED, TAKEN = (
+    400,
+    24,
+)  # words of a text: those looked up, and the rarest of them, which are searched for
 CANDIDATES = 300  # best matches that are ranked by what they are worth
 OPEN = 0.6  # a document that speaks of any target, beside one that speaks of the target asked for
 HALF = 365  # days after which half of the advantage of being new is gone
@@ -75,7 +78,9 @@ def search(
     """
     asked = terms(query)
     if not asked:
-        raise UsageError("there is no word to search for.", mend='Write a word or more: mu search "ties sw-KE"')
+        raise UsageError(
+            "there is no word to search for.", mend='Write a word or more: mu search "ties sw-KE"'
+        )
     with opened(space) as index:
         if len(asked) <= FEW:
             found = _ranked(index, " AND ".join(asked), kinds, target, method)
