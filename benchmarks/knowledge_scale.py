@@ -46,11 +46,13 @@ TARGETS = (
     "jv-ID",
 )
 METHODS = ("similarity", "average", "ties", "task_arithmetic", "slerp", "neuromerging", "adamerging")
-WORDS = """
-merge source target language accuracy noise baseline weights head layer trim density scale vector cosine entropy seed
-sentence locale encoder embedding gradient optimiser batch curve plateau variance interval paired items wins losses
-typology script family transfer interference synergy estimate pilot evidence claim rerun corrected reproduced
-""".split()  # fmt: skip
+WORDS = (
+    "merge", "source", "target", "language", "accuracy", "noise", "baseline", "weights", "head", "layer",
+    "trim", "density", "scale", "vector", "cosine", "entropy", "seed", "sentence", "locale", "encoder",
+    "embedding", "gradient", "optimiser", "batch", "curve", "plateau", "variance", "interval", "paired",
+    "items", "wins", "losses", "typology", "script", "family", "transfer", "interference", "synergy",
+    "estimate", "pilot", "evidence", "claim", "rerun", "corrected", "reproduced",
+)  # fmt: skip
 ERROR = """Traceback (most recent call last):
   File "/usr/lib/python3.11/site-packages/torch/nn/modules/module.py", line 1511, in _wrapped_call_impl
     return self._call_impl(*args, **kwargs)
