@@ -330,10 +330,6 @@ def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | No
 
 def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:
     """Print problems, named from the workspace's folder; the exit code."""
-=======
-    where = space(workspace_path)
-    found = problems(where, full=full)
->>>>>>> 95386b8 (Serve advice, search, log and runs to agents over MCP)
     root = f"{where.root}/"
     if as_json:
         emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in found])

@@ -272,12 +272,17 @@ def _unit(knowledge: Knowledge, path: Path) -> str:
 
 
 def _claim(claim: Claim, skill: Skill) -> Document:
-    targets, methods = (claim.scope.get(name) or (None,) for name in ("target", "method"))
+    targets: tuple[object, ...] = tuple(claim.scope.get("target") or (None,))
+    methods: tuple[object, ...] = tuple(claim.scope.get("method") or (None,))
     said = " ".join(f"{name} {' '.join(map(str, values))}" for name, values in claim.scope.items())
     body = f"{said} {' '.join(claim.evidence)} {skill.name}"
-    scopes = tuple((target, method) for target in targets for method in methods)
+    scopes = tuple((_word(target), _word(method)) for target in targets for method in methods)
     path = skill.path.with_name("claims.yaml")
     return Document("claim", claim.id, path, claim.text, "", body, claim.predicate, claim.since, scopes)
+
+
+def _word(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _as_it_is(path: Path) -> Document:

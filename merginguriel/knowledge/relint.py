@@ -42,8 +42,8 @@ def looked_at(space: Workspace) -> dict[str, str]:
     found: dict[str, str] = {}
     for folder, depth in ((space.skills, 8), (space.log, 3), (space.runs, 2)):
         found |= stamps(space.root, folder, depth=depth)
-    for folder in INSTALLED:
-        found |= stamps(space.root, space.root / folder)
+    for name in INSTALLED:
+        found |= stamps(space.root, space.root / name)
     for path in (space.root / MARKER, *space.root.glob("*.json"), *space.root.glob("*.lock")):
         with suppress(OSError):
             found[path.name] = stamp(path.stat())

@@ -218,7 +218,7 @@ def test_nothing_outside_the_workspace_is_read(place, tmp_path):
                 ("base", "~/model"),
             ):
                 config = {
-                    "kind": "train",
+                    "kind": "nxn",
                     "sources": ["sv-SE"],
                     "task": "files",
                     "base": "e5-small",
