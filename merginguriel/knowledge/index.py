@@ -254,13 +254,13 @@ def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
         ]
     for skill in knowledge.skills:
         claims = [_claim(claim, skill) for claim in skill.claims]
-        scopes = tuple(dict.fromkeys(scope for claim in claims for scope in claim.scopes))
+        claimed = tuple(dict.fromkeys(scope for claim in claims for scope in claim.scopes))
         meta = skill.metadata
         about = f"{skill.description}\n{meta.get('tags', '')}"
         found[_unit(knowledge, skill.path)] = [
             Document(
                 "skill", skill.name, skill.path, meta.get("short-description", ""), about, skill.body,
-                "", meta.get("updated", ""), scopes,
+                "", meta.get("updated", ""), claimed,
             ),
             *claims,
         ]  # fmt: skip
