@@ -106,6 +106,18 @@ def show(
     return knowledge.by_row[ref].as_dict()
 
 
+def why(
+    space: Workspace,
+    name: Annotated[str, "a claim, a skill, an entry (any unique beginning of its id) or a row: ID#r3"],
+    as_of: Annotated[str | None, "only what was known by this day, YYYY-MM-DD"] = None,
+) -> dict[str, object]:
+    """What a statement rests on, down to the file: claim, entry, row, run, artefact, with grades and what would change it."""
+    from ..knowledge.base import load
+    from ..knowledge.chain import why as walk
+
+    return walk(load(space, as_of=day(as_of)), name).as_dict()
+
+
 def log_add(
     space: Workspace,
     title: Annotated[str, "a few words"],
@@ -214,6 +226,7 @@ TOOLS = (
     ToolFunction(advise),
     ToolFunction(search),
     ToolFunction(show),
+    ToolFunction(why),
     ToolFunction(log_add, writes=True),
     ToolFunction(run_start, writes=True),
     ToolFunction(run_status),

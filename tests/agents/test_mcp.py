@@ -107,6 +107,7 @@ def test_tools_answer_with_the_json_that_the_commands_print(place, mu):
         ("search", {"query": "ties Welsh", "limit": 3}, ["search", "ties", "Welsh", "--limit", "3"]),
         ("show", {"name": "merging-when-constructive"}, ["skills", "show", "merging-when-constructive"]),
         ("show", {"name": entry}, ["log", "show", entry]),
+        ("why", {"name": "dare-forbidden"}, ["why", "dare-forbidden"]),
         ("run_status", {}, ["runs", "list"]),
     ]  # fmt: skip
 
