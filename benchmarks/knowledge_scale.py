@@ -80,7 +80,17 @@ def make(root: Path, entries: int, skills: int) -> None:
 
 
 def prose(drawn: random.Random, words: int) -> str:
-    return " ".join(drawn.choices(WORDS, k=words)).capitalize() + "."
+    """Words of the field, and as many others, few of which are alike: no two texts share all of their words."""
+    return (
+        " ".join(
+            drawn.choice(WORDS) if drawn.random() < 0.5 else other(drawn) for _ in range(words)
+        ).capitalize()
+        + "."
+    )
+
+
+def other(drawn: random.Random) -> str:
+    return "".join(drawn.choice("bdfgklmnprstvz") + drawn.choice("aeiou") for _ in range(3))
 
 
 def entry(drawn: random.Random, day: date, number: int, made: list[str]) -> str:

@@ -83,18 +83,25 @@ def show(
 ) -> dict[str, Any]:
     """One skill with its claims and how they stand, one claim, one log entry, or one result row."""
     from ..knowledge.base import load
+    from ..knowledge.grading import grade
 
     knowledge = load(space)
     stand = knowledge.standings
     for skill in knowledge.skills:
+        named = [claim for claim in skill.claims if name in (skill.name, claim.id)]
         claims = [
-            {**c.as_dict(), "status": stand[c.id].status, "reason": stand[c.id].reason} for c in skill.claims
+            {
+                **claim.as_dict(),
+                "status": stand[claim.id].status,
+                "reason": stand[claim.id].reason,
+                "grade": grade(claim, knowledge).as_dict(),
+            }
+            for claim in named
         ]
         if skill.name == name:
             return {**skill.as_dict(), "claims": claims}
-        for claim in claims:
-            if claim["id"] == name:
-                return claim
+        if claims:
+            return claims[0]
     prefix, _, row = name.partition("#")
     entry = knowledge.entry(prefix)
     if not row:
