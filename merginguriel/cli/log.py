@@ -12,6 +12,7 @@ from ..errors import UsageError
 from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, workspace_option
 from .logadd import add_entry, list_drafts
 from .logplans import show_calibration, show_plans, show_tried
+from .search import log_search
 
 TYPES = ["Plan", "Observation", "Retrospective", "Troubleshooting"]
 
@@ -21,6 +22,7 @@ def log() -> None:
     """The experiment log: plans, observations and retrospectives, one file each, never edited once landed."""
 
 
+log.add_command(log_search)
 log.add_command(add_entry)
 log.add_command(list_drafts)
 log.add_command(show_plans)

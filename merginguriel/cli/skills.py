@@ -10,6 +10,7 @@ import click
 
 from ..errors import FAILED, UsageError
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
+from .search import skills_search
 
 if TYPE_CHECKING:
     from ..knowledge.problem import Problem
@@ -26,6 +27,9 @@ since_option = click.option(
 @click.group(short_help="List, show, write, check, compare and install skills.")
 def skills() -> None:
     """Skills: what is known, in the Agent Skills format, with claims that are checked against the log."""
+
+
+skills.add_command(skills_search)
 
 
 @skills.command("list")
@@ -310,17 +314,18 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
 
 @click.command(short_help="Check skills, claims and log; name what is wrong.")
 @since_option
+@click.option("--full", is_flag=True, help="Look again, even where nothing has changed since the last time.")
 @json_option
 @workspace_option
-def lint(since: str | None, as_json: bool, workspace_path: Path | None) -> int:
+def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | None) -> int:
     """Check every skill, claim and log entry: form, units, references, and words stronger than the evidence.
 
-    Exit code 1 if anything is wrong.
+    Where nothing has changed since the last time, what was found then is printed. Exit code 1 if anything is wrong.
     """
-    from ..knowledge.lint import problems
+    from ..knowledge.relint import problems
 
     where = _since(space(workspace_path), since)
-    return _tell(problems(where), where, as_json)
+    return _tell(problems(where, full=full), where, as_json)
 
 
 def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:
