@@ -245,7 +245,8 @@ def examples(text: str) -> Iterator[tuple[str, str]]:
                 yield command, shown
 
 
-THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", "skills new", "skills lint", "skills install", "log list", "log show", "log add", "lint", "schema", "completion")  # fmt: skip
+THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", "skills new", "skills lint", "skills install", "log list", "log show", "log export", "log add", "log drafts",
+    "log plans", "log calibration", "log tried", "log questions", "why", "lint", "schema", "completion")  # fmt: skip
 
 
 @pytest.mark.parametrize(

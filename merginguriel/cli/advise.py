@@ -9,10 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import ABSTAINED, UsageError
+from ..errors import ABSTAINED
 from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
-
-HOME = "home/e5-small"  # what `mu train` makes without --task and --base
 
 
 @click.command(short_help="Merge or not, how, from which sources, and how sure.")
@@ -60,50 +58,30 @@ def advise(
         # Its matrices are small: threads cost more than they bring, most of all where others use the cores.
         for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
             os.environ.setdefault(name, "1")
-    from ..decision.advice import Question
-    from ..decision.advice import advise as ask
-    from ..experiments import able
+    from ..experiments.asking import ask
     from ..experiments.logged import unlogged
     from ..knowledge.base import load
-    from ..knowledge.rows import is_context
 
-    if min_gain is not None and not 0 <= min_gain <= 100:
-        raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
-    if context is not None and not is_context(context):
-        raise UsageError(
-            f"{context!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
-        )
     where = space(workspace_path)
     knowledge = load(where, as_of=as_of)
-    about = context or str(where.settings["context"])
-    measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
-    lab = able.lab(where, about, target, measured=measured)
-    if context is not None:
-        logged = {row.context for row in knowledge.rows}
-        known(
-            "context", context, {*logged, *able.contexts(where), HOME, str(where.settings["context"])},
-            "For a new one, first: mu base --task TASK --base BASE, or set context in mu.toml.",
-        )  # fmt: skip
-    if method is not None:
-        known("method", method, {r.method for r in knowledge.rows if r.mode != "-"} | set(lab.methods))
-    question = Question(
+    answer = ask(
+        knowledge,
         target=target,
         mode=mode,
-        context=about,
-        min_gain_pp=min_gain if min_gain is not None else float(str(where.settings["min_gain_pp"])),
+        context=context,
         method=method,
         similarity=similarity,
         k=k,
+        min_gain=min_gain,
         as_of=as_of,
-        lab=lab,
     )
-    answer = ask(knowledge, question)
     if as_json:
         emit(answer)
     else:
         from ..decision.render import render
 
         click.echo(plain(render(answer, every=every, width=text_width(), explain=explain)))
+    about = context or str(where.settings["context"])
     found = unlogged(knowledge, about, target)
     if found:
         path, count = found
@@ -115,28 +93,19 @@ def advise(
     return ABSTAINED if answer["verdict"] == "unknown" else 0
 
 
-def known(name: str, value: str, choice: set[str], more: str = "") -> None:
-    """Raises UsageError with the nearest of `choice` if `value` is none of them: a misspelt question has no answer."""
-    if value in choice:
-        return
-    import difflib
-
-    near = difflib.get_close_matches(value, sorted(choice), n=3, cutoff=0.6)
-    lines = [f"Did you mean {' or '.join(near)}?"] if near else []
-    lines += [f"Known: {', '.join(sorted(choice))}.", *([more] if more else [])]
-    raise UsageError(
-        f"--{name} is {value!r}, which neither the log nor the program knows.", mend="\n".join(lines)
-    )
-
-
-@click.command(short_help="Print the JSON Schema of an output.")
-@click.argument("name", type=click.Choice(["advice", "run"]))
+@click.command(short_help="Print the JSON Schema of an output or input.")
+@click.argument("name", type=click.Choice(["advice", "entry", "run"]))
 def schema(name: str) -> None:
-    """Print the JSON Schema of what `mu advise --json` prints, or of the YAML that `mu run` reads."""
+    """Print a JSON Schema: of what `mu advise` prints, of what `mu log add` reads, or of the YAML of `mu run`."""
     if name == "run":
         from ..experiments.config import schema as run_schema
 
         emit(run_schema())
+        return
+    if name == "entry":
+        from ..knowledge.entryjson import ENTRY
+
+        emit(ENTRY)
         return
     from ..decision.schema import ADVICE
 

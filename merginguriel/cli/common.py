@@ -94,8 +94,15 @@ def space(path: Path | None) -> workspace.Workspace:
 
 
 def emit(value: object) -> None:
-    """JSON on stdout, readable and in the order it was made."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """JSON on stdout, readable and in the order it was made; what a terminal would obey is escaped."""
+    click.echo(printable(json.dumps(value, ensure_ascii=False, indent=2)))
+
+
+def printable(text: str) -> str:
+    """JSON text with every character that is not printable escaped; it says the same."""
+    if all(line.isprintable() for line in text.split("\n")):
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def say(text: str) -> None:

@@ -10,6 +10,7 @@ import click
 
 from ..errors import FAILED, UsageError
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
+from .search import skills_search
 
 if TYPE_CHECKING:
     from ..knowledge.problem import Problem
@@ -26,6 +27,9 @@ since_option = click.option(
 @click.group(short_help="List, show, write, check, compare and install skills.")
 def skills() -> None:
     """Skills: what is known, in the Agent Skills format, with claims that are checked against the log."""
+
+
+skills.add_command(skills_search)
 
 
 @skills.command("list")
@@ -275,14 +279,22 @@ def _since(where: Workspace, revision: str | None) -> Workspace:
 def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path | None) -> None:
     """One skill: its text, and its claims with the status that the log gives them."""
     from ..knowledge.base import load
+    from ..knowledge.grading import grade
 
     knowledge = load(space(workspace_path))
     skill = knowledge.skill(name)
     stand = knowledge.standings
+    grades = {claim.id: grade(claim, knowledge) for claim in skill.claims}
     if as_json:
         found = skill.as_dict()
         found["claims"] = [
-            {**c.as_dict(), "status": stand[c.id].status, "reason": stand[c.id].reason} for c in skill.claims
+            {
+                **c.as_dict(),
+                "status": stand[c.id].status,
+                "reason": stand[c.id].reason,
+                "grade": grades[c.id].as_dict(),
+            }
+            for c in skill.claims
         ]
         emit(found)
         return
@@ -294,23 +306,26 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
         click.echo("Claims")
     for claim in skill.claims:
         now = stand[claim.id]
-        click.echo(f"\n  {claim.id}  [{now.status}]\n    {plain(claim.text)}\n    {true_minus(now.reason)}")
+        click.echo(
+            f"\n  {claim.id}  [{now.status}; grade {grades[claim.id].level}]\n    {plain(claim.text)}\n    {true_minus(now.reason)}"
+        )
         click.echo("".join(f"    {ref}\n" for ref in claim.evidence).rstrip())
 
 
 @click.command(short_help="Check skills, claims and log; name what is wrong.")
 @since_option
+@click.option("--full", is_flag=True, help="Look again, even where nothing has changed since the last time.")
 @json_option
 @workspace_option
-def lint(since: str | None, as_json: bool, workspace_path: Path | None) -> int:
+def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | None) -> int:
     """Check every skill, claim and log entry: form, units, references, and words stronger than the evidence.
 
-    Exit code 1 if anything is wrong.
+    Where nothing has changed since the last time, what was found then is printed. Exit code 1 if anything is wrong.
     """
-    from ..knowledge.lint import problems
+    from ..knowledge.relint import problems
 
     where = _since(space(workspace_path), since)
-    return _tell(problems(where), where, as_json)
+    return _tell(problems(where, full=full), where, as_json)
 
 
 def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:

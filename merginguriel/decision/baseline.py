@@ -9,8 +9,10 @@ from .. import stats
 from ..knowledge.rows import ResultRow
 from .evidence import GOAL, Observation
 from .question import Question
+from .words import count
 
 ROUNDING = 5e-5  # an accuracy of the log is given to a hundredth of a percentage point
+FEWEST_PAIRED = 5  # rows of a context that tell of another merge there
 USUAL_N = 500  # test items of a trial where the log knows no test set
 
 
@@ -136,10 +138,13 @@ def _middle(found: list[tuple[float, int]]) -> tuple[float, int]:
 def pairing(rows: Sequence[ResultRow], context: str) -> tuple[float, str]:
     """Paired variance over the unpaired bound, and in words. The median of the rows with wins and losses.
 
-    Those of the context, with the dependence between their items if that is known; else those of any context.
+    Those of the context, with the dependence between their items if that is known; of any context where they are
+    fewer than FEWEST_PAIRED: how often two models disagree depends on the method, and one row speaks for one.
     """
     paired = [r for r in rows if r.paired and r.status == "current" and r.baseline is not None and r.n]
     here = [r for r in paired if r.context == context]
+    if len(here) < FEWEST_PAIRED:
+        here = []
     ratios = []
     for row in here or paired:
         bound = stats.unpaired_variance(row.value, row.baseline or 0.0, row.n or 1)
@@ -155,7 +160,7 @@ def pairing(rows: Sequence[ResultRow], context: str) -> tuple[float, str]:
     ratio = sorted(ratios)[len(ratios) // 2]
     return (
         ratio,
-        f"paired: {ratio:.2f} of the unpaired variance, as in {len(ratios)} rows with wins and losses",
+        f"paired: {ratio:.2f} of the unpaired variance, as in {count(len(ratios), 'row')} with wins and losses",
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..knowledge.claims import Claim, Standing, in_scope
+from ..knowledge.claims import Claim, in_scope
+from ..knowledge.standing import Standing
 from .evidence import Setting
 
 ACTIVE = ("supported", "under noise")

@@ -10,8 +10,9 @@ import numpy as np
 
 from .. import stats
 from ..errors import IncompatibleError, UsageError
-from .significance import CHUNK, Comparison, Interval, _by_group, _difference, compare
+from .significance import CHUNK, Comparison, Interval, _by_group, _difference, compare, of_alike
 
+ALIKE = 1e-18  # a variance below it is rounding
 # Target → (A, B), each bool [n]: was the item answered rightly?
 Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -65,14 +66,24 @@ def over_targets(
     }
     p = [c.p if c.p_groups is None else c.p_groups for c in found.values()]
     means = joint_draws(pairs, named, draws=draws, seed=seed).mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = (100 * float(end) for end in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
     spread = float(means.var(ddof=1))
+    if spread < ALIKE:
+        # No draw differs from another: the mean of intervals that hold together at this level (Bonferroni).
+        each = [
+            compare(a, b, groups=named.get(t), draws=draws, seed=seed, level=1 - (1 - level) / len(pairs))
+            for t, (a, b) in pairs.items()
+        ]
+        low, high = (
+            float(np.mean(ends))
+            for ends in zip(*((c.interval.low, c.interval.high) for c in each), strict=True)
+        )
     return Family(
         found,
         dict(zip(found, stats.holm(p), strict=True)),
         float(np.mean([c.difference for c in found.values()])),
-        Interval(100 * float(low), 100 * float(high), level) if spread else Interval(-100.0, 100.0, level),
-        100 * stats.minimum_detectable_effect(spread) if spread else None,
+        Interval(low, high, level),
+        100 * stats.minimum_detectable_effect(spread) if spread >= ALIKE else None,
     )
 
 
@@ -177,9 +188,8 @@ def differences_over_seeds(
     variance = max(float(signs @ squares), 0.0) / (seeds * units)
     sd_seed = sqrt(max(seed - error, 0.0) / units)
     if not variance:
-        return OverSeeds(
-            seeds, d.shape[1], 100 * mean, Interval(-100.0, 100.0, level), 1.0, None, 0.0, 100 * sd_seed, None
-        )
+        interval = of_alike(mean, np.ones(min(seeds, units)), level)
+        return OverSeeds(seeds, d.shape[1], 100 * mean, interval, 1.0, None, 0.0, 100 * sd_seed, None)
     df = stats.satterthwaite(zip((signs * squares).tolist(), freedom.tolist(), strict=True))
     whole = max(1, int(df))  # rounded down: the careful side
     se = sqrt(variance)

@@ -32,8 +32,8 @@ class Comparison:
 
     wins, losses  items that only A / only B got right
     p             exact McNemar; it takes the items as independent
-    p_groups      sign-flip test over groups of related items, where groups were given: the one to trust then
-    interval      of the difference; −100 … +100, which excludes nothing, where se is None
+    p_groups      exact sign-flip test over groups of related items, where groups were given: the one to trust then
+    interval      of the difference; where se is None, what items that are all alike can say (see `of_alike`)
     se            standard error of the difference; None where these items cannot tell it: fewer than two groups,
                   or all of them alike, as when no item tells A from B. That is not certainty
     mde           smallest true difference that such a comparison finds with 80% probability at 5%; None like se
@@ -69,6 +69,8 @@ def compare(
 ) -> Comparison:
     """A against B. a, b: bool [n], was the item answered rightly; groups [n]: items of one are variants.
 
+    draws  of the bootstrap that the interval is from; 0: none, it is that of the standard error, for who has thousands
+           of comparisons. Fewer than FEW_GROUPS groups are never drawn: Student's t
     Raises IncompatibleError if the two do not have the same number of items, or none.
     """
     d = _difference(a, b)
@@ -80,9 +82,10 @@ def compare(
     variance = _variance(d, sums, sizes)
     few = len(sizes) < FEW_GROUPS
     if variance is None:
-        interval = Interval(-100.0, 100.0, level)
-    elif few:
-        half = stats.student_inv_cdf(0.5 + level / 2, len(sizes) - 1) * sqrt(variance)
+        interval = of_alike(mean, sizes, level)
+    elif few or not draws:
+        quantile = stats.student_inv_cdf(0.5 + level / 2, len(sizes) - 1) if few else None
+        half = (quantile or stats.NORMAL.inv_cdf(0.5 + level / 2)) * sqrt(variance)
         low, high = max(-1.0, mean - half), min(1.0, mean + half)
         interval = Interval(100 * low, 100 * high, level)
     else:
@@ -101,11 +104,25 @@ def compare(
         wins=wins,
         losses=losses,
         p=stats.exact_mcnemar(wins, losses),
-        p_groups=sign_flip_p(sums, draws=draws, seed=seed) if grouped else None,
+        p_groups=sign_flip_p(sums) if grouped else None,
         groups=len(sizes),
         se=None if variance is None else 100 * sqrt(variance),
         mde=None if mde is None else 100 * mde,
     )
+
+
+def of_alike(mean: float, sizes: np.ndarray, level: float) -> Interval:
+    """What groups that all have this mean difference, −1 … 1, say of the next ones. sizes [G]: items of each.
+
+    Of none but such groups in G, others may still be a share q of all: 1 − ((1 − level) / 2)^(1/G) (Clopper & Pearson
+    1934), and their difference may be anything from −1 to 1. G counts groups as if all were of one size (Kish 1965,
+    section 8.2). One group says nothing: −100 … +100.
+    """
+    if len(sizes) < 2:
+        return Interval(-100.0, 100.0, level)
+    units = float(sizes.sum()) ** 2 / float((sizes.astype(float) ** 2).sum())
+    q = 1 - ((1 - level) / 2) ** (1 / units)
+    return Interval(100 * (mean - q * (1 + mean)), 100 * (mean + q * (1 - mean)), level)
 
 
 def _variance(d: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> float | None:
@@ -155,21 +172,21 @@ def paired_bootstrap(
     return Interval(100 * float(low), 100 * float(high), level)
 
 
-def sign_flip_p(sums: np.ndarray, *, draws: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p that A and B are exchangeable within each group: flip the sign of group sums [G] at random.
+def sign_flip_p(sums: np.ndarray) -> float:
+    """Two-sided p that A and B are exchangeable within each group. sums: int [G], of the differences in each.
 
-    Monte Carlo with the observed one counted among the draws, so never 0 (Phipson & Smyth 2010).
+    Exact: of all 2^G choices of signs, the share whose sum is as far from zero as the observed one. Counted by a table
+    of the probability of every sum of those with a plus. (Pitman 1937; of single items it is McNemar's test.)
     """
-    moving = sums[sums != 0]
-    if not len(moving):
-        return 1.0
-    rng = np.random.default_rng(seed)
-    extreme = 0
-    for size in _chunks(draws):
-        signs = rng.integers(0, 2, size=(size, len(moving)), dtype=np.int8) * 2 - 1
-        # Sums are whole numbers, so ties with the observed one are exact.
-        extreme += int((np.abs(signs @ moving) >= abs(moving.sum())).sum())
-    return (1 + extreme) / (1 + draws)
+    moving = np.abs(sums[sums != 0])
+    total = int(moving.sum())
+    chance = np.zeros(total + 1)
+    chance[0] = 1.0
+    for step in moving.tolist():
+        chance[step:] = (chance[step:] + chance[:-step]) / 2
+        chance[:step] /= 2
+    least = (total - abs(int(sums.sum()))) // 2
+    return min(1.0, 2 * float(chance[: least + 1].sum()))
 
 
 def _chunks(draws: int) -> list[int]:

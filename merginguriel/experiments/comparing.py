@@ -12,6 +12,7 @@ import numpy as np
 from .. import stats
 from ..evaluation.across import differences_over_seeds
 from ..evaluation.baselines import GOALS
+from ..evaluation.significance import FEW_GROUPS, compare
 from ..knowledge.rows import ResultRow
 from .loading import SINGLE, Arm
 
@@ -133,12 +134,20 @@ def of_arms(a: Arm, b: Arm) -> Difference:
 def _of_items(arm: Arm, other: np.ndarray) -> Difference:
     """arm − other, item by item; other: bool [n], or the share [n] of several models that is right.
 
-    Groups of items are the unit: the linearised ratio estimator (Cochran 1977, ch. 6). In closed form, since a study
-    has thousands of comparisons; what a row says of its noise was found in the same way.
+    Of one model, the test is that of the run which scored it: `significance.compare`, its interval in closed form, since
+    a study has thousands of comparisons. Of a mean of models, which that test does not know: groups of items are the
+    unit, the noise is the linearised ratio estimator's (Cochran 1977, ch. 6).
     """
     assert arm.right is not None
-    d = arm.right.astype(float) - other
     named = arm.groups if arm.groups is not None else arm.items
+    if other.dtype == bool:
+        seen = compare(arm.right, other, groups=named, draws=0)
+        p = seen.p if seen.p_groups is None else seen.p_groups
+        if seen.se is None and seen.wins + seen.losses:
+            return Difference(seen.difference, paired=True, units=seen.n)
+        ends = seen.interval.low, seen.interval.high
+        return Difference(seen.difference, *ends, seen.se, seen.mde, p, None, True, seen.n)
+    d = arm.right.astype(float) - other
     _, index = np.unique(np.asarray(named, dtype=np.str_), return_inverse=True)
     sums, sizes = np.bincount(index, weights=d), np.bincount(index)
     count, n, mean = len(sizes), len(d), float(d.mean())
@@ -148,13 +157,16 @@ def _of_items(arm: Arm, other: np.ndarray) -> Difference:
     variance = float(((sums - mean * sizes) ** 2).sum()) / n**2 * count / (count - 1) if count > 1 else 0.0
     if not variance:
         return Difference(100 * mean, paired=True, units=n)
-    return _normal(100 * mean, 1e4 * max(variance, 1 / n**2), paired=True, units=n)
+    variance = 1e4 * max(variance, 1 / n**2)
+    if count < FEW_GROUPS:
+        return _student(100 * mean, sqrt(variance), count - 1, paired=True, units=n)
+    return _normal(100 * mean, variance, paired=True, units=n)
 
 
 def against_baseline(arm: Arm, kind: str) -> Difference | None:
     """The arm − one of its baselines: from items, else from what the row tells, else a careful bound."""
     row = arm.against[kind]
-    if row.se_pp is None and arm.right is not None and kind in arm.rights:
+    if arm.right is not None and kind in arm.rights:
         return _of_items(arm, arm.rights[kind])
     found = of_rows(row)
     if found is None or found.paired or row.variance_pp is None:

@@ -202,6 +202,11 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     """
     config = placed(config, space)
     trained = tuple(sorted(study_of(config, space).trained()))
+    if config.kind == "iterate" and config.similarity == "REAL" and not config.sources:
+        from .iterating import chosen_now
+
+        now = chosen_now(study_of(config, space), config.target, config.mode, config.candidates, config.k)
+        config = replace(config, candidates=now)
     if config.kind == "merge" and not config.sources and not config.candidates:
         config = replace(config, candidates=trained)
     if config.kind == "nxn":
@@ -216,7 +221,8 @@ def origins(given: Config, found: Config, places: Mapping[str, str]) -> dict[str
     for name, value in after.items():
         place = places.get(name) or next((p for n, p in places.items() if n.startswith(f"{name}.")), None)
         if before[name] != value:
-            said[name] = "mu.toml" if name in ("task", "base") else "trained here"
+            chosen = "chosen by the matrix" if found.kind == "iterate" else "trained here"
+            said[name] = "mu.toml" if name in ("task", "base") else chosen
         else:
             said[name] = place or "default"
     return said

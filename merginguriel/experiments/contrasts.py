@@ -12,6 +12,8 @@ from .comparing import ALPHA, WORDS, Cell, Difference, of_arms, over_seeds, over
 from .loading import ENSEMBLE, MERGE
 from .ranking import f_sf
 
+# Fewer tell nothing of another target: two point the same way by luck one time in two, and t has one degree of freedom.
+FEWEST = 3
 Place = tuple[str, tuple[tuple[str, str], ...]]  # a target, and every setting but the one that is compared
 
 
@@ -30,11 +32,11 @@ class Setting:
 def t_over_targets(values: Mapping[str, float]) -> Difference:
     """Mean of one difference per target, the targets being the sample: Student's t, degrees of freedom T − 1.
 
-    It speaks of other targets too, where `evaluation.across.over_targets` draws items and leaves the targets fixed.
+    Of fewer than FEWEST, the mean alone. It speaks of other targets too, where `evaluation.across.over_targets` draws items and leaves the targets fixed.
     """
     each = list(values.values())
     mean = sum(each) / len(each)
-    if len(each) < 2:
+    if len(each) < FEWEST:
         return Difference(mean, paired=True, units=len(each))
     variance = sum((d - mean) ** 2 for d in each) / (len(each) - 1) / len(each)
     if variance < 1e-18:  # equal on every target: nothing tells the noise, unless there is none

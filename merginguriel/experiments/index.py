@@ -23,7 +23,7 @@ from . import runs
 from .runs import ENDED, Run
 
 MERGING = ("merge", "iterate")  # kinds whose first row says what the run found
-VERSION = 2  # of the tables below; another one is built anew
+VERSION = 3  # of the tables below; another one is built anew
 RUNS = {
     "id": "TEXT PRIMARY KEY", "kind": "TEXT", "state": "TEXT", "context": "TEXT", "target": "TEXT", "mode": "TEXT",
     "method": "TEXT", "params": "TEXT", "similarity": "TEXT", "k": "INTEGER", "sources": "TEXT", "seed": "INTEGER",

@@ -89,7 +89,7 @@ def settled(
             failed[locale] = error.what
     if len(data) < min(2, len(settings.sources)):
         raise UnavailableError(
-            f"{len(data)} of {len(settings.sources)} sources have data. {'; '.join(failed.values())}",
+            f"of {len(settings.sources)} sources, {len(data)} can be read. {'; '.join(failed.values())}",
             mend="Name other sources: mu tasks NAME lists a task's locales.",
         )
     sources = tuple(sorted(settings.sources))
@@ -104,7 +104,10 @@ def chosen(study: Study, settings: IterateSettings) -> dict[str, TaskData]:
             "neither sources nor a target are named.", mend="Name --source LOCALE, repeatedly, or --target."
         )
     inside = settings.mode == "IncTar"
-    if settings.similarity == "REAL":
+    others = [name for name in dict.fromkeys(settings.candidates) if name != target]
+    if len(others) == k - inside:
+        values = dict.fromkeys(others, 1.0)  # nothing is left to choose
+    elif settings.similarity == "REAL":
         values = choosing.column(study, target, "REAL")
         values = {name: v for name, v in values.items() if name in (settings.candidates or values)}
     else:
@@ -119,9 +122,20 @@ def chosen(study: Study, settings: IterateSettings) -> dict[str, TaskData]:
             continue  # too little text: the next one
     if len(data) < k:
         raise UnavailableError(
-            f"{len(data)} locales have text to train on, and k is {k}.", mend=f"Take --k {len(data)}."
+            f"of the locales to choose from, {len(data)} have text to train on, and k is {k}.",
+            mend=f"Take --k {len(data)}.",
         )
     return data
+
+
+def chosen_now(
+    study: Study, target: str | None, mode: str | None, candidates: Sequence[str], k: int | None
+) -> tuple[str, ...]:
+    """The locales that REAL chooses by the matrix as it is, the target aside: the candidates of a run that is made now,
+    so that a later matrix makes another run and does not change what this one resumes with. Raises as `chosen`.
+    """
+    wanted = IterateSettings((), target, mode, "REAL", tuple(candidates), k)
+    return tuple(sorted(name for name in chosen(study, wanted) if name != target))
 
 
 def uriel_column(target: str, names: Sequence[str]) -> dict[str, float]:
@@ -277,9 +291,11 @@ def over_targets(
     done: list[Scored] = []
     failed: dict[str, MuError] = {}
     for target in dict.fromkeys(targets):
-        mine = replace(settings, target=target)
         try:
             study.data(target)  # before the work, not after it
+            mine = settled(study, replace(settings, target=target))[
+                0
+            ]  # once: the matrix may change meanwhile
             done.append(score(study, mine, iterate(study, mine, progress), progress))
         except MuError as error:
             failed[target] = error

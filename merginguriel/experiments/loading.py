@@ -63,7 +63,7 @@ class Evidence:
     """
 
     arms: tuple[Arm, ...]
-    origins: tuple[str, ...]
+    origins: tuple[str, ...]  # ids of runs and of entries
     notes: tuple[str, ...] = ()
     singles: Mapping[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
 
@@ -112,12 +112,13 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
         current = [row for row in entry.rows if row.status == "current"]
         if len(current) < len(entry.rows):
             notes.append(
-                f"{entry.id}: {len(entry.rows) - len(current)} rows do not count any more, and are left out."
+                f"{entry.id}: rows that do not count any more are left out, {len(entry.rows) - len(current)} of "
+                f"{len(entry.rows)}."
             )
         kept += current
     rows = distinct(kept)
     if len(rows) < len(kept):
-        notes.append(f"{len(kept) - len(rows)} rows repeat a measurement, which counts once.")
+        notes.append(f"Rows that repeat a measurement count once: {len(kept) - len(rows)} left out.")
     arms = _gathered(((row, row.ref.partition("#")[0], {}) for row in rows), {})
     return Evidence(arms, tuple(entry.id for entry in entries), tuple(notes), _singles(arms))
 
@@ -215,7 +216,7 @@ def from_runs(folders: Sequence[Path]) -> Evidence:
         origins.append(folder.name)
     kept = _distinct(arms)
     if len(kept) < len(arms):
-        notes.append(f"{len(arms) - len(kept)} measurements stand in several runs, and count once.")
+        notes.append(f"Measurements that stand in several runs count once: {len(arms) - len(kept)} left out.")
     return Evidence(tuple(kept), tuple(origins), tuple(notes), singles | _singles(kept))
 
 

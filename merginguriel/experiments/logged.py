@@ -9,7 +9,7 @@ from ..errors import UsageError
 from ..knowledge import base
 from ..knowledge.base import Knowledge
 from ..knowledge.entries import entry_paths
-from ..knowledge.rows import COLUMNS, SUPERSEDED, ResultRow, row_cells
+from ..knowledge.rows import SUPERSEDED, ResultRow
 from ..knowledge.skills import skill_paths
 from ..knowledge.yamltext import read_text
 from ..workspace import Workspace
@@ -30,18 +30,6 @@ def gather(
     rows += [row for path in matrices for row in matrix_rows(space, path, context)]
     origin = [*(f"run {one}" for one in runs), *(f"sweep {one}" for one in sweeps)]
     return rows, "; ".join([*origin, *(f"matrix {path.name}" for path in matrices)])
-
-
-def rows_that_say(rows: list[ResultRow], text: str) -> list[ResultRow]:
-    """The rows whose cell in the named column is one of the values. Raises UsageError if none is."""
-    column, sign, values = text.partition("=")
-    if not sign or column not in COLUMNS:
-        raise UsageError(f"{text!r} is not COLUMN=VALUE.", mend=f"Columns: {', '.join(COLUMNS)}")
-    kept = [row for row in rows if row_cells(row)[column] in values.split(",")]
-    if not kept:
-        there = sorted({row_cells(row)[column] for row in rows})
-        raise UsageError(f"no row has {text}.", mend=f"There are: {', '.join(there[:20])}")
-    return kept
 
 
 def refuse_logged(space: Workspace, rows: Sequence[ResultRow], supersedes: Sequence[str] = ()) -> None:

@@ -34,7 +34,10 @@ summary { cursor: pointer; font-weight: 600; padding: 0.3rem 0; }
 
 @dataclass(frozen=True)
 class Table:
-    """rows as people read them; records as programs do (None: not known), which go to <name>.csv and JSON."""
+    """rows as people read them; records as programs do (None: not known), which go to <name>.csv and JSON.
+
+    Without columns it is for programs alone; without rows, its title says that there are none.
+    """
 
     name: str
     title: str
@@ -72,7 +75,7 @@ class Report:
     data: Sequence[Table] = field(default=())  # tables that are written as CSV only
 
     def tables(self) -> dict[str, Table]:
-        """name → table, of those that have records."""
+        """Name → table, of those that have records."""
         every = [*self.data, *(table for section in self.sections for table in section.tables)]
         return {table.name: table for table in every if table.records}
 
@@ -133,11 +136,16 @@ def markdown(report: Report) -> str:
         lines += [f"{'#' * section.level} {escaped(section.title)}", ""]
         for paragraph in section.text:
             lines += [_paragraph(paragraph), ""]
-        for table in section.tables:
-            lines += [f"**{escaped(table.title)}**", "", *_pipes(table), ""]
+        for table in filter(_shown, section.tables):
+            body = ["", *_pipes(table)] if table.rows else []
+            lines += [f"**{escaped(table.title)}**{'' if body else ': none.'}", *body, ""]
         for picture in section.pictures:
             lines += [f"![{escaped(picture.about)}](figures/{picture.name}.png)", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _shown(table: Table) -> bool:
+    return bool(table.columns)
 
 
 def escaped(text: str) -> str:
@@ -186,7 +194,7 @@ def page(report: Report, folder: Path) -> str:
 
 def _section(section: Section, number: int, folder: Path) -> str:
     parts = [f"<p>{_html(paragraph)}</p>" for paragraph in section.text]
-    parts += [_table(table) for table in section.tables]
+    parts += [_table(table) for table in filter(_shown, section.tables)]
     parts += [_picture(picture, folder) for picture in section.pictures]
     content = "\n".join(parts)
     if section.folded:
@@ -196,6 +204,8 @@ def _section(section: Section, number: int, folder: Path) -> str:
 
 
 def _table(table: Table) -> str:
+    if not table.rows:
+        return f"<p><strong>{_html(table.title)}</strong>: none.</p>"
     head = "".join(f'<th scope="col">{_html(name)}</th>' for name in table.columns)
     rows = "\n".join(
         "<tr>" + "".join(f"<td{_aligned(cell)}>{_html(cell)}</td>" for cell in row) + "</tr>"

@@ -11,6 +11,7 @@ from math import erfc, exp, isnan, lgamma, log, log1p, pi, sqrt
 import numpy as np
 
 from .. import stats
+from ..evaluation.significance import sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -132,21 +133,14 @@ def friedman(ranks: np.ndarray) -> float:
 def wilcoxon_p(differences: np.ndarray) -> float:
     """Two-sided p of Wilcoxon's signed-rank test: exact, ties by mid-ranks, zeros dropped.
 
-    Every choice of signs is counted, by a table of sums of doubled ranks, which are whole numbers.
+    A sign-flip test of the ranks, doubled so that they are whole numbers.
     """
     d = np.round(differences, 9)
     d = d[d != 0]
     if not len(d):
         return 1.0
     doubled = np.array([round(2 * rank) for rank in stats.midranks(np.abs(d).tolist())])
-    total = int(doubled.sum())
-    ways = np.zeros(total + 1)
-    ways[0] = 1.0
-    for step in doubled:
-        ways[step:] = (ways[step:] + ways[:-step]) / 2
-        ways[:step] /= 2
-    low = min(int(doubled[d > 0].sum()), int(doubled[d < 0].sum()))
-    return min(1.0, 2 * float(ways[: low + 1].sum()))
+    return sign_flip_p(np.where(d > 0, doubled, -doubled))
 
 
 def spearman(x: Sequence[float], y: Sequence[float], *, draws: int = 10_000) -> tuple[float, float]:

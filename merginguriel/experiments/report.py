@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from .. import __version__
@@ -95,11 +96,17 @@ def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, st
     contexts = sorted({c.context for c in found} | {context for context, _, _ in evidence.singles})
     text = [
         f"{' and '.join(parts)} on {count(len(names), 'target')}, {count(len(evidence.singles), 'accuracy')} of single "
-        f"models, in {listed(contexts)}.".replace("accuracys", "accuracies"),
-        f"From {count(len(evidence.origins), 'run or entry')}: ".replace("entrys", "entries")
-        + f"{listed(evidence.origins, 12)}. Made by merginguriel {__version__}.",
+        f"models, in {listed(contexts)}.",
+        f"From {origins_words(evidence.origins)}: {listed(evidence.origins, 12)}. Made by merginguriel {__version__}.",
     ]
     return Section("What was measured", [*text, *evidence.notes, *repeated(found)])
+
+
+def origins_words(origins: Sequence[str]) -> str:
+    """`96 runs and 1 log entry`. Ids of entries begin with their date."""
+    entries = sum(re.match(r"\d{4}-\d{2}-\d{2}-", origin) is not None for origin in origins)
+    each = ((len(origins) - entries, "run"), (entries, "log entry"))
+    return listed([count(n, word) for n, word in each if n])
 
 
 def in_short(
@@ -120,23 +127,36 @@ def in_short(
                 by_target.setdefault(names[c.context, c.target], []).append(c)
         if by_target:
             said.append(goal_sentence(mode, goal, kind, by_target))
+    if found and len(names) < contrasts.FEWEST:
+        said.append(
+            f"What to expect of another target cannot be told from {count(len(names), 'target')}: nothing is said over targets."
+        )
     said += [methods_sentence(mode, goals_of(found)[mode][1], every) for mode, every in methods.items()]
     for mode, (r, _) in ranked.items():
         said.append((f"{mode}: " if len(ranked) > 1 else "") + " ".join(ranking_sentences(r)[:2]))
-    said += [setting_sentence(s, contrasts.family(each)) for each in compared.values() for s in each][:12]
-    if over:
-        verdicts = [s.difference.verdict for s in over]
+    told = [(s, contrasts.family(each)) for each in compared.values() for s in wide_enough(each)]
+    said += [setting_sentence(s, family) for s, family in told[:12]]
+    if len(told) > 12:
+        said.append(f"{len(told) - 12} more differences between settings stand under Settings.")
+    wide = wide_enough(over)
+    if wide:
+        verdicts = [s.difference.verdict for s in wide]
         said.append(
-            f"Merge against ensemble of the same sources: of {count(len(over), 'pair')} over targets, the merge is above, "
-            f"outside noise, in {verdicts.count(ABOVE)}, and below in {verdicts.count(BELOW)}; the rest is within noise or "
-            "has too few targets."
+            f"Merge against ensemble of the same sources: of {count(len(wide), 'pair')} on {contrasts.FEWEST} targets or "
+            f"more, the merge is above, outside noise, in {verdicts.count(ABOVE)}, and below in {verdicts.count(BELOW)}; "
+            "of the rest neither is said."
         )
-        if len(over) <= 6:
+        if len(wide) <= 6:
             said += [
                 f"{s.a} against {s.b}: {difference_words(s.difference, contrasts.family(over))}."
-                for s in over
+                for s in wide
             ]
     return [*said, *([effect_sentence(points)] if points else [])]
+
+
+def wide_enough(every: Sequence[contrasts.Setting]) -> list[contrasts.Setting]:
+    """Those on so many targets that something can be said of another one."""
+    return [s for s in every if len(s.by_target) >= contrasts.FEWEST]
 
 
 READING = Section(
@@ -148,8 +168,10 @@ READING = Section(
         "Above and below, with ▲ and ▼, are said only where p stays under 0.05 after Holm's correction over all comparisons "
         "with the same kind of baseline; everything else is within noise, also where an interval taken alone leaves zero out.",
         "Where it is known which items each model got right, comparisons are paired and items of one template are taken "
-        "together; else the noise is the larger one of two independent accuracies.",
-        "Over targets, the unit is the target (Student's t). Ranks: Friedman, Nemenyi, and Wilcoxon with Holm, as in Demšar "
+        "together: p is that of an exact sign-flip test, as in mu run. Else p is a normal one, and the noise what a row says "
+        "of it, or the larger one of two independent accuracies.",
+        f"Over targets, the unit is the target (Student's t); fewer than {contrasts.FEWEST} targets tell nothing of another "
+        "one. Ranks: Friedman, Nemenyi, and Wilcoxon with Holm, as in Demšar "
         "(2006), Journal of Machine Learning Research 7.",
     ],
 )

@@ -56,7 +56,7 @@ def methods_over_targets(found: Sequence[Cell]) -> dict[str, list[contrasts.Sett
             for label, values in by_label.items()
         ]
         every.sort(key=lambda s: (-s.difference.value, s.a))
-        if max((len(s.by_target) for s in every), default=0) > 1:
+        if max((len(s.by_target) for s in every), default=0) >= contrasts.FEWEST:
             told[mode] = contrasts.with_holm(every)
     return told
 
@@ -177,6 +177,9 @@ def ensembles_section(
         "p, Holm",
         "verdict",
     )
+    wide = [s for s in over if len(s.by_target) >= contrasts.FEWEST]
+    if wide:
+        rows = [row for s, row in zip(over, rows, strict=True) if s in wide]
     records = [
         {"context": m.context, "target": m.target, "merge": m.label, "ensemble": v.label, "merge_accuracy": rounded(m.value),
          "ensemble_accuracy": rounded(v.value), **difference_record(d)}
@@ -186,6 +189,11 @@ def ensembles_section(
     below = sum(d.verdict == BELOW for _, _, d in each)
     text = [f"The same sources, merged into one model or asked together. Of {count(len(each), 'comparison')} on single "
             f"targets, the merge is above the ensemble, outside noise, in {above} and below in {below}."]  # fmt: skip
+    if wide and len(wide) < len(over):
+        text.append(
+            f"Shown are pairs on {contrasts.FEWEST} targets or more; {len(over) - len(wide)} of {len(over)} that met on "
+            "fewer are in tables/ensembles.csv."
+        )
     single = [
         [names[m.context, m.target], m.label, v.label, percent(m.value), percent(v.value), cell_text(d), verdict_words(d)]
         for m, v, d in each
@@ -197,10 +205,13 @@ def ensembles_section(
               "ensemble, %", "difference, pp", "verdict"), single[:60], records),
     ]  # fmt: skip
     draw = partial(
-        figures.forest, [(f"{s.a} − {s.b}", s) for s in over], "merge − ensemble, pp, with 95% intervals"
+        figures.forest, [(f"{s.a} − {s.b}", s) for s in wide], "merge − ensemble, pp, with 95% intervals"
     )
-    about = f"Merge minus ensemble of the same sources, pp, over targets; the first {min(len(over), figures.MOST)} pairs"
-    return [Section("Merge against ensemble", text, tables, [Picture("ensembles", about, draw)])]
+    about = "Merge minus ensemble of the same sources, pp, over targets" + (
+        f"; the first {figures.MOST} of {len(wide)} pairs" if len(wide) > figures.MOST else ""
+    )
+    pictures = [Picture("ensembles", about, draw)] if wide else []
+    return [Section("Merge against ensemble", text, tables, pictures)]
 
 
 def effect_points(

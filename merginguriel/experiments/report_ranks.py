@@ -9,7 +9,7 @@ import numpy as np
 
 from ..evaluation import heatmap
 from ..evaluation.nxn import Matrix, of_cells
-from . import figures, ranking
+from . import contrasts, figures, ranking
 from .comparing import Cell, goals_of, table
 from .loading import Evidence
 from .pages import Picture, Section, Table
@@ -41,7 +41,7 @@ def rankings(found: Sequence[Cell]) -> Ranked:
             values[f"[{kind_words(kind)}]"] = {target: next(iter(v)) for target, v in known.items()}
         kept = ranking.complete(values)
         r = ranking.rank(kept)
-        if r is None:
+        if r is None or len(r.targets) < contrasts.FEWEST:
             continue
         out = sorted(set(values) - set(kept))
         targets_ = sorted({t for v in values.values() for t in v} - set(r.targets))

@@ -135,9 +135,18 @@ def baseline_text(here: Sequence[Cell], kinds: Sequence[str]) -> list[str]:
             for arm in c.arms
             if (row := arm.against.get(kind)) is not None
         }
-        values = [f"{percent(v)}%" + (f" ({note})" if note else "") for v, note in sorted(notes)]
+        by_value: dict[float, list[str]] = {}
+        for value, note in sorted(notes):
+            by_value.setdefault(value, []).append(note)
+        values = [f"{percent(v)}%" + _noted(each) for v, each in by_value.items()]
         told.append(f"{kind_words(kind)} {listed(values, 4)}")
     return [f"Baselines: {'; '.join(told)}."] if told else []
+
+
+def _noted(notes: Sequence[str]) -> str:
+    """` (nb-NO, highest of 5 on dev)`; of several notes on one value what they begin with, the model's name."""
+    known = sorted({note if len(notes) == 1 else note.partition(",")[0] for note in notes} - {""})
+    return f" ({listed(known)})" if known else ""
 
 
 def _panel(group: Sequence[Cell]) -> tuple[str, list[Cell]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .. import stats
 from .comparing import ABOVE, ALPHA, BELOW, NOISE, Cell, Difference
-from .contrasts import Setting
+from .contrasts import FEWEST, Setting
 from .ranking import Ranking
 
 KIND_WORDS = {
@@ -43,8 +43,12 @@ def p_number(p: float | None) -> str:
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def count(n: int, word: str) -> str:
-    return f"{n:,} {word}" + ("" if n == 1 else "es" if word.endswith(("s", "x")) else "s")
+def count(n: int, word: str, many: str = "") -> str:
+    """`1 target`, `2 targets`; many: the plural where it is not that of `merge`, `class` or `accuracy`."""
+    usual = (
+        word[:-1] + "ies" if word.endswith("y") else word + "es" if word.endswith(("s", "x")) else word + "s"
+    )
+    return f"{n:,} {word if n == 1 else many or usual}"
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
@@ -134,8 +138,9 @@ def ranking_sentences(r: Ranking) -> list[str]:
     """What the tests say, and what they could not have said."""
     n, k = len(r.targets), len(r.methods)
     differ = r.p < ALPHA
+    bracketed = ", the baseline in brackets among them," if any(m.startswith("[") for m in r.methods) else ""
     said = [
-        f"Friedman's test over {count(k, 'method')} and {count(n, 'target')}: χ² = {r.chi2:.1f}, {stats.p_text(r.p)} "
+        f"Friedman's test over {count(k, 'method')}{bracketed} and {count(n, 'target')}: χ² = {r.chi2:.1f}, {stats.p_text(r.p)} "
         f"(Iman and Davenport's F: {stats.p_text(r.p_f)}): "
         + ("not all methods rank alike." if differ else "that all methods rank alike is within noise.")
     ]
@@ -145,7 +150,11 @@ def ranking_sentences(r: Ranking) -> list[str]:
         said.append(
             f"Lowest mean rank: {r.methods[0]}, {r.mean[0]:.2f}. Nemenyi's critical difference is {r.critical:.2f} ranks: "
             f"{count(rest, 'method')} rank{'s' if rest == 1 else ''} apart from it"
-            + (f", and {len(near)} do not ({listed(near)})." if near else ".")
+            + (
+                f", and {len(near)} do{'es' if len(near) == 1 else ''} not ({listed(near, 4)})."
+                if near
+                else "."
+            )
         )
     else:
         said.append(
@@ -173,7 +182,7 @@ def setting_sentence(s: Setting, family: int) -> str:
     if s.difference.p is None:
         return (
             f"{s.key} {s.a} against {s.b}: {number(s.difference.value)} pp on {targets}, too few to tell noise from."
-            if len(s.by_target) < 2
+            if len(s.by_target) < FEWEST
             else f"{s.key} {s.a} against {s.b}: {number(s.difference.value)} pp on each of {targets}: noise not known."
         )
     return f"{s.key} {s.a} against {s.b}, over {targets}: {difference_words(s.difference, family)}."

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from ..errors import UnavailableError, UsageError
 from ..workspace import Workspace
-from . import kept
-from .claims import Claim, Standing, standing
+from . import invalidation, kept
+from .claims import Claim
 from .entries import Entry, entry_paths, parse_entry
 from .rows import SUPERSEDED, ResultRow
 from .skills import Skill, parse_skill, skill_paths
+from .standing import DOUBTFUL, Standing, standing
 from .yamltext import read_text
 
 
@@ -53,6 +54,42 @@ class Knowledge:
         return found
 
     @cached_property
+    def marks(self) -> dict[str, list[invalidation.Reached]]:
+        """Row → the entries that contest or invalidate it, each with what it says."""
+        return invalidation.marks_of(self.entries)
+
+    @cached_property
+    def baselines(self) -> dict[tuple[object, ...], list[ResultRow]]:
+        """(context, target, kind, n) → current rows that give that baseline, oldest first."""
+        found: dict[tuple[object, ...], list[ResultRow]] = {}
+        for row in sorted(self.rows, key=lambda row: (row.day, row.ref)):
+            if row.baseline is not None and row.status == "current":
+                found.setdefault((row.context, row.target, row.baseline_kind, row.n), []).append(row)
+        return found
+
+    @cached_property
+    def newest(self) -> dict[str, str]:
+        """Context → day of its newest row."""
+        found: dict[str, str] = {}
+        for row in self.rows:
+            found[row.context] = max(row.day, found.get(row.context, ""))
+        return found
+
+    @cached_property
+    def _by_target(self) -> dict[str, list[ResultRow]]:
+        found: dict[str, list[ResultRow]] = {}
+        for row in self.rows:
+            found.setdefault(row.target, []).append(row)
+        return found
+
+    def near(self, claim: Claim) -> Sequence[ResultRow]:
+        """Every row that could lie in the claim's scope, and some that do not."""
+        targets = claim.scope.get("target")
+        if targets is None:
+            return self.rows
+        return [row for target in dict.fromkeys(targets) for row in self._by_target.get(target, ())]
+
+    @cached_property
     def standings(self) -> dict[str, Standing]:
         """Claim id → its derived status."""
         return {claim.id: self._standing(claim) for claim in self.claims}
@@ -68,7 +105,10 @@ class Knowledge:
             for old in sorted(named)
             if (new := self.superseders.get(old)) and not named.intersection(new)
         }
-        return standing(claim, cited, self.rows, corrected)
+        now = standing(claim, cited, self.near(claim), corrected)
+        said = [f"{entry.id}: {mark.reason}" for row in now.rows if row.status in DOUBTFUL
+                for entry, mark in self.marks.get(row.ref, ())] if now.status == "contested" else []  # fmt: skip
+        return replace(now, reason=f"{now.reason} ({said[0]})") if said else now
 
     def evidence_rows(self, ref: str) -> tuple[ResultRow, ...]:
         """The rows that an evidence id names: one row, or all of an entry's."""
@@ -163,7 +203,7 @@ def parsed(
         entry = parse_entry(texts[path], path)
         _feed(digest, path.name, texts[path], *(read_text(file) for file in entry.files))
         entries.append(entry)
-    return Knowledge(space, tuple(skills), superseded(entries), digest.hexdigest()[:16])
+    return Knowledge(space, tuple(skills), invalidation.marked(superseded(entries)), digest.hexdigest()[:16])
 
 
 def superseded(entries: Sequence[Entry]) -> tuple[Entry, ...]:

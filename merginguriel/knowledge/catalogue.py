@@ -9,6 +9,8 @@ from datetime import date
 
 from .base import Knowledge, superseded
 from .entries import Entry
+from .grading import LEVELS, grade
+from .invalidation import marked
 from .rows import SUPERSEDED
 from .skills import Skill
 
@@ -16,7 +18,7 @@ LIMIT = 8000  # characters of the catalogue
 HEAD = """\
 # Skills
 
-Grade: A all claims supported, B most, C fewer, D refuted or contested, - none. Days since updated; \\* the log has moved a claim since.
+Grade of the evidence: A high, B moderate, C low, D very low; - no claims. Days since updated; \\* the log has moved a claim since.
 In full: `mu skills show NAME`.
 
 """
@@ -47,19 +49,21 @@ class Freshness:
 
 
 def skill_grade(skill: Skill, knowledge: Knowledge) -> tuple[str, str]:
-    """A letter and its reason, from how the claims stand that nothing has superseded.
+    """A letter, and how its claims stand: the grade that more than half of those reach which nothing has superseded.
 
-    A: all supported. B: half or more. C: fewer. D: one refuted, or half or more contested. -: no claims.
+    A: high, B: moderate, C: low, D: very low or refuted (see grading.py). -: no claims.
     """
-    stand = [knowledge.standings[claim.id].status for claim in skill.claims]
-    live = [status for status in stand if status != "superseded"]
-    said = ", ".join(f"{live.count(s)} {s}" for s in dict.fromkeys(live)) or "no claims"
+    live = [c for c in skill.claims if knowledge.standings[c.id].status != "superseded"]
+    stand = [knowledge.standings[claim.id].status for claim in live]
+    said = ", ".join(f"{stand.count(s)} {s}" for s in dict.fromkeys(stand)) or "no claims"
     if not live:
         return "-", said
-    if "refuted" in live or 2 * live.count("contested") >= len(live):
-        return "D", said
-    good = live.count("supported")
-    return ("A" if good == len(live) else "B" if 2 * good >= len(live) else "C"), said
+    levels = sorted((_level(grade(claim, knowledge).level) for claim in live), reverse=True)
+    return "DCBA"[levels[len(levels) // 2]], said
+
+
+def _level(level: str) -> int:
+    return LEVELS.index(level) if level in LEVELS else 0
 
 
 def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Freshness]:
@@ -74,11 +78,11 @@ def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Fres
             found |= {skill.name: Freshness(None) for skill in skills}
             continue
         days = (today - date.fromisoformat(updated)).days
-        known = [_restored(entry) for entry in knowledge.entries if entry.date <= updated]
+        known = [_restored(entry, knowledge) for entry in knowledge.entries if entry.date <= updated]
         if len(known) == len(knowledge.entries):
             found |= {skill.name: Freshness(days) for skill in skills}
             continue
-        then = Knowledge(knowledge.space, tuple(skills), superseded(known), "")
+        then = Knowledge(knowledge.space, tuple(skills), marked(superseded(known)), "")
         for skill in skills:
             pairs = [
                 (c.id, then.standings[c.id].status, knowledge.standings[c.id].status) for c in skill.claims
@@ -87,9 +91,12 @@ def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Fres
     return found
 
 
-def _restored(entry: Entry) -> Entry:
-    """The entry before any other superseded it."""
-    rows = tuple(replace(row, status="current") if row.status == SUPERSEDED else row for row in entry.rows)
+def _restored(entry: Entry, knowledge: Knowledge) -> Entry:
+    """The entry before any other superseded it, or took rows of it back."""
+    rows = tuple(
+        replace(row, status="current") if row.status == SUPERSEDED or row.ref in knowledge.marks else row
+        for row in entry.rows
+    )
     return replace(entry, rows=rows)
 
 

@@ -1,18 +1,18 @@
-"""What does a skill assert, and do the rows still bear it out? Claims and their derived status."""
+"""What does a skill assert? The claims of a claims.yaml, typed, and what rows their scopes speak of."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import isfinite
 from pathlib import Path
 from typing import Protocol
 
-from .. import locales, stats
+from .. import locales
 from ..errors import KnowledgeError
 from ..similarity import COMPUTED
-from .rows import BASELINE_KINDS, MODES, ResultRow, distinct
+from .rows import BASELINE_KINDS, MODES
 from .yamltext import Mapping as YamlMapping
 from .yamltext import Text, line_of, need_text, read_yaml
 
@@ -23,9 +23,6 @@ KEYS = (
     "id", "text", "scope", "predicate", "over", "prefer", "condition", "value", "unit", "evidence", "since",
     "superseded_by",
 )  # fmt: skip
-STATUSES = ("supported", "under noise", "contested", "superseded", "refuted")
-COMPARED = ("accuracy", "ndcg@10")  # metrics whose values are compared
-DOUBTFUL = ("contested", "invalidated")  # a row's own status, as it was written
 STRONG_WORDS = re.compile(r"\b(only|always|never|must)\b", re.IGNORECASE)
 
 _ID = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -89,17 +86,6 @@ class Claim:
             "since": self.since,
             "superseded_by": self.superseded_by,
         }
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A claim's derived status and why. `mean_pp` and `se_pp`: pooled difference of its rows, where it has one."""
-
-    status: str
-    reason: str
-    mean_pp: float | None = None
-    se_pp: float | None = None
-    rows: tuple[ResultRow, ...] = ()
 
 
 def parse_claims(text: str, path: Path, skill: str) -> tuple[Claim, ...]:
@@ -239,154 +225,19 @@ def in_scope(row: Scoped, *scopes: Scope) -> bool:
     return True
 
 
-def standing(
-    claim: Claim, cited: Sequence[ResultRow], every: Sequence[ResultRow], corrected: Mapping[str, str]
-) -> Standing:
-    """Derive a claim's status.
-
-    cited      rows that its evidence names
-    every      all rows of the log, for what the claim does not cite
-    corrected  cited entries that a later entry supersedes without being cited → that entry's id
-    """
-    if claim.superseded_by:
-        return Standing("superseded", f"replaced by {claim.superseded_by}")
-    doubtful = [row for row in cited if row.status in DOUBTFUL and in_scope(row, claim.scope)]
-    if doubtful:
-        refs = ", ".join(row.ref for row in doubtful[:3])
-        return Standing("contested", f"rests on {doubtful[0].status} rows: {refs}", rows=tuple(doubtful))
-    if corrected:
-        old, new = next(iter(corrected.items()))
-        return Standing("contested", f"{old} was corrected by {new}, which the claim does not cite")
-    if claim.predicate in ("requires", "no_signal"):
-        return Standing("supported", "its evidence is in the log", rows=tuple(cited))
-    found = differences(claim, cited)
-    if not found:
-        return Standing("contested", "no row that it cites compares what it claims")
-    pool = pooled(found)
-    rows = tuple({row.ref: row for _, _, pair in found for row in pair}.values())
-    wanted = 1 if claim.predicate in ("beats", "prefers") else -1
-    every_found = differences(claim, every)
-    contradicted = bool(every_found) and pooled(every_found).mean * wanted < 0
-    said = _said(pool, len(found), "pp" if rows[0].metric == "accuracy" else "points")
-    p = stats.two_sided_p(pool.mean / pool.se) if pool.se else None
-    if pool.mean * wanted > 0 and contradicted:
-        status, said = "contested", f"{said}; rows that it does not cite point the other way"
-    elif pool.mean * wanted > 0:
-        status = "supported" if p is not None and p < 0.05 else "under noise"
-    else:
-        status = "refuted" if p is not None and p < 0.05 else "contested"
-    return Standing(status, said, pool.mean, pool.se, rows)
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Mean of differences, its standard error (None where no row gives n) and the spread between targets, in pp."""
-
-    mean: float
-    se: float | None
-    spread: float
-
-
-def _said(pool: Pool, comparisons: int, unit: str) -> str:
-    over = f"over {comparisons} comparison{'s' * (comparisons > 1)}"
-    if pool.se is None:
-        text = f"{pool.mean:+.2f} {unit} {over}, but no n is given: not testable"
-    else:
-        p = stats.p_text(stats.two_sided_p(pool.mean / pool.se))
-        text = f"{pool.mean:+.2f} {unit} ± {pool.se:.2f} {over}, {p}"
-    if pool.spread >= 0.005:
-        text += f"; targets differ by ± {pool.spread:.2f} {unit}"
-    return text.replace("-", "−")
-
-
-# In points of a hundred and their square; no variance where n is not given.
-Difference = tuple[float, float | None, tuple[ResultRow, ...]]
-
-
-def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
-    """(difference, variance, rows) for every comparison of one metric that `rows` allow, each measurement once.
-
-    Accuracies where there are any (difference in pp), else scores such as NDCG (in points out of 100).
-    """
-    # Asked first, and plainly: of a thousand rows for each of fifty claims, these three leave a few.
-    contexts, methods, targets = (claim.scope.get(key) for key in ("context", "method", "target"))
-    usable = distinct(
-        row
-        for row in rows
-        if (contexts is None or row.context in contexts)
-        and (methods is None or row.method in methods)
-        and (targets is None or row.target in targets)
-        and row.status == "current"
-        and row.metric in COMPARED
-        and in_scope(row, claim.scope)
-    )
-    found = _pairs(claim, usable) if claim.predicate == "prefers" else _gains(claim, usable)
-    for metric in COMPARED:
-        of_one = [difference for difference in found if difference[2][0].metric == metric]
-        if of_one:
-            return of_one
-    return []
-
-
-def _gains(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
-    """Each row against its own baseline, where that is of the kind which the claim names."""
-    return [
-        (100 * (row.value - row.baseline), row.variance_pp, (row,))
-        for row in usable
-        if row.baseline_kind == claim.over and row.baseline is not None
-    ]
-
-
-def _pairs(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
-    """Each row of the preferred side against each of the other, alike in all that the claim does not name."""
-    named = {*claim.prefer, *claim.over_scope}
-    alike = ("context", "target", "mode", "method", "similarity", "k", "metric", "n", "seed")
-    shared = [key for key in alike if key not in named]
-    sides: dict[tuple[object, ...], tuple[dict[object, ResultRow], dict[object, ResultRow]]] = {}
-    for row in usable:
-        key = tuple(getattr(row, name) for name in shared)
-        for side, scope in enumerate((claim.prefer, claim.over_scope)):
-            if in_scope(row, scope):
-                sides.setdefault(key, ({}, {}))[side][row.measurement()] = row
-    found: list[Difference] = []
-    for better, worse in sides.values():
-        for a in better.values():
-            for b in worse.values():
-                variance = None
-                if a.n and a.metric == "accuracy":
-                    variance = 1e4 * max(stats.unpaired_variance(a.value, b.value, a.n), 1 / a.n**2)
-                found.append((100 * (a.value - b.value), variance, (a, b)))
+def both(a: Scope, b: Scope) -> Scope | None:
+    """The scope that lies in both; None where they have nothing in common."""
+    found = dict(a)
+    for key, values in b.items():
+        if key not in found:
+            found[key] = values
+        elif key == "params":
+            named = dict(value.split("=", 1) for value in found[key])
+            if any(named.get(name, text) != text for name, text in (v.split("=", 1) for v in values)):
+                return None
+            found[key] = tuple(dict.fromkeys((*found[key], *values)))
+        else:
+            found[key] = tuple(value for value in found[key] if value in values)
+            if not found[key]:
+                return None
     return found
-
-
-def pooled(found: Sequence[Difference]) -> Pool:
-    """The mean over targets, of those differences whose noise is known; of all where none is.
-
-    Comparisons that share a row (the same baseline) are not independent; counting them as such would make many
-    comparisons with one lucky baseline look certain. A target's comparisons therefore count as one. Targets differ
-    in truth as well as by noise: the spread between them (DerSimonian & Laird 1986, eq. 8) is part of the standard
-    error of their mean, so that one extreme target does not make all of them look sure.
-    """
-    known = [d for d in found if d[1] is not None]
-    by_target: dict[tuple[str, str], list[Difference]] = {}
-    for difference in known or found:
-        row = difference[2][0]
-        by_target.setdefault((row.context, row.target), []).append(difference)
-    groups = by_target.values()
-    means = [sum(d[0] for d in group) / len(group) for group in groups]
-    mean = sum(means) / len(means)
-    if not known:
-        return Pool(mean, None, 0.0)
-    variances = [sum(d[1] or 0.0 for d in group) / len(group) for group in groups]
-    between = _between(means, variances)
-    return Pool(mean, sqrt(sum(v + between for v in variances)) / len(means), sqrt(between))
-
-
-def _between(means: Sequence[float], variances: Sequence[float]) -> float:
-    """Variance between targets, in pp²: what the means vary beyond their own noise (DerSimonian & Laird 1986)."""
-    weights = [1 / v for v in variances]
-    total = sum(weights)
-    centre = sum(w * m for w, m in zip(weights, means, strict=True)) / total
-    q = sum(w * (m - centre) ** 2 for w, m in zip(weights, means, strict=True))
-    scale = total - sum(w * w for w in weights) / total
-    return max(0.0, (q - (len(means) - 1)) / scale) if scale > 0 else 0.0

@@ -1,4 +1,4 @@
-"""What does one log entry say? Front matter, result rows and open questions of a file in experiment_log/."""
+"""What does one log entry say? Front matter, result rows, expectations, questions, trouble of a file of the log."""
 
 from __future__ import annotations
 
@@ -9,29 +9,22 @@ from pathlib import Path
 
 from .. import files as disk
 from ..errors import KnowledgeError
-from . import markdown, rows
+from . import expectations, invalidation, markdown, questions, rows, trouble
+from .expectations import Expectation
 from .parsing import parse_row, read_csv
+from .questions import OpenQuestion, Settled
+from .trouble import Trouble
 from .yamltext import Mapping, line_of, need_text, read_front_matter, read_text
 
-TYPES = ("Plan", "Observation", "Retrospective")
+TYPES = ("Plan", "Observation", "Retrospective", "Troubleshooting")
 REQUIRED = ("title", "type", "date", "summary")
-OPTIONAL = ("context", "metric", "n", "seed", "supersedes", "links", "tags", "origin")
-READ_SECTIONS = ("Results", "Open questions")
+OPTIONAL = (
+    "context", "metric", "n", "seed", "code", "measured", "supersedes", "links", "answers", "tags", "origin",
+)  # fmt: skip
+READ_SECTIONS = ("Results", "Expected", "Open questions", *trouble.SECTIONS, *invalidation.HEADINGS)
 ID = re.compile(r"^(\d{4}-\d{2}-\d{2})-([a-z0-9]+(?:-[a-z0-9]+)*)-([0-9a-f]{8})$")
 
-_ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+(.*)$")
-_STATE = re.compile(r"^\[(open|narrowed|closed)(?:\s+([^\]]+))?\]\s+(.+)$")
 _ROWS_FILE = re.compile(r"^rows:\s+(\S+)\s+sha256:([0-9a-f]{64})\s*$")
-
-
-@dataclass(frozen=True)
-class OpenQuestion:
-    """An open question: its state, the entry that narrowed or closed it, and its line."""
-
-    text: str
-    state: str
-    by: str | None
-    line: int
 
 
 @dataclass(frozen=True)
@@ -48,11 +41,17 @@ class Entry:
     context: str | None = None
     supersedes: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()  # plans that this entry is the retrospective of
     tags: tuple[str, ...] = ()
     origin: str = ""
     rows: tuple[rows.ResultRow, ...] = ()
+    expected: tuple[Expectation, ...] = ()
     questions: tuple[OpenQuestion, ...] = ()
+    settles: tuple[Settled, ...] = ()  # questions of other entries that this one narrows or closes
+    trouble: Trouble | None = None  # of an entry of type Troubleshooting
     files: tuple[Path, ...] = field(default=())  # row files that the entry names
+    marks: tuple[invalidation.Mark, ...] = ()  # what it says of rows of other entries
+    body_line: int = 1  # where the body starts in the file
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -64,10 +63,15 @@ class Entry:
             "context": self.context,
             "supersedes": list(self.supersedes),
             "links": list(self.links),
+            "answers": list(self.answers),
             "tags": list(self.tags),
             "origin": self.origin,
             "rows": [row.as_dict() for row in self.rows],
             "questions": [{"text": q.text, "state": q.state, "by": q.by} for q in self.questions],
+            "marks": [mark.as_dict() for mark in self.marks],
+            "settles": [one.as_dict() for one in self.settles],
+            "expected": [one.as_dict() for one in self.expected],
+            "trouble": self.trouble.as_dict() if self.trouble else None,
             "path": str(self.path),
         }
 
@@ -91,8 +95,12 @@ def parse_entry(text: str, path: Path) -> Entry:
     defaults: dict[str, str] = {key: fields[key] for key in rows.DEFAULTED if key in fields}
     found: list[rows.ResultRow] = []
     files: list[Path] = []
-    questions: list[OpenQuestion] = []
-    for section in markdown.sections(body, body_line):
+    expected: list[Expectation] = []
+    asked: list[OpenQuestion] = []
+    settled: list[Settled] = []
+    marks: list[invalidation.Mark] = []
+    sections = markdown.sections(body, body_line)
+    for section in sections:
         meant = section.title.rstrip(": ").capitalize()
         if meant in READ_SECTIONS and section.title != meant:
             raise KnowledgeError(
@@ -107,8 +115,14 @@ def parse_entry(text: str, path: Path) -> Entry:
             more, named_files = _rows_files(section, defaults, path)
             found += more
             files += named_files
+        elif section.title == "Expected":
+            expected += expectations.parse(section, defaults, path)
         elif section.title == "Open questions":
-            questions += _questions(section, path)
+            more_asked, more_settled = questions.parse(section, path)
+            asked += more_asked
+            settled += more_settled
+        elif section.title in invalidation.HEADINGS:
+            marks += invalidation.parse(section, path)
     named = tuple(
         replace(row, ref=f"{path.stem}#r{number}", date=fields["date"])
         for number, row in enumerate(found, start=1)
@@ -118,7 +132,11 @@ def parse_entry(text: str, path: Path) -> Entry:
         summary=fields["summary"], body=body.strip(), context=fields.get("context"),
         supersedes=_list(fields.get("supersedes", "")), links=_list(fields.get("links", "")),
         tags=_list(fields.get("tags", "")), origin=fields.get("origin", ""),
-        rows=named, questions=tuple(questions), files=tuple(files),
+        answers=_list(fields.get("answers", "")), rows=named, expected=tuple(expected), questions=tuple(asked),
+        settles=tuple(settled), files=tuple(files),
+        trouble=trouble.parse(sections, path) if fields["type"] == "Troubleshooting" else None,
+        marks=tuple(marks),
+        body_line=body_line + body[: len(body) - len(body.lstrip())].count("\n"),
     )  # fmt: skip
 
 
@@ -193,25 +211,6 @@ def _rows_files(
         found += read_csv(data, defaults, file)
         files.append(file)
     return found, files
-
-
-def _questions(section: markdown.Section, path: Path) -> list[OpenQuestion]:
-    found: list[OpenQuestion] = []
-    for number, text in section.lines:
-        item = _ITEM.match(text)
-        if not item:
-            continue
-        state = _STATE.match(item[1])
-        if not state:
-            raise KnowledgeError(
-                "an open question starts with its state.",
-                where=f"{path}:{number}",
-                mend="[open], [narrowed ENTRY-ID] or [closed ENTRY-ID], then the question.",
-            )
-        if state[1] != "open" and not state[2]:
-            raise KnowledgeError(f"[{state[1]}] must name the entry that did it.", where=f"{path}:{number}")
-        found.append(OpenQuestion(state[3].strip(), state[1], state[2], number))
-    return found
 
 
 def entry_paths(log: Path) -> list[Path]:

@@ -20,7 +20,11 @@ from ..errors import MuError
 
 ALLOWED = {
     "merginguriel.knowledge.claims": {"Claim"},
-    "merginguriel.knowledge.entries": {"Entry", "OpenQuestion"},
+    "merginguriel.knowledge.entries": {"Entry"},
+    "merginguriel.knowledge.expectations": {"Expectation"},
+    "merginguriel.knowledge.questions": {"OpenQuestion", "Settled"},
+    "merginguriel.knowledge.trouble": {"Pattern", "Trouble"},
+    "merginguriel.knowledge.invalidation": {"Mark", "Selector"},
     "merginguriel.knowledge.rows": {"ResultRow"},
     "merginguriel.knowledge.skills": {"Skill"},
     "pathlib": {"PosixPath", "WindowsPath"},

@@ -6,6 +6,7 @@ from ..errors import MuError
 from ..workspace import Workspace
 from .base import Knowledge, superseded
 from .entries import Entry, entry_paths, parse_entry
+from .invalidation import marked
 from .problem import Problem
 from .prose import MEND, bare_differences
 from .rules import check_all
@@ -46,5 +47,5 @@ def problems(space: Workspace) -> list[Problem]:
             entries.append(parse_entry(text, path))
         except MuError as error:
             found.append(Problem(error.where or str(path), error.what, error.mend or ""))
-    knowledge = Knowledge(space, tuple(skills), superseded(entries), "")
+    knowledge = Knowledge(space, tuple(skills), marked(superseded(entries)), "")
     return found + check_all(knowledge)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import KnowledgeError
 
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+_FENCE = re.compile(r"^\s{0,3}(`{3,}|~{3,})")
 _RULE_CELL = re.compile(r"^:?-+:?$")
 _BAR = re.compile(r"(?<!\\)\|")
 _BARE_RULE = re.compile(r"^\s*:?-+:?\s*\|[\s:|-]*$")
@@ -43,13 +44,13 @@ def sections(body: str, first_line: int = 1) -> list[Section]:
     found: list[tuple[str, int, list[tuple[int, str]]]] = [("", first_line, [])]
     fence: str | None = None
     for number, text in enumerate(body.split("\n"), start=first_line):
-        mark = re.match(r"^\s{0,3}(`{3,}|~{3,})", text)
+        mark = _FENCE.match(text) if "```" in text or "~~~" in text else None
         if mark and (fence is None or mark[1].startswith(fence)):
             fence = None if fence else mark[1]
             continue
         if fence:
             continue
-        heading = _HEADING.match(text)
+        heading = _HEADING.match(text) if text.startswith("##") else None
         if heading and len(heading[1]) == 2:
             found.append((heading[2], number, []))
         else:

@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 from .. import locales
@@ -28,6 +29,7 @@ from .rows import (
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
 
 _NUMBER = re.compile(r"^[+-]?[0-9]{1,18}(\.[0-9]+)?$")
+_COMMIT = re.compile(r"^[0-9a-f]{7,40}\Z")
 _WHOLE = re.compile(r"^[0-9]{1,18}$")
 _METHOD = re.compile(r"^[a-zA-Z0-9][\w@+.()×-]*\Z")
 
@@ -96,6 +98,11 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
     status = cell("status") or "current"
     if status not in STATUSES:
         raise fail(f"unknown status {status!r}.", f"Known: {', '.join(STATUSES)}.")
+    code, measured = cell("code").lower() or None, cell("measured") or None
+    if code and not _COMMIT.match(code):
+        raise fail(f"code says {code!r}, which is no commit.", "7 to 40 hex digits, as git prints them.")
+    if measured and not is_day(measured):
+        raise fail(f"measured says {measured!r}, not a date.", "YYYY-MM-DD")
     n, k, wins, losses = integer("n"), integer("k"), integer("wins"), integer("losses")
     if n == 0:
         raise fail("n is 0: nothing was measured.")
@@ -107,11 +114,19 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         params=_params(cell("params"), where), similarity=similarity, k=k, sources=sources, weights=weights,
         seed=integer("seed"), saw=saw, baseline_kind=kind, baseline=baseline, wins=wins, losses=losses,
         se_pp=parse_value(cell("se"), "pp", "se", where) if cell("se") else None,
-        run=cell("run") or None, status=status, note=cell("note"), where=where,
+        run=cell("run") or None, code=code, measured=measured, status=status, note=cell("note"), where=where,
     )  # fmt: skip
     _check(row, where)
     _check_differences(cells, row, where)
     return row
+
+
+def is_day(text: str) -> bool:
+    """Is `text` a day as YYYY-MM-DD?"""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def parse_value(text: str, unit: str, column: str, where: str) -> float:

@@ -41,9 +41,10 @@ PAIRWISE = ("cosine", "weighted_sign_conflict", "cka")
 REQUIRED = ("target", "mode", "method", "value")
 COLUMNS = (
     "context", "target", "mode", "method", "params", "similarity", "k", "sources", "weights", "metric", "value",
-    "n", "seed", "saw", "baseline_kind", "baseline", "wins", "losses", "se", "run", "status", "note",
+    "n", "seed", "saw", "baseline_kind", "baseline", "wins", "losses", "se", "run", "code", "measured", "status",
+    "note",
 )  # fmt: skip
-DEFAULTED = ("context", "metric", "n", "seed")  # may be given once, in the front matter
+DEFAULTED = ("context", "metric", "n", "seed", "code", "measured")  # may be given once, in the front matter
 
 _CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
 
@@ -72,11 +73,18 @@ class ResultRow:
     losses: int | None = None
     se_pp: float | None = None
     run: str | None = None
+    code: str | None = None  # commit of the program that measured it
+    measured: str | None = None  # day of the measurement, where it is not that of the entry
     status: str = "current"
     note: str = ""
     ref: str = ""  # <entry id>#r<n>
     date: str = ""
     where: str = ""  # file:line
+
+    @property
+    def day(self) -> str:
+        """When it was measured, as far as is known: its own day, else that of its entry."""
+        return self.measured or self.date
 
     @property
     def paired(self) -> bool:
@@ -194,6 +202,8 @@ def row_cells(row: ResultRow) -> dict[str, str]:
         "losses": row.losses,
         "se": None if row.se_pp is None else f"{decimal(row.se_pp, 2)} pp",
         "run": row.run,
+        "code": row.code,
+        "measured": row.measured,
         "status": None if row.status == "current" else row.status,
         "note": row.note,
     }

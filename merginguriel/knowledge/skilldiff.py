@@ -10,11 +10,14 @@ from pathlib import Path
 from ..errors import KnowledgeError
 from . import git
 from .base import Knowledge, superseded
-from .claims import Claim, Standing, differences
+from .claims import Claim
 from .entries import Entry, parse_entry
+from .invalidation import marked
 from .markdown import sections
+from .pooling import differences
 from .rows import ResultRow, format_value
 from .skills import Skill, parse_skill, read_skill
+from .standing import Standing
 from .yamltext import read_yaml
 
 # A change of these, or of a claim, is a change of meaning.
@@ -309,7 +312,7 @@ def knowledge_at(knowledge: Knowledge, revision: str, needed: str) -> Knowledge:
         raise KnowledgeError(
             f"there was no skill {needed} at {revision[:9]}.", mend=f"See: mu skills history {needed}"
         )
-    return Knowledge(knowledge.space, tuple(skills), superseded(entries), "")
+    return Knowledge(knowledge.space, tuple(skills), marked(superseded(entries)), "")
 
 
 def states(

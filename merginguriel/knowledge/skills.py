@@ -50,6 +50,7 @@ class Skill:
     metadata: dict[str, str]
     body: str
     claims: tuple[Claim, ...]
+    body_line: int = 1  # where the body starts in the file
     foreign: bool = False
 
     @property
@@ -121,15 +122,16 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
         if key in front and len(_field(front, key, path, foreign)) > 500:
             raise _own(f"{key} has more than 500 characters.", f"{path}:{line_of(front, key)}")
     metadata = _metadata(front, path, foreign)
+    line = body_line + body[: len(body) - len(body.lstrip())].count("\n")
     if foreign:
-        return Skill(name, path, description, metadata, body.strip(), (), foreign=True)
+        return Skill(name, path, description, metadata, body.strip(), (), line, foreign=True)
     if body.count("\n") > MAX_LINES:
         raise _own(f"the body has more than {MAX_LINES} lines.", f"{path}:{body_line + MAX_LINES}")
     _check_metadata(metadata, front, path)
     _check_sections(body, body_line, metadata, path)
     claims_path = path.parent / "claims.yaml"
     claims = parse_claims(claims_text, claims_path, skill=name) if claims_text is not None else ()
-    return Skill(name, path, description, metadata, body.strip(), claims)
+    return Skill(name, path, description, metadata, body.strip(), claims, line)
 
 
 def _own(what: str, where: str, mend: str = "") -> KnowledgeError:

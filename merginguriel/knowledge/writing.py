@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import re
 import secrets
 import unicodedata
@@ -35,6 +36,7 @@ class Draft:
     seed: str = ""
     supersedes: str = ""
     links: str = ""
+    answers: str = ""
     tags: str = ""
     origin: str = ""
     sections: tuple[tuple[str, str], ...] = ()
@@ -69,10 +71,10 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
     front = {
         "title": draft.title, "type": draft.type, "date": draft.date, "summary": draft.summary,
         "context": draft.context, "metric": draft.metric, "n": draft.n, "seed": draft.seed, "supersedes": draft.supersedes,
-        "links": draft.links, "tags": draft.tags, "origin": draft.origin,
+        "links": draft.links, "answers": draft.answers, "tags": draft.tags, "origin": draft.origin,
     }  # fmt: skip
     lines = ["---", *(f"{key}: {quoted(value)}" for key, value in front.items() if value), "---", ""]
-    before = [s for s in draft.sections if s[0] in ("What was tried", "Expected")]
+    before = [s for s in draft.sections if s[0] in ("What was tried", "Expected", "Error pattern")]
     after = [s for s in draft.sections if s not in before]
     for heading, text in before:
         lines += [f"## {heading}", "", text.strip(), ""]
@@ -136,38 +138,65 @@ def add(
     try:
         return _land(log, path, render(draft, rows_file), [file for file in written if file.is_file()])
     except BaseException:
-        for file in written:
-            file.unlink(missing_ok=True)
+        _withdraw(path, written)
         raise
 
 
-def add_text(log: Path, text: str, *, beside: Path | None = None) -> Entry:
+def staged(
+    log: Path, draft: Draft, more_rows: Sequence[ResultRow] = (), figure: tuple[str, Path] | None = None
+) -> str:
+    """The text of `draft` for `add_text(…, beside=log / ".draft")`, where its CSV and figure are laid ready."""
+    name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
+    rows_file = None
+    if more_rows:
+        data = rows_csv(more_rows).encode("utf-8")
+        rows_file = (f"{name}.csv", hashlib.sha256(data).hexdigest())
+        files.write_bytes(log / ".draft" / rows_file[0], data)
+    if figure:
+        files.write_bytes(log / ".draft" / f"{name}.png", figure[1].read_bytes())
+        draft = replace(draft, sections=(*draft.sections, ("Figure", f"![{figure[0]}]({name}.png)")))
+    return render(draft, rows_file)
+
+
+def _withdraw(path: Path, attached: Sequence[Path]) -> None:
+    """Remove files beside an entry that did not land. One that landed keeps them, even if we were interrupted then."""
+    if not path.exists():
+        for file in attached:
+            file.unlink(missing_ok=True)
+
+
+def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | None = None) -> Entry:
     """Write an entry's whole text, front matter and all, into the log under a new name.
 
     beside  folder of the row files and figures that the text names; they are copied, or moved from among the drafts
+    draft   the file under experiment_log/.draft/ that the text came from: a refused text is kept there again
 
-    Raises KnowledgeError if the text is not a valid entry, says a difference in percent without its unit, or is in
-    the log already; but for the last, it is then kept under experiment_log/.draft/.
+    The name ends in the beginning of the text's sha256: of many writers of the same text, on one machine or on two
+    branches, one lands. Raises KnowledgeError if the text is not a valid entry, says a difference in percent without
+    its unit, or is in the log already; but for the last, it is then kept under experiment_log/.draft/.
     """
     name = file_name(text)
     if name is None:
-        raise _refused(log, text, KnowledgeError("the front matter has no date (YYYY-MM-DD)."))
+        undated = KnowledgeError("the front matter has no date (YYYY-MM-DD).")
+        refuse(log, text, undated, draft=draft)
+        raise undated
     _check_new(log, name, text)
-    named = _row_files(text, beside)
+    named = row_files(text, beside)
     try:
         _check_words(text, log / name)
     except KnowledgeError as error:
-        raise _refused(log, text, error, named) from error
+        refuse(log, text, error, named, draft)
+        raise
+    path = log / name[:4] / name
     copied: list[Path] = []
     try:
         for file in named:
             copy = log / name[:4] / file.name
             files.write_bytes(copy, file.read_bytes(), exclusive=True)
             copied.append(copy)
-        entry = _land(log, log / name[:4] / name, text, copied)
+        entry = _land(log, path, text, copied, draft)
     except (MuError, KeyboardInterrupt):
-        for copy in copied:
-            copy.unlink(missing_ok=True)
+        _withdraw(path, copied)
         raise
     if beside is not None and beside.resolve() == (log / ".draft").resolve():
         for copy in copied:
@@ -193,13 +222,26 @@ def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
 
 
 def _check_new(log: Path, name: str, text: str) -> None:
-    for path in sorted((log / name[:4]).glob(f"{name[:10]}-*.md")):
-        if path.read_bytes().strip() == text.encode("utf-8").strip():
-            raise KnowledgeError(
-                f"this entry is in the log already: {path.stem}.",
-                where=str(path),
-                mend="What corrects or adds to it is a new entry that names it under supersedes or links.",
-            )
+    """Raises KnowledgeError if the text stands in the log under the same date and title."""
+    folder, start, said = log / name[:4], name[:-11], text.strip().encode("utf-8")
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as files_there:
+        near = [
+            one.name for one in files_there
+            if one.name.startswith(start) and one.name.endswith(".md") and one.stat().st_size >= len(said)
+        ]  # fmt: skip
+    for path in sorted(folder / one for one in near):
+        if path.read_bytes().strip() == said:
+            raise _in_the_log(path)
+
+
+def _in_the_log(path: Path) -> KnowledgeError:
+    return KnowledgeError(
+        f"this entry is in the log already: {path.stem}.",
+        where=str(path),
+        mend="What corrects or adds to it is a new entry that names it under supersedes or links.",
+    )
 
 
 def _check_words(text: str, path: Path) -> None:
@@ -208,7 +250,7 @@ def _check_words(text: str, path: Path) -> None:
         raise KnowledgeError(what, where=f"{path}:{line}", mend=MEND)
 
 
-def _row_files(text: str, beside: Path | None) -> list[Path]:
+def row_files(text: str, beside: Path | None) -> list[Path]:
     """Row files and figures that `text` names and that lie in the folder `beside`."""
     if beside is None:
         return []
@@ -218,36 +260,55 @@ def _row_files(text: str, beside: Path | None) -> list[Path]:
 
 
 def file_name(text: str) -> str | None:
-    """`<date>-<slug>-<8 hex>.md` for an entry's text; None if it names no date."""
+    """`<date>-<slug>-<8 hex>.md` for an entry's text; None if it names no date.
+
+    The digits are those of the CSV that it names, if that is named so too, else the beginning of the text's sha256.
+    """
     title = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
     day = re.search(r"^date:\s*[\"']?(\d{4}-\d{2}-\d{2})", text, re.MULTILINE)
-    return f"{day[1]}-{slug(title[1] if title else '')}-{secrets.token_hex(4)}.md" if day else None
+    if not day:
+        return None
+    start = f"{day[1]}-{slug(title[1] if title else '')}"
+    paired = re.search(rf"^rows:\s+{start}-([0-9a-f]{{8}})\.csv\s", text, re.MULTILINE)
+    return f"{start}-{paired[1] if paired else digest(text)}.md"
 
 
-def _land(log: Path, path: Path, text: str, attached: Sequence[Path]) -> Entry:
+def digest(text: str) -> str:
+    """Eight hex digits of a text, whatever blanks stand around it."""
+    return hashlib.sha256(text.strip().encode("utf-8")).hexdigest()[:8]
+
+
+def _land(log: Path, path: Path, text: str, attached: Sequence[Path], draft: Path | None = None) -> Entry:
     try:
         entry = parse_entry(text, path)
     except KnowledgeError as error:
-        raise _refused(log, text, error, attached) from error
-    files.write_text(path, text, exclusive=True)
+        refuse(log, text, error, attached, draft)
+        raise
+    try:
+        files.write_text(path, text, exclusive=True)
+    except MuError as error:
+        if path.is_file() and path.read_bytes().strip() == text.strip().encode("utf-8"):
+            raise _in_the_log(path) from error  # another process wrote the same just now
+        raise
     return entry
 
 
-def _refused(log: Path, text: str, error: KnowledgeError, attached: Sequence[Path] = ()) -> KnowledgeError:
-    """`error`, with the text and the files attached to it kept as a draft, and said where it lies."""
+def refuse(
+    log: Path, text: str, error: MuError, attached: Sequence[Path] = (), draft: Path | None = None
+) -> None:
+    """Keep the text and the files attached to it as a draft, and let `error` say where it lies."""
     for file in attached:
-        files.write_bytes(log / ".draft" / file.name, file.read_bytes())
-    kept = keep_draft(log, text)
-    line = (error.where or "").rpartition(":")[2]
-    return KnowledgeError(
-        error.what,
-        where=f"{kept}:{line}" if line.isdigit() else str(kept),
-        mend=f"{error.mend or ''}\nThe text is kept there; mend it and run: mu log add {kept}".strip(),
-    )
+        if file.parent.resolve() != (log / ".draft").resolve():
+            files.write_bytes(log / ".draft" / file.name, file.read_bytes())
+    kept = keep_draft(log, text, draft)
+    where, _, line = (error.where or "").rpartition(":")
+    error.where = f"{kept}:{line}" if where and line.isdigit() else str(kept)
+    again = f"mu log add {kept}"
+    error.mend = f"{error.mend or ''}\nThe text is kept there; mend it and run: {again}".strip()
 
 
-def keep_draft(log: Path, text: str) -> Path:
-    """Save a rejected text where its author finds it again."""
-    path = log / ".draft" / f"{secrets.token_hex(4)}.md"
+def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:
+    """Save a rejected text where its author finds it again: at `path`, or under a name that the same text gets again."""
+    path = path or log / ".draft" / f"{digest(text)}.md"
     files.write_text(path, text)
     return path

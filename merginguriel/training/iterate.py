@@ -241,7 +241,7 @@ def need_enough(work: Work, states: Mapping[str, State]) -> None:
     if len(states) < max(least, min(2, len(work.data))):
         first = next(iter(work.failed))
         raise MuError(
-            f"{len(states)} locales are left to merge; failed: {', '.join(work.failed)}. "
+            f"too few locales are left to merge, {len(states)}; failed: {', '.join(work.failed)}. "
             f"{first}, because: {work.failed[first]}",
             mend=f"Mend that, remove {work.root}, and run this again.",
         )
@@ -343,8 +343,8 @@ def write_card(folder: Path, work: Work, history: list[dict[str, Any]]) -> None:
     merges = sum(outcome["merge"]["taken"] for outcome in history)
     left = "".join(f"\n- Left out: {name}, because {why}" for name, why in work.failed.items())
     body = f"""
-A classifier that was trained on {", ".join(trained)} in turn and merged {merges} times by {settings.method}; after each
-merge all locales went on from it.
+A classifier that was trained on {", ".join(trained)} in turn; merges by {settings.method}: {merges}; after each all
+locales went on from it.
 
 - Started from: `{work.base.name}` (hashes in `{RECORD}`). Its licence is that of the base.
 - {history[-1]["epochs"]} epochs in each locale, a round every {settings.merge_every}, schedule {settings.schedule},

@@ -190,7 +190,7 @@ def test_a_dry_run_writes_nothing(mu, bench):
         "--title",
         "T",
         "--type",
-        "Plan",
+        "Observation",
         "--summary",
         "S.",
         "--dry-run",
@@ -238,7 +238,7 @@ def test_the_editor_is_used_and_an_untouched_entry_is_not_added(mu, bench, monke
     script = tmp_path / "editor.py"
     script.write_text(
         "import sys, pathlib\np = pathlib.Path(sys.argv[1])\n"
-        'p.write_text(\'---\\ntitle: "T"\\ntype: "Plan"\\ndate: "2026-01-20"\\nsummary: "S."\\n---\\n\')\n'
+        'p.write_text(\'---\\ntitle: "T"\\ntype: "Observation"\\ndate: "2026-01-20"\\nsummary: "S."\\n---\\n\')\n'
     )
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("EDITOR", "true")
@@ -248,7 +248,7 @@ def test_the_editor_is_used_and_an_untouched_entry_is_not_added(mu, bench, monke
     monkeypatch.setenv("EDITOR", "no-such-editor-here")
     assert mu("log", "add", "--workspace", bench.root).code == 2
     monkeypatch.setenv("EDITOR", f"{sys.executable} {script}")
-    assert mu("log", "add", "--workspace", bench.root).code == 0
+    assert mu("log", "add", "--yes", "--workspace", bench.root).code == 0
 
 
 def test_entries_and_rows_are_listed_and_filtered(mu, study):

@@ -14,6 +14,7 @@ from merginguriel.decision.baseline import pairing
 from merginguriel.decision.changes import changes
 from merginguriel.decision.question import Ability
 from merginguriel.decision.render import LEGEND, render
+from merginguriel.knowledge.rows import ResultRow
 
 LAB = Lab(
     {"average": Ability(), "similarity": Ability(), "ties": Ability({"density", "scale"}, heads="average")},
@@ -253,3 +254,13 @@ def test_a_row_that_is_not_counted_says_in_whole_words_why(bench, state):
     table = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
     bench.entry(table=table + row("sw-KE", 0.90, 0.50) + f" {state} |")
     assert f"{state}, not counted" in render(ask(bench))
+
+
+def test_one_paired_row_of_another_method_does_not_say_what_a_trial_can_see(study):
+    rows = list(study.load().rows)
+    near_copy = ResultRow(
+        "massive/xlm-roberta-base", "sw-KE", "ExcTar", "karcher", "accuracy", 0.4613, n=2974,
+        baseline_kind="best_single_source", baseline=0.4670, wins=40, losses=57,
+    )  # fmt: skip
+    context = near_copy.context
+    assert pairing([*rows, near_copy], context)[0] == pytest.approx(pairing(rows, context)[0], abs=0.01)

@@ -65,7 +65,28 @@ def test_items_that_do_not_tell_the_two_apart_are_not_certainty(pairs):
     for groups in (None, ["one"] * len(a)):
         result = compare(a, a, groups=groups, draws=50)
         assert (result.difference, result.p, result.se, result.mde) == (0, 1, None, None)
-        assert (result.interval.low, result.interval.high) == (-100, 100) and not result.significant
+        assert result.interval.low <= 0 <= result.interval.high and not result.significant
+        assert (groups is None and len(a) > 1) == (result.interval.high < 100)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 3000), st.sampled_from([0.8, 0.95, 0.99]))
+def test_equal_answers_exclude_what_would_have_shown_among_so_many(n, level):
+    same = np.arange(n) % 3 == 0
+    found = compare(same, same, level=level).interval
+    share = scipy_stats.binomtest(0, n).proportion_ci(level, "exact").high
+    assert (found.low, found.high) == pytest.approx((-100 * share, 100 * share))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=60))
+def test_equal_answers_to_variants_say_no_more_than_their_templates(sizes):
+    groups = np.repeat(np.arange(len(sizes)), sizes).astype(str).tolist()
+    same = np.zeros(len(groups), dtype=bool)
+    by_template, by_item = compare(same, same, groups=groups).interval, compare(same, same).interval
+    even = compare(same[: len(sizes)], same[: len(sizes)]).interval
+    assert by_item.high <= by_template.high + 1e-9 and even.high <= by_template.high + 1e-9
+    assert by_template.low == -by_template.high
 
 
 @pytest.mark.parametrize(
@@ -79,7 +100,9 @@ def test_items_that_do_not_tell_the_two_apart_are_not_certainty(pairs):
 def test_fewer_than_two_groups_or_groups_all_alike_give_no_standard_error(a, b, groups):
     result = compare(np.array(a), np.array(b), groups=groups)
     assert (result.se, result.mde) == (None, None) and result.wins > 0
-    assert (result.interval.low, result.interval.high) == (-100, 100)
+    assert result.interval.low <= -40 and result.interval.high >= 80
+    one = groups is None or len(set(groups)) == 1
+    assert one == ((result.interval.low, result.interval.high) == (-100, 100))
 
 
 @pytest.mark.parametrize("groups", [5, 10])
@@ -120,7 +143,7 @@ def test_sign_flips_agree_with_going_through_all_of_them(sums):
     array = np.array(sums)
     flips = list(itertools.product((-1, 1), repeat=len(sums)))
     exact = np.mean([abs(np.dot(flip, array)) >= abs(array.sum()) for flip in flips])
-    assert sign_flip_p(array, draws=20_000) == pytest.approx(exact, abs=0.02)
+    assert sign_flip_p(array) == pytest.approx(exact, rel=1e-12)
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says():

@@ -13,9 +13,9 @@ import pytest
 
 from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
-from merginguriel.evaluation import across
-from merginguriel.experiments import comparing, contrasts, itemfile, loading, pages
-from merginguriel.experiments.report import build
+from merginguriel.evaluation import across, significance
+from merginguriel.experiments import comparing, contrasts, itemfile, loading, pages, telling
+from merginguriel.experiments.report import build, origins_words
 from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
 
 N = 400
@@ -230,8 +230,74 @@ def test_a_gain_outside_noise_reaches_the_goal(tmp_path):
     assert "Goal 1 (ExcTar above the best single source): reached on 4 of 4 targets" in text_of(report)
 
 
-def test_two_targets_are_too_few_for_wilcoxon_and_the_report_says_so(tmp_path):
-    assert "cannot tell any of" in text_of(build(study(tmp_path, ("da-DK", "fi-FI"))))
+def test_three_targets_are_too_few_for_wilcoxon_and_the_report_says_so(tmp_path):
+    assert "cannot tell any of" in text_of(build(study(tmp_path, ("da-DK", "fi-FI", "cy-GB"))))
+
+
+def test_two_targets_tell_nothing_of_another_one_whatever_their_values(tmp_path):
+    report = build(study(tmp_path, ("da-DK", "fi-FI"), gain=0.2))
+    assert "cannot be told from 2 targets" in report.short[1]
+    said = text_of(report)
+    assert not any(
+        word in said
+        for word in ("Over targets, of", "Friedman's test", "over 2 targets", "5 against 3, over")
+    )
+    (setting,) = report.tables()["settings"].records
+    assert (setting["targets"], setting["p"], setting["verdict"]) == (2, None, "not known")
+    assert [s.title for s in report.sections if s.title.startswith(("Ranking", "Methods over"))] == []
+
+
+def test_every_table_on_the_page_has_rows_or_says_that_there_are_none(tmp_path):
+    report = build(study(tmp_path))
+    pages.write(report, tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "****" not in text and "|  |" not in text
+    assert "**On single targets, outside noise**: none." in text
+    tables = ElementTree.fromstring((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).iter(
+        "table"
+    )
+    assert all(len(list(t.find("tbody"))) and list(t.iter("th")) for t in tables)
+    assert (tmp_path / "out" / "tables" / "effects.csv").is_file()
+
+
+def test_one_and_many_are_told_apart(tmp_path):
+    one = build(loading.from_runs([run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20)])]))
+    assert "1 merge on 1 target, 0 accuracies of single models" in text_of(one)
+    assert (
+        "From 1 run: r." in text_of(one)
+        and origins_words(["a", "b", "2026-11-21-x"]) == "2 runs and 1 log entry"
+    )
+    assert telling.count(2, "log entry") == "2 log entries" and telling.count(1, "class") == "1 class"
+
+
+def test_p_is_that_of_the_run_on_the_same_items(tmp_path):
+    """Goal 2 as well: rows that know their noise have their items tested all the same."""
+    rng = np.random.default_rng(3)
+    own, merge = (rng.random(N) < share for share in (0.75, 0.65))
+    groups = [f"t{i // 6}" for i in range(N)]
+    seen = significance.compare(merge, own, groups=groups)
+    row = replace(ROW, mode="IncTar", value=float(merge.mean()))
+    rows = [
+        against(row, float(own.mean()), "target_alone", se_pp=seen.se, wins=seen.wins, losses=seen.losses)
+    ]
+    folder = run_folder(tmp_path, "r", rows)
+    ids = np.array([f"i{i}" for i in range(N)])
+    itemfile.write(folder / "items.npz", ids, np.array(groups), {"merge": merge, "target_alone": own})
+    (cell,) = comparing.cells(loading.from_runs([folder]).arms)
+    found = cell.against["target_alone"]
+    assert cell.goal == "target_alone" and found.p == seen.p_groups
+    assert (found.value, found.se, found.mde) == pytest.approx((seen.difference, seen.se, seen.mde))
+
+
+def test_models_that_answer_alike_are_within_what_so_many_items_exclude(tmp_path):
+    right = np.arange(N) % 3 == 0
+    row = replace(ROW, value=float(right.mean()))
+    items = {"merge": right, "average_merge": right}
+    folder = run_folder(tmp_path, "r", [against(row, row.value, "average_merge")], items=items)
+    (cell,) = comparing.cells(loading.from_runs([folder]).arms)
+    found = cell.against["average_merge"]
+    assert (found.value, found.p, found.verdict) == (0.0, 1.0, comparing.NOISE)
+    assert found.high == -found.low == pytest.approx(100 * (1 - 0.025 ** (1 / N)))
 
 
 # pages

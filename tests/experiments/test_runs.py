@@ -191,11 +191,13 @@ def test_a_dry_run_says_what_it_would_be_and_writes_nothing(trained):
 
 
 def test_a_run_that_fails_says_why_and_can_be_done_again(trained):
-    path = config_file(trained, training=None, k=7)
+    path = config_file(
+        trained, training=None, method="fisher_dataset", params={"sentences": 8}, text="gone.txt"
+    )
     ran = trained.mu("run", path, "--workspace", trained.space)
-    assert ran.code == 2 and "2 sources" in ran.err
+    assert ran.code == 2 and "gone.txt" in ran.err
     run = only_run(trained)
-    assert runs.state(run) == "failed" and "2 sources" in runs.events(run)[-1]["error"]
+    assert runs.state(run) == "failed" and "gone.txt" in runs.events(run)[-1]["error"]
     assert not (run.folder / "result.json").exists()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import claims, lint
+from merginguriel.knowledge import claims, lint, pooling, standing
 from merginguriel.knowledge.rows import ResultRow
 
 HERE = Path("claims.yaml")
@@ -171,10 +171,10 @@ def test_the_spread_between_targets_is_that_of_dersimonian_and_laird():
     # By hand: weights 1 and 1/4, their mean 2, Q = 4 + 16 = 20, tau² = (20 − 1) / (1.25 − 1.0625 / 1.25).
     effects = [(4.0, 1.0, (ROWS[0],)), (-6.0, 4.0, (ROWS[2],))]
     between = (20 - 1) / (1.25 - 1.0625 / 1.25)
-    pool = claims.pooled(effects)
+    pool = pooling.pooled(effects)
     assert (pool.mean, pool.spread) == (-1.0, pytest.approx(between**0.5))
     assert pool.se == pytest.approx((5 + 2 * between) ** 0.5 / 2)
-    alike = claims.pooled([(4.0, 1.0, (ROWS[0],)), (3.0, 4.0, (ROWS[2],))])
+    alike = pooling.pooled([(4.0, 1.0, (ROWS[0],)), (3.0, 4.0, (ROWS[2],))])
     assert alike.spread == 0 and alike.se == pytest.approx(5**0.5 / 2)
 
 
@@ -228,7 +228,7 @@ ROWS = [
 @given(st.permutations(ROWS), st.permutations(ROWS))
 def test_the_order_of_rows_does_not_matter(cited, every):
     (asked,) = claims.parse_claims(claim(), HERE, "s")
-    first, other = claims.standing(asked, ROWS, ROWS, {}), claims.standing(asked, cited, every, {})
+    first, other = standing.standing(asked, ROWS, ROWS, {}), standing.standing(asked, cited, every, {})
     assert (first.status, first.reason) == (other.status, other.reason)
     assert replace(first, rows=(), mean_pp=0, se_pp=0) == replace(other, rows=(), mean_pp=0, se_pp=0)
 

@@ -241,9 +241,10 @@ def test_two_writers_at_once_both_land(tmp_path):
     assert sorted(ids) == [path.stem for path in entries.entry_paths(tmp_path)] and len(set(ids)) == 6
 
 
-def test_an_entry_is_never_overwritten(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing.secrets, "token_hex", lambda _: "00000001")
-    first = writing.add_text(tmp_path, text())
+def test_an_entry_is_never_overwritten(tmp_path):
+    path = tmp_path / "2026" / writing.file_name(text())
+    path.parent.mkdir()
+    path.write_text("another entry, of the same name by chance")
     with pytest.raises(Exception, match="already there"):
-        writing.add_text(tmp_path, text(body="other"))
-    assert first.path.read_text() == text()
+        writing.add_text(tmp_path, text())
+    assert path.read_text() == "another entry, of the same name by chance"

@@ -104,9 +104,7 @@ def test_a_grade_follows_the_claims_that_still_count(bench):
     gone = claim("gone", f"{OLD}#r3", "vi-VN", more="  superseded_by: good\n")
     lost = claim("lost", "2026-01-01-nowhere-00000009")
     for letter, claims in {
-        "A": good + gone,
-        "B": good + noise,
-        "C": noise,
+        "B": good + gone,
         "D": good + noise + bad,
         "-": "[]\n",
     }.items():

@@ -200,7 +200,7 @@ def test_too_few_locales_left_end_the_run_and_say_why(base, tmp_path):
     data = data_of("de-DE", "en-US")
     endless = Sentence("x", " ".join(["light"] * 700), "on")
     data["en-US"] = replace(data["en-US"], train=(endless,))
-    with pytest.raises(MuError, match="1 locales are left") as caught:
+    with pytest.raises(MuError, match="too few locales are left to merge, 1;") as caught:
         iterated(base, tmp_path / "out", PLAIN, data, replace(FAST, max_tokens=1000))
     assert "size of the tensor (702)" in caught.value.what and not (tmp_path / "out").exists()
 

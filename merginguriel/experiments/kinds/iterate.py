@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ...errors import UsageError
 from ...evaluation.accuracy import accuracy_interval
-from ...evaluation.nxn import nxn
+from ...evaluation.nxn import Matrix, nxn
 from ...merging.recipe import Recipe, Source, check
 from ...models import record
+from ...similarity import real
 from ...tasks.base import fingerprint
 from ...training.settings import IterateSettings
 from ...workspace import Workspace
@@ -48,10 +49,11 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     right, groups = own.correct[path.name, target], own.groups[target]
 
     tell.step("compare with the baselines, and with merging once after the training")
-    equal = once(study, config, sources, "linear")
+    equal = once(study, config, dict.fromkeys(sources, 1.0), "linear")
     beat = all_baselines(study, equal, dev, test, data, tell)
     compared = compare_all(right, groups, beat)
-    recipe = once(study, config, sources, "linear" if settings.method == "similarity" else settings.method)
+    weighed = weights_once(study, settings, sources, dev)
+    recipe = once(study, config, weighed, "linear" if settings.method == "similarity" else settings.method)
     merged_once = right_of(study, read_for(study, recipe, progress=tell.progress), data, tell)
     arms = {"merge": right, "merged_once": merged_once}
     arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
@@ -78,6 +80,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "ci95": list(accuracy_interval(right, groups)),
         "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
         "merged_once": float(merged_once.mean()),
+        "merged_once_weights": {source.name: round(source.weight, 6) for source in recipe.sources},
         "failed": made.get("failed") or {},
         "rounds": made["rounds"],
         "path": space.display(path),
@@ -108,11 +111,24 @@ def settings_from(config: Config) -> IterateSettings:
     )
 
 
-def once(study: Study, config: Config, sources: Sequence[str], method: str) -> Recipe:
-    """The merge of the single models of the same sources, as equals."""
+def weights_once(
+    study: Study, settings: IterateSettings, sources: Sequence[str], dev: Matrix
+) -> dict[str, float]:
+    """Source → weight in a merge of the single models by the same rule as in the rounds.
+
+    With REAL, by what the single models score on the target's development data, as each round's models are weighed.
+    """
+    if settings.similarity == "REAL" and settings.method in ("linear", "similarity"):
+        return real.weights({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
+    shares = iterating.shares(study, settings) or dict.fromkeys(sources, 1.0)
+    return {name: shares[name] for name in sources}
+
+
+def once(study: Study, config: Config, weights: Mapping[str, float], method: str) -> Recipe:
+    """The merge of the single models of the same sources. weights: source → weight, brought to the sum 1."""
     params = {} if method == "linear" else dict(config.params)
-    models = tuple(Source(name, study.model(name).resolve()) for name in sources)
-    mode = "IncTar" if config.target in sources else "ExcTar"
+    models = tuple(Source(name, study.model(name).resolve(), weights[name]) for name in weights)
+    mode = "IncTar" if config.target in weights else "ExcTar"
     recipe = Recipe(
         method, models, params, base=(study.root / "base").resolve(), target=config.target, mode=mode
     )

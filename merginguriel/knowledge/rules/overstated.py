@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..base import Knowledge
-from ..claims import STRONG_WORDS, Claim, Standing
+from ..claims import STRONG_WORDS, Claim
 from ..problem import Problem
+from ..standing import Standing
 
 
 def check(knowledge: Knowledge) -> list[Problem]:

@@ -1,0 +1,1 @@
+"""What can an agent ask this program, over the Model Context Protocol?"""

@@ -1,0 +1,62 @@
+"""Does everything that an agent can reach lie inside the workspace? Links and paths that lead out are refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import UsageError
+from ..experiments.config import KEYS, Config, flat_values
+from ..workspace import Workspace
+
+
+def inside(space: Workspace, path: Path, name: str) -> Path:
+    """`path`, every link in it followed. Raises UsageError if that lies outside the workspace."""
+    real = path.resolve()
+    if not real.is_relative_to(space.root.resolve()):
+        raise UsageError(
+            f"{name} leads out of the workspace.",
+            where=space.display(path),
+            mend="An agent reads and writes inside the workspace only.",
+        )
+    return real
+
+
+def check_links(space: Workspace) -> None:
+    """Raises UsageError for a link in skills or log that leads out of the workspace: what it names would be read."""
+    for folder in (space.skills, space.log, space.runs):
+        for path in _links(folder):
+            inside(space, path, "a link")
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    if folder.is_symlink():
+        yield folder
+    try:
+        with os.scandir(folder) as found:
+            held = list(found)
+    except OSError:
+        return
+    for one in held:
+        if one.is_symlink():
+            yield Path(one.path)
+        elif one.is_dir():
+            yield from _links(Path(one.path))
+
+
+def check_config(space: Workspace, config: Config) -> None:
+    """Raises UsageError if a run's configuration names a file or folder outside the workspace."""
+    for name, value in flat_values(config).items():
+        kind = KEYS[name].kind
+        for one in value.values() if isinstance(value, dict) else [value]:
+            if (
+                not isinstance(one, str)
+                or kind not in ("folder", "text", "base", "table")
+                or one == "sources"
+            ):
+                continue
+            if one.startswith("~"):
+                raise UsageError(f"{name} leads out of the workspace.", mend="Name a path inside it.")
+            # What is a word or the name of a model on the hub is a path inside, which happens not to exist.
+            inside(space, space.root / one, name)

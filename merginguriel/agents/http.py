@@ -1,0 +1,97 @@
+"""How is the server reached over HTTP, and by whom? On this machine only, with a token, from no foreign web page."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+from mcp.server.lowlevel import Server
+from mcp.server.transport_security import TransportSecuritySettings
+
+from ..errors import UsageError
+
+PATH = "/mcp"
+SHORTEST = 16  # characters of a token
+Asgi = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+def loopback(host: str) -> str:
+    """`host` as an address of this machine's own loopback. Raises UsageError for any other."""
+    name = "127.0.0.1" if host == "localhost" else host
+    try:
+        if ipaddress.ip_address(name).is_loopback:
+            return name
+    except ValueError:
+        pass
+    raise UsageError(
+        f"--host is {host!r}, which other machines may reach.",
+        mend="Only 127.0.0.1, ::1 or localhost. From elsewhere, come through a tunnel: ssh -L PORT:127.0.0.1:PORT HOST",
+    )
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that waits for clients; port 0: any that is free. Raises UsageError if it is taken."""
+    address = loopback(host)
+    found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((address, port))
+    except OSError as error:
+        found.close()
+        raise UsageError(
+            f"port {port} of {address} is taken.", mend="Name another: --port 0 takes any."
+        ) from error
+    return found
+
+
+def url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
+
+
+def app(server: Server[Any], bound: socket.socket, token: str) -> Asgi:
+    """The web application: token first, then Host and Origin (a page elsewhere must not reach it), then the protocol."""
+    if len(token) < SHORTEST or not token.isascii() or not token.isprintable():
+        raise UsageError(f"the token is not {SHORTEST} or more printable ASCII characters.")
+    port = bound.getsockname()[1]
+    names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    rules = TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=names,
+        allowed_origins=[f"http://{name}" for name in names],
+    )
+    return guarded(server.streamable_http_app(streamable_http_path=PATH, transport_security=rules), token)
+
+
+def guarded(inner: Asgi, token: str) -> Asgi:
+    """`inner` for requests that carry `Authorization: Bearer TOKEN`; 401 for any other, without a word of why."""
+    wanted = f"Bearer {token}".encode("ascii")
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await inner(scope, receive, send)
+            return
+        given = [value for name, value in scope.get("headers", ()) if name == b"authorization"]
+        if scope["type"] == "http" and len(given) == 1 and hmac.compare_digest(given[0], wanted):
+            await inner(scope, receive, send)
+        elif scope["type"] == "http":
+            headers = [(b"www-authenticate", b"Bearer"), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+
+    return outer
+
+
+def serve(application: Asgi, bound: socket.socket) -> None:
+    """Answer until interrupted."""
+    settings = uvicorn.Config(
+        application, log_level="warning", access_log=False, ws="none", server_header=False
+    )
+    uvicorn.Server(settings).run(sockets=[bound])

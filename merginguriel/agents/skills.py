@@ -1,0 +1,106 @@
+"""How are skills served over MCP? As the Skills extension says: entries with digests, and every file a resource.
+
+Source: SEP-2640, extension io.modelcontextprotocol/skills, specification of 2026-09.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from ..errors import MuError, UsageError
+from ..knowledge.skills import skill_paths
+from ..knowledge.yamltext import read_front_matter, read_text
+from ..workspace import Workspace
+from .bounds import inside
+
+EXTENSION = "io.modelcontextprotocol/skills"
+SCHEME = "skill://"
+MOST_FILES, MOST_BYTES = 512, 16 << 20  # of one skill: what every host will take
+
+
+def entries(space: Workspace) -> list[dict[str, Any]]:
+    """Every skill that can be read: its URI, its front matter as it is written, and its files with digest and size."""
+    found = []
+    for path in skill_paths(space.skills):
+        try:
+            found.append(entry(space, path.parent.name))
+        except MuError:
+            continue  # one broken skill hides no other; `mu lint` names it
+    return found
+
+
+def entry(space: Workspace, name: str) -> dict[str, Any]:
+    """One skill. Raises MuError if there is none of this name, or it cannot be served."""
+    folder = space.skills / name
+    if not name or Path(name).name != name or name.startswith(".") or not (folder / "SKILL.md").is_file():
+        raise UsageError(f"no skill is called {name!r}.", mend="See: skills/list")
+    found = files(space, name)
+    if len(found) > MOST_FILES or sum(len(data) for data in found.values()) > MOST_BYTES:
+        raise MuError(f"the skill {name} is larger than a client need take.", where=space.display(folder))
+    front, _, _ = read_front_matter(read_text(folder / "SKILL.md"), folder / "SKILL.md")
+    return {
+        "uri": uri(name, "SKILL.md"),
+        "frontmatter": written(front),
+        "resources": [
+            {
+                "uri": uri(name, file),
+                "digest": f"sha256:{hashlib.sha256(data).hexdigest()}",
+                "size": len(data),
+            }
+            for file, data in found.items()
+        ],
+    }
+
+
+def files(space: Workspace, name: str) -> dict[str, bytes]:
+    """Every file of a skill by its path inside it, SKILL.md first; hidden ones and links out are no part of it."""
+    folder = space.skills / name
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    inner = {path: path.relative_to(folder) for path in paths}
+    served = [path for path in paths if not any(part.startswith(".") for part in inner[path].parts)]
+    served.sort(key=lambda path: (inner[path].as_posix() != "SKILL.md", inner[path].as_posix()))
+    return {inner[path].as_posix(): inside(space, path, "a skill's file").read_bytes() for path in served}
+
+
+def uri(name: str, file: str) -> str:
+    return f"{SCHEME}{name}/{quote(file)}"
+
+
+def skill_of(text: str) -> str:
+    """`skill://NAME/SKILL.md` → NAME. Raises UsageError for anything else."""
+    name, sign, file = text.removeprefix(SCHEME).partition("/")
+    if not text.startswith(SCHEME) or not sign or file != "SKILL.md":
+        raise UsageError(f"{text!r} is not the address of a skill.", mend="skill://NAME/SKILL.md")
+    return unquote(name)
+
+
+def read(space: Workspace, text: str) -> tuple[bytes, str]:
+    """The bytes of the file that `skill://NAME/PATH` names, and their media type. Raises UsageError if there is none."""
+    name, _, file = text.removeprefix(SCHEME).partition("/")
+    name, file = unquote(name), unquote(file)
+    if text.startswith(SCHEME) and Path(name).name == name and (space.skills / name / "SKILL.md").is_file():
+        found = files(space, name).get(file)  # by its name in the list, so that no path is ever followed
+        if found is not None:
+            return found, media_type(file)
+    raise UsageError(f"there is no resource {text!r}.", mend="See: resources/list")
+
+
+def media_type(file: str) -> str:
+    if file.endswith(".md"):
+        return "text/markdown"
+    if file.endswith((".yaml", ".yml")):
+        return "application/yaml"
+    return mimetypes.guess_type(file)[0] or "application/octet-stream"
+
+
+def written(value: Any) -> Any:
+    """Front matter as JSON: the words as they are written."""
+    if isinstance(value, dict):
+        return {str(key): written(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [written(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

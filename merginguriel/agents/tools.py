@@ -1,0 +1,259 @@
+"""What can an agent do? One function a tool: what it is given, and the JSON that the command line prints for the same.
+
+The first parameter is the workspace; the others are the tool's arguments, each with the words that explain it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from .. import locales, workspace
+from ..errors import UsageError
+from ..workspace import Workspace
+from .bounds import check_config, check_links, inside
+
+Target = Annotated[str, "the locale to serve, like sw-KE"]
+Method = Annotated[str | None, "this method only; see the skill merging-methods or `mu methods`"]
+
+
+@dataclass(frozen=True)
+class ToolFunction:
+    """A function as a tool. `writes`: it adds to the workspace; no tool changes or removes what is there."""
+
+    call: Callable[..., Any]
+    writes: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.call.__name__
+
+
+def advise(
+    space: Workspace,
+    target: Target,
+    mode: Annotated[
+        Literal["ExcTar", "IncTar"], "is the target's own model among the sources (IncTar) or not (ExcTar)?"
+    ] = "ExcTar",
+    context: Annotated[str | None, "task/base-model; default: that of the workspace"] = None,
+    method: Method = None,
+    similarity: Annotated[Literal["URIEL", "REAL"] | None, "this similarity only"] = None,
+    k: Annotated[int | None, "this number of sources only"] = None,
+    min_gain: Annotated[float | None, "smallest gain worth a merge, in percentage points"] = None,
+    as_of: Annotated[str | None, "answer from what was known on this day, YYYY-MM-DD"] = None,
+) -> dict[str, Any]:
+    """Ask before you merge: merge or not, how, from which sources, and how sure. Every row of evidence is named."""
+    from ..experiments.asking import ask
+    from ..knowledge.base import load
+
+    if k is not None and k < 1:
+        raise UsageError(f"k is {k}.", mend="At least 1.")
+    return ask(
+        load(space, as_of=day(as_of)), target=locales.get(target).tag, mode=mode, context=context, method=method, similarity=similarity,
+        k=k, min_gain=min_gain, as_of=day(as_of),
+    )  # fmt: skip
+
+
+def search(
+    space: Workspace,
+    query: Annotated[str, "words, or a pasted error of many lines; every character is data"],
+    kinds: Annotated[list[Literal["skill", "claim", "entry"]] | None, "default: all three"] = None,
+    target: Annotated[str | None, "leave out what speaks of other targets only"] = None,
+    method: Annotated[str | None, "leave out what speaks of other methods only"] = None,
+    limit: Annotated[int, "at most so many, 1 to 200"] = 10,
+) -> list[dict[str, object]]:
+    """Where skills, claims and log entries speak of something, the surest and newest first; each says how it stands."""
+    from ..knowledge.search import KINDS
+    from ..knowledge.search import search as find
+
+    if not 1 <= limit <= 200:
+        raise UsageError(f"limit is {limit}.", mend="Between 1 and 200.")
+    found = find(
+        space, query, kinds=kinds or KINDS, method=method, limit=limit,
+        target=locales.get(target).tag if target else None,
+    )  # fmt: skip
+    return [hit.as_dict() for hit in found]
+
+
+def show(
+    space: Workspace,
+    name: Annotated[str, "a skill, a claim, an entry (any unique beginning of its id) or a row: ID#r3"],
+) -> dict[str, Any]:
+    """One skill with its claims and how they stand, one claim, one log entry, or one result row."""
+    from ..knowledge.base import load
+    from ..knowledge.grading import grade
+
+    knowledge = load(space)
+    stand = knowledge.standings
+    for skill in knowledge.skills:
+        named = [claim for claim in skill.claims if name in (skill.name, claim.id)]
+        claims = [
+            {
+                **claim.as_dict(),
+                "status": stand[claim.id].status,
+                "reason": stand[claim.id].reason,
+                "grade": grade(claim, knowledge).as_dict(),
+            }
+            for claim in named
+        ]
+        if skill.name == name:
+            return {**skill.as_dict(), "claims": claims}
+        if claims:
+            return claims[0]
+    prefix, _, row = name.partition("#")
+    entry = knowledge.entry(prefix)
+    if not row:
+        return {**entry.as_dict(), "superseded_by": knowledge.superseders.get(entry.id, [])}
+    ref = f"{entry.id}#{row}"
+    if ref not in knowledge.by_row:
+        count = len(entry.rows)
+        raise UsageError(f"{entry.id} has no row {row!r}.", mend=f"It has {count}: #r1 … #r{count}.")
+    return knowledge.by_row[ref].as_dict()
+
+
+def why(
+    space: Workspace,
+    name: Annotated[str, "a claim, a skill, an entry (any unique beginning of its id) or a row: ID#r3"],
+    as_of: Annotated[str | None, "only what was known by this day, YYYY-MM-DD"] = None,
+) -> dict[str, object]:
+    """What a statement rests on, down to the file: claim, entry, row, run, artefact, with grades and what would change it."""
+    from ..knowledge.base import load
+    from ..knowledge.chain import why as walk
+
+    return walk(load(space, as_of=day(as_of)), name).as_dict()
+
+
+def log_add(
+    space: Workspace,
+    title: Annotated[str, "a few words"],
+    type: Annotated[str, "Plan, Observation, Retrospective, or another type of docs/formats.md"],
+    summary: Annotated[str, "one sentence for a reader outside the project"],
+    rows: Annotated[
+        list[dict[str, str | int | float]] | None,
+        "measured numbers, one object a row: target, mode, method, value, baseline_kind, baseline, … of docs/formats.md",
+    ] = None,
+    sections: Annotated[
+        dict[str, str] | None, "heading → Markdown, such as Expected, Findings, What failed"
+    ] = None,
+    questions: Annotated[list[str] | None, "open questions"] = None,
+    context: Annotated[str | None, "task/base-model of the rows; default: that of the workspace"] = None,
+    n: Annotated[int | None, "test items behind every row"] = None,
+    supersedes: Annotated[list[str] | None, "ids of the entries that this one corrects"] = None,
+    links: Annotated[
+        list[str] | None, "ids of the entries that this one follows from, such as its plan"
+    ] = None,
+    tags: Annotated[list[str] | None, "words to find it by"] = None,
+) -> dict[str, object]:
+    """Add an entry to the log, whatever came out. It is checked, lands whole under a name of its own, and is never edited.
+
+    What is refused is kept as a draft, and the error says where and why.
+    """
+    from ..knowledge import writing
+    from ..knowledge.base import load
+    from ..knowledge.markdown import format_table
+
+    where = workspace.writable(space)
+    today = date.today().isoformat()
+    for folder in (where.log, where.log / today[:4], where.log / ".draft"):
+        inside(where, folder, "the log")
+    named = list(dict.fromkeys(key for row in rows or () for key in row))
+    table = format_table(named, [[str(row.get(key, "-")) for key in named] for row in rows]) if rows else ""
+    asked = "\n".join(f"- [open] {' '.join(question.split())}" for question in questions or ())
+    knowledge = load(where)
+    draft = writing.Draft(
+        title=title,
+        type=type,
+        date=today,
+        summary=summary,
+        context=context or (str(where.settings["context"]) if rows else ""),
+        metric="accuracy" if rows else "",
+        n=str(n or ""),
+        supersedes=", ".join(dict.fromkeys(knowledge.entry(one).id for one in supersedes or ())),
+        links=", ".join(dict.fromkeys(knowledge.entry(one).id for one in links or ())),
+        tags=", ".join(tags or ()),
+        origin="an agent, through mu mcp",
+        sections=(*(sections or {}).items(), *((("Open questions", asked),) if asked else ())),
+    )
+    return writing.add_text(where.log, writing.render(draft, raw_table=table)).as_dict()
+
+
+def run_start(
+    space: Workspace,
+    config: Annotated[
+        dict[str, Any], "what `mu run` reads from YAML: kind, target, sources or similarity, method, …"
+    ],
+) -> dict[str, Any]:
+    """Carry out an experiment in a process of its own, which outlives this server. The same configuration is the same run.
+
+    Ask `run_status` how far it is.
+    """
+    from ..experiments import config as configs
+    from ..experiments import runs, worker
+
+    where = workspace.writable(space)
+    inside(where, where.runs, "runs")
+    wanted = configs.from_table(config, where="config", folder=where.root)
+    check_config(where, wanted)
+    run = runs.create(where, wanted)
+    if runs.state(run) == "finished":
+        return {"run": run.id, "state": "finished", "pid": None}
+    return {"run": run.id, "state": "running", "pid": worker.start(run)}
+
+
+def run_status(
+    space: Workspace, run: Annotated[str | None, "a run's id or its beginning; without it, all runs"] = None
+) -> Any:
+    """How far a run is: its state, what happened, and what it found when it has finished; or the list of all runs."""
+    import json
+
+    from ..experiments import config as configs
+    from ..experiments import index
+    from ..experiments import runs as stored
+
+    if run is None:
+        found, _ = index.listed(space, None, state=None, kind=None, target=None)
+        return [row | {"config": json.loads(row["config"])} for row in found]
+    one = stored.get(space, run)
+    inside(space, one.folder, "the run")
+    happened = stored.events(one)
+    now = stored.state_of(one, happened)
+    return {
+        "run": one.id,
+        "state": now,
+        "folder": str(one.folder),
+        "config": configs.as_table(one.config),
+        "events": happened,
+        "result": stored.result(one) if now == "finished" else None,
+    }
+
+
+TOOLS = (
+    ToolFunction(advise),
+    ToolFunction(search),
+    ToolFunction(show),
+    ToolFunction(why),
+    ToolFunction(log_add, writes=True),
+    ToolFunction(run_start, writes=True),
+    ToolFunction(run_status),
+)
+
+
+def day(text: str | None) -> str | None:
+    """`text` if it is a day as YYYY-MM-DD. Raises UsageError otherwise."""
+    if text is None:
+        return None
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise UsageError(f"{text!r} is not a date.", mend="YYYY-MM-DD")
+
+
+def call(tool: ToolFunction, space: Workspace, arguments: dict[str, Any]) -> Any:
+    """What the tool answers, from the workspace as it is on the disk now. Raises MuError."""
+    again = workspace.find(explicit=space.root) if not space.shipped else space
+    check_links(again)
+    return tool.call(again, **arguments)

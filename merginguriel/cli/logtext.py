@@ -1,0 +1,218 @@
+"""How do flags, templates and an editor make the text of a log entry?"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import MuError, UsageError
+from .common import plain, say
+
+if TYPE_CHECKING:
+    from ..workspace import Workspace
+
+FRONT = """\
+---
+title: ""
+type: "{kind}"
+date: "{today}"
+summary: ""
+"""
+BODIES = {
+    "Retrospective": """\
+context: "{context}"
+metric: "accuracy"
+n: ""
+---
+
+## What was tried
+
+## Results
+
+| target | mode | method | params | similarity | k | sources | value | baseline_kind | baseline | wins | losses | se |
+|--------|------|--------|--------|------------|---|---------|-------|---------------|----------|------|--------|----|
+
+## Findings
+
+## What failed
+
+## Open questions
+
+- [open]
+""",
+    "Plan": """\
+context: "{context}"
+---
+
+## What will be tried
+
+## Expected
+
+| target | mode | method | params | similarity | k | over | low | high | p_positive |
+|--------|------|--------|--------|------------|---|------|-----|------|------------|
+""",
+    "Observation": """\
+---
+
+## Findings
+
+## Open questions
+
+- [open]
+""",
+    "Troubleshooting": """\
+---
+
+## Error pattern
+
+- `the error's own words`
+
+## Symptom
+
+## Cause
+
+## Mend
+""",
+}
+
+
+def template(kind: str | None, context: str) -> str:
+    """What an author fills in, for an entry of this type; for a Retrospective where none is given."""
+    kind = kind or "Retrospective"
+    return (FRONT + BODIES[kind]).format(kind=kind, today=date.today().isoformat(), context=context)
+
+
+def read(file: Path) -> str:
+    from ..knowledge.yamltext import read_text
+
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}.")
+    return read_text(file)
+
+
+def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) -> str:
+    """What the user makes of `text` in $EDITOR, once the difference is confirmed; else it is kept as a draft.
+
+    asked  the text is an empty form: left as it was, nothing is added
+    """
+    from ..knowledge.writing import keep_draft
+
+    new, code = _in_editor(text)
+    if new == text and asked and code == 0:
+        raise MuError("the entry was left as it was; nothing was added.")
+    if code != 0 and new == text:
+        raise MuError(f"the editor ended with exit code {code}; nothing was added.")
+    why = f"the editor ended with exit code {code}" if code else ""
+    if not why and new != text and not yes:
+        lines = difflib.unified_diff(
+            text.splitlines(), new.splitlines(), "as given", "as edited", lineterm="", n=1
+        )
+        say(plain("\n".join(lines)))
+        why = _declined()
+    if why:
+        kept = keep_draft(log, new, draft)
+        raise MuError(
+            f"{why}; nothing was added.",
+            where=str(kept),
+            mend=f"The text is kept there. Go on with: mu log add --draft {kept.stem}",
+        )
+    return new
+
+
+def _declined() -> str:
+    """Why what was edited is not to be added; '' if it is."""
+    if not sys.stdin.isatty():
+        return "there is nobody to confirm it (--yes does so beforehand)"
+    try:
+        return "" if click.confirm("Add this entry?", default=True, err=True) else "it was not confirmed"
+    except click.Abort:
+        return "it was not confirmed"
+
+
+def _in_editor(text: str) -> tuple[str, int]:
+    """The text as $EDITOR left it, and the editor's exit code."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise UsageError("no editor is set.", mend="Set $EDITOR, or give a file: mu log add FILE")
+    with tempfile.NamedTemporaryFile(
+        "w", suffix=".md", prefix="mu-entry-", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    path = Path(file.name)
+    try:
+        code = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
+        return read(path), code
+    except FileNotFoundError as error:
+        raise UsageError(f"the editor {editor!r} cannot be started.") from error
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def section(text: str) -> tuple[str, str]:
+    heading, sign, body = text.partition(":")
+    if not sign or not heading.strip():
+        raise UsageError(f"--section says {text!r}.", mend="Write: 'Findings: what was found'")
+    return heading.strip(), body.strip()
+
+
+def cells(text: str, flag: str) -> dict[str, str]:
+    """`column=value` pairs; a value with spaces stands in quotes."""
+    try:
+        pairs = [part.partition("=") for part in shlex.split(text)]
+    except ValueError as error:
+        raise UsageError(f"{flag} says {text!r}: {error}.") from error
+    if any(not sign for _, sign, _ in pairs):
+        raise UsageError(f"{flag} says {text!r}.", mend="Write cells as column=value, spaces inside quotes.")
+    return {key: value for key, _, value in pairs}
+
+
+def table(rows: tuple[str, ...]) -> str:
+    """The Results table of `--row` flags: a column for every key that any row names."""
+    from ..knowledge.markdown import format_table
+
+    found = [cells(text, "--row") for text in rows]
+    names = list(dict.fromkeys(key for row in found for key in row))
+    return format_table(names, [[row.get(name, "-") for name in names] for row in found])
+
+
+def expected(rows: tuple[str, ...]) -> str:
+    """The Expected table of `--expect` flags."""
+    from ..knowledge.entryjson import in_pp
+    from ..knowledge.expectations import table as expected_table
+
+    found: list[dict[str, Any]] = [in_pp(cells(text, "--expect")) for text in rows]
+    return expected_table(found)
+
+
+def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[str, str]]:
+    """(`<entry id>#q<n>`, why) of `--narrows` and `--closes` flags. The entry may be named by a beginning of its id."""
+    from ..knowledge.accept import logged
+
+    found = []
+    for text in given:
+        ref, sign, why = text.partition(":")
+        prefix, mark, number = ref.strip().partition("#")
+        if not (sign and mark and why.strip()):
+            raise UsageError(f"--{verb} says {text!r}.", mend="Write: 'ENTRY-ID#q1: what was found'")
+        found.append((f"{logged(where).entry(prefix).id}#{number}", " ".join(why.split())))
+    return found
+
+
+def whole_ids(where: Workspace, given: tuple[str, ...]) -> list[str]:
+    """The whole ids of the entries that the beginnings in `given` name; several may stand in one, with commas."""
+    from ..knowledge.accept import logged
+
+    prefixes = [prefix.strip() for text in given for prefix in text.split(",") if prefix.strip()]
+    if not prefixes:
+        return []
+    knowledge = logged(where)
+    return list(dict.fromkeys(knowledge.entry(prefix).id for prefix in prefixes))

@@ -1,0 +1,97 @@
+"""`mu search`, `mu log search` and `mu skills search`: where does the knowledge speak of this?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .common import LOCALE, emit, json_option, plain, say, space, workspace_option
+
+if TYPE_CHECKING:
+    from ..knowledge.search import Hit
+
+
+def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What the three commands share."""
+    for option in (
+        click.argument("query", nargs=-1, required=True),
+        click.option("--target", type=LOCALE, help="Leave out what speaks of other targets only."),
+        click.option("--method", help="Leave out what speaks of other methods only."),
+        click.option(
+            "--limit", type=click.IntRange(1, 200), default=10, show_default=True, help="At most so many."
+        ),
+        json_option,
+        workspace_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(short_help="Search skills, claims and log entries.")
+@search_options
+def search(**asked: Any) -> None:
+    """Where skills, claims and entries speak of QUERY, the surest and newest first; `-` reads standard input.
+
+    Every character of QUERY is data: a pasted error of many lines is searched by its rarest words.
+
+    \b
+    mu search ties sw-KE
+    mu search why does dare fail --target sw-KE
+    mu eval MODEL --locale sw-KE 2>&1 | mu search -
+    """
+    tell(("skill", "claim", "entry"), **asked)
+
+
+@click.command("search", short_help="Search log entries; paste an error to find its mend.")
+@search_options
+def log_search(**asked: Any) -> None:
+    """Where log entries speak of QUERY, the surest and newest first; `-` reads standard input.
+
+    Paste an error: troubleshooting entries then come first.
+    """
+    tell(("entry",), **asked)
+
+
+@click.command("search", short_help="Search skills and their claims.")
+@search_options
+def skills_search(**asked: Any) -> None:
+    """Where skills and their claims speak of QUERY, the surest and newest first; `-` reads standard input."""
+    tell(("skill", "claim"), **asked)
+
+
+def tell(
+    kinds: tuple[str, ...],
+    *,
+    query: tuple[str, ...],
+    target: str | None,
+    method: str | None,
+    limit: int,
+    as_json: bool,
+    workspace_path: Path | None,
+) -> None:
+    """Search, and print what was found."""
+    from ..knowledge.search import search as find
+
+    text = sys.stdin.read() if query == ("-",) else " ".join(query)
+    found = find(space(workspace_path), text, kinds=kinds, target=target, method=method, limit=limit)
+    if as_json:
+        emit([hit.as_dict() for hit in found])
+        return
+    click.echo("\n\n".join(plain(lines_of(hit)) for hit in found), nl=bool(found))
+    if not found:
+        say("nothing found.")
+
+
+def lines_of(hit: Hit) -> str:
+    """A hit as text: what it is and how it stands, its title, and the words around the match in «»."""
+    stands = hit.reason if hit.status in ("", "current") else f"[{hit.status}] {hit.reason}"
+    head = "  ".join(part for part in (hit.kind, hit.name, hit.type, hit.date) if part)
+    snippet = hit.snippet
+    for start, end in reversed(hit.marks):
+        snippet = f"{snippet[:start]}«{snippet[start:end]}»{snippet[end:]}"
+    one_line = (" ".join(text.split()) for text in (hit.title, stands, snippet))
+    return "\n    ".join([head, *(text for text in one_line if text)])

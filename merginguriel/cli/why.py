@@ -1,0 +1,93 @@
+"""`mu why`: what does a claim, a skill, an entry or a row rest on?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import DATE, emit, json_option, plain, space, text_width, true_minus, workspace_option
+
+if TYPE_CHECKING:
+    from ..knowledge.chain import Node
+
+ROWS = 12  # of one entry, before the rest is only counted
+
+
+@click.command(short_help="Show what a claim, skill, entry or row rests on.")
+@click.argument("name", metavar="CLAIM|SKILL|ENTRY[#ROW]")
+@click.option("--all", "everything", is_flag=True, help=f"Every row of an entry, not the first {ROWS}.")
+@click.option("--as-of", type=DATE, help="Only what was known by this day (YYYY-MM-DD).")
+@json_option
+@workspace_option
+def why(name: str, everything: bool, as_of: str | None, as_json: bool, workspace_path: Path | None) -> None:
+    """Walk from a statement down to what it rests on: claim, entry, row, run, file with its sha256.
+
+    Each claim is shown with its status, the grade of its evidence, and what would change it.
+    """
+    from ..knowledge.base import load
+    from ..knowledge.chain import why as walk
+
+    node = walk(load(space(workspace_path), as_of=as_of), name)
+    if as_json:
+        emit(node.as_dict())
+        return
+    for line in _lines(node, "", "", None if everything else ROWS):
+        click.echo(line)
+
+
+def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]:
+    # Under its entry, a row's number is name enough.
+    name = node.name[node.name.index("#") :] if node.kind == "row" and first else node.name
+    yield from _wrapped(f"{name}  {node.says}" if node.says else name, first, rest)
+    children = node.children
+    cut = (
+        len(children) - most if most is not None and node.kind == "entry" and len(children) > most + 1 else 0
+    )
+    shown = children[: len(children) - cut]
+    under = rest + ("│  " if shown or cut else "   ")
+    for text in _told(node):
+        yield from _wrapped(text, under, under + "  ")
+    for i, child in enumerate(shown):
+        last = i == len(shown) - 1 and not cut
+        yield from _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), most)
+    if cut:
+        yield f"{rest}└─ … and {cut} more rows (--all)"
+
+
+def _told(node: Node) -> Iterator[str]:
+    """The facts worth a line of a person's time; --json has all."""
+    facts = node.facts
+    if node.kind == "claim":
+        yield f"[{facts['status']}] {facts['reason']}"
+        grade = facts["grade"]
+        yield f"grade {grade['level']}"
+        for reason in grade["reasons"]:
+            if reason["about"] != "status":
+                yield f"  {'−' * reason['steps']} {reason['about']}: {reason['reason']}"
+        yield f"would change it: {facts['would_change']}"
+        for said in facts["said_in"]:
+            yield f"said in {said}"
+    if node.kind == "row" and facts["status"] != "current":
+        yield f"[{facts['status']}]"
+    for mark in facts.get("marked_by", ()):
+        yield f"by {mark}"
+    if facts.get("corrected_by"):
+        yield f"corrected by {', '.join(facts['corrected_by'])}"
+    if node.kind == "run" and facts.get("code"):
+        yield f"code {facts['code']}, {facts.get('time', '')}".rstrip(", ")
+    for name, digest in facts.get("row_files", {}).items():
+        yield f"{name}  sha256 {digest}"
+    if facts.get("used_by"):
+        yield f"used by {', '.join(facts['used_by'])}"
+
+
+def _wrapped(text: str, first: str, rest: str) -> Iterator[str]:
+    import textwrap
+
+    yield from textwrap.wrap(
+        true_minus(plain(text)).replace("\n", " "), text_width(), initial_indent=first, subsequent_indent=rest,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

@@ -1,0 +1,183 @@
+"""Which statements cannot both hold? Claims against claims, and claims against rows, by the numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from .. import locales, stats
+from .base import Knowledge
+from .claims import Claim, Scope, both, in_scope
+from .pooling import Difference, differences, pooled
+from .rows import ResultRow
+
+DOWN = ("fails", "forbids")
+EXHAUSTIVE = re.compile(
+    r"\b(?:all|every|each|both)\b(?:\s+[\w-]+){0,2}?\s+"
+    r"(?:targets?|pairs?|locales?|languages?|merges?|settings?|runs?|methods?)\b|\b(?:always|never)\b",
+    re.IGNORECASE,
+)
+ONLY = re.compile(r"\bonly\s+(?:for\s+|on\s+)?(?P<what>[\w-]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """`claim` says one thing, and `others` (rows, or another claim and rows) another."""
+
+    claim: Claim
+    what: str
+    other: Claim | None = None
+
+
+def wanted(claim: Claim) -> int:
+    """The sign of the difference that a claim speaks of."""
+    return 1 if claim.predicate in ("beats", "prefers") else -1
+
+
+def standing_claims(knowledge: Knowledge) -> list[Claim]:
+    """Claims that still assert something: not superseded, not refuted."""
+    return [c for c in knowledge.claims if knowledge.standings[c.id].status not in ("superseded", "refuted")]
+
+
+def between_claims(knowledge: Knowledge) -> list[Conflict]:
+    """Pairs of standing claims that say opposite things of rows which lie in the scope of both."""
+    groups: dict[object, list[Claim]] = {}
+    for claim in standing_claims(knowledge):
+        if claim.predicate in ("beats", *DOWN):
+            groups.setdefault(claim.over, []).append(claim)
+        elif claim.predicate == "prefers":
+            groups.setdefault(frozenset(claim.prefer), []).append(claim)
+    found: list[Conflict] = []
+    for group in groups.values():
+        for one, other in combinations(group, 2):
+            common = both(one.scope, other.scope) if _opposed(one, other) else None
+            if common is not None:
+                found += _settled(knowledge, one, other, common)
+    return found
+
+
+def _opposed(one: Claim, other: Claim) -> bool:
+    if one.predicate == other.predicate == "prefers":
+        crossed = ((one.prefer, other.over_scope), (one.over_scope, other.prefer))
+        return all(set(a) == set(b) and both(a, b) is not None for a, b in crossed)
+    return wanted(one) != wanted(other)
+
+
+def _settled(knowledge: Knowledge, one: Claim, other: Claim, common: Scope) -> list[Conflict]:
+    """Who is wrong where both apply, as the rows there say; without rows, only like scopes are a contradiction."""
+    narrowed = replace(one, scope=common)
+    there = differences(narrowed, knowledge.near(narrowed))
+    if not there:
+        if dict(common) not in (dict(one.scope), dict(other.scope)):
+            return []
+        return [Conflict(one, f"and {other.id} say opposite things of {told(common)}, and no row tells who is right", other)]  # fmt: skip
+    mean = pooled(there).mean
+    wrong, right = (other, one) if mean * wanted(one) > 0 else (one, other)
+    return [Conflict(wrong, f"cannot hold beside {right.id}: of {told(common)}, where both apply, rows give "
+                     f"{listed(there)}", right)]  # fmt: skip
+
+
+def uncited(knowledge: Knowledge) -> list[Conflict]:
+    """Standing claims against rows in their scope that they do not cite and that say the opposite, outside noise."""
+    found: list[Conflict] = []
+    for claim in standing_claims(knowledge):
+        if claim.predicate not in ("beats", "prefers", *DOWN):
+            continue
+        cited = {row.measurement() for ref in claim.evidence for row in knowledge.evidence_rows(ref)}
+        by_target: dict[tuple[str, str], list[Difference]] = {}
+        for difference in differences(claim, knowledge.near(claim)):
+            if not any(row.measurement() in cited for row in difference[2]):
+                row = difference[2][0]
+                by_target.setdefault((row.context, row.target), []).append(difference)
+        for group in by_target.values():
+            pool = pooled(group)
+            outside = pool.se is not None and stats.two_sided_p(pool.mean / pool.se) < 0.05
+            if outside and pool.mean * wanted(claim) < 0:
+                found.append(
+                    Conflict(claim, f"says that this {said(claim)}, and does not cite what says the opposite, outside "
+                             f"noise: {listed(group)}")
+                )  # fmt: skip
+    return found
+
+
+def overreaching(knowledge: Knowledge) -> list[Conflict]:
+    """Claims that say all, both or never where a row in scope disagrees, or only where another target does too."""
+    found: list[Conflict] = []
+    for claim in standing_claims(knowledge):
+        if claim.predicate not in ("beats", "prefers", *DOWN):
+            continue
+        word = EXHAUSTIVE.search(claim.text)
+        if word:
+            rest = [d for d in differences(claim, knowledge.near(claim)) if d[0] * wanted(claim) <= 0]
+            if rest:
+                found.append(Conflict(claim, f"says {word[0]!r}, but {listed(rest)}"))
+        only = ONLY.search(claim.text)
+        if only and _is_target(only["what"], claim):
+            found += _not_only(knowledge, claim, only[0])
+    return found
+
+
+def _is_target(word: str, claim: Claim) -> bool:
+    names = {name.lower() for tag in claim.scope.get("target", ()) for name in (tag, locales.get(tag).name)}
+    return word.lower() in names
+
+
+def _not_only(knowledge: Knowledge, claim: Claim, word: str) -> list[Conflict]:
+    wide = replace(claim, scope={key: v for key, v in claim.scope.items() if key != "target"})
+    others = [
+        d
+        for d in differences(wide, knowledge.rows)
+        if d[0] * wanted(claim) > 0 and d[2][0].target not in claim.scope["target"]
+    ]
+    return [Conflict(claim, f"says {word!r}, but so do others: {listed(others)}")] if others else []
+
+
+def effects_without_gain(rows: Iterable[ResultRow]) -> Iterator[tuple[ResultRow, ResultRow]]:
+    """(row against the mean of its sources, row of the same merge against the best of them), above one, below the other.
+
+    Being above the mean is no reason to merge: the best single source is there already.
+    """
+    gains: dict[object, list[ResultRow]] = {}
+    effects = []
+    for row in rows:
+        if row.status != "current":
+            continue
+        key = (row.context, row.target, row.mode, row.method, row.params, row.similarity, row.k, row.seed)
+        if row.baseline_kind == "best_single_source" and (row.difference_pp or 0) < 0:
+            gains.setdefault(key, []).append(row)
+        effect = row.difference_pp if row.baseline_kind == "source_mean" else None
+        effect = row.value if row.metric == "merging_effect" else effect
+        if effect is not None and effect > 0:
+            effects.append((key, row))
+    for key, row in effects:
+        if key in gains:
+            yield row, gains[key][-1]
+
+
+def in_any(rows: Iterable[ResultRow], scope: Scope) -> list[ResultRow]:
+    return [row for row in rows if in_scope(row, scope)]
+
+
+def said(claim: Claim) -> str:
+    """`beats best_single_source`, `is worth preferring to similarity=URIEL`."""
+    if claim.predicate == "prefers":
+        return f"is preferred: {told(claim.prefer)} over {told(claim.over_scope)}"
+    return f"{claim.predicate} {claim.over}"
+
+
+def told(scope: Scope) -> str:
+    return " ".join(f"{key}={','.join(values)}" for key, values in scope.items()) or "anything"
+
+
+def listed(found: Iterable[Difference], most: int = 3) -> str:
+    """`sq-AL +0.10 pp (2026-…#r2), vi-VN +0.14 pp (…)`, the largest first."""
+    ranked = sorted(found, key=lambda d: (-abs(d[0]), d[2][0].ref))
+    parts = []
+    for difference, _, rows in ranked[:most]:
+        unit = "pp" if rows[0].metric == "accuracy" else "points"
+        size = f"{difference:+.2f} {unit}".replace("-", "−") if abs(difference) >= 0.005 else "a tie"
+        parts.append(f"{rows[0].target} {size} ({' against '.join(row.ref for row in rows)})")
+    rest = len(ranked) - most
+    return ", ".join(parts) + (f" and {rest} more" if rest > 0 else "")

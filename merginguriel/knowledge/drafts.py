@@ -1,0 +1,75 @@
+"""Which rejected entries wait to be mended? Texts under experiment_log/.draft/, each named by eight hex digits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import KnowledgeError, MuError, UsageError
+from .writing import check_text, row_files
+from .yamltext import read_text
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A draft: its id, when it was kept (local time, to the minute), its title, and why it would not land now."""
+
+    id: str
+    path: Path
+    saved: str
+    title: str
+    problem: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {**vars(self), "path": str(self.path)}
+
+
+def folder(log: Path) -> Path:
+    return log / ".draft"
+
+
+def listed(log: Path) -> list[Kept]:
+    """Every draft, newest first."""
+    paths = sorted(folder(log).glob("[!.]*.md"), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
+    return [_kept(log, path) for path in paths]
+
+
+def _kept(log: Path, path: Path) -> Kept:
+    title = problem = ""
+    try:
+        text = read_text(path)
+        found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+        title = found[1] if found else ""
+        check_text(log, text, path)
+    except KnowledgeError as error:
+        problem = error.what
+    saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
+    return Kept(path.stem, path, saved, title, problem)
+
+
+def find(log: Path, prefix: str) -> Path:
+    """The draft whose id begins with `prefix`. Raises UsageError if none or several do."""
+    found = sorted(path for path in folder(log).glob("[!.]*.md") if path.stem.startswith(prefix))
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f"{len(found)} drafts begin with {prefix!r}." if found else f"no draft begins with {prefix!r}.",
+        mend="\n".join(path.stem for path in found[:8]) if found else "See all: mu log drafts",
+    )
+
+
+def discard(log: Path, path: Path) -> None:
+    """Remove a draft, and the row files and figures that it alone names."""
+    others = {file for other in folder(log).glob("[!.]*.md") if other != path for file in _files(log, other)}
+    for file in (*_files(log, path), path):
+        if file not in others:
+            file.unlink(missing_ok=True)
+
+
+def _files(log: Path, path: Path) -> list[Path]:
+    try:
+        return row_files(read_text(path), folder(log))
+    except MuError:
+        return []

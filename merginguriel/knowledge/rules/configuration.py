@@ -1,0 +1,155 @@
+"""Does a skill's Configuration do what its text recommends, what its claims say, and what its rows were run with?"""
+
+from __future__ import annotations
+
+import re
+
+from ...errors import KnowledgeError
+from ...similarity import COMPUTED
+from .. import markdown
+from ..base import Knowledge
+from ..claims import both
+from ..contradictions import effects_without_gain, in_any, standing_claims, told
+from ..problem import Problem
+from ..rows import MODES, ResultRow
+from ..skills import Skill
+from ..yamltext import Mapping, line_of, read_yaml
+from .contradictions import above
+
+SCOPED = ("context", "target", "mode", "method", "similarity", "k")
+GOALS = (
+    "best_single_source",
+    "best_zero_shot",
+    "target_alone",
+)  # what a merge has to beat to be worth having
+NUMBERS = {
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "ten": "10",
+}
+
+_BLOCK = re.compile(r"^## Configuration\s*$.*?^```ya?ml\s*$\n(?P<yaml>.*?)^```", re.MULTILINE | re.DOTALL)
+_WORDS = {
+    "similarity": re.compile(
+        r"\b(?:" + "|".join(re.escape(name) for name in COMPUTED if name.isalpha()) + r")\b"
+    ),
+    "mode": re.compile(r"\b(?:" + "|".join(mode for mode in MODES if mode.isalpha()) + r")\b"),
+    "k": re.compile(
+        rf"\b(\d+|{'|'.join(NUMBERS)})\s+(?:(?:best|nearest|REAL|URIEL|top)\s+)?sources?\b|\bthe\s+(\d+)\s+best\b",
+        re.IGNORECASE,
+    ),
+}
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    found: list[Problem] = []
+    for skill in knowledge.skills:
+        block = _BLOCK.search(skill.body)
+        if not block:
+            continue
+        first = skill.body_line + skill.body.count("\n", 0, block.start("yaml"))
+        try:
+            settings = read_yaml(block["yaml"], skill.path, first_line=first)
+        except KnowledgeError as error:
+            found.append(Problem(error.where or str(skill.path), error.what, error.mend or ""))
+            continue
+        if isinstance(settings, Mapping):
+            given = {key: str(value) for key, value in settings.items() if isinstance(value, str)}
+            lines = {key: f"{skill.path}:{line_of(settings, key)}" for key in given}
+            found += _against_text(skill, given, lines)
+            found += _against_rows(skill, given, lines, knowledge)
+            found += _against_claims(given, lines, knowledge)
+            found += _against_goals(given, lines, knowledge)
+    return found
+
+
+def _against_text(skill: Skill, given: dict[str, str], lines: dict[str, str]) -> list[Problem]:
+    """The practice names values of a setting, and the one that the configuration has is not among them."""
+    text = next((s.text for s in markdown.sections(skill.body) if s.title == "Recommended Practice"), "")
+    found = []
+    for key, words in _WORDS.items():
+        named = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
+        named = {NUMBERS.get(name.lower(), name) for name in named}
+        if key in given and named and given[key] not in named:
+            found.append(
+                Problem(
+                    lines[key],
+                    f"{key} is {given[key]}, but Recommended Practice says {' and '.join(sorted(named))}.",
+                    "Let both say the same. If it is not known which was run, say so and contest the rows.",
+                )
+            )
+    return found
+
+
+def _against_rows(
+    skill: Skill, given: dict[str, str], lines: dict[str, str], knowledge: Knowledge
+) -> list[Problem]:
+    """Every row behind the skill's own claims was made with another similarity than the one configured."""
+    cited = [
+        row
+        for claim in skill.claims
+        for ref in claim.evidence
+        for row in knowledge.evidence_rows(ref)
+        if row.similarity and row.status == "current"
+    ]
+    ran = {str(row.similarity) for row in cited}
+    if not cited or given.get("similarity", "") not in COMPUTED or given["similarity"] in ran:
+        return []
+    return [
+        Problem(
+            lines["similarity"],
+            f"similarity is {given['similarity']}, but every row behind this skill's claims was run with "
+            f"{' or '.join(sorted(ran))}: {cited[0].ref}.",
+            "Configure what was measured, or cite rows that were run with this.",
+        )
+    ]
+
+
+def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
+    """What is configured lies within what a claim forbids, or what another is preferred to wherever it applies."""
+    scope = {key: (given[key],) for key in SCOPED if given.get(key)}
+    params = tuple(f"{key}={value}" for key, value in given.items() if key not in SCOPED)
+    found = []
+    for claim in standing_claims(knowledge):
+        if claim.predicate == "forbids":
+            inside = {**claim.scope}
+            wanted = set(inside.pop("params", ()))
+            within = all(
+                scope.get(key, ("",))[0] in values for key, values in inside.items() if key != "context"
+            )
+            # A veto that names no way to merge speaks of a place, and a configuration of a way.
+            if within and "method" in inside and wanted.issubset(params):
+                found.append(Problem(lines["method"], f"is forbidden by {claim.id}: {claim.text}",
+                                     "Configure something else, or supersede the claim."))  # fmt: skip
+        elif claim.predicate == "prefers" and knowledge.standings[claim.id].status == "supported":
+            worse = all(given.get(key) in values for key, values in claim.over_scope.items())
+            better = any(given.get(key) in values for key, values in claim.prefer.items())
+            place = {key: v for key, v in claim.scope.items() if key != "context"}
+            applies = all(key in scope for key in place) and both(scope, place) is not None
+            if worse and not better and applies:
+                key = next(iter(claim.over_scope))
+                found.append(Problem(lines[key], f"configures {told(claim.over_scope)}, but {claim.id} prefers "
+                                     f"{told(claim.prefer)}: {claim.text}",
+                                     "Configure what is preferred, or supersede the claim."))  # fmt: skip
+    return found
+
+
+def _against_goals(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
+    """A merge is judged by what serves the target without it. The mean of its sources serves nobody."""
+    if given.get("baseline", GOALS[0]) in GOALS:
+        return []
+    scope = {key: (given[key],) for key in SCOPED if given.get(key)}
+    found: list[tuple[ResultRow, ResultRow]] = list(effects_without_gain(in_any(knowledge.rows, scope)))
+    example = f": {above(*max(found, key=lambda pair: pair[0].value))}" if found else ""
+    return [
+        Problem(
+            lines["baseline"],
+            f"judges a merge by {given['baseline']}, which nobody would serve{example}.",
+            f"A merge has to beat one of: {', '.join(GOALS)}.",
+        )
+    ]

@@ -1,0 +1,50 @@
+"""Which files have changed? Their sizes and times tell, without reading one of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+# A file that was written less than this many seconds ago may change again without a change of its times: the clocks of
+# file systems tick in milliseconds to two seconds.
+UNSETTLED = 2.0
+
+
+def stamp(status: os.stat_result) -> str:
+    """Size and times of a file as text. The time of its last change of any kind cannot be set by a program."""
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
+
+
+def is_settled(one: str, now: float | None = None) -> bool:
+    """Was the file with this stamp written long enough ago that its next change will show?"""
+    _, written, changed, _ = one.split(":")
+    return max(int(written), int(changed)) / 1e9 < (time.time() if now is None else now) - UNSETTLED
+
+
+def stamps(root: Path, folder: Path, *, depth: int = 8) -> dict[str, str]:
+    """Name relative to `root` → stamp, of every file below `folder` down to `depth` folders; hidden ones are left out.
+
+    Links are followed, as they are when the files are read.
+    """
+    return dict(_stamps(os.fspath(folder), len(os.fspath(root)) + 1, depth))
+
+
+def _stamps(folder: str, cut: int, depth: int) -> Iterator[tuple[str, str]]:
+    try:
+        with os.scandir(folder) as found:
+            inside = list(found)
+    except OSError:
+        return
+    for one in inside:
+        if one.name.startswith("."):
+            continue
+        try:
+            if one.is_dir():
+                if depth > 1:
+                    yield from _stamps(one.path, cut, depth - 1)
+            else:
+                yield one.path[cut:], stamp(one.stat())
+        except OSError:
+            continue  # gone since the folder was read, or a link to nothing

@@ -1,0 +1,156 @@
+"""Which known trouble does this error look like? Entries of type Troubleshooting, matched against a pasted text."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import log
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import KnowledgeError
+from .markdown import Section
+
+if TYPE_CHECKING:
+    from .base import Knowledge
+    from .entries import Entry
+
+SECTIONS = ("Error pattern", "Symptom", "Cause", "Mend")
+LONGEST = 300  # characters of a pattern, and lines of a text are cut at four times as many
+ENOUGH = 0.6  # of a pattern's words, weighted by how rare they are: below, the text is another error
+
+_ITEM = re.compile(r"^\s{0,3}[-*+]\s+(?:`(?P<literal>[^`]+)`|/(?P<regex>.+)/)\s*$")
+# A repeated group can take time that grows exponentially with the text.
+_REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]|\\[1-9]|\(\?P=")
+_WORD = re.compile(r"[A-Za-z_][\w.]+")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What an error says: literal words, in any case and spacing, or a regular expression for one line."""
+
+    text: str
+    regex: bool = False
+
+    def __str__(self) -> str:
+        return f"/{self.text}/" if self.regex else self.text
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """patterns of the error's text; symptom, cause, mend as Markdown."""
+
+    patterns: tuple[Pattern, ...]
+    symptom: str
+    cause: str
+    mend: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "patterns": [str(pattern) for pattern in self.patterns],
+            "symptom": self.symptom,
+            "cause": self.cause,
+            "mend": self.mend,
+        }
+
+
+def parse(sections: Sequence[Section], path: Path) -> Trouble:
+    """The trouble that an entry's sections describe. Raises KnowledgeError for one that is missing or unreadable."""
+    named = {section.title: section for section in sections}
+    for title in SECTIONS:
+        if title not in named or not named[title].text:
+            raise KnowledgeError(
+                f"a Troubleshooting entry has no section {title!r}.",
+                where=f"{path}:1",
+                mend=f"It needs: {', '.join(f'## {one}' for one in SECTIONS)}.",
+            )
+    patterns = []
+    for number, text in named[SECTIONS[0]].lines:
+        if not text.strip():
+            continue
+        item = _ITEM.match(text)
+        if not item:
+            raise KnowledgeError(
+                "this line is no pattern.",
+                where=f"{path}:{number}",
+                mend="Write - `the error's own words` or - /a regular expression/, one a line.",
+            )
+        pattern = Pattern(item["literal"] or item["regex"], regex=item["regex"] is not None)
+        _check(pattern, f"{path}:{number}")
+        patterns.append(pattern)
+    return Trouble(tuple(patterns), *(named[title].text for title in SECTIONS[1:]))
+
+
+def _check(pattern: Pattern, where: str) -> None:
+    if len(pattern.text) > LONGEST:
+        raise KnowledgeError(f"a pattern has {LONGEST} characters at most.", where=where)
+    if not pattern.regex:
+        return
+    if _REPEATED_GROUP.search(pattern.text):
+        raise KnowledgeError(
+            "a pattern may not repeat a group or refer back to one: it could take for ever.",
+            where=where,
+            mend="Write (a|b) without * or + behind it, or two patterns.",
+        )
+    try:
+        re.compile(pattern.text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise KnowledgeError(f"this is no regular expression: {error}.", where=where) from error
+
+
+def match_error(text: str, knowledge: Knowledge) -> list[tuple[Entry, float]]:
+    """Troubleshooting entries whose error `text` shows, best first, each with a score from 0 to 1.
+
+    A pattern that stands in the text scores 0.9 and more, the longer the more; one of whose words most are there, in
+    proportion to them (rare words count for more) and at most 0.8. What is superseded is left out.
+    """
+    known = [(e, e.trouble) for e in knowledge.entries if e.trouble and e.id not in knowledge.superseders]
+    if not known or not text.strip():
+        return []
+    lines = [line[: 4 * LONGEST] for line in text.splitlines()]
+    flat, words = _flat(" ".join(lines)), set(_words(text))
+    spread = Counter(w for _, known_trouble in known for w in _vocabulary(known_trouble))
+    found = []
+    for entry, known_trouble in known:
+        score = max(_score(p, lines, flat, words, spread, len(known)) for p in known_trouble.patterns)
+        if score > 0:
+            found.append((entry, round(score, 3)))
+    return sorted(found, key=lambda pair: (-pair[1], pair[0].id))
+
+
+def _vocabulary(one: Trouble) -> set[str]:
+    return {word for pattern in one.patterns for word in _words(pattern.text)}
+
+
+def _score(
+    pattern: Pattern, lines: Iterable[str], flat: str, words: set[str], spread: Counter[str], entries: int
+) -> float:
+    if pattern.regex:
+        compiled = _compiled(pattern.text)
+        hit = any(compiled.search(line) for line in lines)
+    else:
+        hit = _flat(pattern.text) in flat
+    if hit:
+        return 0.9 + 0.1 * min(1.0, len(pattern.text) / 80)
+    own = set(_words(pattern.text))
+    if pattern.regex or len(own) < 3:
+        return 0.0
+    weight = {word: log(1 + entries / spread[word]) for word in own}
+    share = sum(weight[word] for word in own & words) / sum(weight.values())
+    return 0.8 * share if share >= ENOUGH else 0.0
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip(".") for word in _WORD.findall(text.lower())]
+
+
+@lru_cache(maxsize=512)
+def _compiled(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)

@@ -1,0 +1,335 @@
+"""What does an agent see? The SDK's own client talks to `mu mcp`, a process of its own, on stdio and on HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+pytest.importorskip("mcp")
+
+import httpx2
+import mcp_types as types
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel, ConfigDict
+
+TOKEN = "a-token-for-tests-0123456789"
+
+
+class Anything(BaseModel):
+    """Any result, as it came."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@asynccontextmanager
+async def agent(root, *options):
+    """A client of `mu mcp` on stdio."""
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PYTHONPATH", "PATH", "XDG_CACHE_HOME", "HOME")
+    }
+    words = ["-m", "merginguriel.cli.main", "mcp", "--workspace", str(root), *options]
+    with Path(os.devnull).open("w") as nowhere:
+        started = stdio_client(
+            StdioServerParameters(command=sys.executable, args=words, env=ours), errlog=nowhere
+        )
+        async with Client(started) as client:
+            yield client
+
+
+@pytest.fixture
+def place(tmp_path, mu):
+    assert mu("init", tmp_path / "work").code == 0
+    return tmp_path / "work"
+
+
+def talk(conversation, *arguments):
+    async def limited():
+        with anyio.fail_after(100):
+            await conversation(*arguments)
+
+    anyio.run(limited)
+
+
+def test_an_agent_asks_searches_logs_what_came_out_and_sees_the_advice_change(place, mu):
+    async def conversation():
+        async with agent(place) as client:
+            assert "skill://advise/SKILL.md" in client.instructions
+            asked = await client.call_tool("advise", {"target": "sw-KE"})
+            before = asked.structured_content
+            assert not asked.is_error and before["verdict"] == "pilot"
+            method = before["recipe"]["method"]
+            found = await client.call_tool("search", {"query": f"{method} Swahili", "target": "sw-KE"})
+            assert found.structured_content["result"]
+            known = await client.call_tool("show", {"name": before["evidence"][0]["ref"]})
+            assert known.structured_content["target"] == "sw-KE"
+            rows = [
+                {
+                    "target": "sw-KE", "mode": "ExcTar", "method": method, "similarity": "REAL", "k": 5, "seed": seed,
+                    "value": 0.55, "baseline_kind": "best_single_source", "baseline": 0.467,
+                }
+                for seed in (1, 2)
+            ]  # fmt: skip
+            added = await client.call_tool(
+                "log_add",
+                {
+                    "title": "Measured again", "type": "Retrospective", "summary": "It gains after all.",
+                    "n": 2974, "rows": rows, "sections": {"Findings": "Both seeds agree."},
+                },
+            )  # fmt: skip
+            assert not added.is_error, added.content[0].text
+            again = (await client.call_tool("advise", {"target": "sw-KE"})).structured_content
+            assert again["gain"]["mean_pp"] > before["gain"]["mean_pp"]
+            assert again["knowledge_hash"] != before["knowledge_hash"]
+            assert added.structured_content["id"] in str(again["evidence"])
+            newest = await client.call_tool("search", {"query": "seeds agree", "kinds": ["entry"]})
+            assert newest.structured_content["result"][0]["name"] == added.structured_content["id"]
+
+    talk(conversation)
+    assert mu("lint", "--workspace", place).code == 0
+
+
+def test_tools_answer_with_the_json_that_the_commands_print(place, mu):
+    entry = mu("log", "list", "--json", "--workspace", place).json[0]["id"]
+    same = [
+        ("advise", {"target": "cy-GB", "as_of": "2026-01-20"}, ["advise", "--target", "cy-GB", "--as-of", "2026-01-20"]),
+        ("search", {"query": "ties Welsh", "limit": 3}, ["search", "ties", "Welsh", "--limit", "3"]),
+        ("show", {"name": "merging-when-constructive"}, ["skills", "show", "merging-when-constructive"]),
+        ("show", {"name": entry}, ["log", "show", entry]),
+        ("why", {"name": "dare-forbidden"}, ["why", "dare-forbidden"]),
+        ("run_status", {}, ["runs", "list"]),
+    ]  # fmt: skip
+
+    async def conversation():
+        async with agent(place) as client:
+            for tool, given, command in same:
+                found = (await client.call_tool(tool, given)).structured_content
+                said = mu(*command, "--json", "--workspace", place).json
+                assert found == (said if isinstance(said, dict) else {"result": said}), tool
+
+    talk(conversation)
+
+
+def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
+    async def conversation():
+        async with agent(place) as client:
+            for tool, given, word in (
+                ("advise", {"target": "sw-KEE"}, "sw-KEE"),
+                ("advise", {"target": "sw-KE", "k": "many"}, "k:"),
+                ("advise", {"tarjet": "sw-KE"}, "tarjet"),
+                ("show", {"name": "no-such-thing"}, "no-such-thing"),
+                ("search", {"query": "***"}, "no word"),
+                ("log_add", {"title": "t", "type": "Gossip", "summary": "s"}, "Gossip"),
+                ("run_start", {"config": {"kind": "merge", "colour": "red"}}, "colour"),
+            ):  # fmt: skip
+                refused = await client.call_tool(tool, given)
+                assert refused.is_error and word in refused.structured_content["error"], refused
+                assert {"error", "where", "mend", "exit_code"} <= refused.structured_content.keys()
+            with pytest.raises(MCPError):
+                await client.call_tool("no_such_tool", {})
+            draft = await client.call_tool(
+                "log_add", {"title": "Lost", "type": "Observation", "summary": "by 5%."}
+            )
+            assert draft.is_error and "5%" in draft.structured_content["error"]
+            assert list((place / "experiment_log" / ".draft").glob("*.md"))  # never lost
+
+    talk(conversation)
+
+
+def test_skills_are_served_as_the_extension_says(place):
+    async def conversation():
+        async with agent(place) as client:
+            assert client.server_capabilities.extensions == {"io.modelcontextprotocol/skills": {}}
+            listed = await ask(client, "skills/list", types.PaginatedRequestParams())
+            assert listed["resultType"] == "complete" and {"ttlMs", "cacheScope"} <= listed.keys()
+            folders = sorted(path.parent.name for path in place.glob("skills/*/SKILL.md"))
+            assert [one["frontmatter"]["name"] for one in listed["skills"]] == folders
+            for one in listed["skills"]:
+                assert {file["uri"] for file in one["resources"]} >= {one["uri"]}
+                for file in one["resources"]:
+                    read = await client.read_resource(file["uri"])
+                    data = read.contents[0].text.encode()
+                    assert (len(data), f"sha256:{hashlib.sha256(data).hexdigest()}") == (
+                        file["size"],
+                        file["digest"],
+                    )
+            got = await ask(client, "skills/get", Address(uri="skill://advise/SKILL.md"))
+            assert got["skill"] == listed["skills"][folders.index("advise")]
+            resources = (await client.list_resources()).resources
+            assert {"skill://advise/SKILL.md"} <= {one.uri for one in resources}
+            for wrong in (
+                "skill://none/SKILL.md",
+                "skill://advise/claims.yaml",
+                "file:///etc/passwd",
+                "skill://../SKILL.md",
+            ):
+                with pytest.raises(MCPError) as refused:
+                    await ask(client, "skills/get", Address(uri=wrong))
+                assert refused.value.error.code == types.INVALID_PARAMS
+
+    talk(conversation)
+
+
+class Address(types.RequestParams):
+    uri: str
+
+
+async def ask(client, method, params):
+    request = types.Request[type(params), str](method=method, params=params)
+    return (await client.session.send_request(request, Anything)).model_dump()
+
+
+def test_nothing_outside_the_workspace_is_read(place, tmp_path):
+    (tmp_path / "secret.md").write_text("a secret word: xylophone\n")
+    (place / "skills" / "advise" / "leak.md").symlink_to(tmp_path / "secret.md")
+
+    async def conversation():
+        async with agent(place) as client:
+            for uri in (
+                "skill://advise/leak.md",
+                "skill://advise/../../mu.toml",
+                "skill://advise/%2e%2e/%2e%2e/mu.toml",
+                "skill://..%2F..%2Fsecret.md",
+                f"file://{tmp_path}/secret.md",
+            ):
+                with pytest.raises(MCPError) as refused:
+                    await client.read_resource(uri)
+                assert "xylophone" not in str(refused.value)
+            for tool, given in (("search", {"query": "xylophone"}), ("show", {"name": "advise"})):
+                refused = await client.call_tool(tool, given)
+                assert (
+                    refused.is_error and "leads out of the workspace" in refused.structured_content["error"]
+                )
+            (place / "skills" / "advise" / "leak.md").unlink()
+            for name, value in (
+                ("data", str(tmp_path)),
+                ("data", "../"),
+                ("base", "../model"),
+                ("base", "~/model"),
+            ):
+                config = {
+                    "kind": "nxn",
+                    "sources": ["sv-SE"],
+                    "task": "files",
+                    "base": "e5-small",
+                    name: value,
+                }
+                refused = await client.call_tool("run_start", {"config": config})
+                assert refused.is_error and "leads out" in refused.structured_content["error"], (name, value)
+            assert not (place / "runs").exists()
+
+    talk(conversation)
+
+
+def test_nothing_outside_the_workspace_is_written(place, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (place / "experiment_log").rename(elsewhere)
+    (place / "experiment_log").symlink_to(elsewhere)
+    before = set(elsewhere.rglob("*"))
+
+    async def conversation():
+        async with agent(place) as client:
+            refused = await client.call_tool("log_add", {"title": "t", "type": "Observation", "summary": "s"})
+            assert refused.is_error and "leads out" in refused.structured_content["error"]
+
+    talk(conversation)
+    assert set(elsewhere.rglob("*")) == before
+
+
+def test_read_only_offers_nothing_that_writes(place):
+    async def conversation():
+        async with agent(place, "--read-only") as client:
+            tools = (await client.list_tools()).tools
+            assert tools and all(tool.annotations.read_only_hint for tool in tools)
+            with pytest.raises(MCPError):
+                await client.call_tool("log_add", {"title": "t", "type": "Observation", "summary": "s"})
+
+    talk(conversation)
+
+
+# HTTP
+
+
+@pytest.fixture
+def web(place):
+    """The address of `mu mcp --http` on a free port."""
+    words = [
+        sys.executable,
+        "-m",
+        "merginguriel.cli.main",
+        "mcp",
+        "--http",
+        "--port",
+        "0",
+        "--workspace",
+        place,
+    ]
+    server = subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, env={**os.environ, "MU_MCP_TOKEN": TOKEN}
+    )
+    said = server.stderr.readline()
+    assert " at http://127.0.0.1:" in said, said
+    yield said.rpartition(" ")[2].strip()
+    server.terminate()
+    rest = server.stderr.read()
+    assert server.wait(30) is not None and "Traceback" not in rest and TOKEN not in said + rest
+
+
+def test_over_http_the_same_is_answered_to_who_has_the_token(web):
+    async def conversation():
+        async with (
+            httpx2.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as carrier,
+            Client(streamable_http_client(web, http_client=carrier)) as client,
+        ):
+            found = await client.call_tool("advise", {"target": "sw-KE"})
+            assert found.structured_content["verdict"] == "pilot"
+            assert (await client.read_resource("skill://advise/SKILL.md")).contents[0].text.startswith("---")
+
+    talk(conversation)
+
+
+def test_without_the_token_or_from_a_foreign_page_nothing_is_answered(web):
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    right = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
+    wrong = [
+        (401, {"Authorization": ""}),
+        (401, {"Authorization": "Bearer wrong"}),
+        (401, {"Authorization": TOKEN}),
+        (401, {"Authorization": f"Bearer {TOKEN}x"}),
+        (421, {"Host": "attacker.example"}),
+        (421, {"Host": "127.0.0.1:1"}),
+        (403, {"Origin": "http://attacker.example"}),
+        (403, {"Origin": "null"}),
+    ]
+    with httpx2.Client(timeout=60) as client:
+        for status, changed in wrong:
+            answer = client.post(web, json=body, headers=right | changed)
+            assert answer.status_code == status, changed
+            assert "tools" not in answer.text
+        assert client.get(web.replace("/mcp", "/"), headers={"Authorization": ""}).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
+def test_an_address_that_others_may_reach_is_refused(place, mu, host):
+    said = mu("mcp", "--http", "--host", host, "--workspace", place)
+    assert said.code == 2 and "other machines may reach" in said.err
+
+
+def test_a_token_that_is_short_or_that_others_may_read_is_refused(place, mu, monkeypatch, tmp_path):
+    monkeypatch.setenv("MU_MCP_TOKEN", "short")
+    assert mu("mcp", "--http", "--port", "0", "--workspace", place).code == 2
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o644)
+    said = mu("mcp", "--http", "--port", "0", "--token-file", tmp_path / "token", "--workspace", place)
+    assert said.code == 2 and "chmod 600" in said.err

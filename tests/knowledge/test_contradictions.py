@@ -1,0 +1,205 @@
+"""Are statements that cannot both hold found by their numbers, and are those that can left in peace?"""
+
+from __future__ import annotations
+
+import pytest
+from conftest import SKILL, row
+
+from merginguriel.knowledge import lint
+from merginguriel.knowledge.claims import both
+
+E1 = "2026-01-20-test-00000001"
+E2 = "2026-01-21-test-00000002"
+
+
+def claim(
+    name: str, predicate: str = "beats", *, scope: str = "{target: sw-KE}", over: str = "best_single_source",
+    prefer: str = "", evidence: str = E1, text: str = "It is so.", more: str = "",
+) -> str:  # fmt: skip
+    better = f"  prefer: {prefer}\n" if prefer else ""
+    return (
+        f'- id: {name}\n  text: "{text}"\n  scope: {scope}\n  predicate: {predicate}\n{better}  over: {over}\n'
+        f'  evidence: [{evidence}]\n  since: "2026-01-20"\n{more}'
+    )
+
+
+def told(bench, *claims: str) -> list[str]:
+    bench.skill(claims="\n".join(claims))
+    return [problem.what for problem in lint.problems(bench.load_space())]
+
+
+def test_two_opposite_claims_on_the_same_rows_are_settled_by_the_rows(bench):
+    bench.entry(row("sw-KE", 0.4832, 0.4670), row("cy-GB", 0.40, 0.50))
+    found = told(
+        bench,
+        claim("gains", evidence=f'"{E1}#r1"'),
+        claim("loses", "fails", scope="{target: [sw-KE, cy-GB]}", evidence=f'"{E1}#r2"'),
+    )
+    assert found == [
+        f"loses cannot hold beside gains: of target=sw-KE, where both apply, rows give sw-KE +1.62 pp ({E1}#r1)."
+    ]
+
+
+def test_two_opposite_preferences_are_found(bench):
+    bench.entry(row("sw-KE", 0.6, 0.5, similarity="REAL"), row("sw-KE", 0.55, 0.5, similarity="URIEL"))
+    real, uriel = "{similarity: REAL}", "{similarity: URIEL}"
+    found = told(
+        bench,
+        claim("real", "prefers", prefer=real, over=uriel),
+        claim("uriel", "prefers", prefer=uriel, over=real, scope="{mode: ExcTar}"),
+    )
+    assert any("is refuted: −5.00 pp" in what for what in found)
+    weak = [claim("real", "prefers", prefer=real, over=uriel), claim("uriel", "prefers", prefer=uriel, over=real, scope="{mode: ExcTar}")]  # fmt: skip
+    bench.entry(row("sw-KE", 0.51, 0.5, similarity="REAL"), row("sw-KE", 0.505, 0.5, similarity="URIEL"))
+    (found,) = (what for what in told(bench, *weak) if "cannot hold" in what)
+    assert found.startswith("uriel cannot hold beside real: of target=sw-KE mode=ExcTar")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        claim("other", "fails", scope="{target: cy-GB}"),  # another target
+        claim("other", "fails", scope="{target: sw-KE}", over="target_alone"),  # another baseline
+        claim("other", "fails", scope="{target: sw-KE, params: density=0.2}"),  # no row lies in both
+        claim("other", "fails", more="  superseded_by: gains\n"),  # withdrawn
+        claim("other"),  # the same
+    ],
+)
+def test_claims_that_can_both_hold_are_left_in_peace(bench, other):
+    bench.entry(row("sw-KE", 0.4832, 0.4670), row("cy-GB", 0.40, 0.50))
+    assert not [
+        what for what in told(bench, claim("gains", evidence=f'"{E1}#r1"'), other) if "cannot hold" in what
+    ]
+
+
+def test_the_same_scope_without_a_row_is_a_contradiction_all_the_same(bench):
+    bench.entry(row("cy-GB"))
+    found = told(bench, claim("gains"), claim("loses", "fails"))
+    assert "gains and loses say opposite things of target=sw-KE, and no row tells who is right." in found
+
+
+def test_a_claim_against_rows_that_it_does_not_cite_is_found_per_target(bench):
+    bench.entry(row("sw-KE", 0.90, 0.50), row("vi-VN", 0.80, 0.50))
+    bench.entry(row("cy-GB", 0.40, 0.50), row("fi-FI", 0.49, 0.50), entry=E2)
+    found = told(bench, claim("gains", scope="{method: similarity}"))
+    assert found == [
+        "gains says that this beats best_single_source, and does not cite what says the opposite, outside noise: "
+        f"cy-GB −10.00 pp ({E2}#r1)."
+    ]
+    assert told(bench, claim("gains", scope="{method: similarity, target: [sw-KE, vi-VN]}")) == []
+
+
+def test_a_repeat_of_a_cited_row_is_not_a_row_that_is_not_cited(bench):
+    bench.entry(row("sw-KE", 0.90, 0.50), row("cy-GB", 0.40, 0.50))
+    bench.entry(row("cy-GB", 0.40, 0.50), entry=E2)
+    assert told(bench, claim("gains", scope="{method: similarity}")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("It gains on all three targets.", True),
+        ("It gains on both targets.", True),
+        ("It always gains.", True),
+        ("It gains on every language tried.", True),
+        ("All in all it gains.", False),
+        ("It gains on two targets of three.", False),
+    ],
+)
+def test_all_is_held_to_every_row(bench, text, wrong):
+    bench.entry(row("sw-KE", 0.90, 0.50), row("vi-VN", 0.80, 0.50), row("cy-GB", 0.50, 0.50))
+    found = told(bench, claim("gains", scope="{method: similarity}", text=text))
+    assert bool([what for what in found if f"but cy-GB a tie ({E1}#r3)" in what]) is wrong
+
+
+@pytest.mark.parametrize(
+    "text", ["Only Swahili gains.", "A merge gains only on sw-KE.", "Only for sw-KE it pays."]
+)
+def test_only_is_held_to_the_other_targets(bench, text):
+    bench.entry(row("sw-KE", 0.90, 0.50), row("vi-VN", 0.51, 0.50), row("cy-GB", 0.40, 0.50))
+    (found,) = told(bench, claim("gains", text=text))
+    assert f"but so do others: vi-VN +1.00 pp ({E1}#r2)." in found
+    assert told(bench, claim("gains", text="Only five sources gain.")) == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "common"),
+    [
+        ({"k": ("3", "5")}, {"k": ("5", "7")}, {"k": ("5",)}),
+        ({"k": ("3",)}, {"k": ("5",)}, None),
+        ({"k": ("3",)}, {"mode": ("ExcTar",)}, {"k": ("3",), "mode": ("ExcTar",)}),
+        ({"params": ("a=1",)}, {"params": ("b=2",)}, {"params": ("a=1", "b=2")}),
+        ({"params": ("a=1",)}, {"params": ("a=2",)}, None),
+        ({}, {}, {}),
+    ],
+)
+def test_what_two_scopes_have_in_common(a, b, common):
+    assert both(a, b) == common and (both(b, a) is None) is (common is None)
+
+
+# Configuration
+
+
+RESEARCH = SKILL.replace('domain: "workflow"', 'domain: "research"').replace(
+    "## Recommended Practice\n\nDo it.",
+    "## Results Summary\n\nNone.\n\n## Recommended Practice\n\n{practice}\n\n## Failure Modes\n\nNone.\n\n"
+    "## Configuration\n\n```yaml\n{config}\n```",
+)
+
+
+def configured(bench, practice: str, config: str, claims: str = "") -> list[str]:
+    text = RESEARCH.format(name="a-skill", practice=practice, config=config)
+    bench.skill(text=text, claims=claims)
+    return [problem.what for problem in lint.problems(bench.load_space())]
+
+
+@pytest.mark.parametrize(
+    ("practice", "config", "said"),
+    [
+        ("Rank by REAL.", "similarity: URIEL", "similarity is URIEL, but Recommended Practice says REAL."),
+        ("Rank by REAL, URIEL beside it.", "similarity: URIEL", None),
+        ("Take the 5 best.", "k: 3", "k is 3, but Recommended Practice says 5."),
+        ("Merge five sources.", "k: 3", "k is 3, but Recommended Practice says 5."),
+        ("Merge five REAL sources.", "k: 5", None),
+        ("Use IncTar.", "mode: ExcTar", "mode is ExcTar, but Recommended Practice says IncTar."),
+        ("Do it.", "mode: ExcTar", None),
+        ("Do it.", "baseline: source_mean", "judges a merge by source_mean, which nobody would serve."),
+        ("Do it.", "baseline: target_alone", None),
+        ("Do it.", "mode: [", "this is not valid YAML"),
+    ],
+)
+def test_a_configuration_is_held_to_the_practice(bench, practice, config, said):
+    found = configured(bench, practice, config)
+    assert (said is None and found == []) or (said is not None and said in found[0]), found
+
+
+def test_a_configuration_may_not_lie_in_what_is_forbidden_or_dispreferred(bench):
+    bench.entry(
+        *(row(t, 0.2, 0.5, method="dare") for t in ("sw-KE", "cy-GB", "vi-VN")),
+        *(row(t, 0.5, 0.4, similarity="REAL") for t in ("sw-KE", "cy-GB", "vi-VN")),
+        *(row(t, 0.4, 0.4, similarity="URIEL") for t in ("sw-KE", "cy-GB", "vi-VN")),
+    )
+    veto = claim("no-dare", "forbids", scope="{method: dare}", text="Do not.")
+    prefers = claim(
+        "real", "prefers", scope="{mode: ExcTar}", prefer="{similarity: REAL}", over="{similarity: URIEL}"
+    )
+    assert configured(bench, "Do it.", "method: dare", veto) == ["is forbidden by no-dare: Do not."]
+    assert configured(bench, "Do it.", "method: ties", veto) == []
+    (found,) = configured(bench, "Do it.", "mode: ExcTar\nsimilarity: URIEL", prefers)
+    assert found == "configures similarity=URIEL, but real prefers similarity=REAL: It is so."
+    assert configured(bench, "Do it.", "mode: ExcTar\nsimilarity: REAL", prefers) == []
+    assert configured(bench, "Do it.", "mode: IncTar\nsimilarity: URIEL", prefers) == []
+
+
+# Rounds
+
+
+def test_baselines_whose_runs_are_named_may_differ(bench):
+    head = "| target | mode | method | sources | value | run |\n|---|---|---|---|---|---|\n"
+    two = "| sw-KE | - | single | sw-KE | 0.8063 | {} |\n| sw-KE | - | single | sw-KE | 0.8285 | {} |"
+    bench.entry(table=head + two.format("-", "-"))
+    assert "has 2 accuracies, 2.22 pp apart" in told(bench)[0]
+    bench.entry(table=head + two.format("a", "b"))
+    assert told(bench) == []
+    bench.entry(table=head + two.replace("0.8063", "0.8284").format("-", "-"))  # a third of an item
+    assert told(bench) == []

@@ -1,0 +1,204 @@
+"""Are plans scored against what came, and is what was tried already found before it is tried again?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from conftest import row
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge import accept, calibration, writing
+from merginguriel.knowledge.expectations import Expectation
+from merginguriel.knowledge.tried import TriedAlready, Wanted, tried
+
+PLAN = "2026-01-19-a-plan-0000000a"
+PLAN_TEXT = """\
+---
+title: "A plan"
+type: "Plan"
+date: "2026-01-19"
+summary: "S."
+context: "massive/xlm-roberta-base"
+---
+
+## Expected
+
+| target | method | similarity | k | low | high | p_positive |
+|---|---|---|---|---|---|---|
+| sw-KE | ties | REAL | 5 | +1 pp | +3 pp | 0.9 |
+| cy-GB | ties | REAL | 5 | - | -1 pp | - |
+"""
+
+
+def plan(bench, text=PLAN_TEXT, name=PLAN):
+    path = bench.root / "experiment_log" / "2026" / f"{name}.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def ties(target, value, baseline):
+    return row(target, value, baseline, method="ties")
+
+
+def test_an_expectation_is_scored_against_the_retrospective_that_answers_its_plan(bench):
+    plan(bench)
+    bench.entry(ties("sw-KE", 0.48, 0.46), ties("cy-GB", 0.40, 0.40), more=f'answers: "{PLAN}"\n')
+    held, missed = calibration.scores(bench.load())
+    assert (
+        held.inside is True and held.actual_pp == pytest.approx(2.0) and held.error_pp == pytest.approx(0.0)
+    )
+    assert held.brier == pytest.approx(0.01) and not held.restated
+    assert missed.inside is False and missed.error_pp == pytest.approx(1.0)
+    told = calibration.summary([held, missed])
+    assert (told.inside, told.of, told.measured, told.stated) == (1, 2, 2, 2)
+    assert told.mean_error_pp == pytest.approx(0.0) and told.brier == pytest.approx(0.01)
+
+
+def test_a_row_against_another_baseline_or_of_another_merge_scores_nothing(bench):
+    plan(bench)
+    other = [row("sw-KE", 0.48, 0.46, method="ties", kind="source_mean"), row("sw-KE", method="average")]
+    bench.entry(*other, row("sw-KE", method="ties", k=3), more=f'links: "{PLAN}"\n')
+    assert [score.actual_pp for score in calibration.scores(bench.load())] == [None, None]
+    (state,) = calibration.plans(bench.load(), "2026-01-29")
+    assert state.state == "partly answered" and state.age_days == 10 and len(state.waits_for) == 2
+
+
+def test_a_plan_is_open_until_a_retrospective_names_it_and_replaced_once_superseded(bench):
+    plan(bench)
+    assert [p.state for p in calibration.plans(bench.load(), "2026-01-19")] == ["open"]
+    bench.entry(ties("sw-KE", 0.48, 0.46), ties("cy-GB", 0.40, 0.40), more=f'links: "{PLAN}"\n')
+    assert [p.state for p in calibration.plans(bench.load(), "2026-01-19")] == ["answered"]
+    bench.entry(entry="2026-01-21-other-00000002", more=f'supersedes: "{PLAN}"\n', table="")
+    knowledge = bench.load()
+    assert [p.state for p in calibration.plans(knowledge, "2026-01-19")] == ["replaced"]
+    assert calibration.scores(knowledge) == []
+
+
+def test_rows_older_than_the_plan_mark_its_score_as_restated(bench):
+    plan(bench, PLAN_TEXT.replace("01-19", "01-25"), "2026-01-25-a-plan-0000000a")
+    bench.entry(ties("sw-KE", 0.48, 0.46), more='answers: "2026-01-25-a-plan-0000000a"\n')
+    first, _ = calibration.scores(bench.load())
+    assert first.restated and first.inside
+
+
+def test_the_neuromerging_plan_expected_three_to_five_points_and_lost_one(study):
+    first = calibration.scores(study.load())[0]
+    assert (first.expected.target, first.expected.low_pp, first.expected.high_pp) == ("sw-KE", 3.0, 5.0)
+    assert round(first.actual_pp, 1) == -1.2 and first.inside is False and first.restated
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("+1 pp | +3 pp", "1% | 3%", "no unit"),
+        ("+1 pp | +3 pp | 0.9", "- | - | -", "nothing that could come true"),
+        ("+1 pp | +3 pp", "+3 pp | +1 pp", "lies above high"),
+        ("| p_positive |", "| chance |", "unknown column 'chance'"),
+        ("| 0.9 |", "| 90 |", "fraction or percent"),
+        ("| sw-KE |", "| xx-YY |", "xx-YY"),
+        ("| REAL |", "| SURREAL |", "SURREAL"),
+    ],
+)
+def test_an_expectation_that_cannot_be_scored_is_refused_with_its_line(bench, old, new, says):
+    plan(bench, PLAN_TEXT.replace(old, new, 1))
+    with pytest.raises(KnowledgeError, match=says) as told:
+        bench.load()
+    assert f"{PLAN}.md:1" in (told.value.where or "")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(*[st.none() | st.floats(-50, 50)] * 2, st.none() | st.floats(-99, 99)),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_a_picture_has_one_line_of_its_width_for_every_score_and_the_outcome_in_each(found):
+    one = Expectation("a/b", "sw-KE", "ExcTar", "ties", "best_single_source")
+    made = [
+        calibration.Score(
+            "e", "p", replace(one, low_pp=low, high_pp=max(low, high) if low is not None and high is not None else high),
+            actual_pp=actual,
+        )
+        for low, high, actual in found
+    ]  # fmt: skip
+    lines = calibration.picture(made, 30)
+    assert [len(line) for line in lines] == [30] * len(made)
+    assert [line.count("●") for line in lines] == [int(score.actual_pp is not None) for score in made]
+
+
+# already tried?
+
+
+def test_the_same_merge_and_close_ones_are_told_apart(bench):
+    bench.entry(
+        ties("sw-KE", 0.43, 0.46), row(method="ties", k=3), row(method="ties", similarity="URIEL"),
+        row(method="average"), row(method="ties", k=9), row("cy-GB", method="ties"),
+        row(method="ties", similarity="URIEL", k=3), row(method="ties", mode="IncTar", kind="target_alone"),
+    )  # fmt: skip
+    found = tried(bench.load(), Wanted("sw-KE", "ties", "REAL", 5, "ExcTar"))
+    assert {(m.degree, m.why) for m in found} == {
+        ("same", ""),
+        ("close", "number of sources 3"),
+        ("close", "similarity URIEL"),
+        ("close", "mode IncTar"),
+    }
+    assert found[0].degree == "same"
+
+
+def test_what_is_left_open_matches_anything_and_another_locale_of_the_language_is_close(bench):
+    bench.entry(row("es-ES"), row("pt-PT"))
+    assert [m.degree for m in tried(bench.load(), Wanted("es-ES"))] == ["same"]
+    (near,) = tried(bench.load(), Wanted("pt-BR"))
+    assert (near.degree, near.why) == ("close", "target pt-PT")
+
+
+def test_rows_that_do_not_count_any_more_answer_nothing(bench):
+    bench.entry(row(method="ties"))
+    bench.entry(entry="2026-01-21-other-00000002", more='supersedes: "2026-01-20-test-00000001"\n', table="")
+    assert tried(bench.load(), Wanted("sw-KE", "ties")) == []
+
+
+def test_a_plan_for_what_was_measured_lands_only_anyway(bench):
+    bench.entry(ties("sw-KE", 0.43, 0.46))
+    space = bench.load_space()
+    with pytest.raises(TriedAlready) as told:
+        accept.accept(space, PLAN_TEXT)
+    (match,) = told.value.as_dict()["matches"]
+    assert match["degree"] == "same" and match["difference_pp"] == -3.0
+    assert "−3.00 pp" in str(told.value) and "--anyway" in str(told.value)
+    (draft,) = (space.log / ".draft").glob("*.md")
+    assert draft.read_text() == PLAN_TEXT
+    assert accept.accept(space, PLAN_TEXT, anyway=True).type == "Plan"
+
+
+def test_a_plan_without_an_expectation_is_refused_with_the_table_to_write(bench):
+    text = PLAN_TEXT.partition("## Expected")[0]
+    with pytest.raises(KnowledgeError, match="no expectation") as told:
+        accept.accept(bench.load_space(), text)
+    shown = accept.EXPECTED.partition("## Expected")[2]
+    assert shown.strip().splitlines()[0] in (told.value.mend or "").replace("    ", "")
+    accept.accept(bench.load_space(), text + accept.EXPECTED, anyway=True)
+
+
+def test_a_file_that_somebody_else_left_broken_does_not_stop_a_plan(bench):
+    bench.entry(ties("sw-KE", 0.43, 0.46))
+    broken = bench.root / "experiment_log" / "2026" / "2026-01-20-broken-00000009.md"
+    broken.write_text("---\n")
+    with pytest.raises(TriedAlready):
+        accept.accept(bench.load_space(), PLAN_TEXT)
+
+
+def test_a_retrospective_may_answer_plans_only(bench):
+    bench.entry(row())
+    text = PLAN_TEXT.replace('"Plan"', '"Retrospective"').replace(
+        "context:", 'answers: "2026-01-20-test-00000001"\ncontext:'
+    )
+    with pytest.raises(KnowledgeError, match="no plan"):
+        accept.accept(bench.load_space(), text)
+    assert writing.check_text(bench.root / "experiment_log", text).answers == ("2026-01-20-test-00000001",)

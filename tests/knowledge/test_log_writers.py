@@ -1,0 +1,186 @@
+"""Does an entry land whole and once, whoever else writes, is killed, merges branches or edits what has landed?"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, row
+
+from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge import entries, writing
+from merginguriel.knowledge.lint import problems
+from merginguriel.knowledge.rows import ResultRow
+from merginguriel.knowledge.writing import Draft
+
+ROW = ResultRow("a/b", "sw-KE", "ExcTar", "ties", "accuracy", 0.5, n=100)
+DRAFT = Draft("T", "Observation", "2026-01-20", "S.", sections=(("Findings", "F."),))
+
+
+def benchmark():
+    spec = importlib.util.spec_from_file_location("log_append", REPOSITORY / "benchmarks" / "log_append.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def git(bench):
+    """`git …` in the bench, which is a repository with everything committed."""
+    if not shutil.which("git"):
+        pytest.skip("there is no git")
+    alone = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+    }
+
+    def call(*words):
+        who = ("-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main")
+        told = subprocess.run(
+            ["git", *who, *words], cwd=bench.root, env=alone, capture_output=True, text=True
+        )
+        assert told.returncode == 0, told.stdout + told.stderr
+        return told.stdout
+
+    call("init", "-q")
+    bench.entry(row())
+    call("add", "-A")
+    call("commit", "-qm", "first")
+    return call
+
+
+def test_writers_that_are_killed_at_random_lose_nothing_that_they_acknowledged(tmp_path):
+    found = benchmark().stress(tmp_path, 3, 40, kills=3)
+    assert found["acknowledged"] == 120 and found["kills"] == 9 and found["reads"] > 0
+    assert (found["missing"], found["torn"], found["repeated"]) == (0, 0, 0)
+
+
+def test_the_same_text_lands_once_under_one_name_whoever_writes_it(tmp_path):
+    text = writing.render(DRAFT)
+    first = writing.add_text(tmp_path / "a", text)
+    assert writing.add_text(tmp_path / "b", f"\n{text}\n\n".lstrip()).id == first.id
+    with pytest.raises(KnowledgeError, match="in the log already"):
+        writing.add_text(tmp_path / "a", text)
+
+
+def test_an_entry_that_landed_keeps_its_rows_even_if_the_writer_is_interrupted_then(tmp_path, monkeypatch):
+    land = writing.files.write_text
+
+    def interrupted(path, text, **more):
+        land(path, text, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing.files, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writing.add_text(tmp_path, writing.staged(tmp_path, DRAFT, [ROW]), beside=tmp_path / ".draft")
+    monkeypatch.undo()
+    (path,) = entries.entry_paths(tmp_path)
+    assert entries.load_entry(path).rows[0].value == 0.5
+
+
+def test_staged_rows_land_beside_their_entry_under_its_name(tmp_path):
+    entry = writing.add_text(tmp_path, writing.staged(tmp_path, DRAFT, [ROW]), beside=tmp_path / ".draft")
+    (file,) = entry.files
+    assert file.stem == entry.id and list((tmp_path / ".draft").iterdir()) == []
+
+
+def test_two_branches_that_each_added_entries_merge_without_a_conflict(bench, git):
+    log = bench.root / "experiment_log"
+    git("checkout", "-qb", "left")
+    left = [
+        writing.add_text(log, writing.render(Draft(f"L{i}", "Observation", "2026-01-21", "S.")))
+        for i in range(3)
+    ]
+    both = writing.add_text(log, writing.render(Draft("Both", "Observation", "2026-01-21", "S.")))
+    git("add", "-A")
+    git("commit", "-qm", "left")
+    git("checkout", "-q", "main")
+    right = [
+        writing.add(log, Draft(f"R{i}", "Observation", "2026-01-21", "S."), more_rows=[ROW]) for i in range(3)
+    ]
+    assert (
+        writing.add_text(log, writing.render(Draft("Both", "Observation", "2026-01-21", "S."))).id == both.id
+    )
+    git("add", "-A")
+    git("commit", "-qm", "right")
+    git("merge", "-q", "left", "-m", "both")
+    ids = {entry.id for entry in bench.load().entries}
+    assert ids == {"2026-01-20-test-00000001", both.id, *(e.id for e in (*left, *right))}
+    assert problems(bench.load_space()) == []
+
+
+# what has landed stays
+
+
+def test_an_entry_changed_since_it_was_committed_is_a_problem_before_and_after_the_next_commit(bench, git):
+    (path,) = entries.entry_paths(bench.root / "experiment_log")
+    first = path.read_text()
+    path.write_text(first + "\nMore.\n")
+    for _ in range(2):
+        (found,) = problems(bench.load_space())
+        assert found.where == f"{path}:1" and "changed after it had landed" in found.what
+        git("add", "-A")
+        git("commit", "-qm", "again", "--allow-empty")
+    # the mend that it names is one
+    git(*found.mend.splitlines()[0].removeprefix("Restore it: git ").split())
+    assert path.read_text() == first and problems(bench.load_space()) == []
+
+
+def test_an_entry_that_was_removed_is_a_problem_and_one_that_git_never_saw_is_none(bench, git):
+    (path,) = entries.entry_paths(bench.root / "experiment_log")
+    bench.entry(row(), entry="2026-01-21-new-00000002").write_text("changed before it was committed")
+    path.unlink()
+    whats = [found.what for found in problems(bench.load_space())]
+    assert sum("was removed" in what for what in whats) == 1 and not any("changed after" in w for w in whats)
+
+
+def test_line_ends_that_git_changes_are_no_change(bench, git):
+    (path,) = entries.entry_paths(bench.root / "experiment_log")
+    git("config", "core.autocrlf", "true")
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert problems(bench.load_space()) == []
+
+
+@pytest.mark.parametrize("how", ["no repository", "no git"])
+def test_without_git_the_rule_is_silent(bench, monkeypatch, how):
+    bench.entry(row())
+    if how == "no git":
+        monkeypatch.setenv("PATH", str(Path("/nonexistent")))
+    assert problems(bench.load_space()) == []
+
+
+def test_git_is_asked_a_fixed_number_of_times_however_many_entries_there_are(bench, git, monkeypatch):
+    from merginguriel.knowledge.rules import immutable
+
+    for number in range(40):
+        bench.entry(row(), entry=f"2026-01-22-n-{number:08x}")
+    asked = []
+    run = subprocess.run
+    monkeypatch.setattr(
+        immutable.subprocess, "run", lambda words, **more: asked.append(words) or run(words, **more)
+    )
+    immutable.check(bench.load())
+    assert len(asked) == 2
+
+
+def test_a_draft_refused_twice_is_kept_once_with_its_rows(tmp_path):
+    data = writing.rows_csv([ROW]).encode()
+    (tmp_path / "rows.csv").write_bytes(data)
+    text = writing.render(DRAFT, ("rows.csv", hashlib.sha256(data).hexdigest())).replace(
+        '"Observation"', '"Idea"'
+    )
+    for _ in range(2):
+        with pytest.raises(KnowledgeError):
+            writing.add_text(tmp_path / "log", text, beside=tmp_path)
+    drafts = tmp_path / "log" / ".draft"
+    assert sorted(p.suffix for p in drafts.iterdir()) == [".csv", ".md"]
+    (kept,) = drafts.glob("*.md")
+    with pytest.raises(KnowledgeError):
+        writing.add_text(tmp_path / "log", text + "\nmore", beside=drafts, draft=kept)
+    assert list(drafts.glob("*.md")) == [kept] and kept.read_text().endswith("more")

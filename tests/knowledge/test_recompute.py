@@ -1,0 +1,115 @@
+"""Are the numbers of a Results Summary held to the rows, in the unit they are written in?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import HEAD, row
+from test_contradictions import RESEARCH
+
+from merginguriel.knowledge import lint, markdown, recompute
+
+E1 = "2026-01-20-test-00000001"
+E2 = "2026-01-21-test-00000002"
+CLAIM = f'- id: a-claim\n  text: "It is so."\n  scope: {{target: sw-KE}}\n  predicate: beats\n  over: best_single_source\n  evidence: ["{E1}#r1"]\n  since: "2026-01-20"\n'
+
+
+def told(bench, summary: str, *, refs: str = E1, status: str = "-") -> list[str]:
+    """What lint says of a summary whose skill rests on sw-KE 48.32% against 46.70%, and cy-GB 41.66% against 44.45%."""
+    head = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
+    rows = [f"{row('sw-KE', 0.4832, 0.4670)} {status} |", f"{row('cy-GB', 0.4166, 0.4445)} - |"]
+    bench.entry(table=head + "\n".join(rows))
+    bench.entry(row("fi-FI", 0.6, 0.5), entry=E2)
+    text = RESEARCH.format(name="a-skill", practice="Do it.", config="mode: ExcTar")
+    text = text.replace("## Results Summary\n\nNone.", f"## Results Summary\n\n{summary}")
+    bench.skill(text=text.replace("## References\n\nNone.", f"## References\n\n- {refs}"), claims=CLAIM)
+    return [problem.what for problem in lint.problems(bench.load_space())]
+
+
+def table(cell: str) -> str:
+    return f"| target | result |\n|---|---|\n| sw-KE | {cell} |"
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        table("48.32% against 46.70%, +1.62 pp (48 items)"),
+        table("48.3%"),
+        table("1.6 pp above"),
+        table("+3.47 rel_pct"),
+        table("+3.5% relative"),
+        "sw-KE: 48.32%, and cy-GB 41.66%, 2.79 pp below its best source.",
+        "Five sources were 90% of the items of sw-KE.",  # a share, not a result
+        "About 4% more work for sw-KE.",  # not of the form of a result
+        "fi-FI has 61.00%.",  # nothing in this skill's evidence speaks of it
+        "2,974 items were scored for sw-KE.",
+        f"It gained 1.62 pp [{E1}#r1].",
+        "It gained 1.62 pp [a-claim].",
+        f"Both together are 2 rows [{E1}].",
+        "`+3.4%` was written here before, for sw-KE.",
+        f"As the [log](../../experiment_log/2026/{E1}.md) of sw-KE says, 48.32%.",
+    ],
+)
+def test_numbers_that_follow_from_the_rows_pass(bench, summary):
+    assert told(bench, summary) == []
+
+
+@pytest.mark.parametrize(
+    ("summary", "said"),
+    [
+        (table("48.42%"), "says 48.42%, but its rows give 48.32% and 46.70%."),
+        (table("48.32%, +1.72 pp"), "says +1.72 pp, but its rows give +1.62 pp."),
+        (table("48.32%, −1.62 pp"), "says −1.62 pp, but its rows give +1.62 pp."),
+        (table("48.32%, 47 items"), "says 47 items, but no difference is that large."),
+        (table("+3.4%"), f"says +3.4%, but {E1}#r1 gives +1.62 pp, +3.47 rel_pct: 48.32% against 46.70%."),
+        (table("+1.62%"), f"says +1.62%, but {E1}#r1 gives +1.62 pp"),
+        (table("+3.47 pp"), f"says +3.47 pp, but {E1}#r1 gives +1.62 pp, +3.47 rel_pct"),
+        (table("+1.62 rel_pct"), f"says +1.62 rel_pct, but {E1}#r1 gives +1.62 pp, +3.47 rel_pct"),
+        ("sw-KE reached 48.42%.", "says 48.42%"),
+        ("- cy-GB: −6.3%", f"says −6.3%, but {E1}#r2 gives −2.79 pp, −6.28 rel_pct"),
+        (f"It gained 3 pp [{E1}#r1].", "says 3 pp, but its rows give +1.62 pp."),
+        ("It gained 3 pp [a-claim].", "says 3 pp, but its rows give +1.62 pp."),
+        (f"These are 24 runs [{E1}].", "says 24 runs, but the evidence holds 2 rows."),
+    ],
+)  # fmt: skip
+def test_numbers_that_do_not_are_named_with_what_the_rows_give(bench, summary, said):
+    assert any(said in what for what in told(bench, summary)), told(bench, summary)
+
+
+def test_a_number_of_contested_rows_has_to_be_called_so(bench):
+    (what,) = told(bench, table("48.32%"), status="contested")
+    assert f"only rows bear out that are contested or invalidated: {E1}#r1" in what
+    assert told(bench, table("48.32% (contested)"), status="contested") == []
+
+
+def test_a_bare_percent_is_refused_in_all_of_a_skill(bench):
+    (what,) = told(bench, "Merges lost by 5%.")
+    assert what == "says 'lost by 5%': percent of the baseline, or percentage points?"
+
+
+def test_the_line_is_that_of_the_number(bench):
+    told(bench, f"Text.\n\n- sw-KE has 46.70%,\n  and 48.32%.\n\n{table('48.42%')}")
+    (problem,) = lint.problems(bench.load_space())
+    path, _, line = problem.where.rpartition(":")
+    assert "48.42%" in Path(path).read_text(encoding="utf-8").split("\n")[int(line) - 1]
+
+
+def test_nine_of_ten_numbers_of_the_shipped_summaries_cannot_be_changed_unnoticed(study):
+    """Each number of each summary is put wrong in turn. What goes unseen is prose about what has no row."""
+    known = study.load()
+    tried = seen = 0
+    for skill in known.skills:
+        sections = {section.title: section for section in markdown.sections(skill.body)}
+        text = sections["Results Summary"].text if "Results Summary" in sections else ""
+        assert recompute.check_skill(skill, known) == []
+        for match in recompute.NUMBER.finditer(text):
+            if "|" not in text[: match.start()].rpartition("\n")[2]:
+                continue
+            digits = match["digits"]
+            wrong = match[0].replace(digits, f"{float(digits) + 3.37:.{len(digits.partition('.')[2])}f}")
+            body = skill.body.replace(text, text[: match.start()] + wrong + text[match.end() :])
+            tried += 1
+            seen += bool(recompute.check_skill(replace(skill, body=body), known))
+    assert tried > 100 and seen / tried > 0.9, (seen, tried)
