@@ -9,10 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import ABSTAINED, UsageError
+from ..errors import ABSTAINED
 from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
-
-HOME = "home/e5-small"  # what `mu train` makes without --task and --base
 
 
 @click.command(short_help="Merge or not, how, from which sources, and how sure.")
@@ -31,6 +29,8 @@ HOME = "home/e5-small"  # what `mu train` makes without --task and --base
 @click.option("--as-of", type=DATE, help="Answer from what was known on this day, YYYY-MM-DD.")
 @click.option("--all", "every", is_flag=True, help="Show every row of evidence.")
 @click.option("--explain", is_flag=True, help="Add a key to the words of the answer.")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.yaml",
+              help="Write the recipe as a configuration for mu run.")  # fmt: skip
 @json_option
 @workspace_option
 def advise(
@@ -44,6 +44,7 @@ def advise(
     as_of: str | None,
     every: bool,
     explain: bool,
+    save: Path | None,
     as_json: bool,
     workspace_path: Path | None,
 ) -> int:
@@ -60,73 +61,32 @@ def advise(
         # Its matrices are small: threads cost more than they bring, most of all where others use the cores.
         for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
             os.environ.setdefault(name, "1")
-    from ..decision.advice import Question
-    from ..decision.advice import advise as ask
-    from ..experiments import able
-    from ..experiments.logged import unlogged
+    from ..experiments import asking
     from ..knowledge.base import load
-    from ..knowledge.rows import is_context
 
-    if min_gain is not None and not 0 <= min_gain <= 100:
-        raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
-    if context is not None and not is_context(context):
-        raise UsageError(
-            f"{context!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
-        )
     where = space(workspace_path)
     knowledge = load(where, as_of=as_of)
-    about = context or str(where.settings["context"])
-    measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
-    lab = able.lab(where, about, target, measured=measured)
-    if context is not None:
-        logged = {row.context for row in knowledge.rows}
-        known(
-            "context", context, {*logged, *able.contexts(where), HOME, str(where.settings["context"])},
-            "For a new one, first: mu base --task TASK --base BASE, or set context in mu.toml.",
-        )  # fmt: skip
-    if method is not None:
-        known("method", method, {r.method for r in knowledge.rows if r.mode != "-"} | set(lab.methods))
-    question = Question(
-        target=target,
-        mode=mode,
-        context=about,
-        min_gain_pp=min_gain if min_gain is not None else float(str(where.settings["min_gain_pp"])),
-        method=method,
-        similarity=similarity,
-        k=k,
-        as_of=as_of,
-        lab=lab,
-    )
-    answer = ask(knowledge, question)
+    question = asking.question(
+        where, knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
+        min_gain_pp=min_gain, as_of=as_of,
+    )  # fmt: skip
+    answer = asking.advise(knowledge, question)
+    if save:
+        from ..experiments import proposing
+
+        proposing.save(answer, where, save)
     if as_json:
         emit(answer)
     else:
         from ..decision.render import render
 
         click.echo(plain(render(answer, every=every, width=text_width(), explain=explain)))
-    found = unlogged(knowledge, about, target)
-    if found:
-        path, count = found
-        say(plain(
-            f"note: {where.display(path)} scores {count} models on {target} that the log does not know of; write it down: "
-            f"mu log add --matrix {shlex.quote(where.display(path))} --context {shlex.quote(about)} --type Observation "
-            f"--title 'N×N matrix' --summary 'Every model on every locale.'"
-        ))  # fmt: skip
+    note = asking.unlogged_note(knowledge, question)
+    if note:
+        say(plain(note))
+    if save:
+        say(plain(f"the recipe is in {save}; carry it out with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if answer["verdict"] == "unknown" else 0
-
-
-def known(name: str, value: str, choice: set[str], more: str = "") -> None:
-    """Raises UsageError with the nearest of `choice` if `value` is none of them: a misspelt question has no answer."""
-    if value in choice:
-        return
-    import difflib
-
-    near = difflib.get_close_matches(value, sorted(choice), n=3, cutoff=0.6)
-    lines = [f"Did you mean {' or '.join(near)}?"] if near else []
-    lines += [f"Known: {', '.join(sorted(choice))}.", *([more] if more else [])]
-    raise UsageError(
-        f"--{name} is {value!r}, which neither the log nor the program knows.", mend="\n".join(lines)
-    )
 
 
 @click.command(short_help="Print the JSON Schema of an output.")
