@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import shlex
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -18,6 +18,9 @@ from merginguriel.workspace import Workspace
 
 from . import session
 from .base import MuScreen
+
+if TYPE_CHECKING:
+    from merginguriel.experiments.watching import Watch
 
 # name → (module of screens/, class, what the palette says of it)
 SCREENS = {
@@ -77,6 +80,8 @@ class MuApp(App[None]):
         self.elsewhere = "" if nearest_is(space) else f" --workspace {shlex.quote(str(space.root))}"
         self.clashes: set[str] = set()
         self.looking = False
+        self.begun: set[str] = set()
+        self.watch_runs: Watch | None = None
 
     def get_default_screen(self) -> Screen[None]:
         return Screen()
@@ -197,11 +202,17 @@ class MuApp(App[None]):
             self.looking = True
             self.run_worker(self._ended, thread=True, group="watch")
 
+    def follow_run(self, name: str) -> None:
+        """It was started here: its end is told though it may come before the next look at all runs."""
+        self.begun.add(name)
+
     def _ended(self) -> None:
         from merginguriel.experiments.watching import Watch
 
-        if not hasattr(self, "watch_runs"):
+        if self.watch_runs is None:
             self.watch_runs = Watch(self.space)
+        self.watch_runs.live |= self.begun
+        self.begun.clear()
         try:
             found = self.watch_runs.ended()
         except TOLD:

@@ -150,9 +150,10 @@ class MuScreen(Screen[None]):
                 if said is None:
                     raise
                 if not worker.is_cancelled:
-                    self.app.call_from_thread(otherwise or self.mu.tell, said)
+                    self.call_later(otherwise or self.mu.tell, said)
                 return
             if not worker.is_cancelled:
-                self.app.call_from_thread(then, found)
+                # Not waited for: `then` may load again in the same group, which would cancel a worker that waits.
+                self.call_later(then, found)
 
         self.run_worker(run, thread=True, exclusive=True, group=group, exit_on_error=True)

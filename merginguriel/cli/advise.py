@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -57,10 +55,9 @@ def advise(
     mu advise --target cy-GB --json
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
     """
-    if "numpy" not in sys.modules:
-        # Its matrices are small: threads cost more than they bring, most of all where others use the cores.
-        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-            os.environ.setdefault(name, "1")
+    from .. import threads
+
+    threads.numpy_with_one()
     from ..experiments import asking
     from ..knowledge.base import load
 
