@@ -33,6 +33,7 @@ def card(advice: dict[str, Any]) -> Text:
     word, head = headline(advice)
     gain, least = advice["gain"], advice["min_gain_pp"]
     text = Text()
+    text.append(plain(f"{advice['target']}  {advice['mode']}  {advice['context']}\n"), "dim")
     text.append(f" {word} ", f"{STYLES[word]} reverse")
     text.append(f"  {plain(head)}\n", "bold")
     (low80, high80), (low90, high90) = gain["ci80_pp"], gain["ci90_pp"]
@@ -85,12 +86,18 @@ def reasons(advice: dict[str, Any]) -> list[Reason]:
     from merginguriel.decision.words import pp, signed
 
     recipe, checked = advice["recipe"], advice["calibration"]
-    found = [Reason("to beat", render.baseline_line(advice["baseline"], advice["mde_pp"]).removeprefix("to beat: "))]
+    found = [
+        Reason(
+            "to beat", render.baseline_line(advice["baseline"], advice["mde_pp"]).removeprefix("to beat: ")
+        )
+    ]
     if advice["verdict"] != "unknown":
         found.append(Reason("why", advice["why"]))
     if checked and checked["inside90"] < 0.9 - render.HELD_SHORT:
         share = f"{100 * checked['inside90']:.0f}%"
-        found.append(Reason("careful", f"such 90% intervals held {share} of the time, so this one is too narrow"))
+        found.append(
+            Reason("careful", f"such 90% intervals held {share} of the time, so this one is too narrow")
+        )
     for source in recipe["sources"]:
         goes = ("log", str(source["ref"])) if source["ref"] else None
         found.append(Reason("sources", render.source_line(source), goes))
@@ -170,7 +177,7 @@ def markdown(advice: dict[str, Any]) -> str:
         cell(head),
         "",
     ]
-    lines += [cell(card(advice).plain.split("\n", 1)[1]), ""]
+    lines += [cell(card(advice).plain.split("\n", 2)[2]), ""]
     lines += ["| | |", "|---|---|"]
     lines += [f"| {reason.group} | {cell(reason.text)} |" for reason in reasons(advice)]
     return "\n".join(lines) + "\n"

@@ -31,7 +31,7 @@ class JumpScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         for letter, widget in self.places.items():
-            label = Label(f" {letter} ", classes="jump", markup=False)
+            label = Label(f"[{letter}]", classes="jump", markup=False)
             label.styles.offset = (widget.region.x, widget.region.y)
             yield label
 

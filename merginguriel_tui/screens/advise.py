@@ -58,6 +58,7 @@ class AdviseScreen(MuScreen):
 
     NAME = "advise"
     LEAVE_TO = "targets"
+    AUTO_FOCUS = ""  # to the answer when it is there, to the search field where nothing is asked
     HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
@@ -231,8 +232,7 @@ class AdviseScreen(MuScreen):
         ]
         self.command = " ".join(["mu advise", f"--target {self.target}", *flags])
         self.mu.kept["advise"] = {"target": self.target, "asked": changed}
-        head = Text(f"{self.target}  {self.advice['mode']}  {self.advice['context']}\n", "dim")
-        self.query_one("#verdict", Static).update(head + view.card(self.advice))
+        self.query_one("#verdict", Static).update(view.card(self.advice))
         self.query_one("#scale", Scale).tell(self.advice)
         self.reasons = view.reasons(self.advice)
         if note:

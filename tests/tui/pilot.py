@@ -1,47 +1,18 @@
-"""How is a screen of mu-tui tried out? Its real application on a real workspace, without a terminal."""
+"""How does a test play on a terminal? On the real program in a terminal of Textual's own, with a workspace of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any
 
-from textual.worker import WorkerCancelled
-
-from merginguriel.workspace import Workspace
 from merginguriel_tui.app import MuApp
 
 
-def play(
-    space: Workspace,
-    script: Callable[[MuApp, Any], Awaitable[None]],
-    *,
-    size: tuple[int, int] = (80, 24),
-    screen: str | None = None,
-    what: tuple[str, ...] = (),
-) -> None:
-    """Run `await script(app, pilot)` in the application, opened on `screen` with `what`."""
+def play(space, script, *, size=(80, 24), screen=None, what=()):
+    """Run `async def script(app, pilot)` on a terminal of this size, beginning at a screen."""
 
-    async def run() -> None:
-        app = MuApp(space, screen=screen, what=what)
+    async def run():
+        app = MuApp(space, screen=screen, what=tuple(what))
         async with app.run_test(size=size) as pilot:
-            await settled(app, pilot)
             await script(app, pilot)
 
     asyncio.run(run())
-
-
-async def settled(app: MuApp, pilot: Any) -> None:
-    """Wait until nothing is being loaded, and what that showed is drawn."""
-    await pilot.pause()
-    for _ in range(4):
-        with contextlib.suppress(WorkerCancelled):  # a later question replaced it
-            await app.workers.wait_for_complete()
-        await pilot.pause()
-
-
-def text_of(app: MuApp) -> str:
-    """What the terminal shows, as lines of characters."""
-    lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
