@@ -6,6 +6,8 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from textual import events
+from textual.keys import _character_to_key
 from textual.worker import WorkerCancelled
 
 from merginguriel import workspace
@@ -17,16 +19,20 @@ SIZES = [(80, 24), (160, 50)]
 async def settled(app, pilot) -> None:
     """Wait until nothing is being loaded, and what was loaded is drawn."""
     for _ in range(4):
-        await pilot.pause()
+        # With a delay, a pause waits for every message; without, for a processor that is idle: here others use it.
+        await pilot.pause(0.01)
         with contextlib.suppress(WorkerCancelled):  # a later question replaced it
             await app.workers.wait_for_complete()
-    await pilot.pause()
+    await pilot.pause(0.01)
 
 
 async def press(app, pilot, *keys: str) -> None:
+    """Press keys; a single character is typed."""
     for key in keys:
-        await pilot.press(key)
-        await settled(app, pilot)
+        typed = len(key) == 1
+        app.post_message(events.Key(_character_to_key(key) if typed else key, key if typed else None))
+        await pilot.pause(0.01)
+    await settled(app, pilot)
 
 
 def text_of(app) -> str:
