@@ -68,3 +68,24 @@ def missing_extra(package: str, extra: str = "lab") -> UnavailableError:
         f"this needs the package {package}, which is not installed.",
         mend=f"Install it with: pip install 'merginguriel[{extra}]'",
     )
+
+
+def told(error: BaseException) -> MuError | None:
+    """What a user is told of an error that is not ours: of a file, of memory, of a missing package. None: it is a bug."""
+    if isinstance(error, MuError):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        return None if package == "merginguriel" else missing_extra(package)
+    if isinstance(error, UnicodeEncodeError):
+        # An argument with stray bytes, such as a title in another encoding.
+        return MuError(f"this text is not valid Unicode ({error.reason}).")
+    if isinstance(error, MemoryError):
+        return UnavailableError("there is not enough memory for this.")
+    if isinstance(error, OSError):
+        where = str(error.filename) if error.filename else None
+        return MuError(f"{(error.strerror or str(error)).lower()}.", where=where)
+    return None
+
+
+TOLD = (MuError, ModuleNotFoundError, UnicodeEncodeError, MemoryError, OSError)

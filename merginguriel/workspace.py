@@ -6,9 +6,15 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import files
 from .errors import MuError, UsageError
 
 MARKER = "mu.toml"
+SETTINGS = """\
+# A MergingUriel workspace. Commands run in this folder, or below it, use the skills and the log beside this file.
+context = "{context}"     # task/base-model that a question is about when it does not say
+min_gain_pp = 1.0    # the smallest gain worth a merge, in percentage points
+"""
 DEFAULTS: dict[str, object] = {
     "context": "massive/xlm-roberta-base",  # where a question is about when it does not say
     "min_gain_pp": 1.0,  # the smallest gain worth a merge
@@ -107,3 +113,33 @@ def read_settings(path: Path) -> dict[str, object]:
         elif type(value) is not type(wanted):
             raise MuError(f"{key} must be a {type(wanted).__name__}, not {value!r}.", where=str(path))
     return {**DEFAULTS, **given}
+
+
+def seed(folder: Path, *, context: str | None = None, empty: bool = False) -> list[str]:
+    """Write what is missing of a workspace into `folder`; the names of the files written."""
+    source = shipped()
+    made: list[str] = []
+    for part in ("skills",) if empty else ("skills", "experiment_log"):
+        for path in sorted((source.root / part).rglob("*")):
+            inner = path.relative_to(source.root)
+            if (
+                path.is_file()
+                and not any(p.startswith(".") for p in inner.parts)
+                and not (folder / inner).exists()
+            ):
+                files.write_bytes(folder / inner, path.read_bytes())
+                made.append(str(inner))
+    (folder / "experiment_log").mkdir(parents=True, exist_ok=True)
+    for name in ("AGENTS.md", "docs/formats.md", "docs/skills.md"):
+        if not (folder / name).exists():
+            text = (source.root / name).read_text(encoding="utf-8")
+            # What follows is about the program's own code, which a workspace does not hold.
+            files.write_text(
+                folder / name, text.partition("## In the program's own repository")[0].rstrip() + "\n"
+            )
+            made.append(name)
+    if not (folder / MARKER).exists():
+        text = SETTINGS.format(context=context or DEFAULTS["context"])
+        files.write_text(folder / MARKER, text)
+        made.append(MARKER)
+    return made

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 
-from merginguriel.errors import MuError
+from merginguriel import workspace
+from merginguriel.errors import TOLD, MuError
 from merginguriel.workspace import Workspace
 
 from . import session
 from .base import MuScreen
+
+if TYPE_CHECKING:
+    from merginguriel.experiments.watching import Watch
 
 # name → (module of screens/, class, what the palette says of it)
 SCREENS = {
@@ -25,6 +31,7 @@ SCREENS = {
     "compare": ("compare", "CompareScreen", "Two or more runs side by side"),
     "matrix": ("matrix", "MatrixScreen", "Every model on every locale"),
 }
+EVERY = 2.0  # seconds between two looks at which runs have ended
 
 
 def opener(name: str) -> Callable[[], Screen[None]]:
@@ -46,7 +53,7 @@ class MuApp(App[None]):
     MODES: ClassVar = {name: opener(name) for name in SCREENS}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(str(number), f"go('{name}')", name.capitalize(), id=f"go.{name}", show=False)
+            Binding(str(number), f"go('{name}')", f"Go to {name}", id=f"go.{name}", show=False)
             for number, name in enumerate(SCREENS, start=1)
         ),
         Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False),
@@ -54,54 +61,95 @@ class MuApp(App[None]):
         Binding("question_mark,f1", "keys", "Keys", id="keys"),
         Binding("y", "copy('text')", "Copy", id="copy.text", show=False),
         Binding("Y", "copy('command')", "Copy command", id="copy.command", show=False),
-        Binding("ctrl+r", "reload", "Reload", id="reload", show=False),
+        Binding("ctrl+r", "reload", "Read the files again", id="reload", show=False),
+        Binding("g", "simulate_key('home')", "First", id="first", show=False),
+        Binding("G", "simulate_key('end')", "Last", id="last", show=False),
+        Binding("ctrl+d", "simulate_key('pagedown')", "Page down", id="page.down", show=False),
+        Binding("ctrl+u", "simulate_key('pageup')", "Page up", id="page.up", show=False),
         Binding("ctrl+q,q", "quit", "Quit", id="quit"),
     ]
 
-    def __init__(self, space: Workspace, *, screen: str | None = None, what: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, space: Workspace, *, screen: str | None = None, what: tuple[str, ...] = (), demo: bool = False
+    ) -> None:
         super().__init__()
-        self.space = space
+        self.space, self.demo = space, demo
         self.kept = session.read(space)
         self.what: dict[str, tuple[str, ...]] = {screen: what} if screen and what else {}
         self.start = screen or str(self.kept.get("screen", "advise"))
-        self.broken: MuError | None = None
+        self.elsewhere = "" if nearest_is(space) else f" --workspace {shlex.quote(str(space.root))}"
+        self.clashes: set[str] = set()
+        self.looking = False
+        self.begun: set[str] = set()
+        self.watch_runs: Watch | None = None
 
     def get_default_screen(self) -> Screen[None]:
         return Screen()
 
     def on_mount(self) -> None:
         look = session.look(self.space)
-        try:
+        for wrong in look.wrong:
+            self.tell(wrong)
+        if look.theme in self.available_themes:
+            self.theme = str(look.theme)
+        elif look.theme:
+            self.tell(
+                MuError(
+                    f"there is no theme {look.theme!r}.",
+                    where=str(self.space.root / workspace.MARKER),
+                    mend=f"Themes are: {', '.join(sorted(self.available_themes))}.",
+                )
+            )
+        if look.keymap:
             self.set_keymap(look.keymap)
-            if look.theme:
-                self.theme = look.theme
-        except (KeyError, ValueError) as error:
-            self.notify(f"mu.toml: {error}", severity="warning", markup=False)
         self.switch_mode(self.start if self.start in SCREENS else "advise")
+        if look.keymap:
+            self.run_worker(lambda: self._check_keys(look.keymap), thread=True, group="keys")
+        self.set_interval(EVERY, self._look_at_runs)
+
+    def _check_keys(self, keymap: dict[str, str]) -> None:
+        """In a thread: it imports every screen."""
+        from . import keys
+
+        for wrong in keys.unknown(keymap, [module for module, _, _ in SCREENS.values()], self.space):
+            self.call_from_thread(self.tell, wrong)
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        names = sorted(f"{binding.description} ({binding.id})" for binding in clashed_bindings)
+        said = f"mu.toml gives one key to two things: {', '.join(names)}."
+        if said not in self.clashes:
+            self.clashes.add(said)
+            self.notify(said, severity="warning", markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette: every screen, and every binding of the one that is shown."""
+        """The palette: every screen, what can be copied, and every binding of the one that is shown."""
         for name, (_, _, says) in SCREENS.items():
             yield SystemCommand(f"Go to {name}", says, lambda name=name: self.action_go(name))
-        seen = set()
-        for _, binding, enabled, _ in screen.active_bindings.values():
-            if enabled and binding.description and binding.action not in seen:
-                seen.add(binding.action)
-                action = binding.action
+        for how in ("markdown", "csv"):
+            said = f"What this screen shows, as {how}"
+            yield SystemCommand(f"Copy as {how}", said, lambda how=how: self.action_copy(how))
+        seen = {f"Go to {name}" for name in SCREENS}
+        for node, binding, enabled, _ in screen.active_bindings.values():
+            if enabled and binding.description and binding.description not in seen and not binding.system:
+                seen.add(binding.description)
                 yield SystemCommand(
                     binding.description,
                     binding.tooltip or f"Key: {self.get_key_display(binding)}",
-                    lambda action=action: self.call_later(self.run_action, action, screen),
+                    # Where it is bound: what moves a list means nothing to the screen.
+                    lambda action=binding.action, node=node: self.call_later(self.run_action, action, node),
                 )
         yield from super().get_system_commands(screen)
 
     def action_go(self, name: str, *what: str) -> None:
         """To a screen, and there to `what`."""
+        there = self.current_mode == name
         if what:
             self.what[name] = what
         self.switch_mode(name)
-        if what and isinstance(self.screen, MuScreen):
-            self.screen.open_what()
+        self.kept["screen"] = name
+        screen = self.screen
+        if what and isinstance(screen, MuScreen) and (there or screen.is_mounted):
+            screen.open_what()
 
     def action_keys(self) -> None:
         from .help import HelpScreen
@@ -117,13 +165,22 @@ class MuApp(App[None]):
         if widget_id and (found := self.screen.query(f"#{widget_id}")):
             found.first().focus()
 
+    def anywhere(self, command: str) -> str:
+        """The command as it works in the folder that `mu-tui` was called in."""
+        return command + self.elsewhere if command.startswith("mu ") else command
+
     def action_copy(self, what: str) -> None:
         """Copy what the screen shows: as text, Markdown, CSV, or the `mu` command that prints it."""
         if isinstance(self.screen, MuScreen):
             text = self.screen.copied(what)
+            if what == "command":
+                text = self.anywhere(text)
             if text:
                 self.copy_to_clipboard(text)
-                self.notify(f"{len(text.splitlines())} lines copied as {what}.", markup=False)
+                count = len(text.splitlines())
+                self.notify(f"{count} line{'s' * (count != 1)} copied as {what}.", markup=False)
+            else:
+                self.notify(f"This screen has nothing to copy as {what}.", severity="warning", markup=False)
 
     def action_reload(self) -> None:
         if isinstance(self.screen, MuScreen):
@@ -135,4 +192,45 @@ class MuApp(App[None]):
 
     def tell(self, error: MuError) -> None:
         """An error as a note: what, where, how to mend it. Its text is data."""
-        self.notify(error.render(), severity="error", timeout=12, markup=False)
+        from merginguriel.cli.common import plain
+
+        self.notify(plain(error.render()), severity="error", timeout=12, markup=False)
+
+    def _look_at_runs(self) -> None:
+        """Which runs have ended? Looked up in a thread, one look at a time."""
+        if not self.looking:
+            self.looking = True
+            self.run_worker(self._ended, thread=True, group="watch")
+
+    def follow_run(self, name: str) -> None:
+        """It was started here: its end is told though it may come before the next look at all runs."""
+        self.begun.add(name)
+
+    def _ended(self) -> None:
+        from merginguriel.experiments.watching import Watch
+
+        if self.watch_runs is None:
+            self.watch_runs = Watch(self.space)
+        self.watch_runs.live |= self.begun
+        self.begun.clear()
+        try:
+            found = self.watch_runs.ended()
+        except TOLD:
+            found = []  # a run store that cannot be read now is read at the next look; its screen says what is wrong
+        finally:
+            self.looking = False
+        for name, state in found:
+            self.call_from_thread(
+                self.notify,
+                f"{name} is {state}.",
+                severity="information" if state == "finished" else "warning",
+                markup=False,
+            )
+
+
+def nearest_is(space: Workspace) -> bool:
+    """Would `mu`, called here, take this workspace by itself?"""
+    try:
+        return workspace.find().root == space.root
+    except (MuError, OSError):
+        return False

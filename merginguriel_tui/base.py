@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widget import Widget
+from textual.widgets import Footer, Input, Static, TextArea
 from textual.worker import get_current_worker
 
-from merginguriel.errors import MuError
+from merginguriel.errors import TOLD, MuError, told
 
 if TYPE_CHECKING:
     from .app import MuApp
@@ -22,25 +24,42 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Tabs(Static):
-    """The six screens, with the number that goes to each."""
+class Tabs(Widget):
+    """The six screens, with the number that goes to each; a click goes there too."""
 
     def __init__(self, current: str) -> None:
         super().__init__(id="tabs")
         self.current = current
 
-    def on_mount(self) -> None:
+    def labels(self) -> list[tuple[str, str]]:
+        """(screen, what stands for it): where the terminal is narrow, its number alone."""
         from .app import SCREENS
 
-        line = Text(" ")
+        found = []
         for number, name in enumerate(SCREENS, start=1):
-            here = name == self.current
+            said = f"{number} {name}" if self.size.width >= 64 or name == self.current else str(number)
             # Brackets beside the colour, so that colour is never the only signal.
-            line.append(f"[{number} {name}]" if here else f" {number} {name} ", "bold reverse" if here else "")
-            line.append(" ")
+            found.append((name, f"[{said}]" if name == self.current else f" {said} "))
+        return found
+
+    def render(self) -> Text:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for name, label in self.labels():
+            line.append(label, "bold reverse" if name == self.current else "")
         space = self.app.space  # type: ignore[attr-defined]
-        line.append(f"  {'shipped knowledge' if space.shipped else space.root}", "dim")
-        self.update(line)
+        from merginguriel.cli.common import plain
+
+        where = "shipped knowledge" if space.shipped else "demo" if self.app.demo else str(space.root)  # type: ignore[attr-defined]
+        line.append(f"  {plain(where)}", "dim")
+        return line
+
+    def on_click(self, event: events.Click) -> None:
+        at = 0
+        for name, label in self.labels():
+            at += len(label)
+            if event.x < at:
+                self.app.action_go(name)  # type: ignore[attr-defined]
+                return
 
 
 class CommandBar(Static):
@@ -54,9 +73,11 @@ class MuScreen(Screen[None]):
     """A screen: tabs, a body of its own, the command, the keys."""
 
     NAME: ClassVar[str] = ""
+    LEAVE_TO: ClassVar[str] = ""  # id of the widget that `escape` goes to from a field; none: to nothing
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "app.simulate_key('down')", "Down", show=False),
-        Binding("k", "app.simulate_key('up')", "Up", show=False),
+        Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),
+        Binding("k", "app.simulate_key('up')", "Up", id="up", show=False),
+        Binding("escape", "leave", "Leave the field", id="leave", show=False),
     ]
     command: reactive[str] = reactive("", init=False)
 
@@ -84,7 +105,7 @@ class MuScreen(Screen[None]):
 
     def watch_command(self, command: str) -> None:
         for bar in self.query(CommandBar):
-            bar.say(command)
+            bar.say(self.mu.anywhere(command))
 
     def open_what(self) -> None:
         """Show what was asked for with the screen's name; taken once."""
@@ -97,25 +118,42 @@ class MuScreen(Screen[None]):
         """Read the files again."""
         self.show()
 
+    def action_leave(self) -> None:
+        """Out of a field, to where keys are commands again."""
+        if isinstance(self.focused, Input | TextArea):
+            found = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
+            self.set_focus(found.first() if found else None)
+
     def copied(self, how: str) -> str:
         """What `y` (text), `Y` (command), and the palette (markdown, csv) copy."""
         return self.command if how == "command" else ""
 
-    def load(self, work: Callable[[], T], then: Callable[[T], Any], *, group: str = "load") -> None:
+    def load(
+        self,
+        work: Callable[[], T],
+        then: Callable[[T], Any],
+        *,
+        group: str = "load",
+        otherwise: Callable[[MuError], Any] | None = None,
+    ) -> None:
         """Do `work` in a thread, then call `then` with what it gives; a later call of the group replaces it.
 
-        An error of the core is told as a note; the screen stays as it was.
+        An error of the core or of the system is told as a note, or goes to `otherwise`; the screen stays as it was.
         """
 
         def run() -> None:
             worker = get_current_worker()
             try:
                 found = work()
-            except MuError as error:
+            except TOLD as error:
+                said = told(error)
+                if said is None:
+                    raise
                 if not worker.is_cancelled:
-                    self.app.call_from_thread(self.mu.tell, error)
+                    self.call_later(otherwise or self.mu.tell, said)
                 return
             if not worker.is_cancelled:
-                self.app.call_from_thread(then, found)
+                # Not waited for: `then` may load again in the same group, which would cancel a worker that waits.
+                self.call_later(then, found)
 
         self.run_worker(run, thread=True, exclusive=True, group=group, exit_on_error=True)

@@ -5,39 +5,53 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+HEADS = ("here", "on this screen", "everywhere")
 
-def rows(asked: Screen[object]) -> list[tuple[str, str, str]]:
-    """(keys, what they do, id for mu.toml) of every binding that is active, those of the screen first."""
-    found: dict[tuple[str, str], tuple[list[str], str]] = {}
+
+def rows(asked: Screen[object]) -> dict[str, list[tuple[str, str, str]]]:
+    """(keys, what they do, id for mu.toml) of every active binding: of what has the focus, the screen, everywhere."""
+    found: dict[str, dict[str, tuple[list[str], str]]] = {head: {} for head in HEADS}
     for node, binding, _, _ in asked.active_bindings.values():
         if binding.description and not binding.system:
-            where = "" if node is asked.app else "screen"
+            head = HEADS[2] if node is asked.app else HEADS[1] if node is asked else HEADS[0]
             key = asked.app.get_key_display(binding)
-            keys, _ = found.setdefault((where, binding.description), ([], binding.id or ""))
+            keys, _ = found[head].setdefault(binding.description, ([], binding.id or ""))
             if key not in keys:
                 keys.append(key)
-    ordered = sorted(found.items(), key=lambda item: item[0][0] == "")
-    return [(" ".join(keys), said, name) for (_, said), (keys, name) in ordered]
+    return {
+        head: [(" ".join(keys), said, name) for said, (keys, name) in inside.items()]
+        for head, inside in found.items()
+        if inside
+    }
 
 
 class HelpScreen(ModalScreen[None]):
     """The keys of the screen below."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,f1", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,question_mark,q,f1", "dismiss", "Close"),
+        ("j", "app.simulate_key('down')", "Down"),
+        ("k", "app.simulate_key('up')", "Up"),
+    ]
 
     def __init__(self, asked: Screen[object]) -> None:
         super().__init__()
         self.asked = asked
 
     def compose(self) -> ComposeResult:
-        table = Table("key", "does", "id in mu.toml", box=None, padding=(0, 2))
-        for keys, said, name in rows(self.asked):
-            table.add_row(keys, said, name)
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        for head, inside in rows(self.asked).items():
+            if table.row_count:
+                table.add_row()
+            table.add_row(Text(head, "bold underline"), "", Text("id in mu.toml", "dim"))
+            for keys, said, name in inside:
+                table.add_row(Text(keys), Text(said), Text(name, "dim"))
         with VerticalScroll(id="help"):
-            yield Static(table)
+            yield Static(table, markup=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import click
 
 from merginguriel import workspace
-from merginguriel.errors import MuError
+from merginguriel.errors import TOLD, told
 
 SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
 
@@ -18,7 +21,9 @@ SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
 @click.argument("what", nargs=-1)
 @click.option("--workspace", "path", type=click.Path(path_type=Path, file_okay=False),
               help="The workspace to use, instead of the nearest one upwards from here.")  # fmt: skip
-@click.option("--demo", is_flag=True, help="Look around in the knowledge that ships with the program.")
+@click.option(
+    "--demo", is_flag=True, help="Look around in a copy of the shipped knowledge, which is then removed."
+)
 def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: bool) -> None:
     """Ask, launch, watch, compare, write down.
 
@@ -30,14 +35,39 @@ def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: b
     mu-tui runs RUN
     mu-tui compare RUN RUN
     """
-    space = workspace.shipped() if demo else workspace.find(explicit=path)
+    if demo:
+        show_demo(screen, what)
+    else:
+        show(workspace.find(explicit=path), screen, what)
+
+
+def show(
+    space: workspace.Workspace, screen: str | None, what: tuple[str, ...], *, demo: bool = False
+) -> None:
     from .app import MuApp
 
-    MuApp(space, screen=screen, what=what).run()
+    MuApp(space, screen=screen, what=what, demo=demo).run()
+
+
+def show_demo(screen: str | None, what: tuple[str, ...]) -> None:
+    """On a copy, so that nothing is written into the package. With runs in it, the copy stays."""
+    folder = Path(tempfile.mkdtemp(prefix="mu-demo-"))
+    try:
+        workspace.seed(folder)
+        show(workspace.find(explicit=folder), screen, what, demo=True)
+    finally:
+        if (folder / "runs").is_dir():
+            click.echo(f"its runs are in {folder}", err=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
     """Entry point: a MuError is told as `mu` tells it, never as a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A locale without UTF-8 (LC_ALL=C) must not stop the drawing: terminals read UTF-8 all the same.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         mu_tui.main(standalone_mode=False, prog_name="mu-tui")
     except click.exceptions.Exit as stop:
@@ -45,11 +75,16 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except MuError as error:
-        click.echo(f"mu-tui: {error.render()}", err=True)
-        sys.exit(error.exit_code or 1)
+    except TOLD as error:
+        said = told(error)
+        if said is None:
+            raise
+        from merginguriel.cli.common import plain
+
+        click.echo(plain(f"mu-tui: {said.render()}"), err=True)
+        sys.exit(said.exit_code or 1)
 
 
 if __name__ == "__main__":

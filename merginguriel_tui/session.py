@@ -8,26 +8,39 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from merginguriel.errors import MuError
 from merginguriel.files import write_text
-from merginguriel.workspace import Workspace
+from merginguriel.workspace import MARKER, Workspace
 
 
 class Look(NamedTuple):
-    """`[tui]` of mu.toml: a theme's name, and keys for the ids that the help shows."""
+    """`[tui]` of mu.toml: a theme's name, keys for the ids that the help shows, and what of it cannot be read."""
 
     theme: str | None
     keymap: dict[str, str]
+    wrong: list[MuError]
 
 
 def look(space: Workspace) -> Look:
     given = space.settings.get("tui")
     table: dict[str, Any] = given if isinstance(given, dict) else {}
-    keys = table.get("keys")
-    theme = table.get("theme")
-    return Look(
-        str(theme) if theme else None,
-        {str(name): str(key) for name, key in keys.items()} if isinstance(keys, dict) else {},
-    )
+    where = str(space.root / MARKER)
+    wrong = [
+        MuError(f"unknown setting tui.{name}.", where=where, mend="Settings of [tui] are: theme, keys.")
+        for name in table
+        if name not in ("theme", "keys")
+    ]
+    theme, keys = table.get("theme"), table.get("keys", {})
+    if theme is not None and not isinstance(theme, str):
+        wrong.append(MuError(f"tui.theme must be a name, not {theme!r}.", where=where))
+        theme = None
+    if not isinstance(keys, dict):
+        wrong.append(MuError(f"tui.keys must be a table, not {keys!r}.", where=where, mend='quit = "f10"'))
+        keys = {}
+    for name, key in keys.items():
+        if not isinstance(key, str) or not key:
+            wrong.append(MuError(f"tui.keys.{name} must name a key, not {key!r}.", where=where))
+    return Look(theme, {name: key for name, key in keys.items() if isinstance(key, str) and key}, wrong)
 
 
 def path(space: Workspace) -> Path:
@@ -50,5 +63,5 @@ def write(space: Workspace, kept: dict[str, Any]) -> None:
     """Keep this. A place that cannot be written to loses a convenience, and nothing else."""
     try:
         write_text(path(space), json.dumps(kept, ensure_ascii=False))
-    except OSError:
+    except (MuError, OSError):
         return

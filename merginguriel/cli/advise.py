@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -29,6 +27,8 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 @click.option("--as-of", type=DATE, help="Answer from what was known on this day, YYYY-MM-DD.")
 @click.option("--all", "every", is_flag=True, help="Show every row of evidence.")
 @click.option("--explain", is_flag=True, help="Add a key to the words of the answer.")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.yaml",
+              help="Write the recipe as a configuration for mu run.")  # fmt: skip
 @json_option
 @workspace_option
 def advise(
@@ -42,6 +42,7 @@ def advise(
     as_of: str | None,
     every: bool,
     explain: bool,
+    save: Path | None,
     as_json: bool,
     workspace_path: Path | None,
 ) -> int:
@@ -54,42 +55,34 @@ def advise(
     mu advise --target cy-GB --json
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
     """
-    if "numpy" not in sys.modules:
-        # Its matrices are small: threads cost more than they bring, most of all where others use the cores.
-        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-            os.environ.setdefault(name, "1")
-    from ..experiments.asking import ask
-    from ..experiments.logged import unlogged
+    from .. import threads
+
+    threads.numpy_with_one()
+    from ..experiments import asking
     from ..knowledge.base import load
 
     where = space(workspace_path)
     knowledge = load(where, as_of=as_of)
-    answer = ask(
-        knowledge,
-        target=target,
-        mode=mode,
-        context=context,
-        method=method,
-        similarity=similarity,
-        k=k,
-        min_gain=min_gain,
-        as_of=as_of,
-    )
+    question = asking.question(
+        where, knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
+        min_gain_pp=min_gain, as_of=as_of,
+    )  # fmt: skip
+    answer = asking.advise(knowledge, question)
+    if save:
+        from ..experiments import proposing
+
+        proposing.save(answer, where, save)
     if as_json:
         emit(answer)
     else:
         from ..decision.render import render
 
         click.echo(plain(render(answer, every=every, width=text_width(), explain=explain)))
-    about = context or str(where.settings["context"])
-    found = unlogged(knowledge, about, target)
-    if found:
-        path, count = found
-        say(plain(
-            f"note: {where.display(path)} scores {count} models on {target} that the log does not know of; write it down: "
-            f"mu log add --matrix {shlex.quote(where.display(path))} --context {shlex.quote(about)} --type Observation "
-            f"--title 'N×N matrix' --summary 'Every model on every locale.'"
-        ))  # fmt: skip
+    note = asking.unlogged_note(knowledge, question)
+    if note:
+        say(plain(note))
+    if save:
+        say(plain(f"the recipe is in {save}; carry it out with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if answer["verdict"] == "unknown" else 0
 
 

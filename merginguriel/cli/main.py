@@ -12,7 +12,7 @@ import sys
 import click
 
 from .. import __version__
-from ..errors import FAILED, INTERRUPTED, MuError, UnavailableError, UsageError, missing_extra
+from ..errors import FAILED, INTERRUPTED, TOLD, MuError, UsageError, told
 from .common import plain
 
 # name → (module, attribute, one line). Loaded when used, so that `mu --help` imports nothing of them.
@@ -122,21 +122,11 @@ def run(arguments: list[str]) -> int:
         # The reader of our output has gone (`mu log list | head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MuError as error:
-        return _report(error, arguments)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "merginguriel":
+    except TOLD as error:
+        known = told(error)
+        if known is None:
             raise
-        return _report(missing_extra(package), arguments)
-    except UnicodeEncodeError as error:
-        # An argument with stray bytes, such as a title in another encoding.
-        return _report(MuError(f"this text is not valid Unicode ({error.reason})."), arguments)
-    except MemoryError:
-        return _report(UnavailableError("there is not enough memory for this."), arguments)
-    except OSError as error:
-        where = str(error.filename) if error.filename else None
-        return _report(MuError(f"{(error.strerror or str(error)).lower()}.", where=where), arguments)
+        return _report(known, arguments)
 
 
 def _report(error: MuError, arguments: list[str]) -> int:

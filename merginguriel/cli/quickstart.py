@@ -56,8 +56,8 @@ def quickstart(
     """
     from ..experiments import quickstart as loop
     from ..experiments.study import Study
+    from ..workspace import seed as make_workspace
     from .study import pair
-    from .workspace import seed as make_workspace
 
     space = _space(path)
     target = target or loop.TARGET

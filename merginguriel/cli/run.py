@@ -63,15 +63,16 @@ def run(
         return 0
     from ..experiments import worker
 
+    if detach:
+        found, pid = worker.launch(where, config)
+        if pid is not None:
+            if as_json:
+                emit({"run": found.id, "state": "running", "pid": pid})
+            else:
+                click.echo(found.id)
+                say(f"at work in process {pid}; watch it with: mu runs watch {found.id}")
+            return 0
     found = runs.create(where, config)
-    if detach and runs.state(found) != "finished":
-        pid = worker.start(found)
-        if as_json:
-            emit({"run": found.id, "state": "running", "pid": pid})
-        else:
-            click.echo(found.id)
-            say(f"at work in process {pid}; watch it with: mu runs watch {found.id}")
-        return 0
     if runs.state(found) == "finished" and (changed := runs.outdated(found)):
         say(f"note: {changed} changed since this run was made; it is shown as it was.\n"
             f"To do it again, remove {where.display(found.folder)}")  # fmt: skip

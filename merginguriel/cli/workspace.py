@@ -6,15 +6,9 @@ from pathlib import Path
 
 import click
 
-from .. import files, workspace
+from .. import workspace
 from ..errors import UsageError
 from .common import emit, json_option, say
-
-SETTINGS = """\
-# A MergingUriel workspace. Commands run in this folder, or below it, use the skills and the log beside this file.
-context = "{context}"     # task/base-model that a question is about when it does not say
-min_gain_pp = 1.0    # the smallest gain worth a merge, in percentage points
-"""
 
 
 @click.command(short_help="Make a workspace with the shipped knowledge.")
@@ -33,7 +27,7 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
         raise UsageError(
             f"{folder} is a workspace already.", mend="To put back missing files: mu init --restore"
         )
-    made = seed(folder, context=context, empty=empty)
+    made = workspace.seed(folder, context=context, empty=empty)
     if as_json:
         emit({"workspace": str(folder.resolve()), "files": made})
         return
@@ -41,36 +35,6 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
     entries = sum(name.startswith("experiment_log") and name.endswith(".md") for name in made)
     click.echo(f"{folder.resolve()}")
     say(f"{skills} skills, {entries} log entries written. Next: cd {folder} && mu advise --target sw-KE")
-
-
-def seed(folder: Path, *, context: str | None = None, empty: bool = False) -> list[str]:
-    """Write what is missing of a workspace into `folder`; the names of the files written."""
-    source = workspace.shipped()
-    made: list[str] = []
-    for part in ("skills",) if empty else ("skills", "experiment_log"):
-        for path in sorted((source.root / part).rglob("*")):
-            inner = path.relative_to(source.root)
-            if (
-                path.is_file()
-                and not any(p.startswith(".") for p in inner.parts)
-                and not (folder / inner).exists()
-            ):
-                files.write_bytes(folder / inner, path.read_bytes())
-                made.append(str(inner))
-    (folder / "experiment_log").mkdir(parents=True, exist_ok=True)
-    for name in ("AGENTS.md", "docs/formats.md", "docs/skills.md"):
-        if not (folder / name).exists():
-            text = (source.root / name).read_text(encoding="utf-8")
-            # What follows is about the program's own code, which a workspace does not hold.
-            files.write_text(
-                folder / name, text.partition("## In the program's own repository")[0].rstrip() + "\n"
-            )
-            made.append(name)
-    if not (folder / workspace.MARKER).exists():
-        text = SETTINGS.format(context=context or workspace.DEFAULTS["context"])
-        files.write_text(folder / workspace.MARKER, text)
-        made.append(workspace.MARKER)
-    return made
 
 
 @click.command(short_help="Print shell completion: bash, zsh or fish.")

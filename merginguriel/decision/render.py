@@ -76,8 +76,9 @@ def _labelled(label: str, texts: list[str], width: int) -> list[str]:
     return [line for i, text in enumerate(texts) for line in wrap("" if i else label, text, width)]
 
 
-def _verdict(a: dict[str, Any], width: int) -> list[str]:
-    recipe, gain = a["recipe"], a["gain"]
+def headline(a: dict[str, Any]) -> tuple[str, str]:
+    """The verdict in capitals, and the recipe that it is about."""
+    recipe = a["recipe"]
     parts = [recipe["method"], recipe["similarity"], count(recipe["k"], "source") if recipe["k"] else None]
     label = ", ".join(str(p) for p in (*parts, *(f"{k}={v}" for k, v in recipe["params"].items())) if p)
     word = {"merge": "MERGE", "pilot": "PILOT", "no-merge": "NO MERGE", "unknown": "UNKNOWN"}[a["verdict"]]
@@ -87,7 +88,12 @@ def _verdict(a: dict[str, Any], width: int) -> list[str]:
         else f"the best known recipe is {label}",
         "unknown": f"nothing measured here; a pilot would try {label}",
     }.get(a["verdict"], label)
-    head += "" if recipe["runnable"] else " (measured elsewhere, not in this program)"
+    return word, head + ("" if recipe["runnable"] else " (measured elsewhere, not in this program)")
+
+
+def _verdict(a: dict[str, Any], width: int) -> list[str]:
+    gain = a["gain"]
+    word, head = headline(a)
     low, high = gain["ci90_pp"]
     least = a["min_gain_pp"]
     figures = [
@@ -99,7 +105,7 @@ def _verdict(a: dict[str, Any], width: int) -> list[str]:
     ]
     lines = wrap(word, head, width)
     lines += wrap("", f" {_JOIN}".join(figure.replace(" ", _JOIN) for figure in figures), width)
-    lines += wrap("", _baseline(a["baseline"], a["mde_pp"]), width)
+    lines += wrap("", baseline_line(a["baseline"], a["mde_pp"]), width)
     if a["verdict"] != "unknown":
         lines += wrap("", f"why: {a['why']}", width)
     checked = a["calibration"]
@@ -112,7 +118,7 @@ def _verdict(a: dict[str, Any], width: int) -> list[str]:
     return lines
 
 
-def _baseline(baseline: dict[str, Any], mde: float | None) -> str:
+def baseline_line(baseline: dict[str, Any], mde: float | None) -> str:
     kind = {"best_single_source": "the best single source", "target_alone": "the target's own model"}[
         baseline["kind"]
     ]
@@ -136,10 +142,7 @@ def _sources(a: dict[str, Any], width: int) -> list[str]:
     if a["verdict"] == "no-merge":
         return []
     recipe = a["recipe"]
-    texts = []
-    for source in recipe["sources"]:
-        weight = f"{source['weight']:.2f}  " if source["weight"] is not None else ""
-        texts.append(f"{source['locale']}  {weight}{_shortened(source)}")
+    texts = [source_line(source) for source in recipe["sources"]]
     if recipe["sources_missing"] or not recipe["sources"]:
         texts.append(recipe["note"])
     fits = [
@@ -150,7 +153,13 @@ def _sources(a: dict[str, Any], width: int) -> list[str]:
     return _labelled("sources", texts, width) + _labelled("fit", fits, width)
 
 
-def _shortened(source: dict[str, Any]) -> str:
+def source_line(source: dict[str, Any]) -> str:
+    """A source with its weight, if there is one, and why it was chosen."""
+    weight = f"{source['weight']:.2f}  " if source["weight"] is not None else ""
+    return f"{source['locale']}  {weight}{reason_of(source)}"
+
+
+def reason_of(source: dict[str, Any]) -> str:
     ref = source["ref"]
     return str(source["reason"]).replace(ref, short(ref)) if ref else str(source["reason"])
 
@@ -175,28 +184,35 @@ def _evidence(
             lines += wrap("", f"… and {len(items) - len(shown)} more (--all)", width)
     for item in evidence:
         if item["kind"] == "prior":
-            spread = "unknown" if item["se_pp"] is None else f"{item['se_pp']:.1f} pp"
-            lines += wrap(
-                "prior",
-                f"{item['recipe']}: mean {pp(item['gain_pp'])}, spread {spread}; "
-                f"part {signed(item['contribution_pp'], 2)}",
-                width,
-            )
+            lines += wrap("prior", prior_line(item), width)
     left_out = [item for item in dissent if item["kind"] not in ("gain", "effect")]
     for number, item in enumerate(left_out):
-        more = f"{_plain(item['recipe'])}: {item['kind']}, not counted"
+        more = f"{without_params(item['recipe'])}: {item['kind']}, not counted"
         lines += _two("" if number else "left out", f"{pp(item['gain_pp'], 2):>9s}", item["ref"], more, width)
     return lines
 
 
-def _row(name: str, item: dict[str, Any], width: int) -> list[str]:
+def prior_line(item: dict[str, Any]) -> str:
+    """The rows of other targets, together."""
+    spread = "unknown" if item["se_pp"] is None else f"{item['se_pp']:.1f} pp"
+    return (
+        f"{item['recipe']}: mean {pp(item['gain_pp'])}, spread {spread}; "
+        f"part {signed(item['contribution_pp'], 2)}"
+    )
+
+
+def measured(item: dict[str, Any]) -> str:
+    """What a row measured, and how sure it is by itself."""
     p = "p < 0.001" if item["p_value"] < 0.001 else f"p {item['p_value']:.3f}"
     noise = "within noise at " if item["within_noise"] else ""
     pair = ", paired" if item["paired"] else ""
     kind = ", inferred from the sources' mean" if item["kind"] == "effect" else ""
+    return f"{without_params(item['recipe'])}: {noise}n = {item['n']:,}, {p}{pair}{kind}"
+
+
+def _row(name: str, item: dict[str, Any], width: int) -> list[str]:
     start = f"{pp(item['gain_pp'], 2):>9s}  part {signed(item['contribution_pp'], 2)}"
-    more = f"{_plain(item['recipe'])}: {noise}n = {item['n']:,}, {p}{pair}{kind}"
-    return _two(name, start, item["ref"], more, width)
+    return _two(name, start, item["ref"], measured(item), width)
 
 
 def _two(label: str, start: str, ref: str, more: str, width: int) -> list[str]:
@@ -204,7 +220,7 @@ def _two(label: str, start: str, ref: str, more: str, width: int) -> list[str]:
     return [f"  {label:{MARGIN - 4}s}  {start}  {short(ref)}", *wrap("", more, width)]
 
 
-def _plain(recipe: str) -> str:
+def without_params(recipe: str) -> str:
     """A recipe's label without its parameters, which --json and the log give."""
     return ", ".join(part for part in recipe.split(", ") if "=" not in part)
 
@@ -218,62 +234,68 @@ def short(ref: str) -> str:
     return entry + mark + row
 
 
+SAYS = {"forbids": "avoid", "beats": "claim", "fails": "claim", "requires": "requires", "prefers": "prefers"}
+
+
 def _rules(rules: list[dict[str, Any]], every: bool, width: int) -> list[str]:
-    said = {
-        "forbids": "avoid",
-        "beats": "claim",
-        "fails": "claim",
-        "requires": "requires",
-        "prefers": "prefers",
-    }
     shown = rules if every else rules[:SHOWN]
     lines: list[str] = []
     for r in shown:
-        lines += wrap(said[r["predicate"]], f"{r['text']} [{r['status']}; {r['skill']}]", width)
+        lines += wrap(SAYS[r["predicate"]], f"{r['text']} [{r['status']}; {r['skill']}]", width)
     if len(shown) < len(rules):
         lines += wrap("", f"… and {count(len(rules) - len(shown), 'more claim')} (--all)", width)
     return lines
 
 
+def alternative(item: dict[str, Any]) -> str:
+    """Another recipe with its prediction, or what the other mode scored."""
+    if "mean_pp" in item:
+        remarks = [
+            *([] if item["measured_here"] else ["not measured here"]),
+            *([] if item["runnable"] else ["not in this program"]),
+            *([f"used {item['saw']} of the target"] if item["saw"] in ("unlabelled text", "labels") else []),
+        ]
+        return (
+            f"{without_params(item['what'])}: {pp(item['mean_pp'])}, P(gain > 0) {item['p_positive']:.2f}"
+            + (f" ({', '.join(remarks)})" if remarks else "")
+        )
+    if "gain_pp" in item:
+        kind = item["baseline_kind"].replace("_", " ")
+        return (
+            f"with {item['needs']}: {item['mode']} {without_params(item['what'])}, {percent(item['value'])} "
+            f"against {percent(item['baseline'])} ({kind}), {pp(item['gain_pp'], 2)} ± {item['se_pp']:.2f}"
+        )
+    return f"with {item['needs']}: {item['what']}, {percent(item['value'])}"
+
+
 def _alternatives(items: list[dict[str, Any]], width: int) -> list[str]:
-    texts: list[str] = []
-    for item in items:
-        if "mean_pp" in item:
-            remarks = [
-                *([] if item["measured_here"] else ["not measured here"]),
-                *([] if item["runnable"] else ["not in this program"]),
-                *(
-                    [f"used {item['saw']} of the target"]
-                    if item["saw"] in ("unlabelled text", "labels")
-                    else []
-                ),
-            ]
-            texts.append(
-                f"{_plain(item['what'])}: {pp(item['mean_pp'])}, P(gain > 0) {item['p_positive']:.2f}"
-                + (f" ({', '.join(remarks)})" if remarks else "")
-            )
-        elif "gain_pp" in item:
-            kind = item["baseline_kind"].replace("_", " ")
-            texts.append(
-                f"with {item['needs']}: {item['mode']} {_plain(item['what'])}, {percent(item['value'])} "
-                f"against {percent(item['baseline'])} ({kind}), {pp(item['gain_pp'], 2)} ± {item['se_pp']:.2f}"
-            )
-        else:
-            texts.append(f"with {item['needs']}: {item['what']}, {percent(item['value'])}")
+    texts = [alternative(item) for item in items]
     return [line for i, text in enumerate(texts) for line in wrap("" if i else "or", text, width, hang=2)]
+
+
+def pilot_line(pilot: dict[str, Any]) -> str:
+    """What a trial would merge, what it is worth, and what it takes."""
+    takes = ", ".join(count(n, name[:-1]) for name, n in pilot["cost"].items() if n)
+    return (
+        f"{' and '.join(map(without_params, pilot['arms']))}: worth {pilot['value_pp']:.2f} pp in expectation, "
+        f"cost set at {pilot['cost_pp']:.2f} pp ({takes}); sees {pilot['sees_pp']:.1f} pp ({pilot['sees_how']})"
+    )
+
+
+def checked_line(checked: dict[str, Any]) -> str:
+    """How often the intervals of such advice held."""
+    return (
+        f"{checked['how']} ({count(checked['predictions'], 'row')}, {count(checked['targets'], 'target')}): "
+        f"80% interval held {100 * checked['inside80']:.0f}%, 90% held {100 * checked['inside90']:.0f}%, "
+        f"mean error {checked['mean_error_pp']:.1f} pp"
+    )
 
 
 def _footer(a: dict[str, Any], width: int) -> list[str]:
     lines: list[str] = []
     pilot = a["pilot"]
     if pilot and a["verdict"] in ("pilot", "unknown"):
-        takes = ", ".join(count(n, name[:-1]) for name, n in pilot["cost"].items() if n)
-        lines += wrap(
-            "pilot",
-            f"{' and '.join(map(_plain, pilot['arms']))}: worth {pilot['value_pp']:.2f} pp in expectation, "
-            f"cost set at {pilot['cost_pp']:.2f} pp ({takes}); sees {pilot['sees_pp']:.1f} pp ({pilot['sees_how']})",
-            width,
-        )
+        lines += wrap("pilot", pilot_line(pilot), width)
     lines += [
         line
         for i, text in enumerate(a["would_change"])
@@ -281,13 +303,7 @@ def _footer(a: dict[str, Any], width: int) -> list[str]:
     ]
     checked = a["calibration"]
     if checked:
-        lines += wrap(
-            "checked",
-            f"{checked['how']} ({count(checked['predictions'], 'row')}, {count(checked['targets'], 'target')}): "
-            f"80% interval held {100 * checked['inside80']:.0f}%, 90% held {100 * checked['inside90']:.0f}%, "
-            f"mean error {checked['mean_error_pp']:.1f} pp",
-            width,
-        )
+        lines += wrap("checked", checked_line(checked), width)
     for i, text in enumerate(a["next"]):
         # A command stays on one line, to be copied whole.
         command, _, remark = text.partition("   (")

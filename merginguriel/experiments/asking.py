@@ -1,18 +1,68 @@
-"""What is the advice for a question as a user puts it? Checked, with what this workspace can run, and answered."""
+"""What is being asked? The question of `mu advise`, put together from what was given, mu.toml, the log and the lab."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
+import shlex
 
-from ..decision.advice import Question
-from ..decision.advice import advise as answer
+from ..decision.advice import Advice, Question, advise
 from ..errors import UsageError
 from ..knowledge.base import Knowledge
-from ..knowledge.rows import is_context
+from ..knowledge.rows import is_context, is_merge
+from ..workspace import Workspace
 from . import able
+from .logged import unlogged
 
 HOME = "home/e5-small"  # what `mu train` makes without --task and --base
+
+__all__ = ["Advice", "Question", "advise", "ask", "choices", "question", "unlogged_note"]
+
+
+def question(
+    space: Workspace,
+    knowledge: Knowledge,
+    target: str,
+    *,
+    mode: str = "ExcTar",
+    context: str | None = None,
+    method: str | None = None,
+    similarity: str | None = None,
+    k: int | None = None,
+    min_gain_pp: float | None = None,
+    as_of: str | None = None,
+) -> Question:
+    """The question, with what was not given taken from mu.toml. Raises UsageError naming what cannot be asked.
+
+    min_gain_pp  the smallest gain worth a merge, in percentage points
+    knowledge    as `knowledge.base.load(space, as_of=as_of)` gives it
+    """
+    if min_gain_pp is not None and not 0 <= min_gain_pp <= 100:
+        raise UsageError(f"--min-gain is {min_gain_pp:g}.", mend="Percentage points between 0 and 100.")
+    if context is not None and not is_context(context):
+        raise UsageError(
+            f"{context!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
+        )
+    about = context or str(space.settings["context"])
+    measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
+    lab = able.lab(space, about, target, measured=measured)
+    if context is not None:
+        _known(
+            "context", context, {*_contexts(space, knowledge), HOME},
+            "For a new one, first: mu base --task TASK --base BASE, or set context in mu.toml.",
+        )  # fmt: skip
+    if method is not None:
+        _known("method", method, {r.method for r in knowledge.rows if r.mode != "-"} | set(lab.methods))
+    return Question(
+        target=target,
+        mode=mode,
+        context=about,
+        min_gain_pp=min_gain_pp if min_gain_pp is not None else float(str(space.settings["min_gain_pp"])),
+        method=method,
+        similarity=similarity,
+        k=k,
+        as_of=as_of,
+        lab=lab,
+    )
 
 
 def ask(
@@ -26,46 +76,29 @@ def ask(
     k: int | None = None,
     min_gain: float | None = None,
     as_of: str | None = None,
-) -> dict[str, Any]:
-    """The advice, as `mu advise --json` prints it. Raises UsageError for what neither log nor program knows.
-
-    target    locale; context: task/base-model, by default that of mu.toml
-    min_gain  smallest gain worth a merge, in pp, by default that of mu.toml
-    as_of     YYYY-MM-DD, the day whose knowledge this is; None: today's
-    """
-    where = knowledge.space
-    if min_gain is not None and not 0 <= min_gain <= 100:
-        raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
-    if context is not None and not is_context(context):
-        raise UsageError(
-            f"{context!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
-        )
-    about = context or str(where.settings["context"])
-    measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
-    lab = able.lab(where, about, target, measured=measured)
-    if context is not None:
-        logged = {row.context for row in knowledge.rows}
-        known(
-            "context", context, {*logged, *able.contexts(where), HOME, str(where.settings["context"])},
-            "For a new one, first: mu base --task TASK --base BASE, or set context in mu.toml.",
-        )  # fmt: skip
-    if method is not None:
-        known("method", method, {r.method for r in knowledge.rows if r.mode != "-"} | set(lab.methods))
-    question = Question(
-        target=target,
-        mode=mode,
-        context=about,
-        min_gain_pp=min_gain if min_gain is not None else float(str(where.settings["min_gain_pp"])),
-        method=method,
-        similarity=similarity,
-        k=k,
-        as_of=as_of,
-        lab=lab,
-    )
-    return answer(knowledge, question)
+) -> Advice:
+    """The advice for a question with these parts, as `mu advise --json` prints it; see `question`."""
+    about = question(
+        knowledge.space, knowledge, target, mode=mode, context=context, method=method, similarity=similarity,
+        k=k, min_gain_pp=min_gain, as_of=as_of,
+    )  # fmt: skip
+    return advise(knowledge, about)
 
 
-def known(name: str, value: str, choice: set[str], more: str = "") -> None:
+def choices(space: Workspace, knowledge: Knowledge) -> tuple[list[str], list[str]]:
+    """Contexts and methods that may be asked about, each sorted; mu.toml's context comes first."""
+    usual = str(space.settings["context"])
+    contexts = sorted(_contexts(space, knowledge) - {usual})
+    measured = {row.method for row in knowledge.rows if row.mode != "-" and is_merge(row.method)}
+    return [usual, *contexts], sorted(measured | set(able.methods()))
+
+
+def _contexts(space: Workspace, knowledge: Knowledge) -> set[str]:
+    logged = {row.context for row in knowledge.rows}
+    return {*logged, *able.contexts(space), str(space.settings["context"])}
+
+
+def _known(name: str, value: str, choice: set[str], more: str = "") -> None:
     """Raises UsageError with the nearest of `choice` if `value` is none of them: a misspelt question has no answer."""
     if value in choice:
         return
@@ -74,4 +107,18 @@ def known(name: str, value: str, choice: set[str], more: str = "") -> None:
     lines += [f"Known: {', '.join(sorted(choice))}.", *([more] if more else [])]
     raise UsageError(
         f"--{name} is {value!r}, which neither the log nor the program knows.", mend="\n".join(lines)
+    )
+
+
+def unlogged_note(knowledge: Knowledge, about: Question) -> str | None:
+    """What to write down first, in words: an N×N matrix of the workspace that the log does not know of."""
+    found = unlogged(knowledge, about.context, about.target)
+    if found is None:
+        return None
+    path, count = found
+    shown = knowledge.space.display(path)
+    return (
+        f"note: {shown} scores {count} models on {about.target} that the log does not know of; write it down: "
+        f"mu log add --matrix {shlex.quote(shown)} --context {shlex.quote(about.context)} --type Observation "
+        f"--title 'N×N matrix' --summary 'Every model on every locale.'"
     )

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..knowledge.rows import ResultRow
+    from ..workspace import Workspace
+    from .config import Config
 
 BEAT = 1.0  # seconds between two heartbeats
 INTERRUPTED = "interrupted"  # note of a run that a signal ended: nobody has said that it is not wanted
@@ -329,6 +331,12 @@ def start(run: Run, *, from_queue: bool = False) -> int:
         with contextlib.suppress(OSError):
             (run.folder / "lock").write_text(f"{process.pid} {socket.gethostname()}\n", encoding="utf-8")
     return process.pid
+
+
+def launch(space: Workspace, config: Config) -> tuple[Run, int | None]:
+    """The run of this configuration, at work in a process of its own, and its pid; None for one that has finished."""
+    run = runs.create(space, config)
+    return run, None if runs.state(run) == "finished" else start(run)
 
 
 def main() -> None:

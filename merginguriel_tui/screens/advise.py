@@ -1,21 +1,468 @@
-"""..."""
+"""Merge or not, how, from which sources, and how sure? The home screen: pick a target, read, ask what if, act."""
 
 from __future__ import annotations
 
+import shlex
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
 from textual.app import ComposeResult
-from textual.widgets import Input, Static
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from merginguriel.errors import MuError, UsageError
 
 from ..base import MuScreen
+from ..choice import Choice
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+
+    from ..advice_view import Reason
+    from ..confirm import Confirm
+
+MODES = ("ExcTar", "IncTar")
+SIMILARITIES = ("", "URIEL", "REAL")
+SHOWN = 200  # targets in the list; what is typed narrows it
+WAIT = 0.15  # seconds after the last key in a field
+
+
+class Find(Input):
+    """The search field over the list: down goes into the list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("down", "screen.to_targets", "To the list", show=False)]
+
+
+class Scale(Widget):
+    """The expected gain, drawn as wide as there is room."""
+
+    advice: dict[str, Any] | None = None
+
+    def tell(self, advice: dict[str, Any] | None) -> None:
+        self.advice = advice
+        self.refresh(layout=True)
+
+    def render(self) -> Text:
+        if self.advice is None:
+            return Text()
+        from ..advice_view import scale
+
+        return scale(self.advice["gain"], self.advice["min_gain_pp"], min(self.size.width, 110))
 
 
 class AdviseScreen(MuScreen):
-    """..."""
+    """The home screen."""
 
     NAME = "advise"
+    LEAVE_TO = "targets"
+    AUTO_FOCUS = ""  # to the answer when it is there, to the search field where nothing is asked
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
+        Binding("w", "what_if", "What if", id="advise.whatif"),
+        Binding("m", "mode", "ExcTar or IncTar", id="advise.mode", show=False),
+        Binding("x", "open", "Ask openly again", id="advise.open", show=False),
+        Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
+        Binding("r", "run", "Run", id="advise.run", tooltip="Launch this recipe, after a look at what it would do"),
+        Binding("p", "pilot", "Pilot (not yet)", id="advise.pilot", tooltip="The core does not offer it yet", show=False),
+        Binding("n", "next", "Copy the next command", id="advise.next", show=False),
+    ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.knowledge: Knowledge | None = None
+        self.advice: dict[str, Any] | None = None
+        self.target: str | None = None
+        self.listed: list[str] = []
+        self.reasons: list[Reason] = []
+        self.measured: dict[str, int] = {}  # target → merges measured in the context that is asked about
+        self.open: dict[str, str] = {}  # what the controls say where nothing was chosen
 
     def body(self) -> ComposeResult:
-        yield Input(id="find", placeholder="find")
-        yield Static("advise", id="main")
+        with Container(id="whatif"):
+            yield Choice("mode", MODES, MODES[0], id="mode")
+            yield Choice("method", ("",), "", id="method")
+            yield Choice("similarity", SIMILARITIES, "", id="similarity")
+            with Horizontal(classes="field"):
+                yield Static("k ", classes="label")
+                yield Input(placeholder="any", type="integer", id="k", compact=True)
+            with Horizontal(classes="field"):
+                yield Static("min gain ", classes="label")
+                yield Input(type="number", id="min_gain", compact=True)
+            yield Choice("context", ("",), "", id="context")
+        with Horizontal(id="asked"):
+            with Vertical(id="picker"):
+                yield Find(placeholder="find a target (/)", id="find", compact=True)
+                yield OptionList(id="targets", markup=False, compact=True)
+            with Vertical(id="answer"):
+                with VerticalScroll(id="card", can_focus=True):
+                    yield Static("Reading what is known …", id="verdict", markup=False)
+                    yield Scale(id="scale")
+                yield OptionList(id="reasons", markup=False, compact=True)
+
+    # Asking
 
     def show(self, *what: str) -> None:
-        self.command = f"mu advise {' '.join(what)}".strip()
+        kept = self.mu.kept.get("advise")
+        if what or self.target is None:
+            self.target = what[0] if what else (kept.get("target") if isinstance(kept, dict) else None)
+        if self.knowledge is None:
+            self.load(self._read, self._took, otherwise=self._unread, group="ask")
+        else:
+            self._ask()
+
+    def reload(self) -> None:
+        self.knowledge = None
+        self.show()
+
+    def _read(self) -> tuple[Any, list[str], list[str], dict[tuple[str, str], int]]:
+        """In a thread: what is known, and what may be asked."""
+        from merginguriel import threads
+
+        threads.numpy_with_one()
+        from merginguriel.experiments import asking
+        from merginguriel.knowledge.base import load
+        from merginguriel.knowledge.rows import is_merge
+
+        knowledge = load(self.mu.space)
+        contexts, methods = asking.choices(self.mu.space, knowledge)
+        counts: dict[tuple[str, str], int] = {}
+        for row in knowledge.rows:
+            if row.mode != "-" and is_merge(row.method):
+                counts[row.context, row.target] = counts.get((row.context, row.target), 0) + 1
+        return knowledge, contexts, methods, counts
+
+    def _took(self, found: tuple[Any, list[str], list[str], dict[tuple[str, str], int]]) -> None:
+        first = not self.open
+        self.knowledge, contexts, methods, self.counts = found
+        self.query_one("#method", Choice).options = ["", *methods]
+        context = self.query_one("#context", Choice)
+        context.options = contexts
+        self.open = {
+            "mode": MODES[0], "method": "", "similarity": "", "k": "", "context": contexts[0],
+            "min_gain": f"{float(str(self.mu.space.settings['min_gain_pp'])):g}",
+        }  # fmt: skip
+        if first:
+            kept = self.mu.kept.get("advise")
+            self._put({**self.open, **(kept.get("asked", {}) if isinstance(kept, dict) else {})})
+        elif context.value not in contexts:
+            context.value = contexts[0]
+        self._list()
+        self._ask()
+
+    def _unread(self, error: MuError) -> None:
+        """Nothing could be read: said on the screen too, for there is nothing else to show."""
+        self.mu.tell(error)
+        if self.advice is None:
+            from merginguriel.cli.common import plain
+
+            text = Text("Nothing can be answered: ", "bold")
+            text.append(plain(error.render()), "not bold")
+            text.append("\n\nMend it, then read again with ctrl+r.", "not bold")
+            self.query_one("#verdict", Static).update(text)
+
+    def given(self) -> dict[str, str]:
+        """What the controls say."""
+        fields = {name: self.query_one(f"#{name}", Input).value.strip() for name in ("k", "min_gain")}
+        picked = {
+            name: self.query_one(f"#{name}", Choice).value
+            for name in ("mode", "method", "similarity", "context")
+        }
+        return {**picked, **fields}
+
+    def _put(self, values: dict[str, Any]) -> None:
+        """Set the controls; text that is none of theirs is passed over."""
+        for name in ("mode", "method", "similarity", "context"):
+            choice = self.query_one(f"#{name}", Choice)
+            if values.get(name) in choice.options:
+                choice.value = str(values[name])
+        for name in ("k", "min_gain"):
+            field = self.query_one(f"#{name}", Input)
+            with field.prevent(Input.Changed):
+                field.value = str(values.get(name, ""))
+
+    def _ask(self) -> None:
+        """Ask what the controls say about the target, in a thread."""
+        if self.knowledge is None:
+            return
+        if self.target is None:
+            self.query_one("#verdict", Static).update(
+                Text("Which language is to be served? Type its name or tag.", "bold")
+            )
+            self.query_one("#find").focus()
+            return
+        space, knowledge, given, target = self.mu.space, self.knowledge, self.given(), self.target
+        numbers = numbers_of(given)
+        if numbers is None:
+            return  # half a number
+        k, least = numbers
+
+        def work() -> tuple[dict[str, Any], str | None]:
+            from merginguriel import locales
+            from merginguriel.experiments import asking
+
+            tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
+            about = asking.question(
+                space, knowledge, tag, mode=given["mode"], method=given["method"] or None,
+                similarity=given["similarity"] or None, k=k, min_gain_pp=least,
+                context=None if given["context"] == self.open["context"] else given["context"],
+            )  # fmt: skip
+            return asking.advise(knowledge, about), asking.unlogged_note(knowledge, about)
+
+        self.load(work, self._answered, group="ask", otherwise=self._refused)
+
+    def _refused(self, error: MuError) -> None:
+        self.mu.tell(error)
+        self.target = self.advice["target"] if self.advice else None
+        if self.target is None:
+            self._ask()
+
+    def _answered(self, found: tuple[dict[str, Any], str | None]) -> None:
+        from .. import advice_view as view
+
+        self.advice, note = found
+        self.target = str(self.advice["target"])
+        given = self.given()
+        changed = {name: value for name, value in given.items() if value != self.open[name]}
+        flags = [
+            f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value
+        ]
+        self.command = " ".join(["mu advise", f"--target {self.target}", *flags])
+        self.mu.kept["advise"] = {"target": self.target, "asked": changed}
+        self.query_one("#verdict", Static).update(view.card(self.advice))
+        self.query_one("#scale", Scale).tell(self.advice)
+        self.reasons = view.reasons(self.advice)
+        if note:
+            self.reasons.insert(0, view.Reason("note", note))
+        listed = self.query_one("#reasons", OptionList)
+        groups = [""] + [reason.group for reason in self.reasons]
+        rows = [view.line(reason, first=reason.group != groups[at]) for at, reason in enumerate(self.reasons)]
+        listed.clear_options()
+        listed.add_options([Option(row) for row in rows])
+        if self.focused is None:
+            listed.focus()
+
+    # Targets
+
+    def _list(self) -> None:
+        """Targets that fit what was typed, those that were measured in this context first; in a thread."""
+        typed, context = self.query_one("#find", Input).value.strip(), self.given()["context"]
+        measured = {target: n for (about, target), n in self.counts.items() if about == context}
+        self.load(lambda: targets(typed, measured), self._listed, group="find")
+
+    def _listed(self, found: list[tuple[str, str, int]]) -> None:
+        listed = self.query_one("#targets", OptionList)
+        listed.clear_options()
+        self.listed = [tag for tag, _, _ in found[:SHOWN]]
+        listed.add_options([Option(target_line(*one)) for one in found[:SHOWN]])
+        if len(found) > SHOWN:
+            listed.add_option(Option(Text(f"… {len(found) - SHOWN} more: type on", "dim"), disabled=True))
+        if self.listed:
+            listed.highlighted = self.listed.index(self.target) if self.target in self.listed else 0
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if self.knowledge is None:
+            return
+        if event.input.id == "find":
+            self._list()
+        else:
+            self.set_timer(WAIT, lambda: self._ask() if event.input.value == event.value else None)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "find":
+            # What was typed may be ahead of the list.
+            if event.value.strip():
+                found = targets(event.value.strip(), {})
+                best = (
+                    self.listed[0]
+                    if self.listed and self.listed[0] in {tag for tag, _, _ in found[:SHOWN]}
+                    else None
+                )
+                self.target = best or event.value.strip()
+                self._ask()
+        elif numbers_of(self.given()) is None:
+            self.mu.tell(UsageError(f"{event.value!r} is not a number that can be asked with."))
+        else:
+            self._ask()
+            self.action_leave()
+
+    def on_choice_changed(self, event: Choice.Changed) -> None:
+        if event.choice.id == "context":
+            self._list()
+        self._ask()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        if event.option_list.id == "targets":
+            self.target = self.listed[event.option_index]
+            self._ask()
+        elif reason := self.reasons[event.option_index]:
+            self._follow(reason)
+
+    def _follow(self, reason: Reason) -> None:
+        """Enter on a reason: the entry or skill that it rests on, the recipe that it names, the command."""
+        if reason.goes is None:
+            return
+        where, what = reason.goes
+        if where == "ask":
+            self.query_one("#method", Choice).take(what)
+        elif where == "copy":
+            self.app.copy_to_clipboard(self.mu.anywhere(what))
+            self.notify(f"copied: {what}", markup=False)
+        else:
+            self.mu.action_go(where, what)
+
+    # Keys
+
+    def action_to_targets(self) -> None:
+        self.query_one("#targets").focus()
+
+    def action_find(self) -> None:
+        self.query_one("#find").focus()
+
+    def action_what_if(self) -> None:
+        self.query_one("#mode").focus()
+
+    def action_mode(self) -> None:
+        self.query_one("#mode", Choice).action_step(1)
+
+    def action_open(self) -> None:
+        if self.open:
+            self._put(self.open)
+            self._list()
+            self._ask()
+
+    def action_next(self) -> None:
+        for reason in self.reasons:
+            if reason.goes and reason.goes[0] == "copy":
+                self._follow(reason)
+                return
+        self.notify("No command follows from this answer.", severity="warning")
+
+    def action_pilot(self) -> None:
+        self.notify(
+            "The core does not offer to run a pilot yet. What one would take stands under `pilot`.",
+            severity="warning",
+            markup=False,
+        )
+
+    def action_save(self) -> None:
+        """Write the recipe as a run's configuration."""
+        if self.advice is not None:
+            space, advice = self.mu.space, self.advice
+
+            def work() -> str:
+                from merginguriel.experiments import proposing
+
+                return space.display(proposing.save(advice, space))
+
+            self.load(work, self._saved, group="recipe")
+
+    def _saved(self, path: str) -> None:
+        self.notify(f"The recipe is in {path}.\nmu run {shlex.quote(path)}", timeout=8, markup=False)
+
+    def action_run(self) -> None:
+        """Say what the run would do; launched when that is confirmed."""
+        if self.advice is not None:
+            space, advice = self.mu.space, self.advice
+
+            def work() -> Confirm:
+                from merginguriel.cli.run import plan_lines
+                from merginguriel.experiments import config, planning, proposing, runs
+                from merginguriel.workspace import writable
+
+                from ..confirm import Confirm
+
+                wanted = proposing.configuration(advice, writable(space))
+                name = runs.run_id(wanted)
+                there = (space.runs / name / "config.yaml").is_file()
+                state = runs.state(runs.get(space, name)) if there else "new"
+                against = (
+                    ""
+                    if advice["verdict"] in ("merge", "pilot")
+                    else f"The advice is {advice['verdict']}.\n\n"
+                )
+                planned = "\n".join(plan_lines(planning.plan(space, wanted), state))
+                shown = config.dump_table(config.as_table(wanted))
+                self.wanted = wanted
+                return Confirm(f"Run {name}?", f"{against}{planned}\n\n{shown}", "Run")
+
+            self.load(work, lambda ask: self.app.push_screen(ask, self._launch), group="recipe")
+
+    def _launch(self, yes: bool | None) -> None:
+        if yes:
+            space, wanted = self.mu.space, self.wanted
+
+            def work() -> tuple[str, int | None]:
+                from merginguriel.experiments import worker
+
+                run, pid = worker.launch(space, wanted)
+                return run.id, pid
+
+            self.load(work, self._launched, group="recipe")
+
+    def _launched(self, found: tuple[str, int | None]) -> None:
+        name, pid = found
+        said = f"at work in process {pid}" if pid is not None else "has finished before; it is shown"
+        self.notify(f"{name}: {said}.", markup=False)
+        self.mu.follow_run(name)
+        self.mu.action_go("runs", name)
+
+    def copied(self, how: str) -> str:
+        if how == "command":
+            return self.command
+        if self.advice is None:
+            return ""
+        from .. import advice_view as view
+
+        if how == "markdown":
+            return view.markdown(self.advice)
+        if how == "csv":
+            return view.table(self.advice)
+        from merginguriel.cli.common import plain
+        from merginguriel.decision.render import render
+
+        return plain(render(self.advice, every=True))
+
+
+def numbers_of(given: dict[str, str]) -> tuple[int | None, float | None] | None:
+    """k and the least gain in pp, as they were typed; None where that is no number yet."""
+    try:
+        k = int(given["k"]) if given["k"] else None
+        least = float(given["min_gain"]) if given["min_gain"] else None
+    except ValueError:
+        return None
+    return None if k is not None and k < 1 else (k, least)
+
+
+def targets(typed: str, measured: dict[str, int]) -> list[tuple[str, str, int]]:
+    """(tag, language, merges measured) of every locale that `typed` may mean: the likeliest first."""
+    from textual.fuzzy import Matcher
+
+    from merginguriel import locales
+
+    known = locales.table().values()
+    if not typed:
+        everything = [(one.tag, one.name, measured.get(one.tag, 0)) for one in known]
+        return sorted(everything, key=lambda one: (not one[2], one[0]))
+    matcher = Matcher(typed)
+    scored = []
+    for one in known:
+        score = max(matcher.match(one.tag), matcher.match(one.name))
+        if score > 0:
+            exact = typed.lower() in (one.tag.lower(), one.name.lower())
+            found = (one.tag, one.name, measured.get(one.tag, 0))
+            scored.append(((not exact, -round(score, 3), not found[2], one.tag), found))
+    return [found for _, found in sorted(scored)]
+
+
+def target_line(tag: str, name: str, count: int) -> Text:
+    """A dot and a count where merges for it were measured."""
+    text = Text("• " if count else "  ", no_wrap=True, overflow="ellipsis")
+    text.append(f"{tag:<6} ", "bold" if count else "")
+    text.append("" if name == "None" else name, "" if count else "dim")
+    if count:
+        text.append(f" {count}", "dim")
+    return text

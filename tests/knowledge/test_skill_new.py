@@ -43,7 +43,7 @@ def test_the_example_of_a_claim_is_one_when_its_marks_are_taken_away(mu, bench):
 
 
 def test_a_skill_as_template_gives_its_sections_and_not_its_claims_or_dates(mu, study, tmp_path):
-    from merginguriel.cli.workspace import seed
+    from merginguriel.workspace import seed
 
     root = tmp_path / "own"
     seed(root)

@@ -1,0 +1,118 @@
+"""How is one of several taken? On one line with the arrows, or from a list that is searched as one types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+ANY = "any"  # stands for no choice
+
+
+class Choice(Widget, can_focus=True):
+    """`label ‹ value ›`: the arrows take the next, Enter shows all. An empty value is open."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "step(-1)", "The one before", id="choice.before", show=False),
+        Binding("right,l", "step(1)", "The next one", id="choice.next", show=False),
+        Binding("enter,space", "pick", "Choose from a list", id="choice.pick", show=False),
+    ]
+    value: reactive[str] = reactive("")
+
+    class Changed(Message):
+        """Somebody chose."""
+
+        def __init__(self, choice: Choice) -> None:
+            super().__init__()
+            self.choice = choice
+
+    def __init__(self, label: str, options: Sequence[str], value: str, *, id: str) -> None:
+        super().__init__(id=id, classes="choice")
+        self.label, self.options = label, list(options)
+        self.set_reactive(Choice.value, value)
+
+    def render(self) -> Text:
+        room = max(self.size.width - len(self.label) - 5, 3)
+        value = self.value or ANY
+        value = value if len(value) <= room else f"{value[: room - 1]}…"
+        text = Text(f"{self.label} ", "dim")
+        # The marks say that it can be changed; a focused one is underlined, whatever the colours are.
+        text.append(f"‹ {value} ›", "not dim bold underline" if self.has_focus else "not dim")
+        return text
+
+    def take(self, value: str) -> None:
+        if value != self.value:
+            self.value = value
+            self.post_message(self.Changed(self))
+
+    def action_step(self, by: int) -> None:
+        if self.options:
+            at = self.options.index(self.value) if self.value in self.options else -1
+            self.take(self.options[(at + by) % len(self.options)])
+
+    def action_pick(self) -> None:
+        self.app.push_screen(Pick(self.label, self.options), self._picked)
+
+    def on_click(self) -> None:
+        self.action_pick()
+
+    def _picked(self, value: str | None) -> None:
+        if value is not None:
+            self.take(value)
+
+
+class Pick(ModalScreen[str | None]):
+    """A list to choose from, narrowed by what is typed. Gives the value, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Close"),
+        Binding("down", "move(1)", "Down", show=False),
+        Binding("up", "move(-1)", "Up", show=False),
+    ]
+
+    def __init__(self, title: str, options: Sequence[str]) -> None:
+        super().__init__()
+        self.asked, self.options, self.shown = title, list(options), list(options)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="pick"):
+            yield Static(Text(self.asked, "bold"))
+            yield Input(placeholder="type to narrow", id="narrow", compact=True)
+            yield OptionList(*self._rows(), id="picked", markup=False, compact=True)
+
+    def _rows(self) -> list[Option]:
+        return [Option(Text(value or ANY)) for value in self.shown]
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        from textual.fuzzy import Matcher
+
+        matcher = Matcher(event.value)
+        scored = [(matcher.match(value or ANY) if event.value else 1, value) for value in self.options]
+        found = [pair for pair in scored if pair[0] > 0]
+        self.shown = [value for _, value in sorted(found, key=lambda pair: -pair[0])]
+        listed = self.query_one("#picked", OptionList)
+        listed.clear_options()
+        listed.add_options(self._rows())
+        listed.highlighted = 0 if self.shown else None
+
+    def action_move(self, by: int) -> None:
+        listed = self.query_one("#picked", OptionList)
+        listed.action_cursor_down() if by > 0 else listed.action_cursor_up()
+
+    def on_input_submitted(self) -> None:
+        at = self.query_one("#picked", OptionList).highlighted
+        if self.shown:
+            self.dismiss(self.shown[at or 0])
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self.shown[event.option_index])

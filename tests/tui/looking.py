@@ -1,0 +1,54 @@
+"""How does a test wait for a screen, read what it shows, and reach its controls?"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from textual import events
+from textual.keys import _character_to_key
+from textual.worker import WorkerCancelled
+
+from merginguriel import workspace
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SIZES = [(80, 24), (160, 50)]
+
+
+async def settled(app, pilot) -> None:
+    """Wait until nothing is being loaded, and what was loaded is drawn."""
+    for _ in range(4):
+        # With a delay, a pause waits for every message; without, for a processor that is idle: here others use it.
+        await pilot.pause(0.01)
+        with contextlib.suppress(WorkerCancelled):  # a later question replaced it
+            await app.workers.wait_for_complete()
+    await pilot.pause(0.01)
+
+
+async def press(app, pilot, *keys: str) -> None:
+    """Press keys; a single character is typed."""
+    for key in keys:
+        typed = len(key) == 1
+        app.post_message(events.Key(_character_to_key(key) if typed else key, key if typed else None))
+        await pilot.pause(0.01)
+    await settled(app, pilot)
+
+
+def text_of(app) -> str:
+    """What the terminal shows, as lines of characters."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line) for line in strips)
+
+
+def notes(app) -> str:
+    """What was told in notes, oldest first."""
+    return "\n".join(str(note.message) for note in app._notifications)
+
+
+def shipped_copy(root: Path, settings: str = "") -> workspace.Workspace:
+    """The knowledge that ships with the program, in a workspace of its own."""
+    for part in ("skills", "experiment_log"):
+        shutil.copytree(REPOSITORY / part, root / part)
+    (root / "mu.toml").write_text(settings)
+    return workspace.find(explicit=root)

@@ -1,0 +1,316 @@
+"""Does what every screen shares hold: palette, help, jumping, keys and colours of mu.toml, sessions, notes, faults?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+
+import pytest
+from looking import SIZES, notes, press, settled, shipped_copy, text_of
+from pilot import play
+from textual.widgets import Label
+
+from merginguriel import workspace
+from merginguriel.experiments import config, runs
+from merginguriel.experiments.watching import Watch
+from merginguriel_tui import help, jump, main, session
+from merginguriel_tui.app import SCREENS, MuApp
+
+
+@pytest.fixture
+def small(bench):
+    """One skill, no entries: answers at once."""
+    return bench
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_numbers_go_to_every_screen(small, size):
+    async def script(app, pilot):
+        for number, name in enumerate(SCREENS, start=1):
+            await press(app, pilot, str(number), "escape")
+            assert app.current_mode == name
+            assert f"[{number} {name}]" in text_of(app)
+
+    play(small.load_space(), script, size=size, screen="matrix")
+
+
+def test_a_click_on_a_tab_goes_there(small):
+    async def script(app, pilot):
+        await pilot.click("#tabs", offset=(24, 0))
+        await settled(app, pilot)
+        assert app.current_mode == "log"
+
+    play(small.load_space(), script, screen="matrix")
+
+
+def test_the_help_lists_every_binding_that_is_active_with_its_id(small):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        app.set_focus(None)
+        shown = {name for inside in help.rows(app.screen).values() for _, _, name in inside}
+        wanted = {b.id for cls in (MuApp, type(app.screen)) for b in vars(cls)["BINDINGS"] if b.id}
+        assert wanted <= shown
+        await press(app, pilot, "f1")
+        assert "advise.save" in text_of(app)
+        await press(app, pilot, "q")
+        assert app.screen.NAME == "advise"
+
+    play(small.load_space(), script, size=(100, 50), screen="advise", what=("sw-KE",))
+
+
+def test_every_binding_of_ours_says_what_it_does_and_has_an_id(small):
+    from merginguriel_tui import keys
+
+    assert "advise.save" in keys.ids([module for module, _, _ in SCREENS.values()])
+    for cls in (MuApp,):
+        assert all(binding.description and binding.id for binding in vars(cls)["BINDINGS"])
+
+
+def test_the_palette_has_the_screens_the_copies_and_the_bindings(small):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        assert {f"Go to {name}" for name in SCREENS} <= titles
+        assert {"Copy as markdown", "Copy as csv", "Save", "Run", "What if", "Quit", "Keys"} <= titles
+
+    play(small.load_space(), script, screen="advise", what=("sw-KE",))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_two_keys_jump_to_every_part_of_a_screen(small, size):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        home = app.screen
+        letters = {widget.id: letter for letter, widget in jump.places(home).items()}
+        assert {"find", "targets", "reasons", "mode", "method", "k", "context"} <= set(letters)
+        for name in ("reasons", "mode", "find"):
+            app.action_jump()
+            await settled(app, pilot)
+            assert len(app.screen.query(Label)) == len(letters)
+            await press(app, pilot, letters[name])
+            assert home.focused.id == name
+
+    play(small.load_space(), script, size=size, screen="advise", what=("sw-KE",))
+
+
+def test_keys_and_theme_of_mu_toml_are_taken(small):
+    (small.root / "mu.toml").write_text('[tui]\ntheme = "textual-light"\n[tui.keys]\n"go.matrix" = "f6"\n')
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert app.theme == "textual-light" and not notes(app)
+        await press(app, pilot, "f6")
+        assert app.current_mode == "matrix"
+
+    play(small.load_space(), script, screen="skills")
+
+
+def test_what_mu_toml_says_wrongly_is_a_note_that_names_the_nearest(small):
+    (small.root / "mu.toml").write_text(
+        '[tui]\ntheme = "moonless"\ncolour = 3\n[tui.keys]\n"advise.sav" = "f6"\nquit = 3\n'
+    )
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        told = notes(app)
+        assert "no theme 'moonless'" in told and "textual-dark" in told
+        assert "unknown setting tui.colour" in told and "tui.keys.quit must name a key" in told
+        assert "advise.sav: no binding" in told and "advise.save" in told
+
+    play(small.load_space(), script, screen="skills")
+
+
+def test_a_session_goes_on_where_it_ended(small):
+    async def first(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "m")
+        await app.action_quit()
+
+    async def second(app, pilot):
+        await settled(app, pilot)
+        assert app.current_mode == "advise"
+        assert app.screen.advice["target"] == "cy-GB" and app.screen.advice["mode"] == "IncTar"
+
+    play(small.load_space(), first, screen="advise", what=("cy-GB",))
+    play(small.load_space(), second)
+    assert session.path(small.load_space()).is_file()
+
+
+def test_what_was_remembered_may_be_anything(small):
+    space = small.load_space()
+    place = session.path(space)
+    place.parent.mkdir(parents=True)
+    for text in (
+        "{",
+        "[1]",
+        '{"screen": 7, "advise": "x"}',
+        '{"advise": {"target": "qq", "asked": {"k": "x", "mode": 4}}}',
+    ):
+        place.write_text(text)
+
+        async def script(app, pilot):
+            await settled(app, pilot)
+            assert app.current_mode == "advise"
+
+        play(space, script)
+
+
+def test_a_broken_skill_is_named_with_its_line_and_read_again_when_it_is_mended(small):
+    path = small.skill("b-skill", text="---\nname: b-skill\ndescription: [\n---\n")
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert "SKILL.md" in notes(app) and "Nothing can be answered" in text_of(app)
+        shutil.rmtree(path.parent)
+        await press(app, pilot, "ctrl+r")
+        assert app.screen.advice["target"] == "sw-KE"
+
+    play(small.load_space(), script, screen="advise", what=("sw-KE",))
+
+
+def test_a_workspace_that_disappears_is_a_note(small):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        shutil.rmtree(small.root)
+        await press(app, pilot, "ctrl+r")
+        assert "no skill to answer from" in notes(app)
+        app._look_at_runs()
+        await settled(app, pilot)
+        assert app.is_running
+
+    play(small.load_space(), script, screen="advise", what=("sw-KE",))
+
+
+def test_a_terminal_may_become_tiny_and_large_again(small):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        before = text_of(app)
+        for size in ((20, 5), (1, 1), (300, 80), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await settled(app, pilot)
+        assert text_of(app) == before
+
+    play(small.load_space(), script, screen="advise", what=("sw-KE",))
+
+
+def test_without_colour_the_screen_says_the_same(small, monkeypatch):
+    shown = {}
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        shown[app.no_color] = text_of(app)
+        if app.no_color:
+            strips = app.screen._compositor.render_strips()
+            assert strips and "[1 advise]" in shown[True]
+
+    play(small.load_space(), script, screen="advise", what=("sw-KE",))
+    monkeypatch.setenv("NO_COLOR", "1")
+    play(small.load_space(), script, screen="advise", what=("sw-KE",))
+
+    assert shown[True] == shown[False]
+
+
+def made_run(space, target="sw-KE"):
+    wanted = config.from_table(
+        {
+            "task": "home",
+            "base": "e5-small",
+            "target": target,
+            "method": "average",
+            "sources": ["de-DE", "en-US"],
+        }
+    )
+    return runs.create(space, wanted)
+
+
+def test_the_end_of_a_run_is_told(small):
+    space = small.load_space()
+
+    async def script(app, pilot):
+        app._look_at_runs()
+        await settled(app, pilot)
+        run = made_run(space)
+        app.follow_run(run.id)
+        runs.Events(run.folder).add("failed", error="no data")
+        app._look_at_runs()
+        await settled(app, pilot)
+        assert f"{run.id} is failed." in notes(app)
+
+    play(space, script, screen="skills")
+
+
+def test_a_run_that_others_start_is_followed_and_told_once(small):
+    space = small.load_space()
+    watch = Watch(space)
+    assert watch.ended() == []
+    run = made_run(space)
+    watch.again = 0
+    assert watch.ended() == [] and run.id in watch.live
+    runs.Events(run.folder).add("finished", seconds=1.0)
+    assert watch.ended() == [(run.id, "finished")]
+    watch.latest = 0
+    assert watch.ended() == []
+
+
+def test_one_that_began_and_ended_between_two_looks_is_told(small):
+    space = small.load_space()
+    space.runs.mkdir()
+    watch = Watch(space)
+    watch.ended()
+    time.sleep(0.01)
+    run = made_run(space)
+    runs.Events(run.folder).add("cancelled")
+    watch.again = 0
+    assert watch.ended() == [(run.id, "cancelled")]
+    watch.latest = 0
+    assert watch.ended() == []
+
+
+def test_the_demo_works_on_a_copy_that_goes_away(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        main, "show", lambda space, *rest, **more: shown.append((space, more, space.skills.is_dir()))
+    )
+
+    main.show_demo("advise", ("sw-KE",))
+
+    (space, more, there) = shown[0]
+    assert there and more == {"demo": True} and space.root != workspace.shipped().root
+    assert not space.root.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_it_draws_in_a_terminal_whose_locale_is_not_utf8(tmp_path):
+    import pty
+    import subprocess
+    import sys
+
+    space = shipped_copy(tmp_path / "work")
+    environment = {
+        **os.environ,
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "TERM": "xterm",
+    }
+    outer, inner = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "merginguriel_tui.main", "advise", "sw-KE", "--workspace", str(space.root)],
+        stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True,
+    )  # fmt: skip
+    os.close(inner)
+    seen, end = b"", time.monotonic() + 90
+    while time.monotonic() < end and "◆".encode() not in seen:
+        with contextlib.suppress(OSError):
+            seen += os.read(outer, 65536)
+    os.write(outer, b"\x11")
+    with contextlib.suppress(OSError):
+        while os.read(outer, 65536):
+            pass
+    assert child.wait(60) == 0
+    os.close(outer)
+    assert "◆".encode() in seen and b"Traceback" not in seen
+    assert json.loads(session.path(space).read_text())["advise"]["target"] == "sw-KE"
