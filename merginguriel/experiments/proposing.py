@@ -65,9 +65,10 @@ def save(advice: Mapping[str, Any], space: Workspace, path: Path | None = None) 
     path  None: recipes/<run id>.yaml in the workspace; the same recipe is written once. Raises MuError where another
           file has this name.
     """
-    wanted = configuration(advice, space)
     usual = path is None
-    place = writable(space).root / "recipes" / f"{run_id(wanted)}.yaml" if path is None else path
+    root = writable(space).root if usual else space.root
+    wanted = configuration(advice, space)
+    place = root / "recipes" / f"{run_id(wanted)}.yaml" if path is None else path
     if usual and place.is_file() and config.load(place) == wanted:
         return place
     head = HEAD.format(summary=one_line(advice["summary"]), hash=advice["knowledge_hash"], name=place.name)

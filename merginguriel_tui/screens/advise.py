@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -76,9 +77,10 @@ class AdviseScreen(MuScreen):
         self.knowledge: Knowledge | None = None
         self.advice: dict[str, Any] | None = None
         self.target: str | None = None
+        self.sought = ""  # typed and sent before there was anything to look it up in
         self.listed: list[str] = []
         self.reasons: list[Reason] = []
-        self.measured: dict[str, int] = {}  # target → merges measured in the context that is asked about
+        self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
         self.open: dict[str, str] = {}  # what the controls say where nothing was chosen
 
     def body(self) -> ComposeResult:
@@ -150,6 +152,10 @@ class AdviseScreen(MuScreen):
             self._put({**self.open, **(kept.get("asked", {}) if isinstance(kept, dict) else {})})
         elif context.value not in contexts:
             context.value = contexts[0]
+        if self.sought:
+            self._seek(self.sought)
+            self.sought = ""
+            return
         self._list()
         self._ask()
 
@@ -249,9 +255,25 @@ class AdviseScreen(MuScreen):
 
     def _list(self) -> None:
         """Targets that fit what was typed, those that were measured in this context first; in a thread."""
-        typed, context = self.query_one("#find", Input).value.strip(), self.given()["context"]
-        measured = {target: n for (about, target), n in self.counts.items() if about == context}
-        self.load(lambda: targets(typed, measured), self._listed, group="find")
+        typed = self.query_one("#find", Input).value.strip()
+        self.load(self._looking_for(typed), self._listed, group="find")
+
+    def _looking_for(self, typed: str) -> Callable[[], list[tuple[str, str, int]]]:
+        context, counts = self.given()["context"], self.counts
+        here = {target: n for (about, target), n in counts.items() if about == context}
+        return lambda: targets(typed, here, {target for _, target in counts})
+
+    def _seek(self, typed: str) -> None:
+        """Ask about the target that was typed, looked up again: typing may be ahead of the list, and of the reading."""
+        if self.knowledge is None:
+            self.sought = typed
+        else:
+            self.load(self._looking_for(typed), lambda found: self._found(typed, found), group="find")
+
+    def _found(self, typed: str, found: list[tuple[str, str, int]]) -> None:
+        self._listed(found)
+        self.target = found[0][0] if found else typed  # what is no locale is refused with the nearest
+        self._ask()
 
     def _listed(self, found: list[tuple[str, str, int]]) -> None:
         listed = self.query_one("#targets", OptionList)
@@ -273,16 +295,8 @@ class AdviseScreen(MuScreen):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "find":
-            # What was typed may be ahead of the list.
-            if event.value.strip():
-                found = targets(event.value.strip(), {})
-                best = (
-                    self.listed[0]
-                    if self.listed and self.listed[0] in {tag for tag, _, _ in found[:SHOWN]}
-                    else None
-                )
-                self.target = best or event.value.strip()
-                self._ask()
+            if typed := event.value.strip():
+                self._seek(typed)
         elif numbers_of(self.given()) is None:
             self.mu.tell(UsageError(f"{event.value!r} is not a number that can be asked with."))
         else:
@@ -437,8 +451,11 @@ def numbers_of(given: dict[str, str]) -> tuple[int | None, float | None] | None:
     return None if k is not None and k < 1 else (k, least)
 
 
-def targets(typed: str, measured: dict[str, int]) -> list[tuple[str, str, int]]:
-    """(tag, language, merges measured) of every locale that `typed` may mean: the likeliest first."""
+def targets(typed: str, measured: dict[str, int], logged: set[str]) -> list[tuple[str, str, int]]:
+    """(tag, language, merges measured) of every locale that `typed` may mean: the likeliest first.
+
+    measured  merges by target, in the context that is asked about; logged: targets of any context
+    """
     from textual.fuzzy import Matcher
 
     from merginguriel import locales
@@ -454,7 +471,8 @@ def targets(typed: str, measured: dict[str, int]) -> list[tuple[str, str, int]]:
         if score > 0:
             exact = typed.lower() in (one.tag.lower(), one.name.lower())
             found = (one.tag, one.name, measured.get(one.tag, 0))
-            scored.append(((not exact, -round(score, 3), not found[2], one.tag), found))
+            rank = (not exact, -round(score, 3), not found[2], one.tag not in logged, one.tag)
+            scored.append((rank, found))
     return [found for _, found in sorted(scored)]
 
 

@@ -98,7 +98,7 @@ def test_the_arrows_lead_from_the_search_into_the_list_and_escape_out_of_the_fie
         await press(app, pilot, "slash", *"nor", "down")
         assert app.focused.id == "targets"
         first = app.screen.listed[0]
-        await press(app, pilot, "k", "enter")
+        await press(app, pilot, "j", "k", "enter")
         assert app.screen.advice["target"] == first
         await press(app, pilot, "slash", "escape")
         assert app.focused.id == "targets"
@@ -110,21 +110,23 @@ def test_the_arrows_lead_from_the_search_into_the_list_and_escape_out_of_the_fie
     play(space, script, screen="advise", what=("fi-FI",))
 
 
-def test_enter_on_a_reason_opens_the_entry_or_the_skill_that_it_rests_on(space):
+@pytest.mark.parametrize("where", ["log", "skills"])
+def test_enter_on_a_reason_opens_the_entry_or_the_skill_that_it_rests_on(where):
     async def script(app, pilot):
         await settled(app, pilot)
         home = app.screen
+        at, reason = next(
+            ((n, r) for n, r in enumerate(home.reasons) if r.goes and r.goes[0] == where), (0, None)
+        )
+        gone: list = []
+        app.action_go = lambda *to: gone.append(to)
         reasons = home.query_one("#reasons", OptionList)
-        for where in ("log", "skills"):
-            at, reason = next((n, r) for n, r in enumerate(home.reasons) if r.goes and r.goes[0] == where)
-            gone: list = []
-            app.action_go = lambda *to, gone=gone: gone.append(to)
-            reasons.focus()
-            reasons.highlighted = at
-            await press(app, pilot, "enter")
-            assert gone == [reason.goes]
+        reasons.focus()
+        reasons.highlighted = at
+        await press(app, pilot, "enter")
+        assert reason is not None and gone == [reason.goes]
 
-    play(space, script, screen="advise", what=("gl-ES",))
+    play(workspace.shipped(), script, screen="advise", what=("sw-KE",))
 
 
 def test_a_recipe_is_saved_once_and_mu_run_reads_it(tmp_path, mu):
