@@ -36,7 +36,9 @@ class Tabs(Static):
         for number, name in enumerate(SCREENS, start=1):
             here = name == self.current
             # Brackets beside the colour, so that colour is never the only signal.
-            line.append(f"[{number} {name}]" if here else f" {number} {name} ", "bold reverse" if here else "")
+            line.append(
+                f"[{number} {name}]" if here else f" {number} {name} ", "bold reverse" if here else ""
+            )
             line.append(" ")
         space = self.app.space  # type: ignore[attr-defined]
         line.append(f"  {'shipped knowledge' if space.shipped else space.root}", "dim")
