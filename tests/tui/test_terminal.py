@@ -1,0 +1,65 @@
+"""Does a run go on when the program that launched it is killed, and is it found again? In a real terminal."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from run_files import made_run, space_of, until
+
+from merginguriel.experiments import runs
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+]
+
+
+@pytest.fixture
+def tmux(tmp_path):
+    """`tmux WORDS` on a server of its own, which ends with the test."""
+    name = f"mu-{os.getpid()}"
+
+    def call(*words):
+        return subprocess.run(
+            ["tmux", "-L", name, "-f", "/dev/null", *words], capture_output=True, text=True, check=True
+        ).stdout
+
+    yield call
+    subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True, check=False)
+
+
+def test_a_run_outlives_the_terminal_that_launched_it(lab, tmux):
+    made_run(
+        lab, method="average", candidates=["de-DE"], similarity="URIEL", k=1
+    )  # what the new one is to be like
+    program = shlex.join([sys.executable, "-m", "merginguriel_tui.main", "--workspace", str(lab.space)])
+
+    def screen():
+        return tmux("capture-pane", "-p", "-t", "mu")
+
+    def keys(*names):
+        tmux("send-keys", "-t", "mu", *names)
+
+    tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} runs")
+    until(lambda: "queued" in screen())
+    keys("e")
+    until(lambda: "ctrl+l launches it" in screen())
+    keys("Tab")
+    keys("ties")
+    until(lambda: "merge-sv-SE-ties" in screen() and "ctrl+l launches it" in screen())
+    keys("C-l")
+    until(lambda: "▶ running" in screen())
+    (run,) = [run for run in runs.listed(space_of(lab)) if "ties" in run.id]
+    os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
+    until(lambda: subprocess.run(["tmux", "has-session"], capture_output=True, check=False).returncode != 0)
+    assert runs.state(run) in ("running", "finished")
+    tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
+    until(lambda: "✓ finished" in screen(), seconds=300)
+    assert f"{100 * runs.result(run)['accuracy']:.2f}%" in screen()
+    assert [e["event"] for e in runs.events(run)].count("started") == 1  # nobody began it a second time
