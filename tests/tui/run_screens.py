@@ -27,9 +27,11 @@ async def settled(app, pilot):
 
 
 async def press(app, pilot, *keys):
-    for key in keys:
+    """Press these keys; letters that follow one another are typed, anything else is waited for."""
+    for key, following in zip(keys, (*keys[1:], "end"), strict=True):
         await pilot.press(key)
-        await settled(app, pilot)
+        if len(key) > 1 or len(following) > 1:
+            await settled(app, pilot)
 
 
 async def until(app, pilot, true, seconds=60):
