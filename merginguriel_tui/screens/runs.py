@@ -76,6 +76,8 @@ class RunsScreen(MuScreen):
         self.text, self.order = "", ORDERS[0]
         self.watches: dict[str, Watch] = {}
         self.standings: dict[str, Standing] = {}
+        self.live: list[str] = []
+        self.waiting = 0
         self.looked = 0  # time of the folder of all runs when it was last read
         self.busy = False
 
@@ -182,9 +184,6 @@ class RunsScreen(MuScreen):
         if not self.table.count and not self.text:
             said = Text("no runs yet; n begins one", "bold")
         self.query_one("#counts", Static).update(said)
-
-    live: ClassVar[list[str]] = []
-    waiting = 0
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
         from merginguriel.experiments import index

@@ -58,6 +58,7 @@ def test_a_run_like_another_differs_in_what_was_changed_alone(space, mu, monkeyp
     seen = {}
 
     async def script(app, pilot):
+        await settled(app, pilot)
         await press(app, pilot, "e")
         form = app.screen
         await until(app, pilot, lambda: form.checked is not None)
@@ -82,6 +83,7 @@ def test_what_was_shown_is_launched_as_a_process_and_its_failure_is_shown(space,
     waiting(space, "da-DK", task="files", data=str(tmp_path / "gone"), base=str(tmp_path / "no-base"))
 
     async def script(app, pilot):
+        await settled(app, pilot)
         await press(app, pilot, "e")
         form = app.screen
         await press(app, pilot, "ctrl+l")  # too early: nothing was shown yet, or what was is launched
