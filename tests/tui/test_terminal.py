@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from run_files import made_run, space_of, until
 
 from merginguriel.experiments import runs
 
@@ -18,6 +18,16 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
+
+
+QUICK = {"epochs": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "batch_size": 8, "bf16": False}
+
+
+def until(true, seconds=90.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -55,7 +65,7 @@ def test_a_run_outlives_the_terminal_that_launched_it(lab, tmux):
     until(lambda: "merge-sv-SE-ties" in screen() and "ctrl+l launches it" in screen())
     keys("C-l")
     until(lambda: "▶ running" in screen())
-    (run,) = [run for run in runs.listed(space_of(lab)) if "ties" in run.id]
+    (run,) = [run for run in runs.listed(space) if "ties" in run.id]
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
     until(lambda: subprocess.run(["tmux", "has-session"], capture_output=True, check=False).returncode != 0)
     assert runs.state(run) in ("running", "finished")
