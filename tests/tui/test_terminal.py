@@ -45,13 +45,14 @@ def tmux(tmp_path):
 
 
 def test_a_run_outlives_the_terminal_that_launched_it(lab, tmux):
-    made_run(
-        lab, method="average", candidates=["de-DE"], similarity="URIEL", k=1
-    )  # what the new one is to be like
+    space = workspace.find(lab.space)
+    study = {"task": "files", "data": str(lab.sentences), "base": str(lab.encoder), "training": QUICK}
+    # What the new one is to be like.
+    waiting(space, "sv-SE", method="average", candidates=["de-DE"], similarity="URIEL", k=1, **study)
     program = shlex.join([sys.executable, "-m", "merginguriel_tui.main", "--workspace", str(lab.space)])
 
-    def screen():
-        return tmux("capture-pane", "-p", "-t", "mu")
+    def screen(session="mu"):
+        return tmux("capture-pane", "-p", "-t", session)
 
     def keys(*names):
         tmux("send-keys", "-t", "mu", *names)
@@ -67,9 +68,9 @@ def test_a_run_outlives_the_terminal_that_launched_it(lab, tmux):
     until(lambda: "▶ running" in screen())
     (run,) = [run for run in runs.listed(space) if "ties" in run.id]
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
-    until(lambda: subprocess.run(["tmux", "has-session"], capture_output=True, check=False).returncode != 0)
+    time.sleep(1)
     assert runs.state(run) in ("running", "finished")
-    tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
-    until(lambda: "✓ finished" in screen(), seconds=300)
-    assert f"{100 * runs.result(run)['accuracy']:.2f}%" in screen()
+    tmux("new-session", "-d", "-s", "again", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
+    until(lambda: "✓ finished" in screen("again"), seconds=300)
+    assert f"{100 * runs.result(run)['accuracy']:.2f}%" in screen("again")
     assert [e["event"] for e in runs.events(run)].count("started") == 1  # nobody began it a second time
