@@ -11,7 +11,9 @@ import sys
 import time
 
 import pytest
+from run_screens import waiting
 
+from merginguriel import workspace
 from merginguriel.experiments import runs
 
 pytestmark = [
