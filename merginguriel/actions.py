@@ -60,7 +60,7 @@ ACTIONS = (
     Action("export rows", "experiments.export:export", "mu runs export", "", SCRIPT),
     Action("see the N×N matrix", "evaluation.nxn:load", "mu nxn", "matrix"),
     Action("rank sources", "similarity.uriel:column", "mu similarity", "matrix"),
-    Action("be told of a run's end", "experiments.watching:Watch", "mu runs watch", "runs"),
+    Action("be told of a run's end", "experiments.endings:Watch", "mu runs watch", "runs"),
     Action("quick start", "experiments.quickstart:run", "mu quickstart", "", "one command for the first minutes; its run is in the runs screen"),
     Action("list tasks", "tasks.base:tasks", "mu tasks", "", "the launch form offers them"),
     Action("get a base model", "experiments.study:make_base", "mu base", "", MODELS),

@@ -20,7 +20,7 @@ from . import session
 from .base import MuScreen
 
 if TYPE_CHECKING:
-    from merginguriel.experiments.watching import Watch
+    from merginguriel.experiments.endings import Watch
 
 # name → (module of screens/, class, what the palette says of it)
 SCREENS = {
@@ -207,7 +207,7 @@ class MuApp(App[None]):
         self.begun.add(name)
 
     def _ended(self) -> None:
-        from merginguriel.experiments.watching import Watch
+        from merginguriel.experiments.endings import Watch
 
         if self.watch_runs is None:
             self.watch_runs = Watch(self.space)

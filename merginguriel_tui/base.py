@@ -108,8 +108,9 @@ class MuScreen(Screen[None]):
             bar.say(self.mu.anywhere(command))
 
     def open_what(self) -> None:
-        """Show what was asked for with the screen's name; taken once."""
-        self.show(*self.mu.what.pop(self.NAME, ()))
+        """Show what was asked for with the screen's name; taken once. One that is being made does so when it is there."""
+        if self.is_mounted:
+            self.show(*self.mu.what.pop(self.NAME, ()))
 
     def show(self, *what: str) -> None:
         """Load and show `what`: a target, a skill, an entry, runs. Nothing: where one was, or the beginning."""

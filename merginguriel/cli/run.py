@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import UsageError
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
 from .progress import Bar, duration
 
@@ -19,14 +20,14 @@ set_option = click.option(
 
 
 @click.command(short_help="Carry out an experiment that a YAML file describes.")
-@click.argument("config_file", metavar="CONFIG.yaml", type=click.Path(path_type=Path))
+@click.argument("config_file", metavar="[CONFIG.yaml]", required=False, type=click.Path(path_type=Path))
 @set_option
 @click.option("--detach", is_flag=True, help="In a process of its own, which outlives this terminal.")
 @click.option("--dry-run", is_flag=True, help="Say which run this is and what it is made of; run nothing.")
 @json_option
 @workspace_option
 def run(
-    config_file: Path,
+    config_file: Path | None,
     sets: tuple[str, ...],
     detach: bool,
     dry_run: bool,
@@ -34,7 +35,7 @@ def run(
     workspace_path: Path | None,
 ) -> int:
     """Carry out the run that CONFIG.yaml describes. The same configuration is the same run: one that has finished is
-    shown, one that was interrupted goes on.
+    shown, one that was interrupted goes on. Without a file, --set says everything.
 
     \b
     mu run merge.yaml
@@ -45,6 +46,10 @@ def run(
     from ..workspace import writable
 
     where = writable(space(workspace_path))
+    if config_file is None and not sets:
+        raise UsageError(
+            "nothing says what to run.", mend="Name a file, or keys: --set target=sw-KE --set method=ties"
+        )
     config, places = configs.read(config_file, sets)
     wanted = configs.resolved(config, where, places)
     if dry_run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,10 @@ from .progress import Bar, duration
 from .run import lines_of
 
 if TYPE_CHECKING:
+    from ..experiments.against import Against, Seeds
     from ..experiments.runs import Run
 
+ORDERS = ("newest", "best", "state", "target")
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
 SCREEN = 40  # runs that a list shows by itself
 EVERY = 0.3  # seconds between two looks at a run that is watched
@@ -53,10 +55,14 @@ def find(workspace_path: Path | None, name: str) -> Run:
     return stored.get(space(workspace_path), name)
 
 
-@runs.command("list", short_help="List runs, newest first.")
+@runs.command("list", short_help="List runs: the newest, or the best, first.")
 @click.option("--state", type=click.Choice(STATES), help="Only these.")
 @click.option("--kind", type=click.Choice(["merge", "train", "nxn", "iterate"]), help="Only these.")
 @click.option("--target", help="Only those for this locale.")
+@click.option(
+    "--find", "text", default="", metavar="TEXT", help="Only those in which all of these words stand."
+)
+@click.option("--order", default="newest", type=click.Choice(ORDERS), help="Default: newest.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many. Default: 40; with --json, all.")
 @json_option
 @workspace_option
@@ -64,6 +70,8 @@ def list_runs(
     state: str | None,
     kind: str | None,
     target: str | None,
+    text: str,
+    order: str,
     limit: int | None,
     as_json: bool,
     workspace_path: Path | None,
@@ -72,7 +80,9 @@ def list_runs(
     from ..experiments import index
 
     most = limit if limit or as_json else SCREEN
-    found, count = index.listed(space(workspace_path), most, state=state, kind=kind, target=target)
+    found, count = index.listed(
+        space(workspace_path), most, text=text, order=order, state=state, kind=kind, target=target
+    )
     if as_json:
         emit([row | {"config": json.loads(row["config"])} for row in found])
         return
@@ -165,6 +175,7 @@ def watch(name: str, as_json: bool, workspace_path: Path | None) -> int:
     --json, one event a line.
     """
     from ..experiments import runs as stored
+    from ..experiments.watching import heartbeat
 
     run = find(workspace_path, name)
     told = 0
@@ -187,15 +198,6 @@ def watch(name: str, as_json: bool, workspace_path: Path | None) -> int:
     return EXIT[now]
 
 
-def heartbeat(run: Run) -> dict[str, Any] | None:
-    """How far the step is, as the run said last."""
-    try:
-        found = json.loads((run.folder / "heartbeat").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and found.get("total") else None
-
-
 @runs.command(short_help="Print what a run wrote to its log.")
 @click.option("--tail", type=click.IntRange(min=1), help="Only the last lines.")
 @one_run
@@ -209,22 +211,13 @@ def logs(name: str, tail: int | None, as_json: bool, workspace_path: Path | None
 
 
 def steer(what: str, names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
-    from ..experiments import runs as stored
+    from ..experiments import worker
 
-    found = [find(workspace_path, name) for name in names]
     said = []
-    for run in found:
-        before = stored.state(run)
-        now = stored.request(run, what)
-        pid = None
-        if what == "resume":
-            from ..experiments import worker
-
-            pid, now = worker.start(run), "running"
-        asked = before == "running" and what != "resume"
-        said.append({"run": run.id, "state": now, "asked": asked} | ({"pid": pid} if pid else {}))
+    for run in [find(workspace_path, name) for name in names]:
+        said.append(worker.steer(run, what))
         if not as_json:
-            click.echo(f"{run.id}  " + (f"asked to {what}" if asked else now))
+            click.echo(f"{run.id}  " + (f"asked to {what}" if said[-1]["asked"] else said[-1]["state"]))
     if as_json:
         emit(said)
 
@@ -264,31 +257,64 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
     """What tells runs apart, and whether the others differ from the first by more than noise.
 
     Accuracies are compared item by item, as `mu eval --against` does it; where runs have other test items, they
-    are only shown.
+    are only shown. Runs that differ by their seed alone are also compared together.
     """
-    from ..experiments.against import compared
-    from ..experiments.results import words
+    from ..experiments.against import by_seed, compared
 
     if len(names) < 2:
         raise UsageError("a comparison needs two runs or more.", mend="See: mu runs list")
-    found = compared([find(workspace_path, name) for name in names])
+    asked = [find(workspace_path, name) for name in names]
+    found = compared(asked)
+    seeds = by_seed(found, asked)
     if as_json:
         from ..experiments.results import comparison_dict
 
+        group = {name: each.as_dict() for each in seeds for name in each.runs}
         emit(
             [
-                {**one.as_dict(), "comparison": comparison_dict(one.found) if one.found else None}
+                {
+                    **one.as_dict(),
+                    "comparison": comparison_dict(one.found) if one.found else None,
+                    "over_seeds": group.get(one.run),
+                }
                 for one in found
             ]
         )
         return
+    click.echo(plain(columns(against_table(found))))
+    if seeds:
+        click.echo("\n" + plain(columns(seeds_table(seeds))))
+
+
+def against_table(found: Sequence[Against]) -> list[list[str]]:
+    """Runs with what tells them apart, and against the first; the first row is the heading."""
+    from ..experiments.results import words
+
     keys = sorted({key for one in found for key in one.settings})
     table = [["run", *keys, "accuracy", "against the first"]]
     for number, one in enumerate(found):
         said = words(one.found) if one.found else one.why if number else ""
         value = "" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
         table.append([one.run, *(text_of(one.settings.get(key)) for key in keys), value, said])
-    click.echo(plain(columns(table)))
+    return table
+
+
+def seeds_table(seeds: Sequence[Seeds]) -> list[list[str]]:
+    """Runs that differ by their seed alone, together; the first row is the heading."""
+    from ..experiments.telling import difference_words
+
+    keys = sorted({key for one in seeds for key in one.settings})
+    table = [["seeds", *keys, "mean", "lowest … highest", "against the first, over seeds"]]
+    for number, one in enumerate(seeds):
+        known = one.mean is not None and one.low is not None and one.high is not None
+        mean = f"{100 * one.mean:.2f}%" if one.mean is not None else ""
+        span = f"{100 * (one.low or 0):.2f} … {100 * (one.high or 0):.2f}" if known else ""
+        said = (
+            difference_words(one.found) if one.found else "fewer than two seeds in common" if number else ""
+        )
+        row = [str(len(one.runs)), *(text_of(one.settings.get(key)) for key in keys), mean, span, said]
+        table.append(row)
+    return table
 
 
 @runs.command(short_help="Remove what was given up.")

@@ -1,33 +1,52 @@
-"""In what do runs differ, and do their merges differ by more than noise? Paired on the test items that they share."""
+"""In what do runs differ, and do their merges differ by more than noise? Paired on the test items that they share.
+
+Runs that differ by their seed alone are also taken together.
+"""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import stats
 from ..errors import MuError
 from ..evaluation.significance import Comparison, compare
 from . import config as configs
 from . import runs, values
 from .runs import Run
 
+if TYPE_CHECKING:
+    from .comparing import Difference
+
 # What two results must have alike to be paired: ids alone may be the numbers of lines. `data` is a digest of items.
 SAME = {"context": "context", "target": "target", "metric": "metric", "data": "test sentences"}
 
 
 @dataclass(frozen=True)
+class Bar:
+    """An accuracy on one locale, with its 95% interval and test items where they are known."""
+
+    locale: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True)
 class Against:
-    """One run; `found` against the first run of the comparison, or `why` there is none."""
+    """One run; `found` against the first run of the comparison, or `why` there is none. bars: a locale each."""
 
     run: str
     accuracy: float | None
     settings: dict[str, Any] = field(default_factory=dict)
     found: Comparison | None = None
     why: str = ""
+    bars: tuple[Bar, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -35,7 +54,29 @@ class Against:
             "accuracy": self.accuracy,
             "settings": self.settings,
             "why": self.why or None,
+            "locales": [asdict(bar) for bar in self.bars],
         }
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Runs that differ by their seed alone.
+
+    mean    of their accuracies; low, high: the lowest and the highest
+    found   against the first group, over the seeds that both have, items and seeds at random; None of the first, and
+            where there is only one such seed
+    """
+
+    runs: tuple[str, ...]
+    settings: dict[str, Any]
+    mean: float | None
+    low: float | None
+    high: float | None
+    found: Difference | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        table = asdict(self)
+        return table | {"runs": list(self.runs), "verdict": self.found.verdict if self.found else None}
 
 
 @dataclass(frozen=True)
@@ -68,7 +109,57 @@ def compared(found: Sequence[Run]) -> list[Against]:
                 why = "other test items"
             else:
                 seen = compare(mine.right, first.right, groups=mine.groups.tolist())
-        made.append(Against(run.id, results[number].get("accuracy"), settings, seen, why))
+        result = results[number]
+        made.append(Against(run.id, result.get("accuracy"), settings, seen, why, bars_of(result)))
+    return made
+
+
+def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
+    """A merge on its target; of single models, each on its own locale."""
+    if result.get("kind") in ("merge", "iterate"):
+        low, high = result["ci95"]
+        return (Bar(result["target"], result["accuracy"], low, high, result["n"]),)
+    if result.get("kind") == "train":
+        found = {locale: one.get("dev_accuracy") for locale, one in result["models"].items()}
+        return tuple(Bar(locale, value) for locale, value in found.items() if value is not None)
+    scored = result.get("test") or result.get("dev") or {"accuracy": {}, "n": {}}
+    own = {s: row[s] for s, row in scored["accuracy"].items() if row.get(s) is not None}
+    return tuple(Bar(s, v, *stats.wilson_interval(v, scored["n"][s]), scored["n"][s]) for s, v in own.items())
+
+
+def by_seed(found: Sequence[Against], runs_found: Sequence[Run]) -> list[Seeds]:
+    """What `compared` gave, with runs that differ by their seed alone taken together; nothing where none do."""
+    from .comparing import over_seeds_by_items
+    from .loading import MERGE, from_runs
+
+    groups: dict[str, list[Against]] = {}
+    for one in found:
+        rest = {name: value for name, value in one.settings.items() if name != "seed"}
+        groups.setdefault(repr(sorted(rest.items())), []).append(one)
+    if all(len(group) == 1 for group in groups.values()):
+        return []
+    folders = {run.id: run.folder for run in runs_found}
+    arms = {
+        one.run: next((arm for arm in from_runs([folders[one.run]]).arms if arm.kind == MERGE), None)
+        for one in found
+    }
+    made: list[Seeds] = []
+    first: dict[Any, Any] = {}
+    for group in groups.values():
+        by = {arm.row.seed: arm for one in group if (arm := arms[one.run]) is not None}
+        first = first or by
+        both = sorted(set(by) & set(first), key=str) if made else []
+        same = [first[s].items == by[s].items and first[s].block == by[s].block for s in both]
+        seen = None
+        if len(both) > 1 and all(same):
+            seen = over_seeds_by_items([by[s] for s in both], [first[s].right for s in both])
+        values = [one.accuracy for one in group if one.accuracy is not None]
+        settings = {n: v for n, v in group[0].settings.items() if n != "seed"}
+        mean = sum(values) / len(values) if values else None
+        made.append(
+            Seeds(tuple(one.run for one in group), settings, mean, min(values, default=None),
+                  max(values, default=None), seen)
+        )  # fmt: skip
     return made
 
 

@@ -28,8 +28,13 @@ def load(path: Path, sets: Sequence[str] = ()) -> Config:
     return read(path, sets)[0]
 
 
-def read(path: Path, sets: Sequence[str] = ()) -> tuple[Config, dict[str, str]]:
-    """As `load`, and where each key that is not at its default was given: `study.yaml:3`, `--set`."""
+def read(path: Path | None, sets: Sequence[str] = ()) -> tuple[Config, dict[str, str]]:
+    """As `load`, and where each key that is not at its default was given: `study.yaml:3`, `--set`.
+
+    path    None: the overrides say everything
+    """
+    if path is None:
+        return built({}, where="", sets=sets, folder=None)
     if not path.is_file():
         raise UsageError("there is no such configuration.", where=str(path))
     table = read_yaml(read_text(path), path)

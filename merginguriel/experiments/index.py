@@ -40,6 +40,27 @@ ROWS = {name: TYPES.get(NUMBERS.get(name, str), "TEXT") for name in COLUMNS} | {
 }
 METRICS = {"run": "TEXT", "time": "TEXT", "name": "TEXT", "value": "REAL"}
 TABLES = {"runs": RUNS, "rows": ROWS, "metrics": METRICS}
+FOUND_BY = (
+    "id",
+    "kind",
+    "state",
+    "context",
+    "target",
+    "mode",
+    "method",
+    "params",
+    "similarity",
+    "sources",
+    "step",
+)
+ACCURACY = "name LIKE '%accuracy%'"
+ORDERS = {
+    "newest": "created DESC, id",
+    "best": "best IS NULL, best DESC, created DESC, id",
+    # Who is at work comes first, then who waits, then who needs a look.
+    "state": "instr('running queued paused dead failed cancelled finished', state), created DESC, id",
+    "target": "target IS NULL, target, created DESC, id",
+}
 # What a query may do: read.
 READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
@@ -49,27 +70,27 @@ def path(space: Workspace) -> Path:
 
 
 @contextlib.contextmanager
-def opened(space: Workspace) -> Iterator[sqlite3.Connection]:
-    """The index, brought up to date. Damaged or of another version it is built anew; where it cannot be written, in memory."""
+def opened(space: Workspace, *, look: bool = True) -> Iterator[sqlite3.Connection]:
+    """The index, brought up to date if it is to `look`. Damaged or of another version it is built anew; where it cannot be written, in memory."""
     file = path(space)
     where: str | Path = file if space.runs.is_dir() and os.access(space.runs, os.W_OK) else ":memory:"
     try:
-        connection = refreshed(space, where)
+        connection = refreshed(space, where, look=look)
     except sqlite3.DatabaseError:
         # Damaged, or the disk is full: it says nothing that the folders do not.
         with contextlib.suppress(OSError):
             file.unlink(missing_ok=True)
         try:
-            connection = refreshed(space, where)
+            connection = refreshed(space, where, look=look)
         except sqlite3.OperationalError:
-            connection = refreshed(space, ":memory:")
+            connection = refreshed(space, ":memory:", look=look)
     try:
         yield connection
     finally:
         connection.close()
 
 
-def refreshed(space: Workspace, where: str | Path) -> sqlite3.Connection:
+def refreshed(space: Workspace, where: str | Path, *, look: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(where, timeout=30, isolation_level=None)
     connection.row_factory = sqlite3.Row
     try:
@@ -85,7 +106,9 @@ def refreshed(space: Workspace, where: str | Path) -> sqlite3.Connection:
             connection.execute("CREATE INDEX metrics_of ON metrics (run)")
             connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("COMMIT")
-        refresh(space, connection)
+            look = True
+        if look:
+            refresh(space, connection)
     except BaseException:
         connection.close()
         raise
@@ -220,18 +243,32 @@ def fill(connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, An
 
 
 def listed(
-    space: Workspace, limit: int | None = None, **wanted: str | None
+    space: Workspace,
+    limit: int | None = None,
+    *,
+    offset: int = 0,
+    text: str = "",
+    order: str = "newest",
+    look: bool = True,
+    **wanted: str | None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Runs as tables of the columns SHOWN, newest first, and how many there are in all.
+    """Runs as tables of the columns SHOWN and `best`, their highest accuracy, and how many there are in all.
 
-    limit   at most so many; wanted: column → value, of those that are not None
+    limit, offset  at most so many, after so many; order: one of ORDERS
+    text    words that must all stand in what FOUND_BY names, in any letters
+    look    False: as the index was left, for the next page of what was looked at just now
+    wanted  column → value, of those that are not None
     """
     given = {name: value for name, value in wanted.items() if value is not None}
-    where = " AND ".join(f"{name} = ?" for name in given) or "1"
-    with opened(space) as connection:
-        count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", list(given.values()))
-        query = f"SELECT {', '.join(SHOWN)} FROM runs WHERE {where} ORDER BY created DESC, id LIMIT ?"
-        found = connection.execute(query, [*given.values(), -1 if limit is None else limit])
+    words = text.split()
+    line = " || ' ' || ".join(f"ifnull({name}, '')" for name in FOUND_BY)
+    terms = [f"{name} = ?" for name in given] + [f"instr(lower({line}), ?)" for _ in words]
+    where, values = " AND ".join(terms) or "1", [*given.values(), *(word.lower() for word in words)]
+    best = f"(SELECT max(value) FROM metrics WHERE run = id AND {ACCURACY}) AS best"
+    with opened(space, look=look) as connection:
+        count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
+        query = f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
+        found = connection.execute(query, [*values, -1 if limit is None else limit, offset])
         return [dict(row) for row in found], count.fetchone()[0]
 
 

@@ -1,64 +1,133 @@
-"""Which runs have ended since the last look? Asked every few seconds, of ten thousand runs too."""
+"""How far is a run now? Of one that is at work only what it appended since the last look is read."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from ..workspace import Workspace
-from . import index, runs
+from . import runs
 from .runs import Run
 
-SHARE = 50  # between two looks at all runs pass as many times as one took
-SELDOM = 30.0  # seconds after which all are looked at though no run was added: one may have been resumed
-GOING = ("queued", "running")
+ENOUGH = 0.02  # share of a step that must be done before its time left is guessed from it
+TAIL = 1 << 18  # bytes of a log that are read at first
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A run at one moment.
+
+    state     one of runs.STATES
+    step      what it is at, or was at when it ended
+    share     how much of that step is done, 0 … 1, and left the seconds to its end; None where it does not say
+    best      the highest accuracy that it has told so far
+    """
+
+    state: str
+    step: str = ""
+    share: float | None = None
+    left: float | None = None
+    best: float | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.state == "running"
 
 
 @dataclass
 class Watch:
-    """Call `ended` again and again. `live` holds the runs that are to end; one that was just started may be added."""
+    """A run, and how much of its events was read. metrics: (time, name, value), oldest first."""
 
-    space: Workspace
-    live: set[str] = field(default_factory=set)
-    told: dict[str, str] = field(default_factory=dict)  # id → the change that was told
-    since: str = field(default_factory=runs.now)
-    stamp: int = -1
-    again: float = 0.0
-    latest: float = 0.0
+    run: Run
+    place: int = 0
+    last: str = "created"
+    step: str = ""
+    began: float | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[tuple[float, str, float]] = field(default_factory=list)
 
-    def ended(self) -> list[tuple[str, str]]:
-        """(id, state) of every run that has ended since the call before; a dead one is told as dead."""
-        found = {}
-        for name in sorted(self.live):
-            run = Run(name, self.space.runs / name)
-            if not runs.held(run) and (state := runs.state(run)) not in GOING:
-                found[name] = state
-        now = time.monotonic()
-        stamp = self._stamp()
-        if (stamp != self.stamp and now >= self.again) or now >= self.latest:
-            self.stamp = stamp
-            found |= self._look()
-            took = time.monotonic() - now
-            self.again, self.latest = now + SHARE * took, now + max(SELDOM, SHARE * took)
-        self.live -= set(found)
-        return sorted(found.items())
+    def look(self) -> Standing:
+        """Read on, and say how far it is now."""
+        lines, place = read_on(self.run.folder / "events.jsonl", self.place)
+        if place < self.place:  # another run lies here now
+            self.last, self.step, self.began, self.events, self.metrics = "created", "", None, [], []
+            lines, place = read_on(self.run.folder / "events.jsonl", 0)
+        self.place = place
+        for line in lines:
+            self.take(line)
+        state = runs.state_of(self.run, [{"event": self.last}])
+        best = max((value for _, name, value in self.metrics if is_accuracy(name)), default=None)
+        beat = heartbeat(self.run) if state == "running" else None
+        if not beat or beat.get("step") != self.step:
+            return Standing(state, self.step, best=best)
+        share = min(max(beat["done"] / beat["total"], 0.0), 1.0)
+        spent = time.time() - self.began if self.began is not None else None
+        left = spent / share - spent if spent is not None and share > ENOUGH else None
+        return Standing(state, self.step, share, left, best)
 
-    def _stamp(self) -> int:
+    def take(self, line: str) -> None:
         try:
-            return self.space.runs.stat().st_mtime_ns
-        except OSError:
-            return 0
+            event = json.loads(line)
+        except ValueError:
+            return  # a line that a killed writer left half
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            return
+        at = seconds(event.get("time"))
+        if event["event"] == "metric":
+            if isinstance(event.get("value"), int | float) and at is not None:
+                self.metrics.append((at, str(event.get("name")), float(event["value"])))
+            return
+        self.events.append(event)
+        if event["event"] == "step":
+            self.step, self.began = str(event.get("text") or ""), at
+        elif event["event"] != "note":
+            self.last = event["event"]
 
-    def _look(self) -> dict[str, str]:
-        """Of all runs: those at work are followed from now on, and those that began and ended in between are told."""
-        if not self.stamp:
-            return {}
-        asked = f"SELECT id, state, changed FROM runs WHERE state IN {GOING} OR changed > '{self.since}'"
-        found = {}
-        for name, state, changed in index.query(self.space, asked)[1]:
-            if state in GOING:
-                self.live.add(name)
-            elif name not in self.live and self.told.get(name, self.since) < changed:
-                found[name] = state
-                self.told[name] = changed
-        return found
+
+def is_accuracy(name: str) -> bool:
+    """Is it one of the metrics of which higher is better, in a table's column `best`?"""
+    return "accuracy" in name
+
+
+def seconds(text: object) -> float | None:
+    """An event's time, in seconds since 1970."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None
+
+
+def heartbeat(run: Run) -> dict[str, Any] | None:
+    """How far the step is, as the run said last: step, done, total (not 0), text, time."""
+    try:
+        found = json.loads((run.folder / "heartbeat").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    known = isinstance(found, dict) and all(isinstance(found.get(n), int | float) for n in ("done", "total"))
+    return found if known and found["total"] else None
+
+
+def read_on(path: Path, place: int, *, most: int | None = None) -> tuple[list[str], int]:
+    """The whole lines after byte `place` of a file, and where the next one begins.
+
+    most    of a file that is longer, only so many bytes at its end
+    A file that is shorter than it was gives no lines and 0; one that is not there likewise.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size < place:
+                return [], 0
+            cut = most is not None and size - place > most
+            file.seek(size - most if cut and most is not None else place)
+            if cut:
+                file.readline()  # the rest of a line whose beginning is left out
+            start = file.tell()
+            data = file.read(size - start)
+    except OSError:
+        return [], 0
+    whole = data.rfind(b"\n") + 1
+    return data[:whole].decode("utf-8", errors="replace").split("\n")[:-1], start + whole

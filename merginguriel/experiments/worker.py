@@ -339,6 +339,18 @@ def launch(space: Workspace, config: Config) -> tuple[Run, int | None]:
     return run, None if runs.state(run) == "finished" else start(run)
 
 
+def steer(run: Run, what: str) -> dict[str, Any]:
+    """Ask for `cancel`, `pause` or `resume`, where a run that is resumed is started in a process of its own.
+
+    Returns run, state, asked (it is at work, and will hear of it) and, of a resumed one, pid. Raises as runs.request does.
+    """
+    before = runs.state(run)
+    now = runs.request(run, what)
+    if what == "resume":
+        return {"run": run.id, "state": "running", "asked": False, "pid": start(run)}
+    return {"run": run.id, "state": now, "asked": before == "running"}
+
+
 def main() -> None:
     """What a detached process does: carry out the run in the folder that it is given."""
     folder = Path(sys.argv[1])

@@ -1,21 +1,329 @@
-"""..."""
+"""What is running, and what ran? A live table of all runs; from here they are opened, begun, steered and compared."""
 
 from __future__ import annotations
 
+import shlex
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
+from merginguriel.cli.common import plain
+
 from ..base import MuScreen
+from ..widgets.copying import table_as
+from ..widgets.paged import PAGE, Column, PagedTable
+from ..widgets.plots import bar
+from ..widgets.steering import Steering
+
+if TYPE_CHECKING:
+    from merginguriel.experiments.watching import Standing, Watch
+
+EVERY = 1.0  # seconds between two looks at the runs that are live
+MANY = 200  # runs at work that are looked at, beside those in view
+ORDERS = ("newest", "best", "state", "target")
+STATES = {
+    "running": ("▶", "bold green"), "queued": ("…", ""), "paused": ("‖", "yellow"), "finished": ("✓", "green"),
+    "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
+}  # fmt: skip
+
+
+def state_text(state: str) -> Text:
+    """`▶ running`: a sign and a word, and a colour beside them."""
+    sign, style = STATES.get(state, ("?", ""))
+    return Text(f"{sign} {state}", style)
+
+
+def short(seconds: float | None) -> str:
+    """`12s`, `3m`, `2h`, `5d`."""
+    if seconds is None:
+        return ""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
 
 
 class RunsScreen(MuScreen):
-    """..."""
+    """All runs of the workspace: only those in view are read, only those that are live are looked at again."""
 
     NAME = "runs"
+    AUTO_FOCUS = "#table"
+    DEFAULT_CSS = """
+    RunsScreen #bar { height: 1; }
+    RunsScreen #find { width: 1fr; }
+    RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "Find", id="runs.find"),
+        Binding("n", "launch", "New", id="runs.new"),
+        Binding("e", "again", "New like this", id="runs.again", show=False),
+        Binding("space", "mark", "Mark", id="runs.mark"),
+        Binding("c", "compare", "Compare", id="runs.compare"),
+        Binding("s", "order", "Order", id="runs.order"),
+        Binding("x", "steer('cancel')", "Cancel", id="runs.cancel"),
+        Binding("p", "steer('pause')", "Pause", id="runs.pause"),
+        Binding("r", "steer('resume')", "Resume", id="runs.resume"),
+        Binding("escape", "back", "Show all", id="runs.back", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text, self.order = "", ORDERS[0]
+        self.watches: dict[str, Watch] = {}
+        self.standings: dict[str, Standing] = {}
+        self.live: list[str] = []
+        self.waiting = 0
+        self.looked = 0  # time of the folder of all runs when it was last read
+        self.busy = False
 
     def body(self) -> ComposeResult:
-        yield Input(id="find", placeholder="find")
-        yield Static("runs", id="main")
+        with Horizontal(id="bar"):
+            yield Input(id="find", placeholder="find: words of id, target, method, state …", compact=True)
+            yield Static(id="counts")
+        yield PagedTable(
+            [
+                Column("state", 11, lambda row: state_text(self.state(row))),
+                Column("run", 0, lambda row: Text(plain(row["id"]))),
+                Column("progress", 18, self.progress, gives=3),
+                Column("left", 5, self.left, gives=4, right=True),
+                Column("best", 7, self.best, right=True),
+                Column(
+                    "k", 3, lambda row: Text("" if row["k"] is None else str(row["k"])), gives=6, right=True
+                ),
+                Column("sim.", 5, lambda row: Text(plain(row["similarity"] or "")), gives=5),
+                Column("age", 4, self.age, gives=1, right=True),
+            ],
+            id="table",
+        )
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.set_interval(EVERY, self.tick)
+
+    @property
+    def table(self) -> PagedTable:
+        return self.query_one("#table", PagedTable)
+
+    # what a cell says
+
+    def state(self, row: dict[str, Any]) -> str:
+        standing = self.standings.get(row["id"])
+        return standing.state if standing else str(row["state"])
+
+    def progress(self, row: dict[str, Any]) -> Text:
+        standing = self.standings.get(row["id"])
+        if standing is None or not standing.live:
+            if self.state(row) == "finished":
+                return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
+            return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
+        if standing.share is None:
+            return Text(plain(standing.step))
+        return Text(f"{bar(standing.share, 5)}▕{100 * standing.share:3.0f}% {plain(standing.step)}")
+
+    def left(self, row: dict[str, Any]) -> Text:
+        standing = self.standings.get(row["id"])
+        return Text(short(standing.left) if standing and standing.live else "")
+
+    def best(self, row: dict[str, Any]) -> Text:
+        standing = self.standings.get(row["id"])
+        value = standing.best if standing and standing.best is not None else row["best"]
+        return Text("" if value is None else f"{100 * value:.2f}%")
+
+    def age(self, row: dict[str, Any]) -> Text:
+        from merginguriel.experiments.watching import seconds
+
+        began = seconds(row["created"])
+        return Text("" if began is None else short(time.time() - began))
+
+    # what is in it
 
     def show(self, *what: str) -> None:
-        self.command = f"mu runs {' '.join(what)}".strip()
+        self.read()
+        if what:
+            self.open_run(what[0])
+
+    def reload(self) -> None:
+        self.read()
+
+    def read(self) -> None:
+        """Bring the index up to date, and show its first page."""
+        from merginguriel.experiments import index
+
+        space, text, order = self.mu.space, self.text, self.order
+        words = ["mu", "runs", "list", *(["--find", text] if text else [])]
+        self.command = shlex.join(words + (["--order", order] if order != ORDERS[0] else []))
+
+        def work() -> Any:
+            rows, count = index.listed(space, PAGE, text=text, order=order)
+            live, _ = index.listed(space, MANY, state="running", look=False)
+            waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
+            looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
+            return rows, count, [row["id"] for row in live], waiting, looked
+
+        self.load(work, self.fill, group="list")
+
+    def fill(self, found: Any) -> None:
+        rows, count, live, waiting, self.looked = found
+        self.live, self.waiting = live, waiting
+        self.table.begin(count, rows)
+        self.told_counts()
+
+    def told_counts(self) -> None:
+        at_work = sum(one.live for one in self.standings.values())
+        said = Text(f"{self.table.count:,} runs")
+        if at_work:
+            said.append(f", {at_work} at work", "bold green")
+        if self.waiting:
+            said.append(f", {self.waiting} waiting")
+        said.append(f"  {self.order}", "dim")
+        if not self.table.count and not self.text:
+            said = Text("no runs yet; n begins one", "bold")
+        self.query_one("#counts", Static).update(said)
+
+    def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
+        from merginguriel.experiments import index
+
+        first, space, text, order = event.first, self.mu.space, self.text, self.order
+
+        def put(found: Any) -> None:
+            if (text, order) == (self.text, self.order):
+                self.table.put(first, found[0])
+
+        self.load(
+            lambda: index.listed(space, PAGE, offset=first, text=text, order=order, look=False),
+            put,
+            group=f"page{first}",
+        )
+
+    # what changes by itself
+
+    def tick(self) -> None:
+        """Look at runs that are at work and at those in view that may be; a new folder has the index read again."""
+        if self.busy:
+            return
+        from merginguriel.experiments.runs import Run
+        from merginguriel.experiments.watching import Watch
+
+        space = self.mu.space
+        names = {*self.live, *(row["id"] for row in self.table.in_view() if self.state(row) != "finished")}
+        watches = {name: self.watches.get(name) or Watch(Run(name, space.runs / name)) for name in names}
+        self.watches = watches
+        self.busy = True
+
+        def work() -> Any:
+            seen = {}
+            for name, watch in watches.items():
+                try:
+                    seen[name] = watch.look()
+                except OSError:
+                    continue  # its folder went just now
+            try:
+                return seen, space.runs.stat().st_mtime_ns
+            except OSError:
+                return seen, 0
+
+        self.load(work, self.looked_at, group="live")
+
+    def looked_at(self, found: Any) -> None:
+        seen, stamp = found
+        self.busy = False
+        ended = False
+        for name, standing in seen.items():
+            before = self.standings.get(name)
+            if before is not None and before.live and not standing.live:
+                ended = True
+                bad = standing.state in ("failed", "dead")
+                self.mu.notify(
+                    f"{plain(name)} is {standing.state}",
+                    severity="error" if bad else "information",
+                    markup=False,
+                )
+            if standing.live and name not in self.live:
+                self.live = [*self.live, name]
+        changed = self.standings != {**self.standings, **seen}
+        self.standings = seen
+        self.live = [name for name in self.live if name not in seen or seen[name].live]
+        if ended or (self.looked and stamp != self.looked):
+            self.read()
+        elif changed or any(one.live for one in seen.values()):
+            self.table.refresh()
+            self.told_counts()
+
+    # what a person does
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.text = event.value.strip()
+        self.table.cursor = 0
+        self.read()
+
+    def on_input_submitted(self) -> None:
+        self.table.focus()
+
+    def on_paged_table_opened(self, event: PagedTable.Opened) -> None:
+        self.open_run(event.row["id"])
+
+    def open_run(self, name: str) -> None:
+        from .run import RunScreen
+
+        self.app.push_screen(RunScreen(name))
+
+    def action_find(self) -> None:
+        self.query_one("#find").focus()
+
+    def action_back(self) -> None:
+        """From the line to the table; from the table: all runs again, and no marks."""
+        if self.query_one("#find").has_focus:
+            self.table.focus()
+            return
+        self.table.marked = set()
+        self.query_one("#find", Input).value = ""
+        self.table.refresh()
+
+    def action_mark(self) -> None:
+        self.table.mark()
+
+    def action_order(self) -> None:
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self.read()
+
+    def action_compare(self) -> None:
+        chosen = sorted(self.table.marked)
+        if len(chosen) < 2:
+            self.notify(
+                "Mark two runs or more with the space bar, then press c.", severity="warning", markup=False
+            )
+            return
+        self.mu.action_go("compare", *chosen)
+
+    def action_launch(self) -> None:
+        from .launch import LaunchScreen
+
+        self.app.push_screen(LaunchScreen(None))
+
+    def action_again(self) -> None:
+        from .launch import LaunchScreen
+
+        if self.table.here:
+            self.app.push_screen(LaunchScreen(self.table.here["id"]))
+
+    def action_steer(self, what: str) -> None:
+        """Of the marked runs, else of the one under the cursor."""
+        here = self.table.here
+        chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
+        if chosen:
+            Steering(self).ask(what, chosen, self.read)
+
+    def copied(self, how: str) -> str:
+        """The runs in view, or the marked ones of them, in the columns that are shown."""
+        if how == "command":
+            return self.command
+        rows = [
+            row for row in self.table.in_view() if row["id"] in self.table.marked or not self.table.marked
+        ]
+        cells = [[c.cell(row).plain.strip() for c in self.table.columns] for row in rows]
+        return table_as(how, [[c.name for c in self.table.columns], *cells])

@@ -15,7 +15,7 @@ from textual.widgets import Label
 
 from merginguriel import workspace
 from merginguriel.experiments import config, runs
-from merginguriel.experiments.watching import Watch
+from merginguriel.experiments.endings import Watch
 from merginguriel_tui import help, jump, main, session
 from merginguriel_tui.app import SCREENS, MuApp
 

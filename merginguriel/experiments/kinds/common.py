@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...evaluation.baselines import Baseline
 from ...evaluation.significance import Comparison
+from ...files import Progress
 from ...models import record
 from .. import study as studies
 from ..config import Config, training_settings
 from ..results import comparison_dict
 from ..study import Study
 from ..worker import Tell
+
+LOSS = re.compile(r"\bloss ([0-9.]+)")
+POINTS = 50  # of a curve over one training
 
 
 def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell) -> dict[str, Path]:
@@ -26,11 +31,28 @@ def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell
     missing = [locale for locale in wanted if not trained_so(study, locale, settings)]
     for number, locale in enumerate(missing, 1):
         tell.step(f"train {locale} ({number} of {len(missing)})")
-        path = studies.train(study, locale, progress=tell.progress, report_to=config.report_to, **settings)
+        path = studies.train(
+            study, locale, progress=with_losses(tell, locale), report_to=config.report_to, **settings
+        )
         found = record.read(path / "training.yaml").get("dev_accuracy")
         if isinstance(found, float | int):
             tell.metric(f"dev accuracy of {locale}", float(found))
     return {locale: study.model(locale) for locale in wanted}
+
+
+def with_losses(tell: Tell, locale: str) -> Progress:
+    """tell.progress, which also keeps the loss of the training as a metric: about POINTS times, for a curve."""
+    kept = 0.0
+
+    def progress(done: float, total: float, text: str) -> None:
+        nonlocal kept
+        tell.progress(done, total, text)
+        found = LOSS.search(text)
+        if found and total and (not kept or done - kept >= total / POINTS):
+            kept = done
+            tell.metric(f"loss of {locale}", float(found[1]))
+
+    return progress
 
 
 def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:

@@ -1,0 +1,367 @@
+"""How is a run begun? From a form that is made of the configuration's keys; what it would do is shown before it does."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.suggester import SuggestFromList
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input, Label, Select, Static
+
+from merginguriel.cli.common import plain
+from merginguriel.errors import MuError
+
+from ..base import MuScreen
+
+if TYPE_CHECKING:
+    from merginguriel.experiments.config import Config
+    from merginguriel.experiments.keys import Key
+
+HINTS = {
+    "table": "name=value name=value",
+    "locales": "de-DE sv-SE …",
+    "whole": "a whole number",
+    "locale": "sw-KE",
+}
+PAUSE = 0.25  # seconds after the last letter before the whole is looked at
+FIRST = (
+    "kind",
+    "target",
+    "method",
+    "params",
+    "similarity",
+    "k",
+    "sources",
+    "mode",
+    "candidates",
+    "locales",
+    "splits",
+)
+
+
+class Field(NamedTuple):
+    """One key: what it is, and its text at the beginning, where a run is begun like another one."""
+
+    name: str
+    key: Key
+    given: str
+
+
+class Checked(NamedTuple):
+    """What the form comes to: its run, the state of that, and what it would do; or the error."""
+
+    run: str
+    state: str
+    lines: list[str]
+    config: Config | None
+    error: MuError | None
+
+
+def safe(name: str) -> str:
+    return "key-" + name.replace(".", "-")
+
+
+class LaunchScreen(MuScreen):
+    """A form. Only what differs from the defaults, or from the run that it is like, is said: as `--set` says it."""
+
+    NAME = "runs"
+    AUTO_FOCUS = "#key-target"
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (110, "-wide")]
+    DEFAULT_CSS = """
+    LaunchScreen #split { height: 1fr; }
+    LaunchScreen.-narrow #split { layout: vertical; }
+    LaunchScreen #form { width: 1fr; height: 1fr; }
+    LaunchScreen #plan { width: 1fr; height: 1fr; border-left: solid $panel; padding: 0 1; }
+    LaunchScreen.-narrow #plan { height: 8; width: 100%; border: none; border-top: solid $panel; }
+    LaunchScreen .row { height: 1; }
+    LaunchScreen .row Label { width: 26; padding-left: 1; }
+    LaunchScreen .row Input { width: 30; }
+    LaunchScreen .row Select { width: 30; }
+    LaunchScreen .row .doc { width: 1fr; color: $text-muted; padding-left: 1; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    LaunchScreen .row .wrong { color: $text-error; text-style: bold; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+l", "launch", "Launch", id="launch.go", priority=True),
+        Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True),
+        Binding("escape", "back", "Back", id="launch.back"),
+    ]
+
+    def __init__(self, like: str | None) -> None:
+        super().__init__()
+        self.like = like
+        self.file: Path | None = None
+        self.fields: dict[str, Field] = {}
+        self.checked: Checked | None = None
+        self.waiting: Timer | None = None
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="split"):
+            yield VerticalScroll(id="form", can_focus=False)
+            with VerticalScroll(id="plan"):
+                yield Static(Text("…", "dim"), id="planned")
+
+    def open_what(self) -> None:
+        self.show()
+
+    def show(self, *what: str) -> None:
+        """Make the form, of the keys as they are by default, or as the run that it is like has them."""
+        from merginguriel.experiments import config as configs
+        from merginguriel.experiments import runs
+        from merginguriel.merging import registry
+
+        if self.fields:
+            self.check()
+            return
+        space, like = self.mu.space, self.like
+
+        def work() -> tuple[list[Field], Path | None, list[str], list[str]]:
+            given: dict[str, str] = {}
+            file = None
+            if like is not None:
+                run = runs.get(space, like)
+                file = run.folder / "config.yaml"
+                values = configs.flat_values(run.config)
+                given = {n: told(v) for n, v in values.items() if v != configs.DEFAULTS[n]}
+            names = sorted(
+                configs.KEYS, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), "." in n)
+            )
+            fields = [Field(name, configs.KEYS[name], given.get(name, "")) for name in names]
+            placed = configs.placed(configs.Config(), space)
+            known = configs.study_of(placed, space).trained()
+            return fields, file, sorted(registry.all_methods()), sorted(known)
+
+        self.load(work, self.fill, group="form")
+
+    def fill(self, found: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
+        fields, self.file, methods, trained = found
+        self.fields = {field.name: field for field in fields}
+        form = self.query_one("#form")
+        form.mount_all([row_of(field, methods, trained) for field in fields])
+        self.call_after_refresh(self.begun)
+
+    def begun(self) -> None:
+        self.fit()
+        self.query_one("#key-target").focus()
+        self.check()
+
+    # what is in it
+
+    def value(self, name: str) -> str:
+        widget = self.query_one(f"#{safe(name)}")
+        if isinstance(widget, Select):
+            return "" if widget.selection is None else str(widget.selection)
+        return widget.value.strip() if isinstance(widget, Input) else ""
+
+    def sets(self) -> list[str]:
+        """What `--set` would be given: every key that is not as it was at the beginning."""
+        said: list[str] = []
+        for name, field in self.fields.items():
+            value = self.value(name)
+            if value == field.given:
+                continue
+            if field.key.kind == "table":
+                said += [f"{name}.{one}" for one in tables(value, field.given)]
+            else:
+                said.append(f"{name}={value}")
+        return said
+
+    def fit(self) -> None:
+        """Show the keys that have a meaning for this kind of run."""
+        kind = self.value("kind") or "merge"
+        for name, field in self.fields.items():
+            only = ("iterate",) if name.startswith("iterate.") else field.key.only
+            self.query_one(f"#{safe(name)}").parent.display = not only or kind in only  # type: ignore[union-attr]
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.typed(event.input.id or "", event.value)
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        if event.select.id == safe("kind") and self.fields:
+            self.fit()
+        self.typed(event.select.id or "", "")
+
+    def typed(self, widget: str, value: str) -> None:
+        """Say at once whether one value can stand; look at the whole when the typing pauses."""
+        from merginguriel.experiments import values
+
+        field = next((f for f in self.fields.values() if safe(f.name) == widget), None)
+        if field is None:
+            return
+        wrong = ""
+        if value.strip() and field.key.kind != "table":
+            try:
+                values.typed(field.key, value.strip())
+            except ValueError as error:
+                wrong = f"should be {error}"
+            except MuError as error:
+                wrong = error.what
+        self.hint(field, wrong)
+        if self.waiting:
+            self.waiting.stop()
+        self.waiting = self.set_timer(PAUSE, self.check)
+
+    def hint(self, field: Field, wrong: str) -> None:
+        said = self.query_one(f"#{safe(field.name)}-doc", Static)
+        said.set_class(bool(wrong), "wrong")
+        said.update(Text(f"✗ {plain(wrong)}" if wrong else field.key.doc, no_wrap=True, overflow="ellipsis"))
+
+    # what it comes to
+
+    def words(self) -> list[str]:
+        file = [self.mu.space.display(self.file)] if self.file else []
+        return ["mu", "run", *file, *(word for one in self.sets() for word in ("--set", one))]
+
+    def check(self) -> None:
+        """What the form comes to, as `mu run --dry-run` says it."""
+        space, file, sets = self.mu.space, self.file, self.sets()
+        self.command = shlex.join([*self.words(), "--dry-run"])
+
+        def work() -> Checked:
+            try:
+                return planned(space, file, sets)
+            except MuError as error:
+                return Checked("", "", [], None, error)
+
+        self.load(work, self.tell_plan, group="check")
+
+    def tell_plan(self, found: Checked) -> None:
+        self.checked = found
+        if found.error:
+            error = found.error
+            said = Text.assemble(("✗ cannot be run yet\n", "bold"), plain(error.what))
+            said.append(f"\n{plain(error.mend)}" if error.mend else "", "dim")
+        else:
+            said = Text.assemble(
+                (plain(found.run), "bold"), f"  {found.state}\n", plain("\n".join(found.lines))
+            )
+            there = found.state in ("finished", "running")
+            said.append(f"\nctrl+l {'shows' if there else 'launches'} it", "dim")
+        self.query_one("#planned", Static).update(said)
+
+    def action_launch(self) -> None:
+        """Begin it as a process of its own, and watch it. What is launched is what was shown."""
+        from merginguriel.experiments import runs, worker
+
+        checked = self.checked
+        if (
+            checked is None
+            or checked.config is None
+            or self.command != shlex.join([*self.words(), "--dry-run"])
+        ):
+            self.notify(
+                "It cannot be launched yet: see what is said beside the form.",
+                severity="warning",
+                markup=False,
+            )
+            self.check()
+            return
+        space, config = self.mu.space, checked.config
+
+        def work() -> str:
+            run = runs.create(space, config)
+            if runs.state(run) not in ("finished", "running"):
+                worker.start(run)
+            return run.id
+
+        def then(name: str) -> None:
+            from .run import RunScreen
+
+            self.app.switch_screen(RunScreen(name))
+
+        self.load(work, then, group="launch")
+
+    def action_save(self) -> None:
+        """Write the whole configuration into the workspace, as a file that `mu run` takes."""
+        from merginguriel.experiments import config as configs
+        from merginguriel.files import write_text
+        from merginguriel.workspace import writable
+
+        checked, space = self.checked, self.mu.space
+        if checked is None or checked.config is None:
+            self.notify(
+                "There is nothing to save yet: see what is said beside the form.",
+                severity="warning",
+                markup=False,
+            )
+            return
+        config, name = checked.config, f"{checked.run}.yaml"
+
+        def work() -> str:
+            write_text(writable(space).root / name, configs.dump(config))
+            return name
+
+        self.load(work, lambda name: self.notify(f"saved: {plain(name)}", markup=False), group="save")
+
+    def action_back(self) -> None:
+        self.dismiss()
+
+    def copied(self, how: str) -> str:
+        shown = self.query_one("#planned", Static).content
+        return self.command if how == "command" else shown.plain if isinstance(shown, Text) else ""
+
+
+def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
+    """A key's line: its name, a field of its type, what it means."""
+    from merginguriel.experiments.keys import DEFAULTS
+
+    key, default = field.key, told(DEFAULTS[field.name])
+    widget: Widget
+    choices = ("true", "false") if key.kind == "flag" else key.choices
+    if choices and key.kind in ("word", "flag"):
+        widget = Select(
+            [(Text(choice), choice) for choice in choices], prompt=default or "-", id=safe(field.name), compact=True,
+            value=field.given if field.given in choices else Select.NULL,
+        )  # fmt: skip
+    else:
+        known = {"method": methods, "locale": trained}.get(key.kind, [])
+        widget = Input(
+            field.given, placeholder=default or HINTS.get(key.kind, key.kind), id=safe(field.name), compact=True,
+            suggester=SuggestFromList(known, case_sensitive=False) if known else None,
+        )  # fmt: skip
+    doc = Static(
+        Text(key.doc, no_wrap=True, overflow="ellipsis"), id=f"{safe(field.name)}-doc", classes="doc"
+    )
+    return Horizontal(Label(Text(field.name)), widget, doc, classes="row")
+
+
+def told(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={told(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def tables(value: str, before: str) -> Iterator[str]:
+    """`density=0.3 scale=1` as single keys; one that was there before and is not now is taken away."""
+    now = [one if "=" in one else f"{one}=" for one in value.split()]
+    names = {one.partition("=")[0] for one in now}
+    yield from now
+    yield from (f"{name}=" for one in before.split() if (name := one.partition("=")[0]) not in names)
+
+
+def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:
+    """What `mu run --dry-run` says of it. Raises MuError for what cannot be run."""
+    from merginguriel.cli.run import plan_lines
+    from merginguriel.experiments import config as configs
+    from merginguriel.experiments import runs
+    from merginguriel.experiments.planning import plan
+    from merginguriel.workspace import writable
+
+    config, places = configs.read(file, sets)
+    wanted = configs.resolved(config, writable(space), places)
+    name = runs.run_id(wanted)
+    there = (space.runs / name / "config.yaml").is_file()
+    state = runs.state(runs.get(space, name)) if there else "new"
+    return Checked(name, state, plan_lines(plan(space, wanted), state), config, None)

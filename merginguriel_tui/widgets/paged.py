@@ -1,0 +1,203 @@
+"""How are ten thousand rows shown without a stall? Only those in view are asked for, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple
+
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+PAGE = 100  # rows that are asked for at once
+GUTTER = 2  # cells for the cursor and the mark
+
+Row = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """width: cells; 0: what is left. gives: it goes when there is no room, the highest first; 0: never."""
+
+    name: str
+    width: int
+    cell: Callable[[Row], Text]
+    gives: int = 0
+    right: bool = False
+
+
+class PagedTable(ScrollView, can_focus=True):
+    """Rows by their number, and a cursor. Whoever owns it answers `Wanted` with `put`."""
+
+    DEFAULT_CSS = """
+    PagedTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    PagedTable > .paged--head { text-style: bold; background: $panel; color: $text; }
+    PagedTable > .paged--cursor { background: $surface-lighten-2; }
+    PagedTable:focus > .paged--cursor { background: $primary; color: $text; text-style: bold; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"paged--head", "paged--cursor"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1)", "Up", id="table.up", show=False),
+        Binding("down", "move(1)", "Down", id="table.down", show=False),
+        Binding("pageup,ctrl+u", "leap(-1)", "Page up", id="table.pageup", show=False),
+        Binding("pagedown,ctrl+d", "leap(1)", "Page down", id="table.pagedown", show=False),
+        Binding("home,g", "end(-1)", "First", id="table.first", show=False),
+        Binding("end,G", "end(1)", "Last", id="table.last", show=False),
+        Binding("enter", "select", "Open", id="table.open"),
+    ]
+    cursor: reactive[int] = reactive(0)
+
+    class Wanted(Message):
+        """Rows from `first` on are in view, and not known."""
+
+        def __init__(self, first: int) -> None:
+            super().__init__()
+            self.first = first
+
+    class Opened(Message):
+        """Enter or a double click on a row."""
+
+        def __init__(self, row: Row) -> None:
+            super().__init__()
+            self.row = row
+
+    def __init__(self, columns: list[Column], *, id: str) -> None:
+        super().__init__(id=id)
+        self.columns = columns
+        self.count = 0
+        self.marked: set[str] = set()
+        self.pages: dict[int, list[Row]] = {}
+        self.asked: set[int] = set()
+
+    # what it holds
+
+    def begin(self, count: int, first: list[Row]) -> None:
+        """Show another list: so many rows, of which these are the first. The cursor stays at its row, if it is there."""
+        here = self.row_at(self.cursor)
+        self.count, self.pages, self.asked = count, {0: first}, set()
+        known = [row["id"] for row in first]
+        if here and here["id"] in known:
+            self.cursor = known.index(here["id"])
+        else:
+            self.cursor = max(0, min(self.cursor, count - 1))
+        self.virtual_size = Size(self.size.width, count + 1)
+        self.scroll_to_cursor()
+        self.refresh()
+
+    def put(self, first: int, rows: list[Row]) -> None:
+        self.pages[first // PAGE] = rows
+        self.refresh()
+
+    def row_at(self, number: int) -> Row | None:
+        page = self.pages.get(number // PAGE, [])
+        place = number % PAGE
+        return page[place] if number >= 0 and place < len(page) else None
+
+    @property
+    def here(self) -> Row | None:
+        """The row under the cursor; None while it is not known."""
+        return self.row_at(self.cursor)
+
+    def in_view(self) -> Iterator[Row]:
+        top = self.scroll_offset.y
+        for number in range(top, min(top + max(self.size.height - 1, 0), self.count)):
+            row = self.row_at(number)
+            if row is not None:
+                yield row
+
+    # how it looks
+
+    def shown(self, width: int) -> list[tuple[Column, int]]:
+        """The columns that there is room for, with the cells of each."""
+        chosen = list(self.columns)
+        for column in sorted(self.columns, key=lambda c: -c.gives):
+            needed = sum((c.width or 28) + 1 for c in chosen) + GUTTER
+            if needed <= width or not column.gives:
+                break
+            chosen.remove(column)
+        fixed = sum(c.width + 1 for c in chosen) + GUTTER
+        return [(c, c.width or max(width - fixed, 10)) for c in chosen]
+
+    def line(self, cells: list[tuple[Text, int, bool]], gutter: str, base: Style) -> Strip:
+        text = Text(gutter, no_wrap=True, end="")
+        for cell, width, right in cells:
+            one = cell.copy()
+            one.truncate(width, overflow="ellipsis")
+            space = " " * (width - one.cell_len)
+            text.append_text(Text.assemble(space, one) if right else Text.assemble(one, space))
+            text.append(" ")
+        width = self.scrollable_content_region.width
+        strip = Strip(text.render(self.app.console)).crop_extend(0, width, base)
+        return strip.apply_style(base)
+
+    def render_line(self, y: int) -> Strip:
+        columns = self.shown(self.scrollable_content_region.width)
+        base = self.rich_style
+        if y == 0:
+            style = self.get_component_rich_style("paged--head")
+            return self.line([(Text(c.name), width, c.right) for c, width in columns], " " * GUTTER, style)
+        number = self.scroll_offset.y + y - 1
+        if number >= self.count:
+            return Strip.blank(self.size.width, base)
+        row = self.row_at(number)
+        here = number == self.cursor
+        style = self.get_component_rich_style("paged--cursor") if here else base
+        if row is None:
+            first = number // PAGE * PAGE
+            if first not in self.asked:
+                self.asked.add(first)
+                self.post_message(self.Wanted(first))
+            return self.line([(Text("…", "dim"), 1, False)], "› " if here else "  ", style)
+        gutter = ("›" if here else " ") + ("◆" if row["id"] in self.marked else " ")
+        return self.line([(c.cell(row), width, c.right) for c, width in columns], gutter, style)
+
+    # how one moves in it
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, self.count + 1)
+
+    def scroll_to_cursor(self) -> None:
+        top, rows = self.scroll_offset.y, max(self.size.height - 1, 1)
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False, force=True)
+        elif self.cursor >= top + rows:
+            self.scroll_to(y=self.cursor - rows + 1, animate=False, force=True)
+
+    def watch_cursor(self) -> None:
+        self.scroll_to_cursor()
+        self.refresh()
+
+    def validate_cursor(self, cursor: int) -> int:
+        return max(0, min(cursor, max(self.count - 1, 0)))
+
+    def action_move(self, by: int) -> None:
+        self.cursor += by
+
+    def action_leap(self, pages: int) -> None:
+        self.cursor += pages * max(self.size.height - 2, 1)
+
+    def action_end(self, which: int) -> None:
+        self.cursor = 0 if which < 0 else self.count - 1
+
+    def action_select(self) -> None:
+        if self.here is not None:
+            self.post_message(self.Opened(self.here))
+
+    def on_click(self, event: events.Click) -> None:
+        number = self.scroll_offset.y + event.y - 1
+        if event.y > 0 and number < self.count:
+            self.cursor = number
+            if event.chain == 2:
+                self.action_select()
+
+    def mark(self) -> None:
+        """Mark the row under the cursor, or take its mark away, and go one down."""
+        if self.here is not None:
+            self.marked ^= {self.here["id"]}
+            self.cursor += 1
+            self.refresh()

@@ -1,0 +1,114 @@
+"""How are metrics drawn in cells? Curves by plotext, bars and intervals by block characters; no UI thread needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.text import Text
+from textual.widgets import Static
+
+from merginguriel.cli.common import plain
+
+MOST = 400  # points of a curve: more than twice the cells of a wide terminal
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+# Marker and colour, so that curves are told apart without colours too.
+LOOKS = (("braille", "cyan"), ("o", "orange"), ("x", "magenta"), ("*", "green"), ("+", "blue"), ("#", "red"))
+
+Points = Sequence[tuple[float, float]]
+
+
+def thinned(points: Points, most: int = MOST) -> Points:
+    """At most so many points: of each stretch the lowest and the highest, so that a peak is not lost."""
+    if len(points) <= most:
+        return points
+    size = -(-len(points) // (most // 2))
+    kept: list[tuple[float, float]] = []
+    for start in range(0, len(points), size):
+        part = points[start : start + size]
+        low, high = min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])
+        kept += sorted({low, high})
+    return kept
+
+
+def curves(series: Mapping[str, Points], width: int, height: int, xlabel: str = "") -> Text:
+    """A plot of named curves in so many cells. Takes tens of milliseconds: for a worker."""
+    from textual_plotext.plot import Plot
+
+    plot = Plot()
+    plot.theme("clear")
+    plot.plotsize(width, height)
+    plot._set_size(width, height)
+    for (name, points), (marker, colour) in zip(series.items(), looks(len(series)), strict=True):
+        few = thinned(points)
+        plot.plot([x for x, _ in few], [y for _, y in few], label=plain(name), marker=marker, color=colour)
+    plot.xlabel(xlabel)
+    return Text.from_ansi(plot.build())
+
+
+def looks(count: int) -> list[tuple[str, str]]:
+    return [LOOKS[i % len(LOOKS)] for i in range(count)]
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of `width` cells that is filled to `share`, 0 … 1, in eighths of a cell."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def span(low: float, mid: float, high: float, least: float, most: float, width: int) -> str:
+    """`   ├──●──┤ ┊`: an interval on the scale from least to most, with ┊ at 0 where that is on it."""
+
+    def cell(value: float) -> int:
+        share = (value - least) / (most - least) if most > least else 0.5
+        return round(min(max(share, 0.0), 1.0) * (width - 1))
+
+    cells = [" "] * width
+    for i in range(cell(low), cell(high) + 1):
+        cells[i] = "─"
+    cells[cell(low)], cells[cell(high)] = "├", "┤"
+    if least <= 0 <= most:
+        cells[cell(0)] = "┊" if cells[cell(0)] == " " else "┼"
+    cells[cell(mid)] = "●"
+    return "".join(cells)
+
+
+class CurvePlot(Static):
+    """Curves that are drawn again in a worker whenever they, or the size, change."""
+
+    DEFAULT_CSS = "CurvePlot { height: 1fr; min-height: 6; }"
+
+    def __init__(self, *, id: str, empty: str) -> None:
+        super().__init__(Text(empty, "dim"), id=id)
+        self.empty = empty
+        self.series: Mapping[str, Points] = {}
+        self.xlabel = ""
+        self.drawn: object = None
+
+    def draw(self, series: Mapping[str, Points], xlabel: str = "") -> None:
+        self.series, self.xlabel = series, xlabel
+        self.again()
+
+    def on_resize(self) -> None:
+        self.again()
+
+    def again(self) -> None:
+        width, height = self.size
+        what = (width, height, self.xlabel, {name: len(points) for name, points in self.series.items()})
+        if what == self.drawn or width < 10 or height < 4:
+            return
+        self.drawn = what
+        series = {name: list(points) for name, points in self.series.items() if points}
+        if not series:
+            self.update(Text(self.empty, "dim"))
+            return
+        self.run_worker(
+            lambda: self.show(curves(series, width, height, self.xlabel)),
+            thread=True,
+            exclusive=True,
+            group="plot",
+        )
+
+    def show(self, text: Text) -> None:
+        put: Callable[[Text], None] = self.update
+        self.app.call_from_thread(put, text)

@@ -1,0 +1,83 @@
+"""What do tests of the screens of runs share? Runs as a worker leaves them, waiting for loads, and what is to be read."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import time
+
+import numpy as np
+from textual.worker import WorkerCancelled
+
+from merginguriel.experiments import config as configs
+from merginguriel.experiments import itemfile, runs
+from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
+
+SIZES = ((80, 24), (160, 50))
+
+
+async def settled(app, pilot):
+    """Return when what is being loaded is there, and shown."""
+    for _ in range(3):
+        await pilot.pause()
+        with contextlib.suppress(WorkerCancelled):  # another load has taken its place
+            await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+async def press(app, pilot, *keys):
+    """Press these keys; letters that follow one another are typed, anything else is waited for."""
+    for key, following in zip(keys, (*keys[1:], "end"), strict=True):
+        await pilot.press(key)
+        if len(key) > 1 or len(following) > 1:
+            await settled(app, pilot)
+
+
+async def until(app, pilot, true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, shown(app)
+        await pilot.pause(0.05)
+
+
+def shown(app):
+    """The cells of the terminal, as lines."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+def waiting(space, target, **more):
+    """A run that was made and has not begun."""
+    table = {
+        "kind": "merge",
+        "method": "ties",
+        "similarity": "REAL",
+        "candidates": ["de-DE", "sv-SE"],
+        "k": 2,
+    }
+    return runs.create(space, configs.from_table({**table, "target": target, **more}))
+
+
+def finished(space, target, right, **more):
+    """A run that has finished: `right` [n] says which items its merge got."""
+    run = waiting(space, target, **more)
+    right = np.array(right, dtype=bool)
+    value, n = float(right.mean()), len(right)
+    names = [f"i{i}" for i in range(n)]
+    row = ResultRow("home/e5-small", target, "ExcTar", run.config.method, "accuracy", value, n, k=2,
+                    sources=("de-DE", "sv-SE"), seed=run.config.seed, run=run.id)  # fmt: skip
+    with (run.folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerow(row_cells(row))
+    itemfile.write(run.folder / "items.npz", names, names, {"merge": right, run.config.method: right})
+    result = {"run": run.id, "kind": "merge", "context": "home/e5-small", "target": target, "mode": "ExcTar",
+              "method": run.config.method, "accuracy": value, "ci95": [value - 0.1, value + 0.1], "n": n,
+              "sources": ["de-DE", "sv-SE"], "weights": [0.5, 0.5], "baselines": {}}  # fmt: skip
+    (run.folder / "result.json").write_text(json.dumps(result))
+    (run.folder / "log.txt").write_text("10:00  merge de-DE, sv-SE by ties\n10:01  accuracy told\n")
+    events = runs.Events(run.folder)
+    events.add("metric", name="accuracy", value=value)
+    events.add("finished", seconds=2.5, peak_memory_mb=100.0)
+    return run

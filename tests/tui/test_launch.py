@@ -1,0 +1,111 @@
+"""Does the form say what `mu run` would say, launch what it showed, and leave it to a process of its own?"""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from pilot import play
+from run_screens import SIZES, press, settled, shown, until, waiting
+
+from merginguriel.experiments import runs
+from merginguriel.experiments.keys import KEYS
+
+
+@pytest.fixture
+def space(bench):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    return bench.load_space()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu, size):
+    seen = {}
+
+    async def script(app, pilot):
+        await press(app, pilot, "n")
+        form = app.screen
+        assert set(form.fields) == set(KEYS)
+        await press(app, pilot, *"da-DK", "tab", *"tiess")
+        await until(app, pilot, lambda: "Did you mean ties" in shown(app))
+        await press(app, pilot, "backspace")
+        form.query_one("#key-k").focus()
+        await press(app, pilot, *"two")
+        assert "should be a whole number" in shown(app)
+        await press(app, pilot, "backspace", "backspace", "backspace", "2")
+        assert not form.query_one("#key-k-doc").has_class("wrong")
+        form.query_one("#key-params").focus()
+        await press(app, pilot, *"density=0.3")
+        form.query_one("#key-sources").focus()
+        await press(app, pilot, *"de-DE", "space", *"sv-SE")
+        form.query_one("#key-k").value = ""
+        await until(app, pilot, lambda: form.checked and form.checked.config)
+        await settled(app, pilot)
+        seen.update(command=form.command, run=form.checked.run, text=form.copied("text"))
+
+    play(space, script, size=size, screen="runs")
+    assert "--set params.density=0.3" in seen["command"] and seen["command"].endswith("--dry-run")
+    printed = mu(*shlex.split(seen["command"])[1:], "--workspace", space.root).out
+    assert printed.splitlines()[0] == f"{seen['run']}  new" and printed.startswith(
+        seen["text"].partition("\n\n")[0][:40]
+    )
+    for line in printed.partition("\n\n")[0].splitlines():
+        assert line in seen["text"]
+
+
+def test_a_run_like_another_differs_in_what_was_changed_alone(space, mu, monkeypatch):
+    like = waiting(space, "da-DK", params={"density": 0.3})
+    seen = {}
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "e")
+        form = app.screen
+        await until(app, pilot, lambda: form.checked is not None)
+        assert form.checked.run == like.id and form.checked.state == "queued"
+        form.query_one("#key-params").value = ""
+        await until(app, pilot, lambda: form.checked.run != like.id)
+        await press(app, pilot, "ctrl+s")
+        seen.update(command=form.command, run=form.checked.run)
+        await press(app, pilot, "escape")
+        assert app.screen.table.has_focus
+
+    play(space, script, screen="runs")
+    assert seen["command"] == f"mu run runs/{like.id}/config.yaml --set params.density= --dry-run"
+    monkeypatch.chdir(space.root)
+    assert mu(*shlex.split(seen["command"])[1:]).out.startswith(seen["run"])
+    saved = mu("run", f"{seen['run']}.yaml", "--dry-run", "--json").json
+    assert saved["run"] == seen["run"]
+
+
+@pytest.mark.lab
+def test_what_was_shown_is_launched_as_a_process_and_its_failure_is_shown(space, tmp_path):
+    waiting(space, "da-DK", task="files", data=str(tmp_path / "gone"), base=str(tmp_path / "no-base"))
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "e")
+        form = app.screen
+        await press(app, pilot, "ctrl+l")  # too early: nothing was shown yet, or what was is launched
+        await until(app, pilot, lambda: form.checked is not None)
+        if app.screen is form:
+            await settled(app, pilot)
+            await press(app, pilot, "ctrl+l")
+        await until(app, pilot, lambda: "✗ failed" in shown(app), seconds=120)
+
+    play(space, script, size=(160, 50), screen="runs")
+    (run,) = runs.listed(space)
+    assert runs.state(run) == "failed"
+    started = next(event for event in runs.events(run) if event["event"] == "started")
+    assert started["pid"] > 0 and not runs.held(run)
+
+
+def test_what_cannot_be_run_is_not_launched(space):
+    async def script(app, pilot):
+        await press(app, pilot, "n")
+        await until(app, pilot, lambda: app.screen.checked is not None)
+        assert "needs the key 'target'" in shown(app)
+        await press(app, pilot, "ctrl+l", "ctrl+s")
+        assert not runs.listed(space) and not list(space.root.glob("*.yaml"))
+
+    play(space, script, screen="runs")

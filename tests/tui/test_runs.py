@@ -1,0 +1,209 @@
+"""Does the Runs screen show what `mu runs` prints, stay live, and steer what it shows?"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+
+import pytest
+from pilot import play
+from run_screens import SIZES, finished, press, settled, shown, until, waiting
+
+from merginguriel.experiments import runs
+
+
+@pytest.fixture
+def space(bench):
+    """A workspace with runs as a worker leaves them: two finished, one waiting, one dead."""
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    space = bench.load_space()
+    finished(space, "da-DK", [1, 0] * 20)
+    finished(space, "nb-NO", [1, 1, 1, 0] * 10)
+    waiting(space, "sw-KE")
+    runs.Events(waiting(space, "fi-FI").folder).add("started", pid=1)
+    return space
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_table_shows_what_the_command_below_prints(space, mu, size):
+    seen = []
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        seen.extend([app.screen.command, *shown(app).splitlines()])
+
+    play(space, script, size=size, screen="runs")
+    command, *lines = seen
+    printed = mu(*shlex.split(command)[1:], "--json", "--workspace", space.root).json
+    for row in printed:
+        (line,) = [line for line in lines if row["id"] in line]
+        assert row["state"] in line
+        assert row["best"] is None or f"{100 * row['best']:.2f}%" in line
+    assert {row["state"] for row in printed} == {"finished", "queued", "dead"}
+
+
+def test_typing_finds_and_s_orders_as_the_command_does(space, mu):
+    seen = {}
+
+    async def script(app, pilot):
+        await press(app, pilot, "slash", *"nb", "space", *"fin")
+        assert app.screen.table.count == 1 and "merge-nb-NO" in shown(app) and "merge-da-DK" not in shown(app)
+        for _ in range(2):
+            seen[app.screen.command] = [row["id"] for row in app.screen.table.in_view()]
+            await press(app, pilot, "escape", "escape", "s")
+        assert list(seen) == ["mu runs list --find 'nb fin'", "mu runs list --order best"]
+        await press(app, pilot, "s", "s")
+        assert app.screen.command == "mu runs list"
+
+    play(space, script, screen="runs")
+    for command, ids in seen.items():
+        printed = mu(*shlex.split(command)[1:], "--json", "--workspace", space.root).json
+        assert [row["id"] for row in printed] == ids
+    assert printed[0]["target"] == "nb-NO"
+
+
+def test_rows_far_down_are_read_when_they_come_into_view(space):
+    for number in range(230):
+        folder = space.runs / f"merge-made-{number:03d}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text("kind: train\n")
+        event = {
+            "time": f"2026-01-20T00:00:00.{number:03d}+00:00",
+            "event": "created",
+            "config": {"kind": "train"},
+        }
+        (folder / "events.jsonl").write_text(json.dumps(event) + "\n")
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert len(app.screen.table.pages) == 1 and app.screen.table.count == 234
+        await press(app, pilot, "G")
+        assert "merge-made-000" in shown(app) and app.screen.table.here["id"] == "merge-made-000"
+        assert 1 * 100 not in app.screen.table.asked  # the page between was never in view
+        await press(app, pilot, "g", "pagedown", "pageup", "down", "up", "j", "k")
+        assert app.screen.table.cursor == 0
+
+    play(space, script, screen="runs")
+
+
+def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_dead(space):
+    run = waiting(space, "et-EE")
+    runs.Events(run.folder).add("started", pid=1)
+    runs.Events(run.folder).add("step", text="train et-EE (1 of 1)")
+
+    async def script(app, pilot):
+        with runs.claimed(run):
+            said = {"step": "train et-EE (1 of 1)", "done": 5, "total": 10, "text": "", "time": time.time()}
+            (run.folder / "heartbeat").write_text(json.dumps(said))
+            await until(app, pilot, lambda: " 50%" in shown(app))
+            assert "▶ running" in shown(app) and "1 at work" in shown(app)
+        await until(app, pilot, lambda: "▶" not in shown(app))
+        (line,) = [line for line in shown(app).splitlines() if run.id[:24] in line and "†" in line]
+        assert "dead" in line
+        assert any(run.id in note.message and "dead" in note.message for note in app._notifications)
+
+    play(space, script, size=(160, 50), screen="runs")
+
+
+def test_cancelling_asks_first_and_pausing_does_not(space):
+    async def script(app, pilot):
+        run = next(run for run in runs.listed(space) if "sw-KE" in run.id)
+        await press(app, pilot, "slash", *"sw-KE", "enter")
+        await press(app, pilot, "x", "n")
+        assert runs.state(run) == "queued"
+        await press(app, pilot, "p")
+        assert runs.state(run) == "paused"
+        await press(app, pilot, "x", "escape")
+        assert runs.state(run) == "paused"
+        await press(app, pilot, "x", "y")
+        assert runs.state(run) == "cancelled" and "cancelled" in shown(app)
+        await press(app, pilot, "p")  # refused by the core, told as a note, and the screen stays
+        assert any("cannot be asked to pause" in note.message for note in app._notifications)
+
+    play(space, script, screen="runs")
+
+
+def test_marked_runs_are_copied_and_compared(space, mu):
+    async def script(app, pilot):
+        await press(app, pilot, "c")
+        assert app.current_mode == "runs"  # nothing is marked
+        await press(app, pilot, "slash", *"finished", "enter", "space", "space")
+        assert app.screen.copied("csv").count("\n") == 3 and app.screen.copied("markdown").startswith(
+            "| state"
+        )
+        await press(app, pilot, "c")
+        assert app.current_mode == "compare" and app.screen.command.startswith("mu runs compare merge-")
+        await press(app, pilot, "escape", "escape")
+        assert app.current_mode == "runs" and not app.screen.table.marked
+
+    play(space, script, screen="runs")
+
+
+def test_text_of_a_run_is_shown_and_not_obeyed(space):
+    run = next(run for run in runs.listed(space) if "da-DK" in run.id)
+    (run.folder / "log.txt").write_text("[red]not red[/red] \x1b[31mnor this\x07\n")
+    other = waiting(space, "et-EE")
+    runs.Events(other.folder).add("step", text="[b]step[/b] \x1b[2J")
+    runs.Events(other.folder).add("failed", error="[/nothing] \x1b]0;title\x07")
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert "[/nothing] \\x1b" in shown(app)
+        await press(app, pilot, "slash", *"da-DK", "enter", "enter")
+        assert "[red]not red[/red] \\x1b[31mnor this\\x07" in shown(app)
+
+    play(space, script, size=(160, 50), screen="runs")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_say(space, mu, size):
+    run = next(run for run in runs.listed(space) if "nb-NO" in run.id)
+    printed = mu("runs", "show", run.id, "--workspace", space.root).out
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert app.screen.command == f"mu runs show {run.id}" and "75.00%" in shown(app)
+        assert "merge de-DE, sv-SE by ties" in shown(app)
+        await press(app, pilot, "slash", *"told", "enter")
+        assert "accuracy told" in shown(app) and "by ties" not in app.screen.copied("text")
+        await press(app, pilot, "f", "f")
+        seen = {}
+        for pane in ("metrics", "events", "config", "result", "machine", "log"):
+            await press(app, pilot, "right_square_bracket")
+            await settled(app, pilot)
+            seen[pane] = app.screen.copied("text")
+        assert "accuracy\t0.75" in seen["metrics"] and "created" in seen["events"]
+        for line in [*seen["config"].splitlines(), "75.00%"]:
+            assert line in printed
+        assert "packages:" in seen["machine"] and "n = 40" in seen["result"]
+        await press(app, pilot, "h", "l", "escape")
+        assert app.screen.command == "mu runs list"
+
+    play(space, script, size=size, screen="runs", what=[run.id[-8:]])
+
+
+def test_a_name_that_no_run_has_is_told_and_the_table_stays(space):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert any("there is no run" in note.message for note in app._notifications)
+        await press(app, pilot, "escape")
+        assert "merge-da-DK" in shown(app)
+
+    play(space, script, screen="runs", what=["nothing"])
+
+
+def test_a_workspace_without_runs_and_one_that_disappears_are_no_end(bench):
+    import shutil
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert "no runs yet" in shown(app)
+        waiting(app.space, "sw-KE", task="home", base="e5-small")
+        await press(app, pilot, "ctrl+r")
+        assert "merge-sw-KE" in shown(app)
+        shutil.rmtree(bench.root)
+        await press(app, pilot, "ctrl+r")
+        await until(app, pilot, lambda: "merge-sw-KE" not in shown(app))
+
+    play(bench.load_space(), script, screen="runs")
