@@ -1,0 +1,1 @@
+"""Widgets that no screen owns alone."""
