@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
 from textual.widgets import Input, Select, Static
+
+from merginguriel.errors import MuError
 
 from ..base import MuScreen
 from ..widgets.heat import Heat
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from merginguriel.experiments.stored import Chosen
 
+WIDE = 120  # columns from which the pane stands beside the matrix, not below it
 PAUSE = 0.15  # seconds that the cursor rests on a target before it is asked whom to take for it
 LEGEND = "[ ] own model   * best of its column   – not measured   U URIEL  R REAL  E mu advise would take it"
 
@@ -31,7 +34,6 @@ class MatrixScreen(MuScreen):
 
     NAME = "matrix"
     AUTO_FOCUS = "#heat"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
     CSS = """
     #matrix-bar { height: 1; }
     #matrix-bar Select { width: 34; }
@@ -82,12 +84,22 @@ class MatrixScreen(MuScreen):
                 yield Static(id="matrix-column")
         yield Static(Text(LEGEND, no_wrap=True, overflow="ellipsis"), id="matrix-legend")
 
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width >= WIDE, "-wide")
+
     # Loading
 
     def show(self, *what: str) -> None:
         if what:
-            self.load(lambda: look(self.mu.space, wish_of(what)), self.took)
-        elif self.wish is None:
+            try:
+                wish = wish_of(what)
+            except MuError as error:
+                self.mu.tell(error)
+            else:
+                self.wish = wish
+                self.load(lambda: look(self.mu.space, wish), self.took)
+                return
+        if self.wish is None:
             kept = self.mu.kept.get("matrix")
             self.begin(kept if isinstance(kept, dict) else {})
 
