@@ -44,6 +44,8 @@ class MatrixScreen(MuScreen):
     #matrix-side { height: 6; border-top: solid $panel; }
     MatrixScreen.-wide #matrix-body { layout: horizontal; }
     MatrixScreen.-wide #matrix-side { width: 44; height: 1fr; border-top: none; border-left: solid $panel; padding: 0 1; }
+    #matrix-cell { height: 2; }
+    MatrixScreen.-wide #matrix-cell { height: 3; }
     #matrix-column { display: none; margin-top: 1; }
     MatrixScreen.-wide #matrix-column { display: block; }
     """
@@ -63,6 +65,10 @@ class MatrixScreen(MuScreen):
         self.seen: Look | None = None
         self.picked: dict[str, Chosen] = {}  # target → whom to take, of the matrix that is seen
         self.asking: str | None = None  # the target that a thread is at
+        self.told: tuple[str, bool] | None = (
+            None  # the target whose choices are shown, and whether they are known
+        )
+        self.columned: object = None  # what the column beside was drawn from
         self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -131,6 +137,7 @@ class MatrixScreen(MuScreen):
     def took(self, seen: Look) -> None:
         if self.seen is None or (seen.one, seen.knowledge) != (self.seen.one, self.seen.knowledge):
             self.picked = {}
+        self.told = None
         self.seen, self.wish = seen, seen.wish
         source = self.query_one("#source", Select)
         order = self.query_one("#order", Select)
@@ -154,21 +161,36 @@ class MatrixScreen(MuScreen):
         }  # fmt: skip
         self.command = self.wish.command(heat.target)
         said = matrix_cell.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
-        self.query_one("#matrix-cell", Static).update(said)
+        # Its height is fixed: to lay the whole screen out anew for each key would be seen.
+        self.query_one("#matrix-cell", Static).update(said, layout=False)
         self.tell_choice(heat.target)
         if self.rest is not None:
             self.rest.stop()
-        self.rest = self.set_timer(PAUSE, self.ask)
+        self.rest = self.set_timer(PAUSE, self.rested)
 
     def tell_choice(self, target: str) -> None:
         assert self.seen is not None
         picked = self.picked.get(target)
-        self.query_one("#matrix-choices", Static).update(matrix_cell.choices(picked))
+        if (target, picked is not None) == self.told:
+            return
+        self.told = target, picked is not None
+        self.query_one("#matrix-choices", Static).update(
+            matrix_cell.choices(picked), layout=picked is not None
+        )
         marks = {s: picked.marks(s) for s in self.seen.shown.sources if s != target} if picked else {}
         self.query_one(Heat).mark(marks)
+
+    def rested(self) -> None:
+        """The cursor stays here: what takes longer to draw, and whom to take."""
+        target = self.query_one(Heat).target
         column = self.query_one("#matrix-column", Static)
-        if column.display:
-            column.update(matrix_cell.column(self.seen.shown, target, picked))
+        if self.seen is not None and target is not None and column.display:
+            picked = self.picked.get(target)
+            now = (id(self.seen), target, picked is not None, self.size.height)
+            if now != self.columned:
+                self.columned = now
+                column.update(matrix_cell.column(self.seen.shown, target, picked, self.size.height))
+        self.ask()
 
     def ask(self) -> None:
         """Whom to take for the target under the cursor; one thread at a time, for none can be stopped."""
@@ -196,8 +218,7 @@ class MatrixScreen(MuScreen):
             here = self.query_one(Heat).target
             if here in self.picked:
                 self.tell_choice(here)
-            else:
-                self.ask()
+            self.rested()
 
         self.load(work, then, group="choose")
 

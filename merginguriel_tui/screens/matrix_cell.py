@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.cells import set_cell_size
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -62,24 +62,21 @@ def choices(picked: Chosen | None) -> Text:
     return said
 
 
-def column(shown: Matrix, target: str, picked: Chosen | None) -> Table:
-    """The target's column, the best source first, with URIEL similarity and who would take each."""
-    table = Table(box=None, padding=(0, 1, 0, 0), expand=False, show_edge=False)
-    for name, side in (("source", "left"), ("%", "right"), ("URIEL", "right"), ("URE", "left")):
-        table.add_column(Text(name, "bold"), justify=side)  # type: ignore[arg-type]
+def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
+    """The target's column, the best `most` sources, with URIEL similarity and who would take each."""
     values = [float(v) for v in shown.accuracy[:, shown.targets.index(target)]]
     order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
-    for i in order:
+    names = [set_cell_size(plain(shown.sources[i]), 12) for i in order[:most]]
+    said = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)
+    for i, name in zip(order, names, strict=False):
         source, value = shown.sources[i], values[i]
         near = picked.near.get(source) if picked else None
         marks = "own" if source == target else picked.marks(source) if picked else ""
-        table.add_row(
-            Text(plain(source)),
-            Text("–" if math.isnan(value) else f"{100 * value:.1f}"),
-            Text("" if near is None else f"{near:.2f}"),
-            Text(marks),
-        )
-    return table
+        number = "–" if math.isnan(value) else f"{100 * value:.1f}"
+        said.append(f"\n{name} {number:>5}  {'' if near is None else f'{near:.2f}':>5}  {marks}", "not bold")
+    if len(order) > most:
+        said.append(f"\n… and {len(order) - most} more", "not bold")
+    return said
 
 
 def plain(text: str) -> str:

@@ -132,9 +132,14 @@ class Heat(ScrollView, can_focus=True):
         column = max(0, min(column, len(self.picture.columns) - 1))
         if not self.picture.rows or (row, column) == (self.row, self.column):
             return
+        before, rows = self.scroll_offset, {self.row, row}
         self.row, self.column = row, column
         self.follow()
-        self.refresh()
+        if self.scroll_offset == before:
+            # What moved: the names above, and the two rows that the cursor left and came to.
+            width = self.size.width
+            lines = (0, *(HEAD + line - before.y for line in rows))
+            self.refresh(*(Region(0, y, width, 1) for y in lines))
         self.post_message(self.Moved())
 
     def follow(self) -> None:
