@@ -30,6 +30,7 @@ COMMANDS = {
     "train": ("train", "train", "Fine-tune one model per locale."),
     "eval": ("lab", "evaluate", "Score a model on locales."),
     "nxn": ("lab", "nxn", "Score every model on every locale."),
+    "matrix": ("matrix", "matrix", "Look at an N×N matrix: results, or what the log holds."),
     "ensemble": ("ensemble", "ensemble", "Let several models answer together, without running one."),
     "proxy": ("proxy", "proxy", "Spearman correlation on scored sentence pairs (STS), a proxy."),
     "similarity": ("similarity", "similarity", "Rank source languages for a target, URIEL beside REAL."),

@@ -42,8 +42,8 @@ def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
     left = max([len("source"), *map(len, matrix.sources)])
     head = max([CELL, *map(len, matrix.targets)])
     per_block = max(1, (width - left) // (head + 1))
-    low, high = _range(matrix.accuracy)
-    best = _column_best(matrix.accuracy)
+    low, high = span(matrix.accuracy)
+    best = column_best(matrix.accuracy)
     lines = []
     for start in range(0, len(matrix.targets), per_block):
         block = range(start, min(start + per_block, len(matrix.targets)))
@@ -53,7 +53,7 @@ def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
             for j in block:
                 value = float(matrix.accuracy[i, j])
                 own = source == matrix.targets[j]
-                text = _number(value, own, value == best[j]).rjust(head)
+                text = number(value, own, value == best[j]).rjust(head)
                 cells.append(" " + _painted(text, (value - low) / (high - low), depth))
             lines.append(source.ljust(left) + "".join(cells))
         lines.append("n".ljust(left) + "".join(f" {int(matrix.n[j]):>{head - 1}} " for j in block))
@@ -77,8 +77,8 @@ def draw(matrix: Matrix) -> Figure:
     except ImportError as error:
         raise missing_extra("matplotlib") from error
     rows, columns = len(matrix.sources), len(matrix.targets)
-    low, high = _range(matrix.accuracy)
-    best = _column_best(matrix.accuracy)
+    low, high = span(matrix.accuracy)
+    best = column_best(matrix.accuracy)
     figure = Figure(figsize=(2.4 + 0.62 * columns, 1.6 + 0.42 * rows), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(100 * matrix.accuracy, cmap="cividis", vmin=100 * low, vmax=100 * high, aspect="auto")
@@ -109,7 +109,8 @@ def draw(matrix: Matrix) -> Figure:
     return figure
 
 
-def _number(value: float, own: bool, best: bool) -> str:
+def number(value: float, own: bool, best: bool) -> str:
+    """A cell's text, CELL characters or fewer: `[84.2]*` is a locale's own model and the best of its column."""
     if np.isnan(value):
         return "–  "
     text = f"{100 * value:.1f}"
@@ -128,7 +129,7 @@ def _painted(text: str, shade: float, depth: int) -> str:
     return f"\x1b[38;2;{front};48;2;{rgb[0]};{rgb[1]};{rgb[2]}m{text}{RESET}"
 
 
-def _range(values: np.ndarray) -> tuple[float, float]:
+def span(values: np.ndarray) -> tuple[float, float]:
     """Lowest and highest measured value, apart even where all are equal."""
     known = values[~np.isnan(values)]
     if not known.size:
@@ -137,7 +138,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _column_best(values: np.ndarray) -> np.ndarray:
+def column_best(values: np.ndarray) -> np.ndarray:
     """Highest measured value per column [T]; NaN for a column without one."""
     filled = np.where(np.isnan(values), -np.inf, values)
     best = filled.max(axis=0, initial=-np.inf)

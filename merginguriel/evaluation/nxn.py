@@ -161,7 +161,12 @@ def _answers(
 
 
 def save(path: Path, matrix: Matrix) -> None:
-    """Write a CSV, one line per measured pair: source, target, accuracy (a fraction), n (items), origin."""
+    """Write `as_csv` into a file."""
+    write_text(path, as_csv(matrix))
+
+
+def as_csv(matrix: Matrix) -> str:
+    """One line per measured pair: source, target, accuracy (a fraction), n (items), origin."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS + ORIGIN)
@@ -171,7 +176,7 @@ def save(path: Path, matrix: Matrix) -> None:
             if not np.isnan(value):
                 made = matrix.origin.get((source, target), ("", ""))
                 writer.writerow([source, target, repr(value), int(matrix.n[column]), *made])
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def load(path: Path) -> Matrix:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import missing_extra
 from ..files import write_bytes
-from .heatmap import PLAIN, _painted, _range
+from .heatmap import PLAIN, _painted, span
 
 CELL = 6  # characters: " 0.532"
 
@@ -63,7 +63,7 @@ def save_png(names: Sequence[str], matrix: np.ndarray, title: str, path: Path) -
 def apart(matrix: np.ndarray) -> tuple[float, float]:
     """Lowest and highest value off the diagonal: on it, every model agrees with itself."""
     others = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
-    return _range(others)
+    return span(others)
 
 
 def number(value: float) -> str:

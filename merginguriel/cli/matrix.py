@@ -1,0 +1,156 @@
+"""`mu matrix`: look at an N×N matrix that was measured before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import UsageError
+from .common import LOCALE, columns, emit, json_option, plain, say, space, text_width, workspace_option
+
+if TYPE_CHECKING:
+    from ..evaluation.nxn import Matrix
+    from ..experiments.stored import Chosen
+
+# Spelled out, so that `mu matrix --help` imports no numpy; a test holds it to stored.ORDERS.
+ORDERS = ("name", "family", "script", "similarity", "value")
+
+
+@click.command(short_help="Look at an N×N matrix: results, or what the log holds.")
+@click.argument("context", required=False)
+@click.option("--split", help="test, dev, train, or log: test accuracies that the log holds. Default: the first there is.")  # fmt: skip
+@click.option("--target", type=LOCALE, help="Whom would URIEL, REAL and mu advise choose for it?")
+@click.option("--k", type=click.IntRange(min=1), default=5, show_default=True,
+              help="How many URIEL and REAL would choose for --target.")  # fmt: skip
+@click.option("--sort", type=click.Choice(ORDERS), default="name", show_default=True,
+              help="Order of rows and columns; similarity is URIEL's to --target.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
+              help="Write what is shown too: a .csv or a .png; repeat.")  # fmt: skip
+@click.option("--list", "listing", is_flag=True, help="List the matrices that there are.")
+@json_option
+@workspace_option
+def matrix(
+    context: str | None,
+    split: str | None,
+    target: str | None,
+    k: int,
+    sort: str,
+    out: tuple[Path, ...],
+    listing: bool,
+    as_json: bool,
+    workspace_path: Path | None,
+) -> None:
+    """Accuracy of every model on every locale, as it was measured before: from results/, or from the log.
+
+    CONTEXT is a task and a base model. Default: the workspace's, if it has a matrix.
+
+    \b
+    mu matrix home/e5-small --sort family
+    mu matrix home/e5-small --target da-DK --sort similarity
+    """
+    from ..evaluation import heatmap
+    from ..experiments import stored
+    from ..knowledge.base import load
+
+    where = space(workspace_path)
+    knowledge = load(where)
+    if listing:
+        there = stored.stored(where, knowledge)
+        found = [
+            {"context": o.context, "split": o.split, "path": str(o.path) if o.path else None} for o in there
+        ]
+        emit(found) if as_json else click.echo(plain(columns([[o.context, o.split] for o in there])))
+        return
+    one = stored.find(where, knowledge, context=context, split=split, target=target)
+    whole = stored.read(knowledge, one)
+    if target and target not in whole.targets:
+        raise UsageError(f"{one.name} has no column {target}.", mend=f"It has: {', '.join(whole.targets)}")
+    shown = stored.ordered(whole, sort, target)
+    commonest = stored.majority(where, knowledge, one.context)
+    picked = stored.chosen(where, knowledge, one, whole, target, k) if target else None
+    written = [str(stored.export(shown, path)) for path in out]
+    if as_json:
+        emit(as_dict(one, shown, commonest, picked) | ({"written": written} if written else {}))
+        return
+    depth = heatmap.depth(sys.stdout, os.environ)
+    # The picture holds colours; what comes from the file are the names.
+    named = replace(shown, sources=tuple(map(plain, shown.sources)), targets=tuple(map(plain, shown.targets)))
+    click.echo(heatmap.render(named, depth=depth, width=text_width()))
+    say(plain(f"{one.name}: {where.display(one.path) if one.path else 'rows of the log'}"))
+    if picked:
+        click.echo("\n" + plain(choice_text(shown, picked, commonest)))
+    for path in written:
+        say(f"written to {path}")
+
+
+def as_dict(
+    one: object, shown: Matrix, commonest: dict[str, float], picked: Chosen | None
+) -> dict[str, object]:
+    """What --json prints; the terminal interface copies figures of the same matrix."""
+    import math
+
+    from ..experiments.stored import Stored
+
+    assert isinstance(one, Stored)
+    found: dict[str, object] = {
+        "context": one.context,
+        "split": one.split,
+        "path": str(one.path) if one.path else None,
+        "n": dict(zip(shown.targets, map(int, shown.n), strict=True)),
+        "majority_class": {t: commonest[t] for t in shown.targets if t in commonest},
+        "accuracy": {
+            s: {t: None if math.isnan(v) else v for t, v in zip(shown.targets, map(float, row), strict=True)}
+            for s, row in zip(shown.sources, shown.accuracy, strict=True)
+        },
+    }
+    if picked:
+        found["chosen"] = {
+            "target": picked.target,
+            "URIEL": [{"source": s, "value": picked.near[s]} for s in picked.by_uriel],
+            "REAL": [{"source": s, "value": picked.measured[s]} for s in picked.by_real],
+            "real_from": picked.real_from,
+            "advice": {
+                "verdict": picked.verdict,
+                "recipe": picked.recipe,
+                "sources": [{"source": s, "weight": w} for s, w in picked.engine.items()],
+                "note": picked.note,
+            },
+        }
+    return found
+
+
+def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:
+    """The target's column, best first, with who would take each source."""
+    import numpy as np
+
+    from ..experiments.stored import rank
+
+    column = shown.accuracy[:, shown.targets.index(picked.target)]
+    lines = [["source", "accuracy", "rank", "URIEL", "takes it"]]
+    for i in sorted(
+        range(len(column)), key=lambda i: (bool(np.isnan(column[i])), -column[i], shown.sources[i])
+    ):
+        source = shown.sources[i]
+        known = not np.isnan(column[i])
+        near = picked.near.get(source)
+        lines.append([
+            source,
+            f"{100 * column[i]:.1f}" if known else "–",
+            str(rank(shown, source, picked.target)[0]) if known else "",
+            "" if near is None else f"{near:.3f}",
+            "own model" if source == picked.target else picked.marks(source),
+        ])  # fmt: skip
+    n = int(shown.n[shown.targets.index(picked.target)])
+    told = [f"{picked.target}: n = {n:,}" if n else f"{picked.target}: n is not known"]
+    if picked.target in commonest:
+        told.append(f"majority class {100 * commonest[picked.target]:.1f}%")
+    notes = [
+        f"U: URIEL; R: REAL, by {picked.real_from}; E: mu advise ({picked.verdict}: {picked.recipe})",
+        *([] if picked.engine else [f"mu advise names no source: {picked.note}"]),
+    ]
+    return "\n".join([", ".join(told), columns(lines), *notes])
