@@ -250,7 +250,8 @@ THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", 
 
 
 @pytest.mark.parametrize(
-    "command", [f"mu {word}" for word in (*THINKING, "quickstart", "tasks", "matrix", "similarity", "methods")]
+    "command",
+    [f"mu {word}" for word in (*THINKING, "quickstart", "tasks", "matrix", "similarity", "methods")],
 )
 def test_examples_print_what_the_page_shows(command, mu, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

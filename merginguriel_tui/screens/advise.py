@@ -30,6 +30,9 @@ SIMILARITIES = ("", "URIEL", "REAL")
 SHOWN = 200  # targets in the list; what is typed narrows it
 WAIT = 0.15  # seconds after the last key in a field
 
+# Columns from which a class of the stylesheet holds.
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
+
 
 class Find(Input):
     """The search field over the list: down goes into the list."""
@@ -59,8 +62,10 @@ class AdviseScreen(MuScreen):
 
     NAME = "advise"
     LEAVE_TO = "targets"
-    AUTO_FOCUS = ""  # to the answer when it is there, to the search field where nothing is asked
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
+    AUTO_FOCUS: ClassVar[str | None] = (
+        ""  # to the answer when it is there, to the search field where nothing is asked
+    )
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
         Binding("w", "what_if", "What if", id="advise.whatif"),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from merginguriel.experiments.config import Config
     from merginguriel.experiments.keys import Key
 
+# Columns from which a class of the stylesheet holds.
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
 HINTS = {
     "table": "name=value name=value",
     "locales": "de-DE sv-SE …",
@@ -74,7 +76,7 @@ class LaunchScreen(MuScreen):
 
     NAME = "runs"
     AUTO_FOCUS = "#key-target"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
     LaunchScreen #split { height: 1fr; }
     LaunchScreen.-narrow #split { layout: vertical; }

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from merginguriel.experiments.runs import Run
     from merginguriel.experiments.watching import Standing, Watch
 
+# Columns from which a class of the stylesheet holds.
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 EVERY = 1.0  # seconds between two looks
 MOST = 5000  # lines of the log that are kept here; `mu runs logs` has all
 PANES = ("log", "metrics", "events", "config", "result", "machine")
@@ -52,7 +54,7 @@ class RunScreen(MuScreen):
 
     NAME = "runs"
     AUTO_FOCUS = "#lines"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (120, "-wide")]
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
     RunScreen #head { height: 3; padding: 0 1; }
     RunScreen #panes { width: 1fr; }
@@ -195,7 +197,8 @@ class RunScreen(MuScreen):
 
         told = list(self.watch_of.metrics)
         width = max((len(name) for _, name, _ in told), default=0)
-        bars, curves = Text(), {}
+        bars = Text()
+        curves: dict[str, list[tuple[float, float]]] = {}
         start = told[0][0] if told else 0.0
         for at, name, value in told:
             if is_accuracy(name):
