@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .entries import Entry
 
 _ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+(.*)$")
-_STATE = re.compile(r"^\[(open|narrowed|closed)(?:\s+([^\]]+))?\]\s+(.+)$")
-_SETTLES = re.compile(r"^\[(narrows|closes)(?:\s+([^\]]+))?\]\s+(.+)$")
+_STATE = re.compile(r"^\[(open|narrowed|closed)(?:\s+([^\]\s][^\]]*))?\]\s+(.+)$")
+_SETTLES = re.compile(r"^\[(narrows|closes)(?:\s+([^\]\s][^\]]*))?\]\s+(.+)$")
 _REF = re.compile(r"^\S+#q[1-9]\d{0,3}$")
 ALIKE = 0.6  # share of a question's words in a plan's text from which on the plan is about it
 _DONE = {"narrows": "narrowed", "closes": "closed"}
