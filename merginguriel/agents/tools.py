@@ -5,6 +5,7 @@ The first parameter is the workspace; the others are the tool's arguments, each 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from .. import locales, workspace
 from ..errors import UsageError
+from ..knowledge.entryjson import ENTRY, entry_text
 from ..workspace import Workspace
 from .bounds import check_config, check_links, inside
 
@@ -21,10 +23,15 @@ Method = Annotated[str | None, "this method only; see the skill merging-methods 
 
 @dataclass(frozen=True)
 class ToolFunction:
-    """A function as a tool. `writes`: it adds to the workspace; no tool changes or removes what is there."""
+    """A function as a tool.
+
+    writes  it adds to the workspace; no tool changes or removes what is there
+    schema  of its arguments, where they are one object that the function checks itself; else from its signature
+    """
 
     call: Callable[..., Any]
     writes: bool = False
+    schema: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -125,58 +132,43 @@ def why(
     return walk(load(space, as_of=day(as_of)), name).as_dict()
 
 
-def log_add(
-    space: Workspace,
-    title: Annotated[str, "a few words"],
-    type: Annotated[str, "Plan, Observation, Retrospective, or another type of docs/formats.md"],
-    summary: Annotated[str, "one sentence for a reader outside the project"],
-    rows: Annotated[
-        list[dict[str, str | int | float]] | None,
-        "measured numbers, one object a row: target, mode, method, value, baseline_kind, baseline, … of docs/formats.md",
-    ] = None,
-    sections: Annotated[
-        dict[str, str] | None, "heading → Markdown, such as Expected, Findings, What failed"
-    ] = None,
-    questions: Annotated[list[str] | None, "open questions"] = None,
-    context: Annotated[str | None, "task/base-model of the rows; default: that of the workspace"] = None,
-    n: Annotated[int | None, "test items behind every row"] = None,
-    supersedes: Annotated[list[str] | None, "ids of the entries that this one corrects"] = None,
-    links: Annotated[
-        list[str] | None, "ids of the entries that this one follows from, such as its plan"
-    ] = None,
-    tags: Annotated[list[str] | None, "words to find it by"] = None,
-) -> dict[str, object]:
+def plan_check(space: Workspace, entry: dict[str, Any]) -> dict[str, Any]:
+    """Ask before you plan: what was tried already, which plans wait for the same, which open questions it may answer, what
+    advise expects of each merge and advises instead, and how good past expectations were. Nothing is written.
+
+    Takes what log_add takes; `expected` is enough. `lands`: log_add would take this plan as it is.
+    """
+    from .plans import checked
+
+    return checked(space, {"title": "A plan", "type": "Plan", "summary": "To be checked.", **entry})
+
+
+def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
     """Add an entry to the log, whatever came out. It is checked, lands whole under a name of its own, and is never edited.
 
-    What is refused is kept as a draft, and the error says where and why.
+    A Plan says what it expects, before anything is measured; its Retrospective names it under `answers`. What is refused is
+    kept as a draft, and the error says where and why; a plan for what was measured already lists the rows under `matches`.
     """
-    from ..knowledge import writing
-    from ..knowledge.base import load
-    from ..knowledge.markdown import format_table
+    from ..knowledge.accept import accept
 
+    given = {"origin": "an agent, through mu mcp", **entry}
+    anyway = given.pop("anyway", False)
+    if not isinstance(anyway, bool):
+        raise UsageError("anyway must be true or false.")
     where = workspace.writable(space)
     today = date.today().isoformat()
-    for folder in (where.log, where.log / today[:4], where.log / ".draft"):
+    day_of = given.get("date")
+    years = {today[:4], str(day_of)[:4]}
+    for folder in (where.log, where.log / ".draft", *(where.log / year for year in years if year.isdigit())):
         inside(where, folder, "the log")
-    named = list(dict.fromkeys(key for row in rows or () for key in row))
-    table = format_table(named, [[str(row.get(key, "-")) for key in named] for row in rows]) if rows else ""
-    asked = "\n".join(f"- [open] {' '.join(question.split())}" for question in questions or ())
-    knowledge = load(where)
-    draft = writing.Draft(
-        title=title,
-        type=type,
-        date=today,
-        summary=summary,
-        context=context or (str(where.settings["context"]) if rows else ""),
-        metric="accuracy" if rows else "",
-        n=str(n or ""),
-        supersedes=", ".join(dict.fromkeys(knowledge.entry(one).id for one in supersedes or ())),
-        links=", ".join(dict.fromkeys(knowledge.entry(one).id for one in links or ())),
-        tags=", ".join(tags or ()),
-        origin="an agent, through mu mcp",
-        sections=(*(sections or {}).items(), *((("Open questions", asked),) if asked else ())),
-    )
-    return writing.add_text(where.log, writing.render(draft, raw_table=table)).as_dict()
+    return accept(
+        where, entry_text(json.dumps(given), today=today, context=default(where)), anyway=anyway
+    ).as_dict()
+
+
+def default(space: Workspace) -> str:
+    """The context that an entry is about if it does not say."""
+    return str(space.settings["context"])
 
 
 def run_start(
@@ -206,8 +198,6 @@ def run_status(
     space: Workspace, run: Annotated[str | None, "a run's id or its beginning; without it, all runs"] = None
 ) -> Any:
     """How far a run is: its state, what happened, and what it found when it has finished; or the list of all runs."""
-    import json
-
     from ..experiments import config as configs
     from ..experiments import index
     from ..experiments import runs as stored
@@ -229,12 +219,25 @@ def run_status(
     }
 
 
+PLAN = {**ENTRY, "title": "A plan", "required": ["expected"]}
+LANDING = {
+    **ENTRY,
+    "properties": {
+        **ENTRY["properties"],
+        "anyway": {
+            "type": "boolean",
+            "description": "A plan may repeat what was tried, or state no expectation: what --anyway says.",
+        },
+    },
+}
+
 TOOLS = (
     ToolFunction(advise),
     ToolFunction(search),
     ToolFunction(show),
     ToolFunction(why),
-    ToolFunction(log_add, writes=True),
+    ToolFunction(plan_check, schema=PLAN),
+    ToolFunction(log_add, writes=True, schema=LANDING),
     ToolFunction(run_start, writes=True),
     ToolFunction(run_status),
 )

@@ -51,7 +51,7 @@ def search(**asked: Any) -> None:
 def log_search(**asked: Any) -> None:
     """Where log entries speak of QUERY, the surest and newest first; `-` reads standard input.
 
-    Paste an error: troubleshooting entries then come first.
+    Paste an error: if it is known, its entry comes first, with what mends it, whatever paths and numbers it has here.
     """
     tell(("entry",), **asked)
 
@@ -93,5 +93,6 @@ def lines_of(hit: Hit) -> str:
     snippet = hit.snippet
     for start, end in reversed(hit.marks):
         snippet = f"{snippet[:start]}«{snippet[start:end]}»{snippet[end:]}"
-    one_line = (" ".join(text.split()) for text in (hit.title, stands, snippet))
+    mend = f"mend: {hit.mend}" if hit.mend else ""
+    one_line = (" ".join(text.split()) for text in (hit.title, stands, mend or snippet))
     return "\n    ".join([head, *(text for text in one_line if text)])

@@ -121,6 +121,11 @@ def trial_of(
         return Trial(n, variance, True, "paired, as measured on this target")
     ratio, how = pairing(rows, question.context)
     if gains:
+        # A recorded standard error is what was measured; a binomial one is what pairing would have made smaller.
+        known = [(o.variance, o.row.n or USUAL_N) for o in gains if o.row.se_pp is not None]
+        if known:
+            variance, n = _middle(known)
+            return Trial(n, variance, True, "by the standard errors measured on this target")
         variance, n = _middle([(o.variance, o.row.n or USUAL_N) for o in gains])
         return Trial(n, ratio * variance, True, how)
     value, n_items = baseline["value"], baseline["n"]

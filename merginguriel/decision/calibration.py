@@ -8,6 +8,7 @@ observations, and the interval is Student's t, as of any scale that was estimate
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from . import estimate as model
 from .evidence import Observation, Setting
 
 PRIOR_DF = 2
-FEWEST = 3  # targets, of anything; scores of one method, below which all methods' stand for it
+FEWEST = 3  # targets, of anything; of one method, below which all methods' errors stand for it
 NORMAL_FROM = 60  # degrees of freedom from which Student's t is taken as normal
 
 
@@ -73,24 +74,39 @@ def scale(left: LeftOut, method: str, *, besides: int | None = None) -> Scale:
     """How much wider than the model says the errors of `method` are. Never narrower.
 
     besides  number of a target whose errors are not looked at
+
+    A target's errors share its surprises, so it counts once, with the mean of their squares.
     """
     kept = np.ones(len(left.scores), bool) if besides is None else left.targets != besides
     own = kept & (left.methods == method)
-    scores = left.scores[own if own.sum() >= FEWEST else kept]
-    df = PRIOR_DF + len(scores)
-    factor = max(1.0, float(np.sqrt((PRIOR_DF + scores @ scores) / df)))
+    used = own if len(np.unique(left.targets[own])) >= FEWEST else kept
+    rows = np.bincount(left.targets[used])
+    sums = np.bincount(left.targets[used], left.scores[used] ** 2)
+    squares = sums[rows > 0] / rows[rows > 0]
+    df = PRIOR_DF + len(squares)
+    factor = max(1.0, float(np.sqrt((PRIOR_DF + squares.sum()) / df)))
     return Scale(factor, df if df < NORMAL_FROM else None)
 
 
 def predict(
     fitted: model.Model, left: LeftOut | None, setting: Setting, features: np.ndarray
 ) -> model.Estimate:
-    """The gain of `setting` given everything observed, as sure as such predictions proved to be."""
+    """The gain of `setting` given everything observed, as sure as such predictions proved to be.
+
+    What was learnt from other targets is scaled; what this target's own rows add to it is measurement, whose noise is
+    known. With P the variance without them, V with them and s the factor: 1 / (1/(s² P) + 1/V − 1/P).
+    """
     told = model.predict(fitted, setting, features)
     if left is None:
         return told
     found = scale(left, setting.method)
-    return told._replace(sd_pp=told.sd_pp * found.factor, df=found.df)
+    variance = told.sd_pp**2
+    without = max(model.predict(fitted, replace(setting, target=""), features).sd_pp ** 2, variance)
+    scaled = 1 / (1 / (found.factor**2 * without) + 1 / variance - 1 / without)
+    # Degrees of freedom by how much of the variance hangs on the scale (Satterthwaite 1946).
+    share = scaled / (found.factor**2 * without)
+    df = None if found.df is None else int(found.df / share**2)
+    return told._replace(sd_pp=float(np.sqrt(scaled)), df=df if df is not None and df < NORMAL_FROM else None)
 
 
 @cache

@@ -15,6 +15,7 @@ BEST_OF_ALL = "best_zero_shot"  # of all models but the target's own, not only o
 # Rows of one target are differences from the same baseline on the same items. For two differences with equal
 # parts of noise from the merge and from the baseline, the shared part is half.
 SHARED_BASELINE = 0.5
+SMALLEST_GAP_VARIANCE = 0.01  # pp²
 GAP_TARGETS = 3  # fewer say nothing about how much the gap varies
 
 
@@ -179,5 +180,6 @@ def noise(found: Sequence[Observation]) -> Noise:
             dtype=int,
         ),
         np.array([gaps[o.gap] if o.gap else -1 for o in found], dtype=int),
-        np.array([gap.variance / gap.targets for gap in gaps]),
+        # Three equal gaps are chance: a gap is never known exactly.
+        np.array([max(gap.variance, SMALLEST_GAP_VARIANCE) / gap.targets for gap in gaps]),
     )

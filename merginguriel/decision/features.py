@@ -32,8 +32,10 @@ Fits = Mapping[tuple[str, str], Fit]  # (context, measure)
 def known_fits(rows: Iterable[ResultRow]) -> Fits:
     """What current rows say; of a pair measured again, the later one."""
     values: dict[tuple[str, str], dict[frozenset[str], float]] = {}
-    for row in sorted((r for r in rows if r.metric in PAIRWISE), key=lambda r: (r.date, r.ref)):
-        if row.status == "current":
+    of_pairs = (r for r in rows if r.method == "compat" and r.metric in PAIRWISE)
+    for row in sorted(of_pairs, key=lambda r: (r.date, r.ref)):
+        # With params it is of a part of the models, such as one layer.
+        if row.status == "current" and not row.params:
             pair = frozenset((row.target, *row.sources))
             values.setdefault((row.context, row.metric), {})[pair] = row.value
     found = {}

@@ -48,8 +48,13 @@ def accept(
     return writing.add_text(space.log, text, beside=beside, draft=draft)
 
 
-def check(space: Workspace, entry: Entry, *, anyway: bool = False) -> None:
-    """Raises KnowledgeError if a plan may not land, or if `answers` or a settled question leads nowhere."""
+def check(
+    space: Workspace, entry: Entry, *, anyway: bool = False, knowledge: Knowledge | None = None
+) -> None:
+    """Raises KnowledgeError if a plan may not land, or if `answers` or a settled question leads nowhere.
+
+    knowledge  of this workspace, where the caller has read it already
+    """
     plan = entry.type == "Plan"
     if plan and not entry.expected and not anyway:
         raise KnowledgeError(
@@ -60,7 +65,7 @@ def check(space: Workspace, entry: Entry, *, anyway: bool = False) -> None:
         )
     if not (plan or entry.answers or entry.settles):
         return
-    knowledge = logged(space)
+    knowledge = knowledge or logged(space)
     check_references(knowledge, entry)
     if plan and not anyway:
         found = tried.tried_by_plan(knowledge, entry.expected)

@@ -24,9 +24,10 @@ from .entries import Entry, entry_paths, parse_entry
 from .rows import SUPERSEDED
 from .skills import Skill, parse_skill, skill_paths
 from .stamps import is_settled, stamps
+from .trouble import Trouble
 from .yamltext import read_text
 
-VERSION = "2"  # of the tables below; another one is built anew
+VERSION = "3"  # of the tables below; another one is built anew
 WAIT = 120.0  # seconds for another process that is building the index
 OPENING, CLOSING = "\x02", "\x03"  # around a match, inside this module and search.py; taken out of texts
 TABLES = """
@@ -38,6 +39,8 @@ CREATE INDEX docs_of ON docs (unit);
 CREATE INDEX docs_called ON docs (name, kind);
 CREATE TABLE scopes (doc INTEGER, target TEXT, method TEXT);
 CREATE INDEX scopes_of ON scopes (doc);
+CREATE TABLE troubles (doc INTEGER, pattern TEXT, regex INTEGER, mend TEXT);
+CREATE INDEX troubles_of ON troubles (doc);
 CREATE VIRTUAL TABLE words USING fts5 (name, title, summary, body, tokenize = "porter unicode61 remove_diacritics 2");
 """
 # What a document is worth beside one that is as sure as can be: by the status of a claim, and the type of an entry.
@@ -51,7 +54,8 @@ TRUST = {
 class Document:
     """What can be found: a skill, a claim, an entry, or a file that cannot be read as one (its text, as it is).
 
-    scopes  (target, method) of which it speaks; None: of any. No scope: it does not say
+    scopes   (target, method) of which it speaks; None: of any. No scope: it does not say
+    trouble  of a Troubleshooting entry: the error that it mends
     """
 
     kind: str
@@ -63,6 +67,7 @@ class Document:
     type: str = ""
     date: str = ""
     scopes: tuple[tuple[str | None, str | None], ...] = ()
+    trouble: Trouble | None = None
 
 
 @contextlib.contextmanager
@@ -165,7 +170,7 @@ def _is_of(connection: sqlite3.Connection, program: str) -> bool:
 
 
 def _empty(connection: sqlite3.Connection) -> None:
-    for name in ("meta", "files", "docs", "scopes", "words"):
+    for name in ("meta", "files", "docs", "scopes", "troubles", "words"):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
     for statement in TABLES.split(";"):
         if statement.strip():
@@ -189,7 +194,7 @@ def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str
     of_unit = documents(knowledge)
     for unit, digest in read.items():
         ids = [row[0] for row in connection.execute("SELECT id FROM docs WHERE unit = ?", (unit,))]
-        for table, key in (("words", "rowid"), ("scopes", "doc"), ("docs", "id")):
+        for table, key in (("words", "rowid"), ("scopes", "doc"), ("troubles", "doc"), ("docs", "id")):
             connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(one,) for one in ids])
         connection.execute("DELETE FROM files WHERE unit = ?", (unit,))
         if digest:
@@ -250,6 +255,7 @@ def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
                 entry.type,
                 entry.date,
                 scopes,
+                entry.trouble,
             )
         ]
     for skill in knowledge.skills:
@@ -309,6 +315,11 @@ def _insert(connection: sqlite3.Connection, unit: str, one: Document) -> None:
     connection.executemany(
         "INSERT INTO scopes VALUES (?, ?, ?)", [(cursor.lastrowid, *scope) for scope in one.scopes]
     )
+    if one.trouble:
+        connection.executemany(
+            "INSERT INTO troubles VALUES (?, ?, ?, ?)",
+            [(cursor.lastrowid, p.text, p.regex, one.trouble.mend) for p in one.trouble.patterns],
+        )
 
 
 def clean(text: str) -> str:

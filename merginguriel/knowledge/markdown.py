@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import KnowledgeError
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"^(#{1,6})\s(.*)$")
 _FENCE = re.compile(r"^\s{0,3}(`{3,}|~{3,})")
 _RULE_CELL = re.compile(r"^:?-+:?$")
 _BAR = re.compile(r"(?<!\\)\|")
@@ -52,7 +52,7 @@ def sections(body: str, first_line: int = 1) -> list[Section]:
             continue
         heading = _HEADING.match(text) if text.startswith("##") else None
         if heading and len(heading[1]) == 2:
-            found.append((heading[2], number, []))
+            found.append((heading[2].strip().rstrip("#").rstrip(), number, []))
         else:
             found[-1][2].append((number, text))
     return [Section(title, line, tuple(lines)) for title, line, lines in found]

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import locales
 from ..errors import KnowledgeError
 from .markdown import Section
 
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from .entries import Entry
 
 _ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+(.*)$")
-_STATE = re.compile(r"^\[(open|narrowed|closed)(?:\s+([^\]]+))?\]\s+(.+)$")
-_SETTLES = re.compile(r"^\[(narrows|closes)(?:\s+([^\]]+))?\]\s+(.+)$")
+_STATE = re.compile(r"^\[(open|narrowed|closed)(?:\s+([^\]\s][^\]]*))?\]\s+(.+)$")
+_SETTLES = re.compile(r"^\[(narrows|closes)(?:\s+([^\]\s][^\]]*))?\]\s+(.+)$")
 _REF = re.compile(r"^\S+#q[1-9]\d{0,3}$")
+ALIKE = 0.6  # share of a question's words in a plan's text from which on the plan is about it
 _DONE = {"narrows": "narrowed", "closes": "closed"}
 
 
@@ -135,3 +138,42 @@ def threads(entries: Sequence[Entry]) -> list[Thread]:
                 Thread(ref, question.text, entry.id, entry.date, tuple(sorted(steps, key=lambda s: s.date)))
             )
     return found
+
+
+def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple[str, ...]]]:
+    """Questions that nobody closed and that a plan may answer, with what they have in common; the most alike first.
+
+    A question counts if it names a target or a method of the plan, or if most of its words stand in the plan's text;
+    one that names other languages alone does not.
+    """
+    from .resemblance import words
+
+    own = {*words(plan.title), *words(plan.summary), *words(plan.body)}
+    found = []
+    for one in asked:
+        said = set(words(one.text))
+        spoken = said & _languages()
+        if one.state == "closed" or not said:
+            continue
+        common = []
+        for expected in plan.expected:
+            target, method = set(words(expected.target)), set(words(expected.method))
+            if spoken and not spoken & target:
+                continue
+            if target <= said:
+                common.append(f"target {expected.target}")
+            if method <= said:
+                common.append(f"method {expected.method}")
+            if len(said & own) >= ALIKE * len(said):
+                common.append("words of the plan")
+        if common:
+            found.append((one, tuple(dict.fromkeys(common))))
+    return sorted(found, key=lambda pair: -len(pair[1]))
+
+
+@cache
+def _languages() -> frozenset[str]:
+    """The first word of every language's name, as `resemblance.words` has it."""
+    from .resemblance import words
+
+    return frozenset(words(locale.name)[0] for locale in locales.table().values() if words(locale.name))

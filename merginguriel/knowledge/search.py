@@ -12,6 +12,8 @@ from pathlib import Path
 from ..errors import UsageError
 from ..workspace import Workspace
 from .index import CLOSING, OPENING, opened
+from .rows import SUPERSEDED
+from .trouble import Pattern, match
 
 KINDS = ("skill", "claim", "entry")
 FEW = 6  # words of a question; more than that is a text, of which not every word must be found
@@ -23,6 +25,7 @@ CANDIDATES = 300  # best matches that are ranked by what they are worth
 OPEN = 0.6  # a document that speaks of any target, beside one that speaks of the target asked for
 HALF = 365  # days after which half of the advantage of being new is gone
 COLUMNS = (3.0, 4.0, 2.0, 1.0)  # what a match counts in name, title, summary, body
+SURE = 0.85  # how far a known trouble matches, from which on it is meant even by a line that does not look like an error
 _ERROR = re.compile(r"\n.*\n|Traceback|Error\b|Exception\b|error:|^mu: ", re.MULTILINE)
 
 
@@ -34,7 +37,8 @@ class Hit:
     reason   why, in words; of a skill, how its claims stand
     snippet  the words around the match, as they stand in the file but for white space
     marks    (start, end) of each match in `snippet`
-    score    match × grade × freshness × fit to the scope asked for, at most 1
+    score    match × grade × freshness × fit to the scope asked for, at most 1; of a known trouble, how far it matches
+    mend     where the query is the error of a Troubleshooting entry: its mend as Markdown; else ''
     """
 
     kind: str
@@ -48,12 +52,13 @@ class Hit:
     snippet: str
     marks: tuple[tuple[int, int], ...]
     score: float
+    mend: str = ""
 
     def as_dict(self) -> dict[str, object]:
         return {
             "kind": self.kind, "name": self.name, "title": self.title, "type": self.type, "date": self.date,
             "status": self.status, "reason": self.reason, "path": self.path, "snippet": self.snippet,
-            "marks": [list(pair) for pair in self.marks], "score": round(self.score, 4),
+            "marks": [list(pair) for pair in self.marks], "score": round(self.score, 4), "mend": self.mend,
         }  # fmt: skip
 
 
@@ -73,8 +78,9 @@ def search(
     limit           at most so many
 
     A word is found in its other forms too (merge, merged, merging). Of few words, documents with all of them come
-    first; of a text, the words that are rare in the knowledge count. Where the query looks like an error,
-    troubleshooting entries come first. Raises UsageError for a query without a word.
+    first; of a text, the words that are rare in the knowledge count. An error that a Troubleshooting entry knows brings
+    that entry first, with its mend, whatever paths and numbers it has here; where the query looks like an error, other
+    entries about trouble come next. Raises UsageError for a query without a word.
     """
     asked = terms(query)
     if not asked:
@@ -82,6 +88,8 @@ def search(
             "there is no word to search for.", mend='Write a word or more: mu search "ties sw-KE"'
         )
     with opened(space) as index:
+        index.row_factory = sqlite3.Row
+        known = _troubles(index, query) if "entry" in kinds else []
         if len(asked) <= FEW:
             found = _ranked(index, " AND ".join(asked), kinds, target, method)
             if len(found) < limit and len(asked) > 1:
@@ -94,9 +102,26 @@ def search(
             found = _ranked(index, " OR ".join(asked), kinds, target, method) if asked else []
         if looks_like_error(query):
             found.sort(key=lambda pair: pair[1]["type"] != "Troubleshooting")
-        best = found[:limit]
-        snippets = _snippets(index, " OR ".join(asked), [row["id"] for _, row in best])
-        return [_hit(space, score, row, snippets.get(row["id"], "")) for score, row in best]
+        mends = {row["id"]: row["mend"] for _, row in known}
+        best = [*known, *(pair for pair in found if pair[1]["id"] not in mends)][:limit]
+        snippets = _snippets(index, " OR ".join(asked), [row["id"] for _, row in best]) if asked else {}
+        return [
+            _hit(space, score, row, snippets.get(row["id"], ""), mends.get(row["id"], ""))
+            for score, row in best
+        ]
+
+
+def _troubles(index: sqlite3.Connection, query: str) -> list[tuple[float, sqlite3.Row]]:
+    """(score, document with its mend) of the troubles that `query` shows, best first."""
+    patterns: dict[str, list[Pattern]] = {}
+    documents: dict[str, sqlite3.Row] = {}
+    ask = """SELECT docs.*, pattern, regex, mend FROM troubles JOIN docs ON docs.id = troubles.doc
+             WHERE status != ? ORDER BY docs.id"""
+    for row in index.execute(ask, (SUPERSEDED,)):
+        patterns.setdefault(row["name"], []).append(Pattern(row["pattern"], bool(row["regex"])))
+        documents[row["name"]] = row
+    enough = 0.0 if looks_like_error(query) else SURE
+    return [(score, documents[name]) for name, score in match(query, patterns) if score >= enough]
 
 
 def looks_like_error(query: str) -> bool:
@@ -128,7 +153,6 @@ def _ranked(
     index: sqlite3.Connection, match: str, kinds: Sequence[str], target: str | None, method: str | None
 ) -> list[tuple[float, sqlite3.Row]]:
     """(score, document) of what matches an FTS5 expression, best first."""
-    index.row_factory = sqlite3.Row
     named = "target = :target OR :target IS NULL", "method = :method OR :method IS NULL"
     ask = f"""
         SELECT docs.*, bm25(words, {", ".join(map(str, COLUMNS))}) AS distance,
@@ -176,7 +200,7 @@ def _snippets(index: sqlite3.Connection, match: str, ids: Sequence[int]) -> dict
     return {row[0]: row[1] for row in index.execute(ask, (match, *ids))}
 
 
-def _hit(space: Workspace, score: float, row: sqlite3.Row, snippet: str) -> Hit:
+def _hit(space: Workspace, score: float, row: sqlite3.Row, snippet: str, mend: str) -> Hit:
     text, marks = "", []
     for number, part in enumerate(re.split(f"[{OPENING}{CLOSING}]", " ".join(snippet.split()))):
         if number % 2:
@@ -184,5 +208,5 @@ def _hit(space: Workspace, score: float, row: sqlite3.Row, snippet: str) -> Hit:
         text += part
     return Hit(
         row["kind"], row["name"], row["title"], row["type"], row["date"], row["status"] or "", row["reason"] or "",
-        space.display(Path(row["path"])), text, tuple(marks), score,
+        space.display(Path(row["path"])), text, tuple(marks), score, mend,
     )  # fmt: skip

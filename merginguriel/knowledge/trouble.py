@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
@@ -26,6 +26,7 @@ _ITEM = re.compile(r"^\s{0,3}[-*+]\s+(?:`(?P<literal>[^`]+)`|/(?P<regex>.+)/)\s*
 # A repeated group can take time that grows exponentially with the text.
 _REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]|\\[1-9]|\(\?P=")
 _WORD = re.compile(r"[A-Za-z_][\w.]+")
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:[.,_]\d+)*")
 
 
 @dataclass(frozen=True)
@@ -104,43 +105,68 @@ def _check(pattern: Pattern, where: str) -> None:
 def match_error(text: str, knowledge: Knowledge) -> list[tuple[Entry, float]]:
     """Troubleshooting entries whose error `text` shows, best first, each with a score from 0 to 1.
 
-    A pattern that stands in the text scores 0.9 and more, the longer the more; one of whose words most are there, in
-    proportion to them (rare words count for more) and at most 0.8. What is superseded is left out.
+    A pattern that stands in the text scores 0.9 and more, the longer the more; one that stands there with other paths
+    and numbers 0.85; one of whose words most are there, in proportion to them (rare words count for more) and at most
+    0.8. What is superseded is left out.
     """
-    known = [(e, e.trouble) for e in knowledge.entries if e.trouble and e.id not in knowledge.superseders]
+    known = {
+        e.id: e.trouble.patterns for e in knowledge.entries if e.trouble and e.id not in knowledge.superseders
+    }
+    return [(knowledge.by_entry[name], score) for name, score in match(text, known)]
+
+
+def match(text: str, known: Mapping[str, Sequence[Pattern]]) -> list[tuple[str, float]]:
+    """(name, score) of the troubles whose patterns `text` shows, as `match_error` scores them. known: name → patterns."""
     if not known or not text.strip():
         return []
     lines = [line[: 4 * LONGEST] for line in text.splitlines()]
-    flat, words = _flat(" ".join(lines)), set(_words(text))
-    spread = Counter(w for _, known_trouble in known for w in _vocabulary(known_trouble))
+    flat = _flat(" ".join(lines))
+    pasted = _Pasted(lines, flat, _general(flat), frozenset(_words(_general(flat))))
+    spread = Counter(word for patterns in known.values() for word in _vocabulary(patterns))
     found = []
-    for entry, known_trouble in known:
-        score = max(_score(p, lines, flat, words, spread, len(known)) for p in known_trouble.patterns)
+    for name, patterns in known.items():
+        score = max((_score(p, pasted, spread, len(known)) for p in patterns), default=0.0)
         if score > 0:
-            found.append((entry, round(score, 3)))
-    return sorted(found, key=lambda pair: (-pair[1], pair[0].id))
+            found.append((name, round(score, 3)))
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
 
-def _vocabulary(one: Trouble) -> set[str]:
-    return {word for pattern in one.patterns for word in _words(pattern.text)}
+@dataclass(frozen=True)
+class _Pasted:
+    """A text line by line, on one line, without what differs from one case of an error to the next, and its words."""
+
+    lines: Sequence[str]
+    flat: str
+    general: str
+    words: frozenset[str]
 
 
-def _score(
-    pattern: Pattern, lines: Iterable[str], flat: str, words: set[str], spread: Counter[str], entries: int
-) -> float:
+def _vocabulary(patterns: Iterable[Pattern]) -> set[str]:
+    return {word for pattern in patterns for word in _words(_general(_flat(pattern.text)))}
+
+
+def _score(pattern: Pattern, pasted: _Pasted, spread: Counter[str], entries: int) -> float:
     if pattern.regex:
         compiled = _compiled(pattern.text)
-        hit = any(compiled.search(line) for line in lines)
+        hit = any(compiled.search(line) for line in pasted.lines)
     else:
-        hit = _flat(pattern.text) in flat
+        hit = _flat(pattern.text) in pasted.flat
     if hit:
         return 0.9 + 0.1 * min(1.0, len(pattern.text) / 80)
-    own = set(_words(pattern.text))
+    general = _general(_flat(pattern.text))
+    own = set(_words(general))
     if pattern.regex or len(own) < 3:
         return 0.0
+    if general in pasted.general:
+        return 0.85
     weight = {word: log(1 + entries / spread[word]) for word in own}
-    share = sum(weight[word] for word in own & words) / sum(weight.values())
+    share = sum(weight[word] for word in own & pasted.words) / sum(weight.values())
     return 0.8 * share if share >= ENOUGH else 0.0
+
+
+def _general(flat: str) -> str:
+    """`/home/ann/a.bin has 60 rows` → `/ has # rows`: paths and numbers are those of one machine and one run."""
+    return " ".join("/" if "/" in w or "\\" in w else _NUMBER.sub("#", w) for w in flat.split())
 
 
 def _flat(text: str) -> str:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-from contextlib import asynccontextmanager
-from pathlib import Path
 
-import anyio
 import pytest
 
 pytest.importorskip("mcp")
 
 import httpx2
 import mcp_types as types
-from mcp.client import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_client import TOKEN, agent, agent_on, served, talk
 from pydantic import BaseModel, ConfigDict
-
-TOKEN = "a-token-for-tests-0123456789"
 
 
 class Anything(BaseModel):
@@ -31,35 +21,10 @@ class Anything(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-@asynccontextmanager
-async def agent(root, *options):
-    """A client of `mu mcp` on stdio."""
-    ours = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ("PYTHONPATH", "PATH", "XDG_CACHE_HOME", "HOME")
-    }
-    words = ["-m", "merginguriel.cli.main", "mcp", "--workspace", str(root), *options]
-    with Path(os.devnull).open("w") as nowhere:
-        started = stdio_client(
-            StdioServerParameters(command=sys.executable, args=words, env=ours), errlog=nowhere
-        )
-        async with Client(started) as client:
-            yield client
-
-
 @pytest.fixture
 def place(tmp_path, mu):
     assert mu("init", tmp_path / "work").code == 0
     return tmp_path / "work"
-
-
-def talk(conversation, *arguments):
-    async def limited():
-        with anyio.fail_after(100):
-            await conversation(*arguments)
-
-    anyio.run(limited)
 
 
 def test_an_agent_asks_searches_logs_what_came_out_and_sees_the_advice_change(place, mu):
@@ -121,6 +86,21 @@ def test_tools_answer_with_the_json_that_the_commands_print(place, mu):
     talk(conversation)
 
 
+def test_log_add_takes_what_the_command_takes_and_says_so(place, mu):
+    known = mu("schema", "entry").json
+
+    async def conversation():
+        async with agent(place) as client:
+            offered = {tool.name: tool for tool in (await client.list_tools()).tools}
+            taken = dict(offered["log_add"].input_schema["properties"])
+            assert taken.pop("anyway")["type"] == "boolean" and taken == known["properties"]
+            assert offered["log_add"].input_schema["required"] == known["required"]
+            assert offered["plan_check"].input_schema["properties"] == known["properties"]
+            assert offered["plan_check"].annotations.read_only_hint
+
+    talk(conversation)
+
+
 def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
     async def conversation():
         async with agent(place) as client:
@@ -131,6 +111,11 @@ def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
                 ("show", {"name": "no-such-thing"}, "no-such-thing"),
                 ("search", {"query": "***"}, "no word"),
                 ("log_add", {"title": "t", "type": "Gossip", "summary": "s"}, "Gossip"),
+                ("log_add", {"title": "t", "type": "Plan", "summary": "s", "expects": []}, "unknown key 'expects'"),
+                ("log_add", {"title": "t", "type": "Plan", "summary": "s", "anyway": "yes"}, "true or false"),
+                ("plan_check", {}, "no expectation"),
+                ("plan_check", {"expected": [{"target": "sw-KE", "method": "ties", "low_pp": 3, "high_pp": 1}]}, "lies above"),
+                ("plan_check", {"type": "Observation", "expected": []}, "not a Plan"),
                 ("run_start", {"config": {"kind": "merge", "colour": "red"}}, "colour"),
             ):  # fmt: skip
                 refused = await client.call_tool(tool, given)
@@ -251,7 +236,8 @@ def test_read_only_offers_nothing_that_writes(place):
     async def conversation():
         async with agent(place, "--read-only") as client:
             tools = (await client.list_tools()).tools
-            assert tools and all(tool.annotations.read_only_hint for tool in tools)
+            assert {"advise", "plan_check"} <= {tool.name for tool in tools}
+            assert all(tool.annotations.read_only_hint for tool in tools)
             with pytest.raises(MCPError):
                 await client.call_tool("log_add", {"title": "t", "type": "Observation", "summary": "s"})
 
@@ -263,35 +249,13 @@ def test_read_only_offers_nothing_that_writes(place):
 
 @pytest.fixture
 def web(place):
-    """The address of `mu mcp --http` on a free port."""
-    words = [
-        sys.executable,
-        "-m",
-        "merginguriel.cli.main",
-        "mcp",
-        "--http",
-        "--port",
-        "0",
-        "--workspace",
-        place,
-    ]
-    server = subprocess.Popen(
-        words, stderr=subprocess.PIPE, text=True, env={**os.environ, "MU_MCP_TOKEN": TOKEN}
-    )
-    said = server.stderr.readline()
-    assert " at http://127.0.0.1:" in said, said
-    yield said.rpartition(" ")[2].strip()
-    server.terminate()
-    rest = server.stderr.read()
-    assert server.wait(30) is not None and "Traceback" not in rest and TOKEN not in said + rest
+    with served(place) as address:
+        yield address
 
 
 def test_over_http_the_same_is_answered_to_who_has_the_token(web):
     async def conversation():
-        async with (
-            httpx2.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as carrier,
-            Client(streamable_http_client(web, http_client=carrier)) as client,
-        ):
+        async with agent_on(web) as client:
             found = await client.call_tool("advise", {"target": "sw-KE"})
             assert found.structured_content["verdict"] == "pilot"
             assert (await client.read_resource("skill://advise/SKILL.md")).contents[0].text.startswith("---")

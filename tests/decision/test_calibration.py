@@ -83,9 +83,21 @@ def test_a_method_that_collapses_here_and_there_gets_a_wider_interval_and_the_st
 def test_a_method_that_few_targets_tell_of_has_the_scale_of_all():
     found = simulated(dict.fromkeys(METHODS, 1.0), targets=8)
     left = calibration.leave_targets_out(found, fitted(found))
-    assert calibration.scale(left, "never tried").df == calibration.PRIOR_DF + len(left.scores)
+    assert calibration.scale(left, "never tried").df == calibration.PRIOR_DF + 8
     assert calibration.scale(left, "ties").df == calibration.PRIOR_DF + 8
     assert calibration.scale(left, "ties", besides=int(left.targets[0])).df == calibration.PRIOR_DF + 7
+
+
+def test_what_the_target_itself_measured_is_not_made_less_sure():
+    found = simulated({"similarity": 0.5, "average": 0.5, "ties": 15.0})
+    model = fitted(found)
+    left = calibration.leave_targets_out(found, model)
+    factor = calibration.scale(left, "ties").factor
+    here, new = found[2].setting, replace(found[2].setting, target="new")
+    known = some_features([here])[0]
+    raw, told = predict(model, here), calibration.predict(model, left, here, known)
+    assert raw.sd_pp <= told.sd_pp < 1.1 * raw.sd_pp < factor * raw.sd_pp
+    assert told.df is None or told.df > calibration.predict(model, left, new, known).df
 
 
 @pytest.mark.parametrize("gain", [-3.0, 0.0, 1.2, 4.0])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,3 +157,14 @@ def test_rows_with_the_same_baseline_share_its_noise():
     at = {(o.setting.target, o.setting.k): i for i, o in enumerate(found)}
     assert correlation[at["sw-KE", 5], at["sw-KE", 3]] > 0
     assert correlation[at["sw-KE", 5], at["cy-GB", 5]] == 0
+
+
+def test_gaps_that_happen_to_be_equal_are_not_known_without_error(bench):
+    rows = []
+    for target in ("sw-KE", "cy-GB", "vi-VN"):
+        rows += [row(target, 0.48, 0.46), row(target, 0.48, 0.44, kind="source_mean")]
+    rows.append(row("th-TH", 0.48, 0.44, kind="source_mean"))
+    bench.entry(*rows)
+    found = observations(bench.load().rows, "ExcTar", lambda setting: False)
+    assert [o.setting.target for o in found if o.gap] == ["th-TH"]
+    assert (noise(found).gap_variance > 0).all()

@@ -107,3 +107,8 @@ def test_a_comparison_that_is_none_is_refused(bench, line, said):
     bench.entry(table=COMPAT + line)
     with pytest.raises(KnowledgeError, match=said):
         bench.load()
+
+
+def test_the_cosine_of_one_layer_or_of_a_merge_is_no_cosine_of_two_models():
+    layer = pair("de-DE", "sv-SE", 0.1, params=(("layer", "11"),), date="2026-05-01")
+    assert known_fits([*PAIRS, layer])["a/b", "cosine"].pairs[frozenset(("de-DE", "sv-SE"))] == 0.8

@@ -264,3 +264,15 @@ def test_one_paired_row_of_another_method_does_not_say_what_a_trial_can_see(stud
     )  # fmt: skip
     context = near_copy.context
     assert pairing([*rows, near_copy], context)[0] == pytest.approx(pairing(rows, context)[0], abs=0.01)
+
+
+def test_a_recorded_standard_error_is_not_made_smaller_by_what_pairing_saved_elsewhere(bench):
+    head = "| target | mode | method | similarity | k | value | baseline_kind | baseline | wins | losses | se |\n"
+    line = "|---|---|---|---|---|---|---|---|---|---|---|\n"
+    told = "| sw-KE | ExcTar | similarity | REAL | 5 | 0.4700 | best_single_source | 0.4600 | - | - | 1.00 pp |\n"
+    near = [
+        f"| {t} | ExcTar | similarity | REAL | 5 | 0.5100 | best_single_source | 0.5000 | 20 | 10 | - |"
+        for t in ("cy-GB", "vi-VN", "th-TH", "ka-GE", "de-DE")
+    ]
+    bench.entry(table=head + line + told + "\n".join(near), n=1000)
+    assert ask(bench)["mde_pp"] == pytest.approx(2.80, abs=0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import markdown
+from merginguriel.knowledge import markdown, questions
 
 HERE = Path("entry.md")
 # Text that a cell can hold: a table cell is one line without space at its ends.
@@ -72,3 +74,18 @@ def test_sections_know_their_lines():
     found = markdown.sections("intro\n## One ##\ntext\n### Inside\n## Two", first_line=10)
     assert [(s.title, s.line) for s in found] == [("", 10), ("One", 11), ("Two", 14)]
     assert found[1].lines == ((12, "text"), (13, "### Inside"))
+
+
+@pytest.mark.parametrize("start", ["## ", "## a", "- [open", "- [closes x", "- "])
+@pytest.mark.parametrize("blank", [" ", "\x85", "# ", "\t#"])
+def test_a_line_of_blanks_is_read_in_no_time(start, blank):
+    begin = time.process_time()
+    for section in markdown.sections(f"## Open questions\n{start}{blank * 100_000}x", 1):
+        with contextlib.suppress(KnowledgeError):
+            questions.parse(section, Path("e.md"))
+    assert time.process_time() - begin < 1.0
+
+
+@pytest.mark.parametrize("line", ["## A title", "##   A title  ##  ", "##\tA title#", "## A title ###"])
+def test_a_heading_is_its_words(line):
+    assert markdown.sections(line)[-1].title == "A title"

@@ -199,6 +199,65 @@ def test_a_pasted_error_finds_its_words_whatever_characters_it_has(bench):
     assert names(search(bench.load_space(), error))[0] == "2026-01-20-one-00000001"
 
 
+TROUBLE = """\
+---
+title: "A head of another size"
+type: "Troubleshooting"
+date: "2024-01-20"
+summary: "S."
+---
+
+## Error pattern
+
+- `mu: /home/ann/models/sv-SE/model.safetensors:3 the head has 60 rows, 58 labels are named`
+
+## Symptom
+
+S.
+
+## Cause
+
+C.
+
+## Mend
+
+Train [red]both[/red] on one list of labels \x1b[31m.
+"""
+# The same trouble on another machine, and another trouble of which more words stand in the log.
+PASTED = (
+    "Running ...\n  mu: D:\\runs\\7\\de-DE.bin:41 the  head has 1,024 rows, 0x3f labels are named\nexit 1\n"
+)
+OTHER = "Running ...\n  mu: the oven of /home/ann/models/sv-SE has 60 rows\nexit 1\n"
+
+
+def test_a_known_error_comes_first_with_its_mend_whatever_paths_and_numbers_it_has(bench, mu):
+    bench.entry(
+        row(), entry="2026-01-20-loud-00000001", title="the head has rows, labels are named running exit"
+    )
+    path = bench.root / "experiment_log" / "2024" / "2024-01-20-trouble-00000002.md"
+    path.parent.mkdir()
+    path.write_text(TROUBLE)
+    first, second = search(bench.load_space(), PASTED)
+    assert (first.name, second.name) == ("2024-01-20-trouble-00000002", "2026-01-20-loud-00000001")
+    assert first.mend.startswith("Train [red]both") and second.mend == "" and first.score == 0.85
+    said = mu("log", "search", PASTED, "--workspace", bench.root).out
+    assert "mend: Train [red]both[/red] on one list of labels" in said and "\x1b" not in said
+    # One line of it is enough, though it does not look like an error; another error is another.
+    assert search(bench.load_space(), PASTED.splitlines()[1])[0].mend
+    assert not any(hit.mend for hit in search(bench.load_space(), PASTED, kinds=["claim", "skill"]))
+    assert not any(hit.mend for hit in search(bench.load_space(), OTHER))
+
+
+def test_a_trouble_that_was_superseded_mends_nothing_any_more(bench):
+    path = bench.root / "experiment_log" / "2024" / "2024-01-20-trouble-00000002.md"
+    path.parent.mkdir()
+    path.write_text(TROUBLE)
+    assert search(bench.load_space(), PASTED)[0].mend
+    bench.entry(table="", entry="2026-01-21-new-00000003", more='supersedes: "2024-01-20-trouble-00000002"\n')
+    (old,) = search(bench.load_space(), PASTED)
+    assert (old.mend, old.status) == ("", "superseded")
+
+
 def test_a_query_without_a_word_is_refused(bench):
     with pytest.raises(UsageError):
         search(bench.load_space(), ' "*" -- ')
