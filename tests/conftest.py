@@ -23,6 +23,7 @@ def cache_of_the_tests(tmp_path_factory):
     """What the program keeps between calls, for this session alone: not in the user's own cache."""
     kept = pytest.MonkeyPatch()
     kept.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    kept.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     yield
     kept.undo()
 

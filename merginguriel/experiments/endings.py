@@ -33,6 +33,7 @@ class Watch:
             run = Run(name, self.space.runs / name)
             if not runs.held(run) and (state := runs.state(run)) not in GOING:
                 found[name] = state
+                self.told[name] = runs.now()
         now = time.monotonic()
         stamp = self._stamp()
         if (stamp != self.stamp and now >= self.again) or now >= self.latest:

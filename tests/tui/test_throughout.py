@@ -30,7 +30,7 @@ def small(bench):
 def test_numbers_go_to_every_screen(small, size):
     async def script(app, pilot):
         for number, name in enumerate(SCREENS, start=1):
-            await press(app, pilot, str(number), "escape")
+            await press(app, pilot, "escape", str(number))
             assert app.current_mode == name
             assert f"[{number} {name}]" in text_of(app)
 
@@ -102,7 +102,7 @@ def test_keys_and_theme_of_mu_toml_are_taken(small):
     async def script(app, pilot):
         await settled(app, pilot)
         assert app.theme == "textual-light" and not notes(app)
-        await press(app, pilot, "f6")
+        await press(app, pilot, "escape", "f6")
         assert app.current_mode == "matrix"
 
     play(small.load_space(), script, screen="skills")
