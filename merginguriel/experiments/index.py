@@ -252,7 +252,7 @@ def listed(
     look: bool = True,
     **wanted: str | None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Runs as tables of the columns SHOWN and `best`, their highest accuracy, and how many there are in all.
+    """Runs as tables of the columns SHOWN and `best`, of a merge its accuracy, else the highest told; and how many there are in all.
 
     limit, offset  at most so many, after so many; order: one of ORDERS
     text    words that must all stand in what FOUND_BY names, in any letters
@@ -264,7 +264,10 @@ def listed(
     line = " || ' ' || ".join(f"ifnull({name}, '')" for name in FOUND_BY)
     terms = [f"{name} = ?" for name in given] + [f"instr(lower({line}), ?)" for _ in words]
     where, values = " AND ".join(terms) or "1", [*given.values(), *(word.lower() for word in words)]
-    best = f"(SELECT max(value) FROM metrics WHERE run = id AND {ACCURACY}) AS best"
+    # What single models score on the way is no result of a merge.
+    merging = ", ".join(f"'{kind}'" for kind in MERGING)
+    told = f"(SELECT max(value) FROM metrics WHERE run = id AND {ACCURACY})"
+    best = f"CASE WHEN kind IN ({merging}) THEN accuracy ELSE {told} END AS best"
     with opened(space, look=look) as connection:
         count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
         query = f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import runs
+from .index import MERGING
 from .runs import Run
 
 ENOUGH = 0.02  # share of a step that must be done before its time left is guessed from it
@@ -23,7 +24,7 @@ class Standing:
     state     one of runs.STATES
     step      what it is at, or was at when it ended
     share     how much of that step is done, 0 … 1, and left the seconds to its end; None where it does not say
-    best      the highest accuracy that it has told so far
+    best      of a merge its accuracy, of other runs the highest that it has told so far
     """
 
     state: str
@@ -46,6 +47,7 @@ class Watch:
     last: str = "created"
     step: str = ""
     began: float | None = None
+    merging: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[tuple[float, str, float]] = field(default_factory=list)
 
@@ -59,7 +61,9 @@ class Watch:
         for line in lines:
             self.take(line)
         state = runs.state_of(self.run, [{"event": self.last}])
-        best = max((value for _, name, value in self.metrics if is_accuracy(name)), default=None)
+        # What single models score on the way is no result of a merge.
+        counts = (lambda name: name == "accuracy") if self.merging else is_accuracy
+        best = max((value for _, name, value in self.metrics if counts(name)), default=None)
         beat = heartbeat(self.run) if state == "running" else None
         if not beat or beat.get("step") != self.step:
             return Standing(state, self.step, best=best)
@@ -81,6 +85,8 @@ class Watch:
                 self.metrics.append((at, str(event.get("name")), float(event["value"])))
             return
         self.events.append(event)
+        if event["event"] == "created" and isinstance(event.get("config"), dict):
+            self.merging = event["config"].get("kind") in MERGING
         if event["event"] == "step":
             self.step, self.began = str(event.get("text") or ""), at
         elif event["event"] != "note":

@@ -170,6 +170,8 @@ class RunsScreen(MuScreen):
     def fill(self, found: Any) -> None:
         rows, count, live, waiting, self.looked = found
         self.live, self.waiting = live, waiting
+        # The index was read after them: of runs that had ended it knows better.
+        self.standings = {name: one for name, one in self.standings.items() if one.live}
         self.table.begin(count, rows)
         self.told_counts()
 

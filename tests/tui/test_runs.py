@@ -117,7 +117,8 @@ def test_cancelling_asks_first_and_pausing_does_not(space):
         await press(app, pilot, "x", "escape")
         assert runs.state(run) == "paused"
         await press(app, pilot, "x", "y")
-        assert runs.state(run) == "cancelled" and "cancelled" in shown(app)
+        assert runs.state(run) == "cancelled"
+        await until(app, pilot, lambda: "○ cancelled" in shown(app))
         await press(app, pilot, "p")  # refused by the core, told as a note, and the screen stays
         assert any("cannot be asked to pause" in note.message for note in app._notifications)
 

@@ -25,10 +25,11 @@ pytestmark = [
 QUICK = {"epochs": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "batch_size": 8, "bf16": False}
 
 
-def until(true, seconds=90.0):
+def until(screen, *words, seconds=120.0):
+    """Return when all of these words are on the screen."""
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come"
+    while not all(word in screen() for word in words):
+        assert time.monotonic() < end, screen()
         time.sleep(0.2)
 
 
@@ -60,19 +61,19 @@ def test_a_run_outlives_the_terminal_that_launched_it(lab, tmux):
         tmux("send-keys", "-t", "mu", *names)
 
     tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} runs")
-    until(lambda: "queued" in screen())
+    until(screen, "queued")
     keys("e")
-    until(lambda: "ctrl+l launches it" in screen())
+    until(screen, "ctrl+l launches it")
     keys("Tab")
     keys("ties")
-    until(lambda: "merge-sv-SE-ties" in screen() and "ctrl+l launches it" in screen())
+    until(screen, "merge-sv-SE-ties", "ctrl+l launches it")
     keys("C-l")
-    until(lambda: "▶ running" in screen())
+    until(screen, "▶ running")
     (run,) = [run for run in runs.listed(space) if "ties" in run.id]
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
     time.sleep(1)
     assert runs.state(run) in ("running", "finished")
     tmux("new-session", "-d", "-s", "again", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
-    until(lambda: "✓ finished" in screen("again"), seconds=300)
+    until(lambda: screen("again"), "✓ finished", seconds=300)
     assert f"{100 * runs.result(run)['accuracy']:.2f}%" in screen("again")
     assert [e["event"] for e in runs.events(run)].count("started") == 1  # nobody began it a second time
