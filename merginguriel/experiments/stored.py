@@ -280,16 +280,9 @@ def chosen(
 
 def asked(space: Workspace, knowledge: Knowledge, context: str, target: str) -> dict[str, object]:
     """The advice for a target in the matrix's context, as `mu advise --target … --context …` gives it."""
-    from ..decision.advice import Question, advise
+    from . import asking
 
-    measured = any((row.context, row.target) == (context, target) for row in knowledge.rows)
-    question = Question(
-        target=target,
-        context=context,
-        min_gain_pp=float(str(space.settings["min_gain_pp"])),
-        lab=able.lab(space, context, target, measured=measured),
-    )
-    return advise(knowledge, question)
+    return asking.advise(knowledge, asking.question(space, knowledge, target, context=context))
 
 
 def rank(matrix: Matrix, source: str, target: str) -> tuple[int, int]:
