@@ -65,7 +65,7 @@ def list_entries(
         if as_json:
             emit([row.as_dict() for row in rows])
         else:
-            click.echo(columns([_row_line(row) for row in rows]))
+            click.echo(columns([row_line(row) for row in rows]))
         return
     if as_json:
         emit([{k: v for k, v in e.as_dict().items() if k != "rows"} | {"rows": len(e.rows)} for e in found])
@@ -126,7 +126,8 @@ def show_questions(every: bool, text: str | None, as_json: bool, workspace_path:
     say(done + (f", {sum(t.state == 'closed' for t in found)} closed." if every else "."))
 
 
-def _row_line(row: Any) -> list[str]:
+def row_line(row: Any) -> list[str]:
+    """A result row as cells: its name, what was measured, against what, and whether it counts."""
     from ..knowledge.rows import SUPERSEDED, format_value
 
     difference = "" if row.difference_pp is None else f"{row.difference_pp:+.2f} pp".replace("-", "−")
@@ -157,7 +158,7 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
         if as_json:
             emit(knowledge.by_row[ref].as_dict())
         else:
-            click.echo(columns([_row_line(knowledge.by_row[ref])]))
+            click.echo(columns([row_line(knowledge.by_row[ref])]))
         return
     if as_json:
         emit({**entry.as_dict(), "superseded_by": knowledge.superseders.get(entry.id, [])})
@@ -167,4 +168,4 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
         click.echo(f"corrected by {new}")
     click.echo(f"\n{plain(entry.body)}")
     if entry.rows:
-        click.echo("\nRows as read:\n" + columns([_row_line(r) for r in entry.rows]))
+        click.echo("\nRows as read:\n" + columns([row_line(r) for r in entry.rows]))

@@ -48,7 +48,7 @@ def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]
     )
     shown = children[: len(children) - cut]
     under = rest + ("│  " if shown or cut else "   ")
-    for text in _told(node):
+    for text in told_of(node):
         yield from _wrapped(text, under, under + "  ")
     for i, child in enumerate(shown):
         last = i == len(shown) - 1 and not cut
@@ -57,7 +57,7 @@ def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]
         yield f"{rest}└─ … and {cut} more rows (--all)"
 
 
-def _told(node: Node) -> Iterator[str]:
+def told_of(node: Node) -> Iterator[str]:
     """The facts worth a line of a person's time; --json has all."""
     facts = node.facts
     if node.kind == "claim":

@@ -1,0 +1,309 @@
+"""How is a long Markdown text read? Drawn once in a thread, scrolled without a stall, its links followed by key or click."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.worker import get_current_worker
+
+from merginguriel.cli.common import plain
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+# A name of the knowledge: an entry's id, a row or a question of it, a claim, a skill.
+NAME = re.compile(r"[\w.-]*\w(?:#[rqe]\d+)?")
+STYLES = {
+    "markdown.code": "bold", "markdown.code_block": "", "markdown.h1": "bold underline", "markdown.h2": "bold",
+    "markdown.h3": "bold italic", "markdown.h4": "italic", "markdown.table.border": "dim",
+    "markdown.table.header": "bold", "markdown.item.bullet": "bold", "markdown.item.number": "bold",
+    "markdown.link": "underline", "markdown.link_url": "underline", "markdown.block_quote": "italic",
+    "markdown.hr": "dim",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Heading:
+    level: int
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where it leads, and the cells that it takes: (line, first, behind the last)."""
+
+    href: str
+    cells: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    lines: tuple[Strip, ...]
+    headings: tuple[Heading, ...]
+    links: tuple[Link, ...]
+    width: int
+
+
+def escaped(text: str) -> str:
+    """One line of text as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(plain(text).split()))
+
+
+def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) -> Drawn:
+    """Markdown as lines of at most `width` cells; a table that needs more is as wide as it needs to be.
+
+    names  what is a link wherever it stands → where it leads
+    """
+    from rich.console import Console
+    from rich.markdown import Heading as RichHeading
+    from rich.markdown import Markdown, TableElement
+    from rich.measure import Measurement
+    from rich.text import Text
+    from rich.theme import Theme
+
+    class Head(RichHeading):
+        def __rich_console__(self, console: Any, options: Any) -> Any:
+            said = self.text.plain
+            self.text.justify = "left"
+            self.text.stylize(Style(meta={"heading": [int(self.tag[1]), said]}))
+            yield Text("")
+            yield self.text
+
+    class Table(TableElement):
+        def __rich_console__(self, console: Any, options: Any) -> Any:
+            for table in super().__rich_console__(console, options):
+                wide = options.update(width=100_000)
+                rows = getattr(table, "columns", ())
+                needed = Measurement.get(console, wide, table).maximum
+                # Running text in a table is wrapped; a table of many figures is scrolled to instead.
+                if options.max_width < needed and len(rows) > 5:
+                    yield from console.render(table, options.update(width=needed))
+                else:
+                    yield table
+
+    class Page(Markdown):
+        elements: ClassVar[Any] = {**Markdown.elements, "heading_open": Head, "table_open": Table}
+
+    width = max(width, 10)
+    console = Console(
+        file=io.StringIO(), width=width, theme=Theme(STYLES), color_system="truecolor", force_terminal=True,
+        legacy_windows=False,
+    )  # fmt: skip
+    page = Page(plain(text), code_theme="ansi_dark" if dark else "ansi_light")
+    page.parsed = [linked(token, names) for token in page.parsed]
+    segments = console.render(page, console.options.update(width=width))
+    lines: list[Strip] = []
+    headings: list[Heading] = []
+    links: dict[str, tuple[str, list[tuple[int, int, int]]]] = {}
+    for number, line in enumerate(Segment.split_lines(segments)):
+        at, strip = 0, []
+        for segment in line:
+            style = segment.style or Style()
+            cells = segment.cell_length
+            if style.meta.get("heading"):
+                level, said = style.meta["heading"]
+                if not headings or headings[-1].text != said or headings[-1].line < number - 1:
+                    headings.append(Heading(level, said, number))
+            if style.link:
+                links.setdefault(style.link_id, (style.link, []))[1].append((number, at, at + cells))
+                # No address from a file reaches the terminal: what it names is followed by this program.
+                style = style.update_link(None) + Style(underline=True)
+            strip.append(Segment(segment.text, Style.combine([style.without_color, _colour(style)])))
+            at += cells
+        lines.append(Strip(strip, at))
+    while lines and not lines[0].text.strip():
+        lines.pop(0)
+        headings = [Heading(one.level, one.text, one.line - 1) for one in headings]
+        links = {k: (href, [(a - 1, b, c) for a, b, c in at]) for k, (href, at) in links.items()}
+    found = tuple(Link(href, tuple(at)) for href, at in links.values())
+    return Drawn(tuple(lines), tuple(headings), found, max((line.cell_length for line in lines), default=0))
+
+
+def _colour(style: Style) -> Style:
+    return Style(color=style.color)  # the page's own background stays
+
+
+def linked(token: Token, names: Mapping[str, str]) -> Token:
+    """The token, with names of the knowledge in its text made links, and HTML shown as it stands."""
+    from markdown_it.token import Token
+
+    if token.type == "html_block":
+        token.type, token.tag, token.info = "code_block", "code", ""
+    if not token.children:
+        return token
+    found: list[Token] = []
+    inside = 0
+    for child in token.children:
+        inside += (child.type == "link_open") - (child.type == "link_close")
+        if child.type == "html_inline":
+            child.type, child.tag = "text", ""
+        if inside or child.type not in ("text", "code_inline"):
+            found.append(child)
+            continue
+        at = 0
+        for match in NAME.finditer(child.content):
+            href = names.get(match[0].partition("#")[0])
+            # A skill called by one common word is meant only where it is set as code.
+            whole = match[0] == child.content
+            if not href or not ("-" in match[0] or (whole and child.type == "code_inline")):
+                continue
+            row = match[0].partition("#")[2]
+            found.append(child.copy(content=child.content[at : match.start()]))
+            found.append(Token("link_open", "a", 1, attrs={"href": f"{href}#{row}" if row else href}))
+            found.append(child.copy(content=match[0]))
+            found.append(Token("link_close", "a", -1))
+            at = match.end()
+        found.append(child.copy(content=child.content[at:]))
+    token.children = [one for one in found if one.type not in ("text", "code_inline") or one.content]
+    return token
+
+
+class Page(ScrollView, can_focus=True):
+    """A Markdown text. Tells `Drawn` when it is there and `Followed` when a link of it is taken."""
+
+    DEFAULT_CSS = """
+    Page { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    Page > .page--link { color: $text-accent; }
+    Page > .page--here { background: $accent; color: $text; text-style: bold underline; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"page--link", "page--here"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right_square_bracket,l", "link(1)", "Next link", id="page.next", show=False),
+        Binding("left_square_bracket,h", "link(-1)", "Link before", id="page.before", show=False),
+        Binding("enter", "follow", "Follow link", id="page.follow"),
+    ]
+
+    class Redrawn(Message):
+        """Its headings are known."""
+
+        def __init__(self, page: Page) -> None:
+            super().__init__()
+            self.page = page
+
+        @property
+        def control(self) -> Page:
+            return self.page
+
+    class Followed(Message):
+        """A link was taken. href: as the text or `names` has it."""
+
+        def __init__(self, page: Page, href: str) -> None:
+            super().__init__()
+            self.page, self.href = page, href
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.text, self.names = "", dict[str, str]()
+        self.drawn = Drawn((), (), (), 0)
+        self.link = -1
+        self.top = False
+
+    def read(self, text: str, names: Mapping[str, str]) -> None:
+        """Show this text from its beginning; the same text stays where it is."""
+        self.top = self.top or text != self.text
+        self.text, self.names = text, dict(names)
+        self.redraw()
+
+    def redraw(self) -> None:
+        width, text, names, dark = self._room(), self.text, self.names, self.app.current_theme.dark
+        if width < 4:
+            return
+
+        def run() -> None:
+            worker = get_current_worker()
+            drawn = draw(text, width, names, dark=dark)
+            if not worker.is_cancelled:
+                self.call_later(self._take, drawn)
+
+        self.run_worker(run, thread=True, exclusive=True, group=f"draw-{self.id}")
+
+    def _room(self) -> int:
+        shown = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
+        return self.scrollable_content_region.width + shown - 1  # room for the bar, whether or not it shows
+
+    def _take(self, drawn: Drawn) -> None:
+        self.drawn = drawn
+        if self.top:
+            self.link, self.top = -1, False
+            self.scroll_to(0, 0, animate=False, force=True)
+        self.link = min(self.link, len(drawn.links) - 1)
+        self.virtual_size = Size(drawn.width, len(drawn.lines))
+        self.refresh()
+        self.post_message(self.Redrawn(self))
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self.text:
+            self.redraw()
+
+    def render_line(self, y: int) -> Strip:
+        x, top = self.scroll_offset
+        width = self.scrollable_content_region.width
+        number = y + top
+        if number >= len(self.drawn.lines):
+            return Strip.blank(width, self.rich_style)
+        strip = self.drawn.lines[number]
+        for at, link in enumerate(self.drawn.links):
+            for line, first, end in link.cells:
+                if line == number:
+                    name = "page--here" if at == self.link else "page--link"
+                    style = self.get_component_rich_style(name, partial=True)
+                    parts = strip.divide([first, end, strip.cell_length])
+                    if len(parts) > 1:
+                        parts[1] = Strip([Segment(s.text, (s.style or Style()) + style) for s in parts[1]])
+                    strip = Strip.join(parts)
+        return strip.crop_extend(x, x + width, self.rich_style).apply_style(self.rich_style)
+
+    def to_line(self, line: int) -> None:
+        self.scroll_to(y=line, animate=False, force=True)
+
+    def to_heading(self, text: str) -> bool:
+        """Go to the heading of that text, or of that anchor."""
+        anchor = re.sub(r"[^\w-]", "", text.lower().replace(" ", "-"))
+        for one in self.drawn.headings:
+            if anchor == re.sub(r"[^\w-]", "", one.text.lower().replace(" ", "-")):
+                self.to_line(one.line)
+                return True
+        return False
+
+    def action_link(self, by: int) -> None:
+        links = self.drawn.links
+        if not links:
+            return
+        if self.link < 0:
+            # The first of those in view.
+            top = self.scroll_offset.y
+            self.link = next((i for i, one in enumerate(links) if one.cells[0][0] >= top), 0)
+        else:
+            self.link = (self.link + by) % len(links)
+        line = links[self.link].cells[0][0]
+        if not self.scroll_offset.y <= line < self.scroll_offset.y + self.size.height:
+            self.to_line(max(line - 2, 0))
+        self.refresh()
+
+    def action_follow(self) -> None:
+        if 0 <= self.link < len(self.drawn.links):
+            self.post_message(self.Followed(self, self.drawn.links[self.link].href))
+
+    def on_click(self, event: events.Click) -> None:
+        spot = event.get_content_offset(self)
+        if spot is None:
+            return
+        x, y = spot + self.scroll_offset
+        for at, link in enumerate(self.drawn.links):
+            if any(line == y and first <= x < end for line, first, end in link.cells):
+                self.link = at
+                self.refresh()
+                self.action_follow()
