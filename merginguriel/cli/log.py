@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,26 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @log.command("list")
 @filters
+@click.option(
+    "--open", "only_open", is_flag=True, help="Plans without an answer, and entries with open questions."
+)
 @click.option("--rows", "show_rows", is_flag=True, help="List result rows instead of entries.")
 @json_option
 @workspace_option
 def list_entries(
-    show_rows: bool, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
+    only_open: bool, show_rows: bool, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
     """Entries in order of date: id, type, number of rows, title."""
     from ..knowledge.base import load
     from ..knowledge.timeline import Filter, select
+    from ..knowledge.unfinished import unfinished
 
     wanted = Filter(type=kind, **chosen)
-    found = select(load(space(workspace_path)), wanted)
+    knowledge = load(space(workspace_path))
+    found = select(knowledge, wanted)
+    if only_open:
+        waiting = unfinished(knowledge, date.today().isoformat())
+        found = [entry for entry in found if entry.id in waiting]
     if show_rows:
         rows = [r for e in found for r in e.rows if wanted.takes(r)]
         if as_json:

@@ -215,9 +215,8 @@ def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow],
     """
     if not (given["runs"] or given["sweeps"] or given["matrices"]):
         return [], "", {}
-    from ..experiments import picking, scaffold
+    from ..experiments import drafting, picking
     from ..experiments.logged import gather, refuse_logged
-    from ..knowledge.accept import logged
 
     rows, origin = gather(where, given["runs"], given["sweeps"], given["matrices"], given["context"])
     for text in given["only"]:
@@ -226,12 +225,11 @@ def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow],
         refuse_logged(where, rows, logtext.whole_ids(where, given["supersedes"]))
     if given["matrices"]:
         return rows, origin, {}
-    given["title"] = given["title"] or scaffold.title(rows)
-    given["kind"] = given["kind"] or "Retrospective"
-    given["summary"] = given["summary"] or scaffold.summary(rows)
-    filled: dict[str, list[Any]] = {"sections": scaffold.sections(rows)}
-    if given["kind"] == "Retrospective":
-        filled["answers"] = scaffold.answers(logged(where), rows)
+    begun = drafting.begin(where, rows, given["kind"])
+    given["title"] = given["title"] or begun.title
+    given["kind"] = begun.type
+    given["summary"] = given["summary"] or begun.summary
+    filled: dict[str, list[Any]] = {"sections": list(begun.sections), "answers": list(begun.answers)}
     return rows, origin, filled
 
 

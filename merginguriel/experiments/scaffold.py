@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..knowledge.base import Knowledge
-from ..knowledge.calibration import scores
+from ..knowledge.calibration import scored, scores
 from ..knowledge.expectations import OVER
+from ..knowledge.markdown import format_table
 from ..knowledge.rows import ResultRow, is_merge
 from .comparing import ABOVE, NOISE, of_rows
 from .telling import kind_words, listed, number, p_number
 
+AGAINST = "Expected against actual"
 MOST = 12  # merges that are told one by one
 
 
@@ -76,6 +78,26 @@ def answers(knowledge: Knowledge, rows: Sequence[ResultRow]) -> list[str]:
     """Plans that wait for one of these rows."""
     waiting = [score for score in scores(knowledge) if score.actual_pp is None]
     return _each(score.plan for score in waiting if any(score.expected.covers(row) for row in rows))
+
+
+def against(knowledge: Knowledge, rows: Sequence[ResultRow]) -> str:
+    """What waiting plans expected of these rows, and what came out, as a Markdown table; '' where none waits for them."""
+    found = []
+    for waiting in scores(knowledge):
+        if waiting.actual_pp is not None:
+            continue
+        score = scored(waiting.ref, knowledge.by_entry[waiting.plan], waiting.expected, rows)
+        if score.actual_pp is None:
+            continue
+        one = score.expected
+        low, high = (f"{number(x, 2)} pp" if x is not None else "-" for x in (one.low_pp, one.high_pp))
+        noise = f" ± {score.se_pp:.2f}" if score.se_pp else ""
+        held = {True: "inside", False: "outside", None: "-"}[score.inside]
+        likely = "-" if one.p_positive is None else f"{one.p_positive:.2f}"
+        actual = f"{number(score.actual_pp, 2)} pp{noise}"
+        found.append([score.ref, one.label(), one.over, low, high, likely, actual, held])
+    heads = ["expectation", "of", "over", "low", "high", "P(gain > 0)", "actual", "held"]
+    return format_table(heads, found) if found else ""
 
 
 def _recipe(row: ResultRow) -> str:

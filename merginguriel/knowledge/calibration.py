@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from math import sqrt
@@ -128,6 +129,12 @@ def _score(knowledge: Knowledge, ref: str, plan: Entry, one: Expectation) -> Sco
         for row in entry.rows
         if row.status == "current" and one.covers(row) and _difference(row, one) is not None
     )
+    return scored(ref, plan, one, rows)
+
+
+def scored(ref: str, plan: Entry, one: Expectation, rows: Sequence[ResultRow]) -> Score:
+    """What these rows make of an expectation; they are measurements of it, against what it is over."""
+    rows = [row for row in rows if one.covers(row) and _difference(row, one) is not None]
     if not rows:
         return Score(ref, plan.id, one, restated=bool(one.plan))
     differences = [d for row in rows if (d := _difference(row, one)) is not None]

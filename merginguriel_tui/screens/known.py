@@ -50,7 +50,11 @@ def follow(screen: MuScreen, href: str, known: dict[str, str]) -> None:
 
 
 def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
-    about = [f"version {escaped(skill.version) or '-'}", f"grade {grade}, {says}", f"updated {escaped(fresh)} ago"]
+    about = [
+        f"version {escaped(skill.version) or '-'}",
+        f"grade {grade}, {says}",
+        f"updated {escaped(fresh)} ago",
+    ]
     if fresh == "-":
         about[-1] = "says no date of its last change"
     foreign = ["foreign: written for other programs"] if skill.foreign else []

@@ -1,21 +1,387 @@
-"""..."""
+"""What was tried, and what came out? The log, newest first, narrowed by filters; the entry under the cursor beside it."""
 
 from __future__ import annotations
 
+import secrets
+import shlex
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
 from textual.widgets import Input, Static
 
+from merginguriel import workspace
+from merginguriel.cli.common import plain
+from merginguriel.errors import UsageError
+
 from ..base import MuScreen
+from ..choice import Choice, Pick
+from ..widgets.copying import table_as
+from ..widgets.paged import PAGE, Column, PagedTable
+from ..widgets.page import Page
+from . import known
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.entries import Entry
+
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
+TYPES = ("", "Plan", "Observation", "Retrospective", "Troubleshooting")
+FIELDS = {"target": "target", "method": "method", "since": "since", "until": "until"}
+RUNS = 200  # finished runs that are offered, newest first
+WAIT = 0.15  # seconds after a key before the list is asked for again
 
 
 class LogScreen(MuScreen):
-    """..."""
+    """The timeline over (or beside) the entry that the cursor is on."""
 
     NAME = "log"
+    LEAVE_TO = "timeline"
+    AUTO_FOCUS = "#timeline"
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
+    DEFAULT_CSS = """
+    LogScreen #filters { height: 2; background: $boost; layout: grid; grid-size: 4 2; grid-columns: 3fr 2fr 2fr 2fr; grid-rows: 1; }
+    LogScreen.-wide #filters { grid-size: 7 1; grid-columns: 3fr 3fr 2fr 2fr 2fr 2fr 2fr; height: 1; }
+    LogScreen #filters Input { border: none; height: 1; padding: 0 1; background: $boost; }
+    LogScreen #filters Input:focus { background: $accent 40%; }
+    LogScreen #counts { padding: 0 1; color: $text-muted; }
+    LogScreen #both { height: 1fr; layout: vertical; }
+    LogScreen.-wide #both { layout: horizontal; }
+    LogScreen #timeline { height: 40%; min-height: 4; border-bottom: solid $panel; }
+    LogScreen.-wide #timeline { width: 46%; height: 1fr; border-bottom: none; border-right: solid $panel; }
+    LogScreen #entry { width: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "Find", id="log.find"),
+        Binding("f", "kind", "Type", id="log.type"),
+        Binding("o", "only_open", "Only open", id="log.open"),
+        Binding("n", "new", "New", id="log.new"),
+        Binding("x", "clear", "All again", id="log.clear", show=False),
+        Binding("w", "swap", "List or entry", id="log.swap"),
+        Binding("backspace", "back", "Back", id="log.back", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.knowledge: Knowledge | None = None
+        self.marks: dict[str, str] = {}  # entry → what of it is open
+        self.names: dict[str, str] = {}
+        self.found: list[Entry] = []
+        self.here, self.only = "", False
+        self.row = ""
+        self.before: list[str] = []
+        self.offered = False
 
     def body(self) -> ComposeResult:
-        yield Input(id="find", placeholder="find")
-        yield Static("log", id="main")
+        with Container(id="filters"):
+            yield Input(id="find", placeholder="text in entries", compact=True)
+            yield Choice("type", TYPES, "", id="type")
+            for name in ("target", "method", "since", "until"):
+                hint = f"{name} YYYY-MM-DD" if name in ("since", "until") else name
+                yield Input(id=name, placeholder=hint, compact=True)
+            yield Static(id="counts")
+        with Horizontal(id="both"):
+            yield PagedTable(
+                [
+                    Column("date", 10, lambda row: Text(row["date"])),
+                    Column("type", 5, lambda row: Text(row["type"][:5]), gives=1),
+                    Column("open", 9, lambda row: Text(row["open"], "bold"), gives=2),
+                    Column("title", 0, lambda row: Text(row["title"])),
+                    Column("rows", 4, lambda row: Text(row["rows"]), gives=3, right=True),
+                ],
+                id="timeline",
+            )
+            yield Page(id="entry")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.watch(self.table, "cursor", self._moved, init=False)
+
+    @property
+    def table(self) -> PagedTable:
+        return self.query_one("#timeline", PagedTable)
+
+    @property
+    def page(self) -> Page:
+        return self.query_one("#entry", Page)
+
+    # what is in it
 
     def show(self, *what: str) -> None:
-        self.command = f"mu log {' '.join(what)}".strip()
+        """An entry (or the beginning of its id; a row of it), and the list."""
+        wanted = what[0] if what else ""
+        space = self.mu.space
+
+        def work() -> Any:
+            from merginguriel.knowledge.base import load
+            from merginguriel.knowledge.drafts import folder
+            from merginguriel.knowledge.unfinished import unfinished
+
+            knowledge = load(space)
+            marks = unfinished(knowledge, date.today().isoformat())
+            waiting = len(list(folder(space.log).glob("[!.]*.md")))
+            said = {name: ", ".join(open_) for name, open_ in marks.items()}
+            return knowledge, said, known.names(knowledge), waiting
+
+        self.load(work, lambda found: self._known(*found, wanted))
+
+    def _known(
+        self, knowledge: Knowledge, marks: dict[str, str], names: dict[str, str], drafts: int, wanted: str
+    ) -> None:
+        self.knowledge, self.marks, self.names = knowledge, marks, names
+        if drafts and not self.offered:
+            self.offered = True
+            many = f"{drafts} drafts wait" if drafts > 1 else "A draft waits"
+            self.notify(f"{many} to be finished; n offers what there is.", markup=False)
+        if wanted:
+            self.open(wanted)
+        self.select()
+
+    def filter(self) -> dict[str, str]:
+        """What narrows the list: option of `mu log list` → value."""
+        given = {"type": self.query_one("#type", Choice).value}
+        given |= {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
+        given["text"] = self.query_one("#find", Input).value.strip()
+        return {name: value for name, value in given.items() if value}
+
+    def select(self) -> None:
+        """Ask which entries the filters take."""
+        knowledge, given, only, marks = self.knowledge, self.filter(), self.only, self.marks
+        self.tell_command()
+        if knowledge is None:
+            return
+
+        def work() -> Any:
+            from merginguriel import locales
+            from merginguriel.knowledge.timeline import Filter, select
+
+            for name in ("since", "until"):
+                if len(given.get(name, "")) not in (0, 10):
+                    given.pop(name)  # not yet typed in full
+                elif name in given:
+                    _day(given[name])
+            if "target" in given:
+                try:
+                    given["target"] = locales.get(given["target"]).tag
+                except UsageError:
+                    return None  # not yet typed in full, or there is none: the list stays
+            entries = select(knowledge, Filter(**given))
+            return [one for one in reversed(entries) if not only or one.id in marks]
+
+        self.load(work, self._selected, group="select")
+
+    def _selected(self, found: list[Entry] | None) -> None:
+        if found is None:
+            self.query_one("#counts", Static).update(Text("no such target", "bold"))
+            return
+        self.found = found
+        at = next((i for i, one in enumerate(found) if one.id == self.here), 0)
+        # All pages at hand: the list is in memory, only what is in view is drawn.
+        self.table.begin(len(found), self._rows(0))
+        self.table.put(at // PAGE * PAGE, self._rows(at // PAGE * PAGE))
+        self.table.cursor = at
+        self._moved(at)
+        said = f"{len(found):,} entries" + (", open" if self.only else "")
+        self.query_one("#counts", Static).update(Text(said if found else "nothing found"))
+
+    def _rows(self, first: int) -> list[dict[str, str]]:
+        return [
+            {
+                "id": one.id, "date": one.date, "type": one.type, "title": plain(one.title).replace("\n", " "),
+                "open": _short(self.marks.get(one.id, "")), "rows": str(len(one.rows) or ""),
+            }
+            for one in self.found[first : first + PAGE]
+        ]  # fmt: skip
+
+    def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
+        self.table.put(event.first, self._rows(event.first))
+
+    def _moved(self, cursor: int) -> None:
+        if cursor < len(self.found) and self.found[cursor].id != self.here:
+            self._read(self.found[cursor].id)
+
+    def _read(self, name: str) -> None:
+        """Show this entry."""
+        knowledge = self.knowledge
+        if knowledge is None:
+            return
+        self.here = name
+        said = self.marks.get(name, "")
+        state = f"open: {said}" if said else ""
+        entry = knowledge.by_entry[name]
+        self.load(
+            lambda: known.entry_page(entry, knowledge, state),
+            lambda text: self.page.read(text, self.names),
+            group="entry",
+        )
+        self.tell_command()
+
+    def open(self, ref: str) -> None:
+        """Show an entry by (the beginning of) its id; of a row or question, its entry."""
+        if self.knowledge is None:
+            return
+        try:
+            entry = self.knowledge.entry(ref.partition("#")[0])
+        except UsageError as error:
+            self.mu.tell(error)
+            return
+        if self.here and self.here != entry.id:
+            self.before.append(self.here)
+        self._read(entry.id)
+        if entry.id in [one.id for one in self.found]:
+            self.table.cursor = [one.id for one in self.found].index(entry.id)
+        self.page.focus()
+
+    def tell_command(self) -> None:
+        if self.page.has_focus and self.here:
+            self.command = f"mu log show {self.here}"
+            return
+        words = [word for name, value in self.filter().items() for word in (f"--{name}", value)]
+        self.command = shlex.join(["mu", "log", "list", *words, *(["--open"] if self.only else [])])
+
+    def on_descendant_focus(self) -> None:
+        self.tell_command()
+
+    # what a person does
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if self.knowledge is not None:
+            self.set_timer(WAIT, self.select)
+
+    def on_choice_changed(self) -> None:
+        self.select()
+
+    def on_input_submitted(self) -> None:
+        self.table.focus()
+
+    def on_paged_table_opened(self) -> None:
+        self.page.focus()
+
+    def on_page_followed(self, event: Page.Followed) -> None:
+        if event.href.startswith("#") and event.page.to_heading(event.href[1:]):
+            return
+        goes = known.place(event.href, self.names)
+        if goes and goes[0] == "log":
+            self.open(goes[1])
+        else:
+            known.follow(self, event.href, self.names)
+
+    def action_find(self) -> None:
+        self.query_one("#find").focus()
+
+    def action_kind(self) -> None:
+        self.query_one("#type", Choice).action_step(1)
+
+    def action_only_open(self) -> None:
+        """Plans that wait for an answer, and entries with questions that nobody closed."""
+        self.only = not self.only
+        self.select()
+
+    def action_clear(self) -> None:
+        self.only = False
+        for name in (*FIELDS, "find"):
+            self.query_one(f"#{name}", Input).value = ""
+        self.query_one("#type", Choice).value = ""
+        self.select()
+
+    def action_swap(self) -> None:
+        (self.table if self.page.has_focus else self.page).focus()
+
+    def action_leave(self) -> None:
+        self.table.focus()
+
+    def action_back(self) -> None:
+        if self.before:
+            name = self.before.pop()
+            self._read(name)
+
+    def action_new(self) -> None:
+        """Offer what an entry can begin from: drafts, finished runs, empty forms."""
+        space = self.mu.space
+
+        def work() -> dict[str, tuple[str, str]]:
+            from merginguriel.experiments import index
+            from merginguriel.knowledge import drafts
+
+            workspace.writable(space)
+            offers = {}
+            for one in drafts.listed(space.log):
+                said = f"{one.title or 'no title'}: {one.problem or 'its form is right'}"
+                offers[plain(f"draft  {one.id}  {one.saved}  {said}")] = ("draft", one.id)
+            rows = index.listed(space, RUNS, state="finished")[0]
+            for row in rows:
+                offers[plain(f"run  {row['id']}  {row['target'] or ''} {row['method'] or ''}")] = (
+                    "run",
+                    row["id"],
+                )
+            return offers | {
+                f"empty  {kind}": ("empty", kind) for kind in ("Retrospective", *TYPES[1:3], TYPES[4])
+            }
+
+        self.load(work, self._offer, group="offer")
+
+    def _offer(self, offers: dict[str, tuple[str, str]]) -> None:
+        self.app.push_screen(
+            Pick("Begin an entry from", list(offers)), lambda said: said and self.begin(*offers[said])
+        )
+
+    def begin(self, kind: str, what: str) -> None:
+        """Write on: `draft` ID, `run` ID, or `empty` TYPE."""
+        space = self.mu.space
+
+        def work() -> tuple[str, Path]:
+            from merginguriel.cli.logtext import template
+            from merginguriel.experiments import drafting
+            from merginguriel.knowledge import drafts, writing
+            from merginguriel.knowledge.yamltext import read_text
+
+            if kind == "draft":
+                path = drafts.find(space.log, what)
+                return read_text(path), path
+            fresh = drafts.folder(space.log) / f"{secrets.token_hex(4)}.md"
+            if kind == "run":
+                # Kept at once: its rows lie among the drafts already.
+                text = drafting.retrospective(space, what)
+                return text, writing.keep_draft(space.log, text, fresh)
+            return template(what, str(space.settings["context"])), fresh
+
+        self.load(work, lambda found: self._compose(*found, kind != "draft"), group="begin")
+
+    def _compose(self, text: str, path: Path, filled: bool) -> None:
+        from .compose_entry import ComposeScreen
+
+        self.app.push_screen(ComposeScreen(text, path, self._written, filled=filled))
+
+    def _written(self, entry: str | None) -> None:
+        """Back from writing: the log is read again, and shows what landed."""
+        if entry:
+            self.here = ""
+            self.action_clear()
+        self.show(*([entry] if entry else self.mu.what.pop(self.NAME, ())))
+
+    def copied(self, how: str) -> str:
+        """The entry as Markdown, or the list as text or CSV."""
+        if how == "command":
+            return self.command
+        if how == "markdown" or (how == "text" and self.page.has_focus):
+            return plain(self.page.text)
+        rows = [[one.date, one.type, one.id, one.title, str(len(one.rows))] for one in self.found]
+        return table_as(how, [["date", "type", "id", "title", "rows"], *rows])
+
+
+def _short(marks: str) -> str:
+    """`plan, 2 questions` → `plan 2 ?`."""
+    return (
+        marks.replace(" questions", " ?").replace(" question", " ?").replace(",", "").replace(" in part", "½")
+    )
+
+
+def _day(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a date.", mend="YYYY-MM-DD") from error

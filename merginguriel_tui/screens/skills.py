@@ -113,7 +113,11 @@ class SkillsScreen(MuScreen):
         self.load(work, lambda found: self._known(*found, wanted))
 
     def _known(
-        self, knowledge: Knowledge, grades: dict[str, tuple[str, str, str]], names: dict[str, str], wanted: str
+        self,
+        knowledge: Knowledge,
+        grades: dict[str, tuple[str, str, str]],
+        names: dict[str, str],
+        wanted: str,
     ) -> None:
         self.knowledge, self.grades, self.names = knowledge, grades, names
         if not self.query_text:
@@ -176,7 +180,9 @@ class SkillsScreen(MuScreen):
             words = ["list"]
         elif self.pane == "claims":
             claim = self.query_one(WhyTree).claim if self.claim else ""
-            self.command = f"mu why {shlex.quote(claim)}" if claim else f"mu skills show {self.name_} --claims"
+            self.command = (
+                f"mu why {shlex.quote(claim)}" if claim else f"mu skills show {self.name_} --claims"
+            )
             return
         else:
             words = [{"text": "show", "history": "history", "diff": "diff"}[self.pane], self.name_]

@@ -52,7 +52,6 @@ class WhyTree(Tree[Any]):
         self.guide_depth = 3
         self.auto_expand = False
 
-
     def fill(self, claims: list[tuple[str, str, str, str, str]], chosen: str = "") -> None:
         """claims: (id, status, reason, grade, text). `chosen` is opened."""
         self.clear()

@@ -79,7 +79,6 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
             said = self.text.plain
             self.text.justify = "left"
             self.text.stylize(Style(meta={"heading": [int(self.tag[1]), said]}))
-            yield Text("")
             yield self.text
 
     class Table(TableElement):

@@ -1,0 +1,256 @@
+"""How is an entry written down? As text that is checked while one types, kept as a draft, and shown before it lands."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import Static, TextArea
+
+from merginguriel.cli.common import plain
+from merginguriel.errors import MuError
+
+from ..base import MuScreen
+from ..confirm import Confirm
+from ..widgets.page import Page
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.entries import Entry
+
+WAIT = 0.4  # seconds after a key before the text is checked
+KEPT = 2.0  # seconds between two times that the draft is saved
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
+
+
+class ComposeScreen(MuScreen):
+    """The text of an entry before it is in the log.
+
+    text    what there is already: a form, what a run fills in, a draft
+    draft   the file under experiment_log/.draft/ where it is kept
+    filled  the program wrote it: left as it is, nothing is kept of it
+    done    called with the entry's id when it has landed, with None when it was left
+    """
+
+    NAME = "log"
+    LEAVE_TO = "preview"
+    AUTO_FOCUS = "#text"
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
+    DEFAULT_CSS = """
+    ComposeScreen #text { width: 1fr; border: none; padding: 0; }
+    ComposeScreen #preview { display: none; width: 1fr; border-left: solid $panel; }
+    ComposeScreen.-wide #preview, ComposeScreen.-preview #preview { display: block; }
+    ComposeScreen.-narrow.-preview #text { display: none; }
+    ComposeScreen #writing { height: 1fr; }
+    ComposeScreen #checked { height: auto; max-height: 7; padding: 0 1; background: $boost; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f2,ctrl+s", "land", "Add to the log", id="compose.land", priority=True),
+        Binding("f3", "preview", "Preview", id="compose.preview"),
+        Binding("f4", "anyway", "Anyway", id="compose.anyway", tooltip="A plan may repeat what was tried, or state no expectation"),
+        Binding("f8", "discard", "Discard", id="compose.discard"),
+        Binding("escape", "close", "Leave, keep the draft", id="compose.close"),
+    ]  # fmt: skip
+
+    def __init__(
+        self, text: str, draft: Path, done: Callable[[str | None], Any], *, filled: bool = True
+    ) -> None:
+        super().__init__()
+        self.given, self.draft, self.done = text, draft, done
+        self.filled, self.kept, self.anyway, self.over = filled, "" if filled else text, False, False
+        self.knowledge: Knowledge | None = None
+        self.entry: Entry | None = None  # what the text would be in the log, as far as it was checked
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="writing"):
+            # No `language`: its parser crashes, and the text is data.
+            yield TextArea(self.given, id="text", soft_wrap=True, show_line_numbers=True, compact=True)
+            yield Page(id="preview")
+        yield Static(id="checked")
+
+    @property
+    def text(self) -> str:
+        return self.query_one("#text", TextArea).text
+
+    def open_what(self) -> None:
+        """Begin; what is asked for meanwhile waits for the log behind this screen."""
+        self.command = f"mu log add --draft {self.draft.stem} --edit"
+        self.set_interval(KEPT, self.keep)
+        self.check()
+
+    def reload(self) -> None:
+        self.knowledge = None
+        self.check()
+
+    # checking
+
+    def on_text_area_changed(self) -> None:
+        self.entry = None
+        self.set_timer(WAIT, self.check)
+
+    def check(self) -> None:
+        """Would this land? In a thread; what was found for an older text is dropped."""
+        space, text, anyway, known = self.mu.space, self.text, self.anyway, self.knowledge
+
+        def work() -> Any:
+            from merginguriel.knowledge import accept, writing
+
+            knowledge = known or accept.logged(space)
+            try:
+                entry = writing.check_text(space.log, text, self.draft)
+                accept.check(space, entry, anyway=anyway, knowledge=knowledge)
+            except MuError as error:
+                return knowledge, error
+            return knowledge, entry
+
+        self.load(work, lambda found: self._checked(text, *found), group="check")
+
+    def _checked(self, text: str, knowledge: Knowledge, found: Any) -> None:
+        self.knowledge = knowledge
+        if text != self.text:
+            return
+        if isinstance(found, MuError):
+            self.entry = None
+            where = (found.where or "").rpartition(":")[2]
+            said = Text(f"✗ line {where}: " if where.isdigit() else "✗ ", "bold")
+            said.append(plain(found.what), "not bold")
+            said.append(f"\n{plain(found.mend)}" if found.mend else "", "dim not bold")
+        else:
+            self.entry = found
+            count = len(found.rows)
+            said = Text("✓ ", "bold").append(
+                f"would land as {found.id}, {count} row{'s' * (count != 1)}", "not bold"
+            )
+            said.append("  anyway" if self.anyway else "", "dim")
+            self._draw()
+        self.query_one("#checked", Static).update(said)
+
+    def _draw(self) -> None:
+        from .known import entry_page, names
+
+        entry, knowledge = self.entry, self.knowledge
+        if entry is not None and knowledge is not None and self.query_one("#preview").display:
+            self.load(
+                lambda: (entry_page(entry, knowledge), names(knowledge)),
+                lambda found: self.query_one("#preview", Page).read(*found),
+                group="preview",
+            )
+
+    # keeping
+
+    def keep(self) -> None:
+        """Save the draft, if there is something new in it; in a thread."""
+        text = self.text
+        if not self.over and text != self.kept and text != self.given:
+            self.load(lambda: self._save(text), lambda _: None, group="keep")
+
+    def _save(self, text: str) -> None:
+        from merginguriel.knowledge.writing import keep_draft
+
+        keep_draft(self.mu.space.log, text, self.draft)
+        self.kept = text
+
+    def on_unmount(self) -> None:
+        """Whatever ends the screen: what was written is kept."""
+        if not self.over and self.text not in (self.kept, self.given):
+            try:
+                self._save(self.text)
+            except (MuError, OSError):
+                return  # its folder went; there is nowhere to keep it
+
+    def _leave(self, entry: str | None) -> None:
+        self.over = True
+        self.app.pop_screen()
+        self.done(entry)
+
+    # what a person does
+
+    def action_land(self) -> None:
+        """Show what is going to be written, and against what was given; on yes the core writes it."""
+        if self.entry is None:
+            self.check()
+            self.notify("It cannot land yet; what is wrong stands below the text.", severity="warning", markup=False)  # fmt: skip
+            return
+        text = self.text
+        lines = list(
+            difflib.unified_diff(
+                self.given.splitlines(), text.splitlines(), "as given", "as written", lineterm="", n=1
+            )
+        )
+        what = "\n".join(lines) if self.filled and lines else text
+        if self.filled and not lines:
+            what = f"(as it was filled in)\n\n{text}"
+        self.app.push_screen(
+            Confirm(f"Add {self.entry.id} to the log?", plain(what), "Add"), lambda yes: self._land(text, yes)
+        )
+
+    def _land(self, text: str, yes: bool | None) -> None:
+        if not yes:
+            return
+        space, anyway, draft = self.mu.space, self.anyway, self.draft
+
+        def work() -> str:
+            from merginguriel.knowledge import accept, drafts
+
+            entry = accept.accept(space, text, beside=drafts.folder(space.log), draft=draft, anyway=anyway)
+            draft.unlink(missing_ok=True)
+            return entry.id
+
+        # From here on a save would bring back the draft of what has landed.
+        self.over = True
+        self.load(work, self._landed, group="land", otherwise=self._refused)
+
+    def _landed(self, entry: str) -> None:
+        self.notify(f"{entry} is in the log.", markup=False)
+        self._leave(entry)
+
+    def _refused(self, error: MuError) -> None:
+        self.over = False
+        self.mu.tell(error)
+        self.check()
+
+    def action_preview(self) -> None:
+        self.toggle_class("-preview")
+        self.call_after_refresh(self._draw)
+        shown = self.has_class("-preview")
+        self.query_one("#preview" if shown else "#text").focus()
+
+    def action_anyway(self) -> None:
+        self.anyway = not self.anyway
+        self.check()
+
+    def action_discard(self) -> None:
+        self.app.push_screen(
+            Confirm("Discard this draft?", self.draft.stem, "Discard"), lambda yes: self._discard(bool(yes))
+        )
+
+    def _discard(self, yes: bool) -> None:
+        if yes:
+            self._throw()
+            self._leave(None)
+
+    def _throw(self) -> None:
+        """Remove the draft, and the rows that were laid ready for it."""
+        from merginguriel.knowledge import drafts, writing
+
+        log = self.mu.space.log
+        writing.keep_draft(log, self.given, self.draft)  # what it names is removed with it
+        drafts.discard(log, self.draft)
+
+    def action_close(self) -> None:
+        """Back to the log. What was written is kept; what was only filled in is not."""
+        text = self.text
+        if self.filled and text == self.given:
+            self._throw()
+        elif text != self.kept:
+            self._save(text)
+        self._leave(None)
+
+    def copied(self, how: str) -> str:
+        return self.command if how == "command" else "" if how == "csv" else plain(self.text)
