@@ -64,19 +64,20 @@ class ComposeScreen(MuScreen):
         super().__init__()
         self.given, self.draft, self.done = text, draft, done
         self.filled, self.kept, self.anyway, self.over = filled, "" if filled else text, False, False
+        # No `language`: its parser crashes, and the text is data.
+        self.area = TextArea(text, id="text", soft_wrap=True, show_line_numbers=True, compact=True)
         self.knowledge: Knowledge | None = None
         self.entry: Entry | None = None  # what the text would be in the log, as far as it was checked
 
     def body(self) -> ComposeResult:
         with Horizontal(id="writing"):
-            # No `language`: its parser crashes, and the text is data.
-            yield TextArea(self.given, id="text", soft_wrap=True, show_line_numbers=True, compact=True)
+            yield self.area
             yield Page(id="preview")
         yield Static(id="checked")
 
     @property
     def text(self) -> str:
-        return self.query_one("#text", TextArea).text
+        return self.area.text
 
     def open_what(self) -> None:
         """Begin; what is asked for meanwhile waits for the log behind this screen."""

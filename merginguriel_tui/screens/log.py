@@ -21,8 +21,8 @@ from merginguriel.errors import UsageError
 from ..base import MuScreen
 from ..choice import Choice, Pick
 from ..widgets.copying import table_as
-from ..widgets.paged import PAGE, Column, PagedTable
 from ..widgets.page import Page
+from ..widgets.paged import PAGE, Column, PagedTable
 from . import known
 
 if TYPE_CHECKING:
@@ -127,12 +127,10 @@ class LogScreen(MuScreen):
             said = {name: ", ".join(open_) for name, open_ in marks.items()}
             return knowledge, said, known.names(knowledge), waiting
 
-        self.load(work, lambda found: self._known(*found, wanted))
+        self.load(work, lambda found: self._known(found, wanted))
 
-    def _known(
-        self, knowledge: Knowledge, marks: dict[str, str], names: dict[str, str], drafts: int, wanted: str
-    ) -> None:
-        self.knowledge, self.marks, self.names = knowledge, marks, names
+    def _known(self, found: Any, wanted: str) -> None:
+        self.knowledge, self.marks, self.names, drafts = found
         if drafts and not self.offered:
             self.offered = True
             many = f"{drafts} drafts wait" if drafts > 1 else "A draft waits"
@@ -325,9 +323,11 @@ class LogScreen(MuScreen):
         self.load(work, self._offer, group="offer")
 
     def _offer(self, offers: dict[str, tuple[str, str]]) -> None:
-        self.app.push_screen(
-            Pick("Begin an entry from", list(offers)), lambda said: said and self.begin(*offers[said])
-        )
+        def begin(said: str | None) -> None:
+            if said:
+                self.begin(*offers[said])
+
+        self.app.push_screen(Pick("Begin an entry from", list(offers)), begin)
 
     def begin(self, kind: str, what: str) -> None:
         """Write on: `draft` ID, `run` ID, or `empty` TYPE."""
@@ -349,9 +349,9 @@ class LogScreen(MuScreen):
                 return text, writing.keep_draft(space.log, text, fresh)
             return template(what, str(space.settings["context"])), fresh
 
-        self.load(work, lambda found: self._compose(*found, kind != "draft"), group="begin")
+        self.load(work, lambda found: self._write_on(*found, kind != "draft"), group="begin")
 
-    def _compose(self, text: str, path: Path, filled: bool) -> None:
+    def _write_on(self, text: str, path: Path, filled: bool) -> None:
         from .compose_entry import ComposeScreen
 
         self.app.push_screen(ComposeScreen(text, path, self._written, filled=filled))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import events
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, OptionList, Static, TabbedContent, TabPane
+from textual.widgets import Input, OptionList, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
 from merginguriel import workspace
@@ -20,6 +19,7 @@ from merginguriel.errors import MuError, UsageError
 
 from ..base import MuScreen
 from ..widgets.copying import table_as
+from ..widgets.editor import edit
 from ..widgets.page import Page, escaped
 from . import known
 from .why import SIGNS, WhyTree, claim_rows
@@ -110,27 +110,21 @@ class SkillsScreen(MuScreen):
             grades = {s.name: (*skill_grade(s, knowledge), fresh[s.name].text) for s in knowledge.skills}
             return knowledge, grades, known.names(knowledge)
 
-        self.load(work, lambda found: self._known(*found, wanted))
+        self.load(work, lambda found: self._known(found, wanted))
 
-    def _known(
-        self,
-        knowledge: Knowledge,
-        grades: dict[str, tuple[str, str, str]],
-        names: dict[str, str],
-        wanted: str,
-    ) -> None:
-        self.knowledge, self.grades, self.names = knowledge, grades, names
+    def _known(self, found: Any, wanted: str) -> None:
+        self.knowledge, self.grades, self.names = found
         if not self.query_text:
             self._list_all()
         try:
-            if wanted or self.name_ not in grades:
-                self.open(wanted or next(iter(grades)))
+            if wanted or self.name_ not in self.grades:
+                self.open(wanted or next(iter(self.grades)))
             else:
                 self.open(self.claim or self.name_)
         except UsageError as error:
             self.mu.tell(error)
             if not self.name_:
-                self.open(next(iter(grades)))
+                self.open(next(iter(self.grades)))
 
     def _list_all(self) -> None:
         listed = self.query_one("#skills", OptionList)
@@ -375,32 +369,13 @@ class SkillsScreen(MuScreen):
         """The skill's file in $EDITOR; afterwards everything is read again."""
         if self.knowledge is None or not self.name_:
             return
-        path = self.knowledge.skill(self.name_).path
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         try:
             workspace.writable(self.mu.space)
-            if not editor:
-                raise UsageError("no editor is set.", mend="Set $EDITOR before mu-tui is started.")
-            self._run_editor([*shlex.split(editor), str(path)])
+            edit(self.app, self.knowledge.skill(self.name_).path)
         except MuError as error:
             self.mu.tell(error)
             return
         self.reload()
-
-    def _run_editor(self, words: list[str]) -> None:
-        import subprocess
-
-        try:
-            with self.app.suspend():
-                code = subprocess.run(words, check=False).returncode
-        except SuspendNotSupported as error:
-            raise UsageError(
-                "this terminal cannot be given to an editor.", mend=f"In another one: {shlex.join(words)}"
-            ) from error
-        except OSError as error:
-            raise UsageError(f"the editor {words[0]!r} cannot be started.") from error
-        if code:
-            self.notify(f"The editor ended with exit code {code}.", severity="warning", markup=False)
 
     def copied(self, how: str) -> str:
         """The list as a table, or the skill's text as Markdown."""

@@ -71,7 +71,6 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
     from rich.markdown import Heading as RichHeading
     from rich.markdown import Markdown, TableElement
     from rich.measure import Measurement
-    from rich.text import Text
     from rich.theme import Theme
 
     class Head(RichHeading):
@@ -259,7 +258,7 @@ class Page(ScrollView, can_focus=True):
                 if line == number:
                     name = "page--here" if at == self.link else "page--link"
                     style = self.get_component_rich_style(name, partial=True)
-                    parts = strip.divide([first, end, strip.cell_length])
+                    parts = list(strip.divide([first, end, strip.cell_length]))
                     if len(parts) > 1:
                         parts[1] = Strip([Segment(s.text, (s.style or Style()) + style) for s in parts[1]])
                     strip = Strip.join(parts)
