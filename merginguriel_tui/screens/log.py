@@ -98,7 +98,7 @@ class LogScreen(MuScreen):
             yield Page(id="entry")
 
     def on_mount(self) -> None:
-        super().on_mount()
+        # Textual calls that of the class above by itself.
         self.watch(self.table, "cursor", self._moved, init=False)
 
     @property

@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from looking import SIZES, notes, press, settled, shipped_copy, text_of
+from beside import of_cli, ready
+from looking import SIZES, notes, press, shipped_copy, text_of
 from pilot import play
 from textual.widgets import Input, OptionList
 
@@ -26,12 +27,6 @@ def space(tmp_path_factory):
     return shipped_copy(tmp_path_factory.mktemp("skills"))
 
 
-def of_cli(mu, command, space, *more):
-    found = mu(*shlex.split(command)[1:], *more, "--workspace", str(space.root))
-    assert found.code == 0, found.err
-    return found
-
-
 def git(root, *words):
     told = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
     subprocess.run(told, check=True, capture_output=True)
@@ -40,7 +35,7 @@ def git(root, *words):
 @pytest.mark.parametrize("size", SIZES)
 def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, size):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         knowledge = load(space)
         fresh = freshness(knowledge)
         screen = app.screen
@@ -48,10 +43,10 @@ def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, 
             s.name: (*skill_grade(s, knowledge), fresh[s.name].text) for s in knowledge.skills
         }
         assert "grade" in text_of(app)
-        told = of_cli(mu, "mu skills list", space, "--json").json
+        told = of_cli("mu skills list", space, "--json").json
         assert [(one["name"], one["grade"]) for one in told] == [(n, g[0]) for n, g in screen.grades.items()]
         assert screen.command == f"mu skills show {screen.name_}"
-        assert "General Description" in of_cli(mu, screen.command, space).out
+        assert "General Description" in of_cli(screen.command, space).out
 
     play(space, script, size=size, screen="skills")
 
@@ -59,7 +54,7 @@ def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_pane_has_a_key_and_a_command(space, mu, size):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         screen = app.screen
         for key, pane in (("c", "claims"), ("i", "history"), ("d", "diff"), ("t", "text")):
             await press(app, pilot, key)
@@ -77,14 +72,14 @@ def test_every_pane_has_a_key_and_a_command(space, mu, size):
 
 def test_claims_stand_as_the_command_says_and_open_down_to_their_rows(space, mu):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         screen = app.screen
         tree = screen.query_one(WhyTree)
-        told = of_cli(mu, f"mu skills show {SKILL} --claims", space, "--json").json["claims"]
+        told = of_cli(f"mu skills show {SKILL} --claims", space, "--json").json["claims"]
         for one, node in zip(told, tree.root.children, strict=True):
             assert one["status"] in node.label.plain and one["grade"]["level"] in node.label.plain
         node = next(n for n in tree.root.children if n.data[1] == CLAIM)
-        walked = of_cli(mu, f"mu why {CLAIM}", space, "--json").json
+        walked = of_cli(f"mu why {CLAIM}", space, "--json").json
         entries = [child for child in node.children if child.data]
         assert [child.data[1] for child in entries] == [one["name"] for one in walked["rests_on"]]
         rows = [child.data[1] for child in entries[0].children if child.data]
@@ -94,6 +89,7 @@ def test_claims_stand_as_the_command_says_and_open_down_to_their_rows(space, mu)
         assert screen.command == f"mu why {CLAIM}"
         tree.move_cursor(entries[0])
         await press(app, pilot, "enter")
+        await ready(app, pilot)
         assert app.current_mode == "log" and app.screen.here == entries[0].data[1]
 
     play(space, script, size=(120, 40), screen="skills", what=(CLAIM,))
@@ -101,10 +97,10 @@ def test_claims_stand_as_the_command_says_and_open_down_to_their_rows(space, mu)
 
 def test_search_finds_as_one_types_what_the_command_finds(space, mu):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         screen = app.screen
         await press(app, pilot, "slash", *"URIEL")
-        told = of_cli(mu, screen.command, space, "--json").json
+        told = of_cli(screen.command, space, "--json").json
         assert screen.listed == [one["name"] for one in told] and len(told) > 1
         await press(app, pilot, "enter", "enter")
         assert told[0]["name"] in (screen.claim, screen.name_)
@@ -116,7 +112,7 @@ def test_search_finds_as_one_types_what_the_command_finds(space, mu):
 
 def test_links_lead_to_skills_and_entries_and_back_again(space):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         screen = app.screen
         page = screen.query_one("#page", Page)
         hrefs = [link.href for link in page.drawn.links]
@@ -133,6 +129,7 @@ def test_links_lead_to_skills_and_entries_and_back_again(space):
         page.link = next(i for i, link in enumerate(page.drawn.links) if link.href.startswith("log:"))
         entry = page.drawn.links[page.link].href.partition(":")[2].partition("#")[0]
         await press(app, pilot, "enter")
+        await ready(app, pilot)
         assert app.current_mode == "log" and app.screen.here == entry
 
     play(space, script, size=(120, 40), screen="skills", what=("merging-when-constructive",))
@@ -148,15 +145,15 @@ def test_history_and_diff_are_those_of_git(tmp_path, mu):
     git(space.root, "commit", "-qam", "second [b]")
 
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         screen = app.screen
         await press(app, pilot, "i")
-        told = of_cli(mu, screen.command, space, "--json").json
+        told = of_cli(screen.command, space, "--json").json
         assert screen.commits == [one["commit"] for one in told] and len(told) == 2
         assert "second [b]" in text_of(app)
         await press(app, pilot, "down", "enter")
         assert screen.pane == "diff"
-        changes = of_cli(mu, screen.command, space, "--json").json
+        changes = of_cli(screen.command, space, "--json").json
         assert changes and all(one["kind"] in screen.query_one("#changes", Page).text for one in changes)
 
     play(space, script, size=(120, 40), screen="skills", what=(SKILL,))
@@ -164,7 +161,7 @@ def test_history_and_diff_are_those_of_git(tmp_path, mu):
 
 def test_without_git_the_history_says_so(space):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         await press(app, pilot, "i")
         assert "git" in str(app.screen.query_one("#states", OptionList).get_option_at_index(0).prompt)
 
@@ -180,7 +177,7 @@ def test_a_skill_is_edited_in_the_users_editor_and_read_again(tmp_path, monkeypa
     monkeypatch.delenv("VISUAL", raising=False)
 
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         await press(app, pilot, "e")
         assert "cannot be lent" in notes(app)  # this terminal is no real one
         app.suspend = contextlib.nullcontext
@@ -192,7 +189,7 @@ def test_a_skill_is_edited_in_the_users_editor_and_read_again(tmp_path, monkeypa
 
 def test_copies_are_text_markdown_and_csv(space):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         screen = app.screen
         assert "## General Description" in screen.copied("markdown")
         assert screen.copied("csv").splitlines()[0] == "skill,grade,claims,freshness"
@@ -213,7 +210,7 @@ def test_text_of_files_is_neither_markup_nor_obeyed():
 
 def test_an_unknown_skill_is_a_note(space):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await ready(app, pilot)
         assert "no skill is called 'nothing'" in notes(app) and app.screen.name_
 
     play(space, script, screen="skills", what=("nothing",))

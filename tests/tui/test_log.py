@@ -1,0 +1,225 @@
+"""Does the Log screen show and narrow the log as `mu log` does, and does what is written in it land, or is it kept?"""
+
+from __future__ import annotations
+
+import pytest
+from beside import of_cli, ready
+from looking import SIZES, notes, press, settled, shipped_copy, text_of
+from pilot import play
+from run_screens import finished, until
+from textual.widgets import Input
+
+from merginguriel.experiments import drafting
+from merginguriel.knowledge import drafts
+from merginguriel.knowledge.base import load
+from merginguriel_tui.choice import Choice, Pick
+from merginguriel_tui.screens.compose_entry import ComposeScreen
+from merginguriel_tui.screens.log import LogScreen
+
+PLAN = """---
+title: "TIES on Swahili"
+type: "Plan"
+date: "2026-11-20"
+summary: "TIES may gain."
+context: "home/e5-small"
+---
+
+## Expected
+
+| target | mode | method | k | low | high | over |
+|---|---|---|---|---|---|---|
+| sw-KE | ExcTar | ties | 2 | -1 pp | +2 pp | best_single_source |
+"""
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return shipped_copy(tmp_path_factory.mktemp("log"))
+
+
+@pytest.fixture
+def space(bench):
+    return bench.load_space()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_filters_narrow_the_timeline_as_the_command_does(shared, mu, size):
+    async def script(app, pilot):
+        await ready(app, pilot)
+        screen = app.screen
+        every = len(screen.found)
+        steps = [
+            ("target", "sw-KE"), ("method", "ties"), ("since", "2026-01-01"), ("until", "2026-01-21"), ("find", "ties"),
+        ]  # fmt: skip
+        screen.query_one("#type", Choice).take("Retrospective")
+        for name, value in steps:
+            screen.query_one(f"#{name}", Input).value = value
+            await pilot.pause(0.3)
+            await settled(app, pilot)
+            told = of_cli(screen.command, shared, "--json").json
+            assert [one.id for one in reversed(screen.found)] == [one["id"] for one in told]
+        assert 0 < len(screen.found) < every
+        await press(app, pilot, "x")
+        assert len(screen.found) == every and screen.command == "mu log list"
+
+    play(shared, script, size=size, screen="log")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_key_of_the_screen(shared, mu, size):
+    async def script(app, pilot):
+        await ready(app, pilot)
+        screen = app.screen
+        newest = screen.found[0].id
+        assert screen.here == newest and newest[:10] in text_of(app)
+        await press(app, pilot, "j")
+        assert screen.here == screen.found[1].id
+        await press(app, pilot, "w")
+        assert screen.focused.id == "entry" and screen.command == f"mu log show {screen.here}"
+        assert of_cli(screen.command, shared).out.split("\n")[1].startswith(screen.found[1].title)
+        await press(app, pilot, "w", "enter", "escape", "f")
+        assert screen.query_one("#type", Choice).value == "Plan"
+        assert {one.type for one in screen.found} == {"Plan"}
+        await press(app, pilot, "x", "o")
+        told = of_cli(screen.command, shared, "--json").json
+        assert [one.id for one in reversed(screen.found)] == [one["id"] for one in told]
+        assert all(one.id in screen.marks for one in screen.found) and "?" in text_of(app)
+        await press(app, pilot, "o", "slash")
+        assert screen.focused.id == "find"
+        await press(app, pilot, "enter", "n")
+        await until(app, pilot, lambda: isinstance(app.screen, Pick))
+        await press(app, pilot, "escape")
+
+    play(shared, script, size=size, screen="log")
+
+
+def test_a_deep_link_opens_an_entry_and_its_links_lead_on_and_back(shared):
+    async def script(app, pilot):
+        await ready(app, pilot)
+        screen = app.screen
+        first = screen.here
+        assert first.startswith("2026-11-21-what-the-neuromerging")
+        links = screen.page.drawn.links
+        await press(app, pilot, "right_square_bracket")
+        href = links[screen.page.link].href
+        await press(app, pilot, "enter")
+        assert screen.here == href.partition(":")[2] != first
+        await press(app, pilot, "backspace")
+        assert screen.here == first
+        assert first[:4] in screen.copied("csv") and "# What" in screen.copied("markdown")
+
+    play(shared, script, size=(120, 40), screen="log", what=("2026-11-21-what",))
+
+
+def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
+    plan = space.root / "plan.md"
+    plan.write_text(PLAN)
+    assert mu("log", "add", str(plan), "--workspace", str(space.root)).code == 0
+    run = finished(space, "sw-KE", [1, 1, 1, 0])
+    rows = run.folder / "rows.csv"
+    head, line = rows.read_text().splitlines()
+    cells = dict(zip(head.split(","), line.split(","), strict=True))
+    cells |= {"baseline_kind": "best_single_source", "baseline": "0.72"}
+    rows.write_text(f"{head}\n{','.join(cells.values())}\n")
+
+    async def script(app, pilot):
+        await ready(app, pilot)
+        await press(app, pilot, "n", *"run", "enter")
+        screen = app.screen
+        assert isinstance(screen, ComposeScreen)
+        await until(app, pilot, lambda: screen.entry is not None)
+        assert "Expected against actual" in screen.text and "+3.00 pp" in screen.text
+        assert "outside" in screen.text and "answers:" in screen.text
+        assert screen.entry.rows[0].run == run.id
+        screen.area.text = screen.text.replace("## Findings", "## What failed\n\nNothing.\n\n## Findings")
+        await pilot.pause(0.6)
+        await until(app, pilot, lambda: screen.entry is not None)
+        await press(app, pilot, "f2")
+        assert "+Nothing." in text_of(app)  # the diff before it lands
+        await press(app, pilot, "y")
+        await until(app, pilot, lambda: isinstance(app.screen, LogScreen))
+        await settled(app, pilot)
+        here = app.screen.here
+        entry = load(space).entry(here)
+        assert entry.answers and entry.rows[0].run == run.id and "Nothing." in entry.body
+        assert not drafts.listed(space.log)
+
+    play(space, script, size=(120, 40), screen="log")
+    plans = mu("log", "plans", "--all", "--json", "--workspace", str(space.root))
+    assert plans.code != 0 or "answered" in plans.out
+
+
+def test_the_command_begins_the_same_text(space, mu):
+    run = finished(space, "sw-KE", [1, 1, 1, 0])
+    told = mu(
+        "log", "add", "--run", run.id, "--dry-run", "--json", "--workspace", str(space.root)
+    ).json["text"]  # fmt: skip
+    text = drafting.retrospective(space, run.id)
+    assert [line for line in text.splitlines() if line.strip() and "rows:" not in line and line != "## Results"] == [
+        line for line in told.splitlines() if line.strip()
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space, size):
+    async def first(app, pilot):
+        await ready(app, pilot)
+        await press(app, pilot, "n", *"observ", "enter")
+        screen = app.screen
+        await until(app, pilot, lambda: "title" in str(screen.query_one("#checked").visual))
+        await press(app, pilot, "f2")
+        assert "cannot land" in notes(app)
+        screen.area.text = screen.text.replace('title: ""', 'title: "An [i]idea[/i]"')
+        screen.keep()
+        await settled(app, pilot)
+        assert [one.title for one in drafts.listed(space.log)] == ["An [i]idea[/i]"]  # as after a crash
+        screen.area.text = screen.text.replace('summary: ""', 'summary: "It may work."')
+        await pilot.pause(0.6)
+        await settled(app, pilot)
+        await press(app, pilot, "f4")
+        assert screen.anyway
+        await press(app, pilot, "f3", "f3")
+        # The program ends here, without a word.
+
+    async def second(app, pilot):
+        await ready(app, pilot)
+        assert "draft waits" in notes(app)
+        await press(app, pilot, "n", *"draft", "enter")
+        screen = app.screen
+        assert isinstance(screen, ComposeScreen) and "It may work." in screen.text
+        await press(app, pilot, "escape")
+        assert isinstance(app.screen, LogScreen) and len(drafts.listed(space.log)) == 1
+        await press(app, pilot, "n", *"draft", "enter")
+        await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen))
+        await press(app, pilot, "f8")
+        await press(app, pilot, "y")
+        assert isinstance(app.screen, LogScreen) and not drafts.listed(space.log)
+
+    play(space, first, size=size, screen="log")
+    play(space, second, size=size, screen="log")
+
+
+def test_what_was_only_filled_in_leaves_nothing_behind(space):
+    run = finished(space, "sw-KE", [1, 1, 0, 0])
+
+    async def script(app, pilot):
+        await ready(app, pilot)
+        app.screen.begin("run", run.id)
+        await settled(app, pilot)
+        assert list(drafts.folder(space.log).iterdir())
+        await press(app, pilot, "escape")
+        assert not list(drafts.folder(space.log).iterdir())
+
+    play(space, script, screen="log")
+
+
+def test_an_unknown_entry_and_a_wrong_date_are_notes(shared):
+    async def script(app, pilot):
+        await ready(app, pilot)
+        assert "no entry's id begins with" in notes(app)
+        app.screen.query_one("#since", Input).value = "2026-13-99"
+        await pilot.pause(0.3)
+        await settled(app, pilot)
+        assert "is not a date" in notes(app) and app.screen.found
+
+    play(shared, script, screen="log", what=("1999-nothing",))
