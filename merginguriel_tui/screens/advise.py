@@ -40,9 +40,7 @@ class AdviseScreen(MuScreen):
 
     NAME = "advise"
     LEAVE_TO = "targets"
-    AUTO_FOCUS: ClassVar[str | None] = (
-        ""  # to the answer when it is there, to the search field where nothing is asked
-    )
+    AUTO_FOCUS: ClassVar[str | None] = ""  # to the answer when it is there, else to the search field
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
@@ -295,8 +293,8 @@ class AdviseScreen(MuScreen):
         if event.option_list.id == "targets":
             self.target = self.listed[event.option_index]
             self._ask()
-        elif reason := self.reasons[event.option_index]:
-            self._follow(reason)
+        else:
+            self._follow(self.reasons[event.option_index])
 
     def _follow(self, reason: Reason) -> None:
         """Enter on a reason: the entry or skill that it rests on, the recipe that it names, the command."""
