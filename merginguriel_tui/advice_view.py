@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
+from textual.widget import Widget
 
 from merginguriel.cli.common import plain
 
@@ -204,3 +205,18 @@ def table(advice: dict[str, Any]) -> str:
     left_out = [item for item in advice["dissent"] if item["kind"] not in ("gain", "effect")]
     writer.writerows([*advice["evidence"], *left_out])
     return text.getvalue()
+
+
+class Scale(Widget):
+    """The expected gain, drawn as wide as there is room."""
+
+    advice: dict[str, Any] | None = None
+
+    def tell(self, advice: dict[str, Any] | None) -> None:
+        self.advice = advice
+        self.refresh(layout=True)
+
+    def render(self) -> Text:
+        if self.advice is None:
+            return Text()
+        return scale(self.advice["gain"], self.advice["min_gain_pp"], min(self.size.width, 110))

@@ -10,20 +10,21 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
-from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError, UsageError
 
+from .. import recipe
+from ..advice_view import Scale
 from ..base import MuScreen
 from ..choice import Choice
+from ..targets import Find, target_line, targets
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
 
     from ..advice_view import Reason
-    from ..confirm import Confirm
 
 MODES = ("ExcTar", "IncTar")
 SIMILARITIES = ("", "URIEL", "REAL")
@@ -34,37 +35,12 @@ WAIT = 0.15  # seconds after the last key in a field
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
 
 
-class Find(Input):
-    """The search field over the list: down goes into the list."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("down", "screen.to_targets", "To the list", show=False)]
-
-
-class Scale(Widget):
-    """The expected gain, drawn as wide as there is room."""
-
-    advice: dict[str, Any] | None = None
-
-    def tell(self, advice: dict[str, Any] | None) -> None:
-        self.advice = advice
-        self.refresh(layout=True)
-
-    def render(self) -> Text:
-        if self.advice is None:
-            return Text()
-        from ..advice_view import scale
-
-        return scale(self.advice["gain"], self.advice["min_gain_pp"], min(self.size.width, 110))
-
-
 class AdviseScreen(MuScreen):
     """The home screen."""
 
     NAME = "advise"
     LEAVE_TO = "targets"
-    AUTO_FOCUS: ClassVar[str | None] = (
-        ""  # to the answer when it is there, to the search field where nothing is asked
-    )
+    AUTO_FOCUS: ClassVar[str | None] = ""  # to the answer when it is there, else to the search field
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
@@ -317,8 +293,8 @@ class AdviseScreen(MuScreen):
         if event.option_list.id == "targets":
             self.target = self.listed[event.option_index]
             self._ask()
-        elif reason := self.reasons[event.option_index]:
-            self._follow(reason)
+        else:
+            self._follow(self.reasons[event.option_index])
 
     def _follow(self, reason: Reason) -> None:
         """Enter on a reason: the entry or skill that it rests on, the recipe that it names, the command."""
@@ -371,13 +347,7 @@ class AdviseScreen(MuScreen):
         """Write the recipe as a run's configuration."""
         if self.advice is not None:
             space, advice = self.mu.space, self.advice
-
-            def work() -> str:
-                from merginguriel.experiments import proposing
-
-                return space.display(proposing.save(advice, space))
-
-            self.load(work, self._saved, group="recipe")
+            self.load(lambda: recipe.save(space, advice), self._saved, group="recipe")
 
     def _saved(self, path: str) -> None:
         self.notify(f"The recipe is in {path}.\nmu run {shlex.quote(path)}", timeout=8, markup=False)
@@ -386,41 +356,16 @@ class AdviseScreen(MuScreen):
         """Say what the run would do; launched when that is confirmed."""
         if self.advice is not None:
             space, advice = self.mu.space, self.advice
+            self.load(lambda: recipe.proposal(space, advice), self._proposed, group="recipe")
 
-            def work() -> Confirm:
-                from merginguriel.cli.run import plan_lines
-                from merginguriel.experiments import config, planning, proposing, runs
-                from merginguriel.workspace import writable
+    def _proposed(self, found: recipe.Proposal) -> None:
+        from ..confirm import Confirm
 
-                from ..confirm import Confirm
+        def launch(yes: bool | None) -> None:
+            if yes:
+                self.load(lambda: recipe.launch(self.mu.space, found), self._launched, group="recipe")
 
-                wanted = proposing.configuration(advice, writable(space))
-                name = runs.run_id(wanted)
-                there = (space.runs / name / "config.yaml").is_file()
-                state = runs.state(runs.get(space, name)) if there else "new"
-                against = (
-                    ""
-                    if advice["verdict"] in ("merge", "pilot")
-                    else f"The advice is {advice['verdict']}.\n\n"
-                )
-                planned = "\n".join(plan_lines(planning.plan(space, wanted), state))
-                shown = config.dump_table(config.as_table(wanted))
-                self.wanted = wanted
-                return Confirm(f"Run {name}?", f"{against}{planned}\n\n{shown}", "Run")
-
-            self.load(work, lambda ask: self.app.push_screen(ask, self._launch), group="recipe")
-
-    def _launch(self, yes: bool | None) -> None:
-        if yes:
-            space, wanted = self.mu.space, self.wanted
-
-            def work() -> tuple[str, int | None]:
-                from merginguriel.experiments import worker
-
-                run, pid = worker.launch(space, wanted)
-                return run.id, pid
-
-            self.load(work, self._launched, group="recipe")
+        self.app.push_screen(Confirm(f"Run {found.name}?", found.text, "Run"), launch)
 
     def _launched(self, found: tuple[str, int | None]) -> None:
         name, pid = found
@@ -454,38 +399,3 @@ def numbers_of(given: dict[str, str]) -> tuple[int | None, float | None] | None:
     except ValueError:
         return None
     return None if k is not None and k < 1 else (k, least)
-
-
-def targets(typed: str, measured: dict[str, int], logged: set[str]) -> list[tuple[str, str, int]]:
-    """(tag, language, merges measured) of every locale that `typed` may mean: the likeliest first.
-
-    measured  merges by target, in the context that is asked about; logged: targets of any context
-    """
-    from textual.fuzzy import Matcher
-
-    from merginguriel import locales
-
-    known = locales.table().values()
-    if not typed:
-        everything = [(one.tag, one.name, measured.get(one.tag, 0)) for one in known]
-        return sorted(everything, key=lambda one: (not one[2], one[0]))
-    matcher = Matcher(typed)
-    scored = []
-    for one in known:
-        score = max(matcher.match(one.tag), matcher.match(one.name))
-        if score > 0:
-            exact = typed.lower() in (one.tag.lower(), one.name.lower())
-            found = (one.tag, one.name, measured.get(one.tag, 0))
-            rank = (not exact, -round(score, 3), not found[2], one.tag not in logged, one.tag)
-            scored.append((rank, found))
-    return [found for _, found in sorted(scored)]
-
-
-def target_line(tag: str, name: str, count: int) -> Text:
-    """A dot and a count where merges for it were measured."""
-    text = Text("• " if count else "  ", no_wrap=True, overflow="ellipsis")
-    text.append(f"{tag:<6} ", "bold" if count else "")
-    text.append("" if name == "None" else name, "" if count else "dim")
-    if count:
-        text.append(f" {count}", "dim")
-    return text

@@ -142,7 +142,7 @@ def test_a_session_goes_on_where_it_ended(small):
 def test_what_was_remembered_may_be_anything(small):
     space = small.load_space()
     place = session.path(space)
-    place.parent.mkdir(parents=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     for text in (
         "{",
         "[1]",
