@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 
 import pytest
 
@@ -127,10 +128,12 @@ def test_a_skill_shows_its_reasons_with_true_minus_signs(mu, study):
     assert true_minus("-1.6 pp 2026-01-20 sw-KE p-2") == "−1.6 pp 2026-01-20 sw-KE p-2"
 
 
-def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs_it(mu, study):
-    asked = ("advise", "--target", "sw-KE", "--workspace", study.root)
+def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs_it(mu, study, tmp_path):
+    root = tmp_path / "own"
+    shutil.copytree(study.root, root)
+    asked = ("advise", "--target", "sw-KE", "--workspace", root)
     assert "matrix" not in mu(*asked).err
-    results = study.root / "results"
+    results = root / "results"
     results.mkdir()
     (results / "nxn-massive-xlm-roberta-base-test.csv").write_text(
         "source,target,accuracy,n\nde-DE,sw-KE,0.42,2974\nid-ID,sw-KE,0.41,2974\nde-DE,fi-FI,0.6,2974\n"
@@ -140,14 +143,14 @@ def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs
     told = mu(*asked)
     (line,) = [one for one in told.err.splitlines() if "results/" in one]
     assert "scores 2 models on sw-KE" in line and told.out == mu(*asked).out
-    assert "matrix" not in mu("advise", "--target", "cy-GB", "--workspace", study.root).err
+    assert "matrix" not in mu("advise", "--target", "cy-GB", "--workspace", root).err
     words = shlex.split(line.partition("write it down: mu ")[2])
-    words[words.index("--matrix") + 1] = str(study.root / words[words.index("--matrix") + 1])
-    added = mu(*words, "--workspace", study.root, "--json")
+    words[words.index("--matrix") + 1] = str(root / words[words.index("--matrix") + 1])
+    added = mu(*words, "--workspace", root, "--json")
     assert added.code == 0 and [row["method"] for row in added.json["rows"]] == 3 * ["single"]
     assert "results/" not in mu(*asked).err
-    twice = mu(*words, "--workspace", study.root)
+    twice = mu(*words, "--workspace", root)
     assert twice.code == 2 and added.json["id"] in twice.err
     wrong = mu(*words[:2], "--matrix", results / "nxn-massive-xlm-roberta-base-dev.csv", *words[4:],
-               "--workspace", study.root)  # fmt: skip
+               "--workspace", root)  # fmt: skip
     assert wrong.code == 2 and "--split test" in wrong.err
