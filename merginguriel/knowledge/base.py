@@ -76,18 +76,25 @@ class Knowledge:
         return found
 
     @cached_property
-    def _by_target(self) -> dict[str, list[ResultRow]]:
-        found: dict[str, list[ResultRow]] = {}
+    def _by_target(self) -> dict[tuple[str, str | None], list[ResultRow]]:
+        """(target, method) → rows; under None those of every method."""
+        found: dict[tuple[str, str | None], list[ResultRow]] = {}
         for row in self.rows:
-            found.setdefault(row.target, []).append(row)
+            for method in (row.method, None):
+                found.setdefault((row.target, method), []).append(row)
         return found
 
     def near(self, claim: Claim) -> Sequence[ResultRow]:
         """Every row that could lie in the claim's scope, and some that do not."""
+        methods = claim.scope.get("method", ())
+        return self.of_targets(claim, methods[0] if len(methods) == 1 else None)
+
+    def of_targets(self, claim: Claim, method: str | None = None) -> Sequence[ResultRow]:
+        """Every row of the claim's targets, or of one method there; where it names no target, every row."""
         targets = claim.scope.get("target")
         if targets is None:
             return self.rows
-        return [row for target in dict.fromkeys(targets) for row in self._by_target.get(target, ())]
+        return [row for target in dict.fromkeys(targets) for row in self._by_target.get((target, method), ())]
 
     @cached_property
     def standings(self) -> dict[str, Standing]:
