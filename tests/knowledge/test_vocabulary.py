@@ -205,3 +205,31 @@ def test_each_draft_says_why_the_log_refused_it(add, bench, mu):
         one["problem"]: one["mend"] for one in mu("log", "drafts", "--json", "--workspace", bench.root).json
     }
     assert "Did you mean ties?" in found["the method 'tiess' is not known."]
+
+
+# lists and cells
+
+
+def test_filters_that_match_nothing_say_so_and_what_may_be_meant(add, bench, mu):
+    told = mu("log", "list", "--method", "tiess", "--workspace", bench.root)
+    assert told.code == 0 and told.out == "" and "No entry matches." in told.err
+    assert "Did you mean ties?" in told.err
+    told = mu("log", "list", "--since", "2026-01-21", "--workspace", bench.root)
+    assert told.err.strip() == "No entry matches."
+
+
+@pytest.mark.parametrize("flag", ["--row", "--expect"])
+def test_a_cell_that_no_column_has_is_named(bench, mu, flag):
+    words = (
+        "--title",
+        "T",
+        "--type",
+        "Plan",
+        "--summary",
+        "S.",
+        flag,
+        "targt=sw-KE method=ties low_pp=1 value=1",
+    )
+    told = mu("log", "add", *words, "--workspace", bench.root)
+    assert told.code == 2 and f"{flag} has the unknown cell 'targt'" in told.err
+    assert "Did you mean target?" in told.err
