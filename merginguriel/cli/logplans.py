@@ -154,8 +154,8 @@ def show_tried(
             "planned": [one.as_dict() for one in plans],
         })  # fmt: skip
         return
-    for line in (*found, *plans, *gone):
-        click.echo(plain(line.line()))
+    for line in [*(m.line() for m in found), *(p.line() for p in plans), *(m.line() for m in gone)]:
+        click.echo(plain(line))
     same = sum(match.degree == "same" for match in found)
     parts = [f"{same} the same, {len(found) - same} close" if found else "Nothing like it counts in the log"]
     parts += [f"{counted(len(plans), 'expectation')} of plans that wait"] if plans else []

@@ -144,8 +144,8 @@ def check_selectors(knowledge: Knowledge, entry: Entry) -> None:
                 _check_lifted(knowledge, selector, where)
             for key, values in selector.conditions:
                 names = _names(knowledge, key)
-                for value in values if names is not None else ():
-                    if value not in names:
+                for value in values:
+                    if names is not None and value not in names:
                         raise _names_nothing(key, value, names, where)
 
 

@@ -332,7 +332,7 @@ def states(
     new = next((skill for skill in knowledge.skills if skill.name == name), None)
     if new and a is b is None and not git.listed(knowledge.space.root, "HEAD", f"skills/{name}"):
         nothing = replace(
-            new, version="", description="", body="", claims=()
+            new, metadata={}, description="", body="", claims=()
         )  # not committed yet: all of it is added
         return nothing, new, _holding(knowledge, nothing), knowledge
     before = knowledge_at(knowledge, git.commit(knowledge.space.root, a or "HEAD"), name)

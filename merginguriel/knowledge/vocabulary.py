@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .entries import Entry
-from .rows import POLICIES, SUPERSEDED
+from .expectations import Expectation
+from .rows import POLICIES, SUPERSEDED, ResultRow
 
 if TYPE_CHECKING:
     from .base import Knowledge
@@ -68,7 +69,8 @@ def unknown(knowledge: Knowledge, program: Program, entry: Entry) -> list[Unknow
 
 
 def _used(entry: Entry) -> Iterator[tuple[str, str, str]]:
-    for one in (*entry.rows, *entry.expected):
+    used: list[ResultRow | Expectation] = [*entry.rows, *entry.expected]
+    for one in used:
         yield "method", one.method, one.where
         yield "context", one.context, one.where
         for name, _ in one.params:
