@@ -13,7 +13,7 @@ import click
 from .. import workspace
 from ..errors import UsageError
 from . import logtext
-from .common import DATE, columns, emit, json_option, plain, say, space, workspace_option
+from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
     from ..knowledge.rows import ResultRow
@@ -79,7 +79,7 @@ CONTENT = (
 @click.option("--draft", metavar="ID", help="Go on with a draft; see: mu log drafts")
 @click.option("--edit", is_flag=True, help="Open what was given in $EDITOR, and ask before it is added.")
 @click.option("--yes", is_flag=True, help="Add what was edited without asking.")
-@click.option("--anyway", is_flag=True, help="A plan may repeat what was tried, or state no expectation.")
+@click.option("--anyway", is_flag=True, help="A plan may repeat what was tried, or state no expectation; a name may be nearly a known one.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check and print the entry, write nothing.")
 @json_option
 @workspace_option
@@ -108,6 +108,7 @@ def add_entry(
     mu log add                       (opens $EDITOR)
     """
     from ..knowledge import accept, drafts, writing
+    from ..merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
     text, beside, kept, note = "", None, None, ""
@@ -141,24 +142,30 @@ def add_entry(
     if dry_run:
         if note:
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
-            say(f"{note} rows would lie in a CSV beside it.")
+            say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
         entry = writing.check_text(where.log, text, named)
-        accept.check(where, entry, anyway=anyway)
+        accept.check(where, entry, anyway=anyway, program=parameters(), tell=_note)
         if as_json:
             emit({**entry.as_dict(), "path": None})  # it would get a name of its own
         else:
             click.echo(plain(text))
         return
-    entry = accept.accept(where, text, beside=beside, draft=kept, anyway=anyway)
+    entry = accept.accept(
+        where, text, beside=beside, draft=kept, anyway=anyway, program=parameters(), tell=_note
+    )
     if kept:
         kept.unlink()
     if as_json:
         emit(entry.as_dict())
         return
     click.echo(entry.id)
-    say(f"{len(entry.rows)} rows. Written to {where.display(entry.path)}. Next: mu lint")
+    say(f"{counted(len(entry.rows), 'row')}. Written to {where.display(entry.path)}. Next: mu lint")
+
+
+def _note(text: str) -> None:
+    say(plain(f"note: {text}"))
 
 
 def _from_json(where: Workspace, text: str) -> str:
@@ -256,6 +263,7 @@ def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[An
 def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None) -> None:
     """Entries that were refused, newest first: what is wrong with each. Go on with one: mu log add --draft ID"""
     from ..knowledge import drafts
+    from ..merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
     if discard:
@@ -267,18 +275,20 @@ def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None)
             click.echo(path.stem)
         return
     found = [
-        replace(one, problem=one.problem.replace(f"{where.root}/", "")) for one in drafts.listed(where.log)
+        replace(one, problem=one.problem.replace(f"{where.root}/", ""))
+        for one in drafts.listed(where, parameters())
     ]
     if as_json:
         emit([one.as_dict() for one in found])
         return
     if found:
         table = [
-            [one.id, one.saved, plain(one.title), plain(one.problem or "its form is right")] for one in found
+            [one.id, one.saved, plain(one.title), plain(one.problem or "nothing is wrong with it")]
+            for one in found
         ]
         click.echo(columns(table))
     say(
-        f"{len(found)} drafts. Go on with one: mu log add --draft ID --edit"
+        f"{counted(len(found), 'draft')}. Go on with one: mu log add --draft ID --edit"
         if found
         else "There is no draft."
     )

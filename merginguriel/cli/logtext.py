@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -157,6 +158,19 @@ def _in_editor(text: str) -> tuple[str, int]:
         path.unlink(missing_ok=True)
 
 
+def check_editor() -> None:
+    """Raises UsageError if $VISUAL or $EDITOR names a program that is not there."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    try:
+        words = shlex.split(editor)
+    except ValueError:
+        words = [editor]
+    if words and shutil.which(words[0]) is None:
+        raise UsageError(
+            f"the editor {editor!r} cannot be started.", mend="Set $EDITOR to a program that is there."
+        )
+
+
 def section(text: str) -> tuple[str, str]:
     heading, sign, body = text.partition(":")
     if not sign or not heading.strip():
@@ -175,11 +189,27 @@ def cells(text: str, flag: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
+def check_cells(found: list[dict[str, str]], known: tuple[str, ...], flag: str) -> None:
+    """Raises UsageError for a cell whose name no column has."""
+    for name in dict.fromkeys(name for row in found for name in row):
+        if name.lower() not in known:
+            near = difflib.get_close_matches(name.lower(), known, n=1)
+            guess = f"Did you mean {near[0]}?\n" if near else ""
+            raise UsageError(
+                f"{flag} has the unknown cell {name!r}.", mend=f"{guess}Known: {', '.join(known)}."
+            )
+
+
 def table(rows: tuple[str, ...]) -> str:
     """The Results table of `--row` flags: a column for every key that any row names."""
     from ..knowledge.markdown import format_table
+    from ..knowledge.parsing import DIFFERENCES
+    from ..knowledge.rows import COLUMNS
 
     found = [cells(text, "--row") for text in rows]
+    check_cells(
+        [{k: v for k, v in row.items() if k.lower() not in DIFFERENCES} for row in found], COLUMNS, "--row"
+    )
     names = list(dict.fromkeys(key for row in found for key in row))
     return format_table(names, [[row.get(name, "-") for name in names] for row in found])
 
@@ -187,10 +217,12 @@ def table(rows: tuple[str, ...]) -> str:
 def expected(rows: tuple[str, ...]) -> str:
     """The Expected table of `--expect` flags."""
     from ..knowledge.entryjson import in_pp
+    from ..knowledge.expectations import COLUMNS
     from ..knowledge.expectations import table as expected_table
 
-    found: list[dict[str, Any]] = [in_pp(cells(text, "--expect")) for text in rows]
-    return expected_table(found)
+    found = [cells(text, "--expect") for text in rows]
+    check_cells(found, (*COLUMNS, "low_pp", "high_pp"), "--expect")
+    return expected_table([in_pp(row) for row in found])
 
 
 def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[str, str]]:

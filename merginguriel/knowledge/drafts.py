@@ -7,20 +7,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ..errors import KnowledgeError, MuError, UsageError
+from ..errors import MuError, UsageError
+from ..workspace import Workspace
+from . import accept
+from .base import Knowledge
+from .vocabulary import Program
 from .writing import check_text, row_files
 from .yamltext import read_text
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A draft: its id, when it was kept (local time, to the minute), its title, and why it would not land now."""
+    """A draft: its id, when it was kept (local time, to the minute), its title, and why it would not land now.
+
+    problem, mend  what is wrong and the way out; '' where nothing is: it was kept before it was ever checked
+    """
 
     id: str
     path: Path
     saved: str
     title: str
     problem: str
+    mend: str = ""
 
     def as_dict(self) -> dict[str, str]:
         return {**vars(self), "path": str(self.path)}
@@ -30,23 +38,28 @@ def folder(log: Path) -> Path:
     return log / ".draft"
 
 
-def listed(log: Path) -> list[Kept]:
-    """Every draft, newest first."""
+def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
+    """Every draft, newest first. program: see `accept.accept`."""
+    log = space.log
     paths = sorted(folder(log).glob("[!.]*.md"), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
-    return [_kept(log, path) for path in paths]
+    if not paths:
+        return []
+    knowledge = accept.logged(space)
+    return [_kept(knowledge, path, program) for path in paths]
 
 
-def _kept(log: Path, path: Path) -> Kept:
-    title = problem = ""
+def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
+    title = problem = mend = ""
     try:
         text = read_text(path)
         found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
         title = found[1] if found else ""
-        check_text(log, text, path)
-    except KnowledgeError as error:
-        problem = error.what
+        entry = check_text(knowledge.space.log, text, path)
+        accept.check(knowledge.space, entry, knowledge=knowledge, program=program)
+    except MuError as error:
+        problem, mend = error.what, error.mend or ""
     saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
-    return Kept(path.stem, path, saved, title, problem)
+    return Kept(path.stem, path, saved, title, problem, mend)
 
 
 def find(log: Path, prefix: str) -> Path:

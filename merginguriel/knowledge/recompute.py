@@ -15,6 +15,7 @@ from functools import cached_property
 from .. import locales
 from . import markdown
 from .base import Knowledge
+from .claims import Claim, in_scope
 from .resemblance import own_words
 from .rows import ResultRow
 from .skills import Skill
@@ -139,6 +140,41 @@ def check_skill(skill: Skill, knowledge: Knowledge) -> list[Wrong]:
         rows, bound = _rows_for(passage, evidence, skill, knowledge)
         if rows:
             found += _check(passage, rows, bound, DOUBT.search(section.text) is not None)
+    return found
+
+
+def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
+    """Every difference and accuracy in a claim's text that is none of its rows' nor their pooled difference, in words.
+
+    Its rows are those that it cites and, where its scope names target and method, all of its scope: the same merge
+    against another baseline. A claim that compares nothing (`requires`, `no_signal`) may also name a number that stands
+    in the entries that it cites.
+    """
+    rows = {row.ref: row for ref in claim.evidence for row in knowledge.evidence_rows(ref)}
+    if not rows:
+        return []
+    entries = [knowledge.by_entry[name] for name in dict.fromkeys(ref.partition("#")[0] for ref in rows)]
+    if {"target", "method"} <= claim.scope.keys():
+        rows |= {row.ref: row for row in knowledge.near(claim) if in_scope(row, claim.scope)}
+    compares = claim.predicate not in ("requires", "no_signal")
+    texts = "" if compares else "\n".join(f"{e.summary}\n{e.body}" for e in entries)
+    written = {(number.value, number.unit) for number in numbers(texts)}
+    text, pooled = own_words(claim.text), knowledge.standings[claim.id].mean_pp
+    relative = bool(RELATIVE.search(text))
+    found = []
+    for number in numbers(text):
+        if number.unit not in ("pp", "rel_pct", "%") or (
+            number.unit == "%" and number.signed and not relative
+        ):
+            continue  # a bare percent of a difference is the business of units
+        meant = list(rows.values()) if number.unit == "%" else _shown(text, [*rows.values()])
+        if (
+            _borne_out(number, meant, relative or number.unit == "rel_pct")
+            or (number.unit == "pp" and pooled is not None and number.is_near(pooled))
+            or (abs(number.value), number.unit) in {(abs(value), unit) for value, unit in written}
+        ):
+            continue
+        found.append(f"says {number.shown}, but {_instead(number, meant)}")
     return found
 
 

@@ -11,6 +11,7 @@ from .pooling import Pool, differences, pooled
 from .rows import ResultRow
 
 STATUSES = ("supported", "under noise", "contested", "superseded", "refuted")
+NOTHING_COMPARED = "no row that it cites compares what it claims"
 DOUBTFUL = ("contested", "invalidated")  # a row's status: as it was written, or as a later entry marks it
 
 
@@ -47,7 +48,7 @@ def standing(
         return Standing("supported", "its evidence is in the log", rows=tuple(cited))
     found = differences(claim, cited)
     if not found:
-        return Standing("contested", "no row that it cites compares what it claims")
+        return Standing("contested", NOTHING_COMPARED)
     pool = pooled(found)
     rows = tuple({row.ref: row for _, _, pair in found for row in pair}.values())
     wanted = 1 if claim.predicate in ("beats", "prefers") else -1

@@ -284,7 +284,7 @@ def test_a_question_is_closed_by_a_flag_and_leaves_the_list(log, bench):
 def test_what_was_tried_is_told_without_a_plan(log, bench):
     bench.entry(row(method="ties"))
     told = log("tried", "--target", "sw-KE", "--method", "ties", "--k", 3, "--json").json
-    assert [(m["degree"], m["why"]) for m in told] == [("close", "number of sources 5")]
+    assert [(m["degree"], m["why"]) for m in told["matches"]] == [("close", "number of sources 5")]
     assert "Nothing like it" in log("tried", "--target", "fi-FI", "--method", "ties").err
 
 
