@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from .. import locales, stats
+from .. import locales
 from .base import Knowledge
 from .claims import Claim, Scope, both, in_scope
 from .pooling import Difference, differences, pooled
@@ -93,7 +93,7 @@ def uncited(knowledge: Knowledge) -> list[Conflict]:
                 by_target.setdefault((row.context, row.target), []).append(difference)
         for group in by_target.values():
             pool = pooled(group)
-            outside = pool.se is not None and stats.two_sided_p(pool.mean / pool.se) < 0.05
+            outside = pool.p is not None and pool.p < 0.05
             if outside and pool.mean * wanted(claim) < 0:
                 found.append(
                     Conflict(claim, f"says that this {said(claim)}, and does not cite what says the opposite, outside "

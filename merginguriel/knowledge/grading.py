@@ -80,7 +80,7 @@ def _precision(now: Standing, found: Sequence[Difference]) -> list[Reason]:
     """Significance, from n and pairing."""
     if now.mean_pp is None or not now.se_pp:
         return [Reason("precision", "no row gives n, so its noise is not known", 2)]
-    p = stats.two_sided_p(now.mean_pp / now.se_pp)
+    p = pooled(found).p or 0.0
     sizes = sorted({row.n for _, _, pair in found for row in pair if row.n})
     n = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "unknown"
     paired = all(row.paired or row.se_pp is not None for _, _, pair in found for row in pair)

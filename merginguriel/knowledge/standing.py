@@ -55,7 +55,7 @@ def standing(
     every_found = differences(claim, every)
     contradicted = bool(every_found) and pooled(every_found).mean * wanted < 0
     said = _said(pool, len(found), "pp" if rows[0].metric == "accuracy" else "points")
-    p = stats.two_sided_p(pool.mean / pool.se) if pool.se else None
+    p = pool.p
     if pool.mean * wanted > 0 and contradicted:
         status, said = "contested", f"{said}; rows that it does not cite point the other way"
     elif pool.mean * wanted > 0:
@@ -70,7 +70,7 @@ def _said(pool: Pool, comparisons: int, unit: str) -> str:
     if pool.se is None:
         text = f"{pool.mean:+.2f} {unit} {over}, but no n is given: not testable"
     else:
-        p = stats.p_text(stats.two_sided_p(pool.mean / pool.se))
+        p = stats.p_text(pool.p or 0.0)
         text = f"{pool.mean:+.2f} {unit} ± {pool.se:.2f} {over}, {p}"
     if pool.spread >= 0.005:
         text += f"; targets differ by ± {pool.spread:.2f} {unit}"
