@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import similarity
 from ..decision.question import Ability, Lab
 from ..errors import MuError
+from ..locales import table
 from ..workspace import Workspace
 
 _DECLARED = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
@@ -62,13 +63,19 @@ def trained(space: Workspace, context: str) -> frozenset[str]:
 
 
 def offers(context: str, target: str) -> bool:
-    """Has the context's task sentences of `target`? Taken to, where the task is not known or cannot tell."""
-    from ..tasks import locales
+    """Has the context's task enough sentences of `target`? Taken to, where the task is not known or cannot tell."""
+    from ..tasks.base import find
 
     try:
-        return target in locales(context.partition("/")[0])
+        task = find(context.partition("/")[0])
+        return target not in task.too_little and target in task.locales(None)
     except MuError:
         return True
+
+
+def first_target(context: str) -> str:
+    """A locale that the context's task can score, for an example: sw-KE wherever it can."""
+    return next((tag for tag in ("sw-KE", "da-DK", *table()) if offers(context, tag)), "sw-KE")
 
 
 def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:

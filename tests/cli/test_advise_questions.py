@@ -64,6 +64,15 @@ def test_a_locale_that_the_task_lacks_is_not_sent_to_it(mu, study):
     assert any("nxn" in line for line in told.json["next"])
 
 
+@pytest.mark.parametrize("target", ["sw-KE", "ja-JP"])
+def test_a_locale_with_too_little_text_to_score_is_not_sent_to_the_matrix(mu, study, target):
+    asked = ("advise", "--context", "home/e5-small", "--json", "--workspace", study.root)
+    told = mu(*asked, "--target", target)
+    assert told.code == 4 and "too few sentences" in told.json["unknowns"][0]
+    assert not any("nxn" in line or "train" in line for line in told.json["next"])
+    assert any("nxn" in line for line in mu(*asked, "--target", "de-CH").json["next"])
+
+
 def test_models_of_the_workspace_are_not_trained_again(mu, bench):
     asked = ("advise", "--target", "da-DK", "--context", "home/e5-small", "--json", "--workspace", bench.root)
     for locale in ("de-DE", "en-US", "nb-NO", "sv-SE", "da-DK", "fr-FR"):

@@ -128,7 +128,7 @@ def test_next_gives_a_method_only_parameters_that_it_has(bench):
 def test_a_target_without_sentences_is_sent_to_the_tasks(study):
     lab = Lab(LAB.methods, LAB.similarities, offers_target=False)
     told = ask(study, "xh-ZA", lab=lab)
-    assert told["next"][0].startswith("mu tasks massive") and "no sentences" in told["unknowns"][0]
+    assert told["next"][0].startswith("mu tasks massive") and "too few sentences" in told["unknowns"][0]
 
 
 # The evidence
