@@ -9,7 +9,7 @@ from ..decision.advice import Question
 from ..decision.advice import advise as answer
 from ..errors import UsageError
 from ..knowledge.base import Knowledge
-from ..knowledge.rows import is_context
+from ..knowledge.rows import check_context
 from . import able
 
 HOME = "home/e5-small"  # what `mu train` makes without --task and --base
@@ -36,10 +36,8 @@ def ask(
     where = knowledge.space
     if min_gain is not None and not 0 <= min_gain <= 100:
         raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
-    if context is not None and not is_context(context):
-        raise UsageError(
-            f"{context!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
-        )
+    if context is not None:
+        check_context(context)
     about = context or str(where.settings["context"])
     measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
     lab = able.lab(where, about, target, measured=measured)
