@@ -243,6 +243,8 @@ def from_flags(
         named = [s.partition("=")[0] for s in chosen]
         column = choosing.column(study, target, similarity, named)
         chosen = chosen or choosing.choose(column, target, k, exclude=[] if mode == "IncTar" else [target])
+        if not chosen:
+            raise choosing.no_source(target)
         named = [s.partition("=")[0] for s in chosen]
         choosing.need_values(study, column, named, target, similarity)
         if preweight in ("real", "uriel") and preweight.upper() != similarity:

@@ -62,15 +62,21 @@ def trained(space: Workspace, context: str) -> frozenset[str]:
     return frozenset(path.parent.name for path in (space.models / task / base).glob("*/training.yaml"))
 
 
-def offers(context: str, target: str) -> bool:
-    """Has the context's task enough sentences of `target`? Taken to, where the task is not known or cannot tell."""
+def scorable(context: str) -> frozenset[str] | None:
+    """Locales of which the context's task has enough sentences; None where it is not known or cannot tell."""
     from ..tasks.base import find
 
     try:
         task = find(context.partition("/")[0])
-        return target not in task.too_little and target in task.locales(None)
+        return frozenset(task.locales(None)) - task.too_little
     except MuError:
-        return True
+        return None
+
+
+def offers(context: str, target: str) -> bool:
+    """Has the context's task enough sentences of `target`? Taken to, where that cannot be told."""
+    found = scorable(context)
+    return found is None or target in found
 
 
 def first_target(context: str) -> str:

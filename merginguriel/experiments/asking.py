@@ -10,6 +10,7 @@ from ..decision.advice import advise as answer
 from ..errors import UsageError
 from ..knowledge.base import Knowledge
 from ..knowledge.rows import check_context
+from ..locales import table
 from . import able
 
 HOME = "home/e5-small"  # what `mu train` makes without --task and --base
@@ -39,6 +40,8 @@ def ask(
     if context is not None:
         check_context(context)
     about = context or str(where.settings["context"])
+    if k is not None:
+        check_k(k, about)
     measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
     lab = able.lab(where, about, target, measured=measured)
     if context is not None:
@@ -61,6 +64,17 @@ def ask(
         lab=lab,
     )
     return answer(knowledge, question)
+
+
+def check_k(k: int, context: str) -> None:
+    """Raises UsageError for more sources than there can be models: one per locale."""
+    there = able.scorable(context)
+    most = len(table() if there is None else there)
+    if k > most:
+        whose = "known" if there is None else f"of the task {context.partition('/')[0]}"
+        raise UsageError(
+            f"--k is {k}, more sources than there are locales {whose}: {most}.", mend=f"At most {most}."
+        )
 
 
 def known(name: str, value: str, choice: set[str], more: str = "") -> None:

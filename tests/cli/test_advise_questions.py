@@ -73,6 +73,13 @@ def test_a_locale_with_too_little_text_to_score_is_not_sent_to_the_matrix(mu, st
     assert any("nxn" in line for line in mu(*asked, "--target", "de-CH").json["next"])
 
 
+def test_more_sources_than_there_are_locales_are_refused(mu, study):
+    asked = ("advise", "--target", "sw-KE", "--workspace", study.root)
+    told = mu(*asked, "--k", "400")
+    assert told.code == 2 and told.out == "" and "--k is 400" in told.err and "task massive: 52" in told.err
+    assert mu(*asked, "--k", "52").code != 2
+
+
 def test_models_of_the_workspace_are_not_trained_again(mu, bench):
     asked = ("advise", "--target", "da-DK", "--context", "home/e5-small", "--json", "--workspace", bench.root)
     for locale in ("de-DE", "en-US", "nb-NO", "sv-SE", "da-DK", "fr-FR"):
