@@ -170,3 +170,28 @@ def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs
     wrong = mu(*words[:2], "--matrix", results / "nxn-massive-xlm-roberta-base-dev.csv", *words[4:],
                "--workspace", root)  # fmt: skip
     assert wrong.code == 2 and "--split test" in wrong.err
+
+
+def test_several_targets_are_answered_one_after_the_other(mu, study):
+    def asked(*targets, more=()):
+        named = [word for target in targets for word in ("--target", target)]
+        return mu("advise", *named, *more, "--workspace", study.root)
+
+    one, other = (asked(target, more=["--json"]).json for target in ("sw-KE", "cy-GB"))
+    assert asked("sw-KE", "cy-GB", more=["--json"]).json == [one, other]
+    assert asked("sw-KE", "cy-GB").out == asked("sw-KE").out + "\n" + asked("cy-GB").out
+    assert asked("sw-KE", "sw-KE", more=["--json"]).json == [one]
+    assert asked("sw-KE", "sw-KE").out == asked("sw-KE").out
+
+
+def test_of_several_targets_only_all_unknown_is_unknown(mu, study):
+    codes = [
+        mu("advise", "--target", "de-DE", "--target", target, "--workspace", study.root).code
+        for target in ("sw-KE", "en-US")
+    ]
+    assert codes == [0, 4]
+
+
+def test_mode_is_read_in_any_case(mu, study):
+    told = mu("advise", "--target", "sw-KE", "--mode", "inctar", "--json", "--workspace", study.root)
+    assert told.code == 0 and told.json["mode"] == "IncTar"
