@@ -40,7 +40,9 @@ class Size(click.ParamType):
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method.")
 @click.option("--target", type=LOCALE, help="The locale that the merge is for.")
 @click.option(
-    "--mode", type=click.Choice(["ExcTar", "IncTar"]), help="Default: whether the target is a source."
+    "--mode",
+    type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
+    help="Default: whether the target is a source.",
 )
 @click.option("--similarity", type=click.Choice(["REAL", "URIEL"]), help="Choose and weigh sources by this.")
 @click.option("--k", type=click.IntRange(min=1), help="Number of sources to choose.")

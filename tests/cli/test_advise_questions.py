@@ -7,6 +7,7 @@ import shlex
 import shutil
 
 import pytest
+from conftest import row
 
 from merginguriel.cli.common import true_minus
 from merginguriel.experiments import able
@@ -195,3 +196,23 @@ def test_of_several_targets_only_all_unknown_is_unknown(mu, study):
 def test_mode_is_read_in_any_case(mu, study):
     told = mu("advise", "--target", "sw-KE", "--mode", "inctar", "--json", "--workspace", study.root)
     assert told.code == 0 and told.json["mode"] == "IncTar"
+
+
+def test_a_day_to_come_is_refused_unless_the_log_has_reached_it(mu, bench):
+    bench.entry(row("sw-KE"))
+    asked = ("advise", "--target", "sw-KE", "--as-of", "2999-01-01", "--workspace", bench.root)
+    told = mu(*asked)
+    assert told.code == 2 and told.out == "" and "2999-01-01 is in the future" in told.err
+    bench.entry(row("sw-KE", 0.47), entry="2999-01-01-ahead-00000002")
+    assert mu(*asked).code != 2
+
+
+def test_only_what_is_near_is_proposed_for_a_locale(mu, study):
+    assert "Did you mean" not in mu("advise", "--target", "xx-YY", "--workspace", study.root).err
+    assert "Did you mean sw-KE" in mu("advise", "--target", "sw-KX", "--workspace", study.root).err
+
+
+def test_a_merge_that_should_lose_is_refused_for_that(mu, study):
+    told = mu("advise", "--target", "ka-GE", "--json", "--workspace", study.root).json
+    assert told["verdict"] == "no-merge" and told["gain"]["mean_pp"] < 0
+    assert told["why"].startswith("the expected gain is negative, −")
