@@ -78,7 +78,7 @@ def test_an_unknown_locale_exits_2_with_the_way_out(mu, study, wrong):
 def test_an_unknown_locale_is_answered_with_the_nearest_ones(mu, study):
     assert "sw-KE" in mu("advise", "--target", "sw-KX", "--workspace", study.root).err
     told = mu("advise", "--target", "xx-YY", "--workspace", study.root)
-    assert "Did you mean" in told.err
+    assert "Did you mean" not in told.err  # nothing is near
 
 
 @pytest.mark.parametrize(
