@@ -14,8 +14,10 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 
 
 @click.command(short_help="Merge or not, how, from which sources, and how sure.")
-@click.option("--target", required=True, type=LOCALE, help="The locale to serve, like sw-KE.")
-@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"]), default="ExcTar", show_default=True,
+@click.option("--target", "targets", required=True, multiple=True, type=LOCALE,
+              help="The locale to serve, like sw-KE. Repeat for several.")  # fmt: skip
+@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
+              default="ExcTar", show_default=True,
               help="Is the target's own model among the sources (IncTar) or not (ExcTar)?")  # fmt: skip
 @click.option("--context", help="Task and base model, like massive/xlm-roberta-base. Default: from mu.toml.")
 @click.option("--method", help="Ask about this method only.")
@@ -32,7 +34,7 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 @json_option
 @workspace_option
 def advise(
-    target: str,
+    targets: tuple[str, ...],
     mode: str,
     context: str | None,
     method: str | None,
@@ -47,12 +49,13 @@ def advise(
 ) -> int:
     """Merge or not, how, from which sources, and how sure.
 
-    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown.
+    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown; of several targets, 4 if all are unknown.
 
     \b
     mu advise --target sw-KE
     mu advise --target cy-GB --json
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
+    mu advise --target sw-KE --target cy-GB
     """
     if "numpy" not in sys.modules:
         # Its matrices are small: threads cost more than they bring, most of all where others use the cores.
@@ -64,33 +67,42 @@ def advise(
 
     where = space(workspace_path)
     knowledge = load(where, as_of=as_of)
-    answer = ask(
-        knowledge,
-        target=target,
-        mode=mode,
-        context=context,
-        method=method,
-        similarity=similarity,
-        k=k,
-        min_gain=min_gain,
-        as_of=as_of,
-    )
+    answers = [
+        ask(
+            knowledge,
+            target=target,
+            mode=mode,
+            context=context,
+            method=method,
+            similarity=similarity,
+            k=k,
+            min_gain=min_gain,
+            as_of=as_of,
+        )
+        for target in dict.fromkeys(targets)
+    ]
     if as_json:
-        emit(answer)
+        emit(answers if len(targets) > 1 else answers[0])
     else:
         from ..decision.render import render
 
-        click.echo(plain(render(answer, every=every, width=text_width(), explain=explain)))
+        told = [
+            render(answer, every=every, width=text_width(), explain=explain and answer is answers[-1])
+            for answer in answers
+        ]
+        click.echo(plain("\n\n".join(told)))
     about = context or str(where.settings["context"])
-    found = unlogged(knowledge, about, target)
-    if found:
+    for target in dict.fromkeys(targets):
+        found = unlogged(knowledge, about, target)
+        if not found:
+            continue
         path, count = found
         say(plain(
             f"note: {where.display(path)} scores {count} models on {target} that the log does not know of; write it down: "
             f"mu log add --matrix {shlex.quote(where.display(path))} --context {shlex.quote(about)} --type Observation "
             f"--title 'N×N matrix' --summary 'Every model on every locale.'"
         ))  # fmt: skip
-    return ABSTAINED if answer["verdict"] == "unknown" else 0
+    return ABSTAINED if all(answer["verdict"] == "unknown" for answer in answers) else 0
 
 
 @click.command(short_help="Print the JSON Schema of an output or input.")

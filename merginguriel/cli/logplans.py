@@ -100,7 +100,7 @@ def _bound(value: float | None) -> str:
 @click.option("--method", help="Merging method.")
 @click.option("--similarity", help="By what sources are chosen: URIEL, REAL, REAL×cosine …")
 @click.option("--k", type=click.IntRange(min=1), help="Number of sources.")
-@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"]))
+@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False))
 @click.option("--context", help="Task and base model.")
 @click.option(
     "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method; repeat."

@@ -9,7 +9,8 @@ from ..decision.advice import Question
 from ..decision.advice import advise as answer
 from ..errors import UsageError
 from ..knowledge.base import Knowledge
-from ..knowledge.rows import is_context
+from ..knowledge.rows import check_context
+from ..locales import table
 from . import able
 
 HOME = "home/e5-small"  # what `mu train` makes without --task and --base
@@ -36,11 +37,11 @@ def ask(
     where = knowledge.space
     if min_gain is not None and not 0 <= min_gain <= 100:
         raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
-    if context is not None and not is_context(context):
-        raise UsageError(
-            f"{context!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
-        )
+    if context is not None:
+        check_context(context)
     about = context or str(where.settings["context"])
+    if k is not None:
+        check_k(k, about)
     measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
     lab = able.lab(where, about, target, measured=measured)
     if context is not None:
@@ -63,6 +64,17 @@ def ask(
         lab=lab,
     )
     return answer(knowledge, question)
+
+
+def check_k(k: int, context: str) -> None:
+    """Raises UsageError for more sources than there can be models: one per locale."""
+    there = able.scorable(context)
+    most = len(table() if there is None else there)
+    if k > most:
+        whose = "known" if there is None else f"of the task {context.partition('/')[0]}"
+        raise UsageError(
+            f"--k is {k}, more sources than there are locales {whose}: {most}.", mend=f"At most {most}."
+        )
 
 
 def known(name: str, value: str, choice: set[str], more: str = "") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from .. import stats
+from ..errors import UsageError
 
 MODES = ("ExcTar", "IncTar", "-")
 STATUSES = ("current", "contested", "invalidated")  # what a cell may say
@@ -139,6 +140,14 @@ def is_merge(method: str) -> bool:
 def is_context(text: str) -> bool:
     """Is `text` of the form task/base-model?"""
     return bool(_CONTEXT.match(text))
+
+
+def check_context(text: str) -> None:
+    """Raises UsageError for what is not of this form."""
+    if not is_context(text):
+        raise UsageError(
+            f"{text!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
+        )
 
 
 def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:
