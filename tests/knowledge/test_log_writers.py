@@ -184,3 +184,62 @@ def test_a_draft_refused_twice_is_kept_once_with_its_rows(tmp_path):
     with pytest.raises(KnowledgeError):
         writing.add_text(tmp_path / "log", text + "\nmore", beside=drafts, draft=kept)
     assert list(drafts.glob("*.md")) == [kept] and kept.read_text().endswith("more")
+
+
+def test_an_entry_changed_inside_a_merge_commit_is_a_problem(bench, git):
+    (path,) = entries.entry_paths(bench.root / "experiment_log")
+    first = path.read_text()
+    git("checkout", "-qb", "left")
+    bench.entry(row(), entry="2026-01-21-left-00000002")
+    git("add", "-A")
+    git("commit", "-qm", "left")
+    git("checkout", "-q", "main")
+    git("merge", "-q", "--no-ff", "--no-commit", "left")
+    path.write_text(first + "\nMore.\n")
+    git("add", "-A")
+    git("commit", "-qm", "both")
+    (found,) = problems(bench.load_space())
+    assert found.where == f"{path}:1" and "changed after it had landed" in found.what
+    git(*found.mend.splitlines()[0].removeprefix("Restore it: git ").split())
+    assert path.read_text() == first and problems(bench.load_space()) == []
+
+
+def test_an_entry_that_a_merge_left_out_is_a_problem(bench, git):
+    git("checkout", "-qb", "left")
+    bench.entry(row(), entry="2026-01-21-left-00000002")
+    git("add", "-A")
+    git("commit", "-qm", "left")
+    git("checkout", "-q", "main")
+    git("merge", "-q", "-s", "ours", "left", "-m", "without it")
+    (found,) = problems(bench.load_space())
+    assert found.where.endswith("2026-01-21-left-00000002.md") and "was removed" in found.what
+
+
+@pytest.mark.parametrize("suffix", [".png", ".csv"])
+def test_a_figure_or_row_file_changed_or_removed_after_it_landed_is_a_problem(bench, git, tmp_path, suffix):
+    (tmp_path / "plot.png").write_bytes(b"PNG")
+    text = writing.staged(bench.root / "experiment_log", DRAFT, [ROW], ("A plot", tmp_path / "plot.png"))
+    entry = writing.add_text(
+        bench.root / "experiment_log", text, beside=bench.root / "experiment_log" / ".draft"
+    )
+    git("add", "-A")
+    git("commit", "-qm", "figure")
+    assert problems(bench.load_space()) == []
+    (file,) = entry.path.parent.glob(f"*{suffix}")
+    first = file.read_bytes()
+    file.write_bytes(first + b"other")
+    changed = problems(bench.load_space())
+    assert (str(file), True) in [(p.where, "changed after it had landed" in p.what) for p in changed]
+    file.unlink()
+    assert any(file.name in found.where + found.what for found in problems(bench.load_space()))
+    git("checkout", "--", str(file))
+    assert problems(bench.load_space()) == []
+
+
+@pytest.mark.parametrize("name", ["2026-01-20-t-0000000f.csv", "plot.png"])
+def test_a_file_that_no_entry_names_is_a_problem(bench, name):
+    bench.entry(row())
+    orphan = bench.root / "experiment_log" / "2026" / name
+    orphan.write_bytes(b"left behind")
+    (found,) = problems(bench.load_space())
+    assert found.where == str(orphan) and "no entry names" in found.what
