@@ -30,14 +30,14 @@ def check(knowledge: Knowledge) -> list[Problem]:
     # Children come before their parents, so that the commit which brought a file has the last word. Against each parent
     # of a merge, since a merge may bring files of its own.
     asked = ("log", "--format=%x00%H", "-m", "--full-history", "--topo-order", "--diff-filter=A")
-    for commit, blob, path in _listed(log, *asked):
-        if _counts(path):
-            first[path] = commit, blob
+    for commit, blob, name in _listed(log, *asked):
+        if _counts(name):
+            first[name] = commit, blob
     if not first:
         return []
     empty = EMPTY_TREES[len(next(iter(first.values()))[1])]
     # git's own name for a file as it lies here: with its filters and line ends, and zeros if it differs from the index.
-    now = {path: blob for _, blob, path in _listed(log, "diff", empty)}
+    now = {name: blob for _, blob, name in _listed(log, "diff", empty)}
     entries = {path.name: path for path in log.glob("[!.]*/*.md")}
     found = []
     for name, (commit, blob) in sorted(first.items()):
