@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import workspace
-from ..errors import UsageError
+from ..errors import MuError, UsageError
 from . import logtext
 from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
 
@@ -23,6 +23,7 @@ CONTENT = (
     "title", "kind", "summary", "day", "context", "n", "rows", "expected", "runs", "sweeps", "matrices", "only", "again", "figure", "sections",
     "questions", "narrows", "closes", "answers", "links", "supersedes", "tags",
 )  # fmt: skip
+TYPED = ("summary", "rows", "expected", "sections", "questions", "narrows", "closes")  # worth keeping
 
 
 @click.command("add")
@@ -125,10 +126,13 @@ def add_entry(
         if str(file) != "-":
             beside = file.resolve().parent
             kept = file if beside == drafts.folder(where.log).resolve() else None
-        if text.lstrip().startswith("{"):
-            text = _from_json(where, text)
     elif flags and flags != ["kind"]:
-        text, note = _from_flags(where, given, dry_run)
+        try:
+            text, note = _from_flags(where, given, dry_run)
+        except MuError as error:
+            if any(given[name] for name in TYPED) and not dry_run:
+                writing.refuse(where.log, logtext.as_given(where, given), error)
+            raise
         beside = (
             drafts.folder(where.log)
             if any(given[name] for name in ("runs", "sweeps", "matrices", "figure"))
@@ -137,8 +141,11 @@ def add_entry(
     else:
         edit = True
         text = logtext.template(given["kind"], str(where.settings["context"]))
+    if text.lstrip().startswith("{"):
+        text = _from_json(where, text, kept, dry_run)
+    again = kept if kept and kept.suffix == ".md" else None
     if edit:
-        text = logtext.edited(where.log, text, kept, yes=yes, asked=not flags and not (file or draft))
+        text = logtext.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
     if dry_run:
         if note:
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
@@ -153,7 +160,7 @@ def add_entry(
             click.echo(plain(text))
         return
     entry = accept.accept(
-        where, text, beside=beside, draft=kept, anyway=anyway, program=parameters(), tell=_note
+        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), tell=_note
     )
     if kept:
         kept.unlink()
@@ -168,10 +175,18 @@ def _note(text: str) -> None:
     say(plain(f"note: {text}"))
 
 
-def _from_json(where: Workspace, text: str) -> str:
+def _from_json(where: Workspace, text: str, kept: Path | None, dry_run: bool) -> str:
+    """The Markdown of an entry given as JSON. What cannot be read is kept as it is, among the drafts."""
+    from ..knowledge import writing
     from ..knowledge.entryjson import entry_text
 
-    return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
+    try:
+        return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
+    except UsageError as error:
+        if not dry_run:
+            own = where.log / ".draft" / f"{writing.digest(text)}.json"
+            writing.refuse(where.log, text, error, draft=kept or own)
+        raise
 
 
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:

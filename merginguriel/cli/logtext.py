@@ -9,9 +9,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -223,6 +224,70 @@ def expected(rows: tuple[str, ...]) -> str:
     found = [cells(text, "--expect") for text in rows]
     check_cells(found, (*COLUMNS, "low_pp", "high_pp"), "--expect")
     return expected_table([in_pp(row) for row in found])
+
+
+def as_given(where: Workspace, given: dict[str, Any]) -> str:
+    """The text of a draft from flags that do not make an entry: nothing is looked up, and nothing left out.
+
+    Flags that cannot be read stand under `Results:` and `Expected:`, headings that no entry may have: such a draft does
+    not land before somebody has mended it.
+    """
+    from ..knowledge import writing
+
+    sections, rows = [], ""
+    for text in given["sections"]:
+        heading, sign, body = text.partition(":")
+        sections.append((heading.strip(), body.strip()) if sign and heading.strip() else ("Findings", text))
+    if given["expected"]:
+        try:
+            sections.insert(0, ("Expected", expected(given["expected"])))
+        except MuError:
+            sections.insert(0, ("Expected:", _flags("--expect", given["expected"])))
+    unread = [
+        _flags(flag, given[name])
+        for flag, name in (
+            ("--from-run", "runs"),
+            ("--sweep", "sweeps"),
+            ("--matrix", "matrices"),
+            ("--only", "only"),
+        )
+        if given[name]
+    ]
+    if given["figure"]:
+        unread.append(_flags("--figure", (given["figure"],)))
+    try:
+        rows = table(given["rows"]) if given["rows"] else ""
+    except MuError:
+        unread.append(_flags("--row", given["rows"]))
+    if unread:
+        sections.append(("Results:", "\n".join(unread)))
+    lines = [f"- [open] {one}" for one in given["questions"]]
+    for verb in ("narrows", "closes"):
+        for text in given[verb]:
+            ref, _, why = text.partition(":")
+            lines.append(f"- [{verb} {ref.strip()}] {' '.join(why.split())}")
+    if lines:
+        sections.append(("Open questions", "\n".join(lines)))
+    draft = writing.Draft(
+        title=given["title"] or "",
+        type=given["kind"] or "",
+        date=given["day"] or date.today().isoformat(),
+        summary=given["summary"] or "",
+        context=given["context"]
+        or (str(where.settings["context"]) if given["rows"] or given["expected"] else ""),
+        metric="accuracy" if given["rows"] else "",
+        n=str(given["n"] or ""),
+        supersedes=", ".join(given["supersedes"]),
+        links=", ".join(given["links"]),
+        answers=", ".join(given["answers"]),
+        tags=given["tags"] or "",
+        sections=tuple(sections),
+    )
+    return writing.render(draft, raw_table=rows)
+
+
+def _flags(flag: str, values: Sequence[object]) -> str:
+    return "\n".join(f"    {flag} {shlex.quote(str(value))}" for value in values)
 
 
 def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[str, str]]:

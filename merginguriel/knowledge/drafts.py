@@ -1,16 +1,17 @@
-"""Which rejected entries wait to be mended? Texts under experiment_log/.draft/, each named by eight hex digits."""
+"""Which rejected entries wait to be mended? Texts and JSON under experiment_log/.draft/, named by eight hex digits."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from ..errors import MuError, UsageError
 from ..workspace import Workspace
 from . import accept
 from .base import Knowledge
+from .entryjson import entry_text
 from .vocabulary import Program
 from .writing import check_text, row_files
 from .yamltext import read_text
@@ -38,10 +39,14 @@ def folder(log: Path) -> Path:
     return log / ".draft"
 
 
+def _paths(log: Path) -> list[Path]:
+    return [*folder(log).glob("[!.]*.md"), *folder(log).glob("[!.]*.json")]
+
+
 def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
     """Every draft, newest first. program: see `accept.accept`."""
     log = space.log
-    paths = sorted(folder(log).glob("[!.]*.md"), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
+    paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
     if not paths:
         return []
     knowledge = accept.logged(space)
@@ -54,6 +59,9 @@ def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
         text = read_text(path)
         found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
         title = found[1] if found else ""
+        if path.suffix == ".json":
+            context = str(knowledge.space.settings["context"])
+            text = entry_text(text, today=date.today().isoformat(), context=context)
         entry = check_text(knowledge.space.log, text, path)
         accept.check(knowledge.space, entry, knowledge=knowledge, program=program)
     except MuError as error:
@@ -64,7 +72,7 @@ def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
 
 def find(log: Path, prefix: str) -> Path:
     """The draft whose id begins with `prefix`. Raises UsageError if none or several do."""
-    found = sorted(path for path in folder(log).glob("[!.]*.md") if path.stem.startswith(prefix))
+    found = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
     if len(found) == 1:
         return found[0]
     raise UsageError(
@@ -75,7 +83,7 @@ def find(log: Path, prefix: str) -> Path:
 
 def discard(log: Path, path: Path) -> None:
     """Remove a draft, and the row files and figures that it alone names."""
-    others = {file for other in folder(log).glob("[!.]*.md") if other != path for file in _files(log, other)}
+    others = {file for other in _paths(log) if other != path for file in _files(log, other)}
     for file in (*_files(log, path), path):
         if file not in others:
             file.unlink(missing_ok=True)
