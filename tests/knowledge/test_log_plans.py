@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import row
+from conftest import HEAD, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +65,28 @@ def test_a_row_against_another_baseline_or_of_another_merge_scores_nothing(bench
     assert [score.actual_pp for score in calibration.scores(bench.load())] == [None, None]
     (state,) = calibration.plans(bench.load(), "2026-01-29")
     assert state.state == "partly answered" and state.age_days == 10 and len(state.waits_for) == 2
+
+
+def test_a_plan_is_answered_by_the_same_sources_in_any_order_and_by_no_others(bench):
+    columns = "| target | method | similarity | k | sources | low | high |\n|---|---|---|---|---|---|---|\n"
+    expected = columns + "| sw-KE | ties | REAL | 2 | de-DE fr-FR | +1 pp | +3 pp |\n"
+    plan(bench, PLAN_TEXT.partition("| target")[0] + expected)
+    head = HEAD.replace("| value |", "| sources | value |").replace("|\n|---", "|\n|---|---")
+    for sources, inside in (("fr-FR de-DE", True), ("fr-FR it-IT", None)):
+        cells = f"| sw-KE | ExcTar | ties | REAL | 2 | {sources} | 0.48 | best_single_source | 0.46 |"
+        bench.entry(table=head + cells, more=f'answers: "{PLAN}"\n')
+        (score,) = calibration.scores(bench.load())
+        assert score.inside is inside
+
+
+def test_rows_on_the_same_items_do_not_make_a_score_surer(bench):
+    plan(bench)
+    bench.entry(ties("sw-KE", 0.48, 0.46), more=f'answers: "{PLAN}"\n')
+    (one, _) = calibration.scores(bench.load())
+    twice = [ties("sw-KE", 0.48, 0.46), ties("sw-KE", 0.4804, 0.4604)]
+    bench.entry(*twice, more=f'answers: "{PLAN}"\n')
+    (two, _) = calibration.scores(bench.load())
+    assert len(two.rows) == 2 and two.se_pp == pytest.approx(one.se_pp, rel=0.01)
 
 
 def test_a_plan_is_open_until_a_retrospective_names_it_and_replaced_once_superseded(bench):
@@ -138,7 +160,7 @@ def test_a_picture_has_one_line_of_its_width_for_every_score_and_the_outcome_in_
 def test_the_same_merge_and_close_ones_are_told_apart(bench):
     bench.entry(
         ties("sw-KE", 0.43, 0.46), row(method="ties", k=3), row(method="ties", similarity="URIEL"),
-        row(method="average"), row(method="ties", k=9), row("cy-GB", method="ties"),
+        row(method="average"), row(method="ties", k=9), row(method="ties", k=8), row("cy-GB", method="ties"),
         row(method="ties", similarity="URIEL", k=3), row(method="ties", mode="IncTar", kind="target_alone"),
     )  # fmt: skip
     found = tried(bench.load(), Wanted("sw-KE", "ties", "REAL", 5, "ExcTar"))
