@@ -104,7 +104,9 @@ def _replication(claim: Claim, found: Sequence[Difference]) -> list[Reason]:
     reasons = []
     if once and len(targets) < ENOUGH_TARGETS:
         known = {seed for at in once for seed in seeds[at]}
-        which = "the seed was not recorded" if not known else f"one seed, {', '.join(map(str, sorted(known)))}"
+        which = (
+            "the seed was not recorded" if not known else f"one seed, {', '.join(map(str, sorted(known)))}"
+        )
         if len(targets) > 1:
             which += f", on {' and on '.join(target for _, target in once)}"
         reasons.append(Reason("replication", f"not repeated: {which}"))

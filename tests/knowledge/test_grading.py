@@ -110,7 +110,12 @@ SOURCES = TABLE.replace("losses |", "losses | sources |").replace("|\n|---", "|\
         ("pretrained_base", "de-DE fr-FR", "ru-RU fi-FI", True),
         ("target_alone", "de-DE fr-FR", "ru-RU fi-FI", True),
         ("best_single_source", "de-DE fr-FR", "fr-FR de-DE", True),
-        ("best_single_source", "de-DE fr-FR", "ru-RU fi-FI", False),  # another best source, not the same one otherwise
+        (
+            "best_single_source",
+            "de-DE fr-FR",
+            "ru-RU fi-FI",
+            False,
+        ),  # another best source, not the same one otherwise
         ("best_single_source", "-", "-", False),
     ],
 )
