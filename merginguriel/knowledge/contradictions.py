@@ -90,7 +90,9 @@ def _two_sizes(knowledge: Knowledge, one: Claim, other: Claim) -> list[Conflict]
         return []
     noise = [_noise(knowledge, claim) for claim in (one, other)]
     apart = abs(abs(one.value) - abs(other.value))
-    if None in noise or apart <= 1.96 * sum((n or 0.0) ** 2 for n in noise) ** 0.5 + (0.0006 if one.unit == "accuracy" else 0.06):
+    if None in noise or apart <= 1.96 * sum((n or 0.0) ** 2 for n in noise) ** 0.5 + (
+        0.0006 if one.unit == "accuracy" else 0.06
+    ):
         return []
     return [Conflict(other, f"says {other.value:g} {other.unit}, and {one.id} says {one.value:g} of the same scope, "
                      "further apart than their noise", one)]  # fmt: skip
