@@ -41,6 +41,8 @@ def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Pa
         click.echo(plain(f"{one.plan.id}  {one.state}, {one.age_days} days old\n    {one.plan.title}"))
         for ref in one.answered_by:
             click.echo(f"    answered by {ref}")
+            for by in (by for answer, by in one.lost if answer == ref):
+                click.echo(f"        superseded by {by}, which does not answer it: its score is lost")
         for what in one.waits_for:
             click.echo(plain(f"    waits for {what}"))
     waiting = sum(one.state in ("open", "partly answered") for one in found)

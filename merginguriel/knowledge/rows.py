@@ -120,10 +120,13 @@ class ResultRow:
         return max(given, 1e4 * counted, 1e4 / self.n**2)
 
     def measurement(self) -> tuple[object, ...]:
-        """What two rows share when they report the same measurement, whatever it is compared with."""
+        """What two rows share when they report the same measurement, whatever it is compared with.
+
+        The order in which they name the sources is no difference: a merge has none.
+        """
         return (
             self.context, self.target, self.mode, self.method, self.params, self.similarity, self.k,
-            self.sources, self.metric, round(self.value, 6), self.n, self.seed,
+            tuple(sorted(self.sources)), self.metric, round(self.value, 6), self.n, self.seed,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, object]:
