@@ -103,7 +103,7 @@ def _replication(claim: Claim, found: Sequence[Difference]) -> list[Reason]:
     once = sorted(at for at in targets if len(seeds[at]) < 2)
     reasons = []
     if once and len(targets) < ENOUGH_TARGETS:
-        known = {seed for at in once for seed in seeds[at]}
+        known = {seed for at in once for seed in seeds[at] if seed is not None}
         which = (
             "the seed was not recorded" if not known else f"one seed, {', '.join(map(str, sorted(known)))}"
         )
