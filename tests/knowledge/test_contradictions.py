@@ -192,6 +192,23 @@ def test_what_two_scopes_have_in_common(a, b, common):
     assert both(a, b) == common and (both(b, a) is None) is (common is None)
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "said"),
+    [
+        ("It costs 10 pp.", 10, "says 'costs', but its predicate is beats: one of them has the wrong sign."),
+        ("It loses.", 10, "says 'loses', but its predicate is beats: one of them has the wrong sign."),
+        ("It is so.", -10, "names -10 pp, but its predicate is beats: one of them has the wrong sign."),
+        ("It gains 10 pp where TIES loses.", 10, None),
+    ],
+)
+def test_a_gain_that_says_it_loses_has_a_wrong_sign(bench, text, value, said):
+    bench.entry(row("sw-KE", 0.60, 0.50))
+    more = f"  value: {value}\n  unit: pp\n"
+    assert told(bench, claim("gains", text=text, more=more)) == ([said] if said else [])
+    withdrawn = claim("gains", text=text, more=more + "  superseded_by: later\n")
+    assert told(bench, withdrawn, claim("later")) == []
+
+
 # Configuration
 
 
@@ -216,6 +233,23 @@ def configured(bench, practice: str, config: str, claims: str = "") -> list[str]
         ("Take the 5 best.", "k: 3", "k is 3, but Recommended Practice says 5."),
         ("Merge five sources.", "k: 3", "k is 3, but Recommended Practice says 5."),
         ("Merge five REAL sources.", "k: 5", None),
+        ("Merge with SLERP.", "method: ties", "method is ties, but Recommended Practice says slerp."),
+        ("Merge with TIES, SLERP beside it.", "method: ties", None),
+        ("Leave SLERP out. Do it.", "method: ties", None),
+        (
+            "Use the similarity-weighted merge.",
+            "method: ties",
+            "method is ties, but Recommended Practice says similarity.",
+        ),
+        (
+            "TIES at density 0.9.",
+            "method: ties\ndensity: 0.2",
+            "density is 0.2, but Recommended Practice says 0.9.",
+        ),
+        ("TIES, density=0.20.", "method: ties\ndensity: 0.2", None),
+        ("A drop rate 0.9.", "drop: 0.1", "drop is 0.1, but Recommended Practice says 0.9."),
+        ("Merge at most three models.", "k: 7", "k is 7, but Recommended Practice says 3."),
+        ("Merge at most three models.", "k: 2", None),
         ("Use IncTar.", "mode: ExcTar", "mode is ExcTar, but Recommended Practice says IncTar."),
         ("Do it.", "mode: ExcTar", None),
         ("Do it.", "baseline: source_mean", "judges a merge by source_mean, which nobody would serve."),
