@@ -99,7 +99,9 @@ def _replication(claim: Claim, found: Sequence[Difference]) -> list[Reason]:
     firsts = [pair[0] for _, _, pair in found]
     targets = {(row.context, row.target) for row in firsts}
     # A seed that was not recorded may be the one that was: it repeats nothing. Nor does another target's.
-    seeds = {at: {r.seed for r in firsts if (r.context, r.target) == at} - {None} for at in targets}
+    seeds = {
+        at: {r.seed for r in firsts if (r.context, r.target) == at and r.seed is not None} for at in targets
+    }
     once = sorted(at for at in targets if len(seeds[at]) < 2)
     reasons = []
     if once and len(targets) < ENOUGH_TARGETS:
