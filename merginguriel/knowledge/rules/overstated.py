@@ -24,7 +24,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
         if word and now.status in ("under noise", "contested"):
             found.append(Problem(claim.where, f"says {word[0]!r}, but the claim is {now.status}: {now.reason}.",
                                  "Say what was measured and how sure it is."))  # fmt: skip
-        if now.status != "superseded" and claim.predicate in ("beats", "prefers"):
+        if now.status != "superseded" and claim.predicate == "beats":
             found += _turned(claim)
         if not shows_claimed_size(claim, now):
             found.append(
@@ -42,15 +42,11 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _turned(claim: Claim) -> list[Problem]:
-    """A claim of a gain whose text or value says a loss. A text that says both compares, and is left in peace."""
+    """A claim of a gain whose text says a loss. A text that says both compares, and is left in peace."""
     word = LOSES.search(claim.text)
-    if claim.predicate == "beats" and word and not GAINS.search(claim.text):
-        said = f"says {word[0]!r}"
-    elif claim.value is not None and claim.value < 0 and claim.unit != "accuracy":
-        said = f"names {claim.value:g} {claim.unit}"
-    else:
+    if not word or GAINS.search(claim.text):
         return []
-    return [Problem(claim.where, f"{said}, but its predicate is {claim.predicate}: one of them has the wrong sign.",
+    return [Problem(claim.where, f"says {word[0]!r}, but its predicate is {claim.predicate}: one of them has the wrong sign.",
                     "Let text, value and predicate say the same; a loss is `fails`.")]  # fmt: skip
 
 
