@@ -60,7 +60,7 @@ def nearest(tag: str, count: int = 4, *, prefer: Collection[str] = ()) -> list[s
     known = list(table())
     same = [t for t in known if t.split("-")[0] == language]
     here = [t for t in known if territory and t.endswith("-" + territory)]
-    spelled = difflib.get_close_matches(wanted, known, n=count, cutoff=0.4)
+    spelled = difflib.get_close_matches(wanted, known, n=count, cutoff=0.6)
     named = [t for t, locale in table().items() if language and language == locale.name.lower()]
     alike = difflib.get_close_matches(wanted, same, n=len(same) or 1, cutoff=0.0) + named
     ranked = sorted(alike, key=lambda t: t not in prefer)[:count] + spelled + here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import multiprocessing
@@ -150,7 +151,8 @@ class Child:
         self.process.start()
 
     def send(self, number):
-        os.kill(self.process.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(self.process.pid, number)
 
     def wait_for(self, path):
         """Return when `path` exists."""

@@ -14,6 +14,7 @@ from ..knowledge.entries import Entry
 from ..knowledge.entryjson import entry_text
 from ..knowledge.expectations import Expectation
 from ..knowledge.tried import TriedAlready
+from ..merging.registry import parameters
 from ..workspace import Workspace
 
 TOLD = ("target", "mode", "context", "verdict", "summary", "why", "recipe", "gain", "mde_pp", "baseline")
@@ -40,7 +41,7 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
     knowledge = load(space)
     matches = []
     try:
-        accept.check(space, plan, knowledge=knowledge)
+        accept.check(space, plan, knowledge=knowledge, program=parameters())
     except TriedAlready as error:
         matches = error.matches
     touched = questions.touched_by(plan, questions.threads(knowledge.entries))

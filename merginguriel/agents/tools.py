@@ -150,6 +150,7 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
     kept as a draft, and the error says where and why; a plan for what was measured already lists the rows under `matches`.
     """
     from ..knowledge.accept import accept
+    from ..merging.registry import parameters
 
     given = {"origin": "an agent, through mu mcp", **entry}
     anyway = given.pop("anyway", False)
@@ -161,9 +162,8 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
     years = {today[:4], str(day_of)[:4]}
     for folder in (where.log, where.log / ".draft", *(where.log / year for year in years if year.isdigit())):
         inside(where, folder, "the log")
-    return accept(
-        where, entry_text(json.dumps(given), today=today, context=default(where)), anyway=anyway
-    ).as_dict()
+    text = entry_text(json.dumps(given), today=today, context=default(where))
+    return accept(where, text, anyway=anyway, program=parameters()).as_dict()
 
 
 def default(space: Workspace) -> str:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
-from ..errors import ABSTAINED
+from ..errors import ABSTAINED, UsageError
 from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
 
 
 @click.command(short_help="Merge or not, how, from which sources, and how sure.")
-@click.option("--target", required=True, type=LOCALE, help="The locale to serve, like sw-KE.")
-@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"]), default="ExcTar", show_default=True,
+@click.option("--target", "targets", required=True, multiple=True, type=LOCALE,
+              help="The locale to serve, like sw-KE. Repeat for several.")  # fmt: skip
+@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
+              default="ExcTar", show_default=True,
               help="Is the target's own model among the sources (IncTar) or not (ExcTar)?")  # fmt: skip
 @click.option("--context", help="Task and base model, like massive/xlm-roberta-base. Default: from mu.toml.")
 @click.option("--method", help="Ask about this method only.")
@@ -32,7 +34,7 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 @json_option
 @workspace_option
 def advise(
-    target: str,
+    targets: tuple[str, ...],
     mode: str,
     context: str | None,
     method: str | None,
@@ -48,12 +50,13 @@ def advise(
 ) -> int:
     """Merge or not, how, from which sources, and how sure.
 
-    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown.
+    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown; of several targets, 4 if all are unknown.
 
     \b
     mu advise --target sw-KE
     mu advise --target cy-GB --json
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
+    mu advise --target sw-KE --target cy-GB
     """
     from .. import threads
 
@@ -63,27 +66,39 @@ def advise(
 
     where = space(workspace_path)
     knowledge = load(where, as_of=as_of)
-    question = asking.question(
-        where, knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
-        min_gain_pp=min_gain, as_of=as_of,
-    )  # fmt: skip
-    answer = asking.advise(knowledge, question)
+    if save and len(set(targets)) > 1:
+        raise UsageError(
+            "--save writes one recipe, and several targets were asked about.", mend="Ask about one."
+        )
+    questions = [
+        asking.question(
+            knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
+            min_gain=min_gain, as_of=as_of,
+        )
+        for target in dict.fromkeys(targets)
+    ]  # fmt: skip
+    answers = [asking.advise(knowledge, question) for question in questions]
     if save:
         from ..experiments import proposing
 
-        proposing.save(answer, where, save)
+        proposing.save(answers[0], where, save)
     if as_json:
-        emit(answer)
+        emit(answers if len(targets) > 1 else answers[0])
     else:
         from ..decision.render import render
 
-        click.echo(plain(render(answer, every=every, width=text_width(), explain=explain)))
-    note = asking.unlogged_note(knowledge, question)
-    if note:
-        say(plain(note))
+        told = [
+            render(answer, every=every, width=text_width(), explain=explain and answer is answers[-1])
+            for answer in answers
+        ]
+        click.echo(plain("\n\n".join(told)))
+    for question in questions:
+        note = asking.unlogged_note(knowledge, question)
+        if note:
+            say(plain(note))
     if save:
         say(plain(f"the recipe is in {save}; carry it out with: mu run {shlex.quote(str(save))}"))
-    return ABSTAINED if answer["verdict"] == "unknown" else 0
+    return ABSTAINED if all(answer["verdict"] == "unknown" for answer in answers) else 0
 
 
 @click.command(short_help="Print the JSON Schema of an output or input.")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import UsageError
 from .common import columns, emit, json_option, plain, space, workspace_option
 from .run import set_option
+
+if TYPE_CHECKING:
+    from ..workspace import Workspace
 
 
 @click.group(short_help="Show what a run's configuration comes to.")
@@ -25,13 +30,22 @@ def show(
     config_file: Path, sets: tuple[str, ...], every: bool, as_json: bool, workspace_path: Path | None
 ) -> None:
     """Print what CONFIG.yaml comes to with the overrides, and where each value came from: the line of the file, --set,
-    mu.toml, what is trained here, or the default.
+    mu.toml, what is trained here, or the default. Of a sweep's file: what its runs share, and what tells them apart.
     """
     from ..experiments import config as configs
+    from ..experiments import sweepfile
     from ..experiments.runs import run_id
+    from ..knowledge.yamltext import read_text, read_yaml
 
+    where = space(workspace_path)
+    if config_file.is_file() and sweepfile.is_sweep(read_yaml(read_text(config_file), config_file)):
+        if sets:
+            raise UsageError("--set is for the configuration of one run, and this is a sweep's file.",
+                             where=str(config_file), mend="Change it under base: there.")  # fmt: skip
+        show_sweep(config_file, where, every, as_json)
+        return
     given, places = configs.read(config_file, sets)
-    found = configs.resolved(given, space(workspace_path), places)
+    found = configs.resolved(given, where, places)
     origins = configs.origins(given, found, places)
     values = configs.flat_values(found)
     shown = {name: value for name, value in values.items() if every or origins[name] != "default"}
@@ -47,6 +61,38 @@ def show(
         for name, value in shown.items()
     ]
     click.echo(plain(f"{run_id(found)}\n{columns(rows)}"))
+
+
+def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None:
+    """What all runs of a sweep's file have alike, with its origin, and run by run the keys in which they differ."""
+    from ..experiments import config as configs
+    from ..experiments import sweep as sweeps
+    from ..experiments import sweepfile
+    from ..experiments.runs import run_id
+
+    asked = sweepfile.read(path)
+    found: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    for point in asked.points():
+        given, places = sweeps.config_of(point, asked)
+        with sweeps.told_which(point, asked):
+            whole = configs.resolved(given, where, places)
+        found.setdefault(run_id(whole), configs.flat_values(whole))
+        origins = configs.origins(given, whole, places)
+    first = next(iter(found.values()))
+    varied = [name for name in first if any(one[name] != first[name] for one in found.values())]
+    alike = [n for n in first if n not in varied and (every or origins[n] != "default")]
+    if as_json:
+        doc = configs.KEYS
+        emit({
+            "sweep": asked.name,
+            "keys": {n: {"value": configs.values.plain(first[n]), "from": origins[n], "doc": doc[n].doc} for n in alike},
+            "runs": {id: {n: configs.values.plain(one[n]) for n in varied} for id, one in found.items()},
+        })  # fmt: skip
+        return
+    rows = [[n, text_of(first[n]), origins[n], *([configs.KEYS[n].doc] if every else [])] for n in alike]
+    runs = [["run", *varied], *([id, *(text_of(one[n]) for n in varied)] for id, one in found.items())]
+    click.echo(plain(f"{asked.name}  {len(found)} runs\n{columns(rows)}\n\n{columns(runs)}"))
 
 
 def text_of(value: object) -> str:

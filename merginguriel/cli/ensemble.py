@@ -56,7 +56,7 @@ def common_options(command: Any) -> Any:
             click.option("--k", type=click.IntRange(min=1), help="Number of models to choose. Default: 5."),
             click.option("--similarity", type=click.Choice(["REAL", "URIEL"]), default="REAL", show_default=True,
                          help="Chooses models, and weighs the votes of weighted_majority."),
-            click.option("--mode", type=click.Choice(["ExcTar", "IncTar"]), default="ExcTar", show_default=True,
+            click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False), default="ExcTar", show_default=True,
                          help="IncTar: the target's own model is one of them."),
         )
     ):  # fmt: skip

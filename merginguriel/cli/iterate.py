@@ -34,7 +34,9 @@ HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettin
     help="A locale to train; repeat. Default: the --k best.",
 )
 @click.option(
-    "--mode", type=click.Choice(["ExcTar", "IncTar"]), help="Is the target among the chosen sources?"
+    "--mode",
+    type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
+    help="Is the target among the chosen sources?",
 )
 @click.option(
     "--similarity", type=click.Choice(["REAL", "URIEL"]), help="Choose by this, and weigh a weighted mean."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from .study import load_all, resolve, study_options, warn_if_few
 
 if TYPE_CHECKING:
     from ..experiments.study import Study
+    from ..tasks.base import TaskData
 
 
 @click.command(short_help="List tasks, or the locales of one.")
@@ -63,15 +65,25 @@ def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
 
 
 @click.command("base", short_help="Get a pretrained base model, with the right head.")
+@click.option("--dry-run", is_flag=True, help="Say where it would be written, and whether it is there.")
 @study_options()
 @json_option
 def base(
     study: Study,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Write the pretrained base with a fresh head for the task's labels: what every model starts from."""
     from ..experiments.study import make_base
 
+    if dry_run:
+        path = study.root / "base"
+        there = (path / "config.json").is_file()
+        if as_json:
+            emit({"path": str(path), "context": study.context, "there": there})
+        else:
+            click.echo(f"{path}  {'is there already' if there else 'would be written'}")
+        return
     with Bar("base") as bar:
         path = make_base(study, bar)
     emit({"path": str(path), "context": study.context}) if as_json else click.echo(path)
@@ -164,6 +176,7 @@ def evaluate(
 )
 @click.option("--bf16", is_flag=True,
               help="Matrix products in bfloat16; such answers are kept, and tabled, apart from those in float32.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say which pairs would be scored; score nothing.")
 @study_options(seed="Of the models.")
 @json_option
 def nxn(
@@ -173,6 +186,7 @@ def nxn(
     split: str,
     out: Path | None,
     bf16: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Accuracy of every model on every locale: a heat map here, a CSV and a PNG in results/.
@@ -182,6 +196,7 @@ def nxn(
     """
     from ..evaluation import heatmap
     from ..evaluation.nxn import nxn as measure
+    from ..evaluation.nxn import unanswered
     from ..experiments import matrices
     from ..experiments.study import need_trained, other_data
 
@@ -194,6 +209,9 @@ def nxn(
     data = load_all(study, locales or tuple(models))
     for locale in other_data(study, data, models.values()):
         say(f"note: the model of {locale} was trained on other sentences than the data hold now.")
+    if dry_run:
+        show_pairs(unanswered(models, data, split=split, cache=study.cache, bf16=bf16), models, data, as_json)
+        return
     with Bar("nxn") as bar:
         matrix = measure(models, data, split=split, cache=study.cache, bf16=bf16, on_progress=bar)
     path = matrices.write(study, split, matrix, out, bf16=bf16)
@@ -210,3 +228,16 @@ def nxn(
         return
     click.echo(heatmap.render(matrix, depth=heatmap.depth(sys.stdout, os.environ), width=text_width()))
     say(f"written to {study.space.display(path)} and .png{', in bfloat16' * bf16}")
+
+
+def show_pairs(
+    missing: list[tuple[str, str]], models: Iterable[str], data: dict[str, TaskData], as_json: bool
+) -> None:
+    """Which locales each model would be scored on, and how many pairs are known."""
+    left = {source: [target for name, target in missing if name == source] for source in models}
+    known = len(left) * len(data) - len(missing)
+    if as_json:
+        emit({"to_score": left, "known": known})
+        return
+    click.echo(columns([[source, " ".join(targets) or "-"] for source, targets in left.items()]))
+    say(f"{len(missing)} pairs to score, {known} known already")

@@ -69,6 +69,8 @@ def list_entries(
     if only_open:
         waiting = unfinished(knowledge, date.today().isoformat())
         found = [entry for entry in found if entry.id in waiting]
+    if not found and knowledge.entries:
+        say(plain(f"No entry matches. {_hint(knowledge, wanted)}".rstrip()))
     if show_rows:
         rows = [r for e in found for r in e.rows if wanted.takes(r)]
         if as_json:
@@ -79,7 +81,29 @@ def list_entries(
     if as_json:
         emit([{k: v for k, v in e.as_dict().items() if k != "rows"} | {"rows": len(e.rows)} for e in found])
         return
-    click.echo(columns([[e.id, e.type, f"{len(e.rows):3d} rows", plain(e.title)] for e in found]))
+    if found:
+        click.echo(columns([[e.id, e.type, _count(len(e.rows)), plain(e.title)] for e in found]))
+
+
+def _count(rows: int) -> str:
+    return f"{rows:3d} row{'s' * (rows != 1)}"
+
+
+def _hint(knowledge: Any, wanted: Any) -> str:
+    """The methods or tags that may be meant where the log has none of that name."""
+    from ..knowledge.vocabulary import near
+
+    methods = {row.method for row in knowledge.rows} | {
+        one.method for e in knowledge.entries for one in e.expected
+    }
+    tags = {tag for entry in knowledge.entries for tag in entry.tags}
+    for what, name, names in (("method", wanted.method, methods), ("tag", wanted.tag, tags)):
+        if name is not None and name not in names:
+            meant = near(name, names, 0.6)
+            return f"No entry has the {what} {name!r}." + (
+                f" Did you mean {' or '.join(meant)}?" if meant else ""
+            )
+    return ""
 
 
 @log.command("export")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import workspace
-from ..errors import UsageError
+from ..errors import MuError, UsageError
 from . import logtext
-from .common import DATE, columns, emit, json_option, plain, say, space, workspace_option
+from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
     from ..knowledge.rows import ResultRow
@@ -23,6 +23,7 @@ CONTENT = (
     "title", "kind", "summary", "day", "context", "n", "rows", "expected", "runs", "sweeps", "matrices", "only", "again", "figure", "sections",
     "questions", "narrows", "closes", "answers", "links", "supersedes", "tags",
 )  # fmt: skip
+TYPED = ("summary", "rows", "expected", "sections", "questions", "narrows", "closes")  # worth keeping
 
 
 @click.command("add")
@@ -79,7 +80,7 @@ CONTENT = (
 @click.option("--draft", metavar="ID", help="Go on with a draft; see: mu log drafts")
 @click.option("--edit", is_flag=True, help="Open what was given in $EDITOR, and ask before it is added.")
 @click.option("--yes", is_flag=True, help="Add what was edited without asking.")
-@click.option("--anyway", is_flag=True, help="A plan may repeat what was tried, or state no expectation.")
+@click.option("--anyway", is_flag=True, help="A plan may repeat what was tried, or state no expectation; a name may be nearly a known one.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check and print the entry, write nothing.")
 @json_option
 @workspace_option
@@ -108,6 +109,7 @@ def add_entry(
     mu log add                       (opens $EDITOR)
     """
     from ..knowledge import accept, drafts, writing
+    from ..merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
     text, beside, kept, note = "", None, None, ""
@@ -124,10 +126,13 @@ def add_entry(
         if str(file) != "-":
             beside = file.resolve().parent
             kept = file if beside == drafts.folder(where.log).resolve() else None
-        if text.lstrip().startswith("{"):
-            text = _from_json(where, text)
     elif flags and flags != ["kind"]:
-        text, note = _from_flags(where, given, dry_run)
+        try:
+            text, note = _from_flags(where, given, dry_run)
+        except MuError as error:
+            if any(given[name] for name in TYPED) and not dry_run:
+                writing.refuse(where.log, logtext.as_given(where, given), error)
+            raise
         beside = (
             drafts.folder(where.log)
             if any(given[name] for name in ("runs", "sweeps", "matrices", "figure"))
@@ -136,35 +141,52 @@ def add_entry(
     else:
         edit = True
         text = logtext.template(given["kind"], str(where.settings["context"]))
+    if text.lstrip().startswith("{"):
+        text = _from_json(where, text, kept, dry_run)
+    again = kept if kept and kept.suffix == ".md" else None
     if edit:
-        text = logtext.edited(where.log, text, kept, yes=yes, asked=not flags and not (file or draft))
+        text = logtext.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
     if dry_run:
         if note:
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
-            say(f"{note} rows would lie in a CSV beside it.")
+            say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
         entry = writing.check_text(where.log, text, named)
-        accept.check(where, entry, anyway=anyway)
+        accept.check(where, entry, anyway=anyway, program=parameters(), tell=_note)
         if as_json:
             emit({**entry.as_dict(), "path": None})  # it would get a name of its own
         else:
             click.echo(plain(text))
         return
-    entry = accept.accept(where, text, beside=beside, draft=kept, anyway=anyway)
+    entry = accept.accept(
+        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), tell=_note
+    )
     if kept:
         kept.unlink()
     if as_json:
         emit(entry.as_dict())
         return
     click.echo(entry.id)
-    say(f"{len(entry.rows)} rows. Written to {where.display(entry.path)}. Next: mu lint")
+    say(f"{counted(len(entry.rows), 'row')}. Written to {where.display(entry.path)}. Next: mu lint")
 
 
-def _from_json(where: Workspace, text: str) -> str:
+def _note(text: str) -> None:
+    say(plain(f"note: {text}"))
+
+
+def _from_json(where: Workspace, text: str, kept: Path | None, dry_run: bool) -> str:
+    """The Markdown of an entry given as JSON. What cannot be read is kept as it is, among the drafts."""
+    from ..knowledge import writing
     from ..knowledge.entryjson import entry_text
 
-    return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
+    try:
+        return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
+    except UsageError as error:
+        if not dry_run:
+            own = where.log / ".draft" / f"{writing.digest(text)}.json"
+            writing.refuse(where.log, text, error, draft=kept or own)
+        raise
 
 
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:
@@ -254,6 +276,7 @@ def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[An
 def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None) -> None:
     """Entries that were refused, newest first: what is wrong with each. Go on with one: mu log add --draft ID"""
     from ..knowledge import drafts
+    from ..merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
     if discard:
@@ -265,18 +288,20 @@ def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None)
             click.echo(path.stem)
         return
     found = [
-        replace(one, problem=one.problem.replace(f"{where.root}/", "")) for one in drafts.listed(where.log)
+        replace(one, problem=one.problem.replace(f"{where.root}/", ""))
+        for one in drafts.listed(where, parameters())
     ]
     if as_json:
         emit([one.as_dict() for one in found])
         return
     if found:
         table = [
-            [one.id, one.saved, plain(one.title), plain(one.problem or "its form is right")] for one in found
+            [one.id, one.saved, plain(one.title), plain(one.problem or "nothing is wrong with it")]
+            for one in found
         ]
         click.echo(columns(table))
     say(
-        f"{len(found)} drafts. Go on with one: mu log add --draft ID --edit"
+        f"{counted(len(found), 'draft')}. Go on with one: mu log add --draft ID --edit"
         if found
         else "There is no draft."
     )

@@ -7,7 +7,19 @@ from pathlib import Path
 
 import click
 
-from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, true_minus, workspace_option
+from .common import (
+    DATE,
+    LOCALE,
+    columns,
+    counted,
+    emit,
+    json_option,
+    plain,
+    say,
+    space,
+    true_minus,
+    workspace_option,
+)
 
 
 @click.command("plans")
@@ -29,6 +41,8 @@ def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Pa
         click.echo(plain(f"{one.plan.id}  {one.state}, {one.age_days} days old\n    {one.plan.title}"))
         for ref in one.answered_by:
             click.echo(f"    answered by {ref}")
+            for by in (by for answer, by in one.lost if answer == ref):
+                click.echo(f"        superseded by {by}, which does not answer it: its score is lost")
         for what in one.waits_for:
             click.echo(plain(f"    waits for {what}"))
     waiting = sum(one.state in ("open", "partly answered") for one in found)
@@ -88,7 +102,7 @@ def _bound(value: float | None) -> str:
 @click.option("--method", help="Merging method.")
 @click.option("--similarity", help="By what sources are chosen: URIEL, REAL, REAL×cosine …")
 @click.option("--k", type=click.IntRange(min=1), help="Number of sources.")
-@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"]))
+@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False))
 @click.option("--context", help="Task and base model.")
 @click.option(
     "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method; repeat."
@@ -106,22 +120,46 @@ def show_tried(
     as_json: bool,
     workspace_path: Path | None,
 ) -> None:
-    """Was this tried already? Rows of the same merge, then of close ones, with their results."""
+    """Was this tried already? Rows of the same merge, then of close ones, with their results; and plans for it.
+
+    Without --context: that of the workspace. Rows that were superseded or invalidated come last, and say so.
+    """
     from ..errors import UsageError
+    from ..knowledge import vocabulary
     from ..knowledge.base import load
-    from ..knowledge.tried import Wanted, tried
+    from ..knowledge.tried import Wanted, fallen, planned, tried
+    from ..merging.registry import parameters
 
     pairs = [param.partition("=") for param in params]
     if any(not sign for _, sign, _ in pairs):
         raise UsageError("--param is not KEY=VALUE.")
+    knowledge = load(space(workspace_path))
+    context = context or str(knowledge.space.settings["context"])
+    names = vocabulary.known(knowledge, parameters())
+    asked = [("method", method), ("context", context), *(("params", key) for key, _, _ in pairs)]
+    for kind, name in asked:
+        if name and name not in names[kind]:
+            one = vocabulary.Unknown(
+                kind, name, vocabulary.near(name, names[kind], vocabulary.NEAR[kind]), ""
+            )
+            if one.near:
+                raise UsageError(f"{one.what}.", mend=one.guess)
+            say(plain(f"note: {one.what}: neither the log nor the program has it."))
     wanted = Wanted(
         target, method, similarity, k, mode, context, tuple((key, value) for key, _, value in pairs)
     )
-    found = tried(load(space(workspace_path)), wanted)
+    found, gone, plans = tried(knowledge, wanted), fallen(knowledge, wanted), planned(knowledge, wanted)
     if as_json:
-        emit([match.as_dict() for match in found])
+        emit({
+            "matches": [match.as_dict() for match in found],
+            "fallen": [match.as_dict() for match in gone],
+            "planned": [one.as_dict() for one in plans],
+        })  # fmt: skip
         return
-    for match in found:
-        click.echo(plain(match.line()))
+    for line in [*(m.line() for m in found), *(p.line() for p in plans), *(m.line() for m in gone)]:
+        click.echo(plain(line))
     same = sum(match.degree == "same" for match in found)
-    say(f"{same} the same, {len(found) - same} close." if found else "Nothing like it is in the log.")
+    parts = [f"{same} the same, {len(found) - same} close" if found else "Nothing like it counts in the log"]
+    parts += [f"{counted(len(plans), 'expectation')} of plans that wait"] if plans else []
+    parts += [f"{len(gone)} superseded or invalidated"] if gone else []
+    say("; ".join(parts) + "." if found or gone or plans else "Nothing like it is in the log.")

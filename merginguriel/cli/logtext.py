@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +159,19 @@ def _in_editor(text: str) -> tuple[str, int]:
         path.unlink(missing_ok=True)
 
 
+def check_editor() -> None:
+    """Raises UsageError if $VISUAL or $EDITOR names a program that is not there."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    try:
+        words = shlex.split(editor)
+    except ValueError:
+        words = [editor]
+    if words and shutil.which(words[0]) is None:
+        raise UsageError(
+            f"the editor {editor!r} cannot be started.", mend="Set $EDITOR to a program that is there."
+        )
+
+
 def section(text: str) -> tuple[str, str]:
     heading, sign, body = text.partition(":")
     if not sign or not heading.strip():
@@ -175,11 +190,27 @@ def cells(text: str, flag: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
+def check_cells(found: list[dict[str, str]], known: tuple[str, ...], flag: str) -> None:
+    """Raises UsageError for a cell whose name no column has."""
+    for name in dict.fromkeys(name for row in found for name in row):
+        if name.lower() not in known:
+            near = difflib.get_close_matches(name.lower(), known, n=1)
+            guess = f"Did you mean {near[0]}?\n" if near else ""
+            raise UsageError(
+                f"{flag} has the unknown cell {name!r}.", mend=f"{guess}Known: {', '.join(known)}."
+            )
+
+
 def table(rows: tuple[str, ...]) -> str:
     """The Results table of `--row` flags: a column for every key that any row names."""
     from ..knowledge.markdown import format_table
+    from ..knowledge.parsing import DIFFERENCES
+    from ..knowledge.rows import COLUMNS
 
     found = [cells(text, "--row") for text in rows]
+    check_cells(
+        [{k: v for k, v in row.items() if k.lower() not in DIFFERENCES} for row in found], COLUMNS, "--row"
+    )
     names = list(dict.fromkeys(key for row in found for key in row))
     return format_table(names, [[row.get(name, "-") for name in names] for row in found])
 
@@ -187,10 +218,76 @@ def table(rows: tuple[str, ...]) -> str:
 def expected(rows: tuple[str, ...]) -> str:
     """The Expected table of `--expect` flags."""
     from ..knowledge.entryjson import in_pp
+    from ..knowledge.expectations import COLUMNS
     from ..knowledge.expectations import table as expected_table
 
-    found: list[dict[str, Any]] = [in_pp(cells(text, "--expect")) for text in rows]
-    return expected_table(found)
+    found = [cells(text, "--expect") for text in rows]
+    check_cells(found, (*COLUMNS, "low_pp", "high_pp"), "--expect")
+    return expected_table([in_pp(row) for row in found])
+
+
+def as_given(where: Workspace, given: dict[str, Any]) -> str:
+    """The text of a draft from flags that do not make an entry: nothing is looked up, and nothing left out.
+
+    Flags that cannot be read stand under `Results:` and `Expected:`, headings that no entry may have: such a draft does
+    not land before somebody has mended it.
+    """
+    from ..knowledge import writing
+
+    sections, rows = [], ""
+    for text in given["sections"]:
+        heading, sign, body = text.partition(":")
+        sections.append((heading.strip(), body.strip()) if sign and heading.strip() else ("Findings", text))
+    if given["expected"]:
+        try:
+            sections.insert(0, ("Expected", expected(given["expected"])))
+        except MuError:
+            sections.insert(0, ("Expected:", _flags("--expect", given["expected"])))
+    unread = [
+        _flags(flag, given[name])
+        for flag, name in (
+            ("--from-run", "runs"),
+            ("--sweep", "sweeps"),
+            ("--matrix", "matrices"),
+            ("--only", "only"),
+        )
+        if given[name]
+    ]
+    if given["figure"]:
+        unread.append(_flags("--figure", (given["figure"],)))
+    try:
+        rows = table(given["rows"]) if given["rows"] else ""
+    except MuError:
+        unread.append(_flags("--row", given["rows"]))
+    if unread:
+        sections.append(("Results:", "\n".join(unread)))
+    lines = [f"- [open] {one}" for one in given["questions"]]
+    for verb in ("narrows", "closes"):
+        for text in given[verb]:
+            ref, _, why = text.partition(":")
+            lines.append(f"- [{verb} {ref.strip()}] {' '.join(why.split())}")
+    if lines:
+        sections.append(("Open questions", "\n".join(lines)))
+    draft = writing.Draft(
+        title=given["title"] or "",
+        type=given["kind"] or "",
+        date=given["day"] or date.today().isoformat(),
+        summary=given["summary"] or "",
+        context=given["context"]
+        or (str(where.settings["context"]) if given["rows"] or given["expected"] else ""),
+        metric="accuracy" if given["rows"] else "",
+        n=str(given["n"] or ""),
+        supersedes=", ".join(given["supersedes"]),
+        links=", ".join(given["links"]),
+        answers=", ".join(given["answers"]),
+        tags=given["tags"] or "",
+        sections=tuple(sections),
+    )
+    return writing.render(draft, raw_table=rows)
+
+
+def _flags(flag: str, values: Sequence[object]) -> str:
+    return "\n".join(f"    {flag} {shlex.quote(str(value))}" for value in values)
 
 
 def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[str, str]]:

@@ -40,7 +40,9 @@ class Size(click.ParamType):
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method.")
 @click.option("--target", type=LOCALE, help="The locale that the merge is for.")
 @click.option(
-    "--mode", type=click.Choice(["ExcTar", "IncTar"]), help="Default: whether the target is a source."
+    "--mode",
+    type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
+    help="Default: whether the target is a source.",
 )
 @click.option("--similarity", type=click.Choice(["REAL", "URIEL"]), help="Choose and weigh sources by this.")
 @click.option("--k", type=click.IntRange(min=1), help="Number of sources to choose.")
@@ -243,6 +245,8 @@ def from_flags(
         named = [s.partition("=")[0] for s in chosen]
         column = choosing.column(study, target, similarity, named)
         chosen = chosen or choosing.choose(column, target, k, exclude=[] if mode == "IncTar" else [target])
+        if not chosen:
+            raise choosing.no_source(target)
         named = [s.partition("=")[0] for s in chosen]
         choosing.need_values(study, column, named, target, similarity)
         if preweight in ("real", "uriel") and preweight.upper() != similarity:

@@ -10,6 +10,7 @@ import click
 
 from ..errors import FAILED, UsageError
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
+from .logtext import check_editor
 from .search import skills_search
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def new(
     from ..knowledge.newskill import new_skill
 
     where = space(workspace_path)
+    if edit:
+        check_editor()
     folder = new_skill(where, name, template=template, description=description)
     if edit:
         click.edit(filename=str(folder / "SKILL.md"))

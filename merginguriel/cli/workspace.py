@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from .. import workspace
 from ..errors import UsageError
+from ..knowledge.rows import check_context
 from .common import emit, json_option, say
 
 
@@ -27,14 +29,26 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
         raise UsageError(
             f"{folder} is a workspace already.", mend="To put back missing files: mu init --restore"
         )
+    if context is not None:
+        check_context(context)
     made = workspace.seed(folder, context=context, empty=empty)
+    about = str(workspace.read_settings(marker)["context"])
+    from ..experiments.able import first_target
+    from ..tasks.base import tasks
+
+    task = about.partition("/")[0]
+    if task not in tasks():
+        say(
+            f"note: this program has no task {task}: it can answer from the log, but train and score nothing. See: mu tasks"
+        )
     if as_json:
         emit({"workspace": str(folder.resolve()), "files": made})
         return
     skills = sum(name.endswith("SKILL.md") for name in made)
     entries = sum(name.startswith("experiment_log") and name.endswith(".md") for name in made)
     click.echo(f"{folder.resolve()}")
-    say(f"{skills} skills, {entries} log entries written. Next: cd {folder} && mu advise --target sw-KE")
+    say(f"{skills} skills, {entries} log entries written. "
+        f"Next: cd {shlex.quote(str(folder))} && mu advise --target {first_target(about)}")  # fmt: skip
 
 
 @click.command(short_help="Print shell completion: bash, zsh or fish.")

@@ -124,7 +124,7 @@ def _learn(rows: Sequence[ResultRow], mode: str, vetoes: Sequence[rules.Rule]) -
     fits = known_fits(rows)
     merged = [(o.setting.context, o.row.sources) for o in found]
     known = {of: features(fits, *of) for of in dict.fromkeys(merged)}
-    fitted = model.fit(found, noise(found), np.array([known[of] for of in merged]))
+    fitted = model.fit(found, noise(found), np.array([known[of] for of in merged]), keep=True)
     return Learned(found, fitted, calibration.leave_targets_out(found, fitted), fits)
 
 

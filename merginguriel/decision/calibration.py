@@ -59,13 +59,21 @@ def leave_targets_out(found: Sequence[Observation], fitted: model.Model) -> Left
         return None
     design = fitted.factor.design
     gains = np.array([o.kind == "gain" for o in found])
-    blocks = design.place[0][gains]
+    repeated = fitted.repeated
+    rows = np.arange(len(found)) if repeated is None else repeated.merge
+    blocks = design.place[0][rows][gains]
     if len(set(blocks.tolist())) < FEWEST:
         return None
     alone = np.linalg.inv(fitted.factor.within())
-    residual = design.blocks(fitted.factor.solve(fitted.gains[:, None]))
-    errors = (alone @ residual)[..., 0][design.place][gains]
-    sds = np.sqrt(np.diagonal(alone, axis1=1, axis2=2)[design.place][gains])
+    residual = design.blocks(fitted.factor.solve(fitted.pooled[:, None]))
+    errors = (alone @ residual)[..., 0][design.place]
+    variances = np.diagonal(alone, axis1=1, axis2=2)[design.place]
+    if repeated is not None:
+        # A merge's rows miss the same prediction, each with noise of its own in place of the noise of all together.
+        errors = fitted.gains - (fitted.pooled - errors)[rows]
+        variances = variances - np.diagonal(design.noise, axis1=1, axis2=2)[design.place]
+        variances = variances[rows] + np.array([o.variance for o in found])
+    errors, sds = errors[gains], np.sqrt(variances[gains])
     methods = np.array([o.setting.method for o in found])[gains]
     return LeftOut(errors, errors / sds, methods, blocks)
 

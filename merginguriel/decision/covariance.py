@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .evidence import SHARED_BASELINE, Noise, Setting
+from .evidence import Noise, Setting, sampling
+from .replicates import Repeats
 
 # Before any evidence, a merge is as likely to lose as to gain, and 5 pp either way is unsurprising.
 LEVEL_SD = 5.0
@@ -81,8 +82,17 @@ class Factor(NamedTuple):
         return self.inverse - outward @ self.design.blocks(self.reach).swapaxes(1, 2)
 
 
-def design(settings: Sequence[Setting], noise: Noise, features: np.ndarray) -> Design:
-    """Lay out one row for each setting. features: [n, f] what is known of each merge's sources, 0 where it is not."""
+def design(
+    settings: Sequence[Setting], noise: Noise, features: np.ndarray, repeated: Repeats | None = None
+) -> Design:
+    """Lay out one row for each setting. features: [n, f] what is known of each merge's sources, 0 where it is not.
+
+    repeated  of rows that repeat merges: one row is laid out for each merge, with the noise of all its rows together
+    """
+    gap = noise.gap
+    if repeated is not None:
+        settings = [settings[i] for i in repeated.first]
+        gap, features = gap[repeated.first], features[repeated.first]
     n = len(settings)
     sizes: dict[tuple[str, str], int] = {}
     numbers: dict[tuple[str, str], int] = {}
@@ -94,7 +104,7 @@ def design(settings: Sequence[Setting], noise: Noise, features: np.ndarray) -> D
     at = place[0], place[1]
     full = np.zeros((len(sizes), max(sizes.values())), dtype=bool)
     full[at] = True
-    columns, crossed, owner = _crossed(settings, noise.gap, len(noise.gap_variance))
+    columns, crossed, owner = _crossed(settings, gap, len(noise.gap_variance))
     slopes = features.shape[1]
     crossed = np.hstack([crossed, features])
     owner = np.append(owner, [CROSSING.index(SLOPES)] * slopes)
@@ -117,7 +127,7 @@ def design(settings: Sequence[Setting], noise: Noise, features: np.ndarray) -> D
         levels,
         nested,
         ((ids[..., :, None] == ids[..., None, :]) & (ids >= 0)[..., None]).astype(float),
-        _sampling(noise, at, full),
+        _sampling(noise, at, full) if repeated is None else repeated.noise(at, full),
     )
 
 
@@ -141,15 +151,11 @@ def _crossed(
 
 
 def _sampling(noise: Noise, place: tuple[np.ndarray, np.ndarray], full: np.ndarray) -> np.ndarray:
-    """[b, m, m] pp²: differences from one baseline share a part of their noise."""
+    """[b, m, m] pp²; 1 on the diagonal where there is no row."""
     sd, baseline = np.zeros(full.shape), np.zeros(full.shape, dtype=int)
     sd[place], baseline[place] = noise.sd, noise.baseline
-    variance = sd**2
-    # The quieter of two differences bounds what both can owe to their baseline.
-    shared = SHARED_BASELINE * np.minimum(variance[:, :, None], variance[:, None, :])
-    sampled = np.where(baseline[:, :, None] == baseline[:, None, :], shared, 0.0)
+    sampled = sampling(sd, baseline)
     diagonal = np.arange(full.shape[1])
-    sampled[:, diagonal, diagonal] = variance
     sampled[:, diagonal, diagonal] += ~full
     return sampled
 

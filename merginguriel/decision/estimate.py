@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import stats
-from . import covariance
+from . import covariance, settled
 from .covariance import EFFECTS, LEVEL_SD
 from .evidence import Noise, Observation, Setting
+from .replicates import Repeats, repeats
 
 # Inverse-gamma prior of every variance but the level's: mode (2 pp)², weak (worth about four observations).
 PRIOR_SHAPE, PRIOR_SCALE = 1.0, 8.0
@@ -62,41 +63,78 @@ class Model(NamedTuple):
     gains: np.ndarray  # [n] pp
     variances: dict[str, float]
     factor: covariance.Factor | None
+    pooled: (
+        np.ndarray
+    )  # [g] pp, what the rows of each merge say together; the gains, where nothing was measured twice
+    repeated: Repeats | None = None
+
+    def weights(self, pooled: np.ndarray) -> np.ndarray:
+        """[n] what each row weighs, where its merges weigh `pooled` [g]."""
+        if self.repeated is None or self.factor is None:
+            return pooled
+        design = self.factor.design
+        shares = (design.noise @ design.blocks(pooled[:, None]))[design.place][:, 0]
+        return self.repeated.weighed(shares[self.repeated.merge])
 
 
-def fit(found: Sequence[Observation], noise: Noise, features: np.ndarray) -> Model:
-    """Estimate the variance of every effect: the mode of the likelihood times the inverse-gamma prior.
+def fit(found: Sequence[Observation], noise: Noise, features: np.ndarray, *, keep: bool = False) -> Model:
+    """The model with the variances that these observations settle at.
 
     features  [n, f] what is known of each merge's sources; a linear part of its gain, whose slopes are shrunk to 0
+    keep      take the variances from the user's cache if the same was fitted before, and keep them there
+    """
+    gains = np.array([o.gain_pp for o in found])
+    settings = tuple(o.setting for o in found)
+    if not found:
+        return Model(settings, gains, dict(zip(EFFECTS, np.exp(_start()).tolist(), strict=True)), None, gains)
+    repeated = repeats(settings, noise, features)
+    design = covariance.design(settings, noise, features, repeated)
+    pooled = gains
+    if repeated is not None:
+        told = repeated.total(repeated.weighed(gains))
+        pooled = (design.noise @ design.blocks(told[:, None]))[design.place][:, 0]
+    key = settled.digest(settings, gains, noise, features) if keep else None
+    known = settled.recall(key, len(EFFECTS)) if key else None
+    factor = _settle(design, pooled) if known is None else covariance.factor(design, known)
+    if key and known is None:
+        settled.remember(key, factor.variances)
+    variances = dict(zip(EFFECTS, factor.variances.tolist(), strict=True))
+    return Model(settings, gains, variances, factor, pooled, repeated)
+
+
+def _start() -> np.ndarray:
+    """[effects] logarithms.
+
+    Effects that the rows cannot tell apart begin apart, the finer the larger: from the same place they would end on the
+    saddle between the ways to share the variance, or beside it, as the order of the rows is rounded.
+    """
+    return np.log(PRIOR_SCALE / (PRIOR_SHAPE + 1)) + np.linspace(-0.5, 0.5, len(EFFECTS))
+
+
+def _settle(design: covariance.Design, gains: np.ndarray) -> covariance.Factor:
+    """Estimate the variance of every effect: the mode of the likelihood times the inverse-gamma prior.
 
     Newton's method on the logarithms of the variances, with the average of the observed and the expected information
     for the likelihood's curvature (Gilmour, Thompson & Cullis 1995, "Average Information REML", eq. 5, here without
     fixed effects), and steps halved until the penalised likelihood rises.
     """
-    gains = np.array([o.gain_pp for o in found])
-    settings = tuple(o.setting for o in found)
-    # Effects that the rows cannot tell apart begin apart, the finer the larger: from the same place they would end on the
-    # saddle between the ways to share the variance, or beside it, as the order of the rows is rounded.
-    logs = np.log(PRIOR_SCALE / (PRIOR_SHAPE + 1)) + np.linspace(-0.5, 0.5, len(EFFECTS))
-    factor = None
-    if found:
-        design = covariance.design(settings, noise, features)
-        factor = covariance.factor(design, np.exp(logs))
-        for _ in range(ITERATIONS):
-            slope, step = _newton(factor, gains)
-            step *= min(1.0, LONGEST / float(np.abs(step).max()))
-            start, share = _loss(factor, gains), 1.0
-            rounding = 1e-10 * (1 + abs(start))  # below this a change of the loss says nothing
-            while True:
-                tried = covariance.factor(design, np.exp(logs + share * step))
-                fall = -1e-4 * share * float(slope @ step)
-                if _loss(tried, gains) <= start - fall + rounding or share < SMALLEST:
-                    break
-                share /= 2
-            logs, factor = logs + share * step, tried
-            if float(np.abs(share * step).max()) <= SETTLED:
+    logs = _start()
+    factor = covariance.factor(design, np.exp(logs))
+    for _ in range(ITERATIONS):
+        slope, step = _newton(factor, gains)
+        step *= min(1.0, LONGEST / float(np.abs(step).max()))
+        start, share = _loss(factor, gains), 1.0
+        rounding = 1e-10 * (1 + abs(start))  # below this a change of the loss says nothing
+        while True:
+            tried = covariance.factor(design, np.exp(logs + share * step))
+            fall = -1e-4 * share * float(slope @ step)
+            if _loss(tried, gains) <= start - fall + rounding or share < SMALLEST:
                 break
-    return Model(settings, gains, dict(zip(EFFECTS, np.exp(logs).tolist(), strict=True)), factor)
+            share /= 2
+        logs, factor = logs + share * step, tried
+        if float(np.abs(share * step).max()) <= SETTLED:
+            break
+    return factor
 
 
 def _loss(factor: covariance.Factor, gains: np.ndarray) -> float:
@@ -125,7 +163,7 @@ def predict(model: Model, setting: Setting, features: np.ndarray) -> Estimate:
     shared = covariance.shared_with(model.factor, setting, features)
     weights = model.factor.solve(shared[:, None])[:, 0]
     variance = max(prior - float(shared @ weights), 1e-6)
-    parts = weights * model.gains
+    parts = model.weights(weights) * model.gains
     return Estimate(float(parts.sum()), sqrt(variance), tuple(parts.tolist()))
 
 
@@ -147,5 +185,5 @@ def slopes(model: Model) -> list[Slope]:
         shared = prior * design.crossed[:, column]
         weights = model.factor.solve(shared[:, None])[:, 0]
         variance = max(prior - float(shared @ weights), 1e-9)
-        found.append(Slope(float(weights @ model.gains), sqrt(variance)))
+        found.append(Slope(float(weights @ model.pooled), sqrt(variance)))
     return found

@@ -183,3 +183,14 @@ def noise(found: Sequence[Observation]) -> Noise:
         # Three equal gaps are chance: a gap is never known exactly.
         np.array([max(gap.variance, SMALLEST_GAP_VARIANCE) / gap.targets for gap in gaps]),
     )
+
+
+def sampling(sd: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    """[…, m, m] pp², for sd and baseline […, m]: differences from one baseline share a part of their noise."""
+    variance = sd**2
+    # The quieter of two differences bounds what both can owe to their baseline.
+    shared = SHARED_BASELINE * np.minimum(variance[..., :, None], variance[..., None, :])
+    sampled = np.where(baseline[..., :, None] == baseline[..., None, :], shared, 0.0)
+    diagonal = np.arange(sd.shape[-1])
+    sampled[..., diagonal, diagonal] = variance
+    return sampled

@@ -50,7 +50,9 @@ def unknowns(
     said = []
     if question.lab and not question.lab.offers_target:
         task = question.context.partition("/")[0]
-        said.append(f"how a merge for {target} could be measured: the task {task} has no sentences of it")
+        said.append(
+            f"how a merge for {target} could be measured: the task {task} has too few sentences of it, or none"
+        )
     if not own:
         said.append(f"no merge for {target} has been measured in {question.context} ({question.mode})")
         if found and all(o.setting.target != target for o in found):
@@ -146,7 +148,7 @@ def next_commands(
         return [f"mu log list --rows --target {target}   (the model to use instead stands with its rows)"]
     if lab and not lab.offers_target:
         return [
-            f"mu tasks {task}   (no {target} there: bring your own sentences, --task files --data FOLDER)"
+            f"mu tasks {task}   (too little {target} there, or none: bring your own sentences, --task files --data FOLDER)"
         ]
     if lab and setting.method not in lab.methods:
         other = next((c.setting for c in candidates if c.runnable), None)

@@ -33,7 +33,7 @@ class Lab:
     methods        method → names of its parameters
     similarities   those that can be computed: URIEL, REAL
     trained        locales that have a model in the question's context
-    offers_target  does the context's task have sentences of the target?
+    offers_target  does the context's task have enough sentences of the target to score a model on?
     """
 
     methods: Mapping[str, Ability]

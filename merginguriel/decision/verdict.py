@@ -40,11 +40,12 @@ def decide(
         return "merge", (
             f"P(gain > 0) is at least {MERGE_AT:g}, and the expected gain at least the {enough:g} pp asked for"
         )
-    short = (
-        f"P(gain > 0) is below the {MERGE_AT:g} that merging needs"
-        if p < MERGE_AT
-        else f"the expected gain is below the {enough:g} pp asked for"
-    )
+    if estimate.mean_pp < 0:
+        short = f"the expected gain is negative, {pp(estimate.mean_pp)}"
+    elif p < MERGE_AT:
+        short = f"P(gain > 0) is below the {MERGE_AT:g} that merging needs"
+    else:
+        short = f"the expected gain is below the {enough:g} pp asked for"
     if sees > most:
         return "no-merge", (
             f"{short}; and a trial could not settle it: it sees {sees:.1f} pp or more, and a gain above "

@@ -112,6 +112,27 @@ def nxn(
     )
 
 
+def unanswered(
+    models: Mapping[str, Path],
+    data: Mapping[str, TaskData],
+    *,
+    split: str = "test",
+    cache: Path,
+    bf16: bool = False,
+) -> list[tuple[str, str]]:
+    """(source, target) of the pairs whose answers are not in `cache`: what `nxn` would compute."""
+    missing = []
+    for source, folder in models.items():
+        model = stored.fingerprint(folder)
+        model = stored.in_bf16(model) if bf16 else model
+        missing += [
+            (source, target)
+            for target, found in data.items()
+            if not stored.cache_path(cache, model, found.split(split)).is_file()
+        ]
+    return missing
+
+
 def origin(model: str, items: Sequence[Item]) -> tuple[str, str]:
     """Short digests of what an accuracy comes from: the model's fingerprint, and its items with their labels."""
     return digest(model, length=16), digest(items_fingerprint(items), length=16)

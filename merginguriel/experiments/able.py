@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import similarity
 from ..decision.question import Ability, Lab
 from ..errors import MuError
+from ..locales import table
 from ..workspace import Workspace
 
 _DECLARED = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
@@ -61,14 +62,26 @@ def trained(space: Workspace, context: str) -> frozenset[str]:
     return frozenset(path.parent.name for path in (space.models / task / base).glob("*/training.yaml"))
 
 
-def offers(context: str, target: str) -> bool:
-    """Has the context's task sentences of `target`? Taken to, where the task is not known or cannot tell."""
-    from ..tasks import locales
+def scorable(context: str) -> frozenset[str] | None:
+    """Locales of which the context's task has enough sentences; None where it is not known or cannot tell."""
+    from ..tasks.base import find
 
     try:
-        return target in locales(context.partition("/")[0])
+        task = find(context.partition("/")[0])
+        return frozenset(task.locales(None)) - task.too_little
     except MuError:
-        return True
+        return None
+
+
+def offers(context: str, target: str) -> bool:
+    """Has the context's task enough sentences of `target`? Taken to, where that cannot be told."""
+    found = scorable(context)
+    return found is None or target in found
+
+
+def first_target(context: str) -> str:
+    """A locale that the context's task can score, for an example: sw-KE wherever it can."""
+    return next((tag for tag in ("sw-KE", "da-DK", *table()) if offers(context, tag)), "sw-KE")
 
 
 def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:

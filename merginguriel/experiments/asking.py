@@ -8,8 +8,8 @@ import shlex
 from ..decision.advice import Advice, Question, advise
 from ..errors import UsageError
 from ..knowledge.base import Knowledge
-from ..knowledge.rows import is_context, is_merge
-from ..workspace import Workspace
+from ..knowledge.rows import check_context, is_merge
+from ..locales import table
 from . import able
 from .logged import unlogged
 
@@ -19,7 +19,6 @@ __all__ = ["Advice", "Question", "advise", "ask", "choices", "question", "unlogg
 
 
 def question(
-    space: Workspace,
     knowledge: Knowledge,
     target: str,
     *,
@@ -28,35 +27,38 @@ def question(
     method: str | None = None,
     similarity: str | None = None,
     k: int | None = None,
-    min_gain_pp: float | None = None,
+    min_gain: float | None = None,
     as_of: str | None = None,
 ) -> Question:
-    """The question, with what was not given taken from mu.toml. Raises UsageError naming what cannot be asked.
+    """The question, with what was not given taken from mu.toml. Raises UsageError for what neither log nor program knows.
 
-    min_gain_pp  the smallest gain worth a merge, in percentage points
-    knowledge    as `knowledge.base.load(space, as_of=as_of)` gives it
+    knowledge  as `knowledge.base.load(space, as_of=as_of)` gives it
+    target     locale; context: task/base-model, by default that of mu.toml
+    min_gain   smallest gain worth a merge, in pp, by default that of mu.toml
+    as_of      YYYY-MM-DD, the day whose knowledge this is; None: today's
     """
-    if min_gain_pp is not None and not 0 <= min_gain_pp <= 100:
-        raise UsageError(f"--min-gain is {min_gain_pp:g}.", mend="Percentage points between 0 and 100.")
-    if context is not None and not is_context(context):
-        raise UsageError(
-            f"{context!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
-        )
+    space = knowledge.space
+    if min_gain is not None and not 0 <= min_gain <= 100:
+        raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
+    if context is not None:
+        check_context(context)
     about = context or str(space.settings["context"])
+    if k is not None:
+        check_k(k, about)
     measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
     lab = able.lab(space, about, target, measured=measured)
     if context is not None:
-        _known(
-            "context", context, {*_contexts(space, knowledge), HOME},
+        known(
+            "context", context, {*_contexts(knowledge), HOME},
             "For a new one, first: mu base --task TASK --base BASE, or set context in mu.toml.",
         )  # fmt: skip
     if method is not None:
-        _known("method", method, {r.method for r in knowledge.rows if r.mode != "-"} | set(lab.methods))
+        known("method", method, {r.method for r in knowledge.rows if r.mode != "-"} | set(lab.methods))
     return Question(
         target=target,
         mode=mode,
         context=about,
-        min_gain_pp=min_gain_pp if min_gain_pp is not None else float(str(space.settings["min_gain_pp"])),
+        min_gain_pp=min_gain if min_gain is not None else float(str(space.settings["min_gain_pp"])),
         method=method,
         similarity=similarity,
         k=k,
@@ -79,26 +81,37 @@ def ask(
 ) -> Advice:
     """The advice for a question with these parts, as `mu advise --json` prints it; see `question`."""
     about = question(
-        knowledge.space, knowledge, target, mode=mode, context=context, method=method, similarity=similarity,
-        k=k, min_gain_pp=min_gain, as_of=as_of,
+        knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
+        min_gain=min_gain, as_of=as_of,
     )  # fmt: skip
     return advise(knowledge, about)
 
 
-def choices(space: Workspace, knowledge: Knowledge) -> tuple[list[str], list[str]]:
+def choices(knowledge: Knowledge) -> tuple[list[str], list[str]]:
     """Contexts and methods that may be asked about, each sorted; mu.toml's context comes first."""
-    usual = str(space.settings["context"])
-    contexts = sorted(_contexts(space, knowledge) - {usual})
+    usual = str(knowledge.space.settings["context"])
+    contexts = sorted(_contexts(knowledge) - {usual})
     measured = {row.method for row in knowledge.rows if row.mode != "-" and is_merge(row.method)}
     return [usual, *contexts], sorted(measured | set(able.methods()))
 
 
-def _contexts(space: Workspace, knowledge: Knowledge) -> set[str]:
+def _contexts(knowledge: Knowledge) -> set[str]:
     logged = {row.context for row in knowledge.rows}
-    return {*logged, *able.contexts(space), str(space.settings["context"])}
+    return {*logged, *able.contexts(knowledge.space), str(knowledge.space.settings["context"])}
 
 
-def _known(name: str, value: str, choice: set[str], more: str = "") -> None:
+def check_k(k: int, context: str) -> None:
+    """Raises UsageError for more sources than there can be models: one per locale."""
+    there = able.scorable(context)
+    most = len(table() if there is None else there)
+    if k > most:
+        whose = "known" if there is None else f"of the task {context.partition('/')[0]}"
+        raise UsageError(
+            f"--k is {k}, more sources than there are locales {whose}: {most}.", mend=f"At most {most}."
+        )
+
+
+def known(name: str, value: str, choice: set[str], more: str = "") -> None:
     """Raises UsageError with the nearest of `choice` if `value` is none of them: a misspelt question has no answer."""
     if value in choice:
         return

@@ -57,14 +57,27 @@ def _measured(study: Study, target: str) -> dict[str, float]:
 
 
 def choose(values: Mapping[str, float], target: str, k: int | None, *, exclude: Sequence[str]) -> list[str]:
-    """The `k` sources with the highest value (5 if None). Raises UsageError if fewer than a given `k` are there."""
+    """The `k` sources with the highest value (5 if None).
+
+    Raises UnavailableError if a given `k` finds none at all, UsageError if it finds fewer.
+    """
     chosen = real.top_k(values, k or 5, exclude=exclude)
+    if k and not chosen:
+        raise no_source(target)
     if k and len(chosen) < k:
         raise UsageError(
-            f"--k is {k}, but the matrix has {len(chosen)} sources for {target}: {', '.join(chosen)}.",
+            f"--k is {k}, but there are {len(chosen)} sources to choose from for {target}: {', '.join(chosen)}.",
             mend=f"Train more models, or take --k {len(chosen)}.",
         )
     return chosen
+
+
+def no_source(target: str) -> UnavailableError:
+    return UnavailableError(
+        f"there is no trained model to choose sources for {target} from.",
+        mend="Train some, of other locales: mu train --locale … --locale …\n"
+        "or name the sources, models that you have: --source LOCALE=FOLDER",
+    )
 
 
 def need_values(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..errors import MuError, UsageError
 from ..knowledge.yamltext import Mapping as Lines
 from ..knowledge.yamltext import line_of, read_text, read_yaml
 from ..workspace import Workspace
-from . import agreement, values
+from . import agreement, sweepfile, values
 from .keys import DEFAULTS, HEADS, KEYS, NOT_DECIDING, SECTIONS, Config, Iterate, Training, schema
 
 __all__ = ["DEFAULTS", "KEYS", "Config", "schema"]
@@ -38,6 +39,12 @@ def read(path: Path | None, sets: Sequence[str] = ()) -> tuple[Config, dict[str,
     if not path.is_file():
         raise UsageError("there is no such configuration.", where=str(path))
     table = read_yaml(read_text(path), path)
+    if sweepfile.is_sweep(table):
+        raise UsageError(
+            "this file describes a sweep, not one run.",
+            where=str(path),
+            mend=f"See its runs: mu sweep {shlex.quote(str(path))} --dry-run",
+        )
     return built(table, where=str(path), sets=sets, folder=path.resolve().parent)
 
 
@@ -165,6 +172,9 @@ def checked(config: Config, flat: Mapping[str, tuple[Any, str]]) -> Config:
     if config.method:
         from ..merging import registry
 
+        if config.kind == "merge" and not config.sources and config.method in registry.all_methods():
+            # A method that does not merge so many is the wrong one, whatever its parameters.
+            agreement.check_bounds(config, {name: where for name, (_, where) in flat.items()})
         try:
             method = registry.get(config.method)
             known = registry.complete(method, config.params)

@@ -10,7 +10,6 @@ from math import sqrt
 from .. import stats
 from .comparing import ALPHA, WORDS, Cell, Difference, of_arms, over_seeds, over_seeds_by_items
 from .loading import ENSEMBLE, MERGE
-from .ranking import f_sf
 
 # Fewer tell nothing of another target: two point the same way by luck one time in two, and t has one degree of freedom.
 FEWEST = 3
@@ -44,13 +43,8 @@ def t_over_targets(values: Mapping[str, float]) -> Difference:
     df, se = len(each) - 1, sqrt(variance)
     half = stats.student_inv_cdf(1 - ALPHA / 2, df) * se
     mde = stats.minimum_detectable_effect(variance, groups=len(each))
-    p = student_p(mean / se, df)
+    p = stats.student_two_sided_p(mean / se, df)
     return Difference(mean, mean - half, mean + half, se, mde, p, None, True, len(each))
-
-
-def student_p(t: float, df: int) -> float:
-    """Two-sided p of Student's t: its square is F with 1 and df degrees of freedom."""
-    return f_sf(t * t, 1, df)
 
 
 def keys_that_vary(found: Sequence[Cell]) -> list[str]:
@@ -67,8 +61,9 @@ def settings(found: Sequence[Cell], key: str) -> list[Setting]:
     """Each two values of `key` where merges differ in nothing else, Holm over all of them. Empty if none do.
 
     What follows from the key may differ: with the method its parameters, with k, mode and similarity the sources.
+    Seeds are paired: one that only one side has does not count.
     """
-    sides: dict[str, dict[Place, list[float]]] = {}
+    sides: dict[str, dict[Place, dict[int | None, list[float]]]] = {}
     for cell in found:
         mine = dict(cell.key)
         if cell.kind != MERGE:
@@ -82,12 +77,18 @@ def settings(found: Sequence[Cell], key: str) -> list[Setting]:
         )
         # Two recipes of one method that differ in parameters only are averaged where methods are compared.
         place = f"{cell.context} {cell.target}", rest
-        sides.setdefault(mine.get(key, "-"), {}).setdefault(place, []).append(cell.value)
+        by_seed = sides.setdefault(mine.get(key, "-"), {}).setdefault(place, {})
+        for arm in cell.arms:
+            by_seed.setdefault(arm.row.seed, []).append(arm.row.value)
     compared = []
     for b, a in combinations(sorted(sides, key=_order), 2):
         shared: dict[str, list[float]] = {}
         for place in sides[a].keys() & sides[b].keys():
-            shared.setdefault(place[0], []).append(100 * (_mean(sides[a][place]) - _mean(sides[b][place])))
+            one, other = sides[a][place], sides[b][place]
+            seeds = [seed for seed in one if seed in other]
+            if seeds:
+                difference = 100 * _mean([_mean(one[seed]) - _mean(other[seed]) for seed in seeds])
+                shared.setdefault(place[0], []).append(difference)
         if shared:
             by_target = {target: _mean(sorted(shared[target])) for target in sorted(shared)}
             pairs = sum(map(len, shared.values()))

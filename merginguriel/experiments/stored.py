@@ -282,7 +282,7 @@ def asked(space: Workspace, knowledge: Knowledge, context: str, target: str) -> 
     """The advice for a target in the matrix's context, as `mu advise --target … --context …` gives it."""
     from . import asking
 
-    return asking.advise(knowledge, asking.question(space, knowledge, target, context=context))
+    return asking.advise(knowledge, asking.question(knowledge, target, context=context))
 
 
 def rank(matrix: Matrix, source: str, target: str) -> tuple[int, int]:

@@ -70,6 +70,13 @@ class SweepFile:
             yield Point(table, varied)
 
 
+def is_sweep(table: Any) -> bool:
+    """Is this the table of a sweep's file, and not the configuration of one run?"""
+    if not isinstance(table, Mapping):
+        return False
+    return isinstance(table.get("base"), Mapping) or not {"grid", "list", "random"}.isdisjoint(table)
+
+
 def read(path: Path) -> SweepFile:
     """Read a sweep's file. Raises MuError with file and line for what is no sweep."""
     text = read_text(path)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import KnowledgeError, MuError
 from ..workspace import Workspace
-from . import tried, writing
+from . import tried, vocabulary, writing
 from .base import Knowledge, load, superseded
 from .entries import Entry, entry_paths, load_entry
+from .invalidation import Selector
+from .today import is_future
 
 EXPECTED = """\
 ## Expected
@@ -26,12 +29,16 @@ def accept(
     beside: Path | None = None,
     draft: Path | None = None,
     anyway: bool = False,
+    program: vocabulary.Program | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Entry:
     """Check an entry's text against itself and the log, and write it into the log; else it is kept as a draft.
 
     beside  folder of the row files and figures that the text names
     draft   the draft that it came from: where it is kept again if it is refused
-    anyway  a plan may repeat what was tried, and may state nothing that can be scored
+    anyway  a plan may repeat what was tried, and may state nothing that can be scored; a name may be nearly a known one
+    program the methods that the program has, each with its parameters: names that are known although no row has them
+    tell    is called with a line for each name that is new
 
     Raises KnowledgeError; TriedAlready, which lists the rows, for a plan that repeats what the log has measured.
     """
@@ -41,7 +48,7 @@ def accept(
         entry = None  # add_text refuses it too, and knows where its files lie
     if entry is not None:
         try:
-            check(space, entry, anyway=anyway)
+            check(space, entry, anyway=anyway, program=program, tell=tell)
         except MuError as error:
             writing.refuse(space.log, text, error, writing.row_files(text, beside), draft)
             raise
@@ -49,13 +56,27 @@ def accept(
 
 
 def check(
-    space: Workspace, entry: Entry, *, anyway: bool = False, knowledge: Knowledge | None = None
+    space: Workspace,
+    entry: Entry,
+    *,
+    anyway: bool = False,
+    knowledge: Knowledge | None = None,
+    program: vocabulary.Program | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Raises KnowledgeError if a plan may not land, or if `answers` or a settled question leads nowhere.
+    """Raises KnowledgeError for what may not land beside the log as it is; the arguments are those of `accept`.
+
+    That is a day that has not come, a name that is nearly a known one, a selector or reference that leads nowhere, and a
+    plan without an expectation, or for what was tried.
 
     knowledge  of this workspace, where the caller has read it already
     """
     plan = entry.type == "Plan"
+    if is_future(entry.date):
+        raise KnowledgeError(f"the date {entry.date} lies in the future.", where=str(entry.path))
+    for row in entry.rows:
+        if row.measured and is_future(row.measured):
+            raise KnowledgeError(f"measured says {row.measured}, which lies in the future.", where=row.where)
     if plan and not entry.expected and not anyway:
         raise KnowledgeError(
             "this plan states no expectation that can be scored.",
@@ -63,14 +84,21 @@ def check(
             mend=f"Add to it, before anything is measured:\n{EXPECTED}\n"
             "or, where nothing is going to be measured: --anyway",
         )
-    if not (plan or entry.answers or entry.settles):
-        return
     knowledge = knowledge or logged(space)
+    new = vocabulary.unknown(knowledge, program or {}, entry)
+    for one in new:
+        if one.near and not anyway:
+            raise KnowledgeError(
+                f"{one.what}.", where=one.where, mend=f"{one.guess} If it is really another one: --anyway"
+            )
     check_references(knowledge, entry)
+    check_selectors(knowledge, entry)
     if plan and not anyway:
         found = tried.tried_by_plan(knowledge, entry.expected)
         if found:
             raise tried.TriedAlready(found, where=str(entry.path))
+    for one in new:
+        tell(f"{one.what}: it is new to this log.")
 
 
 def logged(space: Workspace) -> Knowledge:
@@ -105,3 +133,57 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
                 where=f"{entry.path}:{one.line}",
                 mend="See their names: mu log questions --all",
             )
+
+
+def check_selectors(knowledge: Knowledge, entry: Entry) -> None:
+    """Raises KnowledgeError for a row, entry or value that a selector names and the log has not: it would mark nothing."""
+    for mark in entry.marks:
+        for selector in mark.selectors:
+            where = f"{entry.path}:{selector.line}"
+            if mark.kind == "Lifts":
+                _check_lifted(knowledge, selector, where)
+            for key, values in selector.conditions:
+                names = _names(knowledge, key)
+                for value in values:
+                    if names is not None and value not in names:
+                        raise _names_nothing(key, value, names, where)
+
+
+def _check_lifted(knowledge: Knowledge, selector: Selector, where: str) -> None:
+    marking = [e.id for e in knowledge.entries if any(mark.kind != "Lifts" for mark in e.marks)]
+    if selector.entry not in marking:
+        near = vocabulary.near(selector.entry or "", marking, 0.6)
+        raise KnowledgeError(
+            f"lifts {selector.entry}, which contests and invalidates nothing.",
+            where=where,
+            mend=f"Did you mean {' or '.join(near)}?" if near else "No entry like it has such a section.",
+        )
+
+
+def _names(knowledge: Knowledge, key: str) -> set[str] | None:
+    """What the log has under a selector's key; None for a key whose values may match rows that come later."""
+    if key == "rows":
+        return set(knowledge.by_row)
+    if key == "entries":
+        return set(knowledge.by_entry)
+    if key in ("context", "target", "mode", "method", "similarity", "metric"):
+        return {str(getattr(row, key)) for row in knowledge.rows}
+    return None
+
+
+def _names_nothing(key: str, value: str, names: set[str], where: str) -> KnowledgeError:
+    near = vocabulary.near(value, names, 0.6)
+    if key == "rows" and (
+        of_entry := [ref for ref in names if ref.startswith(value.partition("#")[0] + "#r")]
+    ):
+        mend = f"That entry has {len(of_entry)} row{'s' * (len(of_entry) > 1)}: #r1 … #r{len(of_entry)}."
+    elif near:
+        mend = f"Did you mean {' or '.join(near)}?"
+    else:
+        mend = (
+            f"It has: {', '.join(sorted(names)[:12])}."
+            if key not in ("rows", "entries")
+            else "See: mu log list"
+        )
+    one = {"rows": "row", "entries": "entry"}.get(key, key)
+    return KnowledgeError(f"the log has no {one} {value!r}.", where=where, mend=mend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
@@ -76,18 +77,25 @@ class Knowledge:
         return found
 
     @cached_property
-    def _by_target(self) -> dict[str, list[ResultRow]]:
-        found: dict[str, list[ResultRow]] = {}
+    def _by_target(self) -> dict[tuple[str, str | None], list[ResultRow]]:
+        """(target, method) → rows; under None those of every method."""
+        found: dict[tuple[str, str | None], list[ResultRow]] = {}
         for row in self.rows:
-            found.setdefault(row.target, []).append(row)
+            for method in (row.method, None):
+                found.setdefault((row.target, method), []).append(row)
         return found
 
     def near(self, claim: Claim) -> Sequence[ResultRow]:
         """Every row that could lie in the claim's scope, and some that do not."""
+        methods = claim.scope.get("method", ())
+        return self.of_targets(claim, methods[0] if len(methods) == 1 else None)
+
+    def of_targets(self, claim: Claim, method: str | None = None) -> Sequence[ResultRow]:
+        """Every row of the claim's targets, or of one method there; where it names no target, every row."""
         targets = claim.scope.get("target")
         if targets is None:
             return self.rows
-        return [row for target in dict.fromkeys(targets) for row in self._by_target.get(target, ())]
+        return [row for target in dict.fromkeys(targets) for row in self._by_target.get((target, method), ())]
 
     @cached_property
     def standings(self) -> dict[str, Standing]:
@@ -151,8 +159,16 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     """Read a workspace. `as_of` (YYYY-MM-DD): only what was known by then.
 
     What was read before and has not changed is taken from the user's cache. Raises KnowledgeError for the first thing
-    that cannot be read; `problems` finds them all.
+    that cannot be read, `problems` finds them all; UsageError for a day to come.
     """
+    entries = entry_paths(space.log)
+    # An entry may be dated ahead of this machine's clock: what it says is known all the same.
+    newest = max([date.today().isoformat(), *(path.name[:10] for path in entries)])
+    if as_of and as_of > newest:
+        raise UsageError(
+            f"{as_of} is in the future: what will be known then is not known yet.",
+            mend=f"A day up to {newest}; leave --as-of out for what is known now.",
+        )
     paths = skill_paths(space.skills)
     if not paths:
         raise UnavailableError(
@@ -160,7 +176,7 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
             where=str(space.skills),
             mend="Restore the shipped ones with: mu init --restore" if not space.shipped else None,
         )
-    logged = [path for path in entry_paths(space.log) if not as_of or path.name[:10] <= as_of]
+    logged = [path for path in entries if not as_of or path.name[:10] <= as_of]
     texts: dict[Path, str] = {}
     for path in (*paths, *(path.parent / "claims.yaml" for path in paths), *logged):
         if path.name != "claims.yaml" or path.is_file():

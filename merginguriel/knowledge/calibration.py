@@ -52,7 +52,10 @@ class Score:
 
 @dataclass(frozen=True)
 class PlanState:
-    """A plan: `open`, `partly answered`, `answered` or `replaced` (superseded); its age; what it waits for."""
+    """A plan: `open`, `partly answered`, `answered` or `replaced` (superseded); its age; what it waits for.
+
+    lost  (answer, its superseder) where the superseder does not answer the plan itself, so that no row of either counts
+    """
 
     plan: Entry
     state: str
@@ -60,6 +63,7 @@ class PlanState:
     answered_by: tuple[str, ...]
     waits_for: tuple[str, ...]
     scores: tuple[Score, ...]
+    lost: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -70,6 +74,7 @@ class PlanState:
             "age_days": self.age_days,
             "answered_by": list(self.answered_by),
             "waits_for": list(self.waits_for),
+            "lost": [{"answer": answer, "superseded_by": by} for answer, by in self.lost],
             "expected": [score.as_dict() for score in self.scores],
         }
 
@@ -107,6 +112,25 @@ def retrospectives(knowledge: Knowledge, plan: Entry) -> list[Entry]:
         for entry in knowledge.entries
         if plan.id in entry.answers or (entry.type == "Retrospective" and plan.id in entry.links)
     ]
+
+
+def lost_answers(knowledge: Knowledge, plan: Entry) -> list[tuple[Entry, Entry]]:
+    """(answer, superseder) where rows that scored a plan stopped counting, and those that replaced them score nothing."""
+    answers = retrospectives(knowledge, plan)
+    return [
+        (answer, knowledge.by_entry[by])
+        for answer in answers
+        for by in knowledge.superseders.get(answer.id, ())
+        if not any(later in answers for later in _line(knowledge, by))
+    ]
+
+
+def _line(knowledge: Knowledge, id: str) -> list[Entry]:
+    """The entry, those that supersede it, those that supersede them, and so on; each once."""
+    found = [id]
+    for one in found:
+        found += [later for later in knowledge.superseders.get(one, ()) if later not in found]
+    return [knowledge.by_entry[one] for one in found]
 
 
 def scores(knowledge: Knowledge) -> list[Score]:
@@ -211,7 +235,9 @@ def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
         else:
             state = "partly answered" if waits else "answered"
         age = max(0, (date.fromisoformat(today) - date.fromisoformat(plan.date)).days)
-        found.append(PlanState(plan, state, age, tuple(e.id for e in answers), tuple(waits), tuple(stated)))
+        lost = tuple((answer.id, by.id) for answer, by in lost_answers(knowledge, plan))
+        by = tuple(entry.id for entry in answers)
+        found.append(PlanState(plan, state, age, by, tuple(waits), tuple(stated), lost))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from .. import locales, stats
+from .. import locales
 from .base import Knowledge
 from .claims import Claim, Scope, both, in_scope
 from .pooling import Difference, differences, pooled
@@ -19,7 +19,16 @@ EXHAUSTIVE = re.compile(
     r"(?:targets?|pairs?|locales?|languages?|merges?|settings?|runs?|methods?)\b|\b(?:always|never)\b",
     re.IGNORECASE,
 )
-ONLY = re.compile(r"\bonly\s+(?:for\s+|on\s+)?(?P<what>[\w-]+)", re.IGNORECASE)
+ONLY = (
+    re.compile(r"\bonly\s+(?:for\s+|on\s+)?(?P<what>[\w-]+)", re.IGNORECASE),
+    re.compile(r"\b(?P<what>[\w-]+)\s+alone\b", re.IGNORECASE),
+    re.compile(
+        r"\b(?:nowhere(?:\s+else)?|(?:no|any|every)\s?(?:other\s+)?(?:thing|one|targets?|locales?|languages?))\s+"
+        r"(?:but|except|than|save)\s+(?:for\s+|on\s+|in\s+|at\s+)?(?P<what>[\w-]+)",
+        re.IGNORECASE,
+    ),
+)
+NO_OTHER = re.compile(r"\bno\s+other\s+(?:target|locale|language)s?\b|\bnowhere\s+else\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,8 @@ def standing_claims(knowledge: Knowledge) -> list[Claim]:
 
 
 def between_claims(knowledge: Knowledge) -> list[Conflict]:
-    """Pairs of standing claims that say opposite things of rows which lie in the scope of both."""
+    """Pairs of standing claims that cannot both hold: they say opposite things of rows which lie in the scope of both,
+    or of one scope two sizes, or that a merge beats a better model and not a worse one."""
     groups: dict[object, list[Claim]] = {}
     for claim in standing_claims(knowledge):
         if claim.predicate in ("beats", *DOWN):
@@ -55,7 +65,48 @@ def between_claims(knowledge: Knowledge) -> list[Conflict]:
             common = both(one.scope, other.scope) if _opposed(one, other) else None
             if common is not None:
                 found += _settled(knowledge, one, other, common)
-    return found
+            elif one.predicate == other.predicate and dict(one.scope) == dict(other.scope):
+                found += _two_sizes(knowledge, one, other)
+    return found + _better_not_worse(groups)
+
+
+def _better_not_worse(groups: dict[object, list[Claim]]) -> list[Conflict]:
+    """The best zero-shot model is the best of all, and so at least as good as the best of the sources."""
+    return [
+        Conflict(one, f"cannot hold beside {other.id}: of {told(one.scope)}, what beats best_zero_shot beats "
+                 "best_single_source too, which is no better", other)
+        for one in groups.get("best_zero_shot", ())
+        for other in groups.get("best_single_source", ())
+        if one.predicate == "beats" and other.predicate in DOWN
+        and dict(both(one.scope, other.scope) or {"-": ()}) == dict(one.scope)
+    ]  # fmt: skip
+
+
+def _two_sizes(knowledge: Knowledge, one: Claim, other: Claim) -> list[Conflict]:
+    """Two sizes of the same thing, further apart than the noise of their rows. Where that is unknown, nobody can say."""
+    if one.value is None or other.value is None or one.unit != other.unit:
+        return []
+    if (dict(one.prefer), dict(one.over_scope)) != (dict(other.prefer), dict(other.over_scope)):
+        return []
+    noise = [_noise(knowledge, claim) for claim in (one, other)]
+    apart = abs(abs(one.value) - abs(other.value))
+    if None in noise or apart <= 1.96 * sum((n or 0.0) ** 2 for n in noise) ** 0.5 + (
+        0.0006 if one.unit == "accuracy" else 0.06
+    ):
+        return []
+    return [Conflict(other, f"says {other.value:g} {other.unit}, and {one.id} says {one.value:g} of the same scope, "
+                     "further apart than their noise", one)]  # fmt: skip
+
+
+def _noise(knowledge: Knowledge, claim: Claim) -> float | None:
+    """Standard error of what a claim's rows give, in the unit of its value."""
+    now = knowledge.standings[claim.id]
+    if now.se_pp is None or claim.unit == "pp":
+        return now.se_pp
+    if claim.unit == "accuracy":
+        return now.se_pp / 100
+    baselines = [row.baseline for row in now.rows if row.baseline]
+    return now.se_pp * len(baselines) / sum(baselines) if baselines else None
 
 
 def _opposed(one: Claim, other: Claim) -> bool:
@@ -93,7 +144,7 @@ def uncited(knowledge: Knowledge) -> list[Conflict]:
                 by_target.setdefault((row.context, row.target), []).append(difference)
         for group in by_target.values():
             pool = pooled(group)
-            outside = pool.se is not None and stats.two_sided_p(pool.mean / pool.se) < 0.05
+            outside = pool.p is not None and pool.p < 0.05
             if outside and pool.mean * wanted(claim) < 0:
                 found.append(
                     Conflict(claim, f"says that this {said(claim)}, and does not cite what says the opposite, outside "
@@ -113,8 +164,11 @@ def overreaching(knowledge: Knowledge) -> list[Conflict]:
             rest = [d for d in differences(claim, knowledge.near(claim)) if d[0] * wanted(claim) <= 0]
             if rest:
                 found.append(Conflict(claim, f"says {word[0]!r}, but {listed(rest)}"))
-        only = ONLY.search(claim.text)
-        if only and _is_target(only["what"], claim):
+        only = next(
+            (m for words in ONLY for m in words.finditer(claim.text) if _is_target(m["what"], claim)), None
+        )
+        only = only or (NO_OTHER.search(claim.text) if "target" in claim.scope else None)
+        if only:
             found += _not_only(knowledge, claim, only[0])
     return found
 
@@ -144,7 +198,10 @@ def effects_without_gain(rows: Iterable[ResultRow]) -> Iterator[tuple[ResultRow,
     for row in rows:
         if row.status != "current":
             continue
-        key = (row.context, row.target, row.mode, row.method, row.params, row.similarity, row.k, row.seed)
+        sources = tuple(sorted(row.sources))
+        key = (
+            row.context, row.target, row.mode, row.method, row.params, row.similarity, row.k, sources, row.seed
+        )  # fmt: skip
         if row.baseline_kind == "best_single_source" and (row.difference_pp or 0) < 0:
             gains.setdefault(key, []).append(row)
         effect = row.difference_pp if row.baseline_kind == "source_mean" else None

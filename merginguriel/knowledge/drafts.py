@@ -1,26 +1,35 @@
-"""Which rejected entries wait to be mended? Texts under experiment_log/.draft/, each named by eight hex digits."""
+"""Which rejected entries wait to be mended? Texts and JSON under experiment_log/.draft/, named by eight hex digits."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
-from ..errors import KnowledgeError, MuError, UsageError
+from ..errors import MuError, UsageError
+from ..workspace import Workspace
+from . import accept
+from .base import Knowledge
+from .entryjson import entry_text
+from .vocabulary import Program
 from .writing import check_text, row_files
 from .yamltext import read_text
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A draft: its id, when it was kept (local time, to the minute), its title, and why it would not land now."""
+    """A draft: its id, when it was kept (local time, to the minute), its title, and why it would not land now.
+
+    problem, mend  what is wrong and the way out; '' where nothing is: it was kept before it was ever checked
+    """
 
     id: str
     path: Path
     saved: str
     title: str
     problem: str
+    mend: str = ""
 
     def as_dict(self) -> dict[str, str]:
         return {**vars(self), "path": str(self.path)}
@@ -30,28 +39,40 @@ def folder(log: Path) -> Path:
     return log / ".draft"
 
 
-def listed(log: Path) -> list[Kept]:
-    """Every draft, newest first."""
-    paths = sorted(folder(log).glob("[!.]*.md"), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
-    return [_kept(log, path) for path in paths]
+def _paths(log: Path) -> list[Path]:
+    return [*folder(log).glob("[!.]*.md"), *folder(log).glob("[!.]*.json")]
 
 
-def _kept(log: Path, path: Path) -> Kept:
-    title = problem = ""
+def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
+    """Every draft, newest first. program: see `accept.accept`."""
+    log = space.log
+    paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
+    if not paths:
+        return []
+    knowledge = accept.logged(space)
+    return [_kept(knowledge, path, program) for path in paths]
+
+
+def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
+    title = problem = mend = ""
     try:
         text = read_text(path)
         found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
         title = found[1] if found else ""
-        check_text(log, text, path)
-    except KnowledgeError as error:
-        problem = error.what
+        if path.suffix == ".json":
+            context = str(knowledge.space.settings["context"])
+            text = entry_text(text, today=date.today().isoformat(), context=context)
+        entry = check_text(knowledge.space.log, text, path)
+        accept.check(knowledge.space, entry, knowledge=knowledge, program=program)
+    except MuError as error:
+        problem, mend = error.what, error.mend or ""
     saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
-    return Kept(path.stem, path, saved, title, problem)
+    return Kept(path.stem, path, saved, title, problem, mend)
 
 
 def find(log: Path, prefix: str) -> Path:
     """The draft whose id begins with `prefix`. Raises UsageError if none or several do."""
-    found = sorted(path for path in folder(log).glob("[!.]*.md") if path.stem.startswith(prefix))
+    found = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
     if len(found) == 1:
         return found[0]
     raise UsageError(
@@ -62,7 +83,7 @@ def find(log: Path, prefix: str) -> Path:
 
 def discard(log: Path, path: Path) -> None:
     """Remove a draft, and the row files and figures that it alone names."""
-    others = {file for other in folder(log).glob("[!.]*.md") if other != path for file in _files(log, other)}
+    others = {file for other in _paths(log) if other != path for file in _files(log, other)}
     for file in (*_files(log, path), path):
         if file not in others:
             file.unlink(missing_ok=True)

@@ -65,7 +65,7 @@ class Expectation:
             == (self.context, self.target, self.mode, self.method)
             and self.similarity in (None, row.similarity)
             and self.k in (None, row.k)
-            and self.sources in ((), row.sources)
+            and (not self.sources or sorted(self.sources) == sorted(row.sources))
             and set(self.params) <= set(row.params)
         )
 

@@ -19,6 +19,8 @@ from .standing import Standing
 
 LEVELS = ("very low", "low", "moderate", "high")
 NONE = "none"  # of a claim that was refuted or superseded, there is nothing left to grade
+# Kinds of baseline that the sources of a merge have no part in; of the others, only rows of the same sources share one.
+SOURCELESS = ("target_alone", "majority_class", "pretrained_base", "best_zero_shot")
 OLD_DAYS = 365  # a baseline older than this beside the newest row of its context may have drifted
 ENOUGH_TARGETS = 3  # on which a finding repeats itself without a second seed
 INCONSISTENT = (
@@ -80,7 +82,7 @@ def _precision(now: Standing, found: Sequence[Difference]) -> list[Reason]:
     """Significance, from n and pairing."""
     if now.mean_pp is None or not now.se_pp:
         return [Reason("precision", "no row gives n, so its noise is not known", 2)]
-    p = stats.two_sided_p(now.mean_pp / now.se_pp)
+    p = pooled(found).p or 0.0
     sizes = sorted({row.n for _, _, pair in found for row in pair if row.n})
     n = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "unknown"
     paired = all(row.paired or row.se_pp is not None for _, _, pair in found for row in pair)
@@ -96,10 +98,19 @@ def _replication(claim: Claim, found: Sequence[Difference]) -> list[Reason]:
     """Over targets and seeds. A claim on one target needs seeds; one on many needs targets."""
     firsts = [pair[0] for _, _, pair in found]
     targets = {(row.context, row.target) for row in firsts}
-    seeds = {row.seed for row in firsts}
+    # A seed that was not recorded may be the one that was: it repeats nothing. Nor does another target's.
+    seeds = {
+        at: {r.seed for r in firsts if (r.context, r.target) == at and r.seed is not None} for at in targets
+    }
+    once = sorted(at for at in targets if len(seeds[at]) < 2)
     reasons = []
-    if len(seeds) == 1 and len(targets) < ENOUGH_TARGETS:
-        which = "the seed was not recorded" if seeds == {None} else f"one seed, {next(iter(seeds))}"
+    if once and len(targets) < ENOUGH_TARGETS:
+        known = {seed for at in once for seed in seeds[at] if seed is not None}
+        which = (
+            "the seed was not recorded" if not known else f"one seed, {', '.join(map(str, sorted(known)))}"
+        )
+        if len(targets) > 1:
+            which += f", on {' and on '.join(target for _, target in once)}"
         reasons.append(Reason("replication", f"not repeated: {which}"))
     if len(targets) == 1 and firsts[0].target != "-" and "target" not in claim.scope:
         reasons.append(Reason("replication", f"measured on {firsts[0].target} alone, claimed of any target"))
@@ -152,10 +163,8 @@ def _baseline(rows: Sequence[ResultRow], knowledge: Knowledge) -> list[Reason]:
     """Is what it was compared with still what it was? Newer rounds and old age both say: perhaps not."""
     for row in rows:
         later = knowledge.baselines.get((row.context, row.target, row.baseline_kind, row.n), ())
-        newer = [
-            r for r in later if r.day > row.day and r.baseline != row.baseline and r.sources == row.sources
-        ]
-        if row.baseline is not None and newer and row.baseline_kind in ("target_alone", "majority_class"):
+        newer = [r for r in later if r.day > row.day and r.baseline != row.baseline and _one_baseline(r, row)]
+        if row.baseline is not None and newer:
             return [Reason("baseline", f"{row.target}: {row.baseline_kind} had {100 * row.baseline:.2f}% then, "
                            f"and {100 * (newer[-1].baseline or 0):.2f}% in {newer[-1].ref}")]  # fmt: skip
     for row in rows:
@@ -166,3 +175,10 @@ def _baseline(rows: Sequence[ResultRow], knowledge: Knowledge) -> list[Reason]:
                 Reason("baseline", f"its baseline is {days} days older than the newest row of {row.context}")
             ]
     return []
+
+
+def _one_baseline(one: ResultRow, other: ResultRow) -> bool:
+    """Of two rows with a baseline of one kind: is it the same model? Unrecorded sources may be any."""
+    if one.baseline_kind in SOURCELESS:
+        return True
+    return bool(one.sources) and sorted(one.sources) == sorted(other.sources)

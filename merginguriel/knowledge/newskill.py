@@ -61,9 +61,12 @@ def new_skill(
     """Make skills/<name>/ with SKILL.md and claims.yaml; the folder.
 
     template: `research`, `workflow`, or the name or folder of a skill whose sections are taken over, but not its claims.
-    Raises UsageError for a template that is none, MuError if the folder is there.
+    Raises UsageError for a name that no skill may have and a template that is none, MuError if the folder is there.
     """
-    check_name(name)
+    try:
+        check_name(name)
+    except KnowledgeError as error:
+        raise UsageError(error.what, mend=error.mend) from error
     workspace.writable(space)
     day = (today or date.today()).isoformat()
     folder = space.skills / name

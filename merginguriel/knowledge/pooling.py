@@ -72,6 +72,9 @@ def _pairs(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
     return found
 
 
+FEWEST_ALIKE = 3  # targets that must each show it
+
+
 @dataclass(frozen=True)
 class Pool:
     """Mean of differences, its standard error (None where no row gives n) and the spread between targets, in pp."""
@@ -79,6 +82,24 @@ class Pool:
     mean: float
     se: float | None
     spread: float
+    targets: int = 1
+    worst_p: float = 1.0  # the largest of the targets' own; 1 where they do not agree in sign
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided p of a mean of 0; None without noise.
+
+        Where the spread between targets is part of the standard error, it was estimated from these few: Student's t
+        with targets − 1 degrees of freedom (Hartung & Knapp 2001). That wastes what three or more targets say of which
+        each shows it beyond its own noise, however much they differ in size: then the largest of their p stands
+        (intersection–union test, Berger 1982). Without a spread the noise is known, and the mean normal.
+        """
+        if not self.se:
+            return None
+        if self.spread:
+            p = stats.student_two_sided_p(self.mean / self.se, self.targets - 1)
+            return min(p, self.worst_p) if self.targets >= FEWEST_ALIKE else p
+        return stats.two_sided_p(self.mean / self.se)
 
 
 def pooled(found: Sequence[Difference]) -> Pool:
@@ -101,7 +122,12 @@ def pooled(found: Sequence[Difference]) -> Pool:
         return Pool(mean, None, 0.0)
     variances = [sum(d[1] or 0.0 for d in group) / len(group) for group in groups]
     between = _between(means, variances)
-    return Pool(mean, sqrt(sum(v + between for v in variances)) / len(means), sqrt(between))
+    se = sqrt(sum(v + between for v in variances)) / len(means)
+    alike = all(m * mean > 0 for m in means)
+    worst = (
+        max(stats.two_sided_p(m / sqrt(v)) for m, v in zip(means, variances, strict=True)) if alike else 1.0
+    )
+    return Pool(mean, se, sqrt(between), len(means), worst)
 
 
 def _between(means: Sequence[float], variances: Sequence[float]) -> float:

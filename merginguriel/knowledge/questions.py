@@ -148,7 +148,8 @@ def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple
     """
     from .resemblance import words
 
-    own = {*words(plan.title), *words(plan.summary), *words(plan.body)}
+    prose = " ".join(line for line in plan.body.splitlines() if not line.startswith("|"))
+    own = {*words(plan.title), *words(plan.summary), *words(prose)}
     found = []
     for one in asked:
         said = set(words(one.text))

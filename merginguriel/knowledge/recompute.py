@@ -2,7 +2,7 @@
 
 A unit of text is a table row, a list item or a sentence. Its numbers are compared with the rows that it names in
 brackets (`[claim-id]`, `[entry-id]`, `[entry-id#r3]`), else with those rows of the skill's own evidence that speak
-of the locales named in it.
+of the locales named in it. If it names locales beside brackets, only their rows count.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cached_property
 from .. import locales
 from . import markdown
 from .base import Knowledge
+from .claims import Claim, in_scope
 from .resemblance import own_words
 from .rows import ResultRow
 from .skills import Skill
@@ -25,8 +26,28 @@ BRACKETS = re.compile(r"\[([^\[\]\n]{3,120})\](?!\()")
 ENTRY_ID = re.compile(r"\b\d{4}-\d{2}-\d{2}-[a-z0-9]+(?:-[a-z0-9]+)*-[0-9a-f]{8}\b(?:#r\d+\b)?")
 NUMBER = re.compile(
     r"(?<![\w.,/×-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)\s?"
-    r"(?P<unit>pp\b|rel_pct\b|%|items?\b|runs?\b|rows?\b)"
+    r"(?P<unit>pp\b|percentage points?\b|rel_pct\b|%|percent\b|items?\b|runs?\b|rows?\b)"
 )
+FRACTION = re.compile(
+    r"\baccurac(?:y|ies)\b[^.;|\d\n]{0,40}(?<![\w.,/×+−-])(?P<digits>[01]\.\d{2,6})(?!\d|\.\d|\s?(?:pp|%))"
+)
+UNITS = {
+    "percent": "%",
+    "percentage point": "pp",
+    "percentage points": "pp",
+    "items": "item",
+    "runs": "run",
+    "rows": "row",
+}
+_UP = r"gain(?:s|ed|ing)?|add(?:s|ed)|rises?|rose|improve[sd]?|wins?|won"
+_DOWN = r"los(?:es?|t|ing|s)|costs?|falls?|fell|drop(?:s|ped)?|declines?d?"
+BEFORE = re.compile(
+    rf"\b(?:(?P<up>{_UP})|(?P<down>{_DOWN}))\b(?:\s+(?:of|by|about|only|another|to))*\s*$", re.IGNORECASE
+)
+AFTER = re.compile(r"\s+(?:(?P<up>above|better|higher)|(?P<down>below|worse|lower|behind))\b", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:not|no|never|nor|cannot|without)\b|n't\b", re.IGNORECASE)
+_HEADED = re.compile(r"(?:,\s*|\(\s*|\s|\bin\s+)(?P<unit>%|pp|rel_pct|percentage points?|percent)\)?\s*$")
+_BARE = re.compile(r"\s*[+−-]?\d+(?:\.\d+)?\s*")
 LOCALE = re.compile(r"(?<![\w-])[a-z]{2,3}-(?:[A-Z][a-z]{3}-)?[A-Z]{2}(?![\w-])")
 RELATIVE = re.compile(r"\brelative(?:ly)?\b|\brel_pct\b|\bof the baseline\b", re.IGNORECASE)
 DOUBT = re.compile(
@@ -79,14 +100,44 @@ class Wrong:
 
 
 def numbers(text: str) -> Iterator[Number]:
-    """Every number with a unit that rows can have; `90% of the items` is a share, and none of them."""
+    """Every number with a unit that rows can have; `90% of the items` is a share, and none of them.
+
+    `loses 1.01 pp` is as good as a sign, and so is `2.79 pp below`. An accuracy may be a fraction: `accuracy of 0.4832`.
+    """
+    for match in FRACTION.finditer(text):
+        digits = match["digits"]
+        places = len(digits.partition(".")[2]) - 2
+        yield Number(digits, round(100 * float(digits), places), places, False, "%")
     for match in NUMBER.finditer(text):
-        unit = match["unit"].rstrip("s") if match["unit"] != "pp" else "pp"
+        unit = UNITS.get(match["unit"], match["unit"])
         if unit == "%" and re.match(r"\s+of\s+(?!the baseline)", text[match.end() :]):
             continue
         digits = match["digits"].replace(",", "")
-        value = float(digits) * (-1 if match["sign"] in ("−", "-") else 1)
-        yield Number(match[0].strip(), value, len(digits.partition(".")[2]), bool(match["sign"]), unit)
+        sign = match["sign"] or (_direction(text, match) if unit in ("pp", "rel_pct") else "")
+        value = float(digits) * (-1 if sign in ("−", "-") else 1)
+        yield Number(match[0].strip(), value, len(digits.partition(".")[2]), bool(sign), unit)
+
+
+def _direction(text: str, match: re.Match[str]) -> str:
+    """The sign that the words beside an unsigned difference give it; empty where they do not."""
+    found = BEFORE.search(text, 0, match.start()) or AFTER.match(text, match.end())
+    if found is None or _DENIED.search(text, max(0, match.start() - 40), match.end()):
+        return ""
+    return "+" if found["up"] else "-"
+
+
+def _with_units(row: str, head: str) -> str:
+    """A table row whose bare numbers have the unit that their column's name ends in: `accuracy, %`, `gain (pp)`."""
+    cells, names = row.split("|"), head.split("|")
+    for i, (cell, name) in enumerate(zip(cells, names, strict=False)):
+        unit = _HEADED.search(name)
+        if not _BARE.fullmatch(cell):
+            continue
+        if unit:
+            cells[i] = f" {cell.strip()} {unit['unit']} "
+        elif name.strip().lower() == "accuracy":
+            cells[i] = f" accuracy {cell.strip()} "
+    return "|".join(cells)
 
 
 def passages(section: markdown.Section) -> Iterator[Passage]:
@@ -142,6 +193,41 @@ def check_skill(skill: Skill, knowledge: Knowledge) -> list[Wrong]:
     return found
 
 
+def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
+    """Every difference and accuracy in a claim's text that is none of its rows' nor their pooled difference, in words.
+
+    Its rows are those that it cites and, where its scope names target and method, all of its scope: the same merge
+    against another baseline. A claim that compares nothing (`requires`, `no_signal`) may also name a number that stands
+    in the entries that it cites.
+    """
+    rows = {row.ref: row for ref in claim.evidence for row in knowledge.evidence_rows(ref)}
+    if not rows:
+        return []
+    entries = [knowledge.by_entry[name] for name in dict.fromkeys(ref.partition("#")[0] for ref in rows)]
+    if {"target", "method"} <= claim.scope.keys():
+        rows |= {row.ref: row for row in knowledge.near(claim) if in_scope(row, claim.scope)}
+    compares = claim.predicate not in ("requires", "no_signal")
+    texts = "" if compares else "\n".join(f"{e.summary}\n{e.body}" for e in entries)
+    written = {(number.value, number.unit) for number in numbers(texts)}
+    text, pooled = own_words(claim.text), knowledge.standings[claim.id].mean_pp
+    relative = bool(RELATIVE.search(text))
+    found = []
+    for number in numbers(text):
+        if number.unit not in ("pp", "rel_pct", "%") or (
+            number.unit == "%" and number.signed and not relative
+        ):
+            continue  # a bare percent of a difference is the business of units
+        meant = list(rows.values()) if number.unit == "%" else _shown(text, [*rows.values()])
+        if (
+            _borne_out(number, meant, relative or number.unit == "rel_pct")
+            or (number.unit == "pp" and pooled is not None and number.is_near(pooled))
+            or (abs(number.value), number.unit) in {(abs(value), unit) for value, unit in written}
+        ):
+            continue
+        found.append(f"says {number.shown}, but {_instead(number, meant)}")
+    return found
+
+
 def _rows_for(
     passage: Passage, evidence: Sequence[ResultRow], skill: Skill, knowledge: Knowledge
 ) -> tuple[list[ResultRow], bool]:
@@ -151,15 +237,21 @@ def _rows_for(
     for ref in passage.refs:
         refs = claims[ref].evidence if ref in claims else (ref,)
         named.update((row.ref, row) for one in refs for row in knowledge.evidence_rows(one))
-    if named:
-        return list(named.values()), True
     targets = set(LOCALE.findall(passage.text)).intersection(locales.table())
+    if named:
+        rows = list(named.values())
+        ours = [row for row in rows if row.target in targets]
+        if not ours and not any(targets.intersection(row.sources) for row in rows):
+            # What is named knows nothing of this locale, and another's figures must not pass for its own.
+            ours = [row for row in evidence if row.target in targets]
+        return ours or rows, True
     return [row for row in evidence if row.target in targets and row.metric != "parameters"], False
 
 
 def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said: bool) -> list[Wrong]:
     """`bound`: every number must be one of its rows'; else those that look like a result, or are one in another unit."""
-    text = own_words(BRACKETS.sub(" ", passage.text))
+    written = _with_units(passage.text, passage.head) if passage.table else passage.text
+    text = own_words(BRACKETS.sub(" ", written))
     found: list[Wrong] = []
     for number in numbers(text):
         meant = rows if number.unit == "%" and not number.signed else _shown(text, rows)
@@ -266,7 +358,7 @@ def _misread(number: Number, rows: Sequence[ResultRow]) -> str:
         sizes = f"{points:+.2f} pp, {percent:+.2f} rel_pct".replace("-", "−")
         both = f"{row.ref} gives {sizes}: {100 * row.value:.2f}% against {100 * row.baseline:.2f}%"
         wrong = points if number.unit == "rel_pct" else percent
-        if number.signed and (
+        if number.shown[0] in "+−-" and (
             number.is_near(wrong, units=1) or (number.unit == "%" and number.is_near(points))
         ):
             return both

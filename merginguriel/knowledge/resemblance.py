@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -68,33 +69,47 @@ def takes_back(text: str) -> bool:
 
 
 class Index:
-    """Claims by their words, to be asked of many sentences."""
+    """Claims by their words, to be asked of many sentences.
+
+    A sentence that says ALIKE of a claim's words again leaves out the rest at most, so it has one of any that are one more
+    than the rest: a claim stands under as many of its words, those that fewest claims have (Chaudhuri et al. 2006, the
+    prefix filter). Sentences that share none of these are never compared.
+    """
 
     def __init__(self, claims: Iterable[Claim]) -> None:
         self.claims = [(claim, words(claim.text)) for claim in claims]
+        self.own = [frozenset(said) for _, said in self.claims]
         languages = {name for locale in locales.table().values() for name in words(locale.name)}
         # About another language, or without its strong word, it is another statement.
         self.needed = [languages.union(_STRONG).intersection(said) for _, said in self.claims]
+        frequency = Counter(word for own in self.own for word in own)
         self.by_word: dict[str, list[int]] = {}
         for i, (_, said) in enumerate(self.claims):
-            for word in set(said):
+            if len(said) < FEWEST:
+                continue
+            rarest = sorted(self.own[i], key=lambda word: (frequency[word], word))
+            for word in rarest[: len(rarest) - _enough(len(rarest)) + 1]:
                 self.by_word.setdefault(word, []).append(i)
 
     def alike(self, text: str) -> list[tuple[float, Claim]]:
         """(likeness from ALIKE to 1, claim) of claims that `text` says again, the most alike first."""
         said = words(text)
-        shared: dict[int, int] = {}
-        for word in set(said):
-            for i in self.by_word.get(word, ()):
-                shared[i] = shared.get(i, 0) + 1
+        every = frozenset(said)
+        possible = {i for word in every for i in self.by_word.get(word, ())}
         found = []
-        for i, count in shared.items():
+        for i in possible:
             claim, own = self.claims[i]
-            if len(own) >= FEWEST and self.needed[i].issubset(said) and count >= ALIKE * len(set(own)):
+            shared = len(self.own[i] & every)
+            if shared >= _enough(len(self.own[i])) and self.needed[i] <= every:
                 likeness = _in_order(own, said) / len(own)
                 if likeness >= ALIKE:
                     found.append((likeness, claim))
         return sorted(found, key=lambda pair: (-pair[0], pair[1].id))
+
+
+def _enough(words: int) -> int:
+    """Of so many different words, how many a sentence has to share at least."""
+    return next(count for count in range(words + 1) if count >= ALIKE * words)
 
 
 def _in_order(a: Sequence[str], b: Sequence[str]) -> int:

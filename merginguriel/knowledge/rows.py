@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from .. import stats
+from ..errors import UsageError
 
 MODES = ("ExcTar", "IncTar", "-")
 STATUSES = ("current", "contested", "invalidated")  # what a cell may say
@@ -119,10 +120,13 @@ class ResultRow:
         return max(given, 1e4 * counted, 1e4 / self.n**2)
 
     def measurement(self) -> tuple[object, ...]:
-        """What two rows share when they report the same measurement, whatever it is compared with."""
+        """What two rows share when they report the same measurement, whatever it is compared with.
+
+        The order in which they name the sources is no difference: a merge has none.
+        """
         return (
             self.context, self.target, self.mode, self.method, self.params, self.similarity, self.k,
-            self.sources, self.metric, round(self.value, 6), self.n, self.seed,
+            tuple(sorted(self.sources)), self.metric, round(self.value, 6), self.n, self.seed,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, object]:
@@ -139,6 +143,14 @@ def is_merge(method: str) -> bool:
 def is_context(text: str) -> bool:
     """Is `text` of the form task/base-model?"""
     return bool(_CONTEXT.match(text))
+
+
+def check_context(text: str) -> None:
+    """Raises UsageError for what is not of this form."""
+    if not is_context(text):
+        raise UsageError(
+            f"{text!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
+        )
 
 
 def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:

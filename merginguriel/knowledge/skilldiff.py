@@ -47,6 +47,8 @@ class Change:
 def compare(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -> list[Change]:
     """Every change from `old`, as it stood in the log of `before`, to `new` in that of `after`."""
     found: list[Change] = []
+    if not (old.description or old.body):
+        found.append(Change("added", new.name, "the skill is not in the last commit"))
     if old.version != new.version:
         found.append(Change("version", new.name, f"{old.version or 'none'} → {new.version or 'none'}"))
     if old.description != new.description:
@@ -327,6 +329,12 @@ def states(
         first = _on_disk(knowledge, name) or knowledge.skill(name)
         return first, other, _holding(knowledge, first), _holding(knowledge, other)
     git.need(knowledge.space.root)
+    new = next((skill for skill in knowledge.skills if skill.name == name), None)
+    if new and a is b is None and not git.listed(knowledge.space.root, "HEAD", f"skills/{name}"):
+        nothing = replace(
+            new, metadata={}, description="", body="", claims=()
+        )  # not committed yet: all of it is added
+        return nothing, new, _holding(knowledge, nothing), knowledge
     before = knowledge_at(knowledge, git.commit(knowledge.space.root, a or "HEAD"), name)
     after = knowledge if b is None else knowledge_at(knowledge, git.commit(knowledge.space.root, b), name)
     return before.skill(name), after.skill(name), before, after

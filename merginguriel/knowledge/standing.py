@@ -11,6 +11,7 @@ from .pooling import Pool, differences, pooled
 from .rows import ResultRow
 
 STATUSES = ("supported", "under noise", "contested", "superseded", "refuted")
+NOTHING_COMPARED = "no row that it cites compares what it claims"
 DOUBTFUL = ("contested", "invalidated")  # a row's status: as it was written, or as a later entry marks it
 
 
@@ -47,14 +48,14 @@ def standing(
         return Standing("supported", "its evidence is in the log", rows=tuple(cited))
     found = differences(claim, cited)
     if not found:
-        return Standing("contested", "no row that it cites compares what it claims")
+        return Standing("contested", NOTHING_COMPARED)
     pool = pooled(found)
     rows = tuple({row.ref: row for _, _, pair in found for row in pair}.values())
     wanted = 1 if claim.predicate in ("beats", "prefers") else -1
     every_found = differences(claim, every)
     contradicted = bool(every_found) and pooled(every_found).mean * wanted < 0
     said = _said(pool, len(found), "pp" if rows[0].metric == "accuracy" else "points")
-    p = stats.two_sided_p(pool.mean / pool.se) if pool.se else None
+    p = pool.p
     if pool.mean * wanted > 0 and contradicted:
         status, said = "contested", f"{said}; rows that it does not cite point the other way"
     elif pool.mean * wanted > 0:
@@ -69,7 +70,7 @@ def _said(pool: Pool, comparisons: int, unit: str) -> str:
     if pool.se is None:
         text = f"{pool.mean:+.2f} {unit} {over}, but no n is given: not testable"
     else:
-        p = stats.p_text(stats.two_sided_p(pool.mean / pool.se))
+        p = stats.p_text(pool.p or 0.0)
         text = f"{pool.mean:+.2f} {unit} ± {pool.se:.2f} {over}, {p}"
     if pool.spread >= 0.005:
         text += f"; targets differ by ± {pool.spread:.2f} {unit}"

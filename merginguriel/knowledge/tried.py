@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from .. import locales
 from ..errors import KnowledgeError, UsageError
+from . import calibration
 from .expectations import Expectation
 from .rows import SUPERSEDED, ResultRow, distinct, format_value, is_merge
 
 if TYPE_CHECKING:
     from .base import Knowledge
 
+FALLEN = (SUPERSEDED, "invalidated")  # status of a row that counts in nothing
 NEAR_K = 2  # sources more or fewer that still make a merge close to another
 _OPEN: tuple[object, ...] = (None, "", ())
 
@@ -48,10 +50,10 @@ class Match:
         }
 
     def line(self) -> str:
-        """`same: 2026-…#r1 sw-KE ties REAL 5: 0.4297 against 0.4670, −3.73 pp (contested)`."""
+        """`same: 2026-…#r1 sw-KE ties REAL 5 on massive/xlm-roberta-base: 0.4297 against 0.4670, −3.73 pp (contested)`."""
         row = self.row
         label = " ".join(str(x) for x in (row.target, row.method, row.similarity, row.k) if x)
-        text = f"{self.degree}: {row.ref} {label}: {format_value(row, row.value)}"
+        text = f"{self.degree}: {row.ref} {label} on {row.context}: {format_value(row, row.value)}"
         if row.baseline is not None:
             text += f" against {format_value(row, row.baseline)} {row.baseline_kind}"
         if row.difference_pp is not None:
@@ -89,24 +91,72 @@ def tried(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
 
     Close is a row that differs in one thing: similarity, mode, parameters, context, up to NEAR_K sources, or the target
     where it is another locale of the same language. Rows that are superseded or invalidated answer nothing and are left
-    out. Raises UsageError for a target that is no locale.
+    out; see `fallen`. Raises UsageError for a target that is no locale.
     """
+    return _matches([row for row in knowledge.rows if row.status not in FALLEN], wanted)
+
+
+def fallen(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
+    """Superseded and invalidated rows that would match: it was tried, and what came is not known any more."""
+    return _matches([row for row in knowledge.rows if row.status in FALLEN], wanted)
+
+
+def _matches(rows: Iterable[ResultRow], wanted: Wanted) -> list[Match]:
     target = locales.get(wanted.target)
-    rows = [
+    merges = [
         row
-        for row in knowledge.rows
-        if row.status not in (SUPERSEDED, "invalidated")
-        and row.mode != "-"
-        and is_merge(row.method)
-        and wanted.method in (None, row.method)
+        for row in rows
+        if row.mode != "-" and is_merge(row.method) and wanted.method in (None, row.method)
     ]
     found = []
-    for row in distinct(rows):
+    for row in distinct(merges):
         other = _differences(row, wanted, target)
         if other is not None and len(other) <= 1:
             found.append(Match("close" if other else "same", "; ".join(other), row))
     newest = sorted(found, key=lambda m: (m.row.date, m.row.ref), reverse=True)
     return sorted(newest, key=lambda m: (m.degree != "same", m.row.status != "current"))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An expectation of a plan that waits for what is wanted."""
+
+    plan: str
+    expected: Expectation
+
+    def as_dict(self) -> dict[str, object]:
+        return {"plan": self.plan, "expected": self.expected.as_dict()}
+
+    def line(self) -> str:
+        return f"planned: {self.plan} {self.expected.label()} on {self.expected.context}"
+
+
+def planned(knowledge: Knowledge, wanted: Wanted) -> list[Planned]:
+    """Expectations of plans that wait for an answer which are about the same merge, newest first."""
+    found = []
+    for state in calibration.plans(knowledge, "9999-12-31"):
+        if state.state not in ("open", "partly answered"):
+            continue
+        found += [
+            Planned(state.plan.id, score.expected)
+            for score in state.scores
+            if score.actual_pp is None and _is_about(score.expected, wanted)
+        ]
+    return found[::-1]
+
+
+def _is_about(one: Expectation, wanted: Wanted) -> bool:
+    """Is it the same merge, where both say? What either leaves open may be anything."""
+    alike = all(
+        getattr(wanted, name) in _OPEN or getattr(one, name) in (None, getattr(wanted, name))
+        for name in ("method", "similarity", "k", "mode", "context")
+    )
+    given = dict(one.params)
+    return (
+        alike
+        and one.target == locales.get(wanted.target).tag
+        and all(given.get(key, value) == value for key, value in wanted.params)
+    )
 
 
 def _differences(row: ResultRow, wanted: Wanted, target: locales.Locale) -> list[str] | None:

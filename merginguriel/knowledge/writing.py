@@ -160,9 +160,11 @@ def staged(
 
 def _withdraw(path: Path, attached: Sequence[Path]) -> None:
     """Remove files beside an entry that did not land. One that landed keeps them, even if we were interrupted then."""
-    if not path.exists():
+    if attached and not path.exists():
+        others = [other.read_bytes() for other in path.parent.glob("[!.]*.md")]
         for file in attached:
-            file.unlink(missing_ok=True)
+            if not any(file.name.encode() in other for other in others):
+                file.unlink(missing_ok=True)
 
 
 def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | None = None) -> Entry:
@@ -192,16 +194,48 @@ def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | 
     try:
         for file in named:
             copy = log / name[:4] / file.name
-            files.write_bytes(copy, file.read_bytes(), exclusive=True)
-            copied.append(copy)
-        entry = _land(log, path, text, copied, draft)
+            if _written(copy, file.read_bytes()):
+                copied.append(copy)
+            elif copy.read_bytes() != file.read_bytes():
+                taken = _taken(copy)
+                refuse(log, text, taken, named, draft)
+                raise taken
+        entry = _land(log, path, text, [path.with_name(file.name) for file in named], draft)
     except (MuError, KeyboardInterrupt):
         _withdraw(path, copied)
         raise
     if beside is not None and beside.resolve() == (log / ".draft").resolve():
-        for copy in copied:
-            (beside / copy.name).unlink(missing_ok=True)
+        others = [
+            one.read_bytes() for one in beside.glob("[!.]*.md") if draft is None or not one.samefile(draft)
+        ]
+        for file in named:
+            if not any(file.name.encode() in other for other in others):
+                file.unlink(missing_ok=True)
     return entry
+
+
+def _written(path: Path, data: bytes) -> bool:
+    """Write a file that is not there yet. False if one is."""
+    try:
+        files.write_bytes(path, data, exclusive=True)
+    except MuError:
+        if path.is_file():
+            return False
+        raise
+    return True
+
+
+def _taken(path: Path) -> KnowledgeError:
+    named = [
+        one.stem for one in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in one.read_bytes()
+    ]
+    whose = f"of {named[0]}" if named else "that no entry names, left by a writer that was killed"
+    mend = "Give the file another name, here and where the text names it."
+    return KnowledgeError(
+        f"{path} is there already, with other bytes: a file {whose}.",
+        where=str(path),
+        mend=mend if named else f"{mend} Or look at the one that lies there, and remove it.",
+    )
 
 
 def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
@@ -296,15 +330,32 @@ def _land(log: Path, path: Path, text: str, attached: Sequence[Path], draft: Pat
 def refuse(
     log: Path, text: str, error: MuError, attached: Sequence[Path] = (), draft: Path | None = None
 ) -> None:
-    """Keep the text and the files attached to it as a draft, and let `error` say where it lies."""
+    """Keep the text and the files attached to it as a draft, and let `error` say where it lies.
+
+    Where another draft's file has the name of one of these, this one gets a name of its own, in the text too.
+    """
     for file in attached:
         if file.parent.resolve() != (log / ".draft").resolve():
-            files.write_bytes(log / ".draft" / file.name, file.read_bytes())
+            data = file.read_bytes()
+            name = _keep_file(log / ".draft" / file.name, data)
+            text = re.sub(
+                rf"(^rows:\s+|\]\(){re.escape(file.name)}(?=[\s)])", rf"\g<1>{name}", text, flags=re.MULTILINE
+            )
     kept = keep_draft(log, text, draft)
     where, _, line = (error.where or "").rpartition(":")
     error.where = f"{kept}:{line}" if where and line.isdigit() else str(kept)
     again = f"mu log add {kept}"
     error.mend = f"{error.mend or ''}\nThe text is kept there; mend it and run: {again}".strip()
+
+
+def _keep_file(path: Path, data: bytes) -> str:
+    """Write a file among the drafts and return its name: another one if a file with other bytes has this."""
+    own = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}"
+    for place in (path, path.with_name(own)):
+        if _written(place, data) or place.read_bytes() == data:
+            return place.name
+    files.write_bytes(place, data)  # the name says these bytes: whatever lies there is damaged
+    return own
 
 
 def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:

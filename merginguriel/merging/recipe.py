@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 
-from .. import files
 from ..errors import MuError, UsageError
 from ..similarity import COMPUTED as SIMILARITIES
 from . import fields as kinds
@@ -322,8 +321,3 @@ RECIPE_FIELDS: dict[str, Callable[[Any, Path], Any]] = {
     "learnt": kinds.parameters,
     "sources": source_list,
 }
-
-
-def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write the recipe to `path`, whole or not at all, with paths relative to its folder."""
-    files.write_text(path, dump_recipe(recipe, path.parent))

@@ -210,6 +210,11 @@ def all_methods() -> dict[str, Method]:
     return dict(sorted(registered.items()))
 
 
+def parameters() -> dict[str, tuple[str, ...]]:
+    """Every method's name → the names of its parameters."""
+    return {name: tuple(method.params) for name, method in all_methods().items()}
+
+
 def get(name: str) -> Method:
     """The method called `name`. Raises UsageError naming the nearest and all."""
     known = all_methods()

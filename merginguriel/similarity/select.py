@@ -5,14 +5,12 @@ A column holds the similarity of each source to one target; a matrix has sources
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..errors import MuError, UsageError
+from ..errors import UsageError
 
 
 def sparse(values: np.ndarray, k: int) -> np.ndarray:
@@ -58,7 +56,7 @@ def sinkhorn(values: np.ndarray, *, steps: int = 100, tolerance: float = 1e-6) -
     return Balanced(scaled, taken, error, error < tolerance)
 
 
-SPARSE = ["source", "target", "similarity"]  # and the rank, which a table written by a person may lack
+SPARSE = ["source", "target", "similarity", "rank"]
 
 
 def sparse_csv(values: np.ndarray, sources: Sequence[str], targets: Sequence[str], k: int) -> str:
@@ -68,7 +66,7 @@ def sparse_csv(values: np.ndarray, sources: Sequence[str], targets: Sequence[str
     """
     foreign = np.where(np.equal.outer(np.array(sources), np.array(targets)), 0.0, values)
     kept = sparse(foreign, k)
-    lines = [",".join([*SPARSE, "rank"])]
+    lines = [",".join(SPARSE)]
     for j, target in enumerate(targets):
         order = [i for i in np.argsort(-kept[:, j], kind="stable") if kept[i, j] > 0]
         lines += [f"{sources[i]},{target},{kept[i, j]:.6f},{rank}" for rank, i in enumerate(order, 1)]
@@ -83,26 +81,3 @@ def dense_csv(values: np.ndarray, sources: Sequence[str], targets: Sequence[str]
         for source, row in zip(sources, values, strict=True)
     ]
     return "\n".join(lines) + "\n"
-
-
-def read_sparse(path: Path) -> dict[str, dict[str, float]]:
-    """target → source → similarity, from what `sparse_csv` says. Raises MuError with file and line."""
-    try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MuError(f"these similarities cannot be read: {error}.", where=str(path)) from error
-    if not lines or lines[0] not in (SPARSE, [*SPARSE, "rank"]):
-        raise MuError(f"the first line should be: {','.join(SPARSE)}", where=str(path))
-    table: dict[str, dict[str, float]] = {}
-    for number, cells in enumerate(lines[1:], 2):
-        try:
-            source, target, value = cells[0], cells[1], float(cells[2])
-        except (ValueError, IndexError) as error:
-            raise MuError("expected source,target,similarity.", where=f"{path}:{number}") from error
-        if not 0 <= value <= 1 or source in table.get(target, {}):
-            raise MuError(
-                f"{source} for {target} is {value:g}, or there twice; a similarity lies between 0 and 1.",
-                where=f"{path}:{number}",
-            )
-        table.setdefault(target, {})[source] = value
-    return table

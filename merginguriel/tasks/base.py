@@ -57,25 +57,35 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Task:
-    """A registered task: `load(locale, folder=, seed=, **options)`, the locales it offers, options' defaults."""
+    """A registered task: `load(locale, folder=, seed=, **options)`, the locales it offers, options' defaults.
+
+    too_little  locales that it offers with too little text to score a model on, by its default options
+    """
 
     name: str
     doc: str
     load: Callable[..., TaskData]
     locales: Callable[[Path | None], list[str]]
     options: Mapping[str, int | str]
+    too_little: frozenset[str] = frozenset()
 
 
 _registry: dict[str, Task] = {}
 
 
-def task(name: str, *, doc: str, locales: Callable[[Path | None], list[str]]) -> Callable:
+def task(
+    name: str,
+    *,
+    doc: str,
+    locales: Callable[[Path | None], list[str]],
+    too_little: frozenset[str] = frozenset(),
+) -> Callable:
     """Register a function `f(locale, *, folder, seed, **options) -> TaskData` as the task `name`."""
 
     def register(function: Callable[..., TaskData]) -> Callable[..., TaskData]:
         given = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
         options = {p.name: p.default for p in given if p.name not in ("folder", "seed")}
-        _registry[name] = Task(name, doc, function, locales, options)
+        _registry[name] = Task(name, doc, function, locales, options, too_little)
         return function
 
     return register

@@ -111,7 +111,7 @@ class AdviseScreen(MuScreen):
         from merginguriel.knowledge.rows import is_merge
 
         knowledge = load(self.mu.space)
-        contexts, methods = asking.choices(self.mu.space, knowledge)
+        contexts, methods = asking.choices(knowledge)
         counts: dict[tuple[str, str], int] = {}
         for row in knowledge.rows:
             if row.mode != "-" and is_merge(row.method):
@@ -181,7 +181,7 @@ class AdviseScreen(MuScreen):
             )
             self.query_one("#find").focus()
             return
-        space, knowledge, given, target = self.mu.space, self.knowledge, self.given(), self.target
+        knowledge, given, target = self.knowledge, self.given(), self.target
         numbers = numbers_of(given)
         if numbers is None:
             return  # half a number
@@ -193,8 +193,8 @@ class AdviseScreen(MuScreen):
 
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
             about = asking.question(
-                space, knowledge, tag, mode=given["mode"], method=given["method"] or None,
-                similarity=given["similarity"] or None, k=k, min_gain_pp=least,
+                knowledge, tag, mode=given["mode"], method=given["method"] or None,
+                similarity=given["similarity"] or None, k=k, min_gain=least,
                 context=None if given["context"] == self.open["context"] else given["context"],
             )  # fmt: skip
             return asking.advise(knowledge, about), asking.unlogged_note(knowledge, about)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 
 import pytest
+from conftest import row
 
 from merginguriel.cli.common import true_minus
 from merginguriel.experiments import able
@@ -61,6 +63,22 @@ def test_a_locale_that_the_task_lacks_is_not_sent_to_it(mu, study):
     assert told.code == 4 and not any("nxn" in line for line in told.json["next"])
     told = mu("advise", "--target", "de-DE", "--json", "--workspace", study.root)
     assert any("nxn" in line for line in told.json["next"])
+
+
+@pytest.mark.parametrize("target", ["sw-KE", "ja-JP"])
+def test_a_locale_with_too_little_text_to_score_is_not_sent_to_the_matrix(mu, study, target):
+    asked = ("advise", "--context", "home/e5-small", "--json", "--workspace", study.root)
+    told = mu(*asked, "--target", target)
+    assert told.code == 4 and "too few sentences" in told.json["unknowns"][0]
+    assert not any("nxn" in line or "train" in line for line in told.json["next"])
+    assert any("nxn" in line for line in mu(*asked, "--target", "de-CH").json["next"])
+
+
+def test_more_sources_than_there_are_locales_are_refused(mu, study):
+    asked = ("advise", "--target", "sw-KE", "--workspace", study.root)
+    told = mu(*asked, "--k", "400")
+    assert told.code == 2 and told.out == "" and "--k is 400" in told.err and "task massive: 52" in told.err
+    assert mu(*asked, "--k", "52").code != 2
 
 
 def test_models_of_the_workspace_are_not_trained_again(mu, bench):
@@ -127,10 +145,12 @@ def test_a_skill_shows_its_reasons_with_true_minus_signs(mu, study):
     assert true_minus("-1.6 pp 2026-01-20 sw-KE p-2") == "−1.6 pp 2026-01-20 sw-KE p-2"
 
 
-def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs_it(mu, study):
-    asked = ("advise", "--target", "sw-KE", "--workspace", study.root)
+def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs_it(mu, study, tmp_path):
+    root = tmp_path / "own"
+    shutil.copytree(study.root, root)
+    asked = ("advise", "--target", "sw-KE", "--workspace", root)
     assert "matrix" not in mu(*asked).err
-    results = study.root / "results"
+    results = root / "results"
     results.mkdir()
     (results / "nxn-massive-xlm-roberta-base-test.csv").write_text(
         "source,target,accuracy,n\nde-DE,sw-KE,0.42,2974\nid-ID,sw-KE,0.41,2974\nde-DE,fi-FI,0.6,2974\n"
@@ -140,14 +160,59 @@ def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs
     told = mu(*asked)
     (line,) = [one for one in told.err.splitlines() if "results/" in one]
     assert "scores 2 models on sw-KE" in line and told.out == mu(*asked).out
-    assert "matrix" not in mu("advise", "--target", "cy-GB", "--workspace", study.root).err
+    assert "matrix" not in mu("advise", "--target", "cy-GB", "--workspace", root).err
     words = shlex.split(line.partition("write it down: mu ")[2])
-    words[words.index("--matrix") + 1] = str(study.root / words[words.index("--matrix") + 1])
-    added = mu(*words, "--workspace", study.root, "--json")
+    words[words.index("--matrix") + 1] = str(root / words[words.index("--matrix") + 1])
+    added = mu(*words, "--workspace", root, "--json")
     assert added.code == 0 and [row["method"] for row in added.json["rows"]] == 3 * ["single"]
     assert "results/" not in mu(*asked).err
-    twice = mu(*words, "--workspace", study.root)
+    twice = mu(*words, "--workspace", root)
     assert twice.code == 2 and added.json["id"] in twice.err
     wrong = mu(*words[:2], "--matrix", results / "nxn-massive-xlm-roberta-base-dev.csv", *words[4:],
-               "--workspace", study.root)  # fmt: skip
+               "--workspace", root)  # fmt: skip
     assert wrong.code == 2 and "--split test" in wrong.err
+
+
+def test_several_targets_are_answered_one_after_the_other(mu, study):
+    def asked(*targets, more=()):
+        named = [word for target in targets for word in ("--target", target)]
+        return mu("advise", *named, *more, "--workspace", study.root)
+
+    one, other = (asked(target, more=["--json"]).json for target in ("sw-KE", "cy-GB"))
+    assert asked("sw-KE", "cy-GB", more=["--json"]).json == [one, other]
+    assert asked("sw-KE", "cy-GB").out == asked("sw-KE").out + "\n" + asked("cy-GB").out
+    assert asked("sw-KE", "sw-KE", more=["--json"]).json == [one]
+    assert asked("sw-KE", "sw-KE").out == asked("sw-KE").out
+
+
+def test_of_several_targets_only_all_unknown_is_unknown(mu, study):
+    codes = [
+        mu("advise", "--target", "de-DE", "--target", target, "--workspace", study.root).code
+        for target in ("sw-KE", "en-US")
+    ]
+    assert codes == [0, 4]
+
+
+def test_mode_is_read_in_any_case(mu, study):
+    told = mu("advise", "--target", "sw-KE", "--mode", "inctar", "--json", "--workspace", study.root)
+    assert told.code == 0 and told.json["mode"] == "IncTar"
+
+
+def test_a_day_to_come_is_refused_unless_the_log_has_reached_it(mu, bench):
+    bench.entry(row("sw-KE"))
+    asked = ("advise", "--target", "sw-KE", "--as-of", "2999-01-01", "--workspace", bench.root)
+    told = mu(*asked)
+    assert told.code == 2 and told.out == "" and "2999-01-01 is in the future" in told.err
+    bench.entry(row("sw-KE", 0.47), entry="2999-01-01-ahead-00000002")
+    assert mu(*asked).code != 2
+
+
+def test_only_what_is_near_is_proposed_for_a_locale(mu, study):
+    assert "Did you mean" not in mu("advise", "--target", "xx-YY", "--workspace", study.root).err
+    assert "Did you mean sw-KE" in mu("advise", "--target", "sw-KX", "--workspace", study.root).err
+
+
+def test_a_merge_that_should_lose_is_refused_for_that(mu, study):
+    told = mu("advise", "--target", "ka-GE", "--json", "--workspace", study.root).json
+    assert told["verdict"] == "no-merge" and told["gain"]["mean_pp"] < 0
+    assert told["why"].startswith("the expected gain is negative, −")

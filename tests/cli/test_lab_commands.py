@@ -317,3 +317,19 @@ def test_lora_and_early_stopping_by_flags_give_a_model_that_can_be_scored(lab):
     assert (lab.root / "de-DE" / "adapter" / "adapter_model.safetensors").is_file()
     assert lab.mu("eval", "de-DE", "--locale", "de-DE").code == 0
     assert lab.litter() == []
+
+
+def test_nxn_and_base_say_what_they_would_do_and_do_nothing(trained):
+    before = sorted(trained.space.rglob("*"))
+    names = ("de-DE", "en-US", "sv-SE")
+    told = trained.mu("nxn", "--split", "dev", "--dry-run", "--json")
+    assert told.data == {"to_score": {name: [] for name in names}, "known": 9}
+    told = trained.mu("nxn", "--split", "test", "--locale", "sv-SE", "--dry-run", "--json")
+    assert told.data == {"to_score": {name: ["sv-SE"] for name in names}, "known": 0}
+    assert trained.mu("base", "--dry-run", "--json").data["there"] is True
+    assert sorted(trained.space.rglob("*")) == before
+
+
+def test_a_base_that_is_not_there_would_be_written(lab):
+    told = lab.mu("base", "--dry-run")
+    assert told.code == 0 and "would be written" in told.out and not lab.root.exists()

@@ -164,6 +164,53 @@ def test_what_was_written_before_the_editor_failed_is_kept(log, editor):
     assert [draft["title"] for draft in log("drafts", "--json").json] == ["T"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    ['{"title": "an hour of work", "summary": "s", }', json.dumps({**GIVEN, "rows": [{"target": "sw-KE"}]})],
+)
+def test_json_that_is_no_entry_is_kept_and_lands_once_mended(log, bench, said):
+    assert log("add", "-", "--dry-run", said=said).code == 2 and log("drafts", "--json").json == []
+    for _ in range(2):
+        told = log("add", "-", said=said)
+        (draft,) = log("drafts", "--json").json
+        assert told.code == 2 and draft["path"] in told.err
+    kept = Path(draft["path"])
+    assert kept.suffix == ".json" and kept.read_text() == said and draft["problem"] in told.err
+    kept.write_text(json.dumps(GIVEN))
+    assert log("add", "--draft", draft["id"]).code == 0 and not kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "mends"),
+    [
+        (["--summary", "S.", "--links", "2026-01-20-nothere"], [("2026-01-20-nothere", E1)]),
+        (
+            ["--row", "target=sw-KE mode=ExcTar method=ties value=0.43"],
+            [('type: "Ob', 'summary: "S."\ntype: "Ob')],
+        ),
+        (["--summary", "S.", "--row", "target sw-KE"], [("## Results:", "## Leftover")]),
+    ],
+    ids=["unknown link", "no summary", "unreadable row"],
+)
+def test_flags_that_make_no_entry_are_kept_and_land_once_mended(log, bench, flags, mends):
+    bench.entry(row())
+    given = ["--title", "T", "--type", "Observation", "--section", "Findings: an hour of text", *flags]
+    assert log("add", *given, "--dry-run").code and log("drafts", "--json").json == []
+    told = log("add", *given)
+    (draft,) = log("drafts", "--json").json
+    kept = Path(draft["path"])
+    text = kept.read_text()
+    assert told.code and str(kept) in told.err and "an hour of text" in text
+    assert all(word in text for word in flags[-1].replace("=", " ").split())
+    for old, new in mends:
+        assert old in text
+        text = text.replace(old, new)
+    if "--links" not in flags:  # of those, lint tells
+        assert log("add", "--draft", draft["id"]).code  # as it is, it does not land
+    kept.write_text(text)
+    assert log("add", "--draft", draft["id"]).code == 0 and not kept.exists()
+
+
 def test_a_draft_is_discarded_by_its_name_only(log):
     log("add", "-", said=json.dumps({**GIVEN, "rows": [{**GIVEN["rows"][0], "value": 43}]}))
     (draft,) = log("drafts", "--json").json
@@ -284,7 +331,7 @@ def test_a_question_is_closed_by_a_flag_and_leaves_the_list(log, bench):
 def test_what_was_tried_is_told_without_a_plan(log, bench):
     bench.entry(row(method="ties"))
     told = log("tried", "--target", "sw-KE", "--method", "ties", "--k", 3, "--json").json
-    assert [(m["degree"], m["why"]) for m in told] == [("close", "number of sources 5")]
+    assert [(m["degree"], m["why"]) for m in told["matches"]] == [("close", "number of sources 5")]
     assert "Nothing like it" in log("tried", "--target", "fi-FI", "--method", "ties").err
 
 

@@ -177,3 +177,18 @@ def test_a_misspelt_method_is_told_before_sources_are_looked_for(trained):
     ran = trained.mu("merge", "--method", "tie", "--source", "fr-FR")
     assert ran.code == 2
     assert "Did you mean ties?" in ran.err
+
+
+@pytest.mark.parametrize("k", [(), ("--k", "3"), ("--k", "3", "--mode", "IncTar")])
+def test_without_trained_models_uriel_has_nothing_to_choose_from(lab, k):
+    told = lab.mu("merge", "--method", "similarity", "--similarity", "URIEL", *k, "--target", "da-DK",
+                  "--dry-run")  # fmt: skip
+    assert told.code == 3 and "no trained model to choose sources for da-DK from" in told.err
+    assert "matrix" not in told.err and "--source LOCALE=FOLDER" in told.err
+
+
+def test_uriel_says_how_many_models_there_are_to_choose_from(trained):
+    told = trained.mu("merge", "--method", "similarity", "--similarity", "URIEL", "--k", "9", "--target",
+                      "da-DK", "--dry-run")  # fmt: skip
+    assert told.code == 2 and "--k is 9, but there are 3 sources to choose from for da-DK: " in told.err
+    assert "matrix" not in told.err

@@ -77,7 +77,8 @@ def test_the_screen_says_why_with_the_smallest_gain_and_its_probability(study, t
     text = render(told, width=200)
     assert f"P(gain > 1 pp) {told['gain']['p_worth']:.2f}" in text
     if told["verdict"] != "unknown":
-        assert told["why"] in text and "0.95" in told["why"]
+        assert told["why"] in text
+        assert ("0.95" if told["gain"]["mean_pp"] >= 0 else "gain is negative") in told["why"]
     assert told["gain"]["p_worth"] < told["gain"]["p_positive"]
 
 
@@ -128,7 +129,7 @@ def test_next_gives_a_method_only_parameters_that_it_has(bench):
 def test_a_target_without_sentences_is_sent_to_the_tasks(study):
     lab = Lab(LAB.methods, LAB.similarities, offers_target=False)
     told = ask(study, "xh-ZA", lab=lab)
-    assert told["next"][0].startswith("mu tasks massive") and "no sentences" in told["unknowns"][0]
+    assert told["next"][0].startswith("mu tasks massive") and "too few sentences" in told["unknowns"][0]
 
 
 # The evidence

@@ -7,6 +7,7 @@ from dataclasses import fields
 import jsonschema
 import pytest
 import yaml
+from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -222,3 +223,28 @@ def test_no_text_makes_anything_but_a_configuration_or_an_error(text):
         configs.from_table({"kind": text, "k": text, "candidates": text, "params": {"density": text}})
     except MuError as error:
         assert error.what
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "examples").glob("*.yaml")), ids=lambda p: p.stem)
+def test_config_show_of_a_sweep_is_what_the_sweep_would_run(bench, mu, path):
+    shown = mu("config", "show", path, "--workspace", bench.root, "--json").json
+    planned = mu("sweep", path, "--dry-run", "--workspace", bench.root, "--json").json
+    assert list(shown["runs"]) == [one["run"] for one in planned["runs"]]
+    assert shown["keys"]["base"]["value"] == "e5-small" and next(
+        iter(shown["runs"].values())
+    ).keys().isdisjoint(shown["keys"])
+
+
+def test_a_sweep_is_not_one_run_and_is_named(bench, mu):
+    path = REPOSITORY / "examples" / "dare.yaml"
+    for words in (("run", path, "--dry-run"), ("config", "show", path, "--set", "k=3")):
+        told = mu(*words, "--workspace", bench.root)
+        assert told.code == 2 and "sweep" in told.err and "Did you mean" not in told.err
+    assert f"mu sweep {path} --dry-run" in mu("run", path, "--workspace", bench.root).err
+
+
+def test_a_method_that_merges_other_numbers_is_told_before_its_parameters(bench, mu, file):
+    told = mu(
+        "run", file(GOOD), "--dry-run", "--set", "method=slerp", "--set", "k=3", "--workspace", bench.root
+    )
+    assert told.code == 1 and "--set: slerp merges exactly 2 sources, and k is 3" in told.err

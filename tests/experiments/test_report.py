@@ -175,6 +175,22 @@ def test_where_items_were_kept_seeds_and_items_are_both_taken_as_drawn(tmp_path)
     assert (found.low, found.mde) == pytest.approx((expected.interval.low, expected.mde))
 
 
+@pytest.mark.parametrize(("seeds", "expected"), [((0, 1, 2), 0.0), ((0,), 0.0), ((1, 2), None)])
+def test_a_seed_that_only_one_setting_has_does_not_count(tmp_path, seeds, expected):
+    values = {0: 0.6, 1: 0.5, 2: 0.4}  # both settings score the same where the seed is the same
+    sides = [("REAL", 0), *(("URIEL", seed) for seed in seeds)]
+    folders = [
+        run_folder(
+            tmp_path, f"{name}-{seed}", [against(replace(ROW, similarity=name, seed=seed, value=values[seed]), 0.5)]
+        )
+        for name, seed in sides
+    ]  # fmt: skip
+    found = contrasts.settings(comparing.cells(loading.from_runs(folders).arms), "similarity")
+    assert [one.by_target for one in found] == (
+        [] if expected is None else [{"home/e5-small da-DK": expected}]
+    )
+
+
 def test_settings_are_compared_as_paired_differences_over_targets(tmp_path):
     found = comparing.cells(study(tmp_path).arms)
     (five,) = contrasts.settings(found, "k")

@@ -366,3 +366,22 @@ def test_the_hash_of_a_past_day_does_not_change_with_what_came_later(bench):
     assert bench.load(as_of="2026-01-20").hash == day and bench.load().hash != now
     bench.skill(claims=claim(text="It is otherwise."))
     assert bench.load(as_of="2026-01-20").hash != day
+
+
+def test_two_targets_that_differ_much_do_not_prove_a_claim_about_all():
+    """Their spread was estimated from the two: Student's t with one degree of freedom, not a normal."""
+    from merginguriel.knowledge.pooling import Pool, pooled
+    from merginguriel.knowledge.rows import ResultRow
+
+    def measured(**gains: float) -> Pool:
+        return pooled(
+            [
+                (gain, 0.25, (ResultRow("a/b", target, "ExcTar", "ties", "accuracy", 0.5, n=1000),))
+                for target, gain in gains.items()
+            ]
+        )
+
+    assert measured(sw=1.0, cy=3.0).p > 0.2
+    assert measured(sw=2.0, cy=2.1).p < 0.001  # no spread beyond noise
+    assert measured(sw=-11.0, cy=-20.0, vi=-42.0).p < 0.001  # each beyond its own noise
+    assert measured(sw=-11.0, cy=-20.0, vi=1.0).p > 0.2

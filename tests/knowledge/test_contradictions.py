@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from conftest import SKILL, row
 
 from merginguriel.knowledge import lint
 from merginguriel.knowledge.claims import both
+from merginguriel.knowledge.contradictions import effects_without_gain
+from merginguriel.knowledge.rows import ResultRow
 
 E1 = "2026-01-20-test-00000001"
 E2 = "2026-01-21-test-00000002"
@@ -113,13 +117,64 @@ def test_all_is_held_to_every_row(bench, text, wrong):
 
 
 @pytest.mark.parametrize(
-    "text", ["Only Swahili gains.", "A merge gains only on sw-KE.", "Only for sw-KE it pays."]
+    "text",
+    [
+        "Only Swahili gains.",
+        "A merge gains only on sw-KE.",
+        "Only for sw-KE it pays.",
+        "Swahili alone gains.",
+        "It gains nowhere but on sw-KE.",
+        "No other language than Swahili gains.",
+        "Swahili gains, and no other target does.",
+        "Swahili gains, with that model alone, and nowhere else.",
+    ],
 )
 def test_only_is_held_to_the_other_targets(bench, text):
     bench.entry(row("sw-KE", 0.90, 0.50), row("vi-VN", 0.51, 0.50), row("cy-GB", 0.40, 0.50))
     (found,) = told(bench, claim("gains", text=text))
     assert f"but so do others: vi-VN +1.00 pp ({E1}#r2)." in found
-    assert told(bench, claim("gains", text="Only five sources gain.")) == []
+    assert told(bench, claim("gains", text="Only five sources gain, with that model alone.")) == []
+
+
+def test_what_beats_the_best_zero_shot_model_cannot_fail_against_the_best_source(bench):
+    bench.entry(row("sw-KE", 0.55, 0.50, kind="best_zero_shot"), row("cy-GB", 0.40, 0.50))
+    scope, cites = "{mode: ExcTar}", (f'"{E1}#r1"', f'"{E1}#r2"')
+    fails = claim("loses", "fails", scope=scope, evidence=cites[1])
+    (found,) = told(bench, claim("gains", scope=scope, over="best_zero_shot", evidence=cites[0]), fails)
+    assert found == (
+        "gains cannot hold beside loses: of mode=ExcTar, what beats best_zero_shot beats best_single_source too, "
+        "which is no better."
+    )
+    apart = claim("gains", scope="{target: sw-KE}", over="best_zero_shot", evidence=cites[0])
+    assert told(bench, apart, fails.replace(scope, "{target: cy-GB}")) == []
+    assert (
+        told(bench, claim("gains", "fails", scope=scope, over="best_zero_shot", evidence=cites[0]), fails)
+        != []
+    )
+
+
+@pytest.mark.parametrize(("second", "apart"), [(0.51, True), (0.54, False)])
+def test_two_sizes_of_one_thing_beyond_their_noise_are_a_contradiction(bench, second, apart):
+    bench.entry(row("sw-KE", 0.55, 0.50))
+    bench.entry(row("sw-KE", second, 0.50), entry=E2)
+    size = "  value: {}\n  unit: pp\n"
+    found = told(
+        bench,
+        claim("five", more=size.format(5)),
+        claim("less", evidence=E2, more=size.format(round(100 * second - 50))),
+    )
+    assert (
+        "less says 1 pp, and five says 5 of the same scope, further apart than their noise." in found
+    ) is apart
+    assert bool(found) is apart
+
+
+@pytest.mark.parametrize(("sources", "pairs"), [("fr-FR de-DE", 1), ("ru-RU fi-FI", 0)])
+def test_an_effect_is_held_to_the_gain_of_the_same_sources(sources, pairs):
+    one = ResultRow("a/b", "sw-KE", "ExcTar", "ties", "accuracy", 0.5, k=2, sources=("de-DE", "fr-FR"))
+    effect = replace(one, baseline_kind="source_mean", baseline=0.4)
+    gain = replace(one, sources=tuple(sources.split()), baseline_kind="best_single_source", baseline=0.55)
+    assert len(list(effects_without_gain([effect, gain]))) == pairs
 
 
 @pytest.mark.parametrize(
@@ -135,6 +190,26 @@ def test_only_is_held_to_the_other_targets(bench, text):
 )
 def test_what_two_scopes_have_in_common(a, b, common):
     assert both(a, b) == common and (both(b, a) is None) is (common is None)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "said"),
+    [
+        (
+            "It costs accuracy.",
+            10,
+            "says 'costs', but its predicate is beats: one of them has the wrong sign.",
+        ),
+        ("It loses.", 10, "says 'loses', but its predicate is beats: one of them has the wrong sign."),
+        ("It gains where TIES loses.", 10, None),
+    ],
+)
+def test_a_gain_that_says_it_loses_has_a_wrong_sign(bench, text, value, said):
+    bench.entry(row("sw-KE", 0.60, 0.50))
+    more = f"  value: {value}\n  unit: pp\n"
+    assert told(bench, claim("gains", text=text, more=more)) == ([said] if said else [])
+    withdrawn = claim("gains", text=text, more=more + "  superseded_by: later\n")
+    assert told(bench, withdrawn, claim("later")) == []
 
 
 # Configuration
@@ -161,6 +236,23 @@ def configured(bench, practice: str, config: str, claims: str = "") -> list[str]
         ("Take the 5 best.", "k: 3", "k is 3, but Recommended Practice says 5."),
         ("Merge five sources.", "k: 3", "k is 3, but Recommended Practice says 5."),
         ("Merge five REAL sources.", "k: 5", None),
+        ("Merge with SLERP.", "method: ties", "method is ties, but Recommended Practice says slerp."),
+        ("Merge with TIES, SLERP beside it.", "method: ties", None),
+        ("Leave SLERP out. Do it.", "method: ties", None),
+        (
+            "Use the similarity-weighted merge.",
+            "method: ties",
+            "method is ties, but Recommended Practice says similarity.",
+        ),
+        (
+            "TIES at density 0.9.",
+            "method: ties\ndensity: 0.2",
+            "density is 0.2, but Recommended Practice says 0.9.",
+        ),
+        ("TIES, density=0.20.", "method: ties\ndensity: 0.2", None),
+        ("A drop rate 0.9.", "drop: 0.1", "drop is 0.1, but Recommended Practice says 0.9."),
+        ("Merge at most three models.", "k: 7", "k is 7, but Recommended Practice says 3."),
+        ("Merge at most three models.", "k: 2", None),
         ("Use IncTar.", "mode: ExcTar", "mode is ExcTar, but Recommended Practice says IncTar."),
         ("Do it.", "mode: ExcTar", None),
         ("Do it.", "baseline: source_mean", "judges a merge by source_mean, which nobody would serve."),

@@ -194,7 +194,7 @@ def test_a_refused_draft_keeps_its_rows_and_figure_and_leaves_none_in_the_log(tm
     assert list((tmp_path / "log" / "2026").iterdir()) == []
     (kept,) = drafts.glob("*.md")
     text = kept.read_text().replace('"Idea"', '"Plan"')
-    entry = writing.add_text(tmp_path / "log", text, beside=drafts)
+    entry = writing.add_text(tmp_path / "log", text, beside=drafts, draft=kept)
     assert [row.value for row in entry.rows] == [0.5]
     assert sorted(path.suffix for path in entry.path.parent.iterdir()) == [".csv", ".md", ".png"]
     assert [path.suffix for path in drafts.iterdir()] == [".md"]  # the text is its author's to remove

@@ -100,6 +100,50 @@ def test_a_baseline_that_came_out_otherwise_in_a_later_round_counts_less(bench):
     assert "had 50.00% then, and 55.00% in " + E2 in found[1]["baseline"]
 
 
+SOURCES = TABLE.replace("losses |", "losses | sources |").replace("|\n|---", "|\n|---|---", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "then", "now", "drifted"),
+    [
+        ("best_zero_shot", "de-DE fr-FR", "ru-RU fi-FI", True),  # of which no source is part
+        ("pretrained_base", "de-DE fr-FR", "ru-RU fi-FI", True),
+        ("target_alone", "de-DE fr-FR", "ru-RU fi-FI", True),
+        ("best_single_source", "de-DE fr-FR", "fr-FR de-DE", True),
+        (
+            "best_single_source",
+            "de-DE fr-FR",
+            "ru-RU fi-FI",
+            False,
+        ),  # another best source, not the same one otherwise
+        ("best_single_source", "-", "-", False),
+    ],
+)
+def test_a_baseline_drifts_with_its_own_models_only(bench, kind, then, now, drifted):
+    bench.entry(table=SOURCES + f"{cells(value=0.9, baseline=0.55, kind=kind, seed=5)} {now} |", entry=E2)
+    rows = "\n".join(f"{cells(kind=kind, seed=s)} {then} |" for s in (0, 1))
+    bench.entry(table=SOURCES + rows)
+    bench.skill(claims=claim(over=kind))
+    known = bench.load()
+    reasons = [reason.about for reason in grade(known.claims[0], known).reasons]
+    assert ("baseline" in reasons) is drifted
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("sw-KE", 0), ("cy-GB", 1)], "not repeated: one seed, 0, 1, on cy-GB and on sw-KE"),
+        ([("sw-KE", 0), ("sw-KE", "-")], "not repeated: one seed, 0"),
+        ([("sw-KE", 0), ("sw-KE", 1), ("cy-GB", 0)], "not repeated: one seed, 0, on cy-GB"),
+        ([("sw-KE", 0), ("sw-KE", 1), ("cy-GB", 0), ("cy-GB", 1)], None),
+    ],
+)
+def test_a_seed_repeats_its_own_target_and_only_if_it_was_recorded(bench, rows, said):
+    text = FOUR.replace("[sw-KE, cy-GB, vi-VN, sq-AL]", "[sw-KE, cy-GB]")
+    _, reasons = graded(bench, *(cells(target, seed=seed) for target, seed in rows), text=text)
+    assert reasons.get("replication") == said
+
+
 def test_an_old_baseline_counts_less(bench):
     bench.entry(table=TABLE + cells("fi-FI", seed=5), entry=E2)
     text = claim(evidence=f"[{OLD}]")

@@ -95,6 +95,14 @@ def test_rows_logged_later_are_reached_only_if_they_say_they_were_made_then(benc
     assert statuses(bench) == ["invalidated"]
 
 
+def test_a_mark_of_days_to_come_reaches_no_later_row_that_does_not_say_its_day(bench):
+    bench.entry(row(), entry=E1)
+    bench.entry(says("Invalidates", "dates=2026-01-01.."), entry=E2)
+    bench.entry(table=MADE + "\n".join([made(row()), made(row(), "2026-01-25")]), entry=E3)
+    assert statuses(bench, E3) == ["current", "invalidated"]
+    assert statuses(bench) == ["invalidated"]
+
+
 def test_an_entry_that_knows_of_the_mark_is_not_reached(bench):
     same_day = "2026-01-20-again-00000009"
     bench.entry(says("Invalidates", "target=sw-KE"), entry=E2)

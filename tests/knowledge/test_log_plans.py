@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import row
+from conftest import HEAD, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import accept, calibration, writing
+from merginguriel.knowledge import accept, calibration, lint, writing
 from merginguriel.knowledge.expectations import Expectation
 from merginguriel.knowledge.tried import TriedAlready, Wanted, tried
 
@@ -67,6 +67,28 @@ def test_a_row_against_another_baseline_or_of_another_merge_scores_nothing(bench
     assert state.state == "partly answered" and state.age_days == 10 and len(state.waits_for) == 2
 
 
+def test_a_plan_is_answered_by_the_same_sources_in_any_order_and_by_no_others(bench):
+    columns = "| target | method | similarity | k | sources | low | high |\n|---|---|---|---|---|---|---|\n"
+    expected = columns + "| sw-KE | ties | REAL | 2 | de-DE fr-FR | +1 pp | +3 pp |\n"
+    plan(bench, PLAN_TEXT.partition("| target")[0] + expected)
+    head = HEAD.replace("| value |", "| sources | value |").replace("|\n|---", "|\n|---|---")
+    for sources, inside in (("fr-FR de-DE", True), ("fr-FR it-IT", None)):
+        cells = f"| sw-KE | ExcTar | ties | REAL | 2 | {sources} | 0.48 | best_single_source | 0.46 |"
+        bench.entry(table=head + cells, more=f'answers: "{PLAN}"\n')
+        (score,) = calibration.scores(bench.load())
+        assert score.inside is inside
+
+
+def test_rows_on_the_same_items_do_not_make_a_score_surer(bench):
+    plan(bench)
+    bench.entry(ties("sw-KE", 0.48, 0.46), more=f'answers: "{PLAN}"\n')
+    (one, _) = calibration.scores(bench.load())
+    twice = [ties("sw-KE", 0.48, 0.46), ties("sw-KE", 0.4804, 0.4604)]
+    bench.entry(*twice, more=f'answers: "{PLAN}"\n')
+    (two, _) = calibration.scores(bench.load())
+    assert len(two.rows) == 2 and two.se_pp == pytest.approx(one.se_pp, rel=0.01)
+
+
 def test_a_plan_is_open_until_a_retrospective_names_it_and_replaced_once_superseded(bench):
     plan(bench)
     assert [p.state for p in calibration.plans(bench.load(), "2026-01-19")] == ["open"]
@@ -76,6 +98,42 @@ def test_a_plan_is_open_until_a_retrospective_names_it_and_replaced_once_superse
     knowledge = bench.load()
     assert [p.state for p in calibration.plans(knowledge, "2026-01-19")] == ["replaced"]
     assert calibration.scores(knowledge) == []
+
+
+def test_a_score_that_is_lost_to_a_correction_is_told_and_asked_back(bench, mu):
+    plan(bench)
+    bench.entry(ties("sw-KE", 0.48, 0.46), ties("cy-GB", 0.40, 0.40), more=f'answers: "{PLAN}"\n')
+    first, second, third = (
+        "2026-01-20-test-00000001",
+        "2026-01-21-other-00000002",
+        "2026-01-22-third-00000003",
+    )
+    bench.entry(ties("sw-KE", 0.47, 0.46), entry=second, more=f'supersedes: "{first}"\n')
+    (state,) = calibration.plans(bench.load(), "2026-01-29")
+    assert state.lost == ((first, second),) and state.state == "partly answered"
+    told = mu("log", "plans", "--workspace", bench.root).out
+    assert f"answered by {first}\n        superseded by {second}, which does not answer it" in told
+    (problem,) = lint.problems(bench.load_space())
+    assert second in problem.where and f"supersedes {first}" in problem.what
+    assert f'answers: "{PLAN}"' in problem.mend
+    # Mended by an entry that comes after, or by the correction itself.
+    bench.entry(ties("sw-KE", 0.47, 0.46), entry=third, more=f'supersedes: "{second}"\nanswers: "{PLAN}"\n')
+    assert lint.problems(bench.load_space()) == [] and calibration.scores(bench.load())[0].inside
+    (bench.root / "experiment_log" / "2026" / f"{third}.md").unlink()
+    bench.entry(ties("sw-KE", 0.47, 0.46), entry=second, more=f'supersedes: "{first}"\nanswers: "{PLAN}"\n')
+    assert lint.problems(bench.load_space()) == []
+    assert calibration.plans(bench.load(), "2026-01-29")[0].lost == ()
+
+
+@pytest.mark.parametrize(("day", "wrong"), [("2026-11-21", True), ("2026-11-20", False)])
+def test_a_plan_written_by_hand_without_an_expectation_is_a_problem_from_a_day_on(bench, day, wrong):
+    text = PLAN_TEXT.replace("2026-01-19", day)
+    name = f"{day}-a-plan-0000000a"
+    plan(bench, text.partition("## Expected")[0], name)
+    found = [problem.what for problem in lint.problems(bench.load_space())]
+    assert found == ["this plan expects nothing that could come true or not."] * wrong
+    plan(bench, text, name)
+    assert lint.problems(bench.load_space()) == []
 
 
 def test_rows_older_than_the_plan_mark_its_score_as_restated(bench):
@@ -138,7 +196,7 @@ def test_a_picture_has_one_line_of_its_width_for_every_score_and_the_outcome_in_
 def test_the_same_merge_and_close_ones_are_told_apart(bench):
     bench.entry(
         ties("sw-KE", 0.43, 0.46), row(method="ties", k=3), row(method="ties", similarity="URIEL"),
-        row(method="average"), row(method="ties", k=9), row("cy-GB", method="ties"),
+        row(method="average"), row(method="ties", k=9), row(method="ties", k=8), row("cy-GB", method="ties"),
         row(method="ties", similarity="URIEL", k=3), row(method="ties", mode="IncTar", kind="target_alone"),
     )  # fmt: skip
     found = tried(bench.load(), Wanted("sw-KE", "ties", "REAL", 5, "ExcTar"))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge.entries import parse_entry
+from merginguriel.knowledge.entryjson import entry_text
 from merginguriel.knowledge.lint import problems
-from merginguriel.knowledge.questions import threads
+from merginguriel.knowledge.questions import threads, touched_by
 
 E1, E2, E3 = "2026-01-20-test-00000001", "2026-01-21-other-00000002", "2026-01-22-third-00000003"
 
@@ -68,3 +72,25 @@ def test_answers_that_name_no_plan_and_expectations_of_none_are_problems(bench):
     first, second = problems(bench.load_space())
     assert E2 in first.where and "no plan" in first.what
     assert E3 in second.where and "this entry, which is no plan" in second.what
+
+
+def test_a_plan_touches_questions_of_its_target_its_method_and_its_words_and_no_other_language(bench):
+    texts = ["Does TIES help Swahili?", "Does it hold for sw-KE?", "Does TIES help Welsh?", "Would a larger density trim less?",
+             "Who wrote the matrix?", "Does TIES need a base?"]  # fmt: skip
+    asked(bench, *(f"[open] {one}" for one in texts))
+    text = entry_text(
+        json.dumps({
+            "title": "A larger density", "type": "Plan", "summary": "It would trim less of what sources share.",
+            "expected": [{"target": "sw-KE", "method": "ties", "p_positive": 0.5}],
+        }),
+        today="2026-01-20", context="massive/xlm-roberta-base",
+    )  # fmt: skip
+    plan = parse_entry(text, bench.root / "2026-01-20-a-00000001.md")
+    found = {one.text: common for one, common in touched_by(plan, threads(bench.load().entries))}
+    assert found == {
+        texts[0]: ("target sw-KE", "method ties"),
+        texts[1]: ("target sw-KE",),
+        texts[3]: ("words of the plan",),
+        texts[5]: ("method ties",),
+    }
+    assert next(iter(found)) == texts[0]

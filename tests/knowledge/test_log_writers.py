@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,72 @@ def test_two_branches_that_each_added_entries_merge_without_a_conflict(bench, gi
     assert problems(bench.load_space()) == []
 
 
+def with_rows(folder, title, value, *, name="rows.csv", kind="Observation"):
+    """The text of an entry that names a file of rows in `folder`, and that file's bytes."""
+    data = writing.rows_csv([replace(ROW, value=value)]).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+    named = (name, hashlib.sha256(data).hexdigest())
+    return writing.render(replace(DRAFT, title=title, type=kind), named), data
+
+
+def test_refused_entries_that_name_the_same_file_each_keep_their_own(tmp_path):
+    log = tmp_path / "log"
+    for title, value in (("One", 0.5), ("Two", 0.6)):
+        text, _ = with_rows(tmp_path / title, title, value, kind="Idea")
+        for _ in range(2):
+            with pytest.raises(KnowledgeError):
+                writing.add_text(log, text, beside=tmp_path / title)
+    drafts = log / ".draft"
+    assert sorted(path.suffix for path in drafts.iterdir()) == [".csv", ".csv", ".md", ".md"]
+    landed = {}
+    for kept in drafts.glob("*.md"):
+        mended = kept.read_text().replace('"Idea"', '"Observation"')
+        entry = writing.add_text(log, mended, beside=drafts, draft=kept)
+        landed[entry.title] = entry.rows[0].value
+        kept.unlink()
+    assert landed == {"One": 0.5, "Two": 0.6} and list(drafts.iterdir()) == []
+
+
+def test_a_file_that_two_drafts_name_stays_until_both_have_landed(tmp_path):
+    log, drafts = tmp_path / "log", tmp_path / "log" / ".draft"
+    texts = [with_rows(drafts, title, 0.5)[0] for title in ("One", "Two")]
+    kept = [writing.keep_draft(log, text) for text in texts]
+    for path, text in zip(kept, texts, strict=True):
+        assert writing.add_text(log, text, beside=drafts, draft=path).rows[0].value == 0.5
+        path.unlink()
+    assert list(drafts.iterdir()) == []
+
+
+def test_a_row_file_left_by_a_killed_writer_is_taken_over_by_the_same_entry(tmp_path):
+    text, data = with_rows(tmp_path, "T", 0.5)
+    orphan = tmp_path / "log" / "2026" / "rows.csv"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(data)
+    with pytest.raises(KnowledgeError):  # what did not land takes nothing with it
+        writing.add_text(tmp_path / "log", text.replace('"Observation"', '"Idea"'), beside=tmp_path)
+    assert writing.add_text(tmp_path / "log", text, beside=tmp_path).files == (orphan,)
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_row_file_with_other_bytes_is_not_touched_and_the_text_is_kept(tmp_path, landed):
+    log = tmp_path / "log"
+    text, _ = with_rows(tmp_path, "T", 0.5)
+    there = log / "2026" / "rows.csv"
+    if landed:
+        other, _ = with_rows(tmp_path / "other", "Other", 0.6)
+        owner = writing.add_text(log, other, beside=tmp_path / "other").id
+    else:
+        there.parent.mkdir(parents=True)
+        there.write_bytes(b"half a fi")
+    before = there.read_bytes()
+    with pytest.raises(KnowledgeError) as told:
+        writing.add_text(log, text, beside=tmp_path)
+    assert str(there) in told.value.what and (owner if landed else "no entry names") in told.value.what
+    assert "another name" in told.value.mend and there.read_bytes() == before
+    assert sorted(path.suffix for path in (log / ".draft").iterdir()) == [".csv", ".md"]
+
+
 # what has landed stays
 
 
@@ -184,3 +251,62 @@ def test_a_draft_refused_twice_is_kept_once_with_its_rows(tmp_path):
     with pytest.raises(KnowledgeError):
         writing.add_text(tmp_path / "log", text + "\nmore", beside=drafts, draft=kept)
     assert list(drafts.glob("*.md")) == [kept] and kept.read_text().endswith("more")
+
+
+def test_an_entry_changed_inside_a_merge_commit_is_a_problem(bench, git):
+    (path,) = entries.entry_paths(bench.root / "experiment_log")
+    first = path.read_text()
+    git("checkout", "-qb", "left")
+    bench.entry(row(), entry="2026-01-21-left-00000002")
+    git("add", "-A")
+    git("commit", "-qm", "left")
+    git("checkout", "-q", "main")
+    git("merge", "-q", "--no-ff", "--no-commit", "left")
+    path.write_text(first + "\nMore.\n")
+    git("add", "-A")
+    git("commit", "-qm", "both")
+    (found,) = problems(bench.load_space())
+    assert found.where == f"{path}:1" and "changed after it had landed" in found.what
+    git(*found.mend.splitlines()[0].removeprefix("Restore it: git ").split())
+    assert path.read_text() == first and problems(bench.load_space()) == []
+
+
+def test_an_entry_that_a_merge_left_out_is_a_problem(bench, git):
+    git("checkout", "-qb", "left")
+    bench.entry(row(), entry="2026-01-21-left-00000002")
+    git("add", "-A")
+    git("commit", "-qm", "left")
+    git("checkout", "-q", "main")
+    git("merge", "-q", "-s", "ours", "left", "-m", "without it")
+    (found,) = problems(bench.load_space())
+    assert found.where.endswith("2026-01-21-left-00000002.md") and "was removed" in found.what
+
+
+@pytest.mark.parametrize("suffix", [".png", ".csv"])
+def test_a_figure_or_row_file_changed_or_removed_after_it_landed_is_a_problem(bench, git, tmp_path, suffix):
+    (tmp_path / "plot.png").write_bytes(b"PNG")
+    text = writing.staged(bench.root / "experiment_log", DRAFT, [ROW], ("A plot", tmp_path / "plot.png"))
+    entry = writing.add_text(
+        bench.root / "experiment_log", text, beside=bench.root / "experiment_log" / ".draft"
+    )
+    git("add", "-A")
+    git("commit", "-qm", "figure")
+    assert problems(bench.load_space()) == []
+    (file,) = entry.path.parent.glob(f"*{suffix}")
+    first = file.read_bytes()
+    file.write_bytes(first + b"other")
+    changed = problems(bench.load_space())
+    assert (str(file), True) in [(p.where, "changed after it had landed" in p.what) for p in changed]
+    file.unlink()
+    assert any(file.name in found.where + found.what for found in problems(bench.load_space()))
+    git("checkout", "--", str(file))
+    assert problems(bench.load_space()) == []
+
+
+@pytest.mark.parametrize("name", ["2026-01-20-t-0000000f.csv", "plot.png"])
+def test_a_file_that_no_entry_names_is_a_problem(bench, name):
+    bench.entry(row())
+    orphan = bench.root / "experiment_log" / "2026" / name
+    orphan.write_bytes(b"left behind")
+    (found,) = problems(bench.load_space())
+    assert found.where == str(orphan) and "no entry names" in found.what

@@ -332,6 +332,13 @@ def test_a_measurement_recorded_twice_counts_once_and_the_first_record_is_cited(
     assert rows.distinct([again, first]) == [first]
 
 
+def test_the_order_of_the_sources_is_no_second_measurement():
+    first = replace(parse(k="2", sources="de-DE fr-FR", weights="0.7 0.3"), ref="a#r1", date="2026-01-20")
+    turned = replace(parse(k="2", sources="fr-FR de-DE", weights="0.3 0.7"), ref="b#r1", date="2026-01-21")
+    other = replace(parse(k="2", sources="fr-FR it-IT"), ref="c#r1", date="2026-01-22")
+    assert rows.distinct([turned, first, other]) == [first, other]
+
+
 def test_a_later_baseline_corrects_an_earlier_one():
     # Defect 11: the same model has 80.63, 80.67 and 82.85 in different rounds.
     old = replace(parse(baseline="0.4600"), ref="a#r1", date="2026-01-20")

@@ -401,3 +401,9 @@ def test_settings_that_are_no_yaml_are_compared_as_lines():
         "c: not set → [1, 2]",
     ]
     assert settings_changes("```yaml\n: : :\n  x\n```", "```yaml\na: 1\n```") == []
+
+
+def test_a_skill_that_was_never_committed_is_compared_with_nothing(mu, past):
+    past.skill("fresh", claims=claim(id="brand-new"))
+    told = mu("skills", "diff", "fresh", "--workspace", past.root)
+    assert told.code == 0 and told.out.startswith("added  fresh") and "added  brand-new" in told.out

@@ -58,10 +58,10 @@ def test_a_skill_as_template_gives_its_sections_and_not_its_claims_or_dates(mu, 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["Upper"], 1, "not a skill's name"),
-        (["a--b"], 1, "not a skill's name"),
-        (["../out"], 1, "not a skill's name"),
-        ([""], 1, "not a skill's name"),
+        (["Upper"], 2, "not a skill's name"),
+        (["a--b"], 2, "not a skill's name"),
+        (["../out"], 2, "not a skill's name"),
+        ([""], 2, "not a skill's name"),
         (["a-skill"], 1, "already there"),
         (["fresh", "--from", "nothing"], 2, "neither a template nor a skill"),
         (["fresh", "--description", "x" * 1025], 1, "1,024"),
@@ -99,3 +99,11 @@ def test_outside_a_workspace_nothing_is_written(mu, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = mu("skills", "new", "fresh")
     assert told.code == 2 and "no workspace here" in told.err and list(tmp_path.iterdir()) == []
+
+
+def test_an_editor_that_cannot_be_started_is_said_before_anything_is_made(mu, bench, monkeypatch):
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "nosuchprog --wait")
+    told = mu("skills", "new", "x", "--edit", "--workspace", bench.root)
+    assert told.code == 2 and "the editor 'nosuchprog --wait' cannot be started" in told.err
+    assert not (bench.root / "skills" / "x").exists()

@@ -88,6 +88,8 @@ def test_a_run_that_is_elsewhere_is_no_error_and_is_said(bench, mu):
     assert problems(bench) == []
     run_of(bench, finished=False)
     assert "merge-sw-KE-1  has no result" in mu("why", E1, "--workspace", bench.root).out
+    (problem,) = problems(bench)
+    assert f"{E1}#r1 names the run merge-sw-KE-1, which is here and has no result." in problem
 
 
 def test_a_row_that_its_run_did_not_measure_is_a_broken_link(bench):

@@ -17,7 +17,7 @@ from tiny_models import plain
 
 from merginguriel.errors import MuError
 from merginguriel.merging.engine import merge
-from merginguriel.merging.recipe import Recipe, Source, write_recipe
+from merginguriel.merging.recipe import Recipe, Source, dump_recipe
 
 KILLS, INTERRUPTS = 200, 12
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,7 +115,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tensors["classifier.weight"] = draw.standard_normal((3, 1000), np.float32)
         plain(folder / "models" / name, tensors, labels)
     sources = tuple(Source(name, folder / "models" / name) for name in ("cy-GB", "fr-FR", "vi-VN"))
-    write_recipe(Recipe("ties", sources, base=folder / "models" / "base"), folder / "recipe.yaml")
+    whole = Recipe("ties", sources, base=folder / "models" / "base")
+    (folder / "recipe.yaml").write_text(dump_recipe(whole, folder))
     return folder
 
 
@@ -184,7 +185,7 @@ def on_a_disk_of(size: str, recipe: Recipe, folder: Path) -> subprocess.Complete
     """`mu merge` onto a disk of its own, that only its process sees; what is left on it comes last on stdout."""
     disk = folder / "disk"
     disk.mkdir()
-    write_recipe(recipe, folder / "recipe.yaml")
+    (folder / "recipe.yaml").write_text(dump_recipe(recipe, folder))
     script = (
         f'mount -t tmpfs -o size={size} tmpfs "$1" || exit 77\n'
         '"$2" -c "$3" "$4" "$1"; code=$?; find "$1" -mindepth 2; exit $code'

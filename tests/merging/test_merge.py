@@ -28,7 +28,7 @@ from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.files import sha256
 from merginguriel.merging import blocks
 from merginguriel.merging.engine import merge, merge_tensors
-from merginguriel.merging.recipe import Recipe, Source, load_recipe
+from merginguriel.merging.recipe import Recipe, Source, dump_recipe, load_recipe
 
 METHODS = ["average", "linear", "task_arithmetic", "ties"]
 
@@ -288,9 +288,7 @@ except KeyboardInterrupt:
 def test_a_merge_that_is_killed_leaves_no_folder(
     models: dict[str, Path], tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
-    from merginguriel.merging.recipe import write_recipe
-
-    write_recipe(recipe(models, "ties"), tmp_path / "recipe.yaml")
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe(models, "ties"), tmp_path))
     out = tmp_path / "o" / "out"
     command = [sys.executable, "-c", CHILD, str(tmp_path / "recipe.yaml"), str(out)]
     with subprocess.Popen(
@@ -307,9 +305,7 @@ def test_a_merge_that_is_killed_leaves_no_folder(
 
 
 def test_merging_needs_neither_torch_nor_safetensors(models: dict[str, Path], tmp_path: Path) -> None:
-    from merginguriel.merging.recipe import write_recipe
-
-    write_recipe(recipe(models, "ties"), tmp_path / "recipe.yaml")
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe(models, "ties"), tmp_path))
     script = (
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'safetensors', 'transformers']));"
         f"sys.argv[1:] = [{str(tmp_path / 'recipe.yaml')!r}, {str(tmp_path / 'out')!r}]\n"

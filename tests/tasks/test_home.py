@@ -142,6 +142,17 @@ def test_coverage_can_count_sentences_too(monkeypatch):
     assert rows["en-US"] == (600, 150, 500) and rows["sw-KE"] == (0, 0, 0)
 
 
+def test_locales_that_are_written_down_as_too_little_are_those_that_are_refused():
+    refused = set()
+    for row in home.coverage():
+        if row.intents < 20:  # those with more have text for hundreds of sentences
+            try:
+                home.home(row.locale)
+            except UnavailableError:
+                refused.add(row.locale)
+    assert refused == home.TOO_LITTLE == base.find("home").too_little
+
+
 @given(st.integers(0, 10_000))
 def test_a_draw_is_one_of_the_sentences_that_the_template_stands_for(seed):
     template = "[please] (turn|switch) <on> {name} [to {level:brightness}] [in {2..4:n} minutes]"

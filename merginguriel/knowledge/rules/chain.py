@@ -109,6 +109,11 @@ def _runs(knowledge: Knowledge) -> list[Problem]:
             found.append(Problem(error.where or str(here / run), error.what, error.mend or ""))
             continue
         if made is None:
+            if run != ".." and Path(run).name == run and (here / run / "config.yaml").is_file():
+                found.append(
+                    Problem(rows[0].where, f"{rows[0].ref} names the run {run}, which is here and has no result.",
+                            f"Finish the run, or name the one that measured this: mu runs show {run}")
+                )  # fmt: skip
             continue
         known = {(r.target, r.method, r.metric, round(r.value, 4)) for r in made}
         wrong = [r for r in rows if (r.target, r.method, r.metric, round(r.value, 4)) not in known]

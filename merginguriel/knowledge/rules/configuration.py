@@ -34,13 +34,27 @@ NUMBERS = {
 }
 
 _BLOCK = re.compile(r"^## Configuration\s*$.*?^```ya?ml\s*$\n(?P<yaml>.*?)^```", re.MULTILINE | re.DOTALL)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_AT_MOST = re.compile(
+    rf"\bat\s+most\s+(\d+|{'|'.join(NUMBERS)})\s+(?:[\w-]+\s+)?(?:sources?|models?)\b", re.IGNORECASE
+)
+# How a text names ways to merge. `similarity` and `average` are common words, and count where they can be nothing else.
+_METHODS = {
+    "similarity": "similarity-weighted", "average": r"plain\s+averag(?:e|ing)|`average`", "slerp": "slerp",
+    "ties": r"ties(?![ _-]?dare)", "ties_dare": "ties[ _-]?dare", "dare": r"(?<![_-])dare", "adamerging": "adamerging",
+    "task_arithmetic": "task[ _-]arithmetic", "neuromerging": "neuromerging", "fisher": "fisher",
+    "directional_consensus": "directional[ _-]consensus", "breadcrumbs": "breadcrumbs", "regmean": "regmean",
+    "model_stock": "model[ _-]stock", "della": "della",
+}  # fmt: skip
+# A clause that names one in order to say no recommends nothing.
+_REFUSED = re.compile(r"\b(?:not|never|no|leave|without|instead|avoid|rather than)\b", re.IGNORECASE)
 _WORDS = {
     "similarity": re.compile(
         r"\b(?:" + "|".join(re.escape(name) for name in COMPUTED if name.isalpha()) + r")\b"
     ),
     "mode": re.compile(r"\b(?:" + "|".join(mode for mode in MODES if mode.isalpha()) + r")\b"),
     "k": re.compile(
-        rf"\b(\d+|{'|'.join(NUMBERS)})\s+(?:(?:best|nearest|REAL|URIEL|top)\s+)?sources?\b|\bthe\s+(\d+)\s+best\b",
+        rf"\b(\d+|{'|'.join(NUMBERS)})\s+(?:(?:best|nearest|REAL|URIEL|top)\s+)?(?:sources?|models?)\b|\bthe\s+(\d+)\s+best\b",
         re.IGNORECASE,
     ),
 }
@@ -72,10 +86,16 @@ def _against_text(skill: Skill, given: dict[str, str], lines: dict[str, str]) ->
     """The practice names values of a setting, and the one that the configuration has is not among them."""
     text = next((s.text for s in markdown.sections(skill.body) if s.title == "Recommended Practice"), "")
     found = []
-    for key, words in _WORDS.items():
-        named = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
-        named = {NUMBERS.get(name.lower(), name) for name in named}
-        if key in given and named and given[key] not in named:
+    text = "\n".join(line for line in re.split(r"\n|(?<=[.,;:])\s+", text) if not _REFUSED.search(line))
+    most = _AT_MOST.search(text)
+    if (
+        most
+        and given.get("k", "").isdigit()
+        and int(given["k"]) <= int(NUMBERS.get(most[1].lower(), most[1]))
+    ):
+        text = _AT_MOST.sub(" ", text)
+    for key, named in _named(text, given).items():
+        if named and given[key] not in named:
             found.append(
                 Problem(
                     lines[key],
@@ -84,6 +104,25 @@ def _against_text(skill: Skill, given: dict[str, str], lines: dict[str, str]) ->
                 )
             )
     return found
+
+
+def _named(text: str, given: dict[str, str]) -> dict[str, set[str]]:
+    """Configured setting → the values of it that a text names. A parameter is named as `density 0.2`, `drop=0.9`."""
+    found = {}
+    for key, words in _WORDS.items():
+        named = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
+        found[key] = {NUMBERS.get(name.lower(), name) for name in named}
+    found["method"] = {
+        name
+        for name, words in _METHODS.items()
+        if re.search(rf"(?<!\w)(?:{words})(?!\w)", text, re.IGNORECASE)
+    }
+    for key in set(given) - {*SCOPED, "mode"}:
+        spelled = re.escape(key).replace("_", "[ _-]")
+        numbers = re.findall(rf"\b{spelled}\b(?:\s+(?:of|at|is|rate))*\s*[=:]?\s*(\d+(?:\.\d+)?)", text)
+        if _NUMBER.fullmatch(given[key]):
+            found[key] = {given[key] if float(n) == float(given[key]) else n for n in numbers}
+    return {key: named for key, named in found.items() if key in given}
 
 
 def _against_rows(

@@ -98,7 +98,7 @@ def _by_number(text: str, claims: list[Claim], knowledge: Knowledge) -> Claim | 
         named = any(tag in text or locales.get(tag).name in text for tag in targets)
         for size in sizes:
             if named and claim.value and size.is_near(claim.value):
-                rows = [row for row in knowledge.near(claim) if row.status == "current"]
+                rows = [row for row in knowledge.of_targets(claim) if row.status == "current"]
                 if not any(size.is_near(row.difference_pp) for row in rows if row.difference_pp is not None):
                     return claim
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..base import Knowledge
 from ..entries import ID
@@ -13,36 +13,64 @@ from ..problem import Problem
 
 SECONDS = 30  # after which a history is too long to be asked
 MEND = "Restore it: git restore --source={commit} -- {name}\nWhat corrects it is a new entry that names it: mu log add"
+# git knows these two trees in every repository, by the length of its names.
+EMPTY_TREES = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
-    """Entries that were changed or removed since they were first committed. None where there is no git."""
+    """Entries, row files and figures that were changed since they were first committed, and entries that were removed.
+
+    None where there is no git. Of a removed file, the entry that names it tells.
+    """
     log = knowledge.space.log
-    first: dict[
-        str, tuple[str, str]
-    ] = {}  # file → the commit that still has its first text, and that text's blob
-    # Newest first, so that the oldest change has the last word.
-    for commit, blob, path in [*_changes(log, "diff", "HEAD"), *_changes(log, "log", "--format=%x00%H")]:
-        if ID.match(path.removesuffix(".md")) and path.endswith(".md"):
-            first[path] = (commit, blob)
-    here = {path.name: path for path in log.glob("[!.]*/*.md")} if first else {}
+    first: dict[str, tuple[str, str]] = {}  # path in the log → the commit that brought it, and its blob there
+    # Children come before their parents, so that the commit which brought a file has the last word. Against each parent
+    # of a merge, since a merge may bring files of its own.
+    asked = ("log", "--format=%x00%H", "-m", "--full-history", "--topo-order", "--diff-filter=A")
+    for commit, blob, name in _listed(log, *asked):
+        if _counts(name):
+            first[name] = commit, blob
+    if not first:
+        return []
+    empty = EMPTY_TREES[len(next(iter(first.values()))[1])]
+    # git's own name for a file as it lies here: with its filters and line ends, and zeros if it differs from the index.
+    now = {name: blob for _, blob, name in _listed(log, "diff", empty)}
+    entries = {path.name: path for path in log.glob("[!.]*/*.md")}
     found = []
     for name, (commit, blob) in sorted(first.items()):
-        place = log / name[:4] / name
-        mend = MEND.format(commit=commit, name=f"{log.name}/{name[:4]}/{name}")
-        if name not in here:
-            found.append(Problem(f"{place}", "this entry has landed and was removed.", mend))
-        elif blob not in _blobs(here[name]):
-            found.append(Problem(f"{here[name]}:1", "this entry was changed after it had landed.", mend))
+        if now.get(name) == blob:
+            continue
+        path = log / name
+        if path.suffix == ".md" and not path.is_file():
+            path = entries.get(path.name, path)  # moved
+        mend = MEND.format(commit=commit[:12], name=f"{log.name}/{name}")
+        if path.is_file():
+            if blob not in _blobs(path):
+                what = "entry" if path.suffix == ".md" else "file of an entry"
+                where = f"{path}:1" if path.suffix == ".md" else str(path)
+                found.append(Problem(where, f"this {what} was changed after it had landed.", mend))
+        elif path.suffix == ".md":
+            found.append(Problem(str(path), "this entry has landed and was removed.", mend))
     return found
 
 
-def _changes(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
-    """(commit that still has the old text, old blob, file's name) of files changed or removed, newest first."""
+def _counts(name: str) -> bool:
+    """Is this an entry, or of a kind that lies beside one?"""
+    path = PurePosixPath(name)
+    if any(part.startswith(".") for part in path.parts):
+        return False
+    return path.suffix in (".csv", ".png") or (path.suffix == ".md" and ID.match(path.stem) is not None)
+
+
+def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
+    """(commit, blob after it, path in the log) of each change that git lists, in its order."""
     if not log.is_dir():
         return []
     call = ["git", "-c", "core.fsmonitor=false", "-C", str(log), command, *words, "--raw", "--no-renames", "--no-abbrev",
-            "--diff-filter=MDT", "-z", "--", "."]  # fmt: skip
+            "--relative", "-z", "--", "."]  # fmt: skip
     try:
         told = subprocess.run(
             call, capture_output=True, timeout=SECONDS, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
@@ -51,16 +79,16 @@ def _changes(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]
         return []
     if told.returncode != 0:
         return []  # no repository, or nothing is committed yet
-    found, commit, change = [], "HEAD", ""
+    found, commit, change = [], "", ""
     for part in told.stdout.decode("utf-8", "replace").split("\0"):
         text = part.strip("\n")
         if text.startswith(":"):
-            change = text.split()[2]
+            change = text.split()[3]
         elif change:
-            found.append((commit, change, text.rpartition("/")[2]))
+            found.append((commit, change, text))
             change = ""
         elif text:
-            commit = f"{text[:12]}^"
+            commit = text
     return found
 
 

@@ -42,4 +42,25 @@ def check(knowledge: Knowledge) -> list[Problem]:
             found.append(
                 Problem(claim.where, f"superseded_by names {claim.superseded_by}, which is not a claim.")
             )
+        elif claim.superseded_by and (circle := _circle(claim, knowledge)):
+            found.append(
+                Problem(
+                    claim.where,
+                    f"superseded_by leads back to the claim itself: {' → '.join(circle)}.",
+                    "One of them has to stand: take its superseded_by away.",
+                )
+            )
     return found
+
+
+def _circle(claim: Claim, knowledge: Knowledge) -> list[str]:
+    """The claims from this one back to itself; empty if its replacements end elsewhere."""
+    after = {c.id: c.superseded_by for c in knowledge.claims}
+    way = [claim.id]
+    while (following := after.get(way[-1])) is not None:
+        if following == claim.id:
+            return [*way, following]
+        if following in way:
+            return []
+        way.append(following)
+    return []

@@ -11,8 +11,10 @@ def check(knowledge: Knowledge) -> list[Problem]:
     found: list[Problem] = []
     reached = {id(mark) for marks in knowledge.marks.values() for _, mark in marks}
     lifting = {s.entry for e in knowledge.entries for m in e.marks if m.kind == "Lifts" for s in m.selectors}
-    fallen = {ref for entry in knowledge.entries for ref in entry.supersedes}
+    fallen = {ref for entry in knowledge.entries for ref in entry.supersedes if ref != entry.id}
     for entry in knowledge.entries:
+        if entry.id in fallen:
+            continue  # its marks have fallen with it
         for mark in entry.marks:
             if mark.kind == "Lifts":
                 for selector in mark.selectors:
@@ -25,7 +27,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
                                 "Name the entry that has the section ## Contests or ## Invalidates.",
                             )
                         )
-            elif id(mark) not in reached and entry.id not in lifting | fallen:
+            elif id(mark) not in reached and entry.id not in lifting:
                 found.append(
                     Problem(
                         f"{entry.path}:{mark.line}",

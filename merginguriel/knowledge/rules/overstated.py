@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from ..base import Knowledge
 from ..claims import STRONG_WORDS, Claim
 from ..problem import Problem
 from ..standing import Standing
+
+LOSES = re.compile(r"\b(?:costs?|loses?|lost|losing|falls?|fell|worse)\b", re.IGNORECASE)
+GAINS = re.compile(
+    r"\b(?:gain(?:s|ed)?|beats?|wins?|above|over|better|higher|more|level|reach(?:es|ed)?)\b", re.IGNORECASE
+)
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
@@ -17,6 +24,8 @@ def check(knowledge: Knowledge) -> list[Problem]:
         if word and now.status in ("under noise", "contested"):
             found.append(Problem(claim.where, f"says {word[0]!r}, but the claim is {now.status}: {now.reason}.",
                                  "Say what was measured and how sure it is."))  # fmt: skip
+        if now.status != "superseded" and claim.predicate == "beats":
+            found += _turned(claim)
         if not shows_claimed_size(claim, now):
             found.append(
                 Problem(
@@ -30,6 +39,15 @@ def check(knowledge: Knowledge) -> list[Problem]:
                 Problem(claim.where, f"is refuted: {now.reason}.", "Supersede it with what the rows say.")
             )
     return found
+
+
+def _turned(claim: Claim) -> list[Problem]:
+    """A claim of a gain whose text says a loss. A text that says both compares, and is left in peace."""
+    word = LOSES.search(claim.text)
+    if not word or GAINS.search(claim.text):
+        return []
+    return [Problem(claim.where, f"says {word[0]!r}, but its predicate is {claim.predicate}: one of them has the wrong sign.",
+                    "Let text, value and predicate say the same; a loss is `fails`.")]  # fmt: skip
 
 
 def shows_claimed_size(claim: Claim, now: Standing) -> bool:
