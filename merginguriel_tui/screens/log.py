@@ -307,7 +307,7 @@ class LogScreen(MuScreen):
 
             workspace.writable(space)
             offers = {}
-            for one in drafts.listed(space.log):
+            for one in drafts.listed(space):
                 said = f"{one.title or 'no title'}: {one.problem or 'its form is right'}"
                 offers[plain(f"draft  {one.id}  {one.saved}  {said}")] = ("draft", one.id)
             rows = index.listed(space, RUNS, state="finished")[0]

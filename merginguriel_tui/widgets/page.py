@@ -71,6 +71,7 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
     from rich.markdown import Heading as RichHeading
     from rich.markdown import Markdown, TableElement
     from rich.measure import Measurement
+    from rich.table import Table as RichTable
     from rich.theme import Theme
 
     class Head(RichHeading):
@@ -83,11 +84,10 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
     class Table(TableElement):
         def __rich_console__(self, console: Any, options: Any) -> Any:
             for table in super().__rich_console__(console, options):
-                wide = options.update(width=100_000)
-                rows = getattr(table, "columns", ())
-                needed = Measurement.get(console, wide, table).maximum
+                assert isinstance(table, RichTable)
+                needed = Measurement.get(console, options.update(width=100_000), table).maximum
                 # Running text in a table is wrapped; a table of many figures is scrolled to instead.
-                if options.max_width < needed and len(rows) > 5:
+                if options.max_width < needed and len(table.columns) > 5:
                     yield from console.render(table, options.update(width=needed))
                 else:
                     yield table
