@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from merginguriel.knowledge.base import Knowledge, load
 pytest_plugins = ["lab_fixtures"]  # sentences, encoder, lab, made, trained: for commands that work on models
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+# A shell starts what it runs in the background with SIGINT ignored, and children inherit that; the tests send it to theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

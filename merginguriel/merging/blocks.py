@@ -8,10 +8,7 @@ decide, so that their number changes no byte.
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,24 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CheckpointError, IncompatibleError, MuError
-from ..models.checkpoint import FLOATS, from_float32, to_float32
-from . import policies, registry, trim
+from ..errors import IncompatibleError
+from ..models.checkpoint import FLOATS, to_float32
+from . import policies, registry
+from .bands import model_bands, tensor_bands
 from .inputs import Input, whole
 from .registry import Dice, Method, Place
+from .step import Step, blocks, cores, divided, encoded, finite, identical
+from .trim import Band
 from .work import Job, Work
 
-BLOCK = 1 << 16  # entries worked on at once: 256 kB of float32 per model, which the processor's cache holds
-SAMPLED, SAMPLE_RUN = 512, 512  # blocks to sample from, and entries of each
 Progress = Callable[[int, int, str], None]  # parameters done, parameters in all, tensor just finished
 Sink = Callable[[str, int, np.ndarray], None]  # tensor, first entry, entries as they lie on disk
 Params = Mapping[str, Any]
-
-
-def cores(threads: int | None) -> int:
-    """How many threads to work with: as given, else one per core that this process may use."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return threads or available
 
 
 def carry_out(work: Work, sink: Sink, on_progress: Progress | None, threads: int | None) -> None:
@@ -59,45 +51,7 @@ def carry_out(work: Work, sink: Sink, on_progress: Progress | None, threads: int
             raise
 
 
-class Step:
-    """What every tensor needs: the work, the threads, and a buffer for each thread."""
-
-    def __init__(self, work: Work, pool: ThreadPoolExecutor, threads: int) -> None:
-        self.work, self.pool, self.threads = work, pool, threads
-        self.buffers = threading.local()
-
-    def each(self, function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-        """function(item) for all, on all threads, results in order; a single item stays in this thread."""
-        if len(items) == 1 or self.threads == 1:
-            return [function(item) for item in items]
-        results: list[Any] = [None] * len(items)
-        turn = itertools.count()
-
-        # One task per thread, not per block: thousands of futures cost more than the sums.
-        def worker() -> None:
-            while (i := next(turn)) < len(items):
-                results[i] = function(items[i])
-
-        running = [self.pool.submit(worker) for _ in range(self.threads)]
-        try:
-            for one in running:
-                one.result()
-        except BaseException:
-            while next(turn) < len(items):  # leaves nothing for the others to take
-                pass
-            raise
-        return results
-
-    def buffer(self, rows: int, size: int, use: str = "array") -> np.ndarray:
-        """[rows, size] float32 of this thread, the same memory every time: fresh pages are slow to come by."""
-        kept = getattr(self.buffers, use, None)
-        if kept is None or kept.size < rows * size:
-            kept = np.empty(rows * size, np.float32)
-            setattr(self.buffers, use, kept)
-        return kept[: rows * size].reshape(rows, size)
-
-
-def one(step: Step, job: Job, sink: Sink, bands: list[Iterator[trim.Band]] | None) -> None:
+def one(step: Step, job: Job, sink: Sink, bands: list[Iterator[Band]] | None) -> None:
     """Merge one tensor."""
     work = step.work
     size = prod(job.shape)
@@ -138,11 +92,11 @@ def in_blocks(
     method: Method,
     params: Params,
     sink: Sink,
-    bands: list[Iterator[trim.Band]] | None,
+    bands: list[Iterator[Band]] | None,
 ) -> None:
     """A method that sees entries or rows: block by block on all threads."""
     spans = blocks(job, method)
-    cuts: list[list[trim.Band]] | None = None
+    cuts: list[list[Band]] | None = None
     if method.trim:
         # Bands over the whole model were measured in this order of tensors and blocks.
         found = [[next(b) for _ in spans] for b in bands] if bands else tensor_bands(step, job, params)
@@ -160,16 +114,6 @@ def in_blocks(
         sink(job.name, start, encoded(apply(step, job, method, params, start, stack), job.dtype, job.name))
 
     step.each(block, list(range(len(spans))))
-
-
-def blocks(job: Job, method: Method) -> list[tuple[int, int]]:
-    """Start and stop of each block: whole rows for a method that needs them, and a multiple of four entries."""
-    size = prod(job.shape)
-    width = BLOCK
-    if method.unit == "row":
-        row = job.shape[-1] if job.shape else 1
-        width = max(BLOCK // max(row, 1) // 4, 1) * 4 * row
-    return [(start, min(start + width, size)) for start in range(0, size, max(width, 1))]
 
 
 def stacked(step: Step, job: Job, method: Method, start: int, stop: int) -> np.ndarray:
@@ -335,21 +279,7 @@ def copy(step: Step, job: Job, source: Input, origin: tuple[str, str], sink: Sin
             raw = encoded(values, job.dtype, job.name)
         sink(job.name, start, raw)
 
-    size = prod(job.shape)
-    step.each(block, [(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)])
-
-
-def identical(sources: list[Input]) -> bool:
-    """Are all tensors the same bytes? Compared in blocks: the first that differs ends it."""
-    first = sources[0]
-    if any(other.dtype != first.dtype or other.size != first.size for other in sources[1:]):
-        return False
-    for start in range(0, first.size, BLOCK * 4):
-        stop = min(start + BLOCK * 4, first.size)
-        block = first.raw(start, stop).view(np.uint8)
-        if any(not np.array_equal(block, other.raw(start, stop).view(np.uint8)) for other in sources[1:]):
-            return False
-    return True
+    step.each(block, divided(prod(job.shape)))
 
 
 def fresh(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -366,95 +296,3 @@ def keys(seed: int, names: tuple[str, ...], tensor: str) -> np.ndarray:
 
     parts = [sha256(json.dumps([seed, name, tensor]).encode()).digest() for name in names]
     return np.array([int.from_bytes(part[:8], "little") for part in parts], np.uint64)
-
-
-# --- bands of magnitude ---
-
-
-def tensor_bands(step: Step, job: Job, params: Params) -> list[list[trim.Band]]:
-    """The band of each source for each block of one tensor."""
-    return measured(step, [job], params)
-
-
-def model_bands(step: Step) -> list[Iterator[trim.Band]]:
-    """The band of each source for each block of each tensor, over the whole model, in order."""
-    jobs = [job for job in step.work.jobs if merged_by_method(job)]
-    found = measured(step, jobs, step.work.recipe.params)
-    count = sum(len(blocks(job, step.work.method)) for job in jobs)
-    return [iter(own if len(own) > 1 else own * count) for own in found]
-
-
-def merged_by_method(job: Job) -> bool:
-    """Will `one` hand this tensor to the method? Asked before, because a band over the model must know."""
-    floats = job.inputs[0].dtype in FLOATS
-    return floats and job.how == "method" and not identical([*job.inputs, *([job.base] if job.base else [])])
-
-
-def measured(step: Step, jobs: list[Job], params: Params) -> list[list[trim.Band]]:
-    method = step.work.method
-    if method.trim is None:
-        raise MuError(f"{method.name} trims nothing.")
-    count = len(step.work.names)
-    size = sum(prod(job.shape) for job in jobs)
-    spans = [(job, span) for job in jobs for span in blocks(job, method)]
-
-    def over(function: Callable[[int, np.ndarray, np.ndarray], Any]) -> list[list[Any]]:
-        def block(item: tuple[Job, tuple[int, int]]) -> list[Any]:
-            job, (start, stop) = item
-            base, tensor = step.buffer(2, stop - start)
-            if job.base is None:
-                raise MuError(f"there is no base for {job.name}.")
-            job.base.read(start, base)
-            found = []
-            for i, source in enumerate(job.inputs):
-                source.read(start, tensor)
-                found.append(function(i, tensor, base))
-            return found
-
-        return [list(row) for row in zip(*step.each(block, spans), strict=True)]
-
-    def sample(i: int) -> np.ndarray:
-        """Bits of magnitudes from runs of entries that lie evenly over all tensors."""
-        found = []
-        for job, (start, stop) in spans[:: max(len(spans) // SAMPLED, 1)]:
-            base, tensor = np.empty((2, min(stop - start, SAMPLE_RUN)), np.float32)
-            if job.base:
-                job.base.read(start, base)
-            job.inputs[i].read(start, tensor)
-            found.append(np.abs(tensor - base).view(np.uint32))
-        return np.concatenate(found)
-
-    wanted = {key: params[key] for key in registry.keywords(method.trim)}
-    low, high = method.trim(size, **wanted)
-    return trim.places(over, trim.measure(over, count, size, low, high, sample if len(spans) >= 16 else None))
-
-
-# --- values ---
-
-
-def finite(values: np.ndarray, model: tuple[str, str], tensor: str) -> np.ndarray:
-    """`values` themselves, if none is NaN or infinite. Raises CheckpointError."""
-    # A sum is NaN or infinite if an entry is; only if it is must every entry be looked at.
-    with np.errstate(over="ignore", invalid="ignore"):
-        doubtful = not np.isfinite(values.sum())
-    if doubtful and not np.isfinite(values).all():
-        name, place = model
-        raise CheckpointError(
-            f"tensor {tensor} of {name} holds NaN or infinity.",
-            where=place,
-            mend="Its training went wrong: train it again, or leave this source out.",
-        )
-    return values
-
-
-def encoded(values: np.ndarray, dtype: str, tensor: str) -> np.ndarray:
-    """float32 → as it lies on disk. Raises MuError if the merge is too large for `dtype`."""
-    raw = from_float32(values, dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        doubtful = not np.isfinite(values.sum()) or dtype in ("F16", "BF16")
-    if doubtful and not np.isfinite(to_float32(raw, dtype)).all():
-        raise MuError(
-            f"the merged tensor {tensor} has entries too large for {dtype}.",
-            mend="Use a smaller scale, or --dtype float32.",
-        )
-    return raw

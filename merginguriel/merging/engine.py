@@ -26,10 +26,11 @@ from ..models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to
 from ..models.digests import digest, recalled
 from ..models.writing import shard
 from . import card, policies, registry
-from .blocks import BLOCK, Progress, carry_out, cores
+from .blocks import Progress, carry_out
 from .compatibility import BASE_MEND, Aligned
 from .inputs import opened
 from .recipe import DTYPES, Recipe, check, dump_recipe
+from .step import BLOCK, cores
 from .work import Job, Layout, Work, hold, prepare
 
 

@@ -19,9 +19,10 @@ from ..errors import CheckpointError, UsageError
 from ..models.checkpoint import FLOATS, open_checkpoint
 from ..similarity import compat
 from . import policies, registry
-from .blocks import Progress, Step, blocks, cores, stacked
+from .blocks import Progress, stacked
 from .inputs import opened
 from .recipe import Recipe, Source, check
+from .step import Step, blocks, cores
 from .work import Job, prepare
 
 if TYPE_CHECKING:

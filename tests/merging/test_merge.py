@@ -26,7 +26,7 @@ from transformers import (
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.files import sha256
-from merginguriel.merging import blocks
+from merginguriel.merging import step
 from merginguriel.merging.engine import merge, merge_tensors
 from merginguriel.merging.recipe import Recipe, Source, dump_recipe, load_recipe
 
@@ -100,7 +100,7 @@ def test_the_size_of_a_block_changes_nothing(
     for method in METHODS:
         whole = merge_tensors(recipe(models, method))
         with monkeypatch.context() as patch:
-            patch.setattr(blocks, "BLOCK", 8)
+            patch.setattr(step, "BLOCK", 8)
             pieces = merge_tensors(recipe(models, method))
         for name, array in whole.items():
             np.testing.assert_array_equal(array, pieces[name])
