@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from ..errors import UsageError
-from ..experiments.asking import ask
+from ..experiments import asking
 from ..knowledge import accept, calibration, questions, writing
 from ..knowledge.base import Knowledge, load
 from ..knowledge.entries import Entry
@@ -77,7 +77,9 @@ def foreseen(knowledge: Knowledge, one: Expectation) -> dict[str, Any]:
 def told(knowledge: Knowledge, target: str, mode: str, context: str, **asked: Any) -> dict[str, Any]:
     """The head of an advice; `verdict` unknown, with the reason, where nobody has heard of what is asked for."""
     try:
-        found = ask(knowledge, target=target, mode=mode, context=context, **asked)
+        found = asking.advise(
+            knowledge, asking.question(knowledge, target, mode=mode, context=context, **asked)
+        )
     except UsageError as error:
         return {
             "target": target,

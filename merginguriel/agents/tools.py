@@ -52,15 +52,17 @@ def advise(
     as_of: Annotated[str | None, "answer from what was known on this day, YYYY-MM-DD"] = None,
 ) -> dict[str, Any]:
     """Ask before you merge: merge or not, how, from which sources, and how sure. Every row of evidence is named."""
-    from ..experiments.asking import ask
+    from ..experiments import asking
     from ..knowledge.base import load
 
     if k is not None and k < 1:
         raise UsageError(f"k is {k}.", mend="At least 1.")
-    return ask(
-        load(space, as_of=day(as_of)), target=locales.get(target).tag, mode=mode, context=context, method=method, similarity=similarity,
+    knowledge = load(space, as_of=day(as_of))
+    question = asking.question(
+        knowledge, locales.get(target).tag, mode=mode, context=context, method=method, similarity=similarity,
         k=k, min_gain=min_gain, as_of=day(as_of),
     )  # fmt: skip
+    return asking.advise(knowledge, question)
 
 
 def search(

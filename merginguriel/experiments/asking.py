@@ -15,7 +15,7 @@ from .logged import unlogged
 
 HOME = "home/e5-small"  # what `mu train` makes without --task and --base
 
-__all__ = ["Advice", "Question", "advise", "ask", "choices", "question", "unlogged_note"]
+__all__ = ["Advice", "Question", "advise", "choices", "question", "unlogged_note"]
 
 
 def question(
@@ -65,26 +65,6 @@ def question(
         as_of=as_of,
         lab=lab,
     )
-
-
-def ask(
-    knowledge: Knowledge,
-    *,
-    target: str,
-    mode: str = "ExcTar",
-    context: str | None = None,
-    method: str | None = None,
-    similarity: str | None = None,
-    k: int | None = None,
-    min_gain: float | None = None,
-    as_of: str | None = None,
-) -> Advice:
-    """The advice for a question with these parts, as `mu advise --json` prints it; see `question`."""
-    about = question(
-        knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
-        min_gain=min_gain, as_of=as_of,
-    )  # fmt: skip
-    return advise(knowledge, about)
 
 
 def choices(knowledge: Knowledge) -> tuple[list[str], list[str]]:
