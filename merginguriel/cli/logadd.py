@@ -76,6 +76,8 @@ TYPED = ("summary", "rows", "expected", "sections", "questions", "narrows", "clo
 @click.option("--supersedes", multiple=True, metavar="ID[,ID]",
               help="The entries that this one corrects. Their rows stop counting.")  # fmt: skip
 @click.option("--tags", help="Comma-separated.")
+@click.option("--repository", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Where a range commits=A..B is looked up. Default: the workspace's, or the program's.")  # fmt: skip
 @click.option("--again", is_flag=True, help="Take rows of runs that are in the log already.")
 @click.option("--draft", metavar="ID", help="Go on with a draft; see: mu log drafts")
 @click.option("--edit", is_flag=True, help="Open what was given in $EDITOR, and ask before it is added.")
@@ -90,6 +92,7 @@ def add_entry(
     edit: bool,
     yes: bool,
     anyway: bool,
+    repository: Path | None,
     dry_run: bool,
     as_json: bool,
     workspace_path: Path | None,
@@ -108,7 +111,7 @@ def add_entry(
     mu log add - < entry.json        (its form: mu schema entry)
     mu log add                       (opens $EDITOR)
     """
-    from ..knowledge import accept, drafts, writing
+    from ..knowledge import accept, commits, drafts, writing
     from ..merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
@@ -152,6 +155,7 @@ def add_entry(
             say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
+        text = commits.resolved(text, where.root, repository, _note)
         entry = writing.check_text(where.log, text, named)
         accept.check(where, entry, anyway=anyway, program=parameters(), tell=_note)
         if as_json:
@@ -160,8 +164,8 @@ def add_entry(
             click.echo(plain(text))
         return
     entry = accept.accept(
-        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), tell=_note
-    )
+        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note
+    )  # fmt: skip
     if kept:
         kept.unlink()
     if as_json:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import KnowledgeError, MuError
 from ..workspace import Workspace
-from . import tried, vocabulary, writing
+from . import commits, tried, vocabulary, writing
 from .base import Knowledge, load, superseded
 from .entries import Entry, entry_paths, load_entry
 from .invalidation import Selector
@@ -30,6 +30,7 @@ def accept(
     draft: Path | None = None,
     anyway: bool = False,
     program: vocabulary.Program | None = None,
+    repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Entry:
     """Check an entry's text against itself and the log, and write it into the log; else it is kept as a draft.
@@ -38,10 +39,16 @@ def accept(
     draft   the draft that it came from: where it is kept again if it is refused
     anyway  a plan may repeat what was tried, and may state nothing that can be scored; a name may be nearly a known one
     program the methods that the program has, each with its parameters: names that are known although no row has them
-    tell    is called with a line for each name that is new
+    repository  where ranges of commits that it invalidates are looked up; see `commits.resolved`
+    tell    is called with a line for each name that is new, and each such range
 
     Raises KnowledgeError; TriedAlready, which lists the rows, for a plan that repeats what the log has measured.
     """
+    try:
+        text = commits.resolved(text, space.root, repository, tell)
+    except MuError as error:
+        writing.refuse(space.log, text, error, writing.row_files(text, beside), draft)
+        raise
     try:
         entry = writing.check_text(space.log, text, beside / "entry.md" if beside else None)
     except KnowledgeError:

@@ -34,6 +34,7 @@ class Draft:
     metric: str = ""
     n: str = ""
     seed: str = ""
+    code: str = ""
     supersedes: str = ""
     links: str = ""
     answers: str = ""
@@ -70,7 +71,7 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
     """
     front = {
         "title": draft.title, "type": draft.type, "date": draft.date, "summary": draft.summary,
-        "context": draft.context, "metric": draft.metric, "n": draft.n, "seed": draft.seed, "supersedes": draft.supersedes,
+        "context": draft.context, "metric": draft.metric, "n": draft.n, "seed": draft.seed, "code": draft.code, "supersedes": draft.supersedes,
         "links": draft.links, "answers": draft.answers, "tags": draft.tags, "origin": draft.origin,
     }  # fmt: skip
     lines = ["---", *(f"{key}: {quoted(value)}" for key, value in front.items() if value), "---", ""]
