@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -23,7 +22,10 @@ CONTENT = (
     "title", "kind", "summary", "day", "context", "n", "rows", "expected", "runs", "sweeps", "matrices", "only", "again", "figure", "sections",
     "questions", "narrows", "closes", "answers", "links", "supersedes", "tags",
 )  # fmt: skip
-TYPED = ("summary", "rows", "expected", "sections", "questions", "narrows", "closes")  # worth keeping
+TYPED = (
+    "title", "summary", "rows", "expected", "figure", "sections", "questions", "narrows", "closes", "answers", "links",
+    "supersedes", "tags",
+)  # fmt: skip  # what somebody thought of: worth keeping
 
 
 @click.command("add")
@@ -125,7 +127,7 @@ def add_entry(
         kept = drafts.find(where.log, draft)
         text, beside = logtext.read(kept), kept.parent
     elif file is not None:
-        text = sys.stdin.read() if str(file) == "-" else logtext.read(file)
+        text = logtext.standard_input(where.log) if str(file) == "-" else logtext.read(file)
         if str(file) != "-":
             beside = file.resolve().parent
             kept = file if beside == drafts.folder(where.log).resolve() else None
@@ -145,7 +147,7 @@ def add_entry(
         edit = True
         text = logtext.template(given["kind"], str(where.settings["context"]))
     if text.lstrip().startswith("{"):
-        text = _from_json(where, text, kept, dry_run)
+        text = _from_json(where, text) if dry_run else accept.json_text(where, text, kept)
     again = kept if kept and kept.suffix == ".md" else None
     if edit:
         text = logtext.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
@@ -179,18 +181,10 @@ def _note(text: str) -> None:
     say(plain(f"note: {text}"))
 
 
-def _from_json(where: Workspace, text: str, kept: Path | None, dry_run: bool) -> str:
-    """The Markdown of an entry given as JSON. What cannot be read is kept as it is, among the drafts."""
-    from ..knowledge import writing
+def _from_json(where: Workspace, text: str) -> str:
     from ..knowledge.entryjson import entry_text
 
-    try:
-        return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
-    except UsageError as error:
-        if not dry_run:
-            own = where.log / ".draft" / f"{writing.digest(text)}.json"
-            writing.refuse(where.log, text, error, draft=kept or own)
-        raise
+    return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
 
 
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:

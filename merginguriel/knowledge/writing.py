@@ -359,6 +359,14 @@ def _keep_file(path: Path, data: bytes) -> str:
     return own
 
 
+def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
+    """Keep what is not even text as a draft, and let `error` say where it lies."""
+    path = log / ".draft" / f"{hashlib.sha256(data).hexdigest()[:8]}.md"
+    files.write_bytes(path, data)
+    error.where = str(path)
+    error.mend = f"{error.mend or ''}\nIt is kept there; mend it and run: mu log add {path}".strip()
+
+
 def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:
     """Save a rejected text where its author finds it again: at `path`, or under a name that the same text gets again."""
     path = path or log / ".draft" / f"{digest(text)}.md"
