@@ -15,9 +15,9 @@ from . import markdown
 from .base import Knowledge
 from .claims import Claim
 from .entries import Entry
+from .figures import BRACKETS, Passage, passages
 from .grading import grade
 from .parsing import read_csv
-from .recompute import BRACKETS, Passage, passages
 from .rows import ResultRow
 from .skills import Skill
 from .standing import NOT_TESTED, Standing

@@ -11,8 +11,8 @@ from ...errors import MuError
 from .. import markdown
 from ..base import Knowledge
 from ..chain import prose, run_rows
+from ..figures import ENTRY_ID
 from ..problem import Problem
-from ..recompute import ENTRY_ID
 from ..rows import ResultRow
 
 POINTING = (
