@@ -37,7 +37,7 @@ def resolved(
         if section.title not in invalidation.HEADINGS:
             continue
         for number, line in section.lines:
-            found = _RANGES.search(line) if invalidation.ITEM.match(line) else None
+            found = _RANGES.search(line) if markdown.item(line) is not None else None
             if found:
                 said = _listed(found[1], number, workspace, repository, tell)
                 lines[number - 1] = f"{line[: found.start()]}{said}{line[found.end() :]}"

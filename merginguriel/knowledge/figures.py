@@ -38,7 +38,6 @@ _DENIED = re.compile(r"\b(?:not|no|never|nor|cannot|without)\b|n't\b", re.IGNORE
 _HEADED = re.compile(r"(?:,\s*|\(\s*|\s|\bin\s+)(?P<unit>%|pp|rel_pct|percentage points?|percent)\)?\s*$")
 _BARE = re.compile(r"\s*[+−-]?\d+(?:\.\d+)?\s*")
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z0-9+−\[`*])")
-_LIST = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+")
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def passages(section: markdown.Section) -> Iterator[Passage]:
     head: str | None = None
     for number, text in (*section.lines, (0, "")):
         row = text.lstrip().startswith("|")
-        if block and (row or not text.strip() or _LIST.match(text)):
+        if block and (row or not text.strip() or markdown.item(text) is not None):
             yield from _sentences(block)
             block = []
         if not row:
@@ -138,9 +137,9 @@ def passages(section: markdown.Section) -> Iterator[Passage]:
 
 def _sentences(block: Sequence[tuple[int, str]]) -> Iterator[Passage]:
     text = "\n".join(line for _, line in block)
-    if _LIST.match(text):
+    if (item := markdown.item(text)) is not None:
         # An item is one thought: its second sentence is often about the locale that the first one names.
-        yield Passage(block[0][0], _LIST.sub("", text))
+        yield Passage(block[0][0], item)
         return
     start = 0
     for cut in (*(m.end() for m in _SENTENCE.finditer(text)), len(text)):

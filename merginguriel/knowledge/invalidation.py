@@ -28,7 +28,6 @@ KEYS = (
     "seed", "metric", "baseline_kind", "baseline",
 )  # fmt: skip
 
-ITEM = re.compile(r"^\s{0,3}[-*+]\s+(.*)$")
 _RANGE = re.compile(r"^[0-9a-f]{7,40}\.\.[0-9a-f]{7,40}\Z")
 _ENTRY = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}\Z")
 _ROW = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}#r[1-9][0-9]*\Z")
@@ -72,9 +71,9 @@ def parse(section: markdown.Section, path: Path) -> list[Mark]:
     selectors: list[Selector] = []
     prose: list[str] = []
     for number, text in section.lines:
-        item = ITEM.match(text)
-        if item:
-            selectors.append(_selector(item[1], number, section.title, path))
+        item = markdown.item(text)
+        if item is not None:
+            selectors.append(_selector(item, number, section.title, path))
         elif text.strip():
             prose.append(text.strip())
     where = f"{path}:{section.line}"
