@@ -103,6 +103,7 @@ def check(
             )
     check_references(knowledge, entry)
     check_selectors(knowledge, entry)
+    check_text(knowledge, entry)
     if plan and not anyway:
         found = tried.tried_by_plan(knowledge, entry.expected)
         if found:
@@ -145,6 +146,10 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
                 where=f"{entry.path}:{one.line}",
                 mend="See their names: mu log questions --all",
             )
+
+
+def check_text(knowledge: Knowledge, entry: Entry) -> None:
+    """Raises KnowledgeError for an entry or row that the text names and the log has not."""
     there = {*_logged_ids(knowledge), *knowledge.by_row}
     for wrong in unknown_ids(entry.body, entry.body_line, entry.path, there):
         raise KnowledgeError(f"the text {wrong.what}", where=wrong.where, mend=wrong.mend)

@@ -336,7 +336,7 @@ def test_lint_looks_again_after_any_change(bench, monkeypatch, change):
     space = bench.load_space()
     relint.problems(space)
     calls = []
-    monkeypatch.setattr(relint.lint, "problems", lambda space: calls.append(space) or [])
+    monkeypatch.setattr(relint.lint, "problems", lambda space, program: calls.append(space) or [])
     relint.problems(space)
     assert not calls
     time.sleep(0.01)
