@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,3 +188,30 @@ def mu(capsys: pytest.CaptureFixture[str]):
         return Said(code, told.out, told.err)
 
     return call
+
+
+@pytest.fixture
+def log(mu, bench, monkeypatch):
+    """`mu log …` in the bench; `said`: what stands on standard input."""
+
+    def call(*words, said=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+        return mu("log", *words, "--workspace", bench.root)
+
+    return call
+
+
+@pytest.fixture
+def editor(monkeypatch, tmp_path):
+    """Makes $EDITOR a program that replaces one text by another, and ends with an exit code."""
+
+    def make(old, new, code=0):
+        script = tmp_path / "editor.py"
+        script.write_text(
+            "import sys, pathlib\np = pathlib.Path(sys.argv[1])\n"
+            f"p.write_text(p.read_text().replace({old!r}, {new!r}))\nsys.exit({code})\n"
+        )
+        monkeypatch.delenv("VISUAL", raising=False)
+        monkeypatch.setenv("EDITOR", f"{sys.executable} {script}")
+
+    return make

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..experiments import asking
-from ..knowledge import accept, calibration, questions, writing
+from ..knowledge import accept, calibration, commits, questions, writing
 from ..knowledge.base import Knowledge, load
 from ..knowledge.entries import Entry
 from ..knowledge.entryjson import entry_text
@@ -37,7 +37,7 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
     text = entry_text(json.dumps(given), today=today, context=str(space.settings["context"]))
     if given["type"] != "Plan":
         raise UsageError(f"this is a {given['type']}, not a Plan.", mend="Leave out type.")
-    plan = writing.check_text(space.log, text)
+    plan = writing.check_text(space.log, commits.resolved(text, space.root))
     knowledge = load(space)
     matches = []
     try:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from .. import locales, workspace
 from ..errors import UsageError
-from ..knowledge.entryjson import ENTRY, entry_text
+from ..knowledge.entryjson import ENTRY
 from ..workspace import Workspace
 from .bounds import check_config, check_links, inside
 
@@ -151,21 +151,24 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
     A Plan says what it expects, before anything is measured; its Retrospective names it under `answers`. What is refused is
     kept as a draft, and the error says where and why; a plan for what was measured already lists the rows under `matches`.
     """
-    from ..knowledge.accept import accept
+    from ..knowledge import accept
     from ..merging.registry import parameters
 
     given = {"origin": "an agent, through mu mcp", **entry}
     anyway = given.pop("anyway", False)
-    if not isinstance(anyway, bool):
-        raise UsageError("anyway must be true or false.")
     where = workspace.writable(space)
     today = date.today().isoformat()
     day_of = given.get("date")
     years = {today[:4], str(day_of)[:4]}
     for folder in (where.log, where.log / ".draft", *(where.log / year for year in years if year.isdigit())):
         inside(where, folder, "the log")
-    text = entry_text(json.dumps(given), today=today, context=default(where))
-    return accept(where, text, anyway=anyway, program=parameters()).as_dict()
+    said = json.dumps(given, ensure_ascii=False, indent=2)
+    if not isinstance(anyway, bool):
+        wrong = UsageError("anyway must be true or false.")
+        accept.refuse_json(where, said, wrong)
+        raise wrong
+    text = accept.json_text(where, said)
+    return accept.accept(where, text, anyway=anyway, program=parameters()).as_dict()
 
 
 def default(space: Workspace) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -23,7 +22,10 @@ CONTENT = (
     "title", "kind", "summary", "day", "context", "n", "rows", "expected", "runs", "sweeps", "matrices", "only", "again", "figure", "sections",
     "questions", "narrows", "closes", "answers", "links", "supersedes", "tags",
 )  # fmt: skip
-TYPED = ("summary", "rows", "expected", "sections", "questions", "narrows", "closes")  # worth keeping
+TYPED = (
+    "title", "summary", "rows", "expected", "figure", "sections", "questions", "narrows", "closes", "answers", "links",
+    "supersedes", "tags",
+)  # fmt: skip  # what somebody thought of: worth keeping
 
 
 @click.command("add")
@@ -76,6 +78,8 @@ TYPED = ("summary", "rows", "expected", "sections", "questions", "narrows", "clo
 @click.option("--supersedes", multiple=True, metavar="ID[,ID]",
               help="The entries that this one corrects. Their rows stop counting.")  # fmt: skip
 @click.option("--tags", help="Comma-separated.")
+@click.option("--repository", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Where a range commits=A..B is looked up. Default: the workspace's, or the program's.")  # fmt: skip
 @click.option("--again", is_flag=True, help="Take rows of runs that are in the log already.")
 @click.option("--draft", metavar="ID", help="Go on with a draft; see: mu log drafts")
 @click.option("--edit", is_flag=True, help="Open what was given in $EDITOR, and ask before it is added.")
@@ -90,6 +94,7 @@ def add_entry(
     edit: bool,
     yes: bool,
     anyway: bool,
+    repository: Path | None,
     dry_run: bool,
     as_json: bool,
     workspace_path: Path | None,
@@ -108,7 +113,7 @@ def add_entry(
     mu log add - < entry.json        (its form: mu schema entry)
     mu log add                       (opens $EDITOR)
     """
-    from ..knowledge import accept, drafts, writing
+    from ..knowledge import accept, commits, drafts, writing
     from ..merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
@@ -122,7 +127,7 @@ def add_entry(
         kept = drafts.find(where.log, draft)
         text, beside = logtext.read(kept), kept.parent
     elif file is not None:
-        text = sys.stdin.read() if str(file) == "-" else logtext.read(file)
+        text = logtext.standard_input(where.log) if str(file) == "-" else logtext.read(file)
         if str(file) != "-":
             beside = file.resolve().parent
             kept = file if beside == drafts.folder(where.log).resolve() else None
@@ -142,7 +147,7 @@ def add_entry(
         edit = True
         text = logtext.template(given["kind"], str(where.settings["context"]))
     if text.lstrip().startswith("{"):
-        text = _from_json(where, text, kept, dry_run)
+        text = _from_json(where, text) if dry_run else accept.json_text(where, text, kept)
     again = kept if kept and kept.suffix == ".md" else None
     if edit:
         text = logtext.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
@@ -152,6 +157,7 @@ def add_entry(
             say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
+        text = commits.resolved(text, where.root, repository, _note)
         entry = writing.check_text(where.log, text, named)
         accept.check(where, entry, anyway=anyway, program=parameters(), tell=_note)
         if as_json:
@@ -160,8 +166,8 @@ def add_entry(
             click.echo(plain(text))
         return
     entry = accept.accept(
-        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), tell=_note
-    )
+        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note
+    )  # fmt: skip
     if kept:
         kept.unlink()
     if as_json:
@@ -175,18 +181,10 @@ def _note(text: str) -> None:
     say(plain(f"note: {text}"))
 
 
-def _from_json(where: Workspace, text: str, kept: Path | None, dry_run: bool) -> str:
-    """The Markdown of an entry given as JSON. What cannot be read is kept as it is, among the drafts."""
-    from ..knowledge import writing
+def _from_json(where: Workspace, text: str) -> str:
     from ..knowledge.entryjson import entry_text
 
-    try:
-        return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
-    except UsageError as error:
-        if not dry_run:
-            own = where.log / ".draft" / f"{writing.digest(text)}.json"
-            writing.refuse(where.log, text, error, draft=kept or own)
-        raise
+    return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
 
 
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:

@@ -101,6 +101,20 @@ def read(file: Path) -> str:
     return read_text(file)
 
 
+def standard_input(log: Path) -> str:
+    """The text on standard input. What is no text is kept as a draft, byte by byte."""
+    from ..knowledge.writing import keep_bytes
+
+    text = sys.stdin.read()
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        wrong = MuError("standard input is not UTF-8 text.")
+        keep_bytes(log, text.encode(sys.stdin.encoding or "utf-8", "surrogateescape"), wrong)
+        raise wrong from error
+    return text
+
+
 def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) -> str:
     """What the user makes of `text` in $EDITOR, once the difference is confirmed; else it is kept as a draft.
 
@@ -108,7 +122,7 @@ def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) 
     """
     from ..knowledge.writing import keep_draft
 
-    new, code = _in_editor(text)
+    new, code = _in_editor(log, text)
     if new == text and asked and code == 0:
         raise MuError("the entry was left as it was; nothing was added.")
     if code != 0 and new == text:
@@ -140,8 +154,10 @@ def _declined() -> str:
         return "it was not confirmed"
 
 
-def _in_editor(text: str) -> tuple[str, int]:
-    """The text as $EDITOR left it, and the editor's exit code."""
+def _in_editor(log: Path, text: str) -> tuple[str, int]:
+    """The text as $EDITOR left it, and the editor's exit code. What is no text any more is kept as a draft."""
+    from ..knowledge.writing import keep_bytes
+
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
         raise UsageError("no editor is set.", mend="Set $EDITOR, or give a file: mu log add FILE")
@@ -152,7 +168,12 @@ def _in_editor(text: str) -> tuple[str, int]:
     path = Path(file.name)
     try:
         code = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
-        return read(path), code
+        try:
+            return read(path), code
+        except MuError as error:
+            if path.is_file():
+                keep_bytes(log, path.read_bytes(), error)
+            raise
     except FileNotFoundError as error:
         raise UsageError(f"the editor {editor!r} cannot be started.") from error
     finally:

@@ -255,6 +255,7 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
     """Check the skills alone, or one of them: form, claims, and whether a change of meaning raised the version."""
     from ..knowledge.lint import problems
     from ..knowledge.skills import check_name
+    from ..merging.registry import parameters
 
     where = _since(space(workspace_path), since)
     if name is not None:
@@ -263,7 +264,9 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
             here = [path.name for path in sorted(where.skills.glob("*/"))]
             raise UsageError(f"no skill is called {name!r}.", mend=f"There are: {', '.join(here)}")
     root = f"{where.skills / name if name else where.skills}"
-    found = [one for one in problems(where) if one.where == root or one.where.startswith(f"{root}/")]
+    found = [
+        one for one in problems(where, parameters()) if one.where == root or one.where.startswith(f"{root}/")
+    ]
     return _tell(found, where, as_json)
 
 
@@ -328,7 +331,13 @@ def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | No
     from ..knowledge.relint import problems
 
     where = _since(space(workspace_path), since)
-    return _tell(problems(where, full=full), where, as_json)
+    return _tell(problems(where, full=full, program=_program), where, as_json)
+
+
+def _program() -> dict[str, tuple[str, ...]]:
+    from ..merging.registry import parameters  # slow to import, and only a fresh look needs it
+
+    return parameters()
 
 
 def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:

@@ -21,6 +21,7 @@ from .predictions import Predictions, check_labels, correct
 
 COLUMNS = ["source", "target", "accuracy", "n"]
 ORIGIN = ["model", "data"]  # columns that a matrix written by a person may lack
+CODE = ["code"]  # another that it may lack
 # (tokenizer, longest sentence, target) → token ids of the target's items.
 Tokens = dict[tuple[str, int, str], list[list[int]]]
 
@@ -32,6 +33,7 @@ class Matrix:
     correct  (source, target) → bool [n], one per item in the order of the split; empty if read from a CSV
     groups   target → [n] names: items of one group are variants of one template
     origin   (source, target) → digests of the model and of the items; equal ones give an equal accuracy
+    code     (source, target) → commit or version of the program that measured it, where that was written down
     """
 
     sources: tuple[str, ...]
@@ -41,6 +43,7 @@ class Matrix:
     correct: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     origin: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    code: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def value(self, source: str, target: str) -> float:
         """Accuracy of one pair. Raises IncompatibleError if it was not measured."""
@@ -187,16 +190,17 @@ def save(path: Path, matrix: Matrix) -> None:
 
 
 def as_csv(matrix: Matrix) -> str:
-    """One line per measured pair: source, target, accuracy (a fraction), n (items), origin."""
+    """One line per measured pair: source, target, accuracy (a fraction), n (items), origin, code."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS + ORIGIN)
+    writer.writerow(COLUMNS + ORIGIN + (CODE if matrix.code else []))
     for row, source in enumerate(matrix.sources):
         for column, target in enumerate(matrix.targets):
             value = float(matrix.accuracy[row, column])
             if not np.isnan(value):
                 made = matrix.origin.get((source, target), ("", ""))
-                writer.writerow([source, target, repr(value), int(matrix.n[column]), *made])
+                by = [matrix.code.get((source, target), "")] if matrix.code else []
+                writer.writerow([source, target, repr(value), int(matrix.n[column]), *made, *by])
     return text.getvalue()
 
 
@@ -206,13 +210,14 @@ def load(path: Path) -> Matrix:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MuError(f"this matrix cannot be read: {error}.", where=str(path)) from error
-    if not lines or lines[0] not in (COLUMNS, COLUMNS + ORIGIN):
+    if not lines or lines[0] not in (COLUMNS, COLUMNS + ORIGIN, COLUMNS + ORIGIN + CODE):
         raise MuError(
             "this is not an N×N matrix.", where=str(path), mend=f"Its first line is: {','.join(COLUMNS)}"
         )
     values: dict[tuple[str, str], float] = {}
     n: dict[str, int] = {}
     made: dict[tuple[str, str], tuple[str, str]] = {}
+    code: dict[tuple[str, str], str] = {}
     for number, cells in enumerate(lines[1:], 2):
         where = f"{path}:{number}"
         try:
@@ -228,12 +233,14 @@ def load(path: Path) -> Matrix:
         if n.setdefault(target, count) != count:
             raise MuError(f"{target} had {n[target]} items above and has {count} here.", where=where)
         values[source, target] = value
-        if len(cells) == len(COLUMNS + ORIGIN) and all(cells[4:]):
+        if len(cells) >= len(COLUMNS + ORIGIN) and all(cells[4:6]):
             made[source, target] = (cells[4], cells[5])
+        if len(cells) > len(COLUMNS + ORIGIN) and cells[6]:
+            code[source, target] = cells[6]
     if not values:
         raise MuError("the matrix holds no accuracy.", where=str(path))
     sources, targets = tuple(dict.fromkeys(s for s, _ in values)), tuple(n)
-    return of_cells(values, n, made, sources, targets)
+    return of_cells(values, n, made, sources, targets, code)
 
 
 def of_cells(
@@ -242,8 +249,9 @@ def of_cells(
     made: Mapping[tuple[str, str], tuple[str, str]],
     sources: Sequence[str],
     targets: Sequence[str],
+    code: Mapping[tuple[str, str], str] | None = None,
 ) -> Matrix:
     """A matrix from single accuracies; pairs that are not there were not measured."""
     accuracy = np.array([[values.get((s, t), np.nan) for t in targets] for s in sources])
     items = np.array([n[t] for t in targets], dtype=np.int64)
-    return Matrix(tuple(sources), tuple(targets), accuracy, items, origin=made)
+    return Matrix(tuple(sources), tuple(targets), accuracy, items, origin=made, code=code or {})

@@ -14,6 +14,7 @@ from ..knowledge.entries import Entry
 from ..knowledge.rows import PAIRWISE, ResultRow
 from ..knowledge.writing import Draft, add
 from .study import Study
+from .version import measured_by
 
 
 def need_locales(names: Sequence[str]) -> None:
@@ -34,7 +35,14 @@ def pair_rows(context: str, names: Sequence[str], matrices: Mapping[str, np.ndar
     need_locales(names)
     return [
         ResultRow(
-            context, names[j], "-", "compat", measure, float(matrices[measure][i, j]), sources=(names[i],)
+            context,
+            names[j],
+            "-",
+            "compat",
+            measure,
+            float(matrices[measure][i, j]),
+            sources=(names[i],),
+            code=measured_by(),
         )
         for measure in PAIRWISE
         if measure in matrices

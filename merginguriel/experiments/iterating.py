@@ -29,6 +29,7 @@ from ..training.settings import IterateSettings, as_table, check_iterate, preset
 from . import choosing, results
 from . import study as studies
 from .study import Study
+from .version import measured_by
 
 RECORD = "iterate.yaml"
 USUAL_K = 5
@@ -231,6 +232,7 @@ def row_of(
         seed=settings.seed,
         saw=saw(settings),
         run=run or path.name,
+        code=measured_by(),
     )
 
 

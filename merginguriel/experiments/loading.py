@@ -13,7 +13,7 @@ import yaml
 from ..errors import MuError, UsageError
 from ..knowledge.base import Knowledge
 from ..knowledge.parsing import read_csv
-from ..knowledge.rows import BASELINE_KINDS, ResultRow, distinct
+from ..knowledge.rows import BASELINE_KINDS, CODE, ResultRow, distinct
 from ..workspace import Workspace
 from . import itemfile
 
@@ -189,9 +189,21 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
         path = folder / "rows.csv"
         if not path.is_file():
             raise UsageError(f"{folder.name} has no result yet.", mend=f"See: mu runs show {folder.name}")
-        rows += [row for row in read_csv(_text(path), {}, path) if row.status == "current"]
+        by = _code(folder / "provenance.yaml")
+        found = read_csv(_text(path), {}, path)
+        rows += [replace(row, code=row.code or by) for row in found if row.status == "current"]
     kept = {(row.measurement(), row.baseline_kind, row.baseline): row for row in reversed(rows)}
     return list(reversed(kept.values()))
+
+
+def _code(path: Path) -> str | None:
+    """What made a run, as the cell `code` says it: the commit, else the version; None where that is not known."""
+    try:
+        found = yaml.safe_load(_text(path)) if path.is_file() else None
+    except yaml.YAMLError:
+        return None
+    said = str(found.get("code") or "").split() if isinstance(found, dict) else []
+    return said[-1] if said and CODE.match(said[-1]) else None
 
 
 def from_runs(folders: Sequence[Path]) -> Evidence:

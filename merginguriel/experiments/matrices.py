@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import MuError, UsageError
 from ..evaluation import heatmap, nxn, predictions
 from ..evaluation.nxn import Matrix
 from .study import Study
+from .version import measured_by
 
 
 def write(study: Study, split: str, new: Matrix, path: Path | None = None, *, bf16: bool = False) -> Path:
@@ -17,8 +19,10 @@ def write(study: Study, split: str, new: Matrix, path: Path | None = None, *, bf
     path  a file other than the study's own; it holds `new` alone
     bf16  the answers are in bfloat16: they go into a table of their own, for they may differ from those in float32
     """
+    new = replace(new, code={**dict.fromkeys(new.origin, measured_by()), **new.code})
     if path is None:
         path = study.table(split, bf16=bf16)
+        new = replace(new, code={**new.code, **kept_code(path, new)})
         whole = joined(new, still_valid(study, split, path, new, bf16))
     else:
         whole = new
@@ -59,7 +63,20 @@ def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = 
         kept,
         old.sources,
         old.targets,
+        {pair: one for pair, one in old.code.items() if pair in kept},
     )
+
+
+def kept_code(path: Path, new: Matrix) -> dict[tuple[str, str], str]:
+    """Of pairs whose model and data are as the file has them: what measured them then. Their answers were kept."""
+    try:
+        old = nxn.load(path)
+    except MuError:
+        return {}
+    same = {pair for pair, made in new.origin.items() if old.origin.get(pair) == made}
+    return {
+        pair: old.code[pair] for pair in same if pair in old.code and old.value(*pair) == new.value(*pair)
+    }
 
 
 def joined(new: Matrix, old: Matrix | None) -> Matrix:
@@ -71,4 +88,5 @@ def joined(new: Matrix, old: Matrix | None) -> Matrix:
     origin: Mapping[tuple[str, str], tuple[str, str]] = {**old.origin, **new.origin}
     n = dict(zip(old.targets, old.n, strict=True)) | dict(zip(new.targets, new.n, strict=True))
     sources, targets = sorted({s for s, _ in values}), sorted({t for _, t in values})
-    return nxn.of_cells(values, {t: int(n[t]) for t in targets}, origin, sources, targets)
+    by = {**old.code, **new.code}
+    return nxn.of_cells(values, {t: int(n[t]) for t in targets}, origin, sources, targets, by)

@@ -34,6 +34,7 @@ from . import able, matrices
 from . import study as studies
 from .results import compare_all, comparison_dict, logged_method, matrix_rows, merge_name, merge_rows, words
 from .study import Study
+from .version import measured_by
 
 TARGET = "da-DK"
 SOURCES = ("de-DE", "en-US", "nb-NO", "sv-SE")
@@ -359,6 +360,7 @@ def write_entry(
         metric="accuracy",
         n=str(n),
         seed=str(study.seed),
+        code=measured_by(),
         tags=f"quickstart, {target}",
         origin=f"mu quickstart, run {run}",
         sections=(
@@ -377,7 +379,7 @@ def write_entry(
     return add(
         study.space.log,
         draft,
-        more_rows=matrix_rows(test, study.context, run),
+        more_rows=matrix_rows(test, study.context, run, measured_by()),
         figure=(figure_text, figure),
     )
 

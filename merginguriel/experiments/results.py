@@ -19,6 +19,7 @@ from ..merging import registry
 from ..merging.card import seen
 from ..merging.recipe import Recipe, load_recipe, seen_of_target
 from ..models.record import read
+from .version import measured_by
 
 if TYPE_CHECKING:
     from .study import Study
@@ -36,8 +37,11 @@ def merge_name(recipe: Recipe) -> str:
     return logged_method(recipe) + (f" ({recipe.similarity})" if recipe.similarity else "")
 
 
-def matrix_rows(matrix: Matrix, context: str, run: str) -> list[ResultRow]:
-    """Every source on every target that it was scored on, as rows of the method `single`."""
+def matrix_rows(matrix: Matrix, context: str, run: str, code: str | None = None) -> list[ResultRow]:
+    """Every source on every target that it was scored on, as rows of the method `single`.
+
+    code  what measured the pairs of which the matrix does not say it
+    """
     return [
         ResultRow(
             context=context,
@@ -49,6 +53,7 @@ def matrix_rows(matrix: Matrix, context: str, run: str) -> list[ResultRow]:
             n=int(n),
             sources=(source,),
             run=run,
+            code=matrix.code.get((source, target), code),
         )
         for source, found in zip(matrix.sources, matrix.accuracy, strict=True)
         for target, value, n in zip(matrix.targets, found, matrix.n, strict=True)
@@ -129,7 +134,8 @@ def scored_row(
     if recipe is None:
         row = ResultRow(study.context, target, "-", "single", "accuracy", float(right.mean()), len(right))
         locale = read(model / "training.yaml").get("locale") if (model / "training.yaml").is_file() else None
-        row = replace(row, sources=(str(locale or model.name),), seed=study.seed)
+        source = str(locale or model.name)
+        row = replace(row, sources=(source,), seed=study.seed, code=measured_by())
     else:
         included = target in {source.name for source in recipe.sources}
         mode = "IncTar" if included else "ExcTar"
@@ -184,6 +190,7 @@ def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
         weights=tuple(source.weight for source in recipe.sources),
         seed=recipe.seed,
         saw=seen_of_target(recipe),
+        code=measured_by(),
     )
 
 

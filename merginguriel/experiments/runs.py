@@ -26,11 +26,12 @@ from typing import Any
 
 import yaml
 
-from .. import __version__, files, workspace
+from .. import files, workspace
 from ..errors import MuError, UsageError
 from ..workspace import Workspace
 from . import config as configs
 from .config import Config
+from .version import code
 
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
 ENDED = ("finished", "failed", "cancelled", "paused")  # events after which no process is at work
@@ -329,25 +330,6 @@ def provenance(config: Config) -> str:
         "command": list(sys.argv),
     }
     return yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
-
-
-def code() -> str:
-    """`0.1.0`, in a checkout with its commit: `0.1.0 1f2e3d4c5b6a+`."""
-    return f"{__version__} {commit() or ''}".strip()
-
-
-def commit() -> str | None:
-    """The commit of a checkout, with `+` if files in it were changed; None for an installed package."""
-    import subprocess
-
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        ask = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+"]
-        return subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def processor() -> str:

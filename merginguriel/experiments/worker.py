@@ -23,6 +23,7 @@ from ..errors import MuError, UsageError
 from ..files import Progress
 from . import runs
 from .runs import Events, Run
+from .version import code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +141,7 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         if not held and not from_queue:
             (run.folder / "request").unlink(missing_ok=True)
         events, started = Events(run.folder), time.monotonic()
-        events.add("started", pid=os.getpid(), host=socket.gethostname(), code=runs.code())
+        events.add("started", pid=os.getpid(), host=socket.gethostname(), code=code())
         tell = Tell(run, show)
         try:
             with terminable(), beating(run):

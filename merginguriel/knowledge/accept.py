@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
-from ..errors import KnowledgeError, MuError
+from ..errors import KnowledgeError, MuError, UsageError
 from ..workspace import Workspace
-from . import tried, vocabulary, writing
+from . import commits, tried, vocabulary, writing
 from .base import Knowledge, load, superseded
 from .entries import Entry, entry_paths, load_entry
+from .entryjson import entry_text
 from .invalidation import Selector
+from .rules.chain import unknown_ids
 from .today import is_future
 
 EXPECTED = """\
@@ -30,6 +33,7 @@ def accept(
     draft: Path | None = None,
     anyway: bool = False,
     program: vocabulary.Program | None = None,
+    repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Entry:
     """Check an entry's text against itself and the log, and write it into the log; else it is kept as a draft.
@@ -38,10 +42,16 @@ def accept(
     draft   the draft that it came from: where it is kept again if it is refused
     anyway  a plan may repeat what was tried, and may state nothing that can be scored; a name may be nearly a known one
     program the methods that the program has, each with its parameters: names that are known although no row has them
-    tell    is called with a line for each name that is new
+    repository  where ranges of commits that it invalidates are looked up; see `commits.resolved`
+    tell    is called with a line for each name that is new, and each such range
 
     Raises KnowledgeError; TriedAlready, which lists the rows, for a plan that repeats what the log has measured.
     """
+    try:
+        text = commits.resolved(text, space.root, repository, tell)
+    except MuError as error:
+        writing.refuse(space.log, text, error, writing.row_files(text, beside), draft)
+        raise
     try:
         entry = writing.check_text(space.log, text, beside / "entry.md" if beside else None)
     except KnowledgeError:
@@ -93,6 +103,7 @@ def check(
             )
     check_references(knowledge, entry)
     check_selectors(knowledge, entry)
+    check_text(knowledge, entry)
     if plan and not anyway:
         found = tried.tried_by_plan(knowledge, entry.expected)
         if found:
@@ -116,7 +127,9 @@ def logged(space: Workspace) -> Knowledge:
 
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
-    """Raises KnowledgeError for `answers` that names no plan, and for a question that nobody asked."""
+    """Raises KnowledgeError for an entry or row that is named and not in the log, `answers` that names no plan, and a
+    question that nobody asked."""
+    _check_named(knowledge, entry)
     for ref in entry.answers:
         named = knowledge.by_entry.get(ref)
         if named is None or named.type != "Plan":
@@ -133,6 +146,51 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
                 where=f"{entry.path}:{one.line}",
                 mend="See their names: mu log questions --all",
             )
+
+
+def check_text(knowledge: Knowledge, entry: Entry) -> None:
+    """Raises KnowledgeError for an entry or row that the text names and the log has not."""
+    there = {*_logged_ids(knowledge), *knowledge.by_row}
+    for wrong in unknown_ids(entry.body, entry.body_line, entry.path, there):
+        raise KnowledgeError(f"the text {wrong.what}", where=wrong.where, mend=wrong.mend)
+
+
+def _logged_ids(knowledge: Knowledge) -> set[str]:
+    """Ids of all entries. A file that cannot be read is in the log all the same."""
+    return {*knowledge.by_entry, *(path.stem for path in entry_paths(knowledge.space.log))}
+
+
+def _check_named(knowledge: Knowledge, entry: Entry) -> None:
+    named = [("supersedes", ref, str(entry.path)) for ref in entry.supersedes]
+    named += [("links", ref, str(entry.path)) for ref in entry.links]
+    named += [(f"[{q.state}]", q.by, f"{entry.path}:{q.line}") for q in entry.questions if q.by]
+    there = _logged_ids(knowledge) if named else set()
+    for kind, ref, where in named:
+        if ref not in there:
+            near = vocabulary.near(ref, there, 0.6)
+            raise KnowledgeError(
+                f"{kind} names {ref}, which is not in the log.",
+                where=where,
+                mend=f"Did you mean {' or '.join(near)}?" if near else "Write its id whole; see: mu log list",
+            )
+
+
+def json_text(space: Workspace, text: str, draft: Path | None = None) -> str:
+    """The Markdown of an entry that a program wrote as JSON; what has not the form of `mu schema entry` is kept as it is.
+
+    draft  the draft that it came from: where it is kept again. Raises UsageError.
+    """
+    try:
+        return entry_text(text, today=date.today().isoformat(), context=str(space.settings["context"]))
+    except UsageError as error:
+        refuse_json(space, text, error, draft)
+        raise
+
+
+def refuse_json(space: Workspace, text: str, error: MuError, draft: Path | None = None) -> None:
+    """Keep the JSON of an entry as a draft, and let `error` say where it lies."""
+    own = space.log / ".draft" / f"{writing.digest(text)}.json"
+    writing.refuse(space.log, text, error, draft=draft or own)
 
 
 def check_selectors(knowledge: Knowledge, entry: Entry) -> None:

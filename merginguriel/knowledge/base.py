@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,8 @@ class Knowledge:
     skills: tuple[Skill, ...]
     entries: tuple[Entry, ...]
     hash: str
+    # The methods that the program has, each with its parameters, where the caller knows them: `vocabulary.Program`.
+    program: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> tuple[ResultRow, ...]:

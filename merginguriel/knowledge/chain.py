@@ -15,12 +15,12 @@ from . import markdown
 from .base import Knowledge
 from .claims import Claim
 from .entries import Entry
+from .figures import BRACKETS, Passage, passages
 from .grading import grade
 from .parsing import read_csv
-from .recompute import BRACKETS, Passage, passages
 from .rows import ResultRow
 from .skills import Skill
-from .standing import Standing
+from .standing import NOT_TESTED, Standing
 from .yamltext import Mapping, read_text, read_yaml
 
 SURE = 1.96  # standard errors at which a difference stands outside noise
@@ -222,6 +222,10 @@ def would_change(claim: Claim, now: Standing) -> str:
         return "nothing short of a correction of its rows; supersede it"
     if now.status == "contested":
         return "an entry that lifts or corrects what is in doubt, cited here; or supersede it"
+    if now.reason.startswith(NOT_TESTED):
+        return "rows with and without it, alike in all else" if claim.predicate == "requires" else "rows that give its correlation with the outcome (metric spearman), or a comparison"  # fmt: skip
+    if claim.predicate == "no_signal":
+        return "more pairs, or more items" if now.status == "under noise" else "rows that show a signal"
     if now.mean_pp is None or not now.se_pp:
         return (
             "an entry that supersedes its evidence"

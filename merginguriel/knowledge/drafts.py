@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import MuError, UsageError
 from ..workspace import Workspace
-from . import accept
+from . import accept, commits
 from .base import Knowledge
 from .entryjson import entry_text
 from .vocabulary import Program
@@ -62,6 +62,7 @@ def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
         if path.suffix == ".json":
             context = str(knowledge.space.settings["context"])
             text = entry_text(text, today=date.today().isoformat(), context=context)
+        text = commits.resolved(text, knowledge.space.root)
         entry = check_text(knowledge.space.log, text, path)
         accept.check(knowledge.space, entry, knowledge=knowledge, program=program)
     except MuError as error:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from .. import stats
+from . import tested
 from .base import Knowledge
 from .claims import Claim
 from .pooling import Difference, differences, pooled
 from .rows import ResultRow
-from .standing import Standing
+from .standing import NOT_TESTED, Standing
 
 LEVELS = ("very low", "low", "moderate", "high")
 NONE = "none"  # of a claim that was refuted or superseded, there is nothing left to grade
@@ -59,10 +60,16 @@ def grade(claim: Claim, knowledge: Knowledge, *, context: str | None = None) -> 
     if now.status == "contested":
         return Grade(LEVELS[0], (Reason("status", f"contested: {now.reason}", len(LEVELS) - 1),))
     cited = [row for ref in claim.evidence for row in knowledge.evidence_rows(ref)]
-    # Of what must hold, or predicts nothing, the program compares no accuracies.
-    found = [] if claim.predicate in ("requires", "no_signal") else differences(claim, cited)
+    conditional = claim.predicate in ("requires", "no_signal")
+    found = (tested.compared if conditional else differences)(claim, cited)
     reasons: list[Reason] = []
-    if found:
+    if claim.predicate == "no_signal" and not now.reason.startswith(NOT_TESTED):
+        # Agreement with nothing is what it claims: how surely is in its status, over how many targets in its rows.
+        if now.status == "under noise":
+            reasons.append(Reason("precision", now.reason, 2))
+        if found:
+            reasons += _replication(claim, found)
+    elif found:
         reasons += _precision(now, found)
         reasons += _replication(claim, found)
         reasons += _consistency(claim, now, found)
@@ -71,7 +78,7 @@ def grade(claim: Claim, knowledge: Knowledge, *, context: str | None = None) -> 
             Reason("precision", "no comparison in the log tests it; it is read from its entries", 2)
         )
         reasons += _replication_of_rows(cited)
-    rows = [row for _, _, pair in found for row in pair] or cited
+    rows = [row for _, _, pair in found for row in pair] or now.rows or cited
     reasons += _directness(claim, rows, context)
     reasons += _baseline(rows, knowledge)
     steps = sum(reason.steps for reason in reasons)
@@ -127,7 +134,7 @@ def _consistency(claim: Claim, now: Standing, found: Sequence[Difference]) -> li
     for difference in found:
         row = difference[2][0]
         by_target.setdefault((row.context, row.target), []).append(difference)
-    wanted = 1 if claim.predicate in ("beats", "prefers") else -1
+    wanted = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
     means = {target: pooled(group).mean for (_, target), group in by_target.items()}
     against = [
         f"{target} {f'{mean:+.2f}'.replace('-', '−')} pp" if mean else f"{target} a tie"

@@ -2,7 +2,8 @@
 
 The files are the truth and the index may be deleted at any time. A call compares the stamps of all files and reads those
 that have changed. What a document is worth (how its claim stands, whether its entry was superseded) rests on other
-files too, so it is derived again for all of them when anything has changed.
+files too, so it is derived again for all of them when anything has changed; where entries were only added, for those
+that they can concern (indexstep.py).
 """
 
 from __future__ import annotations
@@ -12,22 +13,20 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MuError, UnavailableError
 from ..workspace import Workspace
-from . import kept
+from . import indexstep, kept
 from .base import Knowledge, load, superseded
-from .claims import Claim
+from .documents import Document, as_it_is, documents, unit_of
 from .entries import Entry, entry_paths, parse_entry
 from .rows import SUPERSEDED
 from .skills import Skill, parse_skill, skill_paths
 from .stamps import is_settled, stamps
-from .trouble import Trouble
 from .yamltext import read_text
 
-VERSION = "3"  # of the tables below; another one is built anew
+VERSION = "4"  # of the tables below; another one is built anew
 WAIT = 120.0  # seconds for another process that is building the index
 OPENING, CLOSING = "\x02", "\x03"  # around a match, inside this module and search.py; taken out of texts
 TABLES = """
@@ -39,6 +38,7 @@ CREATE INDEX docs_of ON docs (unit);
 CREATE INDEX docs_called ON docs (name, kind);
 CREATE TABLE scopes (doc INTEGER, target TEXT, method TEXT);
 CREATE INDEX scopes_of ON scopes (doc);
+CREATE INDEX scopes_at ON scopes (target, method);
 CREATE TABLE troubles (doc INTEGER, pattern TEXT, regex INTEGER, mend TEXT);
 CREATE INDEX troubles_of ON troubles (doc);
 CREATE VIRTUAL TABLE words USING fts5 (name, title, summary, body, tokenize = "porter unicode61 remove_diacritics 2");
@@ -48,26 +48,6 @@ TRUST = {
     "supported": 1.0, "under noise": 0.8, "contested": 0.6, "refuted": 0.4, "superseded": 0.25, "unreadable": 0.5,
     "invalidated": 0.4, "Retrospective": 1.0, "Troubleshooting": 1.0, "Observation": 0.9, "Plan": 0.8,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Document:
-    """What can be found: a skill, a claim, an entry, or a file that cannot be read as one (its text, as it is).
-
-    scopes   (target, method) of which it speaks; None: of any. No scope: it does not say
-    trouble  of a Troubleshooting entry: the error that it mends
-    """
-
-    kind: str
-    name: str
-    path: Path
-    title: str
-    summary: str
-    body: str
-    type: str = ""
-    date: str = ""
-    scopes: tuple[tuple[str | None, str | None], ...] = ()
-    trouble: Trouble | None = None
 
 
 @contextlib.contextmanager
@@ -170,9 +150,9 @@ def _is_of(connection: sqlite3.Connection, program: str) -> bool:
 
 
 def _empty(connection: sqlite3.Connection) -> None:
-    for name in ("meta", "files", "docs", "scopes", "troubles", "words"):
+    for name in ("meta", "files", "docs", "scopes", "troubles", "words", *indexstep.NAMES):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
-    for statement in TABLES.split(";"):
+    for statement in f"{TABLES};{indexstep.TABLES}".split(";"):
         if statement.strip():
             connection.execute(statement)
 
@@ -190,18 +170,60 @@ def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str
             read[unit] = digest
     if not read:
         return
+    if not read.keys() & held.keys() and _step(connection, space, changed, read):
+        return
     knowledge = readable(space)
+    entries = {unit_of(knowledge, entry.path): entry for entry in knowledge.entries}
+    skills = {unit_of(knowledge, skill.path): skill for skill in knowledge.skills}
     of_unit = documents(knowledge)
     for unit, digest in read.items():
         ids = [row[0] for row in connection.execute("SELECT id FROM docs WHERE unit = ?", (unit,))]
         for table, key in (("words", "rowid"), ("scopes", "doc"), ("troubles", "doc"), ("docs", "id")):
             connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(one,) for one in ids])
         connection.execute("DELETE FROM files WHERE unit = ?", (unit,))
+        indexstep.forget(connection, unit)
         if digest:
+            if unit in entries:
+                indexstep.keep(connection, unit, entries[unit])
+            elif unit in skills:
+                indexstep.keep_claims(connection, unit, skills[unit])
             connection.execute("INSERT INTO files VALUES (?, ?, ?)", (unit, _settled(changed[unit]), digest))
-            for document in of_unit.get(unit) or [_as_it_is(space.root / unit)]:
+            for document in of_unit.get(unit) or [as_it_is(space.root / unit)]:
                 _insert(connection, unit, document)
     _judge(connection, knowledge)
+
+
+def _step(
+    connection: sqlite3.Connection, space: Workspace, changed: dict[str, str], read: dict[str, str]
+) -> bool:
+    """Take in entries that are new, if they change no more than `indexstep.part` tells. False if nothing was done."""
+    if not all(digest and not unit.endswith("/SKILL.md") for unit, digest in read.items()):
+        return False
+    try:
+        new = {unit: parse_entry(read_text(space.root / unit), space.root / unit) for unit in read}
+    except MuError:
+        return False
+    found = indexstep.part(connection, space, list(new.values()))
+    if found is None:
+        return False
+    knowledge, moved = found
+    of_unit = documents(knowledge)
+    for unit, entry in new.items():
+        connection.execute("INSERT INTO files VALUES (?, ?, ?)", (unit, _settled(changed[unit]), read[unit]))
+        indexstep.keep(connection, unit, entry)
+        for document in of_unit[unit]:
+            _insert(connection, unit, document)
+    judged = [(*_of_entry(knowledge.by_entry[name], knowledge), "entry", name) for name in moved]
+    judged += [
+        (stand.status, stand.reason, TRUST.get(stand.status, 0.5), "claim", name)
+        for name, stand in knowledge.standings.items()
+    ]
+    _write(connection, judged)
+    ask = "SELECT status FROM docs WHERE unit = ? AND kind = 'claim' ORDER BY id"
+    for skill in knowledge.skills:
+        counts = [row[0] for row in connection.execute(ask, (unit_of(knowledge, skill.path),))]
+        _write(connection, [_of_skill(skill.name, counts)])
+    return True
 
 
 def _settled(stamp: str) -> str:
@@ -238,70 +260,6 @@ def readable(space: Workspace) -> Knowledge:
     return Knowledge(space, tuple(skills), superseded(entries), "")
 
 
-def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
-    """Unit → what stands in it: an entry, or a skill and its claims."""
-    found: dict[str, list[Document]] = {}
-    for entry in knowledge.entries:
-        scopes = tuple(dict.fromkeys((None if r.target == "-" else r.target, r.method) for r in entry.rows))
-        said = "\n".join([entry.body, ", ".join(entry.tags), entry.origin])
-        found[_unit(knowledge, entry.path)] = [
-            Document(
-                "entry",
-                entry.id,
-                entry.path,
-                entry.title,
-                entry.summary,
-                said,
-                entry.type,
-                entry.date,
-                scopes,
-                entry.trouble,
-            )
-        ]
-    for skill in knowledge.skills:
-        claims = [_claim(claim, skill) for claim in skill.claims]
-        claimed = tuple(dict.fromkeys(scope for claim in claims for scope in claim.scopes))
-        meta = skill.metadata
-        about = f"{skill.description}\n{meta.get('tags', '')}"
-        found[_unit(knowledge, skill.path)] = [
-            Document(
-                "skill", skill.name, skill.path, meta.get("short-description", ""), about, skill.body,
-                "", meta.get("updated", ""), claimed,
-            ),
-            *claims,
-        ]  # fmt: skip
-    return found
-
-
-def _unit(knowledge: Knowledge, path: Path) -> str:
-    return path.relative_to(knowledge.space.root).as_posix()
-
-
-def _claim(claim: Claim, skill: Skill) -> Document:
-    targets: tuple[object, ...] = tuple(claim.scope.get("target") or (None,))
-    methods: tuple[object, ...] = tuple(claim.scope.get("method") or (None,))
-    said = " ".join(f"{name} {' '.join(map(str, values))}" for name, values in claim.scope.items())
-    body = f"{said} {' '.join(claim.evidence)} {skill.name}"
-    scopes = tuple((_word(target), _word(method)) for target in targets for method in methods)
-    path = skill.path.with_name("claims.yaml")
-    return Document("claim", claim.id, path, claim.text, "", body, claim.predicate, claim.since, scopes)
-
-
-def _word(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _as_it_is(path: Path) -> Document:
-    """A file that cannot be read as what it should be can still be found by its words."""
-    try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except OSError:
-        text = ""
-    kind = "skill" if path.name == "SKILL.md" else "entry"
-    name = path.parent.name if kind == "skill" else path.stem
-    return Document(kind, name, path, name, "", text, "unreadable", path.stem[:10] if kind == "entry" else "")
-
-
 def _insert(connection: sqlite3.Connection, unit: str, one: Document) -> None:
     cursor = connection.execute(
         "INSERT INTO docs (unit, kind, name, path, title, type, date) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -329,17 +287,12 @@ def clean(text: str) -> str:
 
 def _judge(connection: sqlite3.Connection, knowledge: Knowledge) -> None:
     """Write down how every document stands: its status, the reason, and what it is worth beside others."""
-    found: list[tuple[str, str, float, str, str]] = []
+    found: list[Judged] = []
     for entry in knowledge.entries:
         found.append((*_of_entry(entry, knowledge), "entry", entry.id))
     for skill in knowledge.skills:
         stands = [knowledge.standings[claim.id] for claim in skill.claims]
-        counts = [one.status for one in stands]
-        said = (
-            ", ".join(f"{counts.count(status)} {status}" for status in dict.fromkeys(counts)) or "no claims"
-        )
-        worth = [TRUST.get(status, 0.5) for status in counts]
-        found.append(("", said, sum(worth) / len(worth) if worth else 0.9, "skill", skill.name))
+        found.append(_of_skill(skill.name, [one.status for one in stands]))
         found += [
             (one.status, one.reason, TRUST.get(one.status, 0.5), "claim", claim.id)
             for claim, one in zip(skill.claims, stands, strict=True)
@@ -348,10 +301,23 @@ def _judge(connection: sqlite3.Connection, knowledge: Knowledge) -> None:
         "UPDATE docs SET status = 'unreadable', reason = 'cannot be read: see mu lint', trust = ?",
         (TRUST["unreadable"],),
     )
+    _write(connection, found)
+
+
+Judged = tuple[str, str, float, str, str]  # status, reason, trust, kind, name
+
+
+def _write(connection: sqlite3.Connection, found: list[Judged]) -> None:
     connection.executemany(
         "UPDATE docs SET status = ?, reason = ?, trust = ? WHERE name = ? AND kind = ?",
         [(status, reason, trust, name, kind) for status, reason, trust, kind, name in found],
     )
+
+
+def _of_skill(name: str, statuses: list[str]) -> Judged:
+    said = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    worth = [TRUST.get(status, 0.5) for status in statuses]
+    return "", said or "no claims", sum(worth) / len(worth) if worth else 0.9, "skill", name
 
 
 def _of_entry(entry: Entry, knowledge: Knowledge) -> tuple[str, str, float]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..errors import KnowledgeError
 from . import markdown
 from .parsing import is_day, parse_value
-from .rows import BASELINE_KINDS, ResultRow
+from .rows import BASELINE_KINDS, CODE, ResultRow
 
 if TYPE_CHECKING:
     from .entries import Entry
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 HEADINGS = ("Invalidates", "Contests", "Lifts")
 STATUS = {"Invalidates": "invalidated", "Contests": "contested"}
 KEYS = (
-    "rows", "entries", "runs", "commits", "dates", "context", "target", "mode", "method", "similarity", "k", "params",
+    "rows", "entries", "runs", "commits", "range", "dates", "context", "target", "mode", "method", "similarity", "k", "params",
     "seed", "metric", "baseline_kind", "baseline",
 )  # fmt: skip
 
-_ITEM = re.compile(r"^\s{0,3}[-*+]\s+(.*)$")
-_COMMIT = re.compile(r"^[0-9a-f]{7,40}\Z")
+_RANGE = re.compile(r"^[0-9a-f]{7,40}\.\.[0-9a-f]{7,40}\Z")
 _ENTRY = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}\Z")
 _ROW = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}#r[1-9][0-9]*\Z")
 
@@ -72,9 +71,9 @@ def parse(section: markdown.Section, path: Path) -> list[Mark]:
     selectors: list[Selector] = []
     prose: list[str] = []
     for number, text in section.lines:
-        item = _ITEM.match(text)
-        if item:
-            selectors.append(_selector(item[1], number, section.title, path))
+        item = markdown.item(text)
+        if item is not None:
+            selectors.append(_selector(item, number, section.title, path))
         elif text.strip():
             prose.append(text.strip())
     where = f"{path}:{section.line}"
@@ -116,6 +115,8 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
         for one in values:
             _check(key, one, where)
         conditions[key] = values
+    if "range" in conditions and "commits" not in conditions:
+        raise KnowledgeError("a range without its commits selects nothing.", where=where, mend="Write commits=A..B and land it with mu log add.")  # fmt: skip
     if not conditions and kind != "Lifts":
         raise KnowledgeError("this item selects every row of the log.", where=where, mend="Name which.")
     return Selector(tuple(conditions.items()), line, entry)
@@ -127,9 +128,10 @@ def _check(key: str, value: str, where: str) -> None:
         raise KnowledgeError(
             f"the range {value!r} means something only beside its repository.",
             where=where,
-            mend=f"List its commits. This prints them: git log --format=%h {value} | paste -sd, -",
+            mend="Land the entry with mu log add, which lists its commits from git; or list them yourself:\n"
+            f"git log --format=%h {value} | paste -sd, -",
         )
-    forms = {"commits": (_COMMIT, "7 to 40 hex digits"), "entries": (_ENTRY, "an entry's id"), "rows": (_ROW, "<entry id>#r<n>")}  # fmt: skip
+    forms = {"commits": (CODE, "7 to 40 hex digits, or a version"), "range": (_RANGE, "COMMIT..COMMIT"), "entries": (_ENTRY, "an entry's id"), "rows": (_ROW, "<entry id>#r<n>")}  # fmt: skip
     if key in forms and not forms[key][0].match(value):
         raise KnowledgeError(f"{key} says {value!r}, which is not {forms[key][1]}.", where=where)
     if key == "dates":
@@ -152,8 +154,9 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
     if key == "runs":
         return row.run in values
     if key == "commits":
-        # Either may be the longer spelling of the same commit.
-        return row.code is not None and any(c.startswith(row.code) or row.code.startswith(c) for c in values)  # fmt: skip
+        return row.code is not None and any(_same_code(row.code.rstrip("+"), c.rstrip("+")) for c in values)
+    if key == "range":
+        return True  # where the list of commits beside it comes from
     if key == "dates":
         day = row.day
         return any((first or day) <= day <= (last or day) for first, _, last in (v.partition("..") for v in values))  # fmt: skip
@@ -164,6 +167,13 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
         wanted = [parse_value(v, "fraction", key, row.where) for v in values]
         return any(n is not None and abs(n - w) < 5e-7 for w in wanted for n in (row.baseline, row.value if row.method == "single" else None))  # fmt: skip
     return str(getattr(row, key)) in values
+
+
+def _same_code(one: str, other: str) -> bool:
+    """Either may be the longer spelling of the same commit; a version is spelled one way."""
+    if one[:7] != other[:7] or "." in one:
+        return one == other
+    return one.startswith(other) or other.startswith(one)
 
 
 Reached = tuple["Entry", Mark]

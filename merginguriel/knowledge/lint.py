@@ -11,11 +11,15 @@ from .problem import Problem
 from .prose import MEND, bare_differences
 from .rules import check_all
 from .skills import Skill, no_skill_file, parse_skill, skill_paths
+from .vocabulary import Program
 from .yamltext import read_text
 
 
-def problems(space: Workspace) -> list[Problem]:
-    """Everything wrong in a workspace: what cannot be read, then what points nowhere or says too much."""
+def problems(space: Workspace, program: Program | None = None) -> list[Problem]:
+    """Everything wrong in a workspace: what cannot be read, then what points nowhere or says too much.
+
+    program  the methods that the program has, each with its parameters
+    """
     found: list[Problem] = []
     skills: list[Skill] = []
     entries: list[Entry] = []
@@ -47,5 +51,5 @@ def problems(space: Workspace) -> list[Problem]:
             entries.append(parse_entry(text, path))
         except MuError as error:
             found.append(Problem(error.where or str(path), error.what, error.mend or ""))
-    knowledge = Knowledge(space, tuple(skills), marked(superseded(entries)), "")
+    knowledge = Knowledge(space, tuple(skills), marked(superseded(entries)), "", program or {})
     return found + check_all(knowledge)

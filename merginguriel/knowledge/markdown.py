@@ -10,6 +10,7 @@ from ..errors import KnowledgeError
 
 _HEADING = re.compile(r"^(#{1,6})\s(.*)$")
 _FENCE = re.compile(r"^\s{0,3}(`{3,}|~{3,})")
+_ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+")
 _RULE_CELL = re.compile(r"^:?-+:?$")
 _BAR = re.compile(r"(?<!\\)\|")
 _BARE_RULE = re.compile(r"^\s*:?-+:?\s*\|[\s:|-]*$")
@@ -101,6 +102,12 @@ def _table(block: list[tuple[int, str]], path: Path) -> Table:
             )
         rows.append(TableRow(number, dict(zip(columns, values, strict=True))))
     return Table(first, columns, tuple(rows))
+
+
+def item(text: str) -> str | None:
+    """What follows the mark of a list item, `- ` or `1. `; None for a line that starts none."""
+    mark = _ITEM.match(text)
+    return text[mark.end() :] if mark else None
 
 
 def cells(text: str) -> list[str]:

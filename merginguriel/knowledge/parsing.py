@@ -15,6 +15,7 @@ from ..errors import KnowledgeError, MuError
 from ..similarity import COMPUTED
 from .rows import (
     BASELINE_KINDS,
+    CODE,
     COLUMNS,
     METRICS,
     MODES,
@@ -29,7 +30,6 @@ from .rows import (
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
 
 _NUMBER = re.compile(r"^[+-]?[0-9]{1,18}(\.[0-9]+)?$")
-_COMMIT = re.compile(r"^[0-9a-f]{7,40}\Z")
 _WHOLE = re.compile(r"^[0-9]{1,18}$")
 _METHOD = re.compile(r"^[a-zA-Z0-9][\w@+.()×-]*\Z")
 
@@ -99,8 +99,8 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
     if status not in STATUSES:
         raise fail(f"unknown status {status!r}.", f"Known: {', '.join(STATUSES)}.")
     code, measured = cell("code").lower() or None, cell("measured") or None
-    if code and not _COMMIT.match(code):
-        raise fail(f"code says {code!r}, which is no commit.", "7 to 40 hex digits, as git prints them.")
+    if code and not CODE.match(code):
+        raise fail(f"code says {code!r}, which is no commit.", "7 to 40 hex digits, as git prints them; or a version, 0.1.0.")  # fmt: skip
     if measured and not is_day(measured):
         raise fail(f"measured says {measured!r}, not a date.", "YYYY-MM-DD")
     n, k, wins, losses = integer("n"), integer("k"), integer("wins"), integer("losses")

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from .. import locales
 from ..errors import KnowledgeError
+from . import markdown
 from .markdown import Section
 
 if TYPE_CHECKING:
     from .entries import Entry
 
-_ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+(.*)$")
 _STATE = re.compile(r"^\[(open|narrowed|closed)(?:\s+([^\]\s][^\]]*))?\]\s+(.+)$")
 _SETTLES = re.compile(r"^\[(narrows|closes)(?:\s+([^\]\s][^\]]*))?\]\s+(.+)$")
 _REF = re.compile(r"^\S+#q[1-9]\d{0,3}$")
@@ -93,10 +93,10 @@ def parse(section: Section, path: Path) -> tuple[list[OpenQuestion], list[Settle
     asked: list[OpenQuestion] = []
     settled: list[Settled] = []
     for number, text in section.lines:
-        item = _ITEM.match(text)
-        if not item:
+        item = markdown.item(text)
+        if item is None:
             continue
-        state, settles = _STATE.match(item[1]), _SETTLES.match(item[1])
+        state, settles = _STATE.match(item), _SETTLES.match(item)
         if settles:
             ref = (settles[2] or "").strip()
             if not _REF.match(ref):

@@ -10,84 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from .. import locales
 from . import markdown
 from .base import Knowledge
 from .claims import Claim, in_scope
+from .figures import BRACKETS, ENTRY_ID, Number, Passage, numbers, passages, with_units
 from .resemblance import own_words
-from .rows import ResultRow
+from .rows import METRICS, ResultRow
 from .skills import Skill
 from .standing import DOUBTFUL
 
 SECTION = "Results Summary"
-BRACKETS = re.compile(r"\[([^\[\]\n]{3,120})\](?!\()")
-ENTRY_ID = re.compile(r"\b\d{4}-\d{2}-\d{2}-[a-z0-9]+(?:-[a-z0-9]+)*-[0-9a-f]{8}\b(?:#r\d+\b)?")
-NUMBER = re.compile(
-    r"(?<![\w.,/×-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)\s?"
-    r"(?P<unit>pp\b|percentage points?\b|rel_pct\b|%|percent\b|items?\b|runs?\b|rows?\b)"
-)
-FRACTION = re.compile(
-    r"\baccurac(?:y|ies)\b[^.;|\d\n]{0,40}(?<![\w.,/×+−-])(?P<digits>[01]\.\d{2,6})(?!\d|\.\d|\s?(?:pp|%))"
-)
-UNITS = {
-    "percent": "%",
-    "percentage point": "pp",
-    "percentage points": "pp",
-    "items": "item",
-    "runs": "run",
-    "rows": "row",
-}
-_UP = r"gain(?:s|ed|ing)?|add(?:s|ed)|rises?|rose|improve[sd]?|wins?|won"
-_DOWN = r"los(?:es?|t|ing|s)|costs?|falls?|fell|drop(?:s|ped)?|declines?d?"
-BEFORE = re.compile(
-    rf"\b(?:(?P<up>{_UP})|(?P<down>{_DOWN}))\b(?:\s+(?:of|by|about|only|another|to))*\s*$", re.IGNORECASE
-)
-AFTER = re.compile(r"\s+(?:(?P<up>above|better|higher)|(?P<down>below|worse|lower|behind))\b", re.IGNORECASE)
-_DENIED = re.compile(r"\b(?:not|no|never|nor|cannot|without)\b|n't\b", re.IGNORECASE)
-_HEADED = re.compile(r"(?:,\s*|\(\s*|\s|\bin\s+)(?P<unit>%|pp|rel_pct|percentage points?|percent)\)?\s*$")
-_BARE = re.compile(r"\s*[+−-]?\d+(?:\.\d+)?\s*")
 LOCALE = re.compile(r"(?<![\w-])[a-z]{2,3}-(?:[A-Z][a-z]{3}-)?[A-Z]{2}(?![\w-])")
 RELATIVE = re.compile(r"\brelative(?:ly)?\b|\brel_pct\b|\bof the baseline\b", re.IGNORECASE)
 DOUBT = re.compile(
     r"\b(?:contested|invalid(?:ated)?|withdrawn|superseded|doubt\w*|not settled)\b", re.IGNORECASE
 )
-_SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z0-9+−\[`*])")
-_LIST = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+")
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A unit of text with its line. `table`: a row of one; `head`: what its column names say."""
-
-    line: int
-    text: str
-    table: bool = False
-    head: str = ""
-
-    @cached_property
-    def refs(self) -> tuple[str, ...]:
-        return tuple(part.strip() for found in BRACKETS.findall(self.text) for part in found.split(","))
-
-
-@dataclass(frozen=True)
-class Number:
-    """`+1.62 pp` as 1.62, two decimals, signed, of the unit `pp`."""
-
-    shown: str
-    value: float
-    decimals: int
-    signed: bool
-    unit: str
-
-    def is_near(self, real: float, *, units: float = 0.5) -> bool:
-        """Is `real`, rounded as this number is, this number? Within `units` of the last digit, and its own rounding."""
-        slack = units * 1.0000001 * 10**-self.decimals + 1e-9
-        if self.unit in ("pp", "rel_pct"):
-            # Differences are often taken of accuracies that were themselves rounded to two decimals of a percent.
-            slack += 0.005
-        return abs(self.value - real) <= slack or (not self.signed and abs(self.value - abs(real)) <= slack)
 
 
 @dataclass(frozen=True)
@@ -97,79 +36,6 @@ class Wrong:
     line: int
     what: str
     mend: str
-
-
-def numbers(text: str) -> Iterator[Number]:
-    """Every number with a unit that rows can have; `90% of the items` is a share, and none of them.
-
-    `loses 1.01 pp` is as good as a sign, and so is `2.79 pp below`. An accuracy may be a fraction: `accuracy of 0.4832`.
-    """
-    for match in FRACTION.finditer(text):
-        digits = match["digits"]
-        places = len(digits.partition(".")[2]) - 2
-        yield Number(digits, round(100 * float(digits), places), places, False, "%")
-    for match in NUMBER.finditer(text):
-        unit = UNITS.get(match["unit"], match["unit"])
-        if unit == "%" and re.match(r"\s+of\s+(?!the baseline)", text[match.end() :]):
-            continue
-        digits = match["digits"].replace(",", "")
-        sign = match["sign"] or (_direction(text, match) if unit in ("pp", "rel_pct") else "")
-        value = float(digits) * (-1 if sign in ("−", "-") else 1)
-        yield Number(match[0].strip(), value, len(digits.partition(".")[2]), bool(sign), unit)
-
-
-def _direction(text: str, match: re.Match[str]) -> str:
-    """The sign that the words beside an unsigned difference give it; empty where they do not."""
-    found = BEFORE.search(text, 0, match.start()) or AFTER.match(text, match.end())
-    if found is None or _DENIED.search(text, max(0, match.start() - 40), match.end()):
-        return ""
-    return "+" if found["up"] else "-"
-
-
-def _with_units(row: str, head: str) -> str:
-    """A table row whose bare numbers have the unit that their column's name ends in: `accuracy, %`, `gain (pp)`."""
-    cells, names = row.split("|"), head.split("|")
-    for i, (cell, name) in enumerate(zip(cells, names, strict=False)):
-        unit = _HEADED.search(name)
-        if not _BARE.fullmatch(cell):
-            continue
-        if unit:
-            cells[i] = f" {cell.strip()} {unit['unit']} "
-        elif name.strip().lower() == "accuracy":
-            cells[i] = f" accuracy {cell.strip()} "
-    return "|".join(cells)
-
-
-def passages(section: markdown.Section) -> Iterator[Passage]:
-    """Table rows, list items and sentences, each on the line where it starts."""
-    block: list[tuple[int, str]] = []
-    head: str | None = None
-    for number, text in (*section.lines, (0, "")):
-        row = text.lstrip().startswith("|")
-        if block and (row or not text.strip() or _LIST.match(text)):
-            yield from _sentences(block)
-            block = []
-        if not row:
-            head = None
-            if text.strip():
-                block.append((number, text))
-        elif head is None:
-            head = text
-        elif not re.fullmatch(r"[\s|:-]+", text):
-            yield Passage(number, text, table=True, head=head)
-
-
-def _sentences(block: Sequence[tuple[int, str]]) -> Iterator[Passage]:
-    text = "\n".join(line for _, line in block)
-    if _LIST.match(text):
-        # An item is one thought: its second sentence is often about the locale that the first one names.
-        yield Passage(block[0][0], _LIST.sub("", text))
-        return
-    start = 0
-    for cut in (*(m.end() for m in _SENTENCE.finditer(text)), len(text)):
-        if text[start:cut].strip():
-            yield Passage(block[0][0] + text.count("\n", 0, start), text[start:cut])
-        start = cut
 
 
 def evidence_of(skill: Skill, knowledge: Knowledge) -> list[ResultRow]:
@@ -238,6 +104,7 @@ def _rows_for(
         refs = claims[ref].evidence if ref in claims else (ref,)
         named.update((row.ref, row) for one in refs for row in knowledge.evidence_rows(one))
     targets = set(LOCALE.findall(passage.text)).intersection(locales.table())
+    targets |= _languages(passage.text, evidence)
     if named:
         rows = list(named.values())
         ours = [row for row in rows if row.target in targets]
@@ -245,12 +112,20 @@ def _rows_for(
             # What is named knows nothing of this locale, and another's figures must not pass for its own.
             ours = [row for row in evidence if row.target in targets]
         return ours or rows, True
-    return [row for row in evidence if row.target in targets and row.metric != "parameters"], False
+    # What names no locale can speak of any: then it must at least be a number of some row.
+    ours = [row for row in evidence if not targets or row.target in targets]
+    return [row for row in ours if row.metric != "parameters"], False
+
+
+def _languages(text: str, evidence: Sequence[ResultRow]) -> set[str]:
+    """Targets of the evidence whose language the text calls by its name: Welsh is cy-GB."""
+    there = {row.target for row in evidence} & locales.table().keys()
+    return {tag for tag in there if re.search(rf"\b{re.escape(locales.get(tag).name)}\b", text)}
 
 
 def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said: bool) -> list[Wrong]:
     """`bound`: every number must be one of its rows'; else those that look like a result, or are one in another unit."""
-    written = _with_units(passage.text, passage.head) if passage.table else passage.text
+    written = with_units(passage.text, passage.head) if passage.table else passage.text
     text = own_words(BRACKETS.sub(" ", written))
     found: list[Wrong] = []
     for number in numbers(text):
@@ -289,10 +164,15 @@ def _shown(text: str, rows: Sequence[ResultRow]) -> list[ResultRow]:
 
 
 def _is_result(number: Number, passage: Passage, rows: Sequence[ResultRow]) -> bool:
-    """Two decimals, or a place in a table, make a percentage one that was measured and not, say, a share."""
+    """A decimal, or a place in a table, makes a percentage one that was measured and not, say, a share."""
+    if number.unit == "pt":
+        return number.decimals > 0 and any(METRICS.get(row.metric) == "score" for row in rows)
     if number.unit not in ("pp", "%", "rel_pct", "item") or not any(r.metric == "accuracy" for r in rows):
         return False
-    return passage.table or number.decimals == 2
+    if number.unit == "item" and number.value >= 100:
+        return any(row.n for row in rows)  # a share of the items can be small; what is large is their number
+    named = bool(LOCALE.search(passage.text) or _languages(passage.text, rows))
+    return passage.table if named and passage.table else number.decimals >= (1 if named else 2)
 
 
 def _borne_out(number: Number, rows: Sequence[ResultRow], relative: bool) -> bool:
@@ -309,6 +189,8 @@ def _borne_out(number: Number, rows: Sequence[ResultRow], relative: bool) -> boo
         return any(number.is_near(d) for d in _differences(rows)) or any(
             number.is_near(row.value) for row in rows if row.metric == "merging_effect"
         )
+    if number.unit == "pt":
+        return any(number.is_near(value) for value in _scores(rows))
     if number.unit == "item":
         return any(
             row.n and any(number.is_near(round(d * row.n / 100)) for d in _differences([*rows]))
@@ -324,6 +206,18 @@ def _levels(rows: Iterable[ResultRow]) -> Iterator[float]:
             yield 100 * row.value
             if row.baseline is not None:
                 yield 100 * row.baseline
+
+
+def _scores(rows: Iterable[ResultRow]) -> Iterator[float]:
+    """In points of a hundred: scores, and any two of one metric against each other; accuracies too, said as points."""
+    found: dict[tuple[str, str], set[float]] = {}
+    for row in rows:
+        if METRICS.get(row.metric) == "score" or row.metric == "accuracy":
+            values = found.setdefault((row.context, row.metric), set())
+            values |= {100 * one for one in (row.value, row.baseline) if one is not None}
+    for values in found.values():
+        yield from sorted(values)
+        yield from (a - b for a in sorted(values) for b in sorted(values) if a != b)
 
 
 def _differences(rows: Sequence[ResultRow]) -> Iterator[float]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
@@ -21,17 +22,21 @@ from ..workspace import MARKER, Workspace
 from . import lint
 from .problem import Problem
 from .stamps import is_settled, stamp, stamps
+from .vocabulary import Program
 
 INSTALLED = (".agents/skills", ".claude/skills")  # where installed skills lie, with their registry
 
 
-def problems(space: Workspace, *, full: bool = False) -> list[Problem]:
-    """Everything wrong in a workspace, as `lint.problems` finds it. `full`: look again, whatever is kept."""
+def problems(space: Workspace, *, full: bool = False, program: Callable[[], Program] = dict) -> list[Problem]:
+    """Everything wrong in a workspace, as `lint.problems` finds it. `full`: look again, whatever is kept.
+
+    program  is asked for what `lint.problems` wants to know of the program, where nothing is kept
+    """
     seen = looked_at(space)
     key = digest(seen, space)
     if not full and (found := recall(space.root, key)) is not None:
         return found
-    found = lint.problems(space)
+    found = lint.problems(space, program())
     if all(map(is_settled, seen.values())) and digest(looked_at(space), space) == key:
         remember(space.root, key, found)
     return found
@@ -54,7 +59,7 @@ def digest(seen: dict[str, str], space: Workspace) -> str:
     """Of what lint looks at, of the program that looks, of what git knows, and of the day."""
     program = Path(__file__).resolve().parents[1]
     ours = [*program.glob("*.py"), *program.glob("*.tsv"), *program.glob("knowledge/**/*.py")]
-    ours += program.glob("similarity/*.py")
+    ours += [*program.glob("similarity/*.py"), *program.glob("merging/methods/*.py")]
     with_stamps = sorted(f"{path}:{stamp(path.stat())}" for path in ours)
     parts = [
         __version__,

@@ -22,7 +22,7 @@ _SMALL = frozenset(
         "if do does did one s",
     )
 )
-_NUMBERS = {
+NUMBERS = {  # as words
     "two": "2",
     "three": "3",
     "four": "4",
@@ -53,7 +53,7 @@ def words(text: str) -> tuple[str, ...]:
         word = word.lower()
         if word in _SMALL:
             continue
-        word = _NUMBERS.get(word, word)
+        word = NUMBERS.get(word, word)
         ending = next((e for e in _ENDINGS if word.endswith(e) and len(word) - len(e) >= 3), "")
         found.append(word[: len(word) - len(ending)].rstrip("e") or word)
     return tuple(found)

@@ -47,6 +47,8 @@ COLUMNS = (
 )  # fmt: skip
 DEFAULTED = ("context", "metric", "n", "seed", "code", "measured")  # may be given once, in the front matter
 
+# Commit of the program, with + if files in it were changed; of an installed one, its version.
+CODE = re.compile(r"^(?:[0-9a-f]{7,40}\+?|[0-9]+(?:\.[0-9a-z+]+)+)\Z")
 _CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
 
 
@@ -74,7 +76,7 @@ class ResultRow:
     losses: int | None = None
     se_pp: float | None = None
     run: str | None = None
-    code: str | None = None  # commit of the program that measured it
+    code: str | None = None  # commit or version of the program that measured it
     measured: str | None = None  # day of the measurement, where it is not that of the entry
     status: str = "current"
     note: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,6 +72,14 @@ def meaning_changes(old: Skill, new: Skill) -> list[str]:
     return found + [
         f"{title} changed" for title in MEANING if _words(a.get(title, "")) != _words(b.get(title, ""))
     ]
+
+
+def meaning(skill: Skill) -> str:
+    """Digest of what `meaning_changes` compares: equal for two states between which it finds nothing."""
+    parts = [repr(sorted(_plain(claim).items())) for claim in sorted(skill.claims, key=lambda c: c.id)]
+    texts = section_texts(skill.body)
+    parts += [_words(texts.get(title, "")) for title in MEANING]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
 def raised(old: str, new: str) -> bool:

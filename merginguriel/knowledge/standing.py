@@ -6,12 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import stats
+from . import tested
 from .claims import Claim, in_scope
 from .pooling import Pool, differences, pooled
 from .rows import ResultRow
 
 STATUSES = ("supported", "under noise", "contested", "superseded", "refuted")
 NOTHING_COMPARED = "no row that it cites compares what it claims"
+VETO_PP = 1.0  # a loss smaller than this forbids nothing
+NOT_TESTED = "not tested by rows"
+UNTESTED = {
+    "requires": f"{NOT_TESTED}: none that it cites has a partner that is alike but for the condition",
+    "no_signal": f"{NOT_TESTED}: none that it cites gives a correlation of the feature, or a comparison that the claim names",
+}
 DOUBTFUL = ("contested", "invalidated")  # a row's status: as it was written, or as a later entry marks it
 
 
@@ -44,19 +51,31 @@ def standing(
     if corrected:
         old, new = next(iter(corrected.items()))
         return Standing("contested", f"{old} was corrected by {new}, which the claim does not cite")
-    if claim.predicate in ("requires", "no_signal"):
-        return Standing("supported", "its evidence is in the log", rows=tuple(cited))
-    found = differences(claim, cited)
+    if claim.predicate == "no_signal" and (told := tested.correlation(claim, cited)) is not None:
+        status, said = tested.no_correlation(told)
+        return Standing(status, said, rows=told.rows)
+    conditional = claim.predicate in ("requires", "no_signal")
+    compare = tested.compared if conditional else differences
+    found = compare(claim, cited)
+    if not found and conditional:
+        return Standing("under noise", UNTESTED[claim.predicate], rows=tuple(cited))
     if not found:
         return Standing("contested", NOTHING_COMPARED)
     pool = pooled(found)
     rows = tuple({row.ref: row for _, _, pair in found for row in pair}.values())
-    wanted = 1 if claim.predicate in ("beats", "prefers") else -1
-    every_found = differences(claim, every)
+    wanted = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
+    every_found = compare(claim, every)
     contradicted = bool(every_found) and pooled(every_found).mean * wanted < 0
     said = _said(pool, len(found), "pp" if rows[0].metric == "accuracy" else "points")
     p = pool.p
-    if pool.mean * wanted > 0 and contradicted:
+    if claim.predicate == "no_signal":
+        status, more = tested.no_difference(found)
+        if status == "supported" and tested.no_difference(every_found)[0] == "refuted":
+            status, more = "contested", "rows that it does not cite show a difference"
+        said = f"{said}; {more}"
+    elif claim.predicate == "forbids" and -VETO_PP < pool.mean < 0 and not contradicted:
+        status, said = "contested", f"{said}; a loss below {VETO_PP:g} pp is no reason for a veto"
+    elif pool.mean * wanted > 0 and contradicted:
         status, said = "contested", f"{said}; rows that it does not cite point the other way"
     elif pool.mean * wanted > 0:
         status = "supported" if p is not None and p < 0.05 else "under noise"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import KnowledgeError
+from . import markdown
 from .markdown import Section
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SECTIONS = ("Error pattern", "Symptom", "Cause", "Mend")
 LONGEST = 300  # characters of a pattern, and lines of a text are cut at four times as many
 ENOUGH = 0.6  # of a pattern's words, weighted by how rare they are: below, the text is another error
 
-_ITEM = re.compile(r"^\s{0,3}[-*+]\s+(?:`(?P<literal>[^`]+)`|/(?P<regex>.+)/)\s*$")
+_PATTERN = re.compile(r"^(?:`(?P<literal>[^`]+)`|/(?P<regex>.+)/)\s*$")
 # A repeated group can take time that grows exponentially with the text.
 _REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]|\\[1-9]|\(\?P=")
 _WORD = re.compile(r"[A-Za-z_][\w.]+")
@@ -72,7 +73,7 @@ def parse(sections: Sequence[Section], path: Path) -> Trouble:
     for number, text in named[SECTIONS[0]].lines:
         if not text.strip():
             continue
-        item = _ITEM.match(text)
+        item = _PATTERN.match(markdown.item(text) or "")
         if not item:
             raise KnowledgeError(
                 "this line is no pattern.",

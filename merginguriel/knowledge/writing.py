@@ -34,6 +34,7 @@ class Draft:
     metric: str = ""
     n: str = ""
     seed: str = ""
+    code: str = ""
     supersedes: str = ""
     links: str = ""
     answers: str = ""
@@ -70,7 +71,7 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
     """
     front = {
         "title": draft.title, "type": draft.type, "date": draft.date, "summary": draft.summary,
-        "context": draft.context, "metric": draft.metric, "n": draft.n, "seed": draft.seed, "supersedes": draft.supersedes,
+        "context": draft.context, "metric": draft.metric, "n": draft.n, "seed": draft.seed, "code": draft.code, "supersedes": draft.supersedes,
         "links": draft.links, "answers": draft.answers, "tags": draft.tags, "origin": draft.origin,
     }  # fmt: skip
     lines = ["---", *(f"{key}: {quoted(value)}" for key, value in front.items() if value), "---", ""]
@@ -356,6 +357,14 @@ def _keep_file(path: Path, data: bytes) -> str:
             return place.name
     files.write_bytes(place, data)  # the name says these bytes: whatever lies there is damaged
     return own
+
+
+def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
+    """Keep what is not even text as a draft, and let `error` say where it lies."""
+    path = log / ".draft" / f"{hashlib.sha256(data).hexdigest()[:8]}.md"
+    files.write_bytes(path, data)
+    error.where = str(path)
+    error.mend = f"{error.mend or ''}\nIt is kept there; mend it and run: mu log add {path}".strip()
 
 
 def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:

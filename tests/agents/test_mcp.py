@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +129,24 @@ def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
             )
             assert draft.is_error and "5%" in draft.structured_content["error"]
             assert list((place / "experiment_log" / ".draft").glob("*.md"))  # never lost
+            nowhere = "2026-01-01-nothing-0a1b2c3d"
+            said = {"title": "An hour", "type": "Observation", "summary": "s"}
+            for wrong in (
+                {"links": [nowhere]},
+                {"supersedes": [nowhere]},
+                {"closes": [{"question": f"{nowhere}#q1", "text": "So."}]},
+                {"sections": {"Findings": f"See {nowhere}."}},
+                {"links": nowhere},
+                {"link": [nowhere]},
+                {"anyway": "yes", "tags": ["one"]},
+            ):
+                refused = await client.call_tool("log_add", {**said, **wrong})
+                draft = Path(refused.structured_content["where"].partition(":")[0])
+                assert refused.is_error and draft.parent == place / "experiment_log" / ".draft", refused
+                assert "An hour" in draft.read_text() and (
+                    nowhere in draft.read_text() or "one" in draft.read_text()
+                )
+            assert not list(place.glob("experiment_log/*/*-an-hour-*"))
 
     talk(conversation)
 

@@ -135,7 +135,9 @@ def test_a_requirement_stands_only_on_evidence_that_exists(bench, predicate):
     text = claim(predicate, more="  condition: {base: pretrained}\n")
     assert status(bench, text) == "contested"
     bench.entry(row())
-    assert status(bench, text) == "supported"
+    assert status(bench, text) == "under noise"  # a row that does not test it supports nothing
+    told = bench.load().standings["a-claim"].reason
+    assert ("not tested by rows" if predicate == "requires" else "is not excluded") in told
 
 
 def test_a_repeated_row_does_not_make_a_claim_surer(bench):

@@ -225,7 +225,8 @@ RESEARCH = SKILL.replace('domain: "workflow"', 'domain: "research"').replace(
 def configured(bench, practice: str, config: str, claims: str = "") -> list[str]:
     text = RESEARCH.format(name="a-skill", practice=practice, config=config)
     bench.skill(text=text, claims=claims)
-    return [problem.what for problem in lint.problems(bench.load_space())]
+    program = dict.fromkeys(("slerp", "ties", "fisher_simple", "fisher_dataset", "average", "a_new_one"), ())
+    return [problem.what for problem in lint.problems(bench.load_space(), program)]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +240,12 @@ def configured(bench, practice: str, config: str, claims: str = "") -> list[str]
         ("Merge with SLERP.", "method: ties", "method is ties, but Recommended Practice says slerp."),
         ("Merge with TIES, SLERP beside it.", "method: ties", None),
         ("Leave SLERP out. Do it.", "method: ties", None),
+        ("Merge by a-new-one.", "method: ties", "method is ties, but Recommended Practice says a_new_one."),
+        ("Merge by a new one.", "method: a_new_one", None),
+        ("Merge by Fisher.", "method: ties", "says fisher_dataset and fisher_simple."),
+        ("Merge by Fisher.", "method: fisher_simple", None),
+        ("It is better on average.", "method: ties", None),
+        ("Take `average`.", "method: ties", "method is ties, but Recommended Practice says average."),
         (
             "Use the similarity-weighted merge.",
             "method: ties",
@@ -263,6 +270,33 @@ def configured(bench, practice: str, config: str, claims: str = "") -> list[str]
 def test_a_configuration_is_held_to_the_practice(bench, practice, config, said):
     found = configured(bench, practice, config)
     assert (said is None and found == []) or (said is not None and said in found[0]), found
+
+
+def test_methods_are_named_as_the_program_and_the_log_have_them(bench, mu):
+    from merginguriel.knowledge.rules.configuration import methods_named
+    from merginguriel.merging.registry import parameters
+
+    names = {*parameters(), "ties_dare", "iterate_ties"}
+    for text, meant in (
+        ("TIES-DARE loses.", {"ties_dare"}),
+        ("TIES, then ties dare", {"ties", "ties_dare"}),
+        ("AdaMerging and AdaMerging++", {"adamerging", "adamerging++"}),
+        ("Iterate ties, unities and tiesto", {"iterate_ties"}),
+        ("DARE", {"dare_linear", "dare_ties", "ties_dare"}),
+        ("a linear head, a single consensus model, a task", set()),
+    ):
+        assert methods_named(text, names) == meant, text
+    for name in names - {"average", "linear", "consensus", "localise"}:
+        assert methods_named(f"Take {name.upper()}.", names) == {name}
+    # A method that the log alone has is known by it; the command knows those of the program.
+    bench.skill(text=RESEARCH.format(name="a-skill", practice="Merge by Zipping.", config="method: ties"))
+    bench.entry(row(method="ties"))
+    assert mu("lint", "--workspace", bench.root).code == 0
+    bench.entry(row(method="ties"), row("cy-GB", method="zipping"))
+    assert "says zipping" in mu("lint", "--workspace", bench.root).out
+    bench.skill(text=RESEARCH.format(name="a-skill", practice="Merge by SLERP.", config="method: ties"))
+    assert "says slerp" in mu("lint", "--workspace", bench.root).out
+    assert "says slerp" in mu("skills", "lint", "--workspace", bench.root).out
 
 
 def test_a_configuration_may_not_lie_in_what_is_forbidden_or_dispreferred(bench):

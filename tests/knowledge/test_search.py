@@ -321,7 +321,7 @@ def test_lint_that_finds_nothing_new_prints_the_same_without_reading(bench, mu, 
     bench.entry("| broken |")
     first = mu("lint", "--workspace", bench.root)
     calls = []
-    monkeypatch.setattr(relint.lint, "problems", lambda space: calls.append(space) or [])
+    monkeypatch.setattr(relint.lint, "problems", lambda space, program: calls.append(space) or [])
     again = mu("lint", "--workspace", bench.root)
     assert (first.code, first.out) == (again.code, again.out) == (1, first.out)
     assert not calls
@@ -336,7 +336,7 @@ def test_lint_looks_again_after_any_change(bench, monkeypatch, change):
     space = bench.load_space()
     relint.problems(space)
     calls = []
-    monkeypatch.setattr(relint.lint, "problems", lambda space: calls.append(space) or [])
+    monkeypatch.setattr(relint.lint, "problems", lambda space, program: calls.append(space) or [])
     relint.problems(space)
     assert not calls
     time.sleep(0.01)

@@ -319,7 +319,6 @@ def test_against_a_branch_a_committed_change_is_found_until_the_version_is_raise
     git(past.root, "checkout", "-q", "-b", "work")
     past.skill(text=WITH_CONFIGURATION.replace("k: 3", "k: 5"), claims=claim())
     commit(past)
-    assert versions(mu, past) == []
     assert "since main" in versions(mu, past, "--since", "main")[0]
     monkeypatch.setenv("MU_LINT_SINCE", "main")
     assert len(versions(mu, past)) == 1
@@ -333,6 +332,96 @@ def test_against_a_branch_a_committed_change_is_found_until_the_version_is_raise
     commit(past)
     assert versions(mu, past, "--since", "main") == []
     assert mu("lint", "--since", "nowhere", "--workspace", past.root).code == 2
+
+
+def test_a_change_that_was_committed_without_a_raise_is_found_however_many_commits_ago(mu, past, monkeypatch):
+    was = subprocess.run(["git", "rev-parse", "HEAD"], cwd=past.root, capture_output=True, text=True).stdout[
+        :12
+    ]
+    past.skill(text=WITH_CONFIGURATION.replace("k: 3", "k: 5"), claims=claim())
+    commit(past)
+    [found] = versions(mu, past)
+    assert f"since commit {was}" in found and "Configuration changed" in found
+    past.skill(
+        text=WITH_CONFIGURATION.replace("k: 3", "k: 5").replace("Text.", "More prose."), claims=claim()
+    )
+    commit(past)
+    past.skill("another")
+    commit(past)
+    assert versions(mu, past) == [found]
+    told = mu("skills", "lint", "a-skill", "--workspace", past.root)
+    assert told.code == 1 and f"since commit {was}" in told.out
+    version(past, "1.0.1")
+    commit(past)
+    assert versions(mu, past) == []
+    past.skill(text=WITH_CONFIGURATION, claims=claim())  # what it meant at first, under its first version
+    commit(past)
+    assert len(versions(mu, past)) == 1  # whoever has 1.0.1, or the later 1.0.0, has another meaning
+    version(past, "1.0.2")
+    assert versions(mu, past) == []
+
+
+def test_two_branches_that_raised_a_version_to_the_same_need_another_raise_when_merged(mu, past):
+    with_k = WITH_CONFIGURATION.replace("k: 3", "k: 5")
+    git(past.root, "checkout", "-q", "-b", "work")
+    past.skill(text=with_k, claims=claim())
+    version(past, "1.1.0")
+    commit(past)
+    git(past.root, "checkout", "-q", "main")
+    past.skill(text=WITH_CONFIGURATION, claims=claim(text="It does gain."))
+    version(past, "1.1.0")
+    commit(past)
+    assert versions(mu, past) == []
+    git(past.root, "merge", "-q", "--no-edit", "work")
+    found = versions(mu, past)
+    assert len(found) == 1 and "its version is 1.1.0 and was 1.1.0" in found[0]
+    version_file = past.root / "skills" / "a-skill" / "SKILL.md"
+    version_file.write_text(version_file.read_text().replace('"1.1.0"', '"1.2.0"'))
+    commit(past)
+    assert versions(mu, past) == []
+
+
+def test_a_merge_that_takes_one_side_whole_hides_nothing_of_the_other(mu, past):
+    git(past.root, "checkout", "-q", "-b", "work")
+    past.skill(text=WITH_CONFIGURATION.replace("k: 3", "k: 5"), claims=claim())
+    version(past, "1.1.0")
+    commit(past)
+    git(past.root, "checkout", "-q", "main")
+    past.skill(text=WITH_CONFIGURATION.replace("k: 3", "k: 7"), claims=claim())
+    version(past, "1.1.0")
+    commit(past)
+    git(past.root, "merge", "-q", "--no-edit", "-X", "ours", "work")
+    assert "k: 7" in (past.root / "skills/a-skill/SKILL.md").read_text()
+    assert len(versions(mu, past)) == 1
+
+
+def test_what_git_remembers_is_kept_and_only_new_commits_are_read(past, monkeypatch):
+    from merginguriel.knowledge import git as asked
+    from merginguriel.knowledge import versions as kept
+
+    folder = past.root / "skills"
+    first = kept.history(folder)
+    assert [version for _, version, _ in first["a-skill"]] == ["1.0.0"]
+    version(past, "1.0.1")
+    commit(past)
+    real, commands = asked.ask, []
+
+    def counted(folder, *arguments, **more):
+        commands.append(arguments)
+        return real(folder, *arguments, **more)
+
+    monkeypatch.setattr(asked, "ask", counted)
+    second = kept.history(folder)
+    assert [version for _, version, _ in second["a-skill"]] == ["1.0.1", "1.0.0"]
+    [log] = [one for one in commands if one[0] == "log"]
+    assert any(".." in argument for argument in log)
+    commands.clear()
+    assert kept.history(folder) == second and [one[0] for one in commands] == ["rev-parse"]
+    git(past.root, "commit", "-q", "--amend", "-m", "another")  # the commit that was read is no more
+    assert [version for _, version, _ in kept.history(folder)["a-skill"]] == ["1.0.1", "1.0.0"]
+    assert len({one for one, _, _ in kept.history(folder)["a-skill"]}) == 2
+    kept.place(folder).write_text("{}")
+    assert len(kept.history(folder)["a-skill"]) == 2
 
 
 def test_lint_says_nothing_of_versions_without_git_or_before_the_first_commit(mu, bench, monkeypatch):

@@ -13,6 +13,7 @@ from .. import matrices
 from ..config import study_of
 from ..results import matrix_rows
 from ..runs import Run
+from ..version import measured_by
 from ..worker import Outcome, Tell
 from .common import make_models
 
@@ -40,5 +41,5 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
             "n": dict(zip(found.targets, map(int, found.n), strict=True)),
         }
         if split == "test":
-            rows = matrix_rows(found, study.context, run.id)
+            rows = matrix_rows(found, study.context, run.id, measured_by())
     return Outcome(result, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,8 +11,8 @@ from ...errors import MuError
 from .. import markdown
 from ..base import Knowledge
 from ..chain import prose, run_rows
+from ..figures import ENTRY_ID
 from ..problem import Problem
-from ..recompute import ENTRY_ID
 from ..rows import ResultRow
 
 POINTING = (
@@ -40,7 +40,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     root = knowledge.space.root
     for skill in knowledge.skills:
         found += _pointers(skill.body, skill.body_line, skill.path, root)
-        found += _ids(skill.body, skill.body_line, skill.path, ids)
+        found += unknown_ids(skill.body, skill.body_line, skill.path, ids)
         for passage in prose(skill):
             for ref in passage.refs:
                 if _CLAIM_ID.match(ref) and ref not in claims and ref not in ids and not ENTRY_ID.match(ref):
@@ -51,7 +51,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     for entry in knowledge.entries:
         first = entry.body_line
         found += _pointers(entry.body, first, entry.path, root)
-        found += _ids(entry.body, first, entry.path, ids)
+        found += unknown_ids(entry.body, first, entry.path, ids)
     return found + _runs(knowledge)
 
 
@@ -80,7 +80,8 @@ def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
     return found
 
 
-def _ids(body: str, first: int, path: Path, ids: set[str]) -> list[Problem]:
+def unknown_ids(body: str, first: int, path: Path, ids: Collection[str]) -> list[Problem]:
+    """Entries and rows that a text names and that are not among `ids`."""
     return [
         Problem(f"{path}:{number}", f"names {match[0]}, which is not in the log.", "See: mu log list")
         for _, number, text in _lines(body, first)

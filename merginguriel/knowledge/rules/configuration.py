@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from ...errors import KnowledgeError
 from ...similarity import COMPUTED
@@ -11,8 +12,10 @@ from ..base import Knowledge
 from ..claims import both
 from ..contradictions import effects_without_gain, in_any, standing_claims, told
 from ..problem import Problem
+from ..resemblance import NUMBERS
 from ..rows import MODES, ResultRow
 from ..skills import Skill
+from ..vocabulary import known
 from ..yamltext import Mapping, line_of, read_yaml
 from .contradictions import above
 
@@ -22,30 +25,32 @@ GOALS = (
     "best_zero_shot",
     "target_alone",
 )  # what a merge has to beat to be worth having
-NUMBERS = {
-    "two": "2",
-    "three": "3",
-    "four": "4",
-    "five": "5",
-    "six": "6",
-    "seven": "7",
-    "eight": "8",
-    "ten": "10",
-}
-
 _BLOCK = re.compile(r"^## Configuration\s*$.*?^```ya?ml\s*$\n(?P<yaml>.*?)^```", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _AT_MOST = re.compile(
     rf"\bat\s+most\s+(\d+|{'|'.join(NUMBERS)})\s+(?:[\w-]+\s+)?(?:sources?|models?)\b", re.IGNORECASE
 )
-# How a text names ways to merge. `similarity` and `average` are common words, and count where they can be nothing else.
-_METHODS = {
-    "similarity": "similarity-weighted", "average": r"plain\s+averag(?:e|ing)|`average`", "slerp": "slerp",
-    "ties": r"ties(?![ _-]?dare)", "ties_dare": "ties[ _-]?dare", "dare": r"(?<![_-])dare", "adamerging": "adamerging",
-    "task_arithmetic": "task[ _-]arithmetic", "neuromerging": "neuromerging", "fisher": "fisher",
-    "directional_consensus": "directional[ _-]consensus", "breadcrumbs": "breadcrumbs", "regmean": "regmean",
-    "model_stock": "model[ _-]stock", "della": "della",
-}  # fmt: skip
+# Names of methods that are common words, and stand in backticks where they are meant as names; but for these phrases.
+_COMMON = (
+    "similarity",
+    "average",
+    "linear",
+    "consensus",
+    "localise",
+    "single",
+    "compat",
+    "pretrained",
+    "tokenizer",
+)
+_PHRASES = {"similarity": "similarity-weighted", "average": r"plain\s+averag(?:e|ing)"}
+_PLAIN = (
+    "code",
+    "ensemble",
+    "iterate",
+    "layer",
+    "model",
+    "task",
+)  # words of several names that name none of them
 # A clause that names one in order to say no recommends nothing.
 _REFUSED = re.compile(r"\b(?:not|never|no|leave|without|instead|avoid|rather than)\b", re.IGNORECASE)
 _WORDS = {
@@ -62,6 +67,7 @@ _WORDS = {
 
 def check(knowledge: Knowledge) -> list[Problem]:
     found: list[Problem] = []
+    methods = known(knowledge, knowledge.program)["method"]
     for skill in knowledge.skills:
         block = _BLOCK.search(skill.body)
         if not block:
@@ -75,14 +81,16 @@ def check(knowledge: Knowledge) -> list[Problem]:
         if isinstance(settings, Mapping):
             given = {key: str(value) for key, value in settings.items() if isinstance(value, str)}
             lines = {key: f"{skill.path}:{line_of(settings, key)}" for key in given}
-            found += _against_text(skill, given, lines)
+            found += _against_text(skill, given, lines, methods)
             found += _against_rows(skill, given, lines, knowledge)
             found += _against_claims(given, lines, knowledge)
             found += _against_goals(given, lines, knowledge)
     return found
 
 
-def _against_text(skill: Skill, given: dict[str, str], lines: dict[str, str]) -> list[Problem]:
+def _against_text(
+    skill: Skill, given: dict[str, str], lines: dict[str, str], methods: Collection[str]
+) -> list[Problem]:
     """The practice names values of a setting, and the one that the configuration has is not among them."""
     text = next((s.text for s in markdown.sections(skill.body) if s.title == "Recommended Practice"), "")
     found = []
@@ -94,7 +102,7 @@ def _against_text(skill: Skill, given: dict[str, str], lines: dict[str, str]) ->
         and int(given["k"]) <= int(NUMBERS.get(most[1].lower(), most[1]))
     ):
         text = _AT_MOST.sub(" ", text)
-    for key, named in _named(text, given).items():
+    for key, named in _named(text, given, methods).items():
         if named and given[key] not in named:
             found.append(
                 Problem(
@@ -106,23 +114,45 @@ def _against_text(skill: Skill, given: dict[str, str], lines: dict[str, str]) ->
     return found
 
 
-def _named(text: str, given: dict[str, str]) -> dict[str, set[str]]:
+def _named(text: str, given: dict[str, str], methods: Collection[str]) -> dict[str, set[str]]:
     """Configured setting → the values of it that a text names. A parameter is named as `density 0.2`, `drop=0.9`."""
     found = {}
     for key, words in _WORDS.items():
         named = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
         found[key] = {NUMBERS.get(name.lower(), name) for name in named}
-    found["method"] = {
-        name
-        for name, words in _METHODS.items()
-        if re.search(rf"(?<!\w)(?:{words})(?!\w)", text, re.IGNORECASE)
-    }
+    found["method"] = methods_named(text, methods) if "method" in given else set()
     for key in set(given) - {*SCOPED, "mode"}:
         spelled = re.escape(key).replace("_", "[ _-]")
         numbers = re.findall(rf"\b{spelled}\b(?:\s+(?:of|at|is|rate))*\s*[=:]?\s*(\d+(?:\.\d+)?)", text)
         if _NUMBER.fullmatch(given[key]):
             found[key] = {given[key] if float(n) == float(given[key]) else n for n in numbers}
     return {key: named for key, named in found.items() if key in given}
+
+
+def methods_named(text: str, methods: Collection[str]) -> set[str]:
+    """Those of `methods` that a text names, in any case, its words joined by `_`, `-`, a blank or nothing.
+
+    The longest name counts: TIES-DARE is neither TIES nor DARE. A word that several names share and that is none of
+    them (Fisher) names them all.
+    """
+    found: set[str] = set()
+    for name in sorted(methods, key=lambda name: (-len(name), name)):
+        spelled = r"[ _-]?".join(re.escape(word) for word in name.split("_"))
+        if name.lower() in _COMMON:
+            spelled = "|".join((f"`{spelled}`", *([_PHRASES[name]] if name in _PHRASES else ())))
+        text, count = re.subn(rf"(?<![\w+-])(?:{spelled})(?![\w+-])", " ", text, flags=re.IGNORECASE)
+        if count:
+            found.add(name)
+    shared: dict[str, set[str]] = {}
+    for name in methods:
+        for word in name.split("_") if "_" in name else ():
+            shared.setdefault(word, set()).add(name)
+    for word, names in shared.items():
+        first = len(names) > 1 and len(word) > 3 and any(name.startswith(f"{word}_") for name in names)
+        meant = first and word not in (*methods, *_COMMON, *_PLAIN)
+        if meant and re.search(rf"(?<![\w+-]){re.escape(word)}(?![\w+-])", text, re.IGNORECASE):
+            found |= names
+    return found
 
 
 def _against_rows(

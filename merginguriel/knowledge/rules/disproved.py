@@ -10,8 +10,8 @@ from .. import markdown
 from ..base import Knowledge
 from ..chain import prose
 from ..claims import STRONG_WORDS, Claim
+from ..figures import Passage, numbers, passages
 from ..problem import Problem
-from ..recompute import Passage, numbers, passages
 from ..resemblance import Index, own_words, takes_back
 from ..skills import Skill
 from ..yamltext import read_text

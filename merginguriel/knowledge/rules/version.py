@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from ...errors import KnowledgeError, MuError, UsageError
-from .. import git
+from .. import git, versions
 from ..base import Knowledge
 from ..problem import Problem
 from ..skilldiff import meaning_changes, raised
 from ..skills import Skill, parse_skill
 
+MEND = "Raise metadata.version, and set metadata.updated to today."
 SETTING, VARIABLE = "lint_since", "MU_LINT_SINCE"
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Skills whose claims, recommendations, configuration or failure modes differ under the same version.
 
-    They differ from the last commit, or from where the present state branched off the revision that the workspace's
-    setting `lint_since` (`mu lint --since`) or the variable MU_LINT_SINCE names. Raises UsageError if that is none.
+    They differ from the last commit, or from any before it that had the same version or a higher one. Or, if the
+    workspace's setting `lint_since` (`mu lint --since`) or the variable MU_LINT_SINCE names a revision, from where the
+    present state branched off that: then several commits may share one raise. Raises UsageError if it names none.
     """
     folder = knowledge.space.skills
     if not folder.is_dir() or not git.inside(folder):
@@ -46,16 +49,41 @@ def check(knowledge: Knowledge) -> list[Problem]:
             continue
         changes = meaning_changes(before, skill)
         if changes and not raised(before.version, skill.version):
-            more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
             found.append(
                 Problem(
                     _line(skill),
                     f"changed in meaning since {named or 'the last commit'}, but its version is {skill.version} and "
-                    f"was {before.version}: {', '.join(changes[:3])}{more}.",
-                    "Raise metadata.version, and set metadata.updated to today.",
+                    f"was {before.version}: {_some(changes)}.",
+                    MEND,
                 )
             )
+    return found if named else found + _committed(knowledge, {one.where for one in found})
+
+
+def _committed(knowledge: Knowledge, told: set[str]) -> list[Problem]:
+    """Skills whose meaning differs from a committed state that their version does not exceed, but for those in `told`."""
+    try:
+        past = versions.history(knowledge.space.skills)
+        found = []
+        for skill in knowledge.skills:
+            earlier = None if _line(skill) in told else versions.clash(past, skill)
+            if earlier:
+                changes = meaning_changes(earlier.before, skill)
+                found.append(
+                    Problem(
+                        _line(skill),
+                        f"changed in meaning since commit {earlier.commit[:12]}, but its version is {skill.version} and "
+                        f"was {earlier.before.version}: {_some(changes)}.",
+                        MEND,
+                    )
+                )
+    except MuError:
+        return []
     return found
+
+
+def _some(changes: Sequence[str]) -> str:
+    return ", ".join(changes[:3]) + (f" and {len(changes) - 3} more" if len(changes) > 3 else "")
 
 
 def _read(skill: Skill, text: str | None, claims: str | None) -> Skill | None:

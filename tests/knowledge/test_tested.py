@@ -1,0 +1,184 @@
+"""Does a requirement stand only on rows with it and without, and "no signal" only where a signal could have been seen?"""
+
+from __future__ import annotations
+
+import pytest
+from conftest import HEAD, row
+from scipy import stats as reference
+
+from merginguriel.knowledge.grading import grade
+
+E1 = "2026-01-10-first-00000001"
+E2 = "2026-01-20-second-00000002"
+MADE = HEAD.replace("baseline |\n", "baseline | params | n |\n").replace("|---|\n", "|---|---|---|\n")
+CLAIM = """\
+- id: a-claim
+  text: "It is so."
+  scope: {{context: massive/xlm-roberta-base}}
+  predicate: {predicate}
+  condition: {{{condition}}}
+  {more}
+  evidence: [{E1}]
+  since: "2026-01-10"
+"""
+CORRELATIONS = """\
+| target | mode | method | metric | value | n | params |
+|---|---|---|---|---|---|---|
+"""
+
+
+def stands(bench, predicate: str, condition: str, more: str = ""):
+    bench.skill(claims=CLAIM.format(predicate=predicate, condition=condition, more=more, E1=E1))
+    known = bench.load()
+    return known.standings["a-claim"], grade(known.claims[0], known)
+
+
+def made(value: float, params: str, target: str = "sw-KE", n: int = 2974, k: int = 5) -> str:
+    return f"{row(target, value, 0.50, k=k)} {params} | {n} |"
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "mean"),
+    [
+        ([made(0.60, "base=pretrained"), made(0.40, "base=first")], "supported", 20),
+        ([made(0.501, "base=pretrained"), made(0.500, "base=first")], "under noise", 0.1),
+        ([made(0.40, "base=pretrained"), made(0.60, "base=first")], "refuted", -20),
+        ([made(0.499, "base=pretrained"), made(0.50, "base=first")], "contested", -0.1),
+    ],
+)
+def test_a_requirement_is_tested_by_rows_with_it_and_without(bench, rows, expected, mean):
+    bench.entry(table=MADE + "\n".join(rows), entry=E1)
+    now, _ = stands(bench, "requires", "base: pretrained")
+    assert now.status == expected and now.mean_pp == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [made(0.60, "base=pretrained")],
+        [made(0.40, "base=first")],
+        [made(0.60, "base=pretrained"), made(0.40, "-")],
+        [made(0.60, "base=pretrained"), made(0.40, "base=first", "cy-GB")],
+        [made(0.60, "base=pretrained"), made(0.40, "base=first", k=3)],
+        [made(0.60, "base=pretrained"), made(0.40, "base=first density=0.2")],
+        [made(0.60, "-"), made(0.40, "-")],
+    ],
+    ids=[
+        "only with",
+        "only without",
+        "one does not say",
+        "targets",
+        "k",
+        "another parameter",
+        "neither says",
+    ],
+)
+def test_rows_that_cannot_tell_leave_a_requirement_untested(bench, rows):
+    bench.entry(table=MADE + "\n".join(rows), entry=E1)
+    now, graded = stands(bench, "requires", "base: pretrained")
+    assert now.status == "under noise" and now.reason.startswith("not tested by rows")
+    assert any("no comparison in the log tests it" in reason.text for reason in graded.reasons)
+
+
+def test_a_condition_may_be_a_field_of_the_row(bench):
+    rows = [made(0.60, "-"), made(0.60, "-").replace("REAL", "URIEL").replace("0.6000", "0.4000")]
+    bench.entry(table=MADE + "\n".join(rows), entry=E1)
+    now, graded = stands(bench, "requires", "similarity: REAL")
+    assert (now.status, round(now.mean_pp)) == ("supported", 20) and graded.level != "very low"
+
+
+def test_rows_that_a_requirement_does_not_cite_can_contest_it(bench):
+    bench.entry(table=MADE + "\n".join([made(0.52, "base=pretrained"), made(0.50, "base=first")]), entry=E1)
+    against = [made(0.30, "base=pretrained", t) for t in ("cy-GB", "vi-VN")]
+    against += [made(0.60, "base=first", t) for t in ("cy-GB", "vi-VN")]
+    bench.entry(table=MADE + "\n".join(against), entry=E2)
+    assert stands(bench, "requires", "base: pretrained")[0].status == "contested"
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "expected"),
+    [
+        (0.05, 200, "supported"),
+        (0.28, 21, "under noise"),  # so few pairs exclude nothing
+        (0.05, 12, "under noise"),
+        (0.80, 21, "refuted"),
+        (-0.80, 21, "refuted"),
+        (0.30, 200, "refuted"),
+        (1.00, 21, "refuted"),
+    ],
+)
+def test_no_signal_stands_only_where_one_could_have_been_seen(bench, value, n, expected):
+    bench.entry(table=f"{CORRELATIONS}| - | - | diversity | spearman | {value} | {n} | - |", entry=E1)
+    now, graded = stands(bench, "no_signal", "feature: diversity")
+    assert now.status == expected and f"over {n} pairs" in now.reason
+    if expected == "under noise":
+        assert any(reason.about == "precision" and reason.steps == 2 for reason in graded.reasons)
+
+
+def test_its_p_is_that_of_a_permutation_test(bench):
+    import numpy as np
+
+    draw = np.random.default_rng(0)
+    a, b = draw.normal(size=30), draw.normal(size=30)
+    b = b + 0.35 * a
+    value = reference.spearmanr(a, b).statistic
+    shuffled = [abs(reference.spearmanr(a, draw.permutation(b)).statistic) for _ in range(2000)]
+    exact = float(np.mean([one >= abs(value) for one in shuffled]))
+    from merginguriel.knowledge import tested
+
+    bench.entry(table=f"{CORRELATIONS}| - | - | diversity | spearman | {value:.6f} | 30 | - |", entry=E1)
+    stands(bench, "no_signal", "feature: diversity")
+    known = bench.load()
+    found = tested.correlation(known.claims[0], known.rows)
+    assert found is not None and found.p == pytest.approx(exact, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "| - | - | another | spearman | 0.9 | 200 | - |",  # another feature
+        "| - | - | diversity | spearman | 0.9 | - | - |",  # of how many?
+        "| sw-KE | ExcTar | diversity | accuracy | 0.5 | 200 | - |",  # no correlation
+    ],
+)
+def test_rows_that_give_no_correlation_of_the_feature_leave_it_untested(bench, line):
+    bench.entry(table=CORRELATIONS + line, entry=E1, n="")
+    path = bench.root / "experiment_log" / "2026" / f"{E1}.md"
+    path.write_text(path.read_text().replace('n: ""\n', ""))
+    now, _ = stands(bench, "no_signal", "feature: diversity")
+    assert now.status == "under noise" and now.reason.startswith("not tested by rows")
+
+
+def test_a_feature_may_be_named_as_a_parameter_and_several_rows_are_pooled(bench):
+    lines = [f"| sw-KE | ExcTar | similarity | spearman | 0.1 | 60 | feature=cka seed={i} |" for i in (1, 2)]
+    bench.entry(table=CORRELATIONS + "\n".join(lines), entry=E1)
+    now, _ = stands(bench, "no_signal", "feature: cka")
+    assert now.status == "supported" and "over 120 pairs" in now.reason
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "expected"),
+    [(0.5002, 200000, "supported"), (0.502, 1000, "under noise"), (0.60, 2974, "refuted")],
+)
+def test_no_signal_may_be_a_comparison_within_a_point(bench, value, n, expected):
+    bench.entry(table=MADE + made(value, "-", n=n), entry=E1)
+    now, _ = stands(bench, "no_signal", "feature: cka", "over: best_single_source")
+    assert now.status == expected and "95%" in now.reason
+
+
+def test_a_veto_needs_a_loss_worth_one(bench):
+    text = CLAIM.replace("condition: {{{condition}}}", "over: best_single_source")
+    found = {}
+    for value in (0.30, 0.495):
+        bench.entry(row("sw-KE", value, 0.50), n=10**6, entry=E1)
+        bench.skill(claims=text.format(predicate="forbids", more="", E1=E1))
+        found[value] = bench.load().standings["a-claim"]
+    assert found[0.30].status == "supported"
+    assert found[0.495].status == "contested" and "no reason for a veto" in found[0.495].reason
+
+
+def test_what_is_not_tested_says_what_would_test_it(bench, mu):
+    bench.entry(row(), entry=E1)
+    stands(bench, "requires", "base: pretrained")
+    told = mu("why", "a-claim", "--workspace", bench.root).out
+    assert "not tested by rows" in told and "rows with and without it" in told
