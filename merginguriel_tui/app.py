@@ -72,19 +72,18 @@ class MuApp(App[None]):
     def __init__(
         self, space: Workspace, *, screen: str | None = None, what: tuple[str, ...] = (), demo: bool = False
     ) -> None:
+        kept = session.read(space)
+        start = screen or str(kept.get("screen", "advise"))
+        # The screen to begin with is the first that is made: a switch to it would paint an empty one before it.
+        vars(self)["DEFAULT_MODE"] = start if start in SCREENS else "advise"
         super().__init__()
-        self.space, self.demo = space, demo
-        self.kept = session.read(space)
+        self.space, self.demo, self.kept = space, demo, kept
         self.what: dict[str, tuple[str, ...]] = {screen: what} if screen and what else {}
-        self.start = screen or str(self.kept.get("screen", "advise"))
         self.elsewhere = "" if nearest_is(space) else f" --workspace {shlex.quote(str(space.root))}"
         self.clashes: set[str] = set()
         self.looking = False
         self.begun: set[str] = set()
         self.watch_runs: Watch | None = None
-
-    def get_default_screen(self) -> Screen[None]:
-        return Screen()
 
     def on_mount(self) -> None:
         look = session.look(self.space)
@@ -102,7 +101,6 @@ class MuApp(App[None]):
             )
         if look.keymap:
             self.set_keymap(look.keymap)
-        self.switch_mode(self.start if self.start in SCREENS else "advise")
         if look.keymap:
             self.run_worker(lambda: self._check_keys(look.keymap), thread=True, group="keys")
         self.set_interval(EVERY, self._look_at_runs)

@@ -13,10 +13,12 @@ from textual.containers import Container
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input, Static, TextArea
+from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from merginguriel.errors import TOLD, MuError, told
+
+from .widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
     from .app import MuApp
@@ -93,7 +95,7 @@ class MuScreen(Screen[None]):
         with Container(id="body"):
             yield from self.body()
         yield CommandBar(id="command")
-        yield Footer()
+        yield KeyBar(id="keys")
 
     def body(self) -> ComposeResult:
         """The screen's own widgets."""
@@ -121,7 +123,9 @@ class MuScreen(Screen[None]):
 
     def action_leave(self) -> None:
         """Out of a field, to where keys are commands again."""
-        if isinstance(self.focused, Input | TextArea):
+        field = self.focused
+        # An area of text by its name: its import would take a twentieth of the time to the first paint.
+        if isinstance(field, Input) or "TextArea" in {cls.__name__ for cls in type(field).__mro__}:
             found = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
             self.set_focus(found.first() if found else None)
 
