@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import shlex
 from collections.abc import Callable, Iterable
@@ -50,7 +51,6 @@ class MuApp(App[None]):
 
     TITLE = "MergingUriel"
     CSS_PATH = "mu.tcss"
-    MODES: ClassVar = {name: opener(name) for name in SCREENS}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(str(number), f"go('{name}')", f"Go to {name}", id=f"go.{name}", show=False)
@@ -85,7 +85,12 @@ class MuApp(App[None]):
         self.begun: set[str] = set()
         self.watch_runs: Watch | None = None
 
+    def get_default_screen(self) -> Screen[None]:
+        return opener(self.DEFAULT_MODE)()
+
     def on_mount(self) -> None:
+        for name in SCREENS:
+            self.add_mode(name, opener(name))
         look = session.look(self.space)
         for wrong in look.wrong:
             self.tell(wrong)
@@ -104,6 +109,11 @@ class MuApp(App[None]):
         if look.keymap:
             self.run_worker(lambda: self._check_keys(look.keymap), thread=True, group="keys")
         self.set_interval(EVERY, self._look_at_runs)
+
+    def on_ready(self) -> None:
+        """The first frame is there. What was made for it stays: none of it need be looked at for what is garbage."""
+        gc.freeze()
+        gc.enable()
 
     def _check_keys(self, keymap: dict[str, str]) -> None:
         """In a thread: it imports every screen."""

@@ -91,6 +91,10 @@ class MuScreen(Screen[None]):
         return self.app
 
     def compose(self) -> ComposeResult:
+        # Before there are widgets: the first resize, which sets it otherwise, would style them all again.
+        fits = [name for least, name in self.HORIZONTAL_BREAKPOINTS or () if self.app.size.width >= least]
+        if fits:
+            self.set_class(True, fits[-1], update=False)
         yield Tabs(self.NAME)
         with Container(id="body"):
             yield from self.body()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
 import sys
@@ -44,6 +45,7 @@ def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: b
 def show(
     space: workspace.Workspace, screen: str | None, what: tuple[str, ...], *, demo: bool = False
 ) -> None:
+    gc.disable()  # until the first frame is there: nothing of a start is garbage, and looking takes a tenth of it
     from .app import MuApp
 
     MuApp(space, screen=screen, what=what, demo=demo).run()
