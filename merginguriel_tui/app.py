@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import shlex
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
@@ -17,7 +17,7 @@ from merginguriel import workspace
 from merginguriel.errors import TOLD, MuError
 from merginguriel.workspace import Workspace
 
-from . import session
+from . import garbage, session
 from .base import MuScreen
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class MuApp(App[None]):
         self.looking = False
         self.begun: set[str] = set()
         self.watch_runs: Watch | None = None
+        self.tidy = garbage.Tidy()
 
     def get_default_screen(self) -> Screen[None]:
         return opener(self.DEFAULT_MODE)()
@@ -111,9 +112,13 @@ class MuApp(App[None]):
         self.set_interval(EVERY, self._look_at_runs)
 
     def on_ready(self) -> None:
-        """The first frame is there. What was made for it stays: none of it need be looked at for what is garbage."""
-        gc.freeze()
-        gc.enable()
+        """The first frame is there."""
+        garbage.begin()
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self.tidy.touch()
+        await super().on_event(event)
 
     def _check_keys(self, keymap: dict[str, str]) -> None:
         """In a thread: it imports every screen."""
@@ -206,6 +211,7 @@ class MuApp(App[None]):
 
     def _look_at_runs(self) -> None:
         """Which runs have ended? Looked up in a thread, one look at a time."""
+        self.tidy.look()
         if not self.looking:
             self.looking = True
             self.run_worker(self._ended, thread=True, group="watch")

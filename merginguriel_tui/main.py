@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import shutil
 import sys
@@ -13,6 +12,8 @@ import click
 
 from merginguriel import workspace
 from merginguriel.errors import TOLD, told
+
+from . import garbage
 
 SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
 
@@ -45,7 +46,7 @@ def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: b
 def show(
     space: workspace.Workspace, screen: str | None, what: tuple[str, ...], *, demo: bool = False
 ) -> None:
-    gc.disable()  # until the first frame is there: nothing of a start is garbage, and looking takes a tenth of it
+    garbage.wait()
     from .app import MuApp
 
     MuApp(space, screen=screen, what=what, demo=demo).run()
