@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -32,6 +33,7 @@ SCREENS = {
     "compare": ("compare", "CompareScreen", "Two or more runs side by side"),
     "matrix": ("matrix", "MatrixScreen", "Every model on every locale"),
 }
+SWITCH = 0.001  # seconds that a thread that reads may keep the one that draws waiting; Python's own are 0.005
 EVERY = 2.0  # seconds between two looks at which runs have ended
 
 
@@ -114,6 +116,7 @@ class MuApp(App[None]):
     def on_ready(self) -> None:
         """The first frame is there."""
         garbage.begin()
+        sys.setswitchinterval(SWITCH)
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.InputEvent):

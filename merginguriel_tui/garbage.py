@@ -8,7 +8,7 @@ import time
 QUIET = 5.0  # seconds without a key or a movement of the mouse
 AGAIN = 60.0  # seconds between two full looks
 # Net allocations to a look at the newest; those to the next older; those to all, which is left to `tidy`, but for a flood.
-YOUNG, MIDDLE, OLD = 2_000, 20, 1_000
+YOUNG, MIDDLE, OLD = 2_000, 5, 5_000
 
 
 def wait() -> None:
