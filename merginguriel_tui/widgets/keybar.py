@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual import events
-from textual.binding import Binding
+from textual.binding import ActiveBinding
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -35,49 +35,54 @@ class KeyBar(Widget):
         if self.app.app_focus:
             self.refresh()
 
-    def shown(self) -> list[tuple[int, int, Binding, str]]:
+    def shown(self) -> list[tuple[int, int, ActiveBinding, str]]:
         """(first column, the one after its last, binding, its key as it is displayed), as many as there is room for."""
         active = self.screen.active_bindings
+        at, room = 0, self.size.width
+        found = []
         palette = active.get(self.app.COMMAND_PALETTE_BINDING)
-        first = {each.binding.action: each.binding for each in reversed(active.values()) if each.binding.show}
-        found, at, room = [], 0, self.size.width
         if palette is not None:
-            binding = palette.binding
-            key = self.app.get_key_display(binding)
-            start = room - len(key) - len(binding.description) - 4
+            key = self.app.get_key_display(palette.binding)
+            start = room - len(key) - len(palette.binding.description) - 4
             if start >= 0:
-                found.append((start, room, binding, key))
+                found.append((start, room, palette, key))
                 room = start
-        for each in active.values():
-            binding = each.binding
-            if first.get(binding.action) is not binding:
+        actions = set()
+        for one in active.values():
+            binding = one.binding
+            if not binding.show or binding.action in actions:
                 continue
+            actions.add(binding.action)
             key = self.app.get_key_display(binding)
             end = at + len(key) + len(binding.description) + 3
             if end <= room:
-                found.append((at, end, binding, key))
+                found.append((at, end, one, key))
                 at = end
-        return sorted(found, key=lambda one: one[0])
+        return sorted(found, key=lambda place: place[0])
 
     def render(self) -> Text:
         key_style = self.get_component_rich_style("keybar--key")
         says_style = self.get_component_rich_style("keybar--says")
         line = Text(no_wrap=True, overflow="crop")
-        for start, end, binding, key in self.shown():
+        for start, end, one, key in self.shown():
             line.pad_right(start - len(line))
             if end == self.size.width:
                 line.append("▏", "dim")
+            begins = len(line)
             line.append(f" {key} ", key_style)
-            line.append(f"{binding.description} ", says_style)
+            line.append(f"{one.binding.description} ", says_style)
+            if not one.enabled:
+                line.stylize("dim", begins)
         return line
 
-    def _under(self, x: int) -> Binding | None:
-        return next((binding for start, end, binding, _ in self.shown() if start <= x < end), None)
+    def _under(self, x: int) -> ActiveBinding | None:
+        return next((one for start, end, one, _ in self.shown() if start <= x < end), None)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        binding = self._under(event.x)
-        self.tooltip = binding.tooltip or None if binding else None
+        one = self._under(event.x)
+        self.tooltip = one.tooltip or None if one else None
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        if binding := self._under(event.x):
-            self.app.simulate_key(binding.key)
+        one = self._under(event.x)
+        if one is not None and one.enabled:
+            self.app.simulate_key(one.binding.key)

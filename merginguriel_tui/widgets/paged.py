@@ -50,7 +50,7 @@ class PagedTable(ScrollView, can_focus=True):
         Binding("end,G", "end(1)", "Last", id="table.last", show=False),
         Binding("enter", "select", "Open", id="table.open"),
     ]
-    cursor: reactive[int] = reactive(0)
+    cursor: reactive[int] = reactive(0, repaint=False)
 
     class Wanted(Message):
         """Rows from `first` on are in view, and not known."""
