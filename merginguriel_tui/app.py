@@ -89,7 +89,11 @@ class MuApp(App[None]):
         self.tidy = garbage.Tidy()
 
     def get_default_screen(self) -> Screen[None]:
-        return opener(self.DEFAULT_MODE)()
+        made = opener(self.DEFAULT_MODE)()
+        self._load_screen_css(
+            made
+        )  # which Textual does for a mode that is switched to, and not for the first
+        return made
 
     def on_mount(self) -> None:
         for name in SCREENS:

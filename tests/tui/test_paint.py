@@ -20,6 +20,7 @@ from pilot import play
 from textual.widgets import OptionList
 
 from merginguriel_tui import garbage
+from merginguriel_tui.app import SCREENS
 from merginguriel_tui.screens import skills as skills_screen
 from merginguriel_tui.widgets import page as pages
 from merginguriel_tui.widgets.keybar import KeyBar
@@ -106,6 +107,21 @@ def test_the_first_frame_is_the_screen_and_what_it_does_not_show_is_not_imported
     assert "1 advise" in frame and "Find" in frame
     if screen == "advise":
         assert "Reading what is known" in frame and "find a target" in frame and "min gain" in frame
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_screen_looks_the_same_whether_begun_with_or_gone_to(bench, name):
+    seen = []
+
+    async def regions(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "escape", str(1 + list(SCREENS).index(name)))
+        assert app.current_mode == name
+        seen.append([(str(widget), widget.region) for widget in app.screen.query("#body, #body > *")])
+
+    play(bench.load_space(), regions, screen=name)
+    play(bench.load_space(), regions, screen="log" if name != "log" else "runs")
+    assert seen[0] == seen[1] and len(seen[0]) > 1
 
 
 def test_keys_typed_while_it_starts_are_not_lost(bench):
