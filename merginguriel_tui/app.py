@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import shlex
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
@@ -16,7 +18,7 @@ from merginguriel import workspace
 from merginguriel.errors import TOLD, MuError
 from merginguriel.workspace import Workspace
 
-from . import session
+from . import garbage, session
 from .base import MuScreen
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ SCREENS = {
     "compare": ("compare", "CompareScreen", "Two or more runs side by side"),
     "matrix": ("matrix", "MatrixScreen", "Every model on every locale"),
 }
+SWITCH = 0.001  # seconds that a thread that reads may keep the one that draws waiting; Python's own are 0.005
 EVERY = 2.0  # seconds between two looks at which runs have ended
 
 
@@ -50,7 +53,6 @@ class MuApp(App[None]):
 
     TITLE = "MergingUriel"
     CSS_PATH = "mu.tcss"
-    MODES: ClassVar = {name: opener(name) for name in SCREENS}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(str(number), f"go('{name}')", f"Go to {name}", id=f"go.{name}", show=False)
@@ -72,21 +74,30 @@ class MuApp(App[None]):
     def __init__(
         self, space: Workspace, *, screen: str | None = None, what: tuple[str, ...] = (), demo: bool = False
     ) -> None:
+        kept = session.read(space)
+        start = screen or str(kept.get("screen", "advise"))
+        # The screen to begin with is the first that is made: a switch to it would paint an empty one before it.
+        vars(self)["DEFAULT_MODE"] = start if start in SCREENS else "advise"
         super().__init__()
-        self.space, self.demo = space, demo
-        self.kept = session.read(space)
+        self.space, self.demo, self.kept = space, demo, kept
         self.what: dict[str, tuple[str, ...]] = {screen: what} if screen and what else {}
-        self.start = screen or str(self.kept.get("screen", "advise"))
         self.elsewhere = "" if nearest_is(space) else f" --workspace {shlex.quote(str(space.root))}"
         self.clashes: set[str] = set()
         self.looking = False
         self.begun: set[str] = set()
         self.watch_runs: Watch | None = None
+        self.tidy = garbage.Tidy()
 
     def get_default_screen(self) -> Screen[None]:
-        return Screen()
+        made = opener(self.DEFAULT_MODE)()
+        self._load_screen_css(
+            made
+        )  # which Textual does for a mode that is switched to, and not for the first
+        return made
 
     def on_mount(self) -> None:
+        for name in SCREENS:
+            self.add_mode(name, opener(name))
         look = session.look(self.space)
         for wrong in look.wrong:
             self.tell(wrong)
@@ -102,10 +113,19 @@ class MuApp(App[None]):
             )
         if look.keymap:
             self.set_keymap(look.keymap)
-        self.switch_mode(self.start if self.start in SCREENS else "advise")
         if look.keymap:
             self.run_worker(lambda: self._check_keys(look.keymap), thread=True, group="keys")
         self.set_interval(EVERY, self._look_at_runs)
+
+    def on_ready(self) -> None:
+        """The first frame is there."""
+        garbage.begin()
+        sys.setswitchinterval(SWITCH)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self.tidy.touch()
+        await super().on_event(event)
 
     def _check_keys(self, keymap: dict[str, str]) -> None:
         """In a thread: it imports every screen."""
@@ -198,6 +218,7 @@ class MuApp(App[None]):
 
     def _look_at_runs(self) -> None:
         """Which runs have ended? Looked up in a thread, one look at a time."""
+        self.tidy.look()
         if not self.looking:
             self.looking = True
             self.run_worker(self._ended, thread=True, group="watch")

@@ -13,10 +13,12 @@ from textual.containers import Container
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input, Static, TextArea
+from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from merginguriel.errors import TOLD, MuError, told
+
+from .widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
     from .app import MuApp
@@ -89,11 +91,15 @@ class MuScreen(Screen[None]):
         return self.app
 
     def compose(self) -> ComposeResult:
+        # Before there are widgets: the first resize, which sets it otherwise, would style them all again.
+        fits = [name for least, name in self.HORIZONTAL_BREAKPOINTS or () if self.app.size.width >= least]
+        if fits:
+            self.set_class(True, fits[-1], update=False)
         yield Tabs(self.NAME)
         with Container(id="body"):
             yield from self.body()
         yield CommandBar(id="command")
-        yield Footer()
+        yield KeyBar(id="keys")
 
     def body(self) -> ComposeResult:
         """The screen's own widgets."""
@@ -121,7 +127,9 @@ class MuScreen(Screen[None]):
 
     def action_leave(self) -> None:
         """Out of a field, to where keys are commands again."""
-        if isinstance(self.focused, Input | TextArea):
+        field = self.focused
+        # An area of text by its name: its import would take a twentieth of the time to the first paint.
+        if isinstance(field, Input) or "TextArea" in {cls.__name__ for cls in type(field).__mro__}:
             found = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
             self.set_focus(found.first() if found else None)
 

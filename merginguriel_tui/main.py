@@ -13,6 +13,8 @@ import click
 from merginguriel import workspace
 from merginguriel.errors import TOLD, told
 
+from . import garbage
+
 SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
 
 
@@ -44,6 +46,7 @@ def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: b
 def show(
     space: workspace.Workspace, screen: str | None, what: tuple[str, ...], *, demo: bool = False
 ) -> None:
+    garbage.wait()
     from .app import MuApp
 
     MuApp(space, screen=screen, what=what, demo=demo).run()

@@ -325,10 +325,16 @@ class SkillsScreen(MuScreen):
             self.query_one("#changes").focus()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        # As one moves through the list, the skill is shown; hits are opened with Enter.
-        listed = event.option_list
-        if listed.id == "skills" and listed.has_focus and not self.query_text:
-            name = self.listed[event.option_index]
+        if event.option_list.id == "skills":
+            # When what is there is drawn: of several keys between two drawings the last one counts.
+            self.call_after_refresh(self._open_highlighted)
+
+    def _open_highlighted(self) -> None:
+        """As one moves through the list, the skill is shown; hits are opened with Enter."""
+        listed = self.query_one("#skills", OptionList)
+        at = listed.highlighted
+        if at is not None and at < len(self.listed) and listed.has_focus and not self.query_text:
+            name = self.listed[at]
             if name != self.name_:
                 self.open(name, back=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -204,7 +205,9 @@ class Page(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.text, self.names = "", dict[str, str]()
+        self.text = ""
+        self.names: Mapping[str, str] = {}
+        self.drawing = threading.Lock()
         self.drawn = Drawn((), (), (), 0)
         self.link = -1
         self.top = False
@@ -212,7 +215,7 @@ class Page(ScrollView, can_focus=True):
     def read(self, text: str, names: Mapping[str, str]) -> None:
         """Show this text from its beginning; the same text stays where it is."""
         self.top = self.top or text != self.text
-        self.text, self.names = text, dict(names)
+        self.text, self.names = text, names
         self.redraw()
 
     def redraw(self) -> None:
@@ -222,7 +225,11 @@ class Page(ScrollView, can_focus=True):
 
         def run() -> None:
             worker = get_current_worker()
-            drawn = draw(text, width, names, dark=dark)
+            # One at a time, and none that a later one replaces: threads that draw hold up the one that shows.
+            with self.drawing:
+                if worker.is_cancelled:
+                    return
+                drawn = draw(text, width, names, dark=dark)
             if not worker.is_cancelled:
                 self.call_later(self._take, drawn)
 

@@ -9,7 +9,7 @@ from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -50,7 +50,7 @@ class PagedTable(ScrollView, can_focus=True):
         Binding("end,G", "end(1)", "Last", id="table.last", show=False),
         Binding("enter", "select", "Open", id="table.open"),
     ]
-    cursor: reactive[int] = reactive(0)
+    cursor: reactive[int] = reactive(0, repaint=False)
 
     class Wanted(Message):
         """Rows from `first` on are in view, and not known."""
@@ -168,9 +168,17 @@ class PagedTable(ScrollView, can_focus=True):
         elif self.cursor >= top + rows:
             self.scroll_to(y=self.cursor - rows + 1, animate=False, force=True)
 
-    def watch_cursor(self) -> None:
+    def watch_cursor(self, before: int, cursor: int) -> None:
+        top = self.scroll_offset.y
         self.scroll_to_cursor()
-        self.refresh()
+        if self.scroll_offset.y == top:
+            self.refresh_rows(before, cursor)
+
+    def refresh_rows(self, *numbers: int) -> None:
+        """Draw these rows again, if they are in view, and no other."""
+        width, shown = self.size.width, [1 + number - self.scroll_offset.y for number in numbers]
+        if regions := [Region(0, y, width, 1) for y in shown if 1 <= y < self.size.height]:
+            self.refresh(*regions)
 
     def validate_cursor(self, cursor: int) -> int:
         return max(0, min(cursor, max(self.count - 1, 0)))

@@ -1,0 +1,88 @@
+"""Which keys does this screen know? One line of them; a click on one presses it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.binding import ActiveBinding
+from textual.screen import Screen
+from textual.widget import Widget
+
+
+class KeyBar(Widget):
+    """Keys and what they do, the palette at the right end.
+
+    One widget that draws a line. Textual's Footer mounts a widget per key whenever the focus moves: 20 ms of a start, and of
+    each step from part to part.
+    """
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--says"}
+    DEFAULT_CSS = """
+    KeyBar {
+        dock: bottom; height: 1; text-wrap: nowrap; color: $footer-foreground; background: $footer-background;
+        & .keybar--key { color: $footer-key-foreground; background: $footer-key-background; text-style: bold; }
+        & .keybar--says { color: $footer-description-foreground; background: $footer-description-background; }
+    }
+    """
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def _changed(self, screen: Screen[object]) -> None:
+        if self.app.app_focus:
+            self.refresh()
+
+    def shown(self) -> list[tuple[int, int, ActiveBinding, str]]:
+        """(first column, the one after its last, binding, its key as it is displayed), as many as there is room for."""
+        active = self.screen.active_bindings
+        at, room = 0, self.size.width
+        found = []
+        palette = active.get(self.app.COMMAND_PALETTE_BINDING)
+        if palette is not None:
+            key = self.app.get_key_display(palette.binding)
+            start = room - len(key) - len(palette.binding.description) - 4
+            if start >= 0:
+                found.append((start, room, palette, key))
+                room = start
+        actions = set()
+        for one in active.values():
+            binding = one.binding
+            if not binding.show or binding.action in actions:
+                continue
+            actions.add(binding.action)
+            key = self.app.get_key_display(binding)
+            end = at + len(key) + len(binding.description) + 3
+            if end <= room:
+                found.append((at, end, one, key))
+                at = end
+        return sorted(found, key=lambda place: place[0])
+
+    def render(self) -> Text:
+        key_style = self.get_component_rich_style("keybar--key")
+        says_style = self.get_component_rich_style("keybar--says")
+        line = Text(no_wrap=True, overflow="crop")
+        for start, end, one, key in self.shown():
+            line.pad_right(start - len(line))
+            if end == self.size.width:
+                line.append("▏", "dim")
+            begins = len(line)
+            line.append(f" {key} ", key_style)
+            line.append(f"{one.binding.description} ", says_style)
+            if not one.enabled:
+                line.stylize("dim", begins)
+        return line
+
+    def _under(self, x: int) -> ActiveBinding | None:
+        return next((one for start, end, one, _ in self.shown() if start <= x < end), None)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        one = self._under(event.x)
+        self.tooltip = one.tooltip or None if one else None
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        one = self._under(event.x)
+        if one is not None and one.enabled:
+            self.app.simulate_key(one.binding.key)
