@@ -73,13 +73,14 @@ class AdviseScreen(MuScreen):
                 yield Static("k ", classes="label")
                 yield Input(placeholder="any", type="integer", id="k", compact=True)
             with Horizontal(classes="field"):
-                yield Static("min gain ", classes="label")
+                yield Static("min gain, pp ", classes="label")
                 yield Input(type="number", id="min_gain", compact=True)
             yield Choice("context", ("",), "", id="context")
         with Horizontal(id="asked"):
             with Vertical(id="picker"):
                 yield Find(placeholder="find a target (/)", id="find", compact=True)
                 yield OptionList(id="targets", markup=False, compact=True)
+                yield Static("• merges measured", id="measured", markup=False)
             with Vertical(id="answer"):
                 with VerticalScroll(id="card", can_focus=True):
                     yield Static("Reading what is known …", id="verdict", markup=False)

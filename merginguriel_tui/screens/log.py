@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 TYPES = ("", "Plan", "Observation", "Retrospective", "Troubleshooting")
+SHORT = {"Observation": "Observ.", "Retrospective": "Retro", "Troubleshooting": "Trouble"}
 FIELDS = {"target": "target", "method": "method", "since": "since", "until": "until"}
 RUNS = 200  # finished runs that are offered, newest first
 WAIT = 0.15  # seconds after a key before the list is asked for again
@@ -72,7 +73,7 @@ class LogScreen(MuScreen):
         self.names: dict[str, str] = {}
         self.found: list[Entry] = []
         self.here, self.only = "", False
-        self.row = ""
+        self.read = ""  # the entry that the page shows
         self.before: list[str] = []
         self.offered = False
 
@@ -88,7 +89,7 @@ class LogScreen(MuScreen):
             yield PagedTable(
                 [
                     Column("date", 10, lambda row: Text(row["date"])),
-                    Column("type", 5, lambda row: Text(row["type"][:5]), gives=1),
+                    Column("type", 7, lambda row: Text(SHORT.get(row["type"], row["type"])), gives=1),
                     Column("open", 9, lambda row: Text(row["open"], "bold"), gives=2),
                     Column("title", 0, lambda row: Text(row["title"])),
                     Column("rows", 4, lambda row: Text(row["rows"]), gives=3, right=True),
@@ -114,6 +115,8 @@ class LogScreen(MuScreen):
     def show(self, *what: str) -> None:
         """An entry (or the beginning of its id; a row of it), and the list."""
         wanted = what[0] if what else ""
+        if self.knowledge is None and not wanted:
+            self._restore()
         space = self.mu.space
 
         def work() -> Any:
@@ -139,6 +142,19 @@ class LogScreen(MuScreen):
             self.open(wanted)
         self.select()
 
+    def _restore(self) -> None:
+        """The filters of the last session, and the entry that was read."""
+        kept = self.remembered()
+        given = kept.get("filters")
+        for name, value in given.items() if isinstance(given, dict) else ():
+            if name == "type" and value in TYPES:
+                self.query_one("#type", Choice).set_reactive(Choice.value, str(value))
+            elif name in FIELDS or name == "text":
+                field = self.query_one("#find" if name == "text" else f"#{name}", Input)
+                with field.prevent(Input.Changed):
+                    field.value = str(value)
+        self.only, self.here = kept.get("only") is True, str(kept.get("entry", ""))
+
     def filter(self) -> dict[str, str]:
         """What narrows the list: option of `mu log list` → value."""
         given = {"type": self.query_one("#type", Choice).value}
@@ -152,6 +168,7 @@ class LogScreen(MuScreen):
         self.tell_command()
         if knowledge is None:
             return
+        self.remember(filters=dict(given), only=only)
 
         def work() -> Any:
             from merginguriel import locales
@@ -199,7 +216,7 @@ class LogScreen(MuScreen):
         self.table.put(event.first, self._rows(event.first))
 
     def _moved(self, cursor: int) -> None:
-        if cursor < len(self.found) and self.found[cursor].id != self.here:
+        if cursor < len(self.found) and self.found[cursor].id != self.read:
             self._read(self.found[cursor].id)
 
     def _read(self, name: str) -> None:
@@ -207,7 +224,8 @@ class LogScreen(MuScreen):
         knowledge = self.knowledge
         if knowledge is None:
             return
-        self.here = name
+        self.here = self.read = name
+        self.remember(entry=name)
         said = self.marks.get(name, "")
         state = f"open: {said}" if said else ""
         entry = knowledge.by_entry[name]
@@ -359,7 +377,7 @@ class LogScreen(MuScreen):
     def _written(self, entry: str | None) -> None:
         """Back from writing: the log is read again, and shows what landed."""
         if entry:
-            self.here = ""
+            self.here = self.read = ""
             self.action_clear()
         self.show(*([entry] if entry else self.mu.what.pop(self.NAME, ())))
 

@@ -68,8 +68,8 @@ class RunScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="run.back"),
-        Binding("slash", "find", "Find in log", id="run.find"),
-        Binding("f", "follow", "Follow log", id="run.follow"),
+        Binding("slash", "find", "Find", id="run.find", tooltip="Find in the log"),
+        Binding("f", "follow", "Follow", id="run.follow", tooltip="Follow the log, or stay where it is"),
         Binding("left_square_bracket,h", "pane(-1)", "Pane before", id="run.before", show=False),
         Binding("right_square_bracket,l", "pane(1)", "Next pane", id="run.next"),
         Binding("x", "steer('cancel')", "Cancel", id="run.cancel"),
