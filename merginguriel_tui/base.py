@@ -61,8 +61,11 @@ class Tabs(Widget):
 
     def ways(self) -> str:
         """How to find out all the rest: the two keys that no screen is without."""
-        found = {b.id: self.app.get_key_display(b) for _, b, _, _ in self.screen.active_bindings.values()}
-        return f"{found.get('keys', '?')} keys  {found.get('palette', '^p')} palette"
+        found: dict[str | None, str] = {}
+        for _, binding, _, _ in self.screen.active_bindings.values():
+            found.setdefault(binding.id, self.app.get_key_display(binding))
+        said = f"{found.get('keys', '?')} keys"
+        return f"{said}  {found.get('palette', '^p')} palette" if self.size.width >= 100 else said
 
     def on_click(self, event: events.Click) -> None:
         at = 0
@@ -71,9 +74,11 @@ class Tabs(Widget):
             if event.x < at:
                 self.app.action_go(name)  # type: ignore[attr-defined]
                 return
-        keys = self.ways().index("  ")
-        if event.x >= (start := self.size.width - len(self.ways())):
-            self.app.call_later(self.app.run_action, "keys" if event.x < start + keys else "command_palette")
+        keys, _, palette = self.ways().partition("  ")
+        if event.x >= self.size.width - len(palette):
+            self.app.call_later(self.app.run_action, "command_palette")
+        elif event.x >= self.size.width - len(keys) - len(palette) - 2 * bool(palette):
+            self.app.call_later(self.app.run_action, "keys")
 
 
 def homely(path: Path) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WIDE = 120  # columns from which the pane stands beside the matrix, not below it
 PAUSE = 0.15  # seconds that the cursor rests on a target before it is asked whom to take for it
-LEGEND = "[ ] own model   * best of its column   – not measured   U URIEL  R REAL  E mu advise would take it"
+LEGEND = "[ ] own model  * best of column  – not measured  URE: URIEL, REAL, E advice take it"
 
 
 class MatrixScreen(MuScreen):

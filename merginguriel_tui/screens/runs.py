@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from merginguriel.experiments.watching import Standing, Watch
 
 # Columns from which a class of the stylesheet holds.
-BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (146, "-wide")]
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (168, "-wide")]
 REST = 0.15  # seconds that the cursor rests on a run before it is looked into
 EVERY = 1.0  # seconds between two looks at the runs that are live
 MANY = 200  # runs at work that are looked at, beside those in view
@@ -64,7 +64,7 @@ class RunsScreen(MuScreen):
     RunsScreen #bar { height: 1; }
     RunsScreen #find { width: 1fr; }
     RunsScreen #table { width: 1fr; }
-    RunsScreen #preview { width: 66; border-left: solid $panel; padding: 0 1; display: none; }
+    RunsScreen #preview { width: 64; border-left: solid $panel; padding: 0 1; display: none; }
     RunsScreen.-wide #preview { display: block; }
     RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
     """
@@ -287,6 +287,8 @@ class RunsScreen(MuScreen):
             before = self.standings.get(name)
             if before is not None and before.live and not standing.live:
                 ended = True  # the application tells of it, on whatever screen one is
+            if standing.live and (before is None or not before.live):
+                self.mu.follow_run(name)
             if standing.live and name not in self.live:
                 self.live = [*self.live, name]
         changed = self.standings != {**self.standings, **seen}

@@ -57,7 +57,7 @@ class WhyTree(Tree[Any]):
         self.clear()
         for name, status, reason, grade, said in claims:
             label = Text.assemble(
-                f"{SIGNS.get(status, '?')} {status}  ", (name, "bold"), (f"  {grade}", "dim")
+                f"{SIGNS.get(status, '?')} {status:<11}  ", (name, "bold"), (f"  {grade}", "dim")
             )
             node = self.root.add(label, data=("claim", name))
             self._say(node, said)
