@@ -56,12 +56,12 @@ class MuApp(App[None]):
             Binding(str(number), f"go('{name}')", f"Go to {name}", id=f"go.{name}", show=False)
             for number, name in enumerate(SCREENS, start=1)
         ),
-        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False),
+        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="Palette: every screen and every key's action"),
         Binding("ctrl+o", "jump", "Jump", id="jump", show=False, tooltip="Letters on the parts of the screen: one goes there"),
         Binding("question_mark,f1", "keys", "Keys", id="keys", show=False, tooltip="All keys of this place, with their ids"),
         Binding("y", "copy('text')", "Copy", id="copy.text", show=False, tooltip="Copy what is shown as text"),
-        Binding("M", "copy('markdown')", "Copy as markdown", id="copy.markdown", show=False),
-        Binding("C", "copy('csv')", "Copy as csv", id="copy.csv", show=False),
+        Binding("M", "copy('markdown')", "Copy as markdown", id="copy.markdown", show=False, tooltip="Copy what is shown as Markdown"),
+        Binding("C", "copy('csv')", "Copy as csv", id="copy.csv", show=False, tooltip="Copy what is shown as CSV"),
         Binding("Y", "copy('command')", "Copy command", id="copy.command", show=False, tooltip="Copy the command that prints this"),
         Binding("ctrl+r", "reload", "Read the files again", id="reload", show=False),
         Binding("g", "simulate_key('home')", "First", id="first", show=False),

@@ -37,11 +37,11 @@ class CompareScreen(MuScreen):
     CompareScreen #said { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Runs to compare", id="compare.find"),
-        Binding("f", "first", "Next one first", id="compare.first"),
-        Binding("enter", "open", "Open the first", id="compare.open"),
-        Binding("escape", "back", "Back", id="compare.back"),
-    ]
+        Binding("slash", "find", "Runs to compare", id="compare.find", tooltip="Name the runs to compare"),
+        Binding("f", "first", "Next one first", id="compare.first", tooltip="Count from the next run"),
+        Binding("enter", "open", "Open the first", id="compare.open", tooltip="Open the first run"),
+        Binding("escape", "back", "Back", id="compare.back", tooltip="Back to the runs"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()

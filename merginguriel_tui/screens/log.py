@@ -22,8 +22,8 @@ from ..base import MuScreen
 from ..choice import Choice, Pick
 from ..widgets.copying import table_as
 from ..widgets.page import Page
-from ..widgets.paged import PAGE, Column, PagedTable
-from . import known
+from ..widgets.paged import PAGE, PagedTable
+from . import known, timeline
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 TYPES = ("", "Plan", "Observation", "Retrospective", "Troubleshooting")
-SHORT = {"Observation": "Observ.", "Retrospective": "Retro", "Troubleshooting": "Trouble"}
 FIELDS = {"target": "target", "method": "method", "since": "since", "until": "until"}
 RUNS = 200  # finished runs that are offered, newest first
 WAIT = 0.15  # seconds after a key before the list is asked for again
@@ -57,14 +56,14 @@ class LogScreen(MuScreen):
     LogScreen #entry { width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="log.find"),
-        Binding("f", "kind", "Type", id="log.type"),
-        Binding("o", "only_open", "Only open", id="log.open"),
-        Binding("n", "new", "New", id="log.new"),
-        Binding("x", "clear", "All again", id="log.clear", show=False),
-        Binding("w", "swap", "List or entry", id="log.swap"),
-        Binding("backspace", "back", "Back", id="log.back", show=False),
-    ]
+        Binding("slash", "find", "Find", id="log.find", tooltip="Find words in entries"),
+        Binding("f", "kind", "Type", id="log.type", tooltip="The next type of entry"),
+        Binding("o", "only_open", "Only open", id="log.open", tooltip="Only what waits for an answer, or all"),
+        Binding("n", "new", "New", id="log.new", tooltip="Write an entry: from a run, a draft or an empty form"),
+        Binding("x", "clear", "All again", id="log.clear", show=False, tooltip="All entries again"),
+        Binding("w", "swap", "List or entry", id="log.swap", tooltip="Between list and entry"),
+        Binding("backspace", "back", "Back", id="log.back", show=False, tooltip="To the entry before"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,20 +81,11 @@ class LogScreen(MuScreen):
             yield Input(id="find", placeholder="text in entries", compact=True)
             yield Choice("type", TYPES, "", id="type")
             for name in ("target", "method", "since", "until"):
-                hint = f"{name} YYYY-MM-DD" if name in ("since", "until") else name
+                hint = f"{name} (date)" if name in ("since", "until") else name
                 yield Input(id=name, placeholder=hint, compact=True)
             yield Static(id="counts")
         with Horizontal(id="both"):
-            yield PagedTable(
-                [
-                    Column("date", 10, lambda row: Text(row["date"])),
-                    Column("type", 7, lambda row: Text(SHORT.get(row["type"], row["type"])), gives=1),
-                    Column("open", 9, lambda row: Text(row["open"], "bold"), gives=2),
-                    Column("title", 0, lambda row: Text(row["title"])),
-                    Column("rows", 4, lambda row: Text(row["rows"]), gives=3, right=True),
-                ],
-                id="timeline",
-            )
+            yield PagedTable(timeline.columns(), id="timeline")
             yield Page(id="entry")
 
     def on_mount(self) -> None:
@@ -178,7 +168,7 @@ class LogScreen(MuScreen):
                 if len(given.get(name, "")) not in (0, 10):
                     given.pop(name)  # not yet typed in full
                 elif name in given:
-                    _day(given[name])
+                    timeline.day(given[name])
             if "target" in given:
                 try:
                     given["target"] = locales.get(given["target"]).tag
@@ -204,13 +194,7 @@ class LogScreen(MuScreen):
         self.query_one("#counts", Static).update(Text(said if found else "nothing found"))
 
     def _rows(self, first: int) -> list[dict[str, str]]:
-        return [
-            {
-                "id": one.id, "date": one.date, "type": one.type, "title": plain(one.title).replace("\n", " "),
-                "open": _short(self.marks.get(one.id, "")), "rows": str(len(one.rows) or ""),
-            }
-            for one in self.found[first : first + PAGE]
-        ]  # fmt: skip
+        return timeline.lines(self.found[first : first + PAGE], self.marks)
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
         self.table.put(event.first, self._rows(event.first))
@@ -389,17 +373,3 @@ class LogScreen(MuScreen):
             return plain(self.page.text)
         rows = [[one.date, one.type, one.id, one.title, str(len(one.rows))] for one in self.found]
         return table_as(how, [["date", "type", "id", "title", "rows"], *rows])
-
-
-def _short(marks: str) -> str:
-    """`plan, 2 questions` → `plan 2 ?`."""
-    return (
-        marks.replace(" questions", " ?").replace(" question", " ?").replace(",", "").replace(" in part", "½")
-    )
-
-
-def _day(text: str) -> None:
-    try:
-        date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a date.", mend="YYYY-MM-DD") from error

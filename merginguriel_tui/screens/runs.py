@@ -69,17 +69,17 @@ class RunsScreen(MuScreen):
     RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="runs.find"),
-        Binding("n", "launch", "New", id="runs.new"),
-        Binding("e", "again", "New like this", id="runs.again", show=False),
-        Binding("space", "mark", "Mark", id="runs.mark"),
-        Binding("c", "compare", "Compare", id="runs.compare"),
-        Binding("s", "order", "Order", id="runs.order", show=False),
-        Binding("x", "steer('cancel')", "Cancel", id="runs.cancel"),
-        Binding("p", "steer('pause')", "Pause", id="runs.pause"),
-        Binding("r", "steer('resume')", "Resume", id="runs.resume"),
-        Binding("escape", "back", "Show all", id="runs.back", show=False),
-    ]
+        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words of id, target, method, state"),
+        Binding("n", "launch", "New", id="runs.new", tooltip="A new run, from a form"),
+        Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="A new run like this one"),
+        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare or steer it with others"),
+        Binding("c", "compare", "Compare", id="runs.compare", tooltip="Compare the marked runs"),
+        Binding("s", "order", "Order", id="runs.order", show=False, tooltip="Newest or best first, by state, by target"),
+        Binding("x", "steer('cancel')", "Cancel", id="runs.cancel", tooltip="Cancel the marked runs, or this one"),
+        Binding("p", "steer('pause')", "Pause", id="runs.pause", tooltip="Pause them"),
+        Binding("r", "steer('resume')", "Resume", id="runs.resume", tooltip="Resume them"),
+        Binding("escape", "back", "Show all", id="runs.back", show=False, tooltip="All runs again, and no marks"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class RunsScreen(MuScreen):
         return [
             Column("state", 11, lambda row: state_text(self.state(row))),
             Column("run", 0, lambda row: Text(plain(row["id"]))),
-            Column("progress", 18, self.progress, gives=3),
+            Column("progress", 18, self.progress, gives=3, grows=20),
             Column("left", 5, self.left, gives=4, right=True),
             Column("best", 7, self.best, right=True),
             Column("k", 3, lambda row: Text("" if row["k"] is None else str(row["k"])), gives=6, right=True),

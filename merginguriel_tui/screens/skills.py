@@ -54,16 +54,16 @@ class SkillsScreen(MuScreen):
     SkillsScreen TabPane { padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="skills.find"),
-        Binding("t", "pane('text')", "Text", id="skills.text"),
-        Binding("c", "pane('claims')", "Claims", id="skills.claims"),
-        Binding("i", "pane('history')", "History", id="skills.history"),
-        Binding("d", "pane('diff')", "Diff", id="skills.diff"),
-        Binding("o", "contents", "Contents", id="skills.contents"),
-        Binding("e", "edit", "Edit", id="skills.edit"),
-        Binding("backspace", "back", "Back", id="skills.back", show=False),
-        Binding("escape", "leave", "To the list", id="skills.leave", show=False),
-    ]
+        Binding("slash", "find", "Find", id="skills.find", tooltip="Search skills and claims as you type"),
+        Binding("t", "pane('text')", "Text", id="skills.text", tooltip="The skill's text"),
+        Binding("c", "pane('claims')", "Claims", id="skills.claims", tooltip="Its claims, each down to rows, runs and files"),
+        Binding("i", "pane('history')", "History", id="skills.history", tooltip="Its versions, from git"),
+        Binding("d", "pane('diff')", "Diff", id="skills.diff", tooltip="What changed in meaning since the last commit"),
+        Binding("o", "contents", "Contents", id="skills.contents", tooltip="Contents beside the text, or not"),
+        Binding("e", "edit", "Edit", id="skills.edit", tooltip="Open the file in $EDITOR, and read it again"),
+        Binding("backspace", "back", "Back", id="skills.back", show=False, tooltip="To what was open before"),
+        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="To the list; from there, all skills again"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,10 +27,10 @@ class WhyTree(Tree[Any]):
     DEFAULT_CSS = "WhyTree { height: 1fr; background: $background; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "toggle_node", "Open or close", id="why.toggle", show=False),
-        Binding("enter", "go", "Go there", id="why.go"),
+        Binding("enter", "go", "Go there", id="why.go", tooltip="To the entry or row that it rests on"),
         Binding("l,right", "unfold", "Open", id="why.open", show=False),
         Binding("h,left", "fold", "Close", id="why.close", show=False),
-    ]
+    ]  # fmt: skip
 
     class Wanted(Message):
         """A claim was opened: somebody should walk down from it."""

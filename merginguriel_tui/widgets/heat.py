@@ -80,8 +80,8 @@ class Heat(ScrollView, can_focus=True):
         Binding("end,dollar_sign", "edge(None, -1)", "Last column", id="matrix.last", show=False),
         Binding("ctrl+home,g", "edge(0, None)", "First row", id="matrix.top", show=False),
         Binding("ctrl+end,G", "edge(-1, None)", "Last row", id="matrix.bottom", show=False),
-        Binding("enter", "select", "Advise", id="matrix.advise"),
-    ]
+        Binding("enter", "select", "Advise", id="matrix.advise", tooltip="Ask for advice on this target"),
+    ]  # fmt: skip
 
     class Moved(Message):
         """The cursor is elsewhere."""

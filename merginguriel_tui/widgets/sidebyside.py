@@ -79,6 +79,10 @@ def paired(found: Sequence[Against], width: int) -> Text:
             cells = min(width - 78, 50)
             out.append(span(c.interval.low, c.difference, c.interval.high, least, most, cells))
         out.append("\n")
+    if width > 86 and ends:
+        # What the scale reaches from and to, under its ends.
+        cells, high = min(width - 78, 50), f"{signed(most)} pp"
+        out.append(" " * 71 + f"{signed(least)} ┊ 0".ljust(cells - len(high)) + f"{high}\n", "dim")
     return out
 
 
