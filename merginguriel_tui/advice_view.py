@@ -27,7 +27,7 @@ class Reason(NamedTuple):
 
 
 def card(advice: dict[str, Any]) -> Text:
-    """Verdict, recipe and figures."""
+    """Verdict, recipe and figures, the smallest gain that a test there sees among them."""
     from merginguriel.decision.render import headline
     from merginguriel.decision.words import pp, signed
 
@@ -41,6 +41,8 @@ def card(advice: dict[str, Any]) -> Text:
     text.append(f"gain {pp(gain['mean_pp'])}  80% {signed(low80)} … {signed(high80)}  ")
     text.append(f"90% {signed(low90)} … {signed(high90)}\nP(gain > 0) {gain['p_positive']:.2f}")
     text.append(f"  P(gain > {least:g} pp) {gain['p_worth']:.2f}" if least else "")
+    if advice["mde_pp"] is not None:
+        text.append(f"  detectable from {pp(advice['mde_pp']).removeprefix('+')}")
     if advice["verdict"] == "unknown" and advice["evidence"]:
         text.append("  (from other targets)")
     return text

@@ -58,18 +58,20 @@ class MuApp(App[None]):
             Binding(str(number), f"go('{name}')", f"Go to {name}", id=f"go.{name}", show=False)
             for number, name in enumerate(SCREENS, start=1)
         ),
-        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False),
-        Binding("ctrl+o", "jump", "Jump", id="jump"),
-        Binding("question_mark,f1", "keys", "Keys", id="keys"),
-        Binding("y", "copy('text')", "Copy", id="copy.text", show=False),
-        Binding("Y", "copy('command')", "Copy command", id="copy.command", show=False),
+        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="Palette: every screen and every key's action"),
+        Binding("ctrl+o", "jump", "Jump", id="jump", show=False, tooltip="Letters on the parts of the screen: one goes there"),
+        Binding("question_mark,f1", "keys", "Keys", id="keys", show=False, tooltip="All keys of this place, with their ids"),
+        Binding("y", "copy('text')", "Copy", id="copy.text", show=False, tooltip="Copy what is shown as text"),
+        Binding("M", "copy('markdown')", "Copy as markdown", id="copy.markdown", show=False, tooltip="Copy what is shown as Markdown"),
+        Binding("C", "copy('csv')", "Copy as csv", id="copy.csv", show=False, tooltip="Copy what is shown as CSV"),
+        Binding("Y", "copy('command')", "Copy command", id="copy.command", show=False, tooltip="Copy the command that prints this"),
         Binding("ctrl+r", "reload", "Read the files again", id="reload", show=False),
         Binding("g", "simulate_key('home')", "First", id="first", show=False),
         Binding("G", "simulate_key('end')", "Last", id="last", show=False),
         Binding("ctrl+d", "simulate_key('pagedown')", "Page down", id="page.down", show=False),
         Binding("ctrl+u", "simulate_key('pageup')", "Page up", id="page.up", show=False),
-        Binding("ctrl+q,q", "quit", "Quit", id="quit"),
-    ]
+        Binding("ctrl+q,q", "quit", "Quit", id="quit", show=False, tooltip="Leave; runs go on"),
+    ]  # fmt: skip
 
     def __init__(
         self, space: Workspace, *, screen: str | None = None, what: tuple[str, ...] = (), demo: bool = False
@@ -145,9 +147,6 @@ class MuApp(App[None]):
         """The palette: every screen, what can be copied, and every binding of the one that is shown."""
         for name, (_, _, says) in SCREENS.items():
             yield SystemCommand(f"Go to {name}", says, lambda name=name: self.action_go(name))
-        for how in ("markdown", "csv"):
-            said = f"What this screen shows, as {how}"
-            yield SystemCommand(f"Copy as {how}", said, lambda how=how: self.action_copy(how))
         seen = {f"Go to {name}" for name in SCREENS}
         for node, binding, enabled, _ in screen.active_bindings.values():
             if enabled and binding.description and binding.description not in seen and not binding.system:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.text import Text
@@ -51,9 +52,22 @@ class Tabs(Widget):
         space = self.app.space  # type: ignore[attr-defined]
         from merginguriel.cli.common import plain
 
-        where = "shipped knowledge" if space.shipped else "demo" if self.app.demo else str(space.root)  # type: ignore[attr-defined]
-        line.append(f"  {plain(where)}", "dim")
+        where = "shipped knowledge" if space.shipped else "demo" if self.app.demo else homely(space.root)  # type: ignore[attr-defined]
+        room = self.size.width - line.cell_len - len(self.ways()) - 4
+        if room > 0:
+            told = Text(plain(where), "dim")
+            told.truncate(room, overflow="ellipsis", pad=True)
+            line.append("  ").append_text(told)
+        line.append(f"  {self.ways()}", "dim")
         return line
+
+    def ways(self) -> str:
+        """How to find out all the rest: the two keys that no screen is without."""
+        found: dict[str | None, str] = {}
+        for _, binding, _, _ in self.screen.active_bindings.values():
+            found.setdefault(binding.id, self.app.get_key_display(binding))
+        said = f"{found.get('keys', '?')} keys"
+        return f"{said}  {found.get('palette', '^p')} palette" if self.size.width >= 100 else said
 
     def on_click(self, event: events.Click) -> None:
         at = 0
@@ -62,6 +76,19 @@ class Tabs(Widget):
             if event.x < at:
                 self.app.action_go(name)  # type: ignore[attr-defined]
                 return
+        keys, _, palette = self.ways().partition("  ")
+        if event.x >= self.size.width - len(palette):
+            self.app.call_later(self.app.run_action, "command_palette")
+        elif event.x >= self.size.width - len(keys) - len(palette) - 2 * bool(palette):
+            self.app.call_later(self.app.run_action, "keys")
+
+
+def homely(path: Path) -> str:
+    """`~/work` for what lies in the user's home."""
+    try:
+        return str("~" / path.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(path)
 
 
 class CommandBar(Static):
@@ -133,8 +160,17 @@ class MuScreen(Screen[None]):
             found = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
             self.set_focus(found.first() if found else None)
 
+    def remembered(self) -> dict[str, Any]:
+        """What the last session left of this screen: anything may stand in it, for it is read from a file."""
+        found = self.mu.kept.get(self.NAME)
+        return found if isinstance(found, dict) else {}
+
+    def remember(self, **what: Any) -> None:
+        """Kept for the next session."""
+        self.mu.kept[self.NAME] = {**self.remembered(), **what}
+
     def copied(self, how: str) -> str:
-        """What `y` (text), `Y` (command), and the palette (markdown, csv) copy."""
+        """What `y` (text), `M` (markdown), `C` (csv) and `Y` (command) copy."""
         return self.command if how == "command" else ""
 
     def load(

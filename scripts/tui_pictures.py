@@ -1,20 +1,23 @@
-"""Pictures of `mu-tui` for the README, from the program itself on the shipped knowledge: all six screens.
+"""Pictures of `mu-tui` for the README, from the program itself on a workspace: all six screens, and a run's own page.
 
-    python scripts/tui_pictures.py                  # docs/images/tui-*.svg, and .png where cairosvg is installed
-    python scripts/tui_pictures.py --only matrix --out DIR
+    python scripts/tui_pictures.py --workspace ~/merging         # docs/images/tui-*.png
+    python scripts/tui_pictures.py --workspace ~/merging --only matrix --svg --out DIR
 
-Runs are shown from `--workspace`, for the shipped knowledge has none; without it, those screens show what they say then.
+The workspace should have runs in it (`mu sweep examples/similarity-type.yaml`); what is at work is drawn at work. The
+pictures of the README were made in one with the sixteen locales of docs/study, while a training run went on. A PNG is
+made by resvg (`pip install resvg-py pillow`), with the letters of DejaVu Sans Mono, which should be installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -22,46 +25,72 @@ if TYPE_CHECKING:
     from merginguriel.workspace import Workspace
     from merginguriel_tui.app import MuApp
 
-SIZE = (132, 40)
-# screen → what it opens on, and the keys that are pressed then
-SHOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "advise": (("sw-KE",), ()),
-    "skills": ((), ()),
-    "log": ((), ()),
-    "runs": ((), ()),
-    "compare": ((), ()),
-    "matrix": (("home/e5-small", "log", "gl-ES"), ("down", "down", "down", "down", "o")),
+SIZE = (132, 38)
+# picture → the screen, what it opens on, and the keys that are pressed then
+SHOWN: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "advise": ("advise", ("gl-ES", "home/e5-small"), ()),
+    "skills": ("skills", ("source-compatibility",), ("c", "down", "enter")),
+    "log": ("log", (), ("down",)),
+    "runs": ("runs", (), ("down", "space", "space")),
+    "compare": ("compare", (), ()),
+    "matrix": ("matrix", ("home/e5-small", "test", "da-DK"), ("down", "down", "down", "down", "o")),
+    "run": ("runs", (), ()),
 }
+# What a monospaced letter of 20 pixels takes across in Textual's SVG, and in DejaVu Sans Mono: 0.61 and 0.602 of its size.
+FONT = {"Fira Code": "DejaVu Sans Mono", "font-size: 20px": "font-size: 20.27px"}
 
 
 async def settled(app: MuApp, pilot: Pilot[None]) -> None:
     """Until everything is loaded; what rests before it loads, too."""
-    for _ in range(2):
+    for _ in range(3):
         await pilot.pause(0.3)
         while any(worker.is_running for worker in app.workers):
             await pilot.pause(0.05)
     await pilot.pause()
 
 
-async def picture(space: Workspace, screen: str, path: Path) -> None:
+def chosen(space: Workspace, name: str) -> tuple[str, ...]:
+    """What is opened in this workspace: three kinds of merge for one target, or the newest run that trained."""
+    from merginguriel.experiments import index
+
+    if name == "run":
+        trained, _ = index.listed(space, 1, kind="train")
+        return tuple(row["id"] for row in trained)
+    of: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for row in index.listed(space, 500, state="finished", kind="merge")[0]:
+        of.setdefault(str(row["target"]), {})[str(row["method"]), str(row["similarity"])] = row
+    enough = [list(found.values())[:3] for found in of.values() if len(found) > 2]
+    # Where the merges differ most, so that there is something to be seen.
+    far = max(
+        enough, key=lambda rows: max(r["best"] for r in rows) - min(r["best"] for r in rows), default=[]
+    )
+    return tuple(row["id"] for row in far)
+
+
+async def picture(space: Workspace, name: str, path: Path, theme: str) -> None:
     from merginguriel_tui.app import MuApp
 
-    what, keys = SHOWN[screen]
-    app = MuApp(space, screen=screen, what=what)
+    screen, what, keys = SHOWN[name]
+    app = MuApp(
+        space, screen=screen, what=what or (chosen(space, name) if name in ("compare", "run") else ())
+    )
     async with app.run_test(size=SIZE) as pilot:
+        app.theme = theme
         await settled(app, pilot)
         for key in keys:
             await pilot.press(key)
-        await settled(app, pilot)
+            await settled(app, pilot)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(app.export_screenshot(title=f"mu-tui {screen}"), encoding="utf-8")
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--workspace", type=Path, required=True)
     asked.add_argument("--only", choices=list(SHOWN), action="append")
     asked.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
-    asked.add_argument("--workspace", type=Path)
+    asked.add_argument("--theme", default="textual-dark")
+    asked.add_argument("--svg", action="store_true", help="keep the SVG that a PNG is made of")
     wanted = asked.parse_args()
     # Asked before textual is imported: the same colours wherever the script runs, and nobody's last session.
     os.environ |= {"TEXTUAL_COLOR_SYSTEM": "truecolor", "COLORTERM": "truecolor"}
@@ -69,27 +98,33 @@ def main() -> None:
 
     from merginguriel import workspace
 
-    space = workspace.find(explicit=wanted.workspace) if wanted.workspace else workspace.shipped()
-    with tempfile.TemporaryDirectory() as state:
-        os.environ["XDG_STATE_HOME"] = state
-        for screen in wanted.only or SHOWN:
-            path = wanted.out / f"tui-{screen}.svg"
-            asyncio.run(picture(space, screen, path))
-            print(path)
-            if as_png(path):
-                print(path.with_suffix(".png"))
+    space, out = workspace.find(explicit=wanted.workspace.resolve()), wanted.out.resolve()
+    os.chdir(space.root)  # where one works: commands need no --workspace there
+    for name in wanted.only or SHOWN:
+        with tempfile.TemporaryDirectory() as state:
+            os.environ["XDG_STATE_HOME"] = state
+            path = out / f"tui-{name}.svg"
+            asyncio.run(picture(space, name, path, wanted.theme))
+        if as_png(path) and not wanted.svg:
+            path.unlink()
+            path = path.with_suffix(".png")
+        print(path)
 
 
 def as_png(path: Path) -> bool:
-    """The same as a PNG, where cairosvg is installed."""
+    """The same as a PNG, of 64 colours, where resvg and Pillow are installed."""
     try:
-        from cairosvg import svg2png
-    except ImportError:
-        print("no PNG: cairosvg is not installed.", file=sys.stderr)
+        import resvg_py
+        from PIL import Image
+    except ImportError as error:
+        print(f"no PNG: {error.name} is not installed.", file=sys.stderr)
         return False
-    # Its fonts come from the system, and a font of unequal widths would tear the columns apart.
-    text = path.read_text(encoding="utf-8").replace("Fira Code", "DejaVu Sans Mono")
-    svg2png(bytestring=text.encode(), write_to=str(path.with_suffix(".png")), scale=1.5)
+    text = path.read_text(encoding="utf-8")
+    for theirs, ours in FONT.items():
+        text = text.replace(theirs, ours)
+    drawn = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=text))))
+    # Its corners are transparent; a palette holds that too.
+    drawn.quantize(64, method=Image.Quantize.FASTOCTREE).save(path.with_suffix(".png"), optimize=True)
     return True
 
 

@@ -17,6 +17,7 @@ from merginguriel.errors import MuError, UsageError
 
 from .. import recipe
 from ..advice_view import Scale
+from ..asked import command, numbers_of
 from ..base import MuScreen
 from ..choice import Choice
 from ..targets import Find, target_line, targets
@@ -44,13 +45,14 @@ class AdviseScreen(MuScreen):
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
-        Binding("w", "what_if", "What if", id="advise.whatif"),
+        Binding("w", "what_if", "What if", id="advise.whatif", tooltip="To the what-if line: mode, method, similarity, k, least gain, context"),
         Binding("m", "mode", "ExcTar or IncTar", id="advise.mode", show=False),
-        Binding("x", "open", "Ask openly again", id="advise.open", show=False),
+        Binding("x", "open", "Ask openly again", id="advise.open", show=False, tooltip="Ask openly again: nothing fixed"),
         Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
         Binding("r", "run", "Run", id="advise.run", tooltip="Launch this recipe, after a look at what it would do"),
         Binding("p", "pilot", "Pilot (not yet)", id="advise.pilot", tooltip="The core does not offer it yet", show=False),
-        Binding("n", "next", "Copy the next command", id="advise.next", show=False),
+        Binding("n", "next", "Copy the next command", id="advise.next", show=False, tooltip="Copy the command that comes next"),
+        Binding("e", "explain", "Explain words", id="advise.explain", tooltip="What the words of the answer mean"),
     ]  # fmt: skip
 
     def __init__(self) -> None:
@@ -73,13 +75,14 @@ class AdviseScreen(MuScreen):
                 yield Static("k ", classes="label")
                 yield Input(placeholder="any", type="integer", id="k", compact=True)
             with Horizontal(classes="field"):
-                yield Static("min gain ", classes="label")
+                yield Static("min gain, pp ", classes="label")
                 yield Input(type="number", id="min_gain", compact=True)
             yield Choice("context", ("",), "", id="context")
         with Horizontal(id="asked"):
             with Vertical(id="picker"):
                 yield Find(placeholder="find a target (/)", id="find", compact=True)
                 yield OptionList(id="targets", markup=False, compact=True)
+                yield Static("• merges measured", id="measured", markup=False)
             with Vertical(id="answer"):
                 with VerticalScroll(id="card", can_focus=True):
                     yield Static("Reading what is known …", id="verdict", markup=False)
@@ -214,10 +217,7 @@ class AdviseScreen(MuScreen):
         self.target = str(self.advice["target"])
         given = self.given()
         changed = {name: value for name, value in given.items() if value != self.open[name]}
-        flags = [
-            f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value
-        ]
-        self.command = " ".join(["mu advise", f"--target {self.target}", *flags])
+        self.command = command(self.target, changed)
         self.mu.kept["advise"] = {"target": self.target, "asked": changed}
         self.query_one("#verdict", Static).update(view.card(self.advice))
         self.query_one("#scale", Scale).tell(self.advice)
@@ -336,6 +336,11 @@ class AdviseScreen(MuScreen):
                 return
         self.notify("No command follows from this answer.", severity="warning")
 
+    def action_explain(self) -> None:
+        from ..words import WordsScreen
+
+        self.app.push_screen(WordsScreen())
+
     def action_pilot(self) -> None:
         self.notify(
             "The core does not offer to run a pilot yet. What one would take stands under `pilot`.",
@@ -389,13 +394,3 @@ class AdviseScreen(MuScreen):
         from merginguriel.decision.render import render
 
         return plain(render(self.advice, every=True))
-
-
-def numbers_of(given: dict[str, str]) -> tuple[int | None, float | None] | None:
-    """k and the least gain in pp, as they were typed; None where that is no number yet."""
-    try:
-        k = int(given["k"]) if given["k"] else None
-        least = float(given["min_gain"]) if given["min_gain"] else None
-    except ValueError:
-        return None
-    return None if k is not None and k < 1 else (k, least)

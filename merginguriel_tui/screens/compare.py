@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
 
-from merginguriel.errors import UsageError
+from merginguriel.errors import MuError, UsageError
 
 from ..base import MuScreen
 from ..widgets.copying import table_as
@@ -37,11 +37,11 @@ class CompareScreen(MuScreen):
     CompareScreen #said { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Runs to compare", id="compare.find"),
-        Binding("f", "first", "Next one first", id="compare.first"),
-        Binding("enter", "open", "Open the first", id="compare.open"),
-        Binding("escape", "back", "Back", id="compare.back"),
-    ]
+        Binding("slash", "find", "Runs to compare", id="compare.find", tooltip="Name the runs to compare"),
+        Binding("f", "first", "Next one first", id="compare.first", tooltip="Count from the next run"),
+        Binding("enter", "open", "Open the first", id="compare.open", tooltip="Open the first run"),
+        Binding("escape", "back", "Back", id="compare.back", tooltip="Back to the runs"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +55,10 @@ class CompareScreen(MuScreen):
 
     def show(self, *what: str) -> None:
         """Compare these; nothing: those that were compared last."""
+        restored = not what and not self.names
+        if restored:
+            kept = self.remembered().get("runs")
+            what = tuple(map(str, kept)) if isinstance(kept, list) else ()
         self.names = what or self.names
         self.query_one("#find", Input).value = " ".join(self.names)
         if len(self.names) < 2:
@@ -65,9 +69,10 @@ class CompareScreen(MuScreen):
                 )
             )
             return
-        self.read()
+        self.read(restored)
 
-    def read(self) -> None:
+    def read(self, restored: bool = False) -> None:
+        """Read and compare. restored: named by the last session, so that one which is gone since is no error."""
         from merginguriel.experiments import runs
         from merginguriel.experiments.against import by_seed, compared
 
@@ -78,10 +83,16 @@ class CompareScreen(MuScreen):
             found = compared(asked)
             return Found(found, by_seed(found, asked))
 
-        self.load(work, self.fill)
+        def gone(error: MuError) -> None:
+            self.names = ()
+            self.remember(runs=[])
+            self.show()
+
+        self.load(work, self.fill, otherwise=gone if restored else None)
 
     def fill(self, found: Found) -> None:
         self.found = found
+        self.remember(runs=list(self.names))
         self.command = shlex.join(["mu", "runs", "compare", *(one.run for one in found.runs)])
         self.draw()
 

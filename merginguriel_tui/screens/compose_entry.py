@@ -51,10 +51,10 @@ class ComposeScreen(MuScreen):
     ComposeScreen #checked { height: auto; max-height: 7; padding: 0 1; background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f2,ctrl+s", "land", "Add to the log", id="compose.land", priority=True),
-        Binding("f3", "preview", "Preview", id="compose.preview"),
+        Binding("f2,ctrl+s", "land", "Add to the log", id="compose.land", priority=True, tooltip="Add to the log, after a look at what is written"),
+        Binding("f3", "preview", "Preview", id="compose.preview", tooltip="See it as it will be read"),
         Binding("f4", "anyway", "Anyway", id="compose.anyway", tooltip="A plan may repeat what was tried, or state no expectation"),
-        Binding("f8", "discard", "Discard", id="compose.discard"),
+        Binding("f8", "discard", "Discard", id="compose.discard", tooltip="Discard the draft"),
         Binding("escape", "close", "Leave, keep the draft", id="compose.close"),
     ]  # fmt: skip
 

@@ -91,10 +91,10 @@ class LaunchScreen(MuScreen):
     LaunchScreen .row .wrong { color: $text-error; text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+l", "launch", "Launch", id="launch.go", priority=True),
-        Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True),
+        Binding("ctrl+l", "launch", "Launch", id="launch.go", priority=True, tooltip="Launch what stands beside the form"),
+        Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True, tooltip="Save the configuration as YAML"),
         Binding("escape", "back", "Back", id="launch.back"),
-    ]
+    ]  # fmt: skip
 
     def __init__(self, like: str | None) -> None:
         super().__init__()

@@ -22,8 +22,8 @@ from ..base import MuScreen
 from ..choice import Choice, Pick
 from ..widgets.copying import table_as
 from ..widgets.page import Page
-from ..widgets.paged import PAGE, Column, PagedTable
-from . import known
+from ..widgets.paged import PAGE, PagedTable
+from . import known, timeline
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -56,14 +56,14 @@ class LogScreen(MuScreen):
     LogScreen #entry { width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="log.find"),
-        Binding("f", "kind", "Type", id="log.type"),
-        Binding("o", "only_open", "Only open", id="log.open"),
-        Binding("n", "new", "New", id="log.new"),
-        Binding("x", "clear", "All again", id="log.clear", show=False),
-        Binding("w", "swap", "List or entry", id="log.swap"),
-        Binding("backspace", "back", "Back", id="log.back", show=False),
-    ]
+        Binding("slash", "find", "Find", id="log.find", tooltip="Find words in entries"),
+        Binding("f", "kind", "Type", id="log.type", tooltip="The next type of entry"),
+        Binding("o", "only_open", "Only open", id="log.open", tooltip="Only what waits for an answer, or all"),
+        Binding("n", "new", "New", id="log.new", tooltip="Write an entry: from a run, a draft or an empty form"),
+        Binding("x", "clear", "All again", id="log.clear", show=False, tooltip="All entries again"),
+        Binding("w", "swap", "List or entry", id="log.swap", tooltip="Between list and entry"),
+        Binding("backspace", "back", "Back", id="log.back", show=False, tooltip="To the entry before"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class LogScreen(MuScreen):
         self.names: dict[str, str] = {}
         self.found: list[Entry] = []
         self.here, self.only = "", False
-        self.row = ""
+        self.read = ""  # the entry that the page shows
         self.before: list[str] = []
         self.offered = False
 
@@ -81,20 +81,11 @@ class LogScreen(MuScreen):
             yield Input(id="find", placeholder="text in entries", compact=True)
             yield Choice("type", TYPES, "", id="type")
             for name in ("target", "method", "since", "until"):
-                hint = f"{name} YYYY-MM-DD" if name in ("since", "until") else name
+                hint = f"{name} (date)" if name in ("since", "until") else name
                 yield Input(id=name, placeholder=hint, compact=True)
             yield Static(id="counts")
         with Horizontal(id="both"):
-            yield PagedTable(
-                [
-                    Column("date", 10, lambda row: Text(row["date"])),
-                    Column("type", 5, lambda row: Text(row["type"][:5]), gives=1),
-                    Column("open", 9, lambda row: Text(row["open"], "bold"), gives=2),
-                    Column("title", 0, lambda row: Text(row["title"])),
-                    Column("rows", 4, lambda row: Text(row["rows"]), gives=3, right=True),
-                ],
-                id="timeline",
-            )
+            yield PagedTable(timeline.columns(), id="timeline")
             yield Page(id="entry")
 
     def on_mount(self) -> None:
@@ -114,6 +105,8 @@ class LogScreen(MuScreen):
     def show(self, *what: str) -> None:
         """An entry (or the beginning of its id; a row of it), and the list."""
         wanted = what[0] if what else ""
+        if self.knowledge is None and not wanted:
+            self._restore()
         space = self.mu.space
 
         def work() -> Any:
@@ -139,6 +132,19 @@ class LogScreen(MuScreen):
             self.open(wanted)
         self.select()
 
+    def _restore(self) -> None:
+        """The filters of the last session, and the entry that was read."""
+        kept = self.remembered()
+        given = kept.get("filters")
+        for name, value in given.items() if isinstance(given, dict) else ():
+            if name == "type" and value in TYPES:
+                self.query_one("#type", Choice).set_reactive(Choice.value, str(value))
+            elif name in FIELDS or name == "text":
+                field = self.query_one("#find" if name == "text" else f"#{name}", Input)
+                with field.prevent(Input.Changed):
+                    field.value = str(value)
+        self.only, self.here = kept.get("only") is True, str(kept.get("entry", ""))
+
     def filter(self) -> dict[str, str]:
         """What narrows the list: option of `mu log list` → value."""
         given = {"type": self.query_one("#type", Choice).value}
@@ -152,6 +158,7 @@ class LogScreen(MuScreen):
         self.tell_command()
         if knowledge is None:
             return
+        self.remember(filters=dict(given), only=only)
 
         def work() -> Any:
             from merginguriel import locales
@@ -161,7 +168,7 @@ class LogScreen(MuScreen):
                 if len(given.get(name, "")) not in (0, 10):
                     given.pop(name)  # not yet typed in full
                 elif name in given:
-                    _day(given[name])
+                    timeline.day(given[name])
             if "target" in given:
                 try:
                     given["target"] = locales.get(given["target"]).tag
@@ -187,19 +194,13 @@ class LogScreen(MuScreen):
         self.query_one("#counts", Static).update(Text(said if found else "nothing found"))
 
     def _rows(self, first: int) -> list[dict[str, str]]:
-        return [
-            {
-                "id": one.id, "date": one.date, "type": one.type, "title": plain(one.title).replace("\n", " "),
-                "open": _short(self.marks.get(one.id, "")), "rows": str(len(one.rows) or ""),
-            }
-            for one in self.found[first : first + PAGE]
-        ]  # fmt: skip
+        return timeline.lines(self.found[first : first + PAGE], self.marks)
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
         self.table.put(event.first, self._rows(event.first))
 
     def _moved(self, cursor: int) -> None:
-        if cursor < len(self.found) and self.found[cursor].id != self.here:
+        if cursor < len(self.found) and self.found[cursor].id != self.read:
             self._read(self.found[cursor].id)
 
     def _read(self, name: str) -> None:
@@ -207,7 +208,8 @@ class LogScreen(MuScreen):
         knowledge = self.knowledge
         if knowledge is None:
             return
-        self.here = name
+        self.here = self.read = name
+        self.remember(entry=name)
         said = self.marks.get(name, "")
         state = f"open: {said}" if said else ""
         entry = knowledge.by_entry[name]
@@ -359,7 +361,7 @@ class LogScreen(MuScreen):
     def _written(self, entry: str | None) -> None:
         """Back from writing: the log is read again, and shows what landed."""
         if entry:
-            self.here = ""
+            self.here = self.read = ""
             self.action_clear()
         self.show(*([entry] if entry else self.mu.what.pop(self.NAME, ())))
 
@@ -371,17 +373,3 @@ class LogScreen(MuScreen):
             return plain(self.page.text)
         rows = [[one.date, one.type, one.id, one.title, str(len(one.rows))] for one in self.found]
         return table_as(how, [["date", "type", "id", "title", "rows"], *rows])
-
-
-def _short(marks: str) -> str:
-    """`plan, 2 questions` → `plan 2 ?`."""
-    return (
-        marks.replace(" questions", " ?").replace(" question", " ?").replace(",", "").replace(" in part", "½")
-    )
-
-
-def _day(text: str) -> None:
-    try:
-        date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a date.", mend="YYYY-MM-DD") from error

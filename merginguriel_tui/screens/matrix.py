@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WIDE = 120  # columns from which the pane stands beside the matrix, not below it
 PAUSE = 0.15  # seconds that the cursor rests on a target before it is asked whom to take for it
-LEGEND = "[ ] own model   * best of its column   – not measured   U URIEL  R REAL  E mu advise would take it"
+LEGEND = "[ ] own model  * column's best  – unmeasured  URE: taken by URIEL, REAL, advice"
 
 
 class MatrixScreen(MuScreen):
@@ -50,14 +50,14 @@ class MatrixScreen(MuScreen):
     MatrixScreen.-wide #matrix-column { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "order", "Order", id="matrix.order"),
-        Binding("t", "about", "Near this target", id="matrix.about"),
-        Binding("v", "about('value')", "Best on this target", id="matrix.value", show=False),
-        Binding("m", "next", "Next matrix", id="matrix.next"),
-        Binding("slash", "find", "Find", id="matrix.find"),
-        Binding("e", "export", "Export", id="matrix.export"),
+        Binding("o", "order", "Order", id="matrix.order", tooltip="By name, family, script, similarity, value"),
+        Binding("t", "about", "Near this target", id="matrix.about", tooltip="Order by similarity to this target"),
+        Binding("v", "about('value')", "Best on this target", id="matrix.value", show=False, tooltip="Order by value on this target"),
+        Binding("m", "next", "Next matrix", id="matrix.next", tooltip="The next matrix that is stored"),
+        Binding("slash", "find", "Find", id="matrix.find", tooltip="Find a locale by tag or language"),
+        Binding("e", "export", "Export", id="matrix.export", tooltip="Write what is shown as CSV and PNG"),
         Binding("escape", "back", "To the matrix", id="matrix.back", show=False),
-    ]
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()

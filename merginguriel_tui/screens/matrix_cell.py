@@ -57,7 +57,8 @@ def choices(picked: Chosen | None) -> Text:
         said.append(f"  by {plain(picked.real_from)}\n" if letter == "R" and named else "\n", "dim")
     said.append("E ", "bold")
     weights = [plain(s) + ("" if w is None else f" {w:.2f}") for s, w in picked.engine.items()]
-    said.append(f"{picked.verdict}: {plain(picked.recipe)}" if picked.recipe else picked.verdict)
+    verdict = picked.verdict.replace("-", " ").upper()
+    said.append(f"{verdict}: {plain(picked.recipe)}" if picked.recipe else verdict)
     said.append(f": {', '.join(weights)}" if weights else f"; {plain(picked.note)}", "" if weights else "dim")
     return said
 

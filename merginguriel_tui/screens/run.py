@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 EVERY = 1.0  # seconds between two looks
 MOST = 5000  # lines of the log that are kept here; `mu runs logs` has all
+STAMP = re.compile(
+    r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+\+00:00"
+)  # of a line of log.txt, in UTC as in the events
 PANES = ("log", "metrics", "events", "config", "result", "machine")
 
 
@@ -68,15 +72,15 @@ class RunScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="run.back"),
-        Binding("slash", "find", "Find in log", id="run.find"),
-        Binding("f", "follow", "Follow log", id="run.follow"),
-        Binding("left_square_bracket,h", "pane(-1)", "Pane before", id="run.before", show=False),
-        Binding("right_square_bracket,l", "pane(1)", "Next pane", id="run.next"),
-        Binding("x", "steer('cancel')", "Cancel", id="run.cancel"),
-        Binding("p", "steer('pause')", "Pause", id="run.pause"),
-        Binding("r", "steer('resume')", "Resume", id="run.resume"),
-        Binding("e", "again", "New like this", id="run.again", show=False),
-    ]
+        Binding("slash", "find", "Find", id="run.find", tooltip="Find in the log"),
+        Binding("f", "follow", "Follow", id="run.follow", tooltip="Follow the log, or stay where it is"),
+        Binding("left_square_bracket,h", "pane(-1)", "Pane before", id="run.before", show=False, tooltip="The pane before"),
+        Binding("right_square_bracket,l", "pane(1)", "Next pane", id="run.next", tooltip="The next pane"),
+        Binding("x", "steer('cancel')", "Cancel", id="run.cancel", tooltip="Cancel the run"),
+        Binding("p", "steer('pause')", "Pause", id="run.pause", tooltip="Pause it"),
+        Binding("r", "steer('resume')", "Resume", id="run.resume", tooltip="Resume it"),
+        Binding("e", "again", "New like this", id="run.again", show=False, tooltip="A new run like this one"),
+    ]  # fmt: skip
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -157,7 +161,7 @@ class RunScreen(MuScreen):
         if facts.lines:
             fresh = [plain(line) for line in facts.lines]
             self.lines = [*self.lines, *fresh][-MOST:]
-            self.query_one("#lines", Log).write_lines(self.kept(fresh))
+            self.query_one("#lines", Log).write_lines(self.kept(fresh, short_time=True))
         self.put("events", facts.events)
         self.put("result", facts.result)
         self.head(facts)
@@ -199,27 +203,31 @@ class RunScreen(MuScreen):
         width = max((len(name) for _, name, _ in told), default=0)
         bars = Text()
         curves: dict[str, list[tuple[float, float]]] = {}
-        start = told[0][0] if told else 0.0
+        start: dict[
+            str, float
+        ] = {}  # each curve from its own beginning, so that trainings lie over one another
         for at, name, value in told:
             if is_accuracy(name):
                 bars.append(f"{plain(name).ljust(width)}  {bar(value, 20)}▕ {100 * value:.2f}%\n")
             else:
-                curves.setdefault(name, []).append(((at - start) / 60, value))
+                curves.setdefault(name, []).append(((at - start.setdefault(name, at)) / 60, value))
         for widget in ("#bars", "#sidebars"):
             self.query_one(widget, Static).update(bars)
         for plot in ("#curves", "#sidecurves"):
-            self.query_one(plot, CurvePlot).draw(curves, "minutes")
+            self.query_one(plot, CurvePlot).draw(curves, "minutes since it began")
 
     # what a person does
 
-    def kept(self, lines: list[str]) -> list[str]:
-        return [line for line in lines if self.filter in line.lower()] if self.filter else lines
+    def kept(self, lines: list[str], *, short_time: bool = False) -> list[str]:
+        """Those that are looked for; on the screen with the time of day alone, which every line begins with."""
+        found = [line for line in lines if self.filter in line.lower()] if self.filter else lines
+        return [STAMP.sub(r"\1", line) for line in found] if short_time else found
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.filter = event.value.strip().lower()
         log = self.query_one("#lines", Log)
         log.clear()
-        log.write_lines(self.kept(self.lines))
+        log.write_lines(self.kept(self.lines, short_time=True))
 
     def on_input_submitted(self) -> None:
         self.query_one("#lines").focus()

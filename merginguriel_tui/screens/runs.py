@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
 from merginguriel.cli.common import plain
@@ -21,11 +21,17 @@ from ..widgets.plots import bar
 from ..widgets.steering import Steering
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from merginguriel.experiments.watching import Standing, Watch
 
+# Columns from which a class of the stylesheet holds.
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (168, "-wide")]
+REST = 0.15  # seconds that the cursor rests on a run before it is looked into
 EVERY = 1.0  # seconds between two looks at the runs that are live
 MANY = 200  # runs at work that are looked at, beside those in view
-ORDERS = ("newest", "best", "state", "target")
+ORDERS = {"newest": "newest first", "best": "best first", "state": "by state", "target": "by target"}
+NEWEST = "newest"
 STATES = {
     "running": ("▶", "bold green"), "queued": ("…", ""), "paused": ("‖", "yellow"), "finished": ("✓", "green"),
     "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
@@ -53,57 +59,64 @@ class RunsScreen(MuScreen):
 
     NAME = "runs"
     AUTO_FOCUS = "#table"
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
     RunsScreen #bar { height: 1; }
     RunsScreen #find { width: 1fr; }
+    RunsScreen #table { width: 1fr; }
+    RunsScreen #preview { width: 64; border-left: solid $panel; padding: 0 1; display: none; }
+    RunsScreen.-wide #preview { display: block; }
     RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="runs.find"),
-        Binding("n", "launch", "New", id="runs.new"),
-        Binding("e", "again", "New like this", id="runs.again", show=False),
-        Binding("space", "mark", "Mark", id="runs.mark"),
-        Binding("c", "compare", "Compare", id="runs.compare"),
-        Binding("s", "order", "Order", id="runs.order"),
-        Binding("x", "steer('cancel')", "Cancel", id="runs.cancel"),
-        Binding("p", "steer('pause')", "Pause", id="runs.pause"),
-        Binding("r", "steer('resume')", "Resume", id="runs.resume"),
-        Binding("escape", "back", "Show all", id="runs.back", show=False),
-    ]
+        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words of id, target, method, state"),
+        Binding("n", "launch", "New", id="runs.new", tooltip="A new run, from a form"),
+        Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="A new run like this one"),
+        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare or steer it with others"),
+        Binding("c", "compare", "Compare", id="runs.compare", tooltip="Compare the marked runs"),
+        Binding("s", "order", "Order", id="runs.order", show=False, tooltip="Newest or best first, by state, by target"),
+        Binding("x", "steer('cancel')", "Cancel", id="runs.cancel", tooltip="Cancel the marked runs, or this one"),
+        Binding("p", "steer('pause')", "Pause", id="runs.pause", tooltip="Pause them"),
+        Binding("r", "steer('resume')", "Resume", id="runs.resume", tooltip="Resume them"),
+        Binding("escape", "back", "Show all", id="runs.back", show=False, tooltip="All runs again, and no marks"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
-        self.text, self.order = "", ORDERS[0]
+        self.text, self.order = "", NEWEST
         self.watches: dict[str, Watch] = {}
         self.standings: dict[str, Standing] = {}
         self.live: list[str] = []
         self.waiting = 0
         self.looked = 0  # time of the folder of all runs when it was last read
         self.busy = False
+        self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
         with Horizontal(id="bar"):
             yield Input(id="find", placeholder="find: words of id, target, method, state …", compact=True)
             yield Static(id="counts")
-        yield PagedTable(
-            [
-                Column("state", 11, lambda row: state_text(self.state(row))),
-                Column("run", 0, lambda row: Text(plain(row["id"]))),
-                Column("progress", 18, self.progress, gives=3),
-                Column("left", 5, self.left, gives=4, right=True),
-                Column("best", 7, self.best, right=True),
-                Column(
-                    "k", 3, lambda row: Text("" if row["k"] is None else str(row["k"])), gives=6, right=True
-                ),
-                Column("sim.", 5, lambda row: Text(plain(row["similarity"] or "")), gives=5),
-                Column("age", 4, self.age, gives=1, right=True),
-            ],
-            id="table",
-        )
+        with Horizontal(id="both"):
+            yield PagedTable(self.columns(), id="table")
+            with VerticalScroll(id="preview"):
+                yield Static(id="previewed")
+
+    def columns(self) -> list[Column]:
+        return [
+            Column("state", 11, lambda row: state_text(self.state(row))),
+            Column("run", 0, lambda row: Text(plain(row["id"]))),
+            Column("progress", 18, self.progress, gives=3, grows=20),
+            Column("left", 5, self.left, gives=4, right=True),
+            Column("best", 7, self.best, right=True),
+            Column("k", 3, lambda row: Text("" if row["k"] is None else str(row["k"])), gives=6, right=True),
+            Column("sim.", 5, lambda row: Text(plain(row["similarity"] or "")), gives=5),
+            Column("age", 4, self.age, gives=1, right=True),
+        ]
 
     def on_mount(self) -> None:
         super().on_mount()
         self.set_interval(EVERY, self.tick)
+        self.watch(self.table, "cursor", self.moved, init=False)
 
     @property
     def table(self) -> PagedTable:
@@ -143,6 +156,13 @@ class RunsScreen(MuScreen):
     # what is in it
 
     def show(self, *what: str) -> None:
+        if not self.command and not what:
+            kept = self.remembered()
+            self.order = str(kept.get("order")) if str(kept.get("order")) in ORDERS else NEWEST
+            self.text = str(kept.get("text", ""))
+            find = self.query_one("#find", Input)
+            with find.prevent(Input.Changed):
+                find.value = self.text
         self.read()
         if what:
             self.open_run(what[0])
@@ -155,8 +175,9 @@ class RunsScreen(MuScreen):
         from merginguriel.experiments import index
 
         space, text, order = self.mu.space, self.text, self.order
+        self.remember(text=text, order=order)
         words = ["mu", "runs", "list", *(["--find", text] if text else [])]
-        self.command = shlex.join(words + (["--order", order] if order != ORDERS[0] else []))
+        self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
 
         def work() -> Any:
             rows, count = index.listed(space, PAGE, text=text, order=order)
@@ -174,6 +195,33 @@ class RunsScreen(MuScreen):
         self.standings = {name: one for name, one in self.standings.items() if one.live}
         self.table.begin(count, rows)
         self.told_counts()
+        self.moved()
+
+    def on_resize(self) -> None:
+        self.moved()
+
+    def moved(self) -> None:
+        """The cursor is elsewhere: where there is room, what that run came to is shown when it rests."""
+        if self.rest is not None:
+            self.rest.stop()
+        self.rest = self.set_timer(REST, self.look_into)
+
+    def look_into(self) -> None:
+        here, space = self.table.here, self.mu.space
+        if here is None or not self.query_one("#preview").display:
+            return
+
+        def put(said: str) -> None:
+            first, _, rest = said.partition("\n")
+            text = Text(first, "bold").append(f"\n{rest}", "not bold")
+            self.query_one("#previewed", Static).update(text)
+
+        def work() -> str:
+            from .run_preview import preview
+
+            return preview(space, here["id"])
+
+        self.load(work, put, group="preview", otherwise=lambda error: put(plain(error.render())))
 
     def told_counts(self) -> None:
         at_work = sum(one.live for one in self.standings.values())
@@ -182,7 +230,7 @@ class RunsScreen(MuScreen):
             said.append(f", {at_work} at work", "bold green")
         if self.waiting:
             said.append(f", {self.waiting} waiting")
-        said.append(f"  {self.order}", "dim")
+        said.append(f"  {ORDERS[self.order]}", "dim")
         if not self.table.count and not self.text:
             said = Text("no runs yet; n begins one", "bold")
         self.query_one("#counts", Static).update(said)
@@ -238,13 +286,9 @@ class RunsScreen(MuScreen):
         for name, standing in seen.items():
             before = self.standings.get(name)
             if before is not None and before.live and not standing.live:
-                ended = True
-                bad = standing.state in ("failed", "dead")
-                self.mu.notify(
-                    f"{plain(name)} is {standing.state}",
-                    severity="error" if bad else "information",
-                    markup=False,
-                )
+                ended = True  # the application tells of it, on whatever screen one is
+            if standing.live and (before is None or not before.live):
+                self.mu.follow_run(name)
             if standing.live and name not in self.live:
                 self.live = [*self.live, name]
         changed = self.standings != {**self.standings, **seen}
@@ -290,7 +334,8 @@ class RunsScreen(MuScreen):
         self.table.mark()
 
     def action_order(self) -> None:
-        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        orders = list(ORDERS)
+        self.order = orders[(orders.index(self.order) + 1) % len(orders)]
         self.read()
 
     def action_compare(self) -> None:

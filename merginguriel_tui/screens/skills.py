@@ -10,7 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, OptionList, TabbedContent, TabPane
+from textual.widgets import Input, OptionList, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
 from merginguriel import workspace
@@ -42,27 +42,28 @@ class SkillsScreen(MuScreen):
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
     SkillsScreen #left { width: 34; border-right: solid $panel; }
-    SkillsScreen.-wide #left { width: 46; }
+    SkillsScreen.-wide #left { width: 40; }
     SkillsScreen #find { border: none; height: 1; padding: 0 1; background: $boost; }
+    SkillsScreen #heads { height: 1; padding: 0; text-style: bold; background: $panel; }
     SkillsScreen #skills, SkillsScreen #contents, SkillsScreen #states { height: 1fr; border: none; background: $background; padding: 0; }
     SkillsScreen OptionList { scrollbar-size-vertical: 1; }
-    SkillsScreen #contents { width: 30; border-left: solid $panel; display: none; }
+    SkillsScreen #contents { width: 28; border-left: solid $panel; display: none; }
     SkillsScreen.-wide #contents, SkillsScreen.-contents #contents { display: block; }
     SkillsScreen.-wide.-contents #contents { display: none; }
     SkillsScreen #panes { width: 1fr; }
     SkillsScreen TabPane { padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="skills.find"),
-        Binding("t", "pane('text')", "Text", id="skills.text"),
-        Binding("c", "pane('claims')", "Claims", id="skills.claims"),
-        Binding("i", "pane('history')", "History", id="skills.history"),
-        Binding("d", "pane('diff')", "Diff", id="skills.diff"),
-        Binding("o", "contents", "Contents", id="skills.contents"),
-        Binding("e", "edit", "Edit", id="skills.edit"),
-        Binding("backspace", "back", "Back", id="skills.back", show=False),
-        Binding("escape", "leave", "To the list", id="skills.leave", show=False),
-    ]
+        Binding("slash", "find", "Find", id="skills.find", tooltip="Search skills and claims as you type"),
+        Binding("t", "pane('text')", "Text", id="skills.text", tooltip="The skill's text"),
+        Binding("c", "pane('claims')", "Claims", id="skills.claims", tooltip="Its claims, each down to rows, runs and files"),
+        Binding("i", "pane('history')", "History", id="skills.history", tooltip="Its versions, from git"),
+        Binding("d", "pane('diff')", "Diff", id="skills.diff", tooltip="What changed in meaning since the last commit"),
+        Binding("o", "contents", "Contents", id="skills.contents", tooltip="Contents beside the text, or not"),
+        Binding("e", "edit", "Edit", id="skills.edit", tooltip="Open the file in $EDITOR, and read it again"),
+        Binding("backspace", "back", "Back", id="skills.back", show=False, tooltip="To what was open before"),
+        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="To the list; from there, all skills again"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,6 +79,7 @@ class SkillsScreen(MuScreen):
         with Horizontal():
             with Vertical(id="left"):
                 yield Input(id="find", placeholder="search skills and claims", compact=True)
+                yield Static(Text("   age skill"), id="heads")
                 yield OptionList(id="skills", markup=False, compact=True)
             with TabbedContent(id="panes", initial="text"):
                 with TabPane("text", id="text"), Horizontal():
@@ -99,6 +101,7 @@ class SkillsScreen(MuScreen):
     def show(self, *what: str) -> None:
         """A skill, or the claim of one; nothing: the one that was open, or the first."""
         wanted = what[0].partition("#")[0] if what else ""
+        before = "" if wanted or self.knowledge is not None else str(self.remembered().get("open", ""))
         space = self.mu.space
 
         def work() -> Any:
@@ -108,12 +111,14 @@ class SkillsScreen(MuScreen):
             knowledge = load(space)
             fresh = freshness(knowledge)
             grades = {s.name: (*skill_grade(s, knowledge), fresh[s.name].text) for s in knowledge.skills}
-            return knowledge, grades, known.names(knowledge)
+            names = known.names(knowledge)
+            there = names.get(before, "").partition(":")[0] == "skills"
+            return knowledge, grades, names, wanted or (before if there else "")
 
-        self.load(work, lambda found: self._known(found, wanted))
+        self.load(work, self._known)
 
-    def _known(self, found: Any, wanted: str) -> None:
-        self.knowledge, self.grades, self.names = found
+    def _known(self, found: Any) -> None:
+        self.knowledge, self.grades, self.names, wanted = found
         if not self.query_text:
             self._list_all()
         try:
@@ -131,7 +136,7 @@ class SkillsScreen(MuScreen):
         here = self.name_
         listed.clear_options()
         self.listed = list(self.grades)
-        room = 33 if self.has_class("-narrow") else 45
+        room = 33 if self.has_class("-narrow") else 39
         for name, (grade, _, fresh) in self.grades.items():
             said = plain(name) if len(name) <= room - 8 else f"{plain(name)[: room - 9]}…"
             listed.add_option(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), said)))
@@ -148,6 +153,7 @@ class SkillsScreen(MuScreen):
             self.before.append(self.claim or self.name_)
         changed = skill.name != self.name_
         self.name_, self.claim = skill.name, name if name in claims else ""
+        self.remember(open=name)
         if changed:
             self.since = ""
         grade, says, fresh = self.grades[skill.name]

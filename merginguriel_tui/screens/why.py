@@ -27,10 +27,10 @@ class WhyTree(Tree[Any]):
     DEFAULT_CSS = "WhyTree { height: 1fr; background: $background; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "toggle_node", "Open or close", id="why.toggle", show=False),
-        Binding("enter", "go", "Go there", id="why.go"),
+        Binding("enter", "go", "Go there", id="why.go", tooltip="To the entry or row that it rests on"),
         Binding("l,right", "unfold", "Open", id="why.open", show=False),
         Binding("h,left", "fold", "Close", id="why.close", show=False),
-    ]
+    ]  # fmt: skip
 
     class Wanted(Message):
         """A claim was opened: somebody should walk down from it."""
@@ -57,7 +57,7 @@ class WhyTree(Tree[Any]):
         self.clear()
         for name, status, reason, grade, said in claims:
             label = Text.assemble(
-                f"{SIGNS.get(status, '?')} {status}  ", (name, "bold"), (f"  {grade}", "dim")
+                f"{SIGNS.get(status, '?')} {status:<11}  ", (name, "bold"), (f"  {grade}", "dim")
             )
             node = self.root.add(label, data=("claim", name))
             self._say(node, said)

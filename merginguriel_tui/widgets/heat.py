@@ -27,6 +27,8 @@ STEPS = 64  # shades: more cannot be told apart
 # Of 16 colours, from dark to light, each with a readable foreground.
 BASIC = (("white", "black"), ("bright_white", "bright_black"), ("black", "white"), ("black", "bright_white"))
 
+HERE = Style(underline=True, bold=True)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -78,8 +80,8 @@ class Heat(ScrollView, can_focus=True):
         Binding("end,dollar_sign", "edge(None, -1)", "Last column", id="matrix.last", show=False),
         Binding("ctrl+home,g", "edge(0, None)", "First row", id="matrix.top", show=False),
         Binding("ctrl+end,G", "edge(-1, None)", "Last row", id="matrix.bottom", show=False),
-        Binding("enter", "select", "Advise", id="matrix.advise"),
-    ]
+        Binding("enter", "select", "Advise", id="matrix.advise", tooltip="Ask for advice on this target"),
+    ]  # fmt: skip
 
     class Moved(Message):
         """The cursor is elsewhere."""
@@ -226,12 +228,9 @@ class Heat(ScrollView, can_focus=True):
         for j in range(first, last):
             here = row == self.row and j == self.column
             look = base + style(shades[j], self.basic)
-            found.append(Segment("›" if here else " ", base + Style(bold=here)))
-            found.append(
-                Segment(
-                    texts[j].rjust(self.cell - 1), look + Style(underline=True, bold=True) if here else look
-                )
-            )
+            text = texts[j].rjust(self.cell - 1)
+            # The shade fills the whole cell, so that neighbours make one surface.
+            found.append(Segment(f"›{text}", look + HERE) if here else Segment(f" {text}", look))
         return found
 
     def cursor_region(self) -> Region:

@@ -16,19 +16,24 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 PAGE = 100  # rows that are asked for at once
+LONG = 42  # cells that hold the longest of what is usual in the column that takes what is left
 GUTTER = 2  # cells for the cursor and the mark
 
 Row = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """width: cells; 0: what is left. gives: it goes when there is no room, the highest first; 0: never."""
+    """width: cells; 0: what is left. gives: it goes when there is no room, the highest first; 0: never.
+
+    grows: cells that it takes of what is left, once that column has LONG.
+    """
 
     name: str
     width: int
     cell: Callable[[Row], Text]
     gives: int = 0
     right: bool = False
+    grows: int = 0
 
 
 class PagedTable(ScrollView, can_focus=True):
@@ -120,8 +125,10 @@ class PagedTable(ScrollView, can_focus=True):
             if needed <= width or not column.gives:
                 break
             chosen.remove(column)
-        fixed = sum(c.width + 1 for c in chosen) + GUTTER
-        return [(c, c.width or max(width - fixed, 10)) for c in chosen]
+        left = width - sum(c.width + 1 for c in chosen) - GUTTER
+        wide = {c.name: min(c.grows, max(left - LONG, 0)) for c in chosen if c.grows}
+        left -= sum(wide.values())
+        return [(c, c.width + wide.get(c.name, 0) if c.width else max(left, 10)) for c in chosen]
 
     def line(self, cells: list[tuple[Text, int, bool]], gutter: str, base: Style) -> Strip:
         text = Text(gutter, no_wrap=True, end="")

@@ -24,7 +24,7 @@ def letter(number: int) -> str:
 
 
 def heading(text: str) -> Text:
-    return Text(f"\n{text}\n", "bold underline")
+    return Text("\n").append(f"{text}\n", "bold underline")
 
 
 def differing(found: Sequence[Against]) -> Text:
@@ -71,14 +71,18 @@ def paired(found: Sequence[Against], width: int) -> Text:
             out.append(f"{plain(one.why)}\n" if place else "the first\n", "dim")
             continue
         p = c.p if c.p_groups is None else c.p_groups
-        verdict = ("▲ above" if c.difference > 0 else "▼ below") if c.significant else "within noise"
+        verdict = ("▲ above" if c.difference > 0 else "▼ below") if c.significant else "≈ within noise"
         out.append(f"{signed(c.difference):>6}  {signed(c.interval.low):>6} … {signed(c.interval.high):<6} ")
         out.append(f"p {p_number(p):<8} n {c.n:<6}")
-        out.append(f"{verdict:<13}", "bold" if c.significant else "")
-        if width > 84 and c.se is not None:
-            cells = min(width - 76, 50)
+        out.append(f"{verdict:<15}", "bold" if c.significant else "")
+        if width > 86 and c.se is not None:
+            cells = min(width - 78, 50)
             out.append(span(c.interval.low, c.difference, c.interval.high, least, most, cells))
         out.append("\n")
+    if width > 86 and ends:
+        # What the scale reaches from and to, under its ends.
+        cells, high = min(width - 78, 50), f"{signed(most)} pp"
+        out.append(" " * 71 + f"{signed(least)} ┊ 0".ljust(cells - len(high)) + f"{high}\n", "dim")
     return out
 
 

@@ -101,7 +101,8 @@ def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_de
         await until(app, pilot, lambda: "▶" not in shown(app))
         (line,) = [line for line in shown(app).splitlines() if run.id[:24] in line and "†" in line]
         assert "dead" in line
-        assert any(run.id in note.message and "dead" in note.message for note in app._notifications)
+        told = [f"{run.id} is dead."]
+        await until(app, pilot, lambda: [n.message for n in app._notifications if run.id in n.message] == told)
 
     play(space, script, size=(160, 50), screen="runs")
 

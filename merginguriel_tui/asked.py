@@ -1,0 +1,22 @@
+"""What do the what-if fields say, as numbers and as options of `mu advise`?"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+
+def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None] | None:
+    """k and the least gain in pp, as they were typed; None where that is no number yet."""
+    try:
+        k = int(given["k"]) if given["k"] else None
+        least = float(given["min_gain"]) if given["min_gain"] else None
+    except ValueError:
+        return None
+    return None if k is not None and k < 1 else (k, least)
+
+
+def command(target: str, changed: Mapping[str, str]) -> str:
+    """changed: field → value, of those that are not as they were at first."""
+    flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value]
+    return " ".join(["mu advise", f"--target {target}", *flags])
