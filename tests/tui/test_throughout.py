@@ -278,7 +278,7 @@ def test_the_demo_works_on_a_copy_that_goes_away(monkeypatch):
     main.show_demo("advise", ("sw-KE",))
 
     (space, more, there) = shown[0]
-    assert there and more == {"demo": True} and space.root != workspace.shipped().root
+    assert there and more == {"demo": True, "mouse": True} and space.root != workspace.shipped().root
     assert not space.root.exists()
 
 
