@@ -237,6 +237,12 @@ def opened(app):
     )
 
 
+def to_entry(app):
+    """To a link that leads to the log."""
+    links = app.focused.drawn.links
+    app.focused.link = next(i for i, link in enumerate(links) if link.href.startswith("log:"))
+
+
 def picked(app):
     return app.screen.query_one("#picked", OptionList).highlighted
 
@@ -269,7 +275,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "skills.back": Row(lambda app: app.screen.name_, lambda b, a: b == "advise" != a, lambda app: app.screen.open("advise")),
         "skills.leave": focus("skills", ("slash",)),
     },
-    "skills, the text": {**PAGE, "page.follow": differs(opened, lambda app: setattr(app.focused, "link", 0))},
+    "skills, the text": {**PAGE, "page.follow": differs(opened, to_entry)},
     "skills, the claims": {
         "why.toggle": differs(unfolded, open_claim), "why.go": differs(unfolded, open_claim),
         "why.open": becomes(unfolded, True, open_claim), "why.close": becomes(unfolded, False, opened_claim),

@@ -66,4 +66,4 @@ def ready(screen):
     """What the screen shows has been read."""
     names = ("advice", "knowledge", "found", "seen", "facts", "checked")
     there = [getattr(screen, name) for name in names if hasattr(screen, name)]
-    return all(there) if screen.NAME != "runs" or there else screen.table.count
+    return screen.table.count if getattr(screen, "NAME", "") == "runs" and not there else all(there)

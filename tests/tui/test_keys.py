@@ -120,6 +120,8 @@ def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, mon
                 if row is None and not theirs(node, binding):
                     wrong.append(f"{name}: {key} ({said}) has no row in keyrows.py")
                     continue
+                if row is None and said in ("Scroll Left", "Scroll Right", "Page Left", "Page Right"):
+                    continue  # moves what is too wide, which at this size it may not be
                 if row is None and (type(node).__name__, said) in KNOWN:
                     continue  # Textual's own, pressed elsewhere
                 KNOWN.add((type(node).__name__, said))

@@ -55,9 +55,11 @@ def tmux(tmp_path):
     name = f"mu-{os.getpid()}"
 
     def call(*words):
+        # An environment of ours: readline, which pytest imports, says COLUMNS and LINES to every child.
         return subprocess.run(
-            ["tmux", "-L", name, "-f", "/dev/null", *words], capture_output=True, text=True, check=True
-        ).stdout
+            ["tmux", "-L", name, "-f", "/dev/null", *words],
+            capture_output=True, text=True, check=True, env=dict(os.environ),
+        ).stdout  # fmt: skip
 
     yield call
     subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True, check=False)
