@@ -113,7 +113,7 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     until(again, "Begin an entry from", run.id)
     keys("run", "Enter", session="again")
     until(again, "✓ would land as", run.id)  # filled in from the run
-    keys("C-End", "Enter", session="again")
+    keys(*["PageDown"] * 4, "End", "Enter", session="again")
     keys("-l", "A model of two layers: no more than a trial.", session="again")
     until(again, "✓ would land as", "A model of two layers")
     keys("F2", session="again")
