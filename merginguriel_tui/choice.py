@@ -75,9 +75,9 @@ class Pick(ModalScreen[str | None]):
     """A list to choose from, narrowed by what is typed. Gives the value, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Close"),
-        Binding("down", "move(1)", "Down", show=False),
-        Binding("up", "move(-1)", "Up", show=False),
+        Binding("escape", "dismiss(None)", "Close", id="pick.close"),
+        Binding("down", "move(1)", "Down", id="pick.down", show=False),
+        Binding("up", "move(-1)", "Up", id="pick.up", show=False),
     ]
 
     def __init__(self, title: str, options: Sequence[str]) -> None:

@@ -16,8 +16,8 @@ class Confirm(ModalScreen[bool]):
     """Gives True for yes. `what`: shown as it is, never read as markup."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "dismiss(True)", "Yes"),
-        Binding("escape,n", "dismiss(False)", "No"),
+        Binding("y", "dismiss(True)", "Yes", id="confirm.yes"),
+        Binding("escape,n", "dismiss(False)", "No", id="confirm.no"),
     ]
 
     def __init__(self, title: str, what: str, yes: str) -> None:

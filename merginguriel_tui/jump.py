@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Label
@@ -23,7 +23,7 @@ def places(asked: Screen[object]) -> dict[str, Widget]:
 class JumpScreen(ModalScreen[str | None]):
     """Letters over the screen below; one of them goes there. Gives the widget's id."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,ctrl+o", "dismiss", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+o", "dismiss", "Cancel", id="jump.cancel")]
 
     def __init__(self, asked: Screen[object]) -> None:
         super().__init__()

@@ -26,7 +26,10 @@ SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
 @click.option(
     "--demo", is_flag=True, help="Look around in a copy of the shipped knowledge, which is then removed."
 )
-def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: bool) -> None:
+@click.option(
+    "--mouse/--no-mouse", default=True, help="Leave the mouse to the terminal, as for selecting text."
+)
+def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: bool, mouse: bool) -> None:
     """Ask, launch, watch, compare, write down.
 
     SCREEN and WHAT open a place: a target, a skill, an entry, runs.
@@ -38,26 +41,34 @@ def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: b
     mu-tui compare RUN RUN
     """
     if demo:
-        show_demo(screen, what)
+        show_demo(screen, what, mouse=mouse)
     else:
-        show(workspace.find(explicit=path), screen, what)
+        show(workspace.find(explicit=path), screen, what, mouse=mouse)
 
 
 def show(
-    space: workspace.Workspace, screen: str | None, what: tuple[str, ...], *, demo: bool = False
+    space: workspace.Workspace,
+    screen: str | None,
+    what: tuple[str, ...],
+    *,
+    demo: bool = False,
+    mouse: bool = True,
 ) -> None:
     garbage.wait()
     from .app import MuApp
 
-    MuApp(space, screen=screen, what=what, demo=demo).run()
+    app = MuApp(space, screen=screen, what=what, demo=demo)
+    app.run(mouse=mouse)
+    if app.return_code:
+        raise click.exceptions.Exit(app.return_code)
 
 
-def show_demo(screen: str | None, what: tuple[str, ...]) -> None:
+def show_demo(screen: str | None, what: tuple[str, ...], *, mouse: bool = True) -> None:
     """On a copy, so that nothing is written into the package. With runs in it, the copy stays."""
     folder = Path(tempfile.mkdtemp(prefix="mu-demo-"))
     try:
         workspace.seed(folder)
-        show(workspace.find(explicit=folder), screen, what, demo=True)
+        show(workspace.find(explicit=folder), screen, what, demo=True, mouse=mouse)
     finally:
         if (folder / "runs").is_dir():
             click.echo(f"its runs are in {folder}", err=True)

@@ -12,7 +12,9 @@ from textual.widgets import Input
 class Find(Input):
     """The search field over the list: down goes into the list."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("down", "screen.to_targets", "To the list", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "screen.to_targets", "To the list", id="advise.list", show=False)
+    ]
 
 
 def targets(typed: str, measured: dict[str, int], logged: set[str]) -> list[tuple[str, str, int]]:

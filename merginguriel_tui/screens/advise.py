@@ -31,7 +31,6 @@ MODES = ("ExcTar", "IncTar")
 SIMILARITIES = ("", "URIEL", "REAL")
 SHOWN = 200  # targets in the list; what is typed narrows it
 WAIT = 0.15  # seconds after the last key in a field
-
 # Columns from which a class of the stylesheet holds.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
 

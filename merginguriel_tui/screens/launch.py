@@ -142,14 +142,11 @@ class LaunchScreen(MuScreen):
 
         self.load(work, self.fill, group="form")
 
-    def fill(self, found: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
+    async def fill(self, found: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
         fields, self.file, methods, trained = found
         self.fields = {field.name: field for field in fields}
-        form = self.query_one("#form")
-        form.mount_all([row_of(field, methods, trained) for field in fields])
-        self.call_after_refresh(self.begun)
-
-    def begun(self) -> None:
+        # Waited for: after a refresh alone, not all of them are there on a slow machine.
+        await self.query_one("#form").mount_all([row_of(field, methods, trained) for field in fields])
         self.fit()
         self.query_one("#key-target").focus()
         self.check()
@@ -184,6 +181,9 @@ class LaunchScreen(MuScreen):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.typed(event.input.id or "", event.value)
+
+    def on_input_submitted(self) -> None:
+        self.focus_next()
 
     def on_select_changed(self, event: Select.Changed) -> None:
         if event.select.id == safe("kind") and self.fields:

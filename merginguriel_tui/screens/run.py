@@ -113,7 +113,7 @@ class RunScreen(MuScreen):
         self.show()
 
     def on_mount(self) -> None:
-        super().on_mount()
+        # Textual calls that of the class above by itself.
         self.set_interval(EVERY, self.tick)
 
     def show(self, *what: str) -> None:

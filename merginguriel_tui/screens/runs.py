@@ -114,7 +114,7 @@ class RunsScreen(MuScreen):
         ]
 
     def on_mount(self) -> None:
-        super().on_mount()
+        # Textual calls that of the class above by itself.
         self.set_interval(EVERY, self.tick)
         self.watch(self.table, "cursor", self.moved, init=False)
 

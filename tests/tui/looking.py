@@ -8,6 +8,7 @@ from pathlib import Path
 
 from textual import events
 from textual.keys import _character_to_key
+from textual.widgets import Input, TextArea
 from textual.worker import WorkerCancelled
 
 from merginguriel import workspace
@@ -17,22 +18,30 @@ SIZES = [(80, 24), (160, 50)]
 
 
 async def settled(app, pilot) -> None:
-    """Wait until nothing is being loaded, and what was loaded is drawn."""
-    for _ in range(4):
+    """Wait until nothing is being loaded, and what was loaded is drawn: two looks in a row."""
+    quiet = 0
+    while quiet < 2:
         # With a delay, a pause waits for every message; without, for a processor that is idle: here others use it.
         await pilot.pause(0.01)
-        with contextlib.suppress(WorkerCancelled):  # a later question replaced it
-            await app.workers.wait_for_complete()
-    await pilot.pause(0.01)
+        quiet += 1
+        if any(not worker.is_finished for worker in app.workers):
+            quiet = 0
+            with contextlib.suppress(WorkerCancelled):  # a later question replaced it
+                await app.workers.wait_for_complete()
 
 
 async def press(app, pilot, *keys: str) -> None:
-    """Press keys; a single character is typed."""
+    """Press keys. What is typed into a field is waited for at its end; of any other key, what it opened or loaded is."""
+    typed = field = False
     for key in keys:
         typed = len(key) == 1
+        field = isinstance(app.focused, Input | TextArea)
         app.post_message(events.Key(_character_to_key(key) if typed else key, key if typed else None))
         await pilot.pause(0.01)
-    await settled(app, pilot)
+        if not (typed and field):
+            await settled(app, pilot)
+    if typed and field:
+        await settled(app, pilot)
 
 
 def text_of(app) -> str:

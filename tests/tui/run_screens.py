@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import time
 
 import numpy as np
-from textual.worker import WorkerCancelled
+from looking import SIZES, press, settled
 
 from merginguriel.experiments import config as configs
 from merginguriel.experiments import itemfile, runs
 from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
 
-SIZES = ((80, 24), (160, 50))
-
-
-async def settled(app, pilot):
-    """Return when what is being loaded is there, and shown."""
-    for _ in range(3):
-        await pilot.pause()
-        with contextlib.suppress(WorkerCancelled):  # another load has taken its place
-            await app.workers.wait_for_complete()
-    await pilot.pause()
-
-
-async def press(app, pilot, *keys):
-    """Press these keys; letters that follow one another are typed, anything else is waited for."""
-    for key, following in zip(keys, (*keys[1:], "end"), strict=True):
-        await pilot.press(key)
-        if len(key) > 1 or len(following) > 1:
-            await settled(app, pilot)
+__all__ = ["SIZES", "finished", "press", "settled", "shown", "until", "waiting"]
 
 
 async def until(app, pilot, true, seconds=60):

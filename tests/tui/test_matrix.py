@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("textual")
 
+from looking import settled
 from pilot import play as played
 
 from merginguriel import locales, workspace
@@ -18,14 +19,6 @@ from merginguriel_tui.screens.matrix_load import ORDERS, wish_of
 from merginguriel_tui.widgets.heat import STEPS, Heat, style
 
 NAMES = ("da-DK", "de-DE", "fi-FI", "nb-NO", "ru-RU", "sv-SE")
-
-
-async def settled(app, pilot):
-    """Until what was asked for is loaded and shown."""
-    await pilot.pause()
-    while any(worker.is_running or worker.state.name == "PENDING" for worker in app.workers):
-        await pilot.pause(0.02)
-    await pilot.pause()
 
 
 def play(space, script, *, size=(80, 24), what=(), screen="matrix"):

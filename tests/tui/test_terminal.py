@@ -1,4 +1,4 @@
-"""Does a run go on when the program that launched it is killed, and is it found again? In a real terminal."""
+"""Does a run outlive the program that launched it, and does what is written of it change the advice? In a real terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ import sys
 import time
 
 import pytest
+from looking import shipped_copy
 from run_screens import waiting
 
 from merginguriel import workspace
+from merginguriel.decision.render import headline
+from merginguriel.decision.words import pp, signed
 from merginguriel.experiments import runs
+from merginguriel.knowledge.base import load
 
 pytestmark = [
     pytest.mark.lab,
@@ -33,22 +37,37 @@ def until(screen, *words, seconds=120.0):
         time.sleep(0.2)
 
 
+def card(advice):
+    """What the card says of an answer: verdict, gain, and how sure."""
+    word, _ = headline(advice)
+    low, high = advice["gain"]["ci90_pp"]
+    return (
+        word,
+        pp(advice["gain"]["mean_pp"]),
+        f"{signed(low)} … {signed(high)}",
+        f"{advice['gain']['p_positive']:.2f}",
+    )
+
+
 @pytest.fixture
 def tmux(tmp_path):
     """`tmux WORDS` on a server of its own, which ends with the test."""
     name = f"mu-{os.getpid()}"
 
     def call(*words):
+        # An environment of ours: readline, which pytest imports, says COLUMNS and LINES to every child.
         return subprocess.run(
-            ["tmux", "-L", name, "-f", "/dev/null", *words], capture_output=True, text=True, check=True
-        ).stdout
+            ["tmux", "-L", name, "-f", "/dev/null", *words],
+            capture_output=True, text=True, check=True, env=dict(os.environ),
+        ).stdout  # fmt: skip
 
     yield call
     subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True, check=False)
 
 
-def test_a_run_outlives_the_terminal_that_launched_it(lab, tmux):
-    space = workspace.find(lab.space)
+def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advice(lab, tmux):
+    shipped_copy(lab.space, (lab.space / "mu.toml").read_text())
+    space = workspace.find(explicit=lab.space)
     study = {"task": "files", "data": str(lab.sentences), "base": str(lab.encoder), "training": QUICK}
     # What the new one is to be like.
     waiting(space, "sv-SE", method="average", candidates=["de-DE"], similarity="URIEL", k=1, **study)
@@ -57,10 +76,20 @@ def test_a_run_outlives_the_terminal_that_launched_it(lab, tmux):
     def screen(session="mu"):
         return tmux("capture-pane", "-p", "-t", session)
 
-    def keys(*names):
-        tmux("send-keys", "-t", "mu", *names)
+    def again():
+        return screen("again")
 
-    tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} runs")
+    def keys(*names, session="mu"):
+        tmux("send-keys", "-t", session, *names)
+
+    def advised():
+        return lab.mu("advise", "--target", "sv-SE", "--json", "--workspace", lab.space).data
+
+    before = advised()
+    tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} advise sv-SE")
+    until(screen, "sv-SE  ExcTar", *card(before))
+    assert not before["evidence"] or all(one["kind"] == "prior" for one in before["evidence"])
+    keys("4")
     until(screen, "queued")
     keys("e")
     until(screen, "ctrl+l launches it")
@@ -74,6 +103,33 @@ def test_a_run_outlives_the_terminal_that_launched_it(lab, tmux):
     time.sleep(1)
     assert runs.state(run) in ("running", "finished")
     tmux("new-session", "-d", "-s", "again", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
-    until(lambda: screen("again"), "✓ finished", seconds=300)
-    assert f"{100 * runs.result(run)['accuracy']:.2f}%" in screen("again")
+    until(again, "✓ finished", seconds=300)
+    assert f"{100 * runs.result(run)['accuracy']:.2f}%" in again()
     assert [e["event"] for e in runs.events(run)].count("started") == 1  # nobody began it a second time
+
+    keys("3", session="again")
+    until(again, "entries")
+    keys("n", session="again")
+    until(again, "Begin an entry from", run.id)
+    keys("run", "Enter", session="again")
+    until(again, "✓ would land as", run.id)  # filled in from the run
+    keys(*["PageDown"] * 4, "End", "Enter", session="again")
+    keys("-l", "A model of two layers: no more than a trial.", session="again")
+    until(again, "✓ would land as", "A model of two layers")
+    keys("F2", session="again")
+    until(again, "to the log?", "+A model of two layers: no more than a trial.")
+    keys("y", session="again")
+    until(again, "is in the log.")
+    (entry,) = (one.id for one in load(space).entries if any(row.run == run.id for row in one.rows))
+
+    after = advised()
+    keys("1", session="again")
+    until(again, "1 advise")
+    keys("/", session="again")
+    keys("-l", "sv-SE", session="again")
+    keys("Enter", session="again")
+    until(again, "sv-SE  ExcTar", *card(after))
+    assert not set(card(after)) <= set(card(before))
+    assert any(one["ref"].startswith(entry) for one in (*after["evidence"], *after["dissent"]))
+    until(again, f"{entry}#")
+    keys("C-q", session="again")

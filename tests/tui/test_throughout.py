@@ -11,6 +11,7 @@ import time
 import pytest
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
 from pilot import play
+from places import furnished
 from textual.widgets import Label
 
 from merginguriel import workspace
@@ -278,7 +279,7 @@ def test_the_demo_works_on_a_copy_that_goes_away(monkeypatch):
     main.show_demo("advise", ("sw-KE",))
 
     (space, more, there) = shown[0]
-    assert there and more == {"demo": True} and space.root != workspace.shipped().root
+    assert there and more == {"demo": True, "mouse": True} and space.root != workspace.shipped().root
     assert not space.root.exists()
 
 
@@ -314,3 +315,33 @@ def test_it_draws_in_a_terminal_whose_locale_is_not_utf8(tmp_path):
     os.close(outer)
     assert "◆".encode() in seen and b"Traceback" not in seen
     assert json.loads(session.path(space).read_text())["advise"]["target"] == "sw-KE"
+
+
+def test_a_click_on_a_row_a_link_and_a_reason_does_what_enter_does(bench):
+    space, runs = furnished(bench)
+
+    async def click(app, pilot, where, times=1):
+        await pilot.click(where[0], offset=where[1], times=times)
+        await settled(app, pilot)
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await click(app, pilot, ("#table", (20, 2)))
+        assert app.screen.table.cursor == 1
+        await click(app, pilot, ("#table", (20, 3)), times=2)
+        assert type(app.screen).__name__ == "RunScreen" and app.screen.asked in runs
+        await press(app, pilot, "escape")
+        await click(app, pilot, ("#tabs", (24, 0)))
+        assert app.current_mode == "log"
+        await click(app, pilot, ("#timeline", (30, 1)))
+        before, page = app.screen.here, app.screen.page
+        assert before == app.screen.found[0].id and page.drawn.links
+        line, first, _ = page.drawn.links[0].cells[0]
+        await click(app, pilot, (page, (first + 3, line)))
+        assert app.screen.here != before
+        app.action_go("advise", "sw-KE")
+        await settled(app, pilot)
+        await click(app, pilot, ("#mode", (3, 0)))
+        assert type(app.screen).__name__ == "Pick"
+
+    play(space, script, size=(120, 40), screen="runs")

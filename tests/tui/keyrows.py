@@ -1,0 +1,467 @@
+"""What must each key of the help have done? A row for every binding of ours, and a way into each place that has some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from looking import notes
+from textual.widgets import Input, OptionList, Select, TabbedContent, TextArea
+
+from merginguriel_tui.choice import Choice, Pick
+from merginguriel_tui.confirm import Confirm
+from merginguriel_tui.help import HelpScreen
+from merginguriel_tui.jump import JumpScreen
+from merginguriel_tui.screens.compose_entry import ComposeScreen
+from merginguriel_tui.screens.launch import LaunchScreen
+from merginguriel_tui.screens.run import RunScreen
+from merginguriel_tui.screens.why import WhyTree
+from merginguriel_tui.widgets.ask import Ask
+from merginguriel_tui.widgets.heat import Heat
+from merginguriel_tui.widgets.paged import PagedTable
+
+
+class Row(NamedTuple):
+    """see(app) before the key and after it, and whether the two are what the key promises."""
+
+    see: Callable[[Any], Any]
+    right: Callable[[Any, Any], bool]
+    first: Callable[[Any], Any] | tuple[str, ...] = ()  # done, or pressed, before
+
+
+def becomes(see, wanted, first=()):
+    """It is not so yet, and then it is."""
+    return Row(see, lambda before, after: before != wanted and after == wanted, first)
+
+
+def focus(name, first=()):
+    return becomes(lambda app: getattr(app.focused, "id", None), name, first)
+
+
+def opens(kind, first=()):
+    return becomes(lambda app: type(app.screen), kind, first)
+
+
+def says(word, first=()):
+    return becomes(lambda app: word in notes(app), True, first)
+
+
+def above(app):
+    """What lies over the screen of this mode."""
+    return type(app.screen)
+
+
+def closes(first=()):
+    return Row(lambda app: len(app.screen_stack), lambda before, after: after == before - 1, first)
+
+
+def where(app):
+    """Where the cursor of the focused widget is, or how far it is scrolled."""
+    widget = app.focused
+    if isinstance(widget, PagedTable):
+        return widget.cursor
+    if isinstance(widget, Heat):
+        return widget.row, widget.column
+    if isinstance(widget, OptionList):
+        return widget.highlighted
+    if isinstance(widget, WhyTree):
+        return widget.cursor_line
+    return widget.scroll_y
+
+
+def middle(app):
+    """The cursor neither at the beginning nor at the end."""
+    widget = app.focused
+    if isinstance(widget, PagedTable):
+        widget.cursor = 2
+    elif isinstance(widget, Heat):
+        widget.go(2, 2)
+    elif isinstance(widget, OptionList):
+        enabled = [i for i, one in enumerate(widget.options) if not one.disabled]
+        widget.highlighted = enabled[len(enabled) // 2]
+    elif isinstance(widget, WhyTree):
+        widget.move_cursor(widget.root.children[1])
+    elif widget is not None:
+        widget.scroll_to(1, 1, animate=False, force=True)
+
+
+def fits(app):
+    """There is nowhere to go: the whole is in view."""
+    widget = app.focused
+    return not isinstance(widget, PagedTable | Heat | OptionList | WhyTree) and widget.max_scroll_y < 2
+
+
+def moves(by):
+    def right(before, after):
+        first, then = (one if isinstance(one, tuple) else (one, 0) for one in (before, after))
+        return sum(then) > sum(first) if by > 0 else sum(then) < sum(first)
+
+    return Row(lambda app: 0 if fits(app) else where(app), lambda b, a: right(b, a) or b == a == 0, middle)
+
+
+READ = {
+    "advise": lambda s: s.knowledge, "skills": lambda s: s.knowledge, "log": lambda s: s.knowledge,
+    "runs": lambda s: s.table.pages, "compare": lambda s: s.found, "matrix": lambda s: s.seen,
+}  # fmt: skip
+anew = Row(lambda app: READ[app.screen.NAME](app.screen), lambda before, after: before is not after and after)
+
+
+def select_all(app):
+    app.copy_to_clipboard("")
+    app.screen.text_select_all()
+
+
+def forget(app):
+    app.copy_to_clipboard("")
+
+
+GO = ("advise", "skills", "log", "runs", "compare", "matrix")
+# What is the same everywhere: pressed on every screen.
+SHARED = {
+    "down": moves(1), "up": moves(-1), "first": moves(-1), "last": moves(1), "page.down": moves(1),
+    "page.up": moves(-1), "reload": anew,
+    "copy.command": Row(lambda app: (app.clipboard, app.anywhere(app.screen.command)), lambda b, a: a[0] == a[1] != "", forget),
+    "copy.text": Row(lambda app: app.clipboard, lambda before, after: not before and len(after) > 9, forget),
+}  # fmt: skip
+# What opens or leads elsewhere from anywhere: pressed on one screen.
+ONCE = {
+    "palette": becomes(lambda app: type(app.screen).__name__, "CommandPalette"),
+    "Focus Next": Row(lambda app: app.focused, lambda before, after: before is not after),
+    "Focus Previous": Row(lambda app: app.focused, lambda before, after: before is not after),
+    "Copy selected text": Row(
+        lambda app: app.clipboard, lambda before, after: after != before == "", select_all
+    ),
+    "jump": opens(JumpScreen),
+    "keys": opens(HelpScreen),
+    "quit": becomes(lambda app: app.is_running, False),
+    **{
+        f"go.{name}": Row(
+            lambda app: (app.current_mode, app.screen.NAME),
+            lambda _, after, name=name: after == (name, name),
+            ("4" if name == "log" else "3",),
+        )
+        for number, name in enumerate(GO)
+    },
+}
+
+
+def value(name, kind):
+    return lambda app: app.screen.query_one(f"#{name}", kind).value
+
+
+def pane(app):
+    return app.screen.query_one(TabbedContent).active
+
+
+def differs(see, first=()):
+    return Row(see, lambda before, after: before != after, first)
+
+
+CHOICE = {
+    "choice.before": differs(lambda app: app.focused.value),
+    "choice.next": differs(lambda app: app.focused.value),
+    "choice.pick": opens(Pick),
+}
+
+
+def skill_page(app):
+    app.screen.query_one("#page").focus()
+
+
+def second_link(app):
+    app.focused.link = 1
+
+
+PAGE = {
+    "page.next": Row(lambda app: app.focused.link, lambda before, after: after == before + 1, second_link),
+    "page.before": Row(lambda app: app.focused.link, lambda before, after: after == before - 1, second_link),
+}
+TABLE = {
+    "table.up": moves(-1), "table.down": moves(1), "table.pageup": moves(-1), "table.pagedown": moves(1),
+    "table.first": becomes(where, 0, middle),
+    "table.last": becomes(lambda app: app.focused.cursor == app.focused.count - 1, True),
+}  # fmt: skip
+
+
+def at(row, column):
+    return becomes(where, (row, column), lambda app: app.focused.go(2, 2))
+
+
+def leave_runs(app):
+    app.screen.query_one("#find", Input).value = "fin"
+    app.screen.table.marked = {"x"}
+
+
+def open_claim(app):
+    tree = app.focused
+    tree.root.children[0].collapse()
+    tree.move_cursor(tree.root.children[0])
+
+
+def opened_claim(app):
+    open_claim(app)
+    app.focused.root.children[0].expand()
+
+
+def unfolded(app):
+    return app.focused.root.children[0].is_expanded
+
+
+def states(app):
+    """How many runs wait, and how many are paused, by their files."""
+    from merginguriel.experiments import runs
+
+    found = [runs.state(run) for run in runs.listed(app.space)]
+    return found.count("queued"), found.count("paused")
+
+
+def on_waiting(app):
+    """The cursor to a run that waits."""
+    rows = app.screen.table.pages[0]
+    app.screen.table.cursor = next(i for i, row in enumerate(rows) if row["state"] == "queued")
+
+
+def on_finished(app):
+    rows = app.screen.table.pages[0]
+    app.screen.table.cursor = next(i for i, row in enumerate(rows) if row["state"] == "finished")
+
+
+def opened(app):
+    """Where a link of the page leads."""
+    screen = app.screen
+    return (
+        app.current_mode,
+        getattr(screen, "name_", ""),
+        getattr(screen, "claim", ""),
+        getattr(screen, "pane", ""),
+    )
+
+
+def to_entry(app):
+    """To a link that leads to the log."""
+    links = app.focused.drawn.links
+    app.focused.link = next(i for i, link in enumerate(links) if link.href.startswith("log:"))
+
+
+def picked(app):
+    return app.screen.query_one("#picked", OptionList).highlighted
+
+
+def answered_of(app):
+    return app.screen.advice["mode"]
+
+
+# (place, id) → what must have happened. A place has a way in, below.
+ROWS: dict[str, dict[str, Row]] = {
+    "advise": {
+        "leave": focus("targets", ("slash",)), "advise.find": focus("find"), "advise.whatif": focus("mode"),
+        "advise.mode": becomes(answered_of, "IncTar"), "advise.open": becomes(answered_of, "ExcTar", ("m",)),
+        "advise.save": says("The recipe is in recipes/"), "advise.run": opens(Confirm),
+        "advise.pilot": says("does not offer to run a pilot"),
+        "advise.next": Row(lambda app: app.clipboard, lambda b, a: not b and a.startswith("mu "), forget),
+    },
+    "advise, the field": {"advise.list": focus("targets")},
+    "advise, what if": CHOICE,
+    "a list to choose from": {
+        "pick.close": closes(), "Submit": closes(), "pick.down": differs(picked),
+        "pick.up": differs(picked, lambda app: app.screen.action_move(1)),
+    },
+    "is that meant": {"confirm.yes": closes(), "confirm.no": closes()},
+    "skills": {
+        "skills.find": focus("find"), "skills.text": becomes(pane, "text", ("c",)),
+        "skills.claims": becomes(pane, "claims"), "skills.history": becomes(pane, "history"),
+        "skills.diff": becomes(pane, "diff"), "skills.contents": differs(lambda app: app.screen.query_one("#contents").display),
+        "skills.edit": says("no editor is set"),
+        "skills.back": Row(lambda app: app.screen.name_, lambda b, a: b == "advise" != a, lambda app: app.screen.open("advise")),
+        "skills.leave": focus("skills", ("slash",)),
+    },
+    "skills, the text": {**PAGE, "page.follow": differs(opened, to_entry)},
+    "skills, the claims": {
+        "why.toggle": differs(unfolded, open_claim), "why.go": differs(unfolded, open_claim),
+        "why.open": becomes(unfolded, True, open_claim), "why.close": becomes(unfolded, False, opened_claim),
+    },
+    "log": {
+        **TABLE, "table.open": focus("entry"), "leave": focus("timeline", ("slash",)), "log.find": focus("find"),
+        "log.type": becomes(value("type", Choice), "Plan"),
+        "log.open": becomes(lambda app: app.screen.only, True), "log.new": opens(Pick),
+        "log.clear": becomes(value("type", Choice), "", ("f",)), "log.swap": focus("entry"),
+        "log.back": Row(lambda app: app.screen.here, lambda b, a: b != a, lambda app: app.screen.open(app.screen.found[3].id)),
+    },
+    "log, the entry": {
+        **PAGE,
+        "page.follow": differs(lambda app: (app.current_mode, app.screen.here), lambda app: setattr(app.focused, "link", 0)),
+    },
+    "writing an entry": {
+        "compose.land": says("cannot land yet"), "compose.preview": differs(lambda app: app.focused.id),
+        "compose.anyway": becomes(lambda app: app.screen.anyway, True), "compose.discard": opens(Confirm),
+        "compose.close": closes(),
+    },
+    "runs": {
+        **TABLE, "table.open": opens(RunScreen), "runs.back": becomes(lambda app: (app.screen.query_one("#find").value, app.screen.table.marked), ("", set()), leave_runs),
+        "runs.find": focus("find"), "runs.new": opens(LaunchScreen),
+        "runs.again": becomes(lambda app: isinstance(app.screen, LaunchScreen) and app.screen.like is not None, True),
+        "runs.mark": becomes(lambda app: len(app.screen.table.marked), 1),
+        "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
+        "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Ask, on_waiting),
+        "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
+        "runs.resume": says("it cannot be asked to resume", on_finished),  # one that waits would begin
+    },
+    "should it be cancelled": {"ask.yes": closes(), "ask.no": closes()},
+    "one run": {
+        "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("The log stays here."),
+        "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "metrics"), "run.cancel": opens(Ask),
+        "run.pause": says("it cannot be asked to pause"), "run.resume": says("it cannot be asked to resume"),
+        "run.again": opens(LaunchScreen),
+    },
+    "the form of a run": {
+        "launch.go": says("cannot be launched yet"), "launch.save": says("nothing to save yet"), "launch.back": closes(),
+    },
+    "compare": {
+        "compare.find": focus("find"), "compare.first": Row(lambda app: app.screen.names, lambda b, a: a == (*b[1:], b[0])),
+        "compare.open": opens(RunScreen), "compare.back": becomes(lambda app: app.current_mode, "runs"),
+    },
+    "matrix": {
+        "matrix.back": focus("heat", ("slash",)), "matrix.find": focus("find"),
+        "matrix.order": becomes(lambda app: app.screen.wish.order, "family"),
+        "matrix.about": becomes(lambda app: app.screen.wish.order, "similarity"),
+        "matrix.value": becomes(lambda app: app.screen.wish.order, "value"),
+        "matrix.next": differs(lambda app: app.screen.seen.one), "matrix.export": says("Written: results/"),
+        "matrix.advise": becomes(lambda app: app.current_mode, "advise"),
+        "matrix.up": at(1, 2), "matrix.down": at(3, 2), "matrix.left": at(2, 1), "matrix.right": at(2, 3),
+        "matrix.pageup": at(0, 2), "matrix.pagedown": at(5, 2), "matrix.pageleft": at(2, 0), "matrix.pageright": at(2, 5),
+        "matrix.first": at(2, 0), "matrix.last": at(2, 5), "matrix.top": at(0, 2), "matrix.bottom": at(5, 2),
+    },
+    "the help": {"help.close": closes(), "down": moves(1), "up": moves(-1)},
+    "the letters": {"jump.cancel": closes()},
+}  # fmt: skip
+
+
+class Place(NamedTuple):
+    screen: str
+    way: tuple[str, ...]  # keys from the screen as it was begun
+    there: Callable[[Any], Any] = lambda app: True
+    what: tuple[str, ...] = ()
+
+
+def on(kind):
+    return lambda app: isinstance(app.screen, kind)
+
+
+PLACES = {
+    "advise": Place("advise", (), lambda app: app.screen.advice, ("gl-ES",)),
+    "advise, the field": Place("advise", ("slash",), what=("gl-ES",)),
+    "advise, what if": Place("advise", ("w",), what=("gl-ES",)),
+    "a list to choose from": Place("advise", ("w", "enter"), on(Pick), ("gl-ES",)),
+    "is that meant": Place("advise", ("r",), on(Confirm), ("gl-ES",)),
+    "the help": Place("advise", ("question_mark",), on(HelpScreen), ("gl-ES",)),
+    "the letters": Place("advise", ("ctrl+o",), on(JumpScreen), ("gl-ES",)),
+    "skills": Place("skills", (), lambda app: app.screen.name_, ("source-selection-cross-lingual",)),
+    "skills, the text": Place("skills", ("t",), lambda app: len(app.focused.drawn.links) > 2),
+    "skills, the claims": Place("skills", ("c",), lambda app: len(app.focused.root.children) > 1),
+    "log": Place("log", (), lambda app: app.screen.here),
+    "log, the entry": Place("log", ("w",), lambda app: len(app.focused.drawn.links) > 2),
+    "writing an entry": Place("log", ("n", *"empty", "enter"), on(ComposeScreen)),
+    "runs": Place("runs", (), lambda app: app.screen.table.count),
+    "should it be cancelled": Place("runs", ("x",), on(Ask)),
+    "one run": Place("runs", ("down", "down", "enter"), lambda app: isinstance(app.screen, RunScreen) and app.screen.facts),
+    "the form of a run": Place("runs", ("n",), lambda app: isinstance(app.screen, LaunchScreen) and app.screen.checked),
+    "compare": Place("compare", (), lambda app: app.screen.found),
+    "matrix": Place("matrix", (), lambda app: app.screen.seen),
+}  # fmt: skip
+
+
+def again_advise(screen):
+    if screen.given() != screen.open:
+        screen.action_open()
+    screen.query_one("#reasons").focus()
+
+
+def again_skills(screen):
+    screen.query_one("#find", Input).value = ""
+    screen.remove_class("-contents")
+    screen.query_one(TabbedContent).active = "text"
+    if screen.name_ != PLACES["skills"].what[0]:
+        screen.open(PLACES["skills"].what[0])
+    screen.query_one("#skills").focus()
+
+
+def again_log(screen):
+    if screen.filter() or screen.only:
+        screen.action_clear()
+    screen.table.cursor = 0
+    screen.table.focus()
+
+
+def again_runs(screen):
+    screen.table.marked, screen.table.cursor = set(), 0
+    screen.query_one("#find", Input).value = ""
+    if screen.order != "newest":
+        screen.order = "newest"
+        screen.read()
+    screen.table.focus()
+
+
+def again_compare(screen):
+    screen.query_one("#main").focus()
+
+
+def again_matrix(screen):
+    if screen.seen is None:
+        return
+    if screen.wish.order != "name":
+        screen.sort("name")
+    screen.query_one("#source", Select).value = 0
+    screen.query_one(Heat).focus()
+
+
+RESET = {
+    "advise": again_advise, "skills": again_skills, "log": again_log, "runs": again_runs,
+    "compare": again_compare, "matrix": again_matrix,
+}  # fmt: skip
+
+
+def prepare(app, said):
+    """For a key of Textual's own: what is focused holds something, with the cursor in its midst."""
+    widget = app.focused
+    app.copy_to_clipboard("pasted")
+    marked = any(word in said.lower() for word in ("copy", "cut"))
+    if isinstance(widget, Input):
+        with widget.prevent(Input.Changed):
+            widget.value = "abc def ghi"
+        widget.cursor_position = 5
+        if marked:
+            widget.selection = type(widget.selection)(2, 6)
+    elif isinstance(widget, TextArea):
+        widget.text = "abc def\n  ghi jkl mno\npqr stu"
+        widget.move_cursor((1, 7))
+        if marked:
+            widget.move_cursor((1, 9), select=True)
+        if said in ("Undo", "Redo"):
+            widget.insert("x")
+            widget.undo() if said == "Redo" else None
+    else:
+        middle(app)
+
+
+def whole(app):
+    """All that a key of Textual's own may change."""
+    widget = app.focused
+    names = (
+        "value",
+        "cursor_position",
+        "selection",
+        "highlighted",
+        "scroll_offset",
+        "text",
+        "expanded",
+        "active",
+        "cursor_line",
+    )
+    return (
+        type(app.screen),
+        widget,
+        app.clipboard,
+        notes(app),
+        getattr(getattr(widget, "cursor_node", None), "is_expanded", None),
+        *(getattr(widget, name, None) for name in names),
+    )

@@ -1,0 +1,70 @@
+"""Do the screens look as they did? Their words and styles against SVG pictures that are kept; renewed with MU_RENEW=1.
+
+MU_RENEW=1 pytest tests/tui/test_snapshots.py      # writes them anew: look at them, then commit them
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from looking import settled
+from places import furnished, ready, whats
+from run_screens import until
+
+from merginguriel_tui.app import MuApp
+
+KEPT = Path(__file__).parent / "snapshots"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def content(svg):
+    """[(x, y, text, style)] and the coloured boxes: what is seen, without the ids that differ each time."""
+    styles = {
+        name.rpartition("-")[2]: said.strip()
+        for name, said in re.findall(r"\.([\w-]+-r\d+) \{([^}]*)\}", svg)
+    }
+    found = []
+    for one in ElementTree.fromstring(svg).iter():
+        look = styles.get(one.get("class", "").rpartition("-")[2], "")
+        if one.tag == f"{SVG}text" and look and (one.text or "").strip("\xa0 "):
+            found.append((float(one.get("y", 0)), float(one.get("x", 0)), one.text, look))
+        elif one.tag == f"{SVG}rect" and one.get("shape-rendering"):
+            found.append((float(one.get("y", 0)), float(one.get("x", 0)), one.get("width"), one.get("fill")))
+    return sorted(found)
+
+
+@pytest.mark.parametrize(
+    "name, size", [("advise", (80, 24)), ("log", (120, 30)), ("compare", (80, 24)), ("matrix", (80, 24))]
+)
+def test_a_screen_looks_as_it_did(bench, monkeypatch, name, size, tmp_path):
+    import asyncio
+
+    space, runs = furnished(bench)
+    monkeypatch.chdir(space.root)  # so that no path of this machine is shown
+
+    async def look():
+        app = MuApp(space, screen=name, what=whats(runs).get(name, ()), demo=True)
+        async with app.run_test(size=size) as pilot:
+            await settled(app, pilot)
+            await until(app, pilot, lambda: ready(app.screen))
+            await pilot.pause(0.4)  # the matrix asks whom to take when its cursor rests
+            await settled(app, pilot)
+            return app.export_screenshot(title="mu-tui")
+
+    now, kept = asyncio.run(look()), KEPT / f"{name}.svg"
+    if os.environ.get("MU_RENEW"):
+        KEPT.mkdir(exist_ok=True)
+        kept.write_text(now, encoding="utf-8")
+    new = tmp_path / f"{name}.svg"
+    new.write_text(now, encoding="utf-8")
+    was, seen = content(kept.read_text(encoding="utf-8")), content(now)
+    assert len(was) > 20
+    gone, come = [one for one in was if one not in seen], [one for one in seen if one not in was]
+    assert not gone and not come, (
+        f"{name} looks different: open {new} beside {kept} in a browser; if it is meant, renew with MU_RENEW=1.\n"
+        f"gone: {gone[:8]}\ncome: {come[:8]}"
+    )
