@@ -99,7 +99,7 @@ def test_what_a_session_left_may_be_anything(space, screen, rest):
         await settled(app, pilot)
         assert (
             app.current_mode == screen
-            and f"[{'123456'['advise skills log runs compare'.split().index(screen)]} {screen}]"
+            and f"[{'123456'[['advise', 'skills', 'log', 'runs', 'compare'].index(screen)]} {screen}]"
             in text_of(app)
         )
         assert not [note for note in app._notifications if note.severity == "error"]

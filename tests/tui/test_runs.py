@@ -102,7 +102,9 @@ def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_de
         (line,) = [line for line in shown(app).splitlines() if run.id[:24] in line and "†" in line]
         assert "dead" in line
         told = [f"{run.id} is dead."]
-        await until(app, pilot, lambda: [n.message for n in app._notifications if run.id in n.message] == told)
+        await until(
+            app, pilot, lambda: [n.message for n in app._notifications if run.id in n.message] == told
+        )
 
     play(space, script, size=(160, 50), screen="runs")
 
