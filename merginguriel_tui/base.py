@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Tabs(Widget):
-    """The six screens, with the number that goes to each; a click goes there too."""
+    """The six screens, with the number that goes to each, and the key that tells all others; a click goes there too."""
 
     def __init__(self, current: str) -> None:
         super().__init__(id="tabs")
@@ -62,12 +62,11 @@ class Tabs(Widget):
         return line
 
     def ways(self) -> str:
-        """How to find out all the rest: the two keys that no screen is without."""
-        found: dict[str | None, str] = {}
+        """How to find out all the rest; the palette stands at the end of the line of keys."""
         for _, binding, _, _ in self.screen.active_bindings.values():
-            found.setdefault(binding.id, self.app.get_key_display(binding))
-        said = f"{found.get('keys', '?')} keys"
-        return f"{said}  {found.get('palette', '^p')} palette" if self.size.width >= 100 else said
+            if binding.id == "keys":
+                return f"{self.app.get_key_display(binding)} keys"
+        return ""
 
     def on_click(self, event: events.Click) -> None:
         at = 0
@@ -76,10 +75,7 @@ class Tabs(Widget):
             if event.x < at:
                 self.app.action_go(name)  # type: ignore[attr-defined]
                 return
-        keys, _, palette = self.ways().partition("  ")
-        if event.x >= self.size.width - len(palette):
-            self.app.call_later(self.app.run_action, "command_palette")
-        elif event.x >= self.size.width - len(keys) - len(palette) - 2 * bool(palette):
+        if event.x >= self.size.width - len(self.ways()):
             self.app.call_later(self.app.run_action, "keys")
 
 

@@ -29,7 +29,7 @@ SIZE = (132, 38)
 # picture → the screen, what it opens on, and the keys that are pressed then
 SHOWN: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "advise": ("advise", ("gl-ES", "home/e5-small"), ()),
-    "skills": ("skills", ("source-compatibility",), ("c", "down", "enter")),
+    "skills": ("skills", ("merging-when-constructive",), ("c", "down", "enter")),
     "log": ("log", (), ("down",)),
     "runs": ("runs", (), ("down", "space", "space")),
     "compare": ("compare", (), ()),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..widgets.page import escaped
 
 if TYPE_CHECKING:
+    from merginguriel.errors import MuError
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.entries import Entry
     from merginguriel.knowledge.skills import Skill
@@ -60,6 +62,19 @@ def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
     foreign = ["foreign: written for other programs"] if skill.foreign else []
     head = f"# {escaped(skill.name)}\n\n{' · '.join([*about, *foreign])}\n\n*{escaped(skill.description)}*"
     return f"{head}\n\n{skill.body}\n"
+
+
+def changes_page(name: str, since: str, found: Sequence[Any], error: MuError | None = None) -> str:
+    """What changed in a skill's meaning since a commit, or the last one; or why that is not known."""
+    lines = [f"# {escaped(name)} {f'since {since[:9]}' if since else 'since the last commit'}", ""]
+    for change in found:
+        lines += [f"- **{escaped(change.kind)}** {escaped(change.what)}: {escaped(change.said)}"]
+        lines += [f"    - {escaped(line)}" for line in change.evidence]
+    if error is not None:
+        lines += [escaped(line) + "\n" for line in error.render().splitlines()]
+    elif not found:
+        lines.append("Nothing changed.")
+    return "\n".join(lines)
 
 
 def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:

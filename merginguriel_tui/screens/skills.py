@@ -20,7 +20,7 @@ from merginguriel.errors import MuError, UsageError
 from ..base import MuScreen
 from ..widgets.copying import table_as
 from ..widgets.editor import edit
-from ..widgets.page import Page, escaped
+from ..widgets.page import Page
 from . import known
 from .why import SIGNS, WhyTree, claim_rows
 
@@ -233,16 +233,8 @@ class SkillsScreen(MuScreen):
             listed.highlighted = 0
 
     def _changes(self, found: list[Any], error: MuError | None = None) -> None:
-        since = f"since {self.since[:9]}" if self.since else "since the last commit"
-        lines = [f"# {escaped(self.name_)} {since}", ""]
-        for change in found:
-            lines += [f"- **{escaped(change.kind)}** {escaped(change.what)}: {escaped(change.said)}"]
-            lines += [f"    - {escaped(line)}" for line in change.evidence]
-        if error is not None:
-            lines += [escaped(line) + "\n" for line in error.render().splitlines()]
-        elif not found:
-            lines.append("Nothing changed.")
-        self.query_one("#changes", Page).read("\n".join(lines), self.names)
+        text = known.changes_page(self.name_, self.since, found, error)
+        self.query_one("#changes", Page).read(text, self.names)
 
     def on_page_redrawn(self, event: Page.Redrawn) -> None:
         if event.page.id == "page":

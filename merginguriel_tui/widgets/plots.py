@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rich.text import Text
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from merginguriel.cli.common import plain
 
@@ -102,12 +103,14 @@ class CurvePlot(Static):
         if not series:
             self.update(Text(self.empty, "dim"))
             return
-        self.run_worker(
-            lambda: self.show(curves(series, width, height, self.xlabel)),
-            thread=True,
-            exclusive=True,
-            group="plot",
-        )
+
+        def work() -> None:
+            text = curves(series, width, height, self.xlabel)
+            # A thread goes on when a later one has taken its place: its drawing is of another size, or of fewer points.
+            if not get_current_worker().is_cancelled:
+                self.show(text)
+
+        self.run_worker(work, thread=True, exclusive=True, group="plot")
 
     def show(self, text: Text) -> None:
         put: Callable[[Text], None] = self.update

@@ -142,7 +142,7 @@ def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
         here = app.screen.here
         entry = load(space).entry(here)
         assert entry.answers and entry.rows[0].run == run.id and "Nothing." in entry.body
-        assert not drafts.listed(space.log)
+        assert not drafts.listed(space)
 
     play(space, script, size=(120, 40), screen="log")
     plans = mu("log", "plans", "--all", "--json", "--workspace", str(space.root))
@@ -172,7 +172,7 @@ def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space
         screen.area.text = screen.text.replace('title: ""', 'title: "An [i]idea[/i]"')
         screen.keep()
         await settled(app, pilot)
-        assert [one.title for one in drafts.listed(space.log)] == ["An [i]idea[/i]"]  # as after a crash
+        assert [one.title for one in drafts.listed(space)] == ["An [i]idea[/i]"]  # as after a crash
         screen.area.text = screen.text.replace('summary: ""', 'summary: "It may work."')
         await pilot.pause(0.6)
         await settled(app, pilot)
@@ -188,12 +188,12 @@ def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space
         screen = app.screen
         assert isinstance(screen, ComposeScreen) and "It may work." in screen.text
         await press(app, pilot, "escape")
-        assert isinstance(app.screen, LogScreen) and len(drafts.listed(space.log)) == 1
+        assert isinstance(app.screen, LogScreen) and len(drafts.listed(space)) == 1
         await press(app, pilot, "n", *"draft", "enter")
         await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen))
         await press(app, pilot, "f8")
         await press(app, pilot, "y")
-        assert isinstance(app.screen, LogScreen) and not drafts.listed(space.log)
+        assert isinstance(app.screen, LogScreen) and not drafts.listed(space)
 
     play(space, first, size=size, screen="log")
     play(space, second, size=size, screen="log")

@@ -56,7 +56,7 @@ def test_the_open_skill_and_the_filters_of_the_log_are_there_again(known):
         await until(
             app, pilot, lambda: 0 < len(app.screen.found) < 10 and app.screen.here == kept["log"]["entry"]
         )
-        assert app.screen.command == f"mu log list --text {word}"[:60] or "--text" in app.screen.command
+        assert app.screen.command == f"mu log list --text {word}"
         await press(app, pilot, "2")
         await until(app, pilot, lambda: app.screen.name_ == skill)
 
@@ -87,24 +87,30 @@ def test_the_order_of_runs_and_the_runs_that_were_compared_are_there_again(space
     play(space, again)
 
 
-@pytest.mark.parametrize(
-    "rest", [{}, [], 3, {"open": [], "order": [], "text": {}, "runs": ["gone", "gone too"], "filters": 7}]
-)
+WRONG = {
+    "open": [],
+    "order": [],
+    "text": {},
+    "runs": ["gone", "gone too"],
+    "filters": 7,
+    "only": "x",
+    "entry": 2,
+}
+
+
+@pytest.mark.parametrize("rest", [3, WRONG], ids=["a number", "other types"])
 @pytest.mark.parametrize("screen", ["skills", "log", "runs", "compare"])
-def test_what_a_session_left_may_be_anything(space, screen, rest):
-    session.path(space).parent.mkdir(parents=True, exist_ok=True)
-    session.path(space).write_text(json.dumps({"screen": screen, screen: rest}))
+def test_what_a_session_left_may_be_anything(known, screen, rest):
+    session.path(known).parent.mkdir(parents=True, exist_ok=True)
+    session.path(known).write_text(json.dumps({"screen": screen, screen: rest}))
 
     async def script(app, pilot):
+        await until(app, pilot, lambda: getattr(app.screen, "knowledge", app) is not None)
         await settled(app, pilot)
-        assert (
-            app.current_mode == screen
-            and f"[{'123456'[['advise', 'skills', 'log', 'runs', 'compare'].index(screen)]} {screen}]"
-            in text_of(app)
-        )
+        assert app.current_mode == screen and f" {screen}]" in text_of(app)
         assert not [note for note in app._notifications if note.severity == "error"]
 
-    play(space, script)
+    play(known, script)
 
 
 def test_what_is_shown_leaves_as_markdown_and_csv_by_a_key(space):
@@ -151,17 +157,13 @@ def test_e_explains_the_words_that_the_command_explains(known):
     play(known, script, size=(160, 50), screen="advise", what=("sw-KE",))
 
 
-def test_the_keys_above_open_the_help_and_the_palette_by_a_click(space):
+def test_the_key_above_opens_the_help_by_a_click_too(space):
     async def script(app, pilot):
         await settled(app, pilot)
-        assert "? keys  ^p palette" in text_of(app).splitlines()[0]
-        await pilot.click("#tabs", offset=(104, 0))
+        assert text_of(app).splitlines()[0].endswith("? keys")
+        await pilot.click("#tabs", offset=(117, 0))
         await settled(app, pilot)
         assert type(app.screen).__name__ == "HelpScreen"
-        await press(app, pilot, "escape")
-        await pilot.click("#tabs", offset=(115, 0))
-        await settled(app, pilot)
-        assert type(app.screen).__name__ == "CommandPalette"
 
     play(space, script, size=(120, 30), screen="runs")
 
