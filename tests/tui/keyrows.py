@@ -242,10 +242,6 @@ def to_entry(app):
     app.focused.link = next(i for i, link in enumerate(links) if link.href.startswith("log:"))
 
 
-def picked(app):
-    return app.screen.query_one("#picked", OptionList).highlighted
-
-
 def answered_of(app):
     return app.screen.advice["mode"]
 
@@ -261,10 +257,7 @@ ROWS: dict[str, dict[str, Row]] = {
     },
     "advise, the field": {"advise.list": focus("targets")},
     "advise, what if": CHOICE,
-    "a list to choose from": {
-        "pick.close": closes(), "Submit": closes(), "pick.down": differs(picked),
-        "pick.up": differs(picked, lambda app: app.screen.action_move(1)),
-    },
+    "a list to choose from": {"pick.close": closes(), "Submit": closes()},
     "is that meant": {"confirm.yes": closes(), "confirm.no": closes()},
     "skills": {
         "skills.find": focus("find"), "skills.text": becomes(pane, "text", ("c",)),

@@ -110,19 +110,23 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     until(again, "Begin an entry from", run.id)
     keys("run", "Enter", session="again")
     until(again, "✓ would land as", run.id)  # filled in from the run
-    keys(*["PageDown"] * 4, "End", "Enter", session="again")
-    keys("-l", "A model of two layers: no more than a trial.", session="again")
-    until(again, "✓ would land as", "A model of two layers")
-    keys("F2", session="again")
-    until(again, "to the log?", "+A model of two layers: no more than a trial.")
+    time.sleep(1)
+    for name in ("Down", "End"):
+        keys(name, session="again")
+        time.sleep(0.3)
+    keys("BSpace", session="again")  # the quote at the end of the title …
+    until(again, "✗ line")
+    keys("-l", ': as a trial"', session="again")
+    until(again, "✓ would land as", "as a trial")
+    keys("C-s", session="again")
+    until(again, "to the log?", "as a trial", "-title:", "+title:")
     keys("y", session="again")
-    until(again, "is in the log.")
+    until(again, "[3 log]", "mu log show", "as a trial")
     (entry,) = (one.id for one in load(space).entries if any(row.run == run.id for row in one.rows))
 
     after = advised()
     keys("1", session="again")
-    until(again, "1 advise")
-    keys("/", session="again")
+    until(again, "[1 advise]", "Which language")  # the field has the focus
     keys("-l", "sv-SE", session="again")
     keys("Enter", session="again")
     until(again, "sv-SE  ExcTar", *card(after))
