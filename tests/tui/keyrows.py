@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from looking import notes
-from textual.widgets import Input, OptionList, Select, TabbedContent, TextArea
+from textual.widgets import Input, OptionList, TabbedContent
 
 from merginguriel_tui.choice import Choice, Pick
 from merginguriel_tui.confirm import Confirm
 from merginguriel_tui.help import HelpScreen
 from merginguriel_tui.jump import JumpScreen
-from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.screens.why import WhyTree
@@ -243,10 +242,6 @@ def to_entry(app):
     app.focused.link = next(i for i, link in enumerate(links) if link.href.startswith("log:"))
 
 
-def picked(app):
-    return app.screen.query_one("#picked", OptionList).highlighted
-
-
 def answered_of(app):
     return app.screen.advice["mode"]
 
@@ -262,10 +257,7 @@ ROWS: dict[str, dict[str, Row]] = {
     },
     "advise, the field": {"advise.list": focus("targets")},
     "advise, what if": CHOICE,
-    "a list to choose from": {
-        "pick.close": closes(), "Submit": closes(), "pick.down": differs(picked),
-        "pick.up": differs(picked, lambda app: app.screen.action_move(1)),
-    },
+    "a list to choose from": {"pick.close": closes(), "Submit": closes()},
     "is that meant": {"confirm.yes": closes(), "confirm.no": closes()},
     "skills": {
         "skills.find": focus("find"), "skills.text": becomes(pane, "text", ("c",)),
@@ -334,134 +326,3 @@ ROWS: dict[str, dict[str, Row]] = {
     "the help": {"help.close": closes(), "down": moves(1), "up": moves(-1)},
     "the letters": {"jump.cancel": closes()},
 }  # fmt: skip
-
-
-class Place(NamedTuple):
-    screen: str
-    way: tuple[str, ...]  # keys from the screen as it was begun
-    there: Callable[[Any], Any] = lambda app: True
-    what: tuple[str, ...] = ()
-
-
-def on(kind):
-    return lambda app: isinstance(app.screen, kind)
-
-
-PLACES = {
-    "advise": Place("advise", (), lambda app: app.screen.advice, ("gl-ES",)),
-    "advise, the field": Place("advise", ("slash",), what=("gl-ES",)),
-    "advise, what if": Place("advise", ("w",), what=("gl-ES",)),
-    "a list to choose from": Place("advise", ("w", "enter"), on(Pick), ("gl-ES",)),
-    "is that meant": Place("advise", ("r",), on(Confirm), ("gl-ES",)),
-    "the help": Place("advise", ("question_mark",), on(HelpScreen), ("gl-ES",)),
-    "the letters": Place("advise", ("ctrl+o",), on(JumpScreen), ("gl-ES",)),
-    "skills": Place("skills", (), lambda app: app.screen.name_, ("source-selection-cross-lingual",)),
-    "skills, the text": Place("skills", ("t",), lambda app: len(app.focused.drawn.links) > 2),
-    "skills, the claims": Place("skills", ("c",), lambda app: len(app.focused.root.children) > 1),
-    "log": Place("log", (), lambda app: app.screen.here),
-    "log, the entry": Place("log", ("w",), lambda app: len(app.focused.drawn.links) > 2),
-    "writing an entry": Place("log", ("n", *"empty", "enter"), on(ComposeScreen)),
-    "runs": Place("runs", (), lambda app: app.screen.table.count),
-    "should it be cancelled": Place("runs", ("x",), on(Ask)),
-    "one run": Place("runs", ("down", "down", "enter"), lambda app: isinstance(app.screen, RunScreen) and app.screen.facts),
-    "the form of a run": Place("runs", ("n",), lambda app: isinstance(app.screen, LaunchScreen) and app.screen.checked),
-    "compare": Place("compare", (), lambda app: app.screen.found),
-    "matrix": Place("matrix", (), lambda app: app.screen.seen),
-}  # fmt: skip
-
-
-def again_advise(screen):
-    if screen.given() != screen.open:
-        screen.action_open()
-    screen.query_one("#reasons").focus()
-
-
-def again_skills(screen):
-    screen.query_one("#find", Input).value = ""
-    screen.remove_class("-contents")
-    screen.query_one(TabbedContent).active = "text"
-    if screen.name_ != PLACES["skills"].what[0]:
-        screen.open(PLACES["skills"].what[0])
-    screen.query_one("#skills").focus()
-
-
-def again_log(screen):
-    if screen.filter() or screen.only:
-        screen.action_clear()
-    screen.table.cursor = 0
-    screen.table.focus()
-
-
-def again_runs(screen):
-    screen.table.marked, screen.table.cursor = set(), 0
-    screen.query_one("#find", Input).value = ""
-    if screen.order != "newest":
-        screen.order = "newest"
-        screen.read()
-    screen.table.focus()
-
-
-def again_compare(screen):
-    screen.query_one("#main").focus()
-
-
-def again_matrix(screen):
-    if screen.seen is None:
-        return
-    if screen.wish.order != "name":
-        screen.sort("name")
-    screen.query_one("#source", Select).value = 0
-    screen.query_one(Heat).focus()
-
-
-RESET = {
-    "advise": again_advise, "skills": again_skills, "log": again_log, "runs": again_runs,
-    "compare": again_compare, "matrix": again_matrix,
-}  # fmt: skip
-
-
-def prepare(app, said):
-    """For a key of Textual's own: what is focused holds something, with the cursor in its midst."""
-    widget = app.focused
-    app.copy_to_clipboard("pasted")
-    marked = any(word in said.lower() for word in ("copy", "cut"))
-    if isinstance(widget, Input):
-        with widget.prevent(Input.Changed):
-            widget.value = "abc def ghi"
-        widget.cursor_position = 5
-        if marked:
-            widget.selection = type(widget.selection)(2, 6)
-    elif isinstance(widget, TextArea):
-        widget.text = "abc def\n  ghi jkl mno\npqr stu"
-        widget.move_cursor((1, 7))
-        if marked:
-            widget.move_cursor((1, 9), select=True)
-        if said in ("Undo", "Redo"):
-            widget.insert("x")
-            widget.undo() if said == "Redo" else None
-    else:
-        middle(app)
-
-
-def whole(app):
-    """All that a key of Textual's own may change."""
-    widget = app.focused
-    names = (
-        "value",
-        "cursor_position",
-        "selection",
-        "highlighted",
-        "scroll_offset",
-        "text",
-        "expanded",
-        "active",
-        "cursor_line",
-    )
-    return (
-        type(app.screen),
-        widget,
-        app.clipboard,
-        notes(app),
-        getattr(getattr(widget, "cursor_node", None), "is_expanded", None),
-        *(getattr(widget, name, None) for name in names),
-    )

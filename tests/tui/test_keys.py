@@ -7,7 +7,8 @@ import inspect
 import sys
 
 import pytest
-from keyrows import ONCE, PLACES, RESET, ROWS, SHARED, prepare, whole
+from keyplaces import PLACES, RESET, prepare, whole
+from keyrows import ONCE, ROWS, SHARED
 from looking import SIZES, press, settled, shipped_copy, text_of
 from pilot import play
 from run_screens import finished, until, waiting

@@ -69,7 +69,7 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     shipped_copy(lab.space, (lab.space / "mu.toml").read_text())
     space = workspace.find(explicit=lab.space)
     study = {"task": "files", "data": str(lab.sentences), "base": str(lab.encoder), "training": QUICK}
-    # What the new one is to be like.
+    # What is to be launched: the form is filled as this one is.
     waiting(space, "sv-SE", method="average", candidates=["de-DE"], similarity="URIEL", k=1, **study)
     program = shlex.join([sys.executable, "-m", "merginguriel_tui.main", "--workspace", str(lab.space)])
 
@@ -93,12 +93,9 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     until(screen, "queued")
     keys("e")
     until(screen, "ctrl+l launches it")
-    keys("Tab")
-    keys("ties")
-    until(screen, "merge-sv-SE-ties", "ctrl+l launches it")
     keys("C-l")
     until(screen, "▶ running")
-    (run,) = [run for run in runs.listed(space) if "ties" in run.id]
+    (run,) = [run for run in runs.listed(space) if "average" in run.id]
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
     time.sleep(1)
     assert runs.state(run) in ("running", "finished")
@@ -113,19 +110,23 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     until(again, "Begin an entry from", run.id)
     keys("run", "Enter", session="again")
     until(again, "✓ would land as", run.id)  # filled in from the run
-    keys(*["PageDown"] * 4, "End", "Enter", session="again")
-    keys("-l", "A model of two layers: no more than a trial.", session="again")
-    until(again, "✓ would land as", "A model of two layers")
-    keys("F2", session="again")
-    until(again, "to the log?", "+A model of two layers: no more than a trial.")
+    time.sleep(1)
+    for name in ("Down", "End"):
+        keys(name, session="again")
+        time.sleep(0.3)
+    keys("BSpace", session="again")  # the quote at the end of the title …
+    until(again, "✗ line")
+    keys("-l", ': as a trial"', session="again")
+    until(again, "✓ would land as", "as a trial")
+    keys("C-s", session="again")
+    until(again, "to the log?", "as a trial", "-title:", "+title:")
     keys("y", session="again")
-    until(again, "is in the log.")
+    until(again, "[3 log]", "mu log show", "as a trial")
     (entry,) = (one.id for one in load(space).entries if any(row.run == run.id for row in one.rows))
 
     after = advised()
     keys("1", session="again")
-    until(again, "1 advise")
-    keys("/", session="again")
+    until(again, "[1 advise]", "Which language")  # the field has the focus
     keys("-l", "sv-SE", session="again")
     keys("Enter", session="again")
     until(again, "sv-SE  ExcTar", *card(after))
