@@ -18,6 +18,7 @@ from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.widgets.ask import Ask
 from merginguriel_tui.widgets.heat import Heat
+from merginguriel_tui.words import WordsScreen
 
 
 class Place(NamedTuple):
@@ -38,6 +39,7 @@ PLACES = {
     "a list to choose from": Place("advise", ("w", "enter"), on(Pick), ("gl-ES",)),
     "is that meant": Place("advise", ("r",), on(Confirm), ("gl-ES",)),
     "the help": Place("advise", ("question_mark",), on(HelpScreen), ("gl-ES",)),
+    "the words": Place("advise", ("e",), on(WordsScreen), ("gl-ES",)),
     "the letters": Place("advise", ("ctrl+o",), on(JumpScreen), ("gl-ES",)),
     "skills": Place("skills", (), lambda app: app.screen.name_, ("source-selection-cross-lingual",)),
     "skills, the text": Place("skills", ("t",), lambda app: len(app.focused.drawn.links) > 2),

@@ -18,6 +18,7 @@ from merginguriel_tui.screens.why import WhyTree
 from merginguriel_tui.widgets.ask import Ask
 from merginguriel_tui.widgets.heat import Heat
 from merginguriel_tui.widgets.paged import PagedTable
+from merginguriel_tui.words import WordsScreen
 
 
 class Row(NamedTuple):
@@ -120,7 +121,10 @@ SHARED = {
     "down": moves(1), "up": moves(-1), "first": moves(-1), "last": moves(1), "page.down": moves(1),
     "page.up": moves(-1), "reload": anew,
     "copy.command": Row(lambda app: (app.clipboard, app.anywhere(app.screen.command)), lambda b, a: a[0] == a[1] != "", forget),
-    "copy.text": Row(lambda app: app.clipboard, lambda before, after: not before and len(after) > 9, forget),
+    **{
+        f"copy.{how}": Row(lambda app: app.clipboard, lambda before, after: not before and len(after) > 9, forget)
+        for how in ("text", "markdown", "csv")
+    },
 }  # fmt: skip
 # What opens or leads elsewhere from anywhere: pressed on one screen.
 ONCE = {
@@ -252,7 +256,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "leave": focus("targets", ("slash",)), "advise.find": focus("find"), "advise.whatif": focus("mode"),
         "advise.mode": becomes(answered_of, "IncTar"), "advise.open": becomes(answered_of, "ExcTar", ("m",)),
         "advise.save": says("The recipe is in recipes/"), "advise.run": opens(Confirm),
-        "advise.pilot": says("does not offer to run a pilot"),
+        "advise.explain": opens(WordsScreen), "advise.pilot": says("does not offer to run a pilot"),
         "advise.next": Row(lambda app: app.clipboard, lambda b, a: not b and a.startswith("mu "), forget),
     },
     "advise, the field": {"advise.list": focus("targets")},
@@ -324,5 +328,6 @@ ROWS: dict[str, dict[str, Row]] = {
         "matrix.first": at(2, 0), "matrix.last": at(2, 5), "matrix.top": at(0, 2), "matrix.bottom": at(5, 2),
     },
     "the help": {"help.close": closes(), "down": moves(1), "up": moves(-1)},
+    "the words": {"words.close": closes(), "words.down": moves(1), "words.up": moves(-1)},
     "the letters": {"jump.cancel": closes()},
 }  # fmt: skip
