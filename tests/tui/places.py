@@ -50,6 +50,8 @@ async def each(app, pilot, runs):
         app.action_go(name, *whats(runs).get(name, ()))
         await settled(app, pilot)
         await until(app, pilot, lambda: ready(app.screen))
+        await pilot.pause(0.1)  # what is drawn after the next refresh
+        await settled(app, pilot)
         yield name
     for name, key in (("runs", "n"), ("runs", "enter"), ("advise", "question_mark")):
         app.action_go(name)
