@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -84,9 +85,10 @@ class LaunchScreen(MuScreen):
     LaunchScreen #plan { width: 1fr; height: 1fr; border-left: solid $panel; padding: 0 1; }
     LaunchScreen.-narrow #plan { height: 8; width: 100%; border: none; border-top: solid $panel; }
     LaunchScreen .row { height: 1; }
-    LaunchScreen .row Label { width: 26; padding-left: 1; }
+    LaunchScreen .row Label { width: 29; padding-left: 1; }
     LaunchScreen .row Input { width: 30; }
     LaunchScreen .row Select { width: 30; }
+    LaunchScreen.-narrow .row Input, LaunchScreen.-narrow .row Select { width: 20; }
     LaunchScreen .row .doc { width: 1fr; color: $text-muted; padding-left: 1; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     LaunchScreen .row .wrong { color: $text-error; text-style: bold; }
     """
@@ -103,6 +105,7 @@ class LaunchScreen(MuScreen):
         self.fields: dict[str, Field] = {}
         self.checked: Checked | None = None
         self.waiting: Timer | None = None
+        self.early = ""  # typed before there was a field to type into
 
     def body(self) -> ComposeResult:
         with Horizontal(id="split"):
@@ -148,8 +151,21 @@ class LaunchScreen(MuScreen):
         # Waited for: after a refresh alone, not all of them are there on a slow machine.
         await self.query_one("#form").mount_all([row_of(field, methods, trained) for field in fields])
         self.fit()
-        self.query_one("#key-target").focus()
+        target = self.query_one("#key-target", Input)
+        # Its focus may come behind the first letters: what it selects, the next one would replace.
+        target.select_on_focus = bool(target.value)
+        self.set_focus(target)
+        target.insert_text_at_cursor(self.early)
         self.check()
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed before the form is there goes into its first field: a field keeps its own letters from the screen."""
+        if event.character and event.is_printable and isinstance(self.focused, Input | None):
+            if self.focused is None:
+                self.early += event.character
+            else:
+                self.focused.insert_text_at_cursor(event.character)
+            event.stop()
 
     # what is in it
 

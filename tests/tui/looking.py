@@ -34,9 +34,10 @@ async def press(app, pilot, *keys: str) -> None:
     """Press keys. What is typed into a field is waited for at its end; of any other key, what it opened or loaded is."""
     typed = field = False
     for key in keys:
-        typed = len(key) == 1
+        said = " " if key == "space" else key
+        typed = len(said) == 1
         field = isinstance(app.focused, Input | TextArea)
-        app.post_message(events.Key(_character_to_key(key) if typed else key, key if typed else None))
+        app.post_message(events.Key(_character_to_key(said) if typed else key, said if typed else None))
         await pilot.pause(0.01)
         if not (typed and field):
             await settled(app, pilot)

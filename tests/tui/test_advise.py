@@ -182,7 +182,7 @@ def test_a_recipe_whose_sources_nobody_can_name_says_what_to_do_first(space):
         await settled(app, pilot)
         app.screen.query_one("#context").focus()
         await press(app, pilot, "enter", *"massive/xlm", "enter", "r")
-        assert "the log cannot name the sources" in notes(app) and "mu tasks home" in notes(app)
+        assert "the log cannot name the sources" in notes(app) and "mu train --locale" in notes(app)
         assert app.screen.NAME == "advise"
 
     play(space, script, screen="advise", what=("sw-KE",))

@@ -7,7 +7,7 @@ import shlex
 import numpy as np
 import pytest
 from pilot import play
-from run_screens import SIZES, finished, press, settled, shown
+from run_screens import SIZES, finished, press, settled, shown, until
 
 from merginguriel.experiments.against import by_seed, compared
 
@@ -61,7 +61,7 @@ def test_the_next_run_can_be_the_first_and_others_can_be_named(space):
         await press(app, pilot, "f")
         assert app.screen.command == f"mu runs compare {b.id} {a.id}" and "▼ below" in shown(app)
         await press(app, pilot, "slash", "escape", "enter")
-        assert app.screen.command == f"mu runs show {b.id}"
+        await until(app, pilot, lambda: app.screen.command == f"mu runs show {b.id}")
 
     play(space, script, screen="compare")
 
