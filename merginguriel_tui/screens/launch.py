@@ -86,8 +86,8 @@ class LaunchScreen(MuScreen):
     LaunchScreen.-narrow #plan { height: 8; width: 100%; border: none; border-top: solid $panel; }
     LaunchScreen .row { height: 1; }
     LaunchScreen .row Label { width: 29; padding-left: 1; }
-    LaunchScreen .row Input { width: 30; }
-    LaunchScreen .row Select { width: 30; }
+    LaunchScreen .row Input { width: 22; }
+    LaunchScreen .row Select { width: 22; }
     LaunchScreen.-narrow .row Input, LaunchScreen.-narrow .row Select { width: 20; }
     LaunchScreen .row .doc { width: 1fr; color: $text-muted; padding-left: 1; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     LaunchScreen .row .wrong { color: $text-error; text-style: bold; }
