@@ -46,9 +46,8 @@ def says(word, first=()):
     return becomes(lambda app: word in notes(app), True, first)
 
 
-def above(app):
-    """What lies over the screen of this mode."""
-    return type(app.screen)
+def differs(see, first=()):
+    return Row(see, lambda before, after: before != after, first)
 
 
 def closes(first=()):
@@ -88,7 +87,7 @@ def middle(app):
 def fits(app):
     """There is nowhere to go: the whole is in view."""
     widget = app.focused
-    return not isinstance(widget, PagedTable | Heat | OptionList | WhyTree) and widget.max_scroll_y < 2
+    return not isinstance(widget, PagedTable | Heat | OptionList | WhyTree) and widget.max_scroll_y < 6
 
 
 def moves(by):
@@ -154,10 +153,6 @@ def value(name, kind):
 
 def pane(app):
     return app.screen.query_one(TabbedContent).active
-
-
-def differs(see, first=()):
-    return Row(see, lambda before, after: before != after, first)
 
 
 CHOICE = {
@@ -254,15 +249,19 @@ def answered_of(app):
 ROWS: dict[str, dict[str, Row]] = {
     "advise": {
         "leave": focus("targets", ("slash",)), "advise.find": focus("find"), "advise.whatif": focus("mode"),
+        "advise.explain": opens(WordsScreen),
         "advise.mode": becomes(answered_of, "IncTar"), "advise.open": becomes(answered_of, "ExcTar", ("m",)),
         "advise.save": says("The recipe is in recipes/"), "advise.run": opens(Confirm),
-        "advise.explain": opens(WordsScreen), "advise.pilot": says("does not offer to run a pilot"),
+        "advise.pilot": says("does not offer to run a pilot"),
         "advise.next": Row(lambda app: app.clipboard, lambda b, a: not b and a.startswith("mu "), forget),
     },
     "advise, the field": {"advise.list": focus("targets")},
     "advise, what if": CHOICE,
     "a list to choose from": {"pick.close": closes(), "Submit": closes()},
-    "is that meant": {"confirm.yes": closes(), "confirm.no": closes()},
+    "is that meant": {
+        # The draft goes, and its screen with it.
+        "confirm.yes": Row(lambda app: len(app.screen_stack), lambda b, a: a == b - 2), "confirm.no": closes(),
+    },
     "skills": {
         "skills.find": focus("find"), "skills.text": becomes(pane, "text", ("c",)),
         "skills.claims": becomes(pane, "claims"), "skills.history": becomes(pane, "history"),
@@ -327,7 +326,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "matrix.pageup": at(0, 2), "matrix.pagedown": at(5, 2), "matrix.pageleft": at(2, 0), "matrix.pageright": at(2, 5),
         "matrix.first": at(2, 0), "matrix.last": at(2, 5), "matrix.top": at(0, 2), "matrix.bottom": at(5, 2),
     },
-    "the help": {"help.close": closes(), "down": moves(1), "up": moves(-1)},
     "the words": {"words.close": closes(), "words.down": moves(1), "words.up": moves(-1)},
+    "the help": {"help.close": closes(), "down": moves(1), "up": moves(-1)},
     "the letters": {"jump.cancel": closes()},
 }  # fmt: skip

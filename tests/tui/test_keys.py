@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import inspect
+import os
 import sys
 
 import pytest
@@ -19,6 +20,8 @@ from merginguriel_tui.app import SCREENS
 
 NAMES = ("da-DK", "de-DE", "fi-FI", "nb-NO", "ru-RU", "sv-SE")
 WHAT = {"advise": ("gl-ES",), "skills": ("source-selection-cross-lingual",)}
+# Textual tests the keys of its own widgets; MU_EVERY_KEY=1 presses them here too, which takes minutes.
+EVERY = bool(os.environ.get("MU_EVERY_KEY"))
 KNOWN: set[tuple[str, str]] = set()  # keys of Textual's own widgets that were pressed: one time is enough
 LOCALES = ("da-DK", "nb-NO", "fi-FI", "et-EE", "cy-GB")
 
@@ -29,8 +32,8 @@ def made(tmp_path_factory):
     space = shipped_copy(tmp_path_factory.mktemp("keys") / "work", 'context = "home/e5-small"\n')
     runs = [finished(space, locale, [1, 0] * 20 + [1] * i) for i, locale in enumerate(LOCALES)]
     (runs[-1].folder / "log.txt").write_text("".join(f"10:00  line {i} {'long ' * 60}\n" for i in range(90)))
-    waiting(space, "sw-KE")
-    waiting(space, "is-IS")  # pressing p takes one away, at each size
+    for target in ("sw-KE", "is-IS", "hu-HU", "el-GR", "tr-TR", "it-IT"):
+        waiting(space, target)  # keys that pause and cancel take one away, at each size
     space.results.mkdir()
     for split in ("test", "dev"):
         with (space.results / f"nxn-home-e5-small-{split}.csv").open("w", newline="") as file:
@@ -123,6 +126,8 @@ def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, mon
                     continue
                 if row is None and said in ("Scroll Left", "Scroll Right", "Page Left", "Page Right"):
                     continue  # moves what is too wide, which at this size it may not be
+                if row is None and not EVERY:
+                    continue
                 if row is None and (type(node).__name__, said) in KNOWN:
                     continue  # Textual's own, pressed elsewhere
                 KNOWN.add((type(node).__name__, said))
