@@ -40,7 +40,6 @@ PLACES = {
     "is that meant": Place("log", ("n", *"empty", "enter", "f8"), on(Confirm)),
     "the words": Place("advise", ("e",), on(WordsScreen), ("gl-ES",)),
     "the help": Place("advise", ("question_mark",), on(HelpScreen), ("gl-ES",)),
-    "the words": Place("advise", ("e",), on(WordsScreen), ("gl-ES",)),
     "the letters": Place("advise", ("ctrl+o",), on(JumpScreen), ("gl-ES",)),
     "skills": Place("skills", (), lambda app: app.screen.name_, ("source-selection-cross-lingual",)),
     "skills, the text": Place("skills", ("t",), lambda app: len(app.focused.drawn.links) > 2),

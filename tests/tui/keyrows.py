@@ -125,9 +125,6 @@ SHARED = {
         for how in ("text", "markdown", "csv")
     },
 }  # fmt: skip
-# What else is copied: some text, or the note that there is none.
-for _how in ("markdown", "csv"):
-    SHARED[f"copy.{_how}"] = differs(lambda app: (app.clipboard, notes(app)), forget)
 # What opens or leads elsewhere from anywhere: pressed on one screen.
 ONCE = {
     "palette": becomes(lambda app: type(app.screen).__name__, "CommandPalette"),
@@ -255,7 +252,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "advise.explain": opens(WordsScreen),
         "advise.mode": becomes(answered_of, "IncTar"), "advise.open": becomes(answered_of, "ExcTar", ("m",)),
         "advise.save": says("The recipe is in recipes/"), "advise.run": opens(Confirm),
-        "advise.explain": opens(WordsScreen), "advise.pilot": says("does not offer to run a pilot"),
+        "advise.pilot": says("does not offer to run a pilot"),
         "advise.next": Row(lambda app: app.clipboard, lambda b, a: not b and a.startswith("mu "), forget),
     },
     "advise, the field": {"advise.list": focus("targets")},
@@ -331,6 +328,5 @@ ROWS: dict[str, dict[str, Row]] = {
     },
     "the words": {"words.close": closes(), "words.down": moves(1), "words.up": moves(-1)},
     "the help": {"help.close": closes(), "down": moves(1), "up": moves(-1)},
-    "the words": {"words.close": closes(), "words.down": moves(1), "words.up": moves(-1)},
     "the letters": {"jump.cancel": closes()},
 }  # fmt: skip
