@@ -29,6 +29,7 @@ BARS = {  # seconds, at full size
     "mu log search, pasted error": 0.4,
     "mu lint --full": 20.0,
     "mu lint, nothing changed": 1.0,
+    "mu log search, one entry more": 0.6,
 }
 REPEATS = 5
 ADVISE = ("advise", "--target", "sw-KE", "--json")
