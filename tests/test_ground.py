@@ -240,7 +240,7 @@ def test_a_workspace_is_found_upwards_and_else_the_shipped_knowledge_answers(tmp
     deep = tmp_path / "x" / "y"
     deep.mkdir(parents=True)
     found = workspace.find(deep)
-    assert found.root == tmp_path and found.settings == {"context": "a/b", "min_gain_pp": 2.0}
+    assert found.root == tmp_path and found.settings == {"context": "a/b", "min_gain_pp": 2.0, "tui": {}}
     assert workspace.shipped().shipped
 
 
