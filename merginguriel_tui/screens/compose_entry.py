@@ -100,12 +100,13 @@ class ComposeScreen(MuScreen):
         space, text, anyway, known = self.mu.space, self.text, self.anyway, self.knowledge
 
         def work() -> Any:
-            from merginguriel.knowledge import accept, writing
+            from merginguriel.knowledge import accept, commits, writing
+            from merginguriel.merging.registry import parameters
 
             knowledge = known or accept.logged(space)
             try:
-                entry = writing.check_text(space.log, text, self.draft)
-                accept.check(space, entry, anyway=anyway, knowledge=knowledge)
+                entry = writing.check_text(space.log, commits.resolved(text, space.root), self.draft)
+                accept.check(space, entry, anyway=anyway, knowledge=knowledge, program=parameters())
             except MuError as error:
                 return knowledge, error
             return knowledge, entry
@@ -198,8 +199,12 @@ class ComposeScreen(MuScreen):
 
         def work() -> str:
             from merginguriel.knowledge import accept, drafts
+            from merginguriel.merging.registry import parameters
 
-            entry = accept.accept(space, text, beside=drafts.folder(space.log), draft=draft, anyway=anyway)
+            beside = drafts.folder(space.log)
+            entry = accept.accept(
+                space, text, beside=beside, draft=draft, anyway=anyway, program=parameters()
+            )
             draft.unlink(missing_ok=True)
             return entry.id
 

@@ -306,10 +306,11 @@ class LogScreen(MuScreen):
         def work() -> dict[str, tuple[str, str]]:
             from merginguriel.experiments import index
             from merginguriel.knowledge import drafts
+            from merginguriel.merging.registry import parameters
 
             workspace.writable(space)
             offers = {}
-            for one in drafts.listed(space):
+            for one in drafts.listed(space, parameters()):
                 said = f"{one.title or 'no title'}: {one.problem or 'its form is right'}"
                 offers[plain(f"draft  {one.id}  {one.saved}  {said}")] = ("draft", one.id)
             rows = index.listed(space, RUNS, state="finished")[0]
