@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from threading import Lock
 
 NAMES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+_changed = Lock()  # held while the environment says one thread
 
 
 def numpy_with_one() -> None:
@@ -15,10 +17,17 @@ def numpy_with_one() -> None:
     """
     if "numpy" in sys.modules:
         return
-    new = [name for name in NAMES if name not in os.environ]
-    os.environ.update(dict.fromkeys(new, "1"))
-    try:
-        import numpy  # noqa: F401
-    finally:
-        for name in new:
-            os.environ.pop(name, None)
+    with _changed:
+        new = [name for name in NAMES if name not in os.environ]
+        os.environ.update(dict.fromkeys(new, "1"))
+        try:
+            import numpy  # noqa: F401
+        finally:
+            for name in new:
+                os.environ.pop(name, None)
+
+
+def environment() -> dict[str, str]:
+    """The environment for a program that is started now, as it was given to this one."""
+    with _changed:
+        return dict(os.environ)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from .. import files
+from .. import files, threads
 from ..errors import MuError, UsageError
 from ..files import Progress
 from . import runs
@@ -328,6 +328,7 @@ def start(run: Run, *, from_queue: bool = False) -> int:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=given,
+                env=threads.environment(),
             )
         with contextlib.suppress(OSError):
             (run.folder / "lock").write_text(f"{process.pid} {socket.gethostname()}\n", encoding="utf-8")

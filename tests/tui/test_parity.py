@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import re
+from pathlib import Path
 
 import click
 import pytest
-from textual.binding import Binding
+from actions import ACTIONS
 
-from merginguriel.actions import ACTIONS
 from merginguriel.cli.main import mu
-from merginguriel_tui.app import SCREENS, MuApp
+from merginguriel_tui import keys
+from merginguriel_tui.app import SCREENS
+
+SOURCE = "\n".join(path.read_text() for path in sorted(Path(keys.__file__).parent.rglob("*.py")))
 
 
 def commands(command: click.Command, name: str):
@@ -19,11 +23,6 @@ def commands(command: click.Command, name: str):
     context = click.Context(command)
     inner = [(one, command.get_command(context, one)) for one in command.list_commands(context)]
     return {found for one, sub in inner for found in commands(sub, f"{name} {one}")}
-
-
-def ids(*of: type) -> set[str]:
-    bindings = [one for cls in of for base in cls.__mro__ for one in vars(base).get("BINDINGS", ())]
-    return {one.id for one in bindings if isinstance(one, Binding) and one.id}
 
 
 def test_every_command_stands_in_the_table_and_no_other_does():
@@ -40,15 +39,15 @@ def test_the_function_of_an_action_exists(action):
 
 
 @pytest.mark.parametrize("action", [a for a in ACTIONS if a.screen], ids=lambda action: action.name)
-def test_the_screen_and_the_binding_of_an_action_exist(action):
+def test_the_screen_and_the_binding_of_an_action_exist_and_mu_tui_names_its_function(action):
     name, _, binding = action.screen.partition(":")
-
     module, attribute, _ = SCREENS[name]
-    screens = importlib.import_module(f"merginguriel_tui.screens.{module}")
 
-    classes = [one for one in vars(screens).values() if isinstance(one, type)]
-    assert hasattr(screens, attribute)
-    assert not binding or binding in ids(MuApp, *classes)
+    assert hasattr(importlib.import_module(f"merginguriel_tui.screens.{module}"), attribute)
+    assert not binding or binding in keys.ids([module for module, _, _ in SCREENS.values()])
+    where, _, function = action.function.partition(":")
+    for word in (where.rpartition(".")[2], function):
+        assert re.search(rf"\b{word}\b", SOURCE), f"nothing in mu-tui names {word}"
 
 
 def test_what_one_of_the_two_lacks_has_a_reason():

@@ -1,0 +1,89 @@
+"""Is an entry that is written in the terminal held to what `mu log add` holds it to?"""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from beside import ready
+from conftest import row
+from looking import settled, text_of
+from pilot import play
+from run_screens import until
+
+from merginguriel.knowledge import accept, drafts, writing
+from merginguriel.merging.registry import parameters
+from merginguriel_tui.screens.compose_entry import ComposeScreen
+
+PLAN = """\
+---
+title: "A method that nobody tried"
+type: "Plan"
+date: "2026-01-21"
+summary: "It may help."
+context: "massive/xlm-roberta-base"
+---
+
+## Expected
+
+| target | mode | method | similarity | k | low | high |
+|---|---|---|---|---|---|---|
+| sw-KE | ExcTar | {method} | REAL | 3 | +1.0 pp | +2.0 pp |
+"""
+MARK = """\
+---
+title: "A bug between two commits"
+type: "Observation"
+date: "2026-01-21"
+summary: "Its rows are in doubt."
+---
+
+## Contests
+
+The first of K models was dropped.
+
+- {item}
+"""
+
+
+@pytest.fixture
+def space(bench):
+    bench.skill()
+    bench.entry(row())
+    return bench.load_space()
+
+
+def said_of(space, text):
+    """What stands below the text, and the entry that it would be."""
+    found = []
+
+    async def script(app, pilot):
+        await ready(app, pilot)
+        app.screen._write_on(text, drafts.folder(space.log) / "aaaa1111.md", True)
+        await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen))
+        await until(app, pilot, lambda: any(sign in text_of(app) for sign in ("✓ ", "✗ ")))
+        await settled(app, pilot)
+        found.append((text_of(app), app.screen.entry))
+
+    play(space, script, screen="log", size=(160, 50))
+    return found[0]
+
+
+def test_a_method_that_the_program_has_may_be_planned_before_any_row_names_it(space):
+    screen, entry = said_of(space, PLAN.format(method="adamerging++"))
+    text = PLAN.format(method="adamerging++")
+    accept.check(space, writing.check_text(space.log, text), program=parameters())  # as the command
+
+    assert entry is not None, screen
+
+
+def test_a_range_of_commits_is_looked_up_as_the_command_does(space):
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@b", "-C", str(space.root)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for number in range(3):
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", str(number)], check=True)
+    log = subprocess.run([*git, "log", "--format=%h"], check=True, capture_output=True, text=True)
+    last, _, first = log.stdout.split()
+    screen, entry = said_of(space, MARK.format(item=f"commits={first}..{last}"))
+
+    assert entry is not None, screen
