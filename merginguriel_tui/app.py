@@ -139,7 +139,8 @@ class MuApp(App[None]):
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         names = sorted(f"{binding.description} ({binding.id})" for binding in clashed_bindings)
         said = f"mu.toml gives one key to two things: {', '.join(names)}."
-        if said not in self.clashes:
+        # Two keys of one thing, both replaced by the one that mu.toml gives it, are no clash.
+        if len({binding.id for binding in clashed_bindings}) > 1 and said not in self.clashes:
             self.clashes.add(said)
             self.notify(said, severity="warning", markup=False)
 

@@ -17,6 +17,6 @@ def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None] | No
 
 
 def command(target: str, changed: Mapping[str, str]) -> str:
-    """changed: field → value, of those that are not as they were at first."""
+    """changed: field → value, of those that are not as they were at first. The screen lists every row of evidence."""
     flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value]
-    return " ".join(["mu advise", f"--target {target}", *flags])
+    return " ".join(["mu advise", f"--target {target}", *flags, "--all"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -64,14 +65,19 @@ def show(
 
 
 def show_demo(screen: str | None, what: tuple[str, ...], *, mouse: bool = True) -> None:
-    """On a copy, so that nothing is written into the package. With runs in it, the copy stays."""
+    """On a copy, so that nothing is written into the package. With something in it that was made there, the copy stays."""
     folder = Path(tempfile.mkdtemp(prefix="mu-demo-"))
+    # The terminal is closed: the copy is looked after all the same.
+    before = signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
+    given: set[Path] = set()
     try:
         workspace.seed(folder)
+        given = set(folder.rglob("*"))
         show(workspace.find(explicit=folder), screen, what, demo=True, mouse=mouse)
     finally:
-        if (folder / "runs").is_dir():
-            click.echo(f"its runs are in {folder}", err=True)
+        signal.signal(signal.SIGHUP, before)
+        if any(path not in given and path.is_file() for path in folder.rglob("*")):
+            click.echo(f"what was made in the demo is in {folder}", err=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
 

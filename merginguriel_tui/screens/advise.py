@@ -59,6 +59,7 @@ class AdviseScreen(MuScreen):
         self.knowledge: Knowledge | None = None
         self.advice: dict[str, Any] | None = None
         self.target: str | None = None
+        self.about: str | None = None  # the context that the question came with, until it is set
         self.sought = ""  # typed and sent before there was anything to look it up in
         self.listed: list[str] = []
         self.reasons: list[Reason] = []
@@ -94,10 +95,19 @@ class AdviseScreen(MuScreen):
         kept = self.mu.kept.get("advise")
         if what or self.target is None:
             self.target = what[0] if what else (kept.get("target") if isinstance(kept, dict) else None)
+        if len(what) > 1:
+            self.about = what[1]
         if self.knowledge is None:
             self.load(self._read, self._took, otherwise=self._unread, group="ask")
         else:
+            self._set_context()
             self._ask()
+
+    def _set_context(self) -> None:
+        """Ask about the context that the question came with, if there is such a one; nothing else of it changes."""
+        if self.about is not None:
+            self._put({"context": self.about, **{name: self.given()[name] for name in ("k", "min_gain")}})
+            self.about = None
 
     def reload(self) -> None:
         self.knowledge = None
@@ -135,6 +145,7 @@ class AdviseScreen(MuScreen):
             self._put({**self.open, **(kept.get("asked", {}) if isinstance(kept, dict) else {})})
         elif context.value not in contexts:
             context.value = contexts[0]
+        self._set_context()
         if self.sought:
             self._seek(self.sought)
             self.sought = ""
@@ -275,7 +286,8 @@ class AdviseScreen(MuScreen):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "find":
-            if typed := event.value.strip():
+            # Whoever is in the field already types the key that leads to it too.
+            if typed := event.value.strip().lstrip("/"):
                 self._seek(typed)
         elif numbers_of(self.given()) is None:
             self.mu.tell(UsageError(f"{event.value!r} is not a number that can be asked with."))
@@ -303,8 +315,9 @@ class AdviseScreen(MuScreen):
         if where == "ask":
             self.query_one("#method", Choice).take(what)
         elif where == "copy":
-            self.app.copy_to_clipboard(self.mu.anywhere(what))
-            self.notify(f"copied: {what}", markup=False)
+            command = self.mu.anywhere(what)
+            self.app.copy_to_clipboard(command)
+            self.notify(f"copied: {command}", markup=False)
         else:
             self.mu.action_go(where, what)
 

@@ -190,7 +190,7 @@ class LogScreen(MuScreen):
         self.table.put(at // PAGE * PAGE, self._rows(at // PAGE * PAGE))
         self.table.cursor = at
         self._moved(at)
-        said = f"{len(found):,} entries" + (", open" if self.only else "")
+        said = f"{len(found):,} {'entry' if len(found) == 1 else 'entries'}" + (", open" if self.only else "")
         self.query_one("#counts", Static).update(Text(said if found else "nothing found"))
 
     def _rows(self, first: int) -> list[dict[str, str]]:

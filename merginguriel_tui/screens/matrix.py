@@ -103,7 +103,7 @@ class MatrixScreen(MuScreen):
                 self.mu.tell(error)
             else:
                 self.wish = wish
-                self.load(lambda: look(self.mu.space, wish), self.took)
+                self.load(lambda: look(self.mu.space, wish), self.took, otherwise=self.missed)
                 return
         if self.wish is None:
             kept = self.mu.kept.get("matrix")
@@ -123,7 +123,18 @@ class MatrixScreen(MuScreen):
             except UsageError:
                 return look(space, Wish())
 
-        self.load(work, self.took)
+        self.load(work, self.took, otherwise=self.nothing)
+
+    def missed(self, error: MuError) -> None:
+        """What was asked for is not there: say so, and show what is."""
+        self.mu.tell(error)
+        if self.seen is None:
+            self.begin({})
+
+    def nothing(self, error: MuError) -> None:
+        self.mu.tell(error)
+        if self.seen is None:
+            self.query_one("#matrix-cell", Static).update(Text(matrix_cell.plain(error.what)))
 
     def reload(self) -> None:
         wish = self.wish or Wish()
@@ -225,8 +236,8 @@ class MatrixScreen(MuScreen):
     @on(Heat.Chosen)
     def advise(self) -> None:
         target = self.query_one(Heat).target
-        if target:
-            self.mu.action_go("advise", target)
+        if target and self.seen is not None:
+            self.mu.action_go("advise", target, self.seen.one.context)
 
     # What is chosen above
 

@@ -225,7 +225,7 @@ class RunsScreen(MuScreen):
 
     def told_counts(self) -> None:
         at_work = sum(one.live for one in self.standings.values())
-        said = Text(f"{self.table.count:,} runs")
+        said = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
         if at_work:
             said.append(f", {at_work} at work", "bold green")
         if self.waiting:

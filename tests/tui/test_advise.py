@@ -64,7 +64,7 @@ def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
     play(space, script, size=size, screen="advise", what=("gl-ES",))
 
     command = found.pop("command")
-    assert command == "mu advise --target gl-ES --method slerp --similarity REAL --k 2 --min-gain 0.5"
+    assert command == "mu advise --target gl-ES --method slerp --similarity REAL --k 2 --min-gain 0.5 --all"
     assert json.loads(json.dumps(found)) == asked_of_mu(mu, space, command)
 
 
@@ -74,10 +74,10 @@ def test_another_context_and_back_to_the_open_question(space):
         app.screen.query_one("#context").focus()
         await press(app, pilot, "enter", *"massive/xlm", "enter")
         assert app.screen.advice["context"] == "massive/xlm-roberta-base"
-        assert app.screen.command.endswith("--context massive/xlm-roberta-base")
+        assert app.screen.command.endswith("--context massive/xlm-roberta-base --all")
         await press(app, pilot, "x")
         assert app.screen.advice["context"] == "home/e5-small"
-        assert app.screen.command == "mu advise --target cy-GB"
+        assert app.screen.command == "mu advise --target cy-GB --all"
 
     play(space, script, screen="advise", what=("cy-GB",))
 
@@ -215,7 +215,7 @@ def test_the_answer_is_copied_as_text_markdown_csv_and_command(space, mu):
 
     printed = mu("advise", "--target", "gl-ES", "--all", "--workspace", space.root).out
     assert copied["text"].strip() == printed.strip()
-    assert copied["command"] == f"mu advise --target gl-ES --workspace {shlex.quote(str(space.root))}"
+    assert copied["command"] == f"mu advise --target gl-ES --all --workspace {shlex.quote(str(space.root))}"
     assert copied["markdown"].startswith("## gl-ES")
     answer = asked_of_mu(mu, space, "mu advise --target gl-ES")
     rows = list(csv.DictReader(copied["csv"].splitlines()))

@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("textual")
 
-from looking import settled
+from looking import notes, press, settled, text_of
 from pilot import play as played
+from run_screens import until
 
 from merginguriel import locales, workspace
 from merginguriel_tui.screens.matrix_load import ORDERS, wish_of
@@ -167,7 +168,7 @@ def test_every_key_of_the_screen_does_what_its_help_says(space, monkeypatch):
     assert places[16:] == [(5, 0), (0, 0), (5, 0), (0, 0), (0, 5), (0, 0), (0, 5), (0, 0)]
     assert orders == ["family", "similarity", "value"]
     assert found == ("nb-NO", "nb-NO", True) and back
-    assert went == [("advise", "nb-NO")]
+    assert went == [("advise", "nb-NO", "home/e5-small")]
     assert other == "home/e5-small dev"
 
 
@@ -243,3 +244,30 @@ def test_with_16_colours_there_are_four_shades_and_every_one_can_be_read():
     shades = [style(shade, True) for shade in range(STEPS)]
     assert len({str(one.bgcolor) for one in shades}) == 4
     assert all(one.color != one.bgcolor for one in shades)
+
+
+def test_a_deep_link_to_what_is_not_there_says_so_and_shows_what_is(space):
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.seen is not None)
+        await settled(app, pilot)
+        return notes(app), text_of(app)
+
+    said, screen = play(space, script, what=("massive/xlm-roberta-base", "dev", "sw-KE"))
+
+    assert "massive/xlm-roberta-base" in said
+    assert "loading" not in screen and "da-DK" in screen
+
+
+def test_enter_asks_about_the_context_of_the_matrix(space):
+    (space.root / "mu.toml").write_text('context = "massive/xlm-roberta-base"\n')
+
+    async def script(app, pilot):
+        await press(app, pilot, "enter")
+        await until(app, pilot, lambda: app.current_mode == "advise" and app.screen.advice is not None)
+        await settled(app, pilot)
+        return app.screen.advice["context"]
+
+    assert (
+        play(workspace.find(explicit=space.root), script, what=("home/e5-small", "test", "nb-NO"))
+        == "home/e5-small"
+    )
