@@ -94,7 +94,7 @@ def reasons(advice: dict[str, Any]) -> list[Reason]:
             "to beat", render.baseline_line(advice["baseline"], advice["mde_pp"]).removeprefix("to beat: ")
         )
     ]
-    if advice["verdict"] != "unknown":
+    if advice["verdict"] != "unknown" or "budget" in advice:
         found.append(Reason("why", advice["why"]))
     if checked and checked["inside90"] < 0.9 - render.HELD_SHORT:
         share = f"{100 * checked['inside90']:.0f}%"

@@ -6,14 +6,15 @@ import shlex
 from collections.abc import Mapping
 
 
-def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None] | None:
-    """k and the least gain in pp, as they were typed; None where that is no number yet."""
+def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None, int | None] | None:
+    """k, the least gain in pp and the budget, as they were typed; None where one is no number yet."""
     try:
         k = int(given["k"]) if given["k"] else None
         least = float(given["min_gain"]) if given["min_gain"] else None
+        budget = int(given["budget"]) if given["budget"] else None
     except ValueError:
         return None
-    return None if k is not None and k < 1 else (k, least)
+    return None if k is not None and k < 1 else (k, least, budget)
 
 
 def command(target: str, changed: Mapping[str, str]) -> str:

@@ -50,6 +50,9 @@ def advise(
     k: Annotated[int | None, "this number of sources only"] = None,
     min_gain: Annotated[float | None, "smallest gain worth a merge, in percentage points"] = None,
     as_of: Annotated[str | None, "answer from what was known on this day, YYYY-MM-DD"] = None,
+    budget: Annotated[
+        int | None, "the most pieces of work that a pilot may take: trainings, merges, evaluations"
+    ] = None,
 ) -> dict[str, Any]:
     """Ask before you merge: merge or not, how, from which sources, and how sure. Every row of evidence is named."""
     from ..experiments import asking
@@ -60,7 +63,7 @@ def advise(
     knowledge = load(space, as_of=day(as_of))
     question = asking.question(
         knowledge, locales.get(target).tag, mode=mode, context=context, method=method, similarity=similarity,
-        k=k, min_gain=min_gain, as_of=day(as_of),
+        k=k, min_gain=min_gain, as_of=day(as_of), budget=budget,
     )  # fmt: skip
     return asking.advise(knowledge, question)
 

@@ -26,6 +26,8 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 )
 @click.option("--k", type=click.IntRange(min=1), help="Ask about this number of sources only.")
 @click.option("--min-gain", type=float, help="The smallest gain worth a merge, in pp. Default: from mu.toml.")
+@click.option("--budget", type=int, metavar="N",
+              help="The most pieces of work that a pilot may take: trainings, merges, evaluations.")  # fmt: skip
 @click.option("--as-of", type=DATE, help="Answer from what was known on this day, YYYY-MM-DD.")
 @click.option("--all", "every", is_flag=True, help="Show every row of evidence.")
 @click.option("--explain", is_flag=True, help="Add a key to the words of the answer.")
@@ -41,6 +43,7 @@ def advise(
     similarity: str | None,
     k: int | None,
     min_gain: float | None,
+    budget: int | None,
     as_of: str | None,
     every: bool,
     explain: bool,
@@ -73,7 +76,7 @@ def advise(
     questions = [
         asking.question(
             knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
-            min_gain=min_gain, as_of=as_of,
+            min_gain=min_gain, as_of=as_of, budget=budget,
         )
         for target in dict.fromkeys(targets)
     ]  # fmt: skip

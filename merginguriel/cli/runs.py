@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,10 @@ from .common import (
     true_minus,
     workspace_option,
 )
-from .config import text_of
 from .progress import Bar, duration
 from .run import lines_of
 
 if TYPE_CHECKING:
-    from ..experiments.against import Against, Seeds
     from ..experiments.runs import Run
 
 ORDERS = ("newest", "best", "state", "target")
@@ -249,8 +247,8 @@ def resume(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -
     steer("resume", names, as_json, workspace_path)
 
 
-@runs.command(short_help="Compare runs on the same test items.")
-@click.argument("names", metavar="RUN RUN…", nargs=-1, required=True)
+@runs.command(short_help="Compare runs or recipes on the same test items.")
+@click.argument("names", metavar="RUN|FILE.yaml…", nargs=-1, required=True)
 @json_option
 @workspace_option
 def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
@@ -258,12 +256,17 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
 
     Accuracies are compared item by item, as `mu eval --against` does it; where runs have other test items, they
     are only shown. Runs that differ by their seed alone are also compared together.
+
+    FILE.yaml is a configuration, as `mu advise --save` writes it: its settings are compared, and the figures of its run
+    where that has finished.
     """
+    from ..experiments import comparable
     from ..experiments.against import by_seed, compared
 
     if len(names) < 2:
         raise UsageError("a comparison needs two runs or more.", mend="See: mu runs list")
-    asked = [find(workspace_path, name) for name in names]
+    where = space(workspace_path)
+    asked = [comparable.get(where, name) for name in names]
     found = compared(asked)
     seeds = by_seed(found, asked)
     if as_json:
@@ -281,40 +284,11 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
             ]
         )
         return
+    from .against import against_table, seeds_table
+
     click.echo(plain(columns(against_table(found))))
     if seeds:
         click.echo("\n" + plain(columns(seeds_table(seeds))))
-
-
-def against_table(found: Sequence[Against]) -> list[list[str]]:
-    """Runs with what tells them apart, and against the first; the first row is the heading."""
-    from ..experiments.results import words
-
-    keys = sorted({key for one in found for key in one.settings})
-    table = [["run", *keys, "accuracy", "against the first"]]
-    for number, one in enumerate(found):
-        said = words(one.found) if one.found else one.why if number else ""
-        value = "" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
-        table.append([one.run, *(text_of(one.settings.get(key)) for key in keys), value, said])
-    return table
-
-
-def seeds_table(seeds: Sequence[Seeds]) -> list[list[str]]:
-    """Runs that differ by their seed alone, together; the first row is the heading."""
-    from ..experiments.telling import difference_words
-
-    keys = sorted({key for one in seeds for key in one.settings})
-    table = [["seeds", *keys, "mean", "lowest … highest", "against the first, over seeds"]]
-    for number, one in enumerate(seeds):
-        known = one.mean is not None and one.low is not None and one.high is not None
-        mean = f"{100 * one.mean:.2f}%" if one.mean is not None else ""
-        span = f"{100 * (one.low or 0):.2f} … {100 * (one.high or 0):.2f}" if known else ""
-        said = (
-            difference_words(one.found) if one.found else "fewer than two seeds in common" if number else ""
-        )
-        row = [str(len(one.runs)), *(text_of(one.settings.get(key)) for key in keys), mean, span, said]
-        table.append(row)
-    return table
 
 
 @runs.command(short_help="Remove what was given up.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from . import estimate as model
 from .baseline import baseline_of, detectable, trial_of
 from .evidence import Observation, Setting, noise, observations, setting_of
 from .features import Fits, features, known_fits
-from .pilot import price_pp, value_of_trial, work
+from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import choose_sources
 from .verdict import decide, proven
@@ -64,12 +65,14 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
     worth = value_of_trial(
         best.estimate, trial.variance, question.min_gain_pp, merging=proven(best.estimate, question)
     )
-    cost = work(len(report.arms(best)), chosen.missing)
-    price = price_pp(cost, question.min_gain_pp)
     tried = {o.setting.method for o in found}
     known = bool(own) and (best.setting.method in tried or question.method is None)
-    verdict, why = decide(
-        best.estimate, question, trial, known=known, worth_pp=worth, price_pp=price, veto=veto
+    plan = planned(
+        report.arms(best), chosen.missing, question.min_gain_pp, question.budget,
+        wanted_pp=worth if known else inf,
+    )  # fmt: skip
+    verdict, why, enough = decide(
+        best.estimate, question, trial, known=known, worth_pp=worth, plan=plan, veto=veto
     )
     return {
         "target": question.target,
@@ -92,15 +95,16 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         },
         "gain": report.gain(best.estimate, question.min_gain_pp),
         "min_gain_pp": question.min_gain_pp,
+        **({} if question.budget is None else {"budget": question.budget}),
         "mde_pp": detectable(trial) if trial.known else None,
         "baseline": baseline,
         "evidence": report.evidence(found, best, question),
         "dissent": report.dissent(found, best, verdict, question, knowledge),
         "rules": report.rules_applied(knowledge, vetoes, best.setting, candidates),
         "alternatives": report.alternatives(knowledge, candidates, question),
-        "pilot": report.pilot(best, trial, baseline["kind"], cost, worth_pp=worth, cost_pp=price),
+        "pilot": report.pilot(plan, trial, baseline["kind"], worth_pp=worth),
         "calibration": report.calibration(learned.left),
-        "would_change": outlook.would_change(candidates, verdict, trial, question, own, veto),
+        "would_change": outlook.would_change(candidates, verdict, trial, question, own, veto, enough),
         "unknowns": outlook.unknowns(question, own, found, baseline, chosen.missing),
         "next": outlook.next_commands(verdict, best, candidates, chosen, baseline, question),
         "knowledge_hash": _hash(knowledge, question.as_of),

@@ -14,7 +14,7 @@ from .baseline import Trial
 from .evidence import Observation
 from .question import MERGE_AT, Candidate, Question
 from .sources import Choice
-from .words import pp
+from .words import count, pp
 
 HOME = ("home", "e5-small")  # what the commands take without --task and --base
 
@@ -83,8 +83,12 @@ def would_change(
     question: Question,
     own: Sequence[Observation],
     veto: rules.Rule | None,
+    enough: int | None = None,
 ) -> list[str]:
+    """enough: the budget from which a pilot would be proposed, where that of the question stands in its way."""
     found, best, least = [], candidates[0], question.min_gain_pp
+    if enough is not None:
+        found.append(f"a budget of {count(enough, 'piece')} of work or more: it is enough for a pilot")
     if veto:
         found.append(f"rows that refute {veto.claim.id}, the claim that forbids {best.setting.label}")
     elif not own:

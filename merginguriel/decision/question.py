@@ -54,7 +54,10 @@ class Lab:
 
 @dataclass(frozen=True)
 class Question:
-    """`min_gain_pp`: the smallest gain worth a merge. `method`, `similarity`, `k`: fixed by the asker, or open."""
+    """`min_gain_pp`: the smallest gain worth a merge. `method`, `similarity`, `k`: fixed by the asker, or open.
+
+    `budget`: the most pieces of work (merges, evaluations, trainings) that a pilot may take; None: as many as it takes.
+    """
 
     target: str
     mode: str = "ExcTar"
@@ -65,6 +68,7 @@ class Question:
     k: int | None = None
     as_of: str | None = None
     lab: Lab | None = None
+    budget: int | None = None
 
     def can_run(self, setting: Setting) -> bool:
         return self.lab is None or self.lab.runs(setting)

@@ -106,7 +106,7 @@ def _verdict(a: dict[str, Any], width: int) -> list[str]:
     lines = wrap(word, head, width)
     lines += wrap("", f" {_JOIN}".join(figure.replace(" ", _JOIN) for figure in figures), width)
     lines += wrap("", baseline_line(a["baseline"], a["mde_pp"]), width)
-    if a["verdict"] != "unknown":
+    if a["verdict"] != "unknown" or "budget" in a:
         lines += wrap("", f"why: {a['why']}", width)
     checked = a["calibration"]
     if checked and checked["inside90"] < 0.9 - HELD_SHORT:

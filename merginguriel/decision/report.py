@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
 
@@ -16,6 +16,7 @@ from .baseline import Trial, best_single, detectable, singles_of
 from .evidence import GOAL, Observation, Setting, setting_of
 from .features import Fits, value_of
 from .outlook import words_of
+from .pilot import Plan
 from .question import DEFAULT, Candidate, Question
 from .sources import Choice
 from .words import count
@@ -199,24 +200,22 @@ def arms(best: Candidate) -> list[str]:
 
 
 def pilot(
-    best: Candidate,
+    plan: Plan,
     trial: Trial,
     kind: object,
-    cost: Mapping[str, int],
     *,
     worth_pp: float,
-    cost_pp: float,
 ) -> dict[str, object]:
     """One trial of the best recipe: what deciding after it is worth, what it takes, and what it could see."""
     return {
-        "arms": arms(best),
+        "arms": plan.arms,
         "measure": f"accuracy on the target's test items, paired with the {words_of(kind)}",
         "n": trial.n,
         "value_pp": round(worth_pp, 2),
-        "cost_pp": round(cost_pp, 2),
+        "cost_pp": round(plan.price_pp, 2),
         "sees_pp": detectable(trial),
         "sees_how": trial.how,
-        "cost": dict(cost),
+        "cost": dict(plan.cost),
     }
 
 

@@ -244,5 +244,10 @@ ADVICE: Schema = {
             "knowledge_hash": _text("Names the knowledge that was used."),
             "as_of": _maybe(_text("The day that the question was put as of, YYYY-MM-DD.")),
         },
+        {
+            "budget": _is(
+                "integer", "The most pieces of work that a pilot may take, where that was asked.", minimum=0
+            )
+        },
     ),
 }

@@ -1,4 +1,4 @@
-"""In what do runs differ, and do their merges differ by more than noise? Paired on the test items that they share.
+"""In what do runs or recipes differ, and do their merges differ by more than noise? Paired on the test items that they share.
 
 Runs that differ by their seed alone are also taken together.
 """
@@ -17,6 +17,7 @@ from ..errors import MuError
 from ..evaluation.significance import Comparison, compare
 from . import config as configs
 from . import runs, values
+from .comparable import NEW, Recipe
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class Against:
-    """One run; `found` against the first run of the comparison, or `why` there is none. bars: a locale each."""
+    """One run; `found` against the first run of the comparison, or `why` there is none. bars: a locale each.
+
+    file     of a recipe, whose run this is; None where a run was named
+    state    of the run, `new` for a recipe that was not run; only of one that has finished are there figures
+    command  that gets the figures of a recipe, or shows them
+    """
 
     run: str
     accuracy: float | None
@@ -47,10 +53,27 @@ class Against:
     found: Comparison | None = None
     why: str = ""
     bars: tuple[Bar, ...] = ()
+    file: str | None = None
+    state: str = "finished"
+    command: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As it can be named to be compared again."""
+        return self.file or self.run
+
+    @property
+    def missing(self) -> str:
+        """Why there are no figures, in words; nothing where there are."""
+        return words_of(self.state)
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "run": self.run,
+            "is": "run" if self.file is None else "recipe",
+            "file": self.file,
+            "state": self.state,
+            "command": self.command,
             "accuracy": self.accuracy,
             "settings": self.settings,
             "why": self.why or None,
@@ -88,18 +111,35 @@ class Items:
     right: np.ndarray
 
 
-def compared(found: Sequence[Run]) -> list[Against]:
-    """Every run with the settings that not all share, and its merge against the first one's. Raises UsageError (not finished)."""
-    results = [runs.result(run) for run in found]
-    tables = [{n: values.plain(v) for n, v in configs.flat_values(run.config).items()} for run in found]
+def words_of(state: str) -> str:
+    """Why a run in this state has no figures; nothing of one that has finished."""
+    return {"finished": "", NEW: "not run yet"}.get(state, state)
+
+
+def compared(given: Sequence[Run | Recipe]) -> list[Against]:
+    """Every run with the settings that not all share, and its merge against the first one's.
+
+    A recipe stands for its run; where that has not finished, it has settings and no figures. Raises UsageError for a
+    run that has not finished.
+    """
+    found = [one.run if isinstance(one, Recipe) else one for one in given]
+    states = [one.state if isinstance(one, Recipe) else "finished" for one in given]
+    results = [
+        runs.result(run) if state == "finished" else {} for run, state in zip(found, states, strict=True)
+    ]
+    tables = [{n: values.plain(v) for n, v in configs.flat_values(one.config).items()} for one in given]
     apart = [name for name in tables[0] if any(table[name] != tables[0][name] for table in tables)]
-    items = [items_of(run) for run in found]
-    made = []
+    items = [items_of(run) if state == "finished" else None for run, state in zip(found, states, strict=True)]
+    made: list[Against] = []
     for number, run in enumerate(found):
         settings = {name: tables[number][name] for name in apart}
         seen, why = None, ""
         first, mine = items[0], items[number]
-        if number and (first is None or mine is None):
+        if states[number] != "finished":
+            why = words_of(states[number])
+        elif number and states[0] != "finished":
+            why = "the first has no figures"
+        elif number and (first is None or mine is None):
             why = "no test items are stored"
         elif number and first is not None and mine is not None:
             other = [word for key, word in SAME.items() if results[number].get(key) != results[0].get(key)]
@@ -109,8 +149,14 @@ def compared(found: Sequence[Run]) -> list[Against]:
                 why = "other test items"
             else:
                 seen = compare(mine.right, first.right, groups=mine.groups.tolist())
-        result = results[number]
-        made.append(Against(run.id, result.get("accuracy"), settings, seen, why, bars_of(result)))
+        result, one = results[number], given[number]
+        recipe = one if isinstance(one, Recipe) else None
+        made.append(
+            Against(
+                run.id, result.get("accuracy"), settings, seen, why, bars_of(result), recipe.name if recipe else None,
+                states[number], recipe.command if recipe else None,
+            )
+        )  # fmt: skip
     return made
 
 
@@ -127,21 +173,26 @@ def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
     return tuple(Bar(s, v, *stats.wilson_interval(v, scored["n"][s]), scored["n"][s]) for s, v in own.items())
 
 
-def by_seed(found: Sequence[Against], runs_found: Sequence[Run]) -> list[Seeds]:
-    """What `compared` gave, with runs that differ by their seed alone taken together; nothing where none do."""
+def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[Seeds]:
+    """What `compared` gave, with runs that differ by their seed alone taken together; nothing where none do.
+
+    A run counts once, however often it was named; a recipe that has no figures, not at all.
+    """
     from .comparing import over_seeds_by_items
     from .loading import MERGE, from_runs
 
     groups: dict[str, list[Against]] = {}
-    for one in found:
+    once = {one.run: one for one in found if one.state == "finished"}
+    for one in once.values():
         rest = {name: value for name, value in one.settings.items() if name != "seed"}
         groups.setdefault(repr(sorted(rest.items())), []).append(one)
     if all(len(group) == 1 for group in groups.values()):
         return []
-    folders = {run.id: run.folder for run in runs_found}
+    every = [one.run if isinstance(one, Recipe) else one for one in given]
+    folders = {run.id: run.folder for run in every}
     arms = {
         one.run: next((arm for arm in from_runs([folders[one.run]]).arms if arm.kind == MERGE), None)
-        for one in found
+        for one in once.values()
     }
     made: list[Seeds] = []
     first: dict[Any, Any] = {}

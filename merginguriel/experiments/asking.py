@@ -29,6 +29,7 @@ def question(
     k: int | None = None,
     min_gain: float | None = None,
     as_of: str | None = None,
+    budget: int | None = None,
 ) -> Question:
     """The question, with what was not given taken from mu.toml. Raises UsageError for what neither log nor program knows.
 
@@ -36,10 +37,13 @@ def question(
     target     locale; context: task/base-model, by default that of mu.toml
     min_gain   smallest gain worth a merge, in pp, by default that of mu.toml
     as_of      YYYY-MM-DD, the day whose knowledge this is; None: today's
+    budget     the most pieces of work (merges, evaluations, trainings) that a pilot may take; None: as many as it takes
     """
     space = knowledge.space
     if min_gain is not None and not 0 <= min_gain <= 100:
         raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
+    if budget is not None and budget < 0:
+        raise UsageError(f"--budget is {budget}.", mend="Pieces of work, 0 or more; 0 for no pilot.")
     if context is not None:
         check_context(context)
     about = context or str(space.settings["context"])
@@ -64,6 +68,7 @@ def question(
         k=k,
         as_of=as_of,
         lab=lab,
+        budget=budget,
     )
 
 

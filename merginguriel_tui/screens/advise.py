@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MODES = ("ExcTar", "IncTar")
 SIMILARITIES = ("", "URIEL", "REAL")
+FIELDS = ("k", "min_gain", "budget")
 SHOWN = 200  # targets in the list; what is typed narrows it
 WAIT = 0.15  # seconds after the last key in a field
 # Columns from which a class of the stylesheet holds.
@@ -44,7 +45,7 @@ class AdviseScreen(MuScreen):
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
-        Binding("w", "what_if", "What if", id="advise.whatif", tooltip="To the what-if line: mode, method, similarity, k, least gain, context"),
+        Binding("w", "what_if", "What if", id="advise.whatif", tooltip="To the what-if line: mode, method, similarity, k, least gain, budget, context"),
         Binding("m", "mode", "ExcTar or IncTar", id="advise.mode", show=False),
         Binding("x", "open", "Ask openly again", id="advise.open", show=False, tooltip="Ask openly again: nothing fixed"),
         Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
@@ -77,6 +78,9 @@ class AdviseScreen(MuScreen):
             with Horizontal(classes="field"):
                 yield Static("min gain, pp ", classes="label")
                 yield Input(type="number", id="min_gain", compact=True)
+            with Horizontal(classes="field"):
+                yield Static("budget ", classes="label")
+                yield Input(placeholder="any", type="integer", id="budget", compact=True)
             yield Choice("context", ("",), "", id="context")
         with Horizontal(id="asked"):
             with Vertical(id="picker"):
@@ -137,7 +141,7 @@ class AdviseScreen(MuScreen):
         context = self.query_one("#context", Choice)
         context.options = contexts
         self.open = {
-            "mode": MODES[0], "method": "", "similarity": "", "k": "", "context": contexts[0],
+            "mode": MODES[0], "method": "", "similarity": "", "k": "", "budget": "", "context": contexts[0],
             "min_gain": f"{float(str(self.mu.space.settings['min_gain_pp'])):g}",
         }  # fmt: skip
         if first:
@@ -166,7 +170,7 @@ class AdviseScreen(MuScreen):
 
     def given(self) -> dict[str, str]:
         """What the controls say."""
-        fields = {name: self.query_one(f"#{name}", Input).value.strip() for name in ("k", "min_gain")}
+        fields = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
         picked = {
             name: self.query_one(f"#{name}", Choice).value
             for name in ("mode", "method", "similarity", "context")
@@ -179,7 +183,7 @@ class AdviseScreen(MuScreen):
             choice = self.query_one(f"#{name}", Choice)
             if values.get(name) in choice.options:
                 choice.value = str(values[name])
-        for name in ("k", "min_gain"):
+        for name in FIELDS:
             field = self.query_one(f"#{name}", Input)
             with field.prevent(Input.Changed):
                 field.value = str(values.get(name, ""))
@@ -198,7 +202,7 @@ class AdviseScreen(MuScreen):
         numbers = numbers_of(given)
         if numbers is None:
             return  # half a number
-        k, least = numbers
+        k, least, budget = numbers
 
         def work() -> tuple[dict[str, Any], str | None]:
             from merginguriel import locales
@@ -207,7 +211,7 @@ class AdviseScreen(MuScreen):
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
             about = asking.question(
                 knowledge, tag, mode=given["mode"], method=given["method"] or None,
-                similarity=given["similarity"] or None, k=k, min_gain=least,
+                similarity=given["similarity"] or None, k=k, min_gain=least, budget=budget,
                 context=None if given["context"] == self.open["context"] else given["context"],
             )  # fmt: skip
             return asking.advise(knowledge, about), asking.unlogged_note(knowledge, about)

@@ -32,7 +32,8 @@ def differing(found: Sequence[Against]) -> Text:
     out = Text()
     for number, one in enumerate(found):
         out.append(f" {letter(number)}  ", "bold")
-        out.append(f"{plain(one.run)}\n")
+        out.append(plain(one.name))
+        out.append("\n" if one.file is None else f"  recipe of {one.run}\n", "dim")
     out.append_text(heading("What differs"))
     keys = sorted({key for one in found for key in one.settings})
     if not keys:
@@ -68,7 +69,8 @@ def paired(found: Sequence[Against], width: int) -> Text:
         out.append(f"{value:>7}  ")
         c = one.found
         if c is None:
-            out.append(f"{plain(one.why)}\n" if place else "the first\n", "dim")
+            said = one.why or "the first"
+            out.append(plain(f"{said}: {one.command}\n" if one.missing else f"{said}\n"), "dim")
             continue
         p = c.p if c.p_groups is None else c.p_groups
         verdict = ("▲ above" if c.difference > 0 else "▼ below") if c.significant else "≈ within noise"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from math import sqrt
 
+import jsonschema
 import pytest
 from conftest import HEAD, row
 
@@ -12,8 +13,10 @@ from merginguriel import stats
 from merginguriel.decision.advice import Lab, Question, advise
 from merginguriel.decision.baseline import pairing
 from merginguriel.decision.changes import changes
+from merginguriel.decision.pilot import planned
 from merginguriel.decision.question import Ability
 from merginguriel.decision.render import LEGEND, render
+from merginguriel.decision.schema import ADVICE
 from merginguriel.knowledge.rows import ResultRow
 
 LAB = Lab(
@@ -277,3 +280,58 @@ def test_a_recorded_standard_error_is_not_made_smaller_by_what_pairing_saved_els
     ]
     bench.entry(table=head + line + told + "\n".join(near), n=1000)
     assert ask(bench)["mde_pp"] == pytest.approx(2.80, abs=0.01)
+
+
+# The budget
+
+
+BUDGETS = [*range(16), 1000]
+
+
+@pytest.mark.parametrize("target", [*TARGETS, "de-DE"])
+def test_a_budget_is_never_exceeded_and_only_takes_pilots_away(study, target):
+    free = ask(study, target)
+    for budget in BUDGETS:
+        told = ask(study, target, budget=budget)
+        jsonschema.validate(told, ADVICE)
+        pieces = sum(told["pilot"]["cost"].values())
+        if told["verdict"] == "pilot":
+            assert free["verdict"] == "pilot" and pieces <= budget
+        elif free["verdict"] == "pilot":
+            assert told["verdict"] == "no-merge"
+            assert f"would take {pieces} pieces of work, more than the budget of {budget}" in told["why"]
+            assert told["why"] in " ".join(render(told, width=400).split())
+        else:
+            assert told["verdict"] == free["verdict"]
+    assert {**told, "budget": None} == {**free, "budget": None}  # the last budget is no limit
+
+
+@pytest.mark.parametrize("target", ["sw-KE", "de-DE"])
+def test_the_budget_that_is_said_to_be_enough_is_enough_and_one_less_is_not(study, target):
+    free = ask(study, target)
+    (enough,) = re.findall(
+        r"a budget of (\d+) pieces", " ".join(ask(study, target, budget=0)["would_change"])
+    )
+    told, less = (ask(study, target, budget=int(enough) - by) for by in (0, 1))
+    assert told["verdict"] == free["verdict"]
+    assert told["pilot"]["arms"] == free["pilot"]["arms"][:1]  # the recipe, without the average beside it
+    assert not any("a budget of" in line for line in told["would_change"])
+    assert (
+        any("a budget of" in line for line in less["would_change"]) and "more than the budget" in less["why"]
+    )
+    assert less["why"] in " ".join(render(less, width=400).split())
+
+
+def test_a_pilot_that_is_cut_to_the_budget_says_so_and_costs_less(study):
+    whole = ask(study)
+    told = ask(study, budget=sum(whole["pilot"]["cost"].values()) - 1)
+    assert told["verdict"] == "pilot" and f"{whole['pilot']['arms'][0]} alone" in told["why"]
+    assert told["pilot"]["cost_pp"] < whole["pilot"]["cost_pp"]
+    assert told["pilot"]["value_pp"] == whole["pilot"]["value_pp"]
+
+
+def test_a_pilot_that_is_not_worth_all_its_work_is_not_cut_to_one_that_is():
+    """With the recipe alone it costs 0.02 pp, less than it is worth: a budget would have made a pilot of no pilot."""
+    whole = planned(["a", "b"], 0, 1.0, 2, wanted_pp=0.03)
+    assert whole.arms == ["a", "b"] and whole.price_pp == pytest.approx(0.04)
+    assert planned(["a", "b"], 0, 1.0, 2, wanted_pp=0.05).arms == ["a"]

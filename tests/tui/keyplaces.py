@@ -52,6 +52,7 @@ PLACES = {
     "one run": Place("runs", ("slash", *"cy-GB", "enter", "enter"), lambda app: isinstance(app.screen, RunScreen) and app.screen.facts),
     "the form of a run": Place("runs", ("n",), lambda app: isinstance(app.screen, LaunchScreen) and app.screen.checked),
     "compare": Place("compare", (), lambda app: app.screen.found),
+    "compare, the field": Place("compare", ("slash",), lambda app: app.screen.listed),
     "matrix": Place("matrix", (), lambda app: app.screen.seen),
 }  # fmt: skip
 

@@ -315,6 +315,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "compare.find": focus("find"), "compare.first": Row(lambda app: app.screen.names, lambda b, a: a == (*b[1:], b[0])),
         "compare.open": opens(RunScreen), "compare.back": becomes(lambda app: app.current_mode, "runs"),
     },
+    "compare, the field": {"compare.list": focus("offered"), "compare.back": focus("main")},
     "matrix": {
         "matrix.back": focus("heat", ("slash",)), "matrix.find": focus("find"),
         "matrix.order": becomes(lambda app: app.screen.wish.order, "family"),

@@ -54,7 +54,7 @@ def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
         await press(app, pilot, "m", "w", "tab")
         assert app.focused is app.screen.query_one("#method", Choice)
         await press(app, pilot, "enter", *"slerp", "enter", "tab", "right", "right")
-        await press(app, pilot, "tab", "2", "tab", *["backspace", "0", ".", "5"])
+        await press(app, pilot, "tab", "2", "tab", *["backspace", "0", ".", "5"], "tab", "1")
         app.screen.query_one("#min_gain", Input)
         time.sleep(0.2)
         await settled(app, pilot)
@@ -64,7 +64,10 @@ def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
     play(space, script, size=size, screen="advise", what=("gl-ES",))
 
     command = found.pop("command")
-    assert command == "mu advise --target gl-ES --method slerp --similarity REAL --k 2 --min-gain 0.5 --all"
+    assert (
+        command
+        == "mu advise --target gl-ES --method slerp --similarity REAL --k 2 --min-gain 0.5 --budget 1 --all"
+    )
     assert json.loads(json.dumps(found)) == asked_of_mu(mu, space, command)
 
 

@@ -1,4 +1,4 @@
-"""Does Compare show what `mu runs compare` prints, with the first run changeable and seeds together?"""
+"""Does Compare show what `mu runs compare` prints, of runs and of recipes, with the first changeable and seeds together?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def test_the_figures_are_those_of_the_command_below(space, mu, size):
     async def script(app, pilot):
         await settled(app, pilot)
         seen.update(command=app.screen.command, text=app.screen.copied("text"), csv=app.screen.copied("csv"))
-        assert "What differs" in shown(app) and "method" in shown(app)
+        await until(app, pilot, lambda: "What differs" in shown(app))
+        assert "method" in shown(app)
 
     play(space, script, size=size, screen="compare", what=[run.id for run in found])
     printed = mu(*shlex.split(seen["command"])[1:], "--json", "--workspace", space.root).json
@@ -85,3 +86,121 @@ def test_seeds_are_taken_together_as_the_core_does(space, mu):
     said = [line for line in printed.splitlines() if line.startswith("3 ")]
     assert len(said) == 2 and "outside noise" in said[1]
     assert said[1].partition("…")[2].split("  ", 1)[1].strip() in seen[0]
+
+
+RECIPE = """\
+kind: merge
+target: {target}
+method: {method}
+similarity: REAL
+candidates: [de-DE, sv-SE]
+k: 2
+"""
+
+
+def recipe(space, name, target="da-DK", method="ties"):
+    path = space.root / "recipes" / f"{name}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(RECIPE.format(target=target, method=method))
+    return path
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_recipe_is_compared_by_its_settings_and_by_its_run_where_that_has_finished(space, mu, size):
+    run = finished(space, "da-DK", answers(0.5, 1), method="average")
+    done = finished(space, "da-DK", answers(0.8, 2))
+    recipe(space, "done")
+    recipe(space, "new", method="slerp")
+    seen = {}
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        seen.update(command=app.screen.command, text=app.screen.copied("text"), csv=app.screen.copied("csv"))
+        await until(app, pilot, lambda: "▲ above" in shown(app))
+        assert f"A  {run.id}" in shown(app) and "B  recipes/done.yaml" in shown(app)
+        # As it stands the first is a run: it opens. A recipe that was not run has nothing to open.
+        await press(app, pilot, "f", "f")
+        assert app.screen.command.startswith("mu runs compare recipes/new.yaml")
+        assert "the first has no figures" in shown(app)
+        await press(app, pilot, "enter")
+        assert app.current_mode == "compare"
+        assert any("not run yet: mu run" in note.message for note in app._notifications)
+
+    play(space, script, size=size, screen="compare", what=[run.id, "recipes/done.yaml", "recipes/new.yaml"])
+
+    words = shlex.split(seen["command"])[1:]
+    printed = mu(*words, "--json", "--workspace", space.root).json
+    assert [(one["is"], one["file"], one["state"]) for one in printed] == [
+        ("run", None, "finished"), ("recipe", "recipes/done.yaml", "finished"), ("recipe", "recipes/new.yaml", "new"),
+    ]  # fmt: skip
+    assert [one["settings"] for one in printed] == [{"method": m} for m in ("average", "ties", "slerp")]
+    assert printed[1]["run"] == done.id and printed[1]["comparison"]["n"] == 200
+    new = printed[2]
+    assert (new["accuracy"], new["comparison"], new["why"], new["locales"]) == (None, None, "not run yet", [])
+    planned = mu(*shlex.split(new["command"])[1:], "--dry-run", "--json", "--workspace", space.root).json
+    assert planned["run"] == new["run"]
+    assert f"not run yet: {new['command']}" in seen["text"] and "▲ above" in seen["text"]
+    c = printed[1]["comparison"]
+    assert f"{c['difference']:+.1f}" in seen["text"]
+    for text in (seen["csv"], mu(*words, "--workspace", space.root).out):
+        assert "recipes/new.yaml" in text and "not run yet" in text and new["command"] in text
+
+
+def test_a_run_and_its_own_recipe_are_the_same_and_count_once_among_seeds(space, mu):
+    runs = [finished(space, "da-DK", answers(0.5 + seed / 10, seed), seed=seed) for seed in (1, 2)]
+    path = recipe(space, "same")
+    path.write_text(path.read_text() + "seed: 1\n")
+
+    said = mu("runs", "compare", runs[0].id, path, runs[1].id, "--json", "--workspace", space.root).json
+
+    assert said[1]["run"] == runs[0].id and said[1]["comparison"]["difference"] == 0
+    assert said[0]["over_seeds"]["runs"] == [run.id for run in runs]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: merge\nmethods: ties\n", "methods"),
+        ("method: ties\nsources:\n- name: de-DE\n  path: ../models/de-DE\n", "mu eval FOLDER"),
+        ("[", "YAML"),
+        (None, "no such configuration"),
+    ],
+)
+def test_what_is_no_configuration_of_a_run_is_named_and_what_was_shown_stays(space, mu, text, said):
+    a, b = finished(space, "da-DK", answers(0.5, 1)), finished(space, "nb-NO", answers(0.5, 1))
+    path = recipe(space, "bad")
+    path.unlink() if text is None else path.write_text(text)
+    told = mu("runs", "compare", a.id, path, "--workspace", space.root)
+    assert told.code in (1, 2) and said in told.err and "bad.yaml" in told.err
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "slash", "end", "space", *"recipes/bad.yaml", "enter")
+        assert any(said in note.message for note in app._notifications)
+        assert "What differs" in shown(app)
+
+    play(space, script, screen="compare", what=[a.id, b.id])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_field_offers_recipes_and_runs_and_what_is_picked_is_compared(space, size):
+    run = finished(space, "da-DK", answers(0.5, 1))
+    recipe(space, "two words [red]", method="slerp")
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "slash")
+        assert app.screen.listed == ["recipes/two words [red].yaml", run.id]
+        assert "recipes/two words [red].yaml" in shown(app)
+        await press(app, pilot, "down", "enter")
+        assert app.focused.id == "find" and app.focused.value == "'recipes/two words [red].yaml' "
+        await press(app, pilot, *"ties")
+        assert app.screen.listed == [run.id]
+        await press(app, pilot, "down", "j", "enter", "enter")
+        assert app.screen.names == ("recipes/two words [red].yaml", run.id)
+        assert "not run yet" in shown(app) and app.focused.id == "main"
+        assert app.screen.command == f"mu runs compare 'recipes/two words [red].yaml' {run.id}"
+        await press(app, pilot, "slash", "down", "escape")
+        assert app.focused.id == "main" and not app.screen.query_one("#offered").display
+
+    play(space, script, size=size, screen="compare")
