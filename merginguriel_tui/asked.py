@@ -17,6 +17,12 @@ def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None, int 
     return None if k is not None and k < 1 else (k, least, budget)
 
 
+def kept(found: object) -> dict[str, str]:
+    """What was asked in the last session, as far as it can be asked: anything may stand there, for it is read from a file."""
+    asked = {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
+    return asked if numbers_of({"k": "", "min_gain": "", **asked}) is not None else {}
+
+
 def command(target: str, changed: Mapping[str, str]) -> str:
     """changed: field → value, of those that are not as they were at first. The screen lists every row of evidence."""
     flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value]

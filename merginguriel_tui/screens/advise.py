@@ -17,7 +17,7 @@ from merginguriel.errors import MuError, UsageError
 
 from .. import recipe
 from ..advice_view import Scale
-from ..asked import command, numbers_of
+from ..asked import command, kept, numbers_of
 from ..base import MuScreen
 from ..choice import Choice
 from ..targets import Find, target_line, targets
@@ -96,9 +96,9 @@ class AdviseScreen(MuScreen):
     # Asking
 
     def show(self, *what: str) -> None:
-        kept = self.mu.kept.get("advise")
         if what or self.target is None:
-            self.target = what[0] if what else (kept.get("target") if isinstance(kept, dict) else None)
+            last = self.remembered().get("target")
+            self.target = what[0] if what else last if isinstance(last, str) and last else None
         if len(what) > 1:
             self.about = what[1]
         if self.knowledge is None:
@@ -145,8 +145,7 @@ class AdviseScreen(MuScreen):
             "min_gain": f"{float(str(self.mu.space.settings['min_gain_pp'])):g}",
         }  # fmt: skip
         if first:
-            kept = self.mu.kept.get("advise")
-            self._put({**self.open, **(kept.get("asked", {}) if isinstance(kept, dict) else {})})
+            self._put({**self.open, **kept(self.remembered().get("asked"))})
         elif context.value not in contexts:
             context.value = contexts[0]
         self._set_context()
@@ -232,7 +231,7 @@ class AdviseScreen(MuScreen):
         given = self.given()
         changed = {name: value for name, value in given.items() if value != self.open[name]}
         self.command = command(self.target, changed)
-        self.mu.kept["advise"] = {"target": self.target, "asked": changed}
+        self.remember(target=self.target, asked=changed)
         self.query_one("#verdict", Static).update(view.card(self.advice))
         self.query_one("#scale", Scale).tell(self.advice)
         self.reasons = view.reasons(self.advice)

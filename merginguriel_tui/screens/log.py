@@ -124,12 +124,17 @@ class LogScreen(MuScreen):
 
     def _known(self, found: Any, wanted: str) -> None:
         self.knowledge, self.marks, self.names, drafts = found
+        there = self.knowledge.by_entry
+        self.before = [name for name in self.before if name in there]
+        self.here, self.read = self.here if self.here in there else "", ""
         if drafts and not self.offered:
             self.offered = True
             many = f"{drafts} drafts wait" if drafts > 1 else "A draft waits"
             self.notify(f"{many} to be finished; n offers what there is.", markup=False)
         if wanted:
             self.open(wanted)
+        if self.here and not self.read:
+            self._read(self.here)  # what others say of it may have changed, though it has not
         self.select()
 
     def _restore(self) -> None:
@@ -206,13 +211,13 @@ class LogScreen(MuScreen):
     def _read(self, name: str) -> None:
         """Show this entry."""
         knowledge = self.knowledge
-        if knowledge is None:
-            return
+        entry = knowledge.by_entry.get(name) if knowledge else None
+        if knowledge is None or entry is None:
+            return  # gone since the list was drawn, which is being drawn again
         self.here = self.read = name
         self.remember(entry=name)
         said = self.marks.get(name, "")
         state = f"open: {said}" if said else ""
-        entry = knowledge.by_entry[name]
         self.load(
             lambda: known.entry_page(entry, knowledge, state),
             lambda text: self.page.read(text, self.names),

@@ -212,17 +212,27 @@ class MatrixScreen(MuScreen):
         space = self.mu.space
 
         def work() -> Chosen | str:
-            from merginguriel.errors import MuError
-
             try:
                 return chosen(space, seen, target)
             except MuError as error:
                 return error.render()
 
+        def refused(said: str) -> None:
+            if target == self.query_one(Heat).target:
+                self.query_one("#matrix-choices", Static).update(Text(matrix_cell.plain(said)))
+            else:
+                self.rested()
+
+        def failed(error: MuError) -> None:
+            """Of the system, not of the core: a file that cannot be read."""
+            self.asking = None
+            self.mu.tell(error)
+            refused(error.render())
+
         def then(found: Chosen | str) -> None:
             self.asking = None
             if isinstance(found, str):
-                self.query_one("#matrix-choices", Static).update(Text(matrix_cell.plain(found)))
+                refused(found)
                 return
             if self.seen is not None and (seen.one, seen.knowledge) == (self.seen.one, self.seen.knowledge):
                 self.picked[target] = found
@@ -231,7 +241,7 @@ class MatrixScreen(MuScreen):
                 self.tell_choice(here)
             self.rested()
 
-        self.load(work, then, group="choose")
+        self.load(work, then, group="choose", otherwise=failed)
 
     @on(Heat.Chosen)
     def advise(self) -> None:

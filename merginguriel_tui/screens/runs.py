@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -19,10 +20,12 @@ from ..widgets.copying import table_as
 from ..widgets.paged import PAGE, Column, PagedTable
 from ..widgets.plots import bar
 from ..widgets.steering import Steering
+from .around import around
 
 if TYPE_CHECKING:
     from textual.timer import Timer
 
+    from merginguriel.errors import MuError
     from merginguriel.experiments.watching import Standing, Watch
 
 # Columns from which a class of the stylesheet holds.
@@ -90,6 +93,7 @@ class RunsScreen(MuScreen):
         self.waiting = 0
         self.looked = 0  # time of the folder of all runs when it was last read
         self.busy = False
+        self.wrong = ""  # why the last look failed, which is told once
         self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -175,6 +179,8 @@ class RunsScreen(MuScreen):
         from merginguriel.experiments import index
 
         space, text, order = self.mu.space, self.text, self.order
+        here, cursor = self.table.here, self.table.cursor
+        name = str(here["id"]) if here else ""
         self.remember(text=text, order=order)
         words = ["mu", "runs", "list", *(["--find", text] if text else [])]
         self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
@@ -184,16 +190,26 @@ class RunsScreen(MuScreen):
             live, _ = index.listed(space, MANY, state="running", look=False)
             waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
-            return rows, count, [row["id"] for row in live], waiting, looked
+            near = {} if not name else around(space, name, cursor, text=text, order=order)
+            return rows, count, [row["id"] for row in live], waiting, looked, near, name
 
         self.load(work, self.fill, group="list")
 
     def fill(self, found: Any) -> None:
-        rows, count, live, waiting, self.looked = found
+        rows, count, live, waiting, looked, near, name = found
+        here = self.table.here
+        if (
+            here
+            and here["id"] != name
+            and all(here["id"] != row["id"] for row in chain(rows, *near.values()))
+        ):
+            self.read()  # the cursor moved on meanwhile, to a run whose place was not looked up
+            return
+        self.looked = looked
         self.live, self.waiting = live, waiting
         # The index was read after them: of runs that had ended it knows better.
         self.standings = {name: one for name, one in self.standings.items() if one.live}
-        self.table.begin(count, rows)
+        self.table.begin(count, rows, near)
         self.told_counts()
         self.moved()
 
@@ -239,9 +255,11 @@ class RunsScreen(MuScreen):
         from merginguriel.experiments import index
 
         first, space, text, order = event.first, self.mu.space, self.text, self.order
+        pages = self.table.pages
 
         def put(found: Any) -> None:
-            if (text, order) == (self.text, self.order):
+            # Of a list that another has replaced, the same numbers are other runs.
+            if pages is self.table.pages and (text, order) == (self.text, self.order):
                 self.table.put(first, found[0])
 
         self.load(
@@ -277,11 +295,18 @@ class RunsScreen(MuScreen):
             except OSError:
                 return seen, 0
 
-        self.load(work, self.looked_at, group="live")
+        self.load(work, self.looked_at, group="live", otherwise=self.unlooked)
+
+    def unlooked(self, error: MuError) -> None:
+        """A look failed: told once, and tried again with the next tick."""
+        self.busy = False
+        if error.render() != self.wrong:
+            self.wrong = error.render()
+            self.mu.tell(error)
 
     def looked_at(self, found: Any) -> None:
         seen, stamp = found
-        self.busy = False
+        self.busy, self.wrong = False, ""
         ended = False
         for name, standing in seen.items():
             before = self.standings.get(name)
@@ -341,9 +366,8 @@ class RunsScreen(MuScreen):
     def action_compare(self) -> None:
         chosen = sorted(self.table.marked)
         if len(chosen) < 2:
-            self.notify(
-                "Mark two runs or more with the space bar, then press c.", severity="warning", markup=False
-            )
+            said = "Mark two runs or more with the space bar, then press c."
+            self.notify(said, severity="warning", markup=False)
             return
         self.mu.action_go("compare", *chosen)
 
@@ -369,8 +393,7 @@ class RunsScreen(MuScreen):
         """The runs in view, or the marked ones of them, in the columns that are shown."""
         if how == "command":
             return self.command
-        rows = [
-            row for row in self.table.in_view() if row["id"] in self.table.marked or not self.table.marked
-        ]
+        marked = self.table.marked
+        rows = [row for row in self.table.in_view() if row["id"] in marked or not marked]
         cells = [[c.cell(row).plain.strip() for c in self.table.columns] for row in rows]
         return table_as(how, [[c.name for c in self.table.columns], *cells])

@@ -81,13 +81,18 @@ class PagedTable(ScrollView, can_focus=True):
 
     # what it holds
 
-    def begin(self, count: int, first: list[Row]) -> None:
-        """Show another list: so many rows, of which these are the first. The cursor stays at its row, if it is there."""
+    def begin(self, count: int, first: list[Row], more: dict[int, list[Row]] | None = None) -> None:
+        """Show another list: so many rows, of which these are the first, and `more` other pages (number → rows).
+
+        The cursor stays at its row, if that is among them.
+        """
         here = self.row_at(self.cursor)
-        self.count, self.pages, self.asked = count, {0: first}, set()
-        known = [row["id"] for row in first]
+        self.count, self.pages, self.asked = count, {**(more or {}), 0: first}, set()
+        known = {
+            row["id"]: page * PAGE + at for page, rows in self.pages.items() for at, row in enumerate(rows)
+        }
         if here and here["id"] in known:
-            self.cursor = known.index(here["id"])
+            self.cursor = known[here["id"]]
         else:
             self.cursor = max(0, min(self.cursor, count - 1))
         self.virtual_size = Size(self.size.width, count + 1)
