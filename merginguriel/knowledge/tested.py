@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import atanh, sqrt, tanh
+from math import atanh, copysign, sqrt, tanh
 
 from .. import stats
 from .claims import Claim, in_scope
@@ -19,29 +19,47 @@ FIELDS = (
 )  # of a row that a condition can name; anything else is a parameter
 NO_DIFFERENCE_PP = 1.0  # a difference that lies within this, for sure, is none that anybody would act on
 NO_CORRELATION = 0.5  # likewise a correlation
+CHOOSES_SOURCES = ("mode", "similarity", "k")  # another of these is another choice of sources
 
 
 def with_and_without(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
     """Rows that meet a claim's condition against rows that say they do not, alike in all else; of what is required.
 
-    A row that does not say how it was made is on neither side.
+    A row that does not say how it was made is on neither side. Of a condition in several parts, the comparisons of the
+    part that stands least: all are required only if each is (intersection–union test, Berger 1982). None where a part
+    has none.
     """
     inside = [row for row in rows if row.status == "current" and in_scope(row, claim.scope)]
+    parts = [_without(claim, key, inside) for key in claim.condition]
+    return min(parts, key=_stands) if parts and all(parts) else []
+
+
+def _without(claim: Claim, key: str, inside: Sequence[ResultRow]) -> list[Difference]:
+    """Rows that meet the whole condition against rows that miss this part of it alone."""
+    wanted = claim.condition[key]
     found: list[Difference] = []
-    for key, wanted in claim.condition.items():
-        values = {said for row in inside if (said := _said(row, key)) is not None}
-        if wanted not in values:
-            continue
-        for other in sorted(values - {wanted}):
-            sides = replace(
-                claim,
-                predicate="prefers",
-                over=None,
-                prefer=_scope(key, wanted),
-                over_scope=_scope(key, other),
-            )
-            found += [one for one in differences(sides, inside) if _alike(one[2], key)]
+    for other in sorted({said for row in inside if (said := _said(row, key)) is not None} - {wanted}):
+        sides = replace(
+            claim,
+            predicate="prefers",
+            over=None,
+            prefer=_scope(key, wanted),
+            over_scope=_scope(key, other),
+        )
+        found += [
+            one for one in differences(sides, inside) if _meets(claim, one[2][0]) and _alike(one[2], key)
+        ]
     return found
+
+
+def _meets(claim: Claim, row: ResultRow) -> bool:
+    return all(_said(row, key) == wanted for key, wanted in claim.condition.items())
+
+
+def _stands(found: Sequence[Difference]) -> tuple[float, float]:
+    """How surely these differences are above 0, −1 … 1 (0 where their noise is not known), and their mean."""
+    pool = pooled(found)
+    return copysign(1 - (1.0 if pool.p is None else pool.p), pool.mean), pool.mean
 
 
 def _said(row: ResultRow, key: str) -> str | None:
@@ -56,8 +74,13 @@ def _scope(key: str, value: str) -> dict[str, tuple[str, ...]]:
 
 
 def _alike(rows: Sequence[ResultRow], key: str) -> bool:
-    one, other = ((sorted(row.sources), [pair for pair in row.params if pair[0] != key]) for row in rows)
-    return one == other
+    """In parameters, and in sources: where a similarity chose them, other modes, similarities and k mean others."""
+    one, other = rows
+    chosen = key in CHOOSES_SOURCES and None not in (one.similarity, other.similarity)
+    if not chosen and sorted(one.sources) != sorted(other.sources):
+        return False
+    mine, its = ([pair for pair in row.params if pair[0] != key] for row in rows)
+    return mine == its
 
 
 @dataclass(frozen=True)

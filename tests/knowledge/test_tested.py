@@ -87,6 +87,53 @@ def test_a_condition_may_be_a_field_of_the_row(bench):
     assert (now.status, round(now.mean_pp)) == ("supported", 20) and graded.level != "very low"
 
 
+NAMED = (
+    "| target | mode | method | similarity | k | sources | value | n |\n|---|---|---|---|---|---|---|---|\n"
+)
+
+
+def named(mode: str, similarity: str, sources: str, value: float) -> str:
+    k = len(sources.split())
+    return f"| sw-KE | {mode} | similarity | {similarity} | {k} | {sources} | {value} | 2974 |"
+
+
+@pytest.mark.parametrize(
+    ("condition", "other"),
+    [
+        ("similarity: REAL", named("ExcTar", "URIEL", "cy-GB de-DE", 0.4)),
+        ('k: "2"', named("ExcTar", "REAL", "cy-GB de-DE sv-SE", 0.4)),
+        ("mode: ExcTar", named("IncTar", "REAL", "de-DE sw-KE", 0.4)),
+    ],
+)
+def test_other_sources_are_no_other_merge_where_the_condition_chooses_them(bench, condition, other):
+    bench.entry(table=NAMED + "\n".join([named("ExcTar", "REAL", "de-DE sv-SE", 0.6), other]), entry=E1)
+    now, _ = stands(bench, "requires", condition)
+    assert now.status == "supported" and now.mean_pp == pytest.approx(20)
+
+
+def test_sources_that_no_similarity_chose_must_be_the_same(bench):
+    lines = [named("ExcTar", "-", "de-DE sv-SE", 0.6), named("ExcTar", "-", "cy-GB de-DE sv-SE", 0.4)]
+    bench.entry(table=NAMED + "\n".join(lines), entry=E1)
+    assert stands(bench, "requires", 'k: "2"')[0].reason.startswith("not tested by rows")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "mean"),
+    [
+        ([(0.60, "base=p head=y"), (0.40, "base=q head=y")], "under noise", None),  # head=x never held
+        ([(0.60, "base=p head=x"), (0.40, "base=q head=x")], "under noise", None),  # never without head=x
+        ([(0.60, "base=p head=x"), (0.40, "base=q head=y")], "under noise", None),  # which of the two was it?
+        ([(0.60, "base=p head=x"), (0.40, "base=q head=x"), (0.50, "base=p head=y")], "supported", 10),
+        ([(0.60, "base=p head=x"), (0.40, "base=q head=x"), (0.70, "base=p head=y")], "refuted", -10),
+    ],
+)
+def test_of_a_requirement_in_two_parts_each_is_tested_and_the_weaker_decides(bench, rows, expected, mean):
+    bench.entry(table=MADE + "\n".join(made(value, params) for value, params in rows), entry=E1)
+    now, _ = stands(bench, "requires", "base: p, head: x")
+    assert now.status == expected and now.reason.startswith("not tested by rows") == (mean is None)
+    assert now.mean_pp == (mean if mean is None else pytest.approx(mean))
+
+
 def test_rows_that_a_requirement_does_not_cite_can_contest_it(bench):
     bench.entry(table=MADE + "\n".join([made(0.52, "base=pretrained"), made(0.50, "base=first")]), entry=E1)
     against = [made(0.30, "base=pretrained", t) for t in ("cy-GB", "vi-VN")]
