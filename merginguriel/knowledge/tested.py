@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import atanh, copysign, sqrt, tanh
+from math import atanh, copysign, inf, tanh
 
 from .. import stats
 from .claims import Claim, in_scope
@@ -74,58 +75,90 @@ def _scope(key: str, value: str) -> dict[str, tuple[str, ...]]:
 
 
 def _alike(rows: Sequence[ResultRow], key: str) -> bool:
-    """In parameters, and in sources: where a similarity chose them, other modes, similarities and k mean others."""
-    one, other = rows
-    chosen = key in CHOOSES_SOURCES and None not in (one.similarity, other.similarity)
-    if not chosen and sorted(one.sources) != sorted(other.sources):
-        return False
+    """In all other parameters, and in sources as far as the condition does not say them."""
     mine, its = ([pair for pair in row.params if pair[0] != key] for row in rows)
-    return mine == its
+    if mine != its:
+        return False
+    one, other = rows
+    if key not in CHOOSES_SOURCES:
+        return sorted(one.sources) == sorted(other.sources)
+    if one.similarity and other.similarity:
+        return True
+    # Chosen by hand: more of the same, or the target for one of them, but not others altogether.
+    a, b = ({*row.sources} - {row.target} for row in rows)
+    return a <= b or b <= a
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's ρ of a feature with the outcome, over `n` pairs in `rows`; low, high: its 95% interval."""
+    """Spearman's ρ of a feature with the outcome, over `n` pairs of `targets`; low, high: its 95% interval.
+
+    farthest  of all rows' own 95% intervals the one that reaches farthest from 0, with its target
+    """
 
     value: float
     low: float
     high: float
     n: int
     p: float
+    targets: int
+    farthest: tuple[str, float, float]
     rows: tuple[ResultRow, ...]
 
 
 def correlation(claim: Claim, rows: Iterable[ResultRow]) -> Correlation | None:
     """The correlation that the rows give of a claim's feature: metric `spearman`, and the feature as the method or as the
-    parameter `feature`. Several are pooled as Fisher's z, with the variance 1.06/(n − 3) of Fieller, Hartley and Pearson
-    (1957). None where no such row says how many pairs it is over.
+    parameter `feature`. Several are pooled as differences are, by target and with the spread between targets as noise, on
+    the scale of Fisher's z, with the variance 1.06/(n − 3) of Fieller, Hartley and Pearson (1957): a target's own, as
+    with several seeds, are of the same pairs and count once. None where no such row says how many pairs it is over.
     """
-    feature = claim.condition.get("feature")
-    without_method = {key: values for key, values in claim.scope.items() if key not in ("method", "target")}
     found: dict[object, ResultRow] = {}
     for row in rows:
-        named = row.method == feature or dict(row.params).get("feature") == feature
-        scope = without_method if row.method == feature or row.target == "-" else claim.scope
         if (
-            named
-            and row.metric == "spearman"
+            row.metric == "spearman"
             and row.status == "current"
             and (row.n or 0) > 3
-            and in_scope(row, scope)
+            and _of_feature(claim, row)
         ):
             found.setdefault(row.measurement(), row)
     if not found:
         return None
-    weights = [((row.n or 0) - 3) / 1.06 for row in found.values()]
     # A correlation of 1 has no z; half a step below it has.
-    each = [atanh(max(-0.9999, min(0.9999, row.value))) for row in found.values()]
-    z = sum(w * one for w, one in zip(weights, each, strict=True)) / sum(weights)
-    se = 1 / sqrt(sum(weights))
-    half = stats.NORMAL.inv_cdf(0.975) * se
-    n = sum(row.n or 0 for row in found.values())
+    each: list[Difference] = [
+        (atanh(max(-0.9999, min(0.9999, row.value))), 1.06 / ((row.n or 0) - 3), (row,))
+        for row in found.values()
+    ]
+    pool = pooled(each)
+    own = [(one[2][0].target, *_ends(pooled([one]))) for one in each]
+    pairs: dict[tuple[str, str], int] = {}
+    for row in found.values():
+        pairs[row.context, row.target] = max(row.n or 0, pairs.get((row.context, row.target), 0))
     return Correlation(
-        tanh(z), tanh(z - half), tanh(z + half), n, stats.two_sided_p(z / se), tuple(found.values())
+        tanh(pool.mean),
+        *_ends(pool),
+        n=sum(pairs.values()),
+        p=1.0 if pool.p is None else pool.p,
+        targets=pool.targets,
+        farthest=max(own, key=lambda one: max(-one[1], one[2])),
+        rows=tuple(found.values()),
     )
+
+
+def _of_feature(claim: Claim, row: ResultRow) -> bool:
+    """Is it of the claim's feature, and in scope? A method that is the feature, and a target that is all, have no other."""
+    feature = claim.condition.get("feature")
+    if row.method != feature and dict(row.params).get("feature") != feature:
+        return False
+    open_keys = {
+        key for key, said in (("method", row.method == feature), ("target", row.target == "-")) if said
+    }
+    return in_scope(row, {key: values for key, values in claim.scope.items() if key not in open_keys})
+
+
+def _ends(pool: Pool) -> tuple[float, float]:
+    """The 95% interval of a pooled z, as correlations."""
+    low, high = interval(pool) or (-inf, inf)
+    return tanh(low), tanh(high)
 
 
 def compared(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
@@ -157,8 +190,10 @@ def no_difference(found: Sequence[Difference]) -> tuple[str, str]:
     ends = interval(pool)
     if ends is None:
         return "under noise", "no n is given, so that no difference can be excluded"
-    said = f"95% {ends[0]:+.2f} … {ends[1]:+.2f} pp".replace("-", "−")
+    said = _minus(f"95% {ends[0]:+.2f} … {ends[1]:+.2f} pp")
     if pool.p is not None and pool.p < 0.05:
+        if ends[0] <= 0 <= ends[1]:  # the mean's, which did not decide: see `Pool.p`
+            return "refuted", f"each of {pool.targets} targets shows a difference beyond its own noise"
         return "refuted", f"{said}: there is a difference"
     if max(map(abs, ends)) <= NO_DIFFERENCE_PP:
         return "supported", f"{said}: no difference of more than {NO_DIFFERENCE_PP:g} pp"
@@ -167,10 +202,26 @@ def no_difference(found: Sequence[Difference]) -> tuple[str, str]:
 
 def no_correlation(found: Correlation) -> tuple[str, str]:
     """How a claim stands that a feature tells nothing, beside this correlation: status and reason."""
-    said = f"ρ {found.value:+.2f} over {found.n} pairs, 95% {found.low:+.2f} … {found.high:+.2f}, {stats.p_text(found.p)}"
-    said = said.replace("-", "−")
-    if found.p < 0.05:
-        return "refuted", f"{said}: it does tell something"
-    if max(abs(found.low), abs(found.high)) <= NO_CORRELATION:
-        return "supported", said
-    return "under noise", f"{said}: one of {NO_CORRELATION:g} is not excluded"
+    ends, p = f"95% {found.low:+.2f} … {found.high:+.2f}", stats.p_text(found.p)
+    said = f"ρ {found.value:+.2f} over {found.n} pairs"
+    target, low, high = found.farthest
+    if found.p < 0.05 and found.low <= 0 <= found.high:
+        status, said = (
+            "refuted",
+            f"{said}, {p}: each of {found.targets} targets shows it beyond its own noise",
+        )
+    elif found.p < 0.05:
+        status, said = "refuted", f"{said}, {ends}, {p}: it does tell something"
+    elif max(-found.low, found.high) > NO_CORRELATION:
+        status, said = "under noise", f"{said}, {ends}, {p}: one of {NO_CORRELATION:g} is not excluded"
+    elif max(-low, high) > NO_CORRELATION:
+        status = "under noise"
+        said = f"{said}, {ends}, {p}; of {target} alone {low:+.2f} … {high:+.2f}: {NO_CORRELATION:g} is not excluded"
+    else:
+        status, said = "supported", f"{said}, {ends}, {p}"
+    return status, _minus(said)
+
+
+def _minus(text: str) -> str:
+    """With a true minus before numbers. A hyphen within a word, such as a target's, stays."""
+    return re.sub(r"-(?=\d)", "−", text)

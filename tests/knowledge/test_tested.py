@@ -111,10 +111,24 @@ def test_other_sources_are_no_other_merge_where_the_condition_chooses_them(bench
     assert now.status == "supported" and now.mean_pp == pytest.approx(20)
 
 
-def test_sources_that_no_similarity_chose_must_be_the_same(bench):
-    lines = [named("ExcTar", "-", "de-DE sv-SE", 0.6), named("ExcTar", "-", "cy-GB de-DE sv-SE", 0.4)]
-    bench.entry(table=NAMED + "\n".join(lines), entry=E1)
-    assert stands(bench, "requires", 'k: "2"')[0].reason.startswith("not tested by rows")
+@pytest.mark.parametrize(
+    ("condition", "other", "expected"),
+    [
+        ('k: "2"', named("ExcTar", "-", "cy-GB de-DE sv-SE", 0.4), "supported"),
+        ('k: "2"', named("ExcTar", "-", "cy-GB fr-FR sv-SE", 0.4), "under noise"),
+        ("mode: ExcTar", named("IncTar", "-", "de-DE sw-KE", 0.4), "supported"),
+        ("mode: ExcTar", named("IncTar", "-", "fr-FR sw-KE", 0.4), "under noise"),
+        (
+            "method: similarity",
+            named("ExcTar", "-", "cy-GB de-DE", 0.4).replace("similarity", "average"),
+            "under noise",
+        ),
+    ],
+)
+def test_sources_chosen_by_hand_may_be_more_but_not_others(bench, condition, other, expected):
+    bench.entry(table=NAMED + "\n".join([named("ExcTar", "-", "de-DE sv-SE", 0.6), other]), entry=E1)
+    now, _ = stands(bench, "requires", condition)
+    assert now.status == expected and now.reason.startswith("not tested by rows") == (expected != "supported")
 
 
 @pytest.mark.parametrize(
@@ -196,11 +210,74 @@ def test_rows_that_give_no_correlation_of_the_feature_leave_it_untested(bench, l
     assert now.status == "under noise" and now.reason.startswith("not tested by rows")
 
 
-def test_a_feature_may_be_named_as_a_parameter_and_several_rows_are_pooled(bench):
-    lines = [f"| sw-KE | ExcTar | similarity | spearman | 0.1 | 60 | feature=cka seed={i} |" for i in (1, 2)]
-    bench.entry(table=CORRELATIONS + "\n".join(lines), entry=E1)
+def correlations(*rows: tuple[str, float, int]) -> str:
+    """A table of (target, ρ, pairs), each with a seed of its own."""
+    lines = [
+        f"| {target} | ExcTar | similarity | spearman | {value} | {n} | feature=cka seed={i} |"
+        for i, (target, value, n) in enumerate(rows)
+    ]
+    return CORRELATIONS + "\n".join(lines)
+
+
+def test_a_feature_may_be_named_as_a_parameter_and_several_targets_are_pooled(bench):
+    bench.entry(table=correlations(("sw-KE", 0.1, 60), ("cy-GB", 0.1, 60)), entry=E1)
     now, _ = stands(bench, "no_signal", "feature: cka")
     assert now.status == "supported" and "over 120 pairs" in now.reason
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("sw-KE", 0.9, 30), ("cy-GB", -0.9, 30)],
+        [("sw-KE", 0.9, 30), ("sw-KE", -0.9, 30)],
+        [("sw-KE", 0.8, 30), ("cy-GB", -0.8, 30), ("vi-VN", 0.7, 30), ("sq-AL", -0.7, 30)],
+    ],
+)
+def test_opposite_correlations_are_not_none(bench, rows):
+    bench.entry(table=correlations(*rows), entry=E1)
+    now, _ = stands(bench, "no_signal", "feature: cka")
+    assert now.status == "under noise" and "0.5 is not excluded" in now.reason
+
+
+def test_no_signal_is_not_supported_while_one_target_may_have_one(bench):
+    bench.entry(table=correlations(("sw-KE", 0.2, 25), ("cy-GB", 0.0, 200)), entry=E1)
+    now, _ = stands(bench, "no_signal", "feature: cka")
+    assert now.status == "under noise" and "of sw-KE alone −0.22 … +0.56" in now.reason
+
+
+def test_the_same_pairs_with_another_seed_are_no_further_pairs(bench):
+    told = []
+    for seeds in (1, 4):
+        bench.entry(table=correlations(*[("sw-KE", 0.28, 30)] * seeds), entry=E1)
+        told.append(stands(bench, "no_signal", "feature: cka")[0].reason)
+    assert told[0] == told[1] and "over 30 pairs" in told[0]
+
+
+@pytest.mark.parametrize(("target", "tested"), [("sw-KE", True), ("-", True), ("cy-GB", False)])
+def test_a_claim_about_a_target_is_not_tested_on_another(bench, target, tested):
+    table = CORRELATIONS + f"| {target} | ExcTar | diversity | spearman | 0.9 | 30 | - |"
+    bench.entry(table=table, entry=E1)
+    bench.skill(
+        claims=CLAIM.format(predicate="no_signal", condition="feature: diversity", more="", E1=E1).replace(
+            "xlm-roberta-base}", "xlm-roberta-base, target: sw-KE, method: similarity}"
+        )
+    )
+    now = bench.load().standings["a-claim"]
+    assert now.status == ("refuted" if tested else "under noise")
+    assert now.reason.startswith("not tested by rows") != tested
+
+
+def test_a_verdict_stands_beside_the_figures_that_decided_it(bench):
+    """Three targets that each show it, so unlike in size that the interval of their mean holds 0."""
+    bench.entry(table=correlations(("sw-KE", 0.5, 60), ("cy-GB", 0.9, 60), ("vi-VN", 0.7, 60)), entry=E1)
+    now, _ = stands(bench, "no_signal", "feature: cka")
+    assert now.status == "refuted" and "95%" not in now.reason
+    assert "each of 3 targets shows it beyond its own noise" in now.reason
+    rows = [made(0.55, "-"), made(0.70, "-", "cy-GB"), made(0.53, "-", "vi-VN")]
+    bench.entry(table=MADE + "\n".join(rows), entry=E1)
+    now, _ = stands(bench, "no_signal", "feature: cka", "over: best_single_source")
+    assert now.status == "refuted" and "95%" not in now.reason
+    assert "each of 3 targets shows a difference beyond its own noise" in now.reason
 
 
 @pytest.mark.parametrize(
