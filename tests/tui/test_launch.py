@@ -131,11 +131,11 @@ def test_a_run_that_is_launched_while_one_is_elsewhere_changes_nothing_there(spa
     async def script(app, pilot):
         form = await form_like(app, pilot, run)
         await pilot.press("ctrl+l")
-        app.action_go("advise")
+        app.action_go("skills")
         await pilot.pause(0.1)
         go.set()
         await until(app, pilot, lambda: f"launched: {run.id}" in notes(app))
-        assert app.current_mode == "advise" and len(app.screen_stack) == 1
+        assert app.current_mode == "skills" and len(app.screen_stack) == 1
         app.action_go("runs")
         assert app.screen is form
         await press(app, pilot, "ctrl+l")

@@ -88,11 +88,11 @@ def test_an_entry_that_lands_while_one_is_elsewhere_leaves_its_own_screen_alone(
         screen = await compose(app, pilot)
         await land(app, pilot)
         await until(app, pilot, began.is_set)
-        app.action_go("advise")
+        app.action_go("skills")
         await pilot.pause(0.1)
         go.set()
         await until(app, pilot, lambda: "is in the log" in notes(app))
-        assert app.current_mode == "advise" and len(app.screen_stack) == 1
+        assert app.current_mode == "skills" and len(app.screen_stack) == 1
         app.action_go("log")
         await until(app, pilot, lambda: not screen.is_attached)
         await settled(app, pilot)
@@ -128,7 +128,7 @@ def test_an_entry_asked_for_while_another_landed_is_the_one_that_is_shown(space,
         await compose(app, pilot)
         await land(app, pilot)
         await until(app, pilot, began.is_set)
-        app.action_go("advise")
+        app.action_go("skills")
         go.set()
         await until(app, pilot, lambda: "is in the log" in notes(app))
         app.action_go("log", "2026-01-20-test-00000001")
@@ -233,7 +233,7 @@ def test_coming_back_to_a_text_begins_nothing_twice(space):
         screen = await compose(app, pilot)
         before = len(screen._timers)
         for _ in range(3):
-            app.action_go("advise")
+            app.action_go("skills")
             await pilot.pause(0.05)
             app.action_go("log", "2026-01-20-test-00000001")
             await settled(app, pilot)
