@@ -6,6 +6,7 @@ import importlib
 import shlex
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -84,6 +85,7 @@ class MuApp(App[None]):
         self.space, self.demo, self.kept = space, demo, kept
         self.what: dict[str, tuple[str, ...]] = {screen: what} if screen and what else {}
         self.elsewhere = "" if nearest_is(space) else f" --workspace {shlex.quote(str(space.root))}"
+        self.elsewhere_kept: list[Path] = []  # drafts that could not be kept in the workspace
         self.clashes: set[str] = set()
         self.looking = False
         self.begun: set[str] = set()
@@ -167,6 +169,8 @@ class MuApp(App[None]):
             self.what[name] = what
         self.switch_mode(name)
         self.kept["screen"] = name
+        while what and len(self.screen_stack) > 1 and not getattr(self.screen, "holding", False):
+            self.pop_screen()  # what was asked for is shown by the screen itself, not by one that lies over it
         screen = self.screen
         if what and isinstance(screen, MuScreen) and (there or screen.is_mounted):
             screen.open_what()

@@ -20,7 +20,7 @@ def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None, int 
 def kept(found: object) -> dict[str, str]:
     """What was asked in the last session, as far as it can be asked: anything may stand there, for it is read from a file."""
     asked = {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
-    return asked if numbers_of({"k": "", "min_gain": "", **asked}) is not None else {}
+    return asked if numbers_of({"k": "", "min_gain": "", "budget": "", **asked}) is not None else {}
 
 
 def command(target: str, changed: Mapping[str, str]) -> str:

@@ -105,6 +105,7 @@ class MuScreen(Screen[None]):
         Binding("escape", "leave", "Leave the field", id="leave", show=False),
     ]
     command: reactive[str] = reactive("", init=False)
+    holding = False  # what is written on it must not be closed for another place
 
     @property
     def mu(self) -> MuApp:

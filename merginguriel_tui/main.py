@@ -60,6 +60,8 @@ def show(
 
     app = MuApp(space, screen=screen, what=what, demo=demo)
     app.run(mouse=mouse)
+    for path in app.elsewhere_kept:
+        click.echo(f"the draft could not be kept in the workspace; it is in {path}", err=True)
     if app.return_code:
         raise click.exceptions.Exit(app.return_code)
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from merginguriel.cli.common import plain
-from merginguriel.errors import MuError
+from merginguriel.errors import TOLD, MuError, told
 
+from .. import session
 from ..base import MuScreen
 from ..confirm import Confirm
 from ..widgets.page import Page
@@ -63,7 +68,14 @@ class ComposeScreen(MuScreen):
     ) -> None:
         super().__init__()
         self.given, self.draft, self.done = text, draft, done
-        self.filled, self.kept, self.anyway, self.over = filled, "" if filled else text, False, False
+        self.filled, self.kept, self.anyway = filled, "" if filled else text, False
+        # One at a time writes the draft or removes it; after `over`, which is set under the lock, nobody does.
+        self.writes, self.over = threading.Lock(), False
+        self.ending = False  # it is being landed, discarded or kept for the last time
+        self.holding = True
+        self.outcome: str | None = None  # the id of what landed
+        self.pause: Timer | None = None
+        self.unkept = ""  # what was told of a draft that could not be kept
         # No `language`: its parser crashes, and the text is data.
         self.area = TextArea(text, id="text", soft_wrap=True, show_line_numbers=True, compact=True)
         self.knowledge: Knowledge | None = None
@@ -79,10 +91,13 @@ class ComposeScreen(MuScreen):
     def text(self) -> str:
         return self.area.text
 
+    def on_mount(self) -> None:
+        # Textual calls that of the class above by itself.
+        self.set_interval(KEPT, self.keep)
+
     def open_what(self) -> None:
         """Begin; what is asked for meanwhile waits for the log behind this screen."""
         self.command = f"mu log add --draft {self.draft.stem} --edit"
-        self.set_interval(KEPT, self.keep)
         self.check()
 
     def reload(self) -> None:
@@ -93,7 +108,9 @@ class ComposeScreen(MuScreen):
 
     def on_text_area_changed(self) -> None:
         self.entry = None
-        self.set_timer(WAIT, self.check)
+        if self.pause:
+            self.pause.stop()
+        self.pause = self.set_timer(WAIT, self.check)
 
     def check(self) -> None:
         """Would this land? In a thread; what was found for an older text is dropped."""
@@ -149,32 +166,105 @@ class ComposeScreen(MuScreen):
     def keep(self) -> None:
         """Save the draft, if there is something new in it; in a thread."""
         text = self.text
-        if not self.over and text != self.kept and text != self.given:
-            self.load(lambda: self._save(text), lambda _: None, group="keep")
+        if not self.over and not self.ending and text != self.kept and text != self.given:
+            self.load(lambda: self._save(text), self._kept, group="keep", otherwise=self._not_kept)
 
-    def _save(self, text: str) -> None:
+    def _save(self, text: str, *, last: bool = False) -> None:
+        """Raises what the disk does; `last`: no older text may be saved after this one."""
         from merginguriel.knowledge.writing import keep_draft
 
-        keep_draft(self.mu.space.log, text, self.draft)
-        self.kept = text
+        with self.writes:
+            if not self.over:
+                keep_draft(self.mu.space.log, text, self.draft)
+                self.kept, self.over = text, last
+
+    def _kept(self, _: None) -> None:
+        self.unkept = ""
+
+    def _not_kept(self, error: MuError) -> None:
+        """Told once, though it is tried every other second."""
+        if error.render() != self.unkept:
+            self.unkept = error.render()
+            self.mu.tell(error)
 
     def on_unmount(self) -> None:
-        """Whatever ends the screen: what was written is kept."""
-        if not self.over and self.text not in (self.kept, self.given):
-            try:
-                self._save(self.text)
-            except (MuError, OSError):
-                return  # its folder went; there is nowhere to keep it
+        """Whatever ends the screen: what was written is kept, beside what is kept of sessions if it must be."""
+        text = self.text
+        if self.over or text in (self.kept, self.given):
+            return
+        try:
+            self._save(text)
+        except TOLD:
+            from merginguriel.files import write_text
+
+            place = session.path(self.mu.space).with_name(f"draft-{self.draft.stem}.md")
+            with contextlib.suppress(*TOLD):  # there is nowhere to keep it
+                write_text(place, text)
+                self.mu.elsewhere_kept.append(place)
+
+    # leaving
+
+    def _end(self, work: Callable[[], str | None], *, keeps: bool = True) -> None:
+        """Do in a thread what ends the screen, then leave; what cannot be done is told, and the screen stays.
+
+        work    gives the id of the entry that landed, or None
+        keeps   what came into the text meanwhile is kept, for it is in no file yet
+        """
+        self.ending = self.area.read_only = True
+        text = self.text
+
+        def then(entry: str | None) -> None:
+            if entry:
+                self.notify(f"{entry} is in the log.", markup=False)
+            if keeps and self.text != text:
+                self._keep_since(self.text, entry)
+            else:
+                self._leave(entry)
+
+        self.load(work, then, group="end", otherwise=self._refused)
+
+    def _keep_since(self, text: str, entry: str | None) -> None:
+        from merginguriel.knowledge.writing import keep_draft
+
+        log, draft = self.mu.space.log, self.draft
+
+        def then(_: Path) -> None:
+            self.notify(f"What was changed meanwhile is kept as draft {draft.stem}.", severity="warning", markup=False)  # fmt: skip
+            self._leave(entry)
+
+        def refused(error: MuError) -> None:
+            self.over = False
+            self._refused(error)
+
+        self.load(lambda: keep_draft(log, text, draft), then, group="end", otherwise=refused)
+
+    def _refused(self, error: MuError) -> None:
+        self.ending = self.area.read_only = False
+        self.mu.tell(error)
+        self.check()
 
     def _leave(self, entry: str | None) -> None:
-        self.over = True
-        self.app.pop_screen()
-        self.done(entry)
+        """Go, or where another screen is shown now or lies above: as soon as this one is seen again."""
+        self.holding, self.outcome = False, entry
+        if self.app.screen is self:
+            self.app.pop_screen()
+            self.done(entry)
+
+    def on_screen_resume(self) -> None:
+        if not self.holding and self.app.screen is self:
+            self._leave(self.outcome)
+
+    def on_key(self, event: events.Key) -> None:
+        """What is still typed while it ends is no command: `q` would leave the program."""
+        if self.ending and event.is_printable and self.focused in (self.area, None):
+            event.stop()
 
     # what a person does
 
     def action_land(self) -> None:
         """Show what is going to be written, and against what was given; on yes the core writes it."""
+        if self.ending:
+            return
         if self.entry is None:
             self.check()
             self.notify("It cannot land yet; what is wrong stands below the text.", severity="warning", markup=False)  # fmt: skip
@@ -193,7 +283,7 @@ class ComposeScreen(MuScreen):
         )
 
     def _land(self, text: str, yes: bool | None) -> None:
-        if not yes:
+        if not yes or self.ending:
             return
         space, anyway, draft = self.mu.space, self.anyway, self.draft
 
@@ -202,24 +292,22 @@ class ComposeScreen(MuScreen):
             from merginguriel.merging.registry import parameters
 
             beside = drafts.folder(space.log)
-            entry = accept.accept(
-                space, text, beside=beside, draft=draft, anyway=anyway, program=parameters()
-            )
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(*TOLD):  # it may land though its draft cannot be kept
+                self._save(text)
+            with self.writes:
+                entry = accept.accept(
+                    space, text, beside=beside, draft=draft, anyway=anyway, program=parameters()
+                )
+                # A save from here on would bring back the draft of what has landed.
+                self.over = True
+            try:
+                draft.unlink(missing_ok=True)
+            except OSError as error:
+                if said := told(error):
+                    self.call_later(self.mu.tell, said)
             return entry.id
 
-        # From here on a save would bring back the draft of what has landed.
-        self.over = True
-        self.load(work, self._landed, group="land", otherwise=self._refused)
-
-    def _landed(self, entry: str) -> None:
-        self.notify(f"{entry} is in the log.", markup=False)
-        self._leave(entry)
-
-    def _refused(self, error: MuError) -> None:
-        self.over = False
-        self.mu.tell(error)
-        self.check()
+        self._end(work)
 
     def action_preview(self) -> None:
         self.toggle_class("-preview")
@@ -232,31 +320,38 @@ class ComposeScreen(MuScreen):
         self.check()
 
     def action_discard(self) -> None:
+        if self.ending:
+            return
         self.app.push_screen(
             Confirm("Discard this draft?", self.draft.stem, "Discard"), lambda yes: self._discard(bool(yes))
         )
 
     def _discard(self, yes: bool) -> None:
-        if yes:
-            self._throw()
-            self._leave(None)
+        if yes and not self.ending:
+            self._end(self._throw, keeps=False)
 
     def _throw(self) -> None:
-        """Remove the draft, and the rows that were laid ready for it."""
+        """Remove the draft, and the rows that were laid ready for it; in a thread."""
         from merginguriel.knowledge import drafts, writing
 
         log = self.mu.space.log
-        writing.keep_draft(log, self.given, self.draft)  # what it names is removed with it
-        drafts.discard(log, self.draft)
+        with self.writes:
+            if self.draft.exists():
+                writing.keep_draft(log, self.given, self.draft)  # what it names is removed with it
+                drafts.discard(log, self.draft)
+            self.over = True
 
     def action_close(self) -> None:
         """Back to the log. What was written is kept; what was only filled in is not."""
         text = self.text
+        if self.ending:
+            return
         if self.filled and text == self.given:
-            self._throw()
+            self._end(self._throw)
         elif text != self.kept:
-            self._save(text)
-        self._leave(None)
+            self._end(lambda: self._save(text, last=True))
+        else:
+            self._leave(None)
 
     def copied(self, how: str) -> str:
         return self.command if how == "command" else "" if how == "csv" else plain(self.text)

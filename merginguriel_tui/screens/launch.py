@@ -104,6 +104,7 @@ class LaunchScreen(MuScreen):
         self.file: Path | None = None
         self.fields: dict[str, Field] = {}
         self.checked: Checked | None = None
+        self.checked_words: list[str] = []  # what the form said then
         self.waiting: Timer | None = None
         self.early = ""  # typed before there was a field to type into
 
@@ -240,7 +241,8 @@ class LaunchScreen(MuScreen):
     def check(self) -> None:
         """What the form comes to, as `mu run --dry-run` says it."""
         space, file, sets = self.mu.space, self.file, self.sets()
-        self.command = shlex.join([*self.words(), "--dry-run"])
+        words = self.words()
+        self.command = shlex.join([*words, "--dry-run"])
 
         def work() -> Checked:
             try:
@@ -248,10 +250,10 @@ class LaunchScreen(MuScreen):
             except MuError as error:
                 return Checked("", "", [], None, error)
 
-        self.load(work, self.tell_plan, group="check")
+        self.load(work, lambda found: self.tell_plan(found, words), group="check")
 
-    def tell_plan(self, found: Checked) -> None:
-        self.checked = found
+    def tell_plan(self, found: Checked, words: list[str]) -> None:
+        self.checked, self.checked_words = found, words
         if found.error:
             error = found.error
             said = Text.assemble(("✗ cannot be run yet\n", "bold"), plain(error.what))
@@ -264,24 +266,24 @@ class LaunchScreen(MuScreen):
             said.append(f"\nctrl+l {'shows' if there else 'launches'} it", "dim")
         self.query_one("#planned", Static).update(said)
 
+    def shown(self, done: str) -> tuple[str, Config] | None:
+        """The run that stands beside the form and its configuration; None where the form says another one by now."""
+        checked = self.checked
+        if checked and checked.config and self.checked_words == self.words():
+            return checked.run, checked.config
+        said = f"It cannot be {done} yet: see what is said beside the form."
+        self.notify(said, severity="warning", markup=False)
+        self.check()
+        return None
+
     def action_launch(self) -> None:
         """Begin it as a process of its own, and watch it. What is launched is what was shown."""
         from merginguriel.experiments import runs, worker
 
-        checked = self.checked
-        if (
-            checked is None
-            or checked.config is None
-            or self.command != shlex.join([*self.words(), "--dry-run"])
-        ):
-            self.notify(
-                "It cannot be launched yet: see what is said beside the form.",
-                severity="warning",
-                markup=False,
-            )
-            self.check()
+        shown = self.shown("launched")
+        if shown is None:
             return
-        space, config = self.mu.space, checked.config
+        space, config = self.mu.space, shown[1]
 
         def work() -> str:
             run = runs.create(space, config)
@@ -292,7 +294,11 @@ class LaunchScreen(MuScreen):
         def then(name: str) -> None:
             from .run import RunScreen
 
-            self.app.switch_screen(RunScreen(name))
+            if self.app.screen is self:
+                self.app.switch_screen(RunScreen(name))
+            else:
+                self.notify(f"launched: {plain(name)}", markup=False)
+                self.check()
 
         self.load(work, then, group="launch")
 
@@ -302,18 +308,15 @@ class LaunchScreen(MuScreen):
         from merginguriel.files import write_text
         from merginguriel.workspace import writable
 
-        checked, space = self.checked, self.mu.space
-        if checked is None or checked.config is None:
-            self.notify(
-                "There is nothing to save yet: see what is said beside the form.",
-                severity="warning",
-                markup=False,
-            )
+        shown, space = self.shown("saved"), self.mu.space
+        if shown is None:
             return
-        config, name = checked.config, f"{checked.run}.yaml"
+        name, config = f"{shown[0]}.yaml", shown[1]
 
         def work() -> str:
-            write_text(writable(space).root / name, configs.dump(config))
+            place, text = writable(space).root / name, configs.dump(config)
+            if not (place.is_file() and place.read_bytes() == text.encode()):
+                write_text(place, text, exclusive=True)
             return name
 
         self.load(work, lambda name: self.notify(f"saved: {plain(name)}", markup=False), group="save")

@@ -16,9 +16,15 @@ from merginguriel.errors import UsageError
 def edit(app: App[Any], path: Path) -> None:
     """Wait until the editor has ended. Raises UsageError if none is set, or it cannot be started or had the terminal."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor:
+    if not editor or not editor.strip():
         raise UsageError("no editor is set.", mend="Set $EDITOR before mu-tui is started.")
-    words = [*shlex.split(editor), str(path)]
+    try:
+        words = [*shlex.split(editor), str(path)]
+    except ValueError as error:
+        raise UsageError(
+            f"the editor {editor!r} cannot be read: {str(error).lower()}.",
+            mend="Set $EDITOR before mu-tui is started, with every quote closed.",
+        ) from error
     try:
         with app.suspend():
             code = subprocess.run(words, check=False).returncode

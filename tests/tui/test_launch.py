@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shlex
+import threading
 
 import pytest
+from looking import notes
 from pilot import play
 from run_screens import SIZES, press, settled, shown, until, waiting
+from textual.widgets import Input
 
-from merginguriel.experiments import runs
+from merginguriel.experiments import runs, worker
 from merginguriel.experiments.keys import KEYS
+from merginguriel_tui.screens.launch import LaunchScreen
+from merginguriel_tui.screens.run import RunScreen
 
 
 @pytest.fixture
@@ -107,5 +112,67 @@ def test_what_cannot_be_run_is_not_launched(space):
         assert "needs the key 'target'" in shown(app)
         await press(app, pilot, "ctrl+l", "ctrl+s")
         assert not runs.listed(space) and not list(space.root.glob("*.yaml"))
+
+    play(space, script, screen="runs")
+
+
+async def form_like(app, pilot, run):
+    await until(app, pilot, lambda: app.screen.table.count)
+    app.push_screen(LaunchScreen(run.id))
+    await until(app, pilot, lambda: getattr(app.screen, "checked", None))
+    await settled(app, pilot)
+    return app.screen
+
+
+def test_a_run_that_is_launched_while_one_is_elsewhere_changes_nothing_there(space, monkeypatch):
+    run, go = waiting(space, "sw-KE"), threading.Event()
+    monkeypatch.setattr(worker, "start", lambda run: go.wait(30))
+
+    async def script(app, pilot):
+        form = await form_like(app, pilot, run)
+        await pilot.press("ctrl+l")
+        app.action_go("skills")
+        await pilot.pause(0.1)
+        go.set()
+        await until(app, pilot, lambda: f"launched: {run.id}" in notes(app))
+        assert app.current_mode == "skills" and len(app.screen_stack) == 1
+        app.action_go("runs")
+        assert app.screen is form
+        await press(app, pilot, "ctrl+l")
+        assert isinstance(app.screen, RunScreen)
+
+    play(space, script, screen="runs")
+
+
+def test_saving_keeps_a_file_that_somebody_else_wrote(space):
+    run = waiting(space, "sw-KE")
+
+    async def script(app, pilot):
+        form = await form_like(app, pilot, run)
+        file = space.root / f"{form.checked.run}.yaml"
+        file.write_text("# my own notes\nkind: merge\n")
+        await press(app, pilot, "ctrl+s")
+        assert "my own notes" in file.read_text() and "already there" in notes(app)
+        file.unlink()
+        await press(app, pilot, "ctrl+s", "ctrl+s")  # the same again is no clash
+        assert "kind: merge" in file.read_text() and notes(app).count("saved: ") == 2
+
+    play(space, script, screen="runs")
+
+
+def test_what_is_saved_is_what_was_shown(space):
+    run = waiting(space, "sw-KE")
+
+    async def script(app, pilot):
+        form = await form_like(app, pilot, run)
+        form.query_one("#key-seed", Input).value = "7"
+        for _ in range(2):  # the second time it is being looked at already, and still not known
+            form.action_save()
+        assert not list(space.root.glob("*.yaml"))
+        await until(app, pilot, lambda: "cannot be saved yet" in notes(app))
+        await until(app, pilot, lambda: form.checked.run != run.id)
+        await press(app, pilot, "ctrl+s")
+        (file,) = space.root.glob("*.yaml")
+        assert file.name == f"{form.checked.run}.yaml" and "seed: 7" in file.read_text()
 
     play(space, script, screen="runs")

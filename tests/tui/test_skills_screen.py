@@ -168,6 +168,20 @@ def test_without_git_the_history_says_so(space):
     play(space, script, screen="skills", what=(SKILL,))
 
 
+@pytest.mark.parametrize("editor, said", [("vim '", "no closing quotation"), ("  ", "no editor is set")])
+def test_an_editor_that_cannot_be_read_is_a_note_and_the_screen_stays(space, monkeypatch, editor, said):
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor)
+
+    async def script(app, pilot):
+        await ready(app, pilot)
+        screen = app.screen
+        await press(app, pilot, "e")
+        assert said in notes(app) and app.screen is screen
+
+    play(space, script, screen="skills", what=(SKILL,))
+
+
 def test_a_skill_is_edited_in_the_users_editor_and_read_again(tmp_path, monkeypatch):
     space = shipped_copy(tmp_path / "work")
     change = (
