@@ -15,6 +15,7 @@ from .runs import Run
 
 ENOUGH = 0.02  # share of a step that must be done before its time left is guessed from it
 TAIL = 1 << 18  # bytes of a log that are read at first
+LARGEST = 1e30  # of a metric: what draws curves cannot divide beyond
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Watch:
     merging: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[tuple[float, str, float]] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)  # metrics that were NaN, infinite or beyond all measure
 
     def look(self) -> Standing:
         """Read on, and say how far it is now."""
@@ -81,9 +83,16 @@ class Watch:
             return
         at = seconds(event.get("time"))
         if event["event"] == "metric":
-            if isinstance(event.get("value"), int | float) and at is not None:
-                self.metrics.append((at, str(event.get("name")), float(event["value"])))
-            return
+            name, value = str(event.get("name")), event.get("value")
+            if not isinstance(value, int | float) or at is None:
+                return
+            if abs(value) <= LARGEST:  # not so for NaN
+                self.metrics.append((at, name, float(value)))
+                return
+            if name in self.broken:
+                return
+            self.broken.add(name)
+            event = {**event, "event": "note", "text": f"{name} is {value}, which no curve can show"}
         self.events.append(event)
         if event["event"] == "created" and isinstance(event.get("config"), dict):
             self.merging = event["config"].get("kind") in MERGING

@@ -91,6 +91,7 @@ class RunScreen(MuScreen):
         self.lines: list[str] = []
         self.filter = ""
         self.busy = False
+        self.wrong = ""  # what was told of the last look
 
     def body(self) -> ComposeResult:
         yield Static(Text(f" {plain(self.asked)}"), id="head")
@@ -151,10 +152,27 @@ class RunScreen(MuScreen):
             return
         self.busy = True
         place = facts.place if facts else 0
-        self.load(lambda: looked(still, watch, place, facts), self.fill, group="look")
+        self.load(
+            lambda: looked(still, watch, place, facts),
+            lambda found: self.took(watch, found),
+            otherwise=self.missed,
+            group="look",
+        )
+
+    def took(self, watch: Watch, facts: Facts) -> None:
+        self.busy = False
+        if watch is self.watch_of:  # else the run was read again meanwhile, and this look began before that
+            self.fill(facts)
+
+    def missed(self, error: MuError) -> None:
+        """Told once; the next look may find what this one did not."""
+        self.busy = False
+        if error.render() != self.wrong:
+            self.wrong = error.render()
+            self.mu.tell(error)
 
     def fill(self, facts: Facts) -> None:
-        before, self.facts, self.busy = self.facts, facts, False
+        before, self.facts, self.wrong = self.facts, facts, ""
         if before is None or facts.place < before.place:
             self.lines = []
             self.query_one("#lines", Log).clear()
