@@ -39,6 +39,7 @@ ROWS = {name: TYPES.get(NUMBERS.get(name, str), "TEXT") for name in COLUMNS} | {
     "gain_pp": "REAL",
 }
 METRICS = {"run": "TEXT", "time": "TEXT", "name": "TEXT", "value": "REAL"}
+LARGEST = 1e30  # of a metric: what draws curves cannot divide beyond
 TABLES = {"runs": RUNS, "rows": ROWS, "metrics": METRICS}
 FOUND_BY = (
     "id",
@@ -195,7 +196,7 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
         "sources": " ".join(config.get("sources", [])),
         **{name: config.get(name) for name in ("target", "method", "similarity", "k")},
     }
-    metrics = [e for e in events if e["event"] == "metric" and isinstance(e.get("value"), int | float)]
+    metrics = [e for e in events if e["event"] == "metric" and is_number(e.get("value"))]
     for event in metrics:
         if event.get("name") == "accuracy":
             row["accuracy"] = event["value"]
@@ -307,3 +308,8 @@ def result_rows(space: Workspace, ids: Sequence[str] = ()) -> list[ResultRow]:
 def cells(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
     """Rows with numbers as numbers and nothing where a cell says nothing, and their gain in pp."""
     return [typed(row_cells(row)) for row in rows]
+
+
+def is_number(value: object) -> bool:
+    """Can it be a metric's value? NaN and infinity, which a diverged training may have written, cannot."""
+    return isinstance(value, int | float) and abs(value) <= LARGEST

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from . import runs
-from .index import MERGING
+from .index import MERGING, is_number
 from .runs import Run
 
 ENOUGH = 0.02  # share of a step that must be done before its time left is guessed from it
 TAIL = 1 << 18  # bytes of a log that are read at first
-LARGEST = 1e30  # of a metric: what draws curves cannot divide beyond
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Watch:
             name, value = str(event.get("name")), event.get("value")
             if not isinstance(value, int | float) or at is None:
                 return
-            if abs(value) <= LARGEST:  # not so for NaN
+            if is_number(value):
                 self.metrics.append((at, name, float(value)))
                 return
             if name in self.broken:

@@ -309,7 +309,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "run.again": opens(LaunchScreen),
     },
     "the form of a run": {
-        "launch.go": says("cannot be launched yet"), "launch.save": says("nothing to save yet"), "launch.back": closes(),
+        "launch.go": says("cannot be launched yet"), "launch.save": says("cannot be saved yet"), "launch.back": closes(),
     },
     "compare": {
         "compare.find": focus("find"), "compare.first": Row(lambda app: app.screen.names, lambda b, a: a == (*b[1:], b[0])),
