@@ -34,6 +34,22 @@ KEPT = 2.0  # seconds between two times that the draft is saved
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 
 
+class Area(TextArea):
+    """A text in which keys take effect in the order in which they are pressed.
+
+    Textual runs a binding of the widget only after the key has risen to the application and come back; letters that were
+    typed meanwhile would go where the cursor was before.
+    """
+
+    async def _on_key(self, event: events.Key) -> None:
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if not event.is_printable:
+                event.stop()
+                event.prevent_default()
+                await self.run_action(binding.action)
+                return
+
+
 class ComposeScreen(MuScreen):
     """The text of an entry before it is in the log.
 
@@ -77,7 +93,7 @@ class ComposeScreen(MuScreen):
         self.pause: Timer | None = None
         self.unkept = ""  # what was told of a draft that could not be kept
         # No `language`: its parser crashes, and the text is data.
-        self.area = TextArea(text, id="text", soft_wrap=True, show_line_numbers=True, compact=True)
+        self.area = Area(text, id="text", soft_wrap=True, show_line_numbers=True, compact=True)
         self.knowledge: Knowledge | None = None
         self.entry: Entry | None = None  # what the text would be in the log, as far as it was checked
 

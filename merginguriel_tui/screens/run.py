@@ -27,11 +27,20 @@ if TYPE_CHECKING:
 # Columns from which a class of the stylesheet holds.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 EVERY = 1.0  # seconds between two looks
+BARS = 200  # accuracies that are shown, the last ones
 MOST = 5000  # lines of the log that are kept here; `mu runs logs` has all
 STAMP = re.compile(
     r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+\+00:00"
 )  # of a line of log.txt, in UTC as in the events
 PANES = ("log", "metrics", "events", "config", "result", "machine")
+
+
+class Told(NamedTuple):
+    """So many metrics as they are shown: accuracies as bars, the others as curves, name → (minutes, value)."""
+
+    taken: int
+    bars: Text
+    curves: dict[str, list[tuple[float, float]]]
 
 
 class Facts(NamedTuple):
@@ -43,6 +52,7 @@ class Facts(NamedTuple):
     events: str
     result: str
     whole: float | None  # seconds of the whole run, as such runs took before
+    told: Told
 
 
 class Still(NamedTuple):
@@ -180,10 +190,13 @@ class RunScreen(MuScreen):
             fresh = [plain(line) for line in facts.lines]
             self.lines = [*self.lines, *fresh][-MOST:]
             self.query_one("#lines", Log).write_lines(self.kept(fresh, short_time=True))
-        self.put("events", facts.events)
-        self.put("result", facts.result)
+        if before is None or before.events != facts.events:
+            self.put("events", facts.events)
+        if before is None or before.result != facts.result:
+            self.put("result", facts.result)
         self.head(facts)
-        self.metrics()
+        if before is None or before.told is not facts.told:
+            self.metrics(facts.told)
 
     def put(self, name: str, text: str) -> None:
         self.query_one(f"#{name}-text", Static).update(
@@ -212,27 +225,12 @@ class RunScreen(MuScreen):
         head.no_wrap, head.overflow = True, "ellipsis"
         self.query_one("#head", Static).update(head)
 
-    def metrics(self) -> None:
+    def metrics(self, told: Told) -> None:
         """Accuracies as bars, losses as curves over minutes."""
-        assert self.watch_of is not None
-        from merginguriel.experiments.watching import is_accuracy
-
-        told = list(self.watch_of.metrics)
-        width = max((len(name) for _, name, _ in told), default=0)
-        bars = Text()
-        curves: dict[str, list[tuple[float, float]]] = {}
-        start: dict[
-            str, float
-        ] = {}  # each curve from its own beginning, so that trainings lie over one another
-        for at, name, value in told:
-            if is_accuracy(name):
-                bars.append(f"{plain(name).ljust(width)}  {bar(value, 20)}▕ {100 * value:.2f}%\n")
-            else:
-                curves.setdefault(name, []).append(((at - start.setdefault(name, at)) / 60, value))
         for widget in ("#bars", "#sidebars"):
-            self.query_one(widget, Static).update(bars)
+            self.query_one(widget, Static).update(told.bars)
         for plot in ("#curves", "#sidecurves"):
-            self.query_one(plot, CurvePlot).draw(curves, "minutes since it began")
+            self.query_one(plot, CurvePlot).draw(told.curves, "minutes since it began")
 
     # what a person does
 
@@ -316,4 +314,23 @@ def looked(still: Still, watch: Watch, place: int, before: Facts | None) -> Fact
     elif standing.live and (before is None or before.standing.step != standing.step):
         whole = plan(still.run.space, still.run.config).seconds
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
-    return Facts(standing, lines, place, events, result, whole)
+    # Thousands of metrics are gone through only when there is one more.
+    told = before.told if before and before.told.taken == len(watch.metrics) else told_of(watch.metrics)
+    return Facts(standing, lines, place, events, result, whole, told)
+
+
+def told_of(metrics: list[tuple[float, str, float]]) -> Told:
+    """Metrics as they are shown. In a worker."""
+    from merginguriel.experiments.watching import is_accuracy
+
+    accuracies = [(name, value) for _, name, value in metrics if is_accuracy(name)][-BARS:]
+    width = max((len(name) for name, _ in accuracies), default=0)
+    bars = Text()
+    for name, value in accuracies:
+        bars.append(f"{plain(name).ljust(width)}  {bar(value, 20)}▕ {100 * value:.2f}%\n")
+    curves: dict[str, list[tuple[float, float]]] = {}
+    start: dict[str, float] = {}  # each curve from its own beginning, so that trainings lie over one another
+    for at, name, value in metrics:
+        if not is_accuracy(name):
+            curves.setdefault(name, []).append(((at - start.setdefault(name, at)) / 60, value))
+    return Told(len(metrics), bars, curves)

@@ -10,6 +10,7 @@ from conftest import row
 from looking import settled, text_of
 from pilot import play
 from run_screens import until
+from textual import events
 
 from merginguriel.knowledge import accept, drafts, writing
 from merginguriel.merging.registry import parameters
@@ -87,3 +88,23 @@ def test_a_range_of_commits_is_looked_up_as_the_command_does(space):
     screen, entry = said_of(space, MARK.format(item=f"commits={first}..{last}"))
 
     assert entry is not None, screen
+
+
+def test_keys_take_effect_in_the_order_in_which_they_are_pressed(space):
+    text = PLAN.format(method="ties")
+
+    async def script(app, pilot):
+        await ready(app, pilot)
+        app.screen._write_on(text, drafts.folder(space.log) / "aaaa1111.md", True)
+        await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen) and app.screen.area.has_focus)
+        app.screen.area.cursor_location = (0, 0)
+        await settled(app, pilot)
+        for key, character in [("down", None), ("down", None), ("end", None), ("x", "x")]:
+            app.post_message(events.Key(key, character))  # as fast as a paste comes
+        await pilot.pause(0.3)
+        changed.append(app.screen.area.text.splitlines()[2])
+
+    changed: list[str] = []
+    play(space, script, screen="log")
+
+    assert changed == [text.splitlines()[2] + "x"]
