@@ -12,6 +12,7 @@ import pytest
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
 from pilot import play
 from places import furnished
+from run_screens import until
 from textual.widgets import Label
 
 from merginguriel import workspace
@@ -185,9 +186,15 @@ def test_a_workspace_that_disappears_is_a_note(small):
     play(small.load_space(), script, screen="advise", what=("sw-KE",))
 
 
+async def answered(app, pilot) -> None:
+    """Wait for the answer to the question that the screen began with, and until it is drawn."""
+    await until(app, pilot, lambda: app.screen.advice is not None and "P(gain" in text_of(app))
+    await settled(app, pilot)
+
+
 def test_a_terminal_may_become_tiny_and_large_again(small):
     async def script(app, pilot):
-        await settled(app, pilot)
+        await answered(app, pilot)
         before = text_of(app)
         for size in ((20, 5), (1, 1), (300, 80), (80, 24)):
             await pilot.resize_terminal(*size)
@@ -201,7 +208,7 @@ def test_without_colour_the_screen_says_the_same(small, monkeypatch):
     shown = {}
 
     async def script(app, pilot):
-        await settled(app, pilot)
+        await answered(app, pilot)
         shown[app.no_color] = text_of(app)
         if app.no_color:
             strips = app.screen._compositor.render_strips()
