@@ -1,9 +1,14 @@
-"""What do the what-if fields say, as numbers and as options of `mu advise`?"""
+"""What can be asked, and what do the what-if fields say, as numbers and as options of `mu advise`?"""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.workspace import Workspace
 
 
 def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None, int | None] | None:
@@ -27,3 +32,21 @@ def command(target: str, changed: Mapping[str, str]) -> str:
     """changed: field → value, of those that are not as they were at first. The screen lists every row of evidence."""
     flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value]
     return " ".join(["mu advise", f"--target {target}", *flags, "--all"])
+
+
+def read(space: Workspace) -> tuple[Knowledge, list[str], list[str], dict[tuple[str, str], int]]:
+    """In a thread: what is known, the contexts and methods to ask about, and (context, target) → merges measured."""
+    from merginguriel import threads
+
+    threads.numpy_with_one()
+    from merginguriel.experiments import asking
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.rows import is_merge
+
+    knowledge = load(space)
+    contexts, methods = asking.choices(knowledge)
+    counts: dict[tuple[str, str], int] = {}
+    for row in knowledge.rows:
+        if row.mode != "-" and is_merge(row.method):
+            counts[row.context, row.target] = counts.get((row.context, row.target), 0) + 1
+    return knowledge, contexts, methods, counts

@@ -17,7 +17,7 @@ from merginguriel.errors import MuError, UsageError
 
 from .. import recipe
 from ..advice_view import Scale
-from ..asked import command, kept, numbers_of
+from ..asked import command, kept, numbers_of, read
 from ..base import MuScreen
 from ..choice import Choice
 from ..targets import Find, target_line, targets
@@ -102,7 +102,7 @@ class AdviseScreen(MuScreen):
         if len(what) > 1:
             self.about = what[1]
         if self.knowledge is None:
-            self.load(self._read, self._took, otherwise=self._unread, group="ask")
+            self.load(lambda: read(self.mu.space), self._took, otherwise=self._unread, group="ask")
         else:
             self._set_context()
             self._ask()
@@ -116,23 +116,6 @@ class AdviseScreen(MuScreen):
     def reload(self) -> None:
         self.knowledge = None
         self.show()
-
-    def _read(self) -> tuple[Any, list[str], list[str], dict[tuple[str, str], int]]:
-        """In a thread: what is known, and what may be asked."""
-        from merginguriel import threads
-
-        threads.numpy_with_one()
-        from merginguriel.experiments import asking
-        from merginguriel.knowledge.base import load
-        from merginguriel.knowledge.rows import is_merge
-
-        knowledge = load(self.mu.space)
-        contexts, methods = asking.choices(knowledge)
-        counts: dict[tuple[str, str], int] = {}
-        for row in knowledge.rows:
-            if row.mode != "-" and is_merge(row.method):
-                counts[row.context, row.target] = counts.get((row.context, row.target), 0) + 1
-        return knowledge, contexts, methods, counts
 
     def _took(self, found: tuple[Any, list[str], list[str], dict[tuple[str, str], int]]) -> None:
         first = not self.open
