@@ -15,7 +15,7 @@ from merginguriel.workspace import MARKER, Workspace
 
 def ids(screens: list[str]) -> dict[str, str]:
     """Id → what the binding does. screens: modules of screens/, which are imported for it."""
-    for name in screens:
+    for name in (*screens, "compose_entry", "launch", "run", "why"):  # these open from the others
         importlib.import_module(f"{__package__}.screens.{name}")
     found = {}
     for name, module in sorted(sys.modules.items()):
