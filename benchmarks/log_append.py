@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from merginguriel.errors import MuError
-from merginguriel.knowledge.entries import entry_paths, load_entry
+from merginguriel.knowledge.parse.entries import entry_paths, load_entry
 
 WRITER = """
 import sys

@@ -26,16 +26,16 @@ from merginguriel.evaluation.baselines import Baseline, baselines
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.evaluation.predict import open_model, predict_with
 from merginguriel.evaluation.predictions import cache_path, correct, fingerprint, load
-from merginguriel.experiments import results
-from merginguriel.experiments import study as studies
-from merginguriel.experiments.study import Study
-from merginguriel.knowledge.rows import ResultRow
-from merginguriel.knowledge.writing import Draft, add
+from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge_arrays
 from merginguriel.merging.recipe import Recipe, Source, check
 from merginguriel.models.checkpoint import open_checkpoint, read
 from merginguriel.similarity import real
+from merginguriel.study import results
+from merginguriel.study import study as studies
+from merginguriel.study.study import Study
 from merginguriel.workspace import find
 
 DRAWS = 2000  # resamples per comparison; enough for two decimals of a percentage point

@@ -41,7 +41,7 @@ from mergekit_pairs import (
 )
 
 from merginguriel.files import new_folder
-from merginguriel.models.writing import shard, sorted_layout
+from merginguriel.models.safetensors_writer import shard, sorted_layout
 
 MODELS = ("base", "m1", "m2", "m3", "m4", "m5")
 NEEDED = 9.2e9  # bytes: six models, and two outputs for a moment

@@ -28,9 +28,9 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, pi
 from transformers.utils import logging
 
 from merginguriel import workspace
-from merginguriel.evaluation import kernels, nxn, predict, predictions
-from merginguriel.experiments import study as studies
+from merginguriel.evaluation import nxn, packed_inference, predict, predictions
 from merginguriel.models import classifier
+from merginguriel.study import study as studies
 from merginguriel.tasks.base import Item, TaskData
 
 LOCALES = ("de-DE", "en-US", "es-ES", "fr-FR", "it-IT", "nb-NO", "nl-NL", "sv-SE")
@@ -130,11 +130,11 @@ def product_rate(threads: int, seconds: float = 0.4) -> float:
 
     with torch.inference_mode():
         own = count(lambda: big @ big) * 2 * 1024**3 / seconds
-        packed = kernels.product(layer, False, "none") if kernels.packable(layer) else layer
+        packed = packed_inference.product(layer, False, "none") if packed_inference.packable(layer) else layer
         plain = partial(functional.linear, x, layer.weight)
         best = own
         for run in (plain, lambda: packed(x)):
-            with kernels.side_by_side(threads) as each:
+            with packed_inference.side_by_side(threads) as each:
                 best = max(best, sum(each(lambda _, run=run: count(run), range(threads))) * flops / seconds)
     return best
 

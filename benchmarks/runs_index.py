@@ -18,10 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from merginguriel.experiments import config as configs
-from merginguriel.experiments import runs
-from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
+from merginguriel.config import run_config as configs
+from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
 from merginguriel.locales import table
+from merginguriel.runs import run_store
 
 METHODS = ("average", "ties", "task_arithmetic", "dare_ties", "breadcrumbs")
 KINDS = ("best_single_source", "source_mean", "target_alone", "average_merge", "majority_class")
@@ -42,7 +42,7 @@ def write_run(root: Path, number: int) -> None:
             "seed": number,
         }
     )
-    run = runs.Run(runs.run_id(config), root / "runs" / runs.run_id(config))
+    run = run_store.Run(run_store.run_id(config), root / "runs" / run_store.run_id(config))
     run.folder.mkdir(parents=True)
     (run.folder / "config.yaml").write_text(configs.dump(config), encoding="utf-8")
     (run.folder / "lock").touch()
@@ -54,7 +54,7 @@ def write_run(root: Path, number: int) -> None:
         {"event": "metric", "name": "accuracy", "value": value},
         {"event": "finished", "seconds": 12.5, "peak_memory_mb": 900.0},
     ]
-    lines = [json.dumps({"time": runs.now(), **event}) for event in happened]
+    lines = [json.dumps({"time": run_store.now(), **event}) for event in happened]
     (run.folder / "events.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = [
         ResultRow("home/e5-small", str(config.target), "ExcTar", str(config.method), "accuracy", value, 800,

@@ -38,9 +38,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
-
     from merginguriel_tui.app import MuApp
+    from textual.pilot import Pilot
 
 TIMES = 9
 LINES, COLUMNS = 40, 120
@@ -233,10 +232,10 @@ async def press(pilot: Pilot[None], keys: list[str]) -> None:
 
 def inside(root: Path, out: Path) -> None:
     """The application itself, with a script at its keys; what it measured goes into `out`."""
+    from merginguriel_tui.app import MuApp
     from textual.widgets import Input
 
     from merginguriel import workspace
-    from merginguriel_tui.app import MuApp
 
     app: MuApp = MuApp(workspace.find(explicit=root))
     told: dict[str, Any] = {}
@@ -273,7 +272,7 @@ def inside(root: Path, out: Path) -> None:
 
 def write_events(root: Path) -> None:
     """Be five runs: their locks held, ten events a second each, until told to end."""
-    from merginguriel.experiments import runs
+    from merginguriel.runs import run_store
 
     folders = sorted((root / "runs").glob("merge-*"))[:LIVE]
     held = []
@@ -286,7 +285,7 @@ def write_events(root: Path) -> None:
     try:
         for step in range(600 * RATE):
             for folder in folders:
-                event = {"time": runs.now(), "event": "metric", "name": "loss", "value": 1 / (step + 1)}
+                event = {"time": run_store.now(), "event": "metric", "name": "loss", "value": 1 / (step + 1)}
                 with (folder / "events.jsonl").open("a") as file:
                     file.write(json.dumps(event) + "\n")
             time.sleep(1 / RATE)

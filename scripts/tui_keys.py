@@ -13,11 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from textual.binding import Binding
-from textual.screen import ModalScreen
-
 import merginguriel_tui
 from merginguriel_tui.app import MuApp
+from textual.binding import Binding
+from textual.screen import ModalScreen
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "tui.md"
 MARK = re.compile(r"(<!-- keys: (.+?) -->\n).*?(<!-- /keys -->)", re.DOTALL)

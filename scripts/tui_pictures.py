@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from merginguriel_tui.app import MuApp
     from textual.pilot import Pilot
 
     from merginguriel.workspace import Workspace
-    from merginguriel_tui.app import MuApp
 
 SIZE = (132, 38)
 # picture → the screen, what it opens on, and the keys that are pressed then
@@ -51,7 +51,7 @@ async def settled(app: MuApp, pilot: Pilot[None]) -> None:
 
 def chosen(space: Workspace, name: str) -> tuple[str, ...]:
     """What is opened in this workspace: three kinds of merge for one target, or the newest run that trained."""
-    from merginguriel.experiments import index
+    from merginguriel.runs import index
 
     if name == "run":
         trained, _ = index.listed(space, 1, kind="train")

@@ -179,7 +179,7 @@ class Child:
 
 
 PRELOAD = ["merginguriel.cli.main", "merginguriel.cli.lab", "merginguriel.cli.train", "merginguriel.cli.merge",
-           "merginguriel.experiments.study", "merginguriel.training.finetune",
+           "merginguriel.study.study", "merginguriel.training.finetune",
            "merginguriel.merging.engine", "merginguriel.evaluation.predict"]  # fmt: skip
 
 

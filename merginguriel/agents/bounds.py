@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import UsageError
-from ..experiments.config import KEYS, Config, flat_values
-from ..workspace import Workspace
+from merginguriel.config.run_config import KEYS, Config, flat_values
+from merginguriel.errors import UsageError
+from merginguriel.workspace import Workspace
 
 
 def inside(space: Workspace, path: Path, name: str) -> Path:

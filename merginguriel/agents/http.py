@@ -12,7 +12,7 @@ import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.transport_security import TransportSecuritySettings
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
 
 PATH = "/mcp"
 SHORTEST = 16  # characters of a token

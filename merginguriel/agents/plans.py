@@ -6,16 +6,17 @@ import json
 from datetime import date
 from typing import Any
 
-from ..errors import UsageError
-from ..experiments import asking
-from ..knowledge import accept, calibration, commits, questions, writing
-from ..knowledge.base import Knowledge, load
-from ..knowledge.entries import Entry
-from ..knowledge.entryjson import entry_text
-from ..knowledge.expectations import Expectation
-from ..knowledge.tried import TriedAlready
-from ..merging.registry import parameters
-from ..workspace import Workspace
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.base import Knowledge, load
+from merginguriel.knowledge.log import acceptance, append, commits, plan_scores
+from merginguriel.knowledge.log.prior_attempts import TriedAlready
+from merginguriel.knowledge.parse import questions
+from merginguriel.knowledge.parse.entries import Entry
+from merginguriel.knowledge.parse.entry_json import entry_text
+from merginguriel.knowledge.parse.expectations import Expectation
+from merginguriel.loop import advise_request
+from merginguriel.merging.registry import parameters
+from merginguriel.workspace import Workspace
 
 TOLD = ("target", "mode", "context", "verdict", "summary", "why", "recipe", "gain", "mde_pp", "baseline")
 
@@ -37,11 +38,11 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
     text = entry_text(json.dumps(given), today=today, context=str(space.settings["context"]))
     if given["type"] != "Plan":
         raise UsageError(f"this is a {given['type']}, not a Plan.", mend="Leave out type.")
-    plan = writing.check_text(space.log, commits.resolved(text, space.root))
+    plan = append.check_text(space.log, commits.resolved(text, space.root))
     knowledge = load(space)
     matches = []
     try:
-        accept.check(space, plan, knowledge=knowledge, program=parameters())
+        acceptance.check(space, plan, knowledge=knowledge, program=parameters())
     except TriedAlready as error:
         matches = error.matches
     touched = questions.touched_by(plan, questions.threads(knowledge.entries))
@@ -53,7 +54,7 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
         "questions": [{**thread.as_dict(), "common": list(common)} for thread, common in touched],
         "expected": [{**one.as_dict(), "advice": foreseen(knowledge, one)} for one in plan.expected],
         "advice": [told(knowledge, target, mode, context) for target, mode, context in targets],
-        "calibration": calibration.summary(calibration.scores(knowledge)).as_dict(),
+        "calibration": plan_scores.summary(plan_scores.scores(knowledge)).as_dict(),
     }
 
 
@@ -62,7 +63,7 @@ def waiting(knowledge: Knowledge, plan: Entry, today: str) -> list[str]:
     wanted = {one.label() for one in plan.expected}
     return [
         state.plan.id
-        for state in calibration.plans(knowledge, today)
+        for state in plan_scores.plans(knowledge, today)
         if any(score.actual_pp is None and score.expected.label() in wanted for score in state.scores)
     ]
 
@@ -77,8 +78,8 @@ def foreseen(knowledge: Knowledge, one: Expectation) -> dict[str, Any]:
 def told(knowledge: Knowledge, target: str, mode: str, context: str, **asked: Any) -> dict[str, Any]:
     """The head of an advice; `verdict` unknown, with the reason, where nobody has heard of what is asked for."""
     try:
-        found = asking.advise(
-            knowledge, asking.question(knowledge, target, mode=mode, context=context, **asked)
+        found = advise_request.advise(
+            knowledge, advise_request.question(knowledge, target, mode=mode, context=context, **asked)
         )
     except UsageError as error:
         return {

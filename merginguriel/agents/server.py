@@ -16,9 +16,10 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from .. import __version__
-from ..errors import MuError, UsageError, missing_extra
-from ..workspace import Workspace
+from merginguriel import __version__
+from merginguriel.errors import MuError, UsageError, missing_extra
+from merginguriel.workspace import Workspace
+
 from . import skills
 from .tools import TOOLS, ToolFunction, call
 

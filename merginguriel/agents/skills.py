@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ..errors import MuError, UsageError
-from ..knowledge.skills import skill_paths
-from ..knowledge.yamltext import read_front_matter, read_text
-from ..workspace import Workspace
+from merginguriel.errors import MuError, UsageError
+from merginguriel.knowledge.parse.skills import skill_paths
+from merginguriel.knowledge.parse.yaml_lines import read_front_matter, read_text
+from merginguriel.workspace import Workspace
+
 from .bounds import inside
 
 EXTENSION = "io.modelcontextprotocol/skills"

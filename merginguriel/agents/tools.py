@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from .. import locales, workspace
-from ..errors import UsageError
-from ..knowledge.entryjson import ENTRY
-from ..workspace import Workspace
+from merginguriel import locales, workspace
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.parse.entry_json import ENTRY
+from merginguriel.workspace import Workspace
+
 from .bounds import check_config, check_links, inside
 
 Target = Annotated[str, "the locale to serve, like sw-KE"]
@@ -55,17 +56,17 @@ def advise(
     ] = None,
 ) -> dict[str, Any]:
     """Ask before you merge: merge or not, how, from which sources, and how sure. Every row of evidence is named."""
-    from ..experiments import asking
-    from ..knowledge.base import load
+    from merginguriel.knowledge.base import load
+    from merginguriel.loop import advise_request
 
     if k is not None and k < 1:
         raise UsageError(f"k is {k}.", mend="At least 1.")
     knowledge = load(space, as_of=day(as_of))
-    question = asking.question(
+    question = advise_request.question(
         knowledge, locales.get(target).tag, mode=mode, context=context, method=method, similarity=similarity,
         k=k, min_gain=min_gain, as_of=day(as_of), budget=budget,
     )  # fmt: skip
-    return asking.advise(knowledge, question)
+    return advise_request.advise(knowledge, question)
 
 
 def search(
@@ -77,8 +78,8 @@ def search(
     limit: Annotated[int, "at most so many, 1 to 200"] = 10,
 ) -> list[dict[str, object]]:
     """Where skills, claims and log entries speak of something, the surest and newest first; each says how it stands."""
-    from ..knowledge.search import KINDS
-    from ..knowledge.search import search as find
+    from merginguriel.knowledge.search.query import KINDS
+    from merginguriel.knowledge.search.query import search as find
 
     if not 1 <= limit <= 200:
         raise UsageError(f"limit is {limit}.", mend="Between 1 and 200.")
@@ -94,8 +95,8 @@ def show(
     name: Annotated[str, "a skill, a claim, an entry (any unique beginning of its id) or a row: ID#r3"],
 ) -> dict[str, Any]:
     """One skill with its claims and how they stand, one claim, one log entry, or one result row."""
-    from ..knowledge.base import load
-    from ..knowledge.grading import grade
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.claims.grading import grade
 
     knowledge = load(space)
     stand = knowledge.standings
@@ -131,8 +132,8 @@ def why(
     as_of: Annotated[str | None, "only what was known by this day, YYYY-MM-DD"] = None,
 ) -> dict[str, object]:
     """What a statement rests on, down to the file: claim, entry, row, run, artefact, with grades and what would change it."""
-    from ..knowledge.base import load
-    from ..knowledge.chain import why as walk
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.claims.evidence_tree import why as walk
 
     return walk(load(space, as_of=day(as_of)), name).as_dict()
 
@@ -154,8 +155,8 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
     A Plan says what it expects, before anything is measured; its Retrospective names it under `answers`. What is refused is
     kept as a draft, and the error says where and why; a plan for what was measured already lists the rows under `matches`.
     """
-    from ..knowledge import accept
-    from ..merging.registry import parameters
+    from merginguriel.knowledge.log import acceptance
+    from merginguriel.merging.registry import parameters
 
     given = {"origin": "an agent, through mu mcp", **entry}
     anyway = given.pop("anyway", False)
@@ -168,10 +169,10 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
     said = json.dumps(given, ensure_ascii=False, indent=2)
     if not isinstance(anyway, bool):
         wrong = UsageError("anyway must be true or false.")
-        accept.refuse_json(where, said, wrong)
+        acceptance.refuse_json(where, said, wrong)
         raise wrong
-    text = accept.json_text(where, said)
-    return accept.accept(where, text, anyway=anyway, program=parameters()).as_dict()
+    text = acceptance.json_text(where, said)
+    return acceptance.accept(where, text, anyway=anyway, program=parameters()).as_dict()
 
 
 def default(space: Workspace) -> str:
@@ -189,15 +190,15 @@ def run_start(
 
     Ask `run_status` how far it is.
     """
-    from ..experiments import config as configs
-    from ..experiments import runs, worker
+    from merginguriel.config import run_config as configs
+    from merginguriel.runs import run_store, worker
 
     where = workspace.writable(space)
     inside(where, where.runs, "runs")
     wanted = configs.from_table(config, where="config", folder=where.root)
     check_config(where, wanted)
-    run = runs.create(where, wanted)
-    if runs.state(run) == "finished":
+    run = run_store.create(where, wanted)
+    if run_store.state(run) == "finished":
         return {"run": run.id, "state": "finished", "pid": None}
     return {"run": run.id, "state": "running", "pid": worker.start(run)}
 
@@ -206,9 +207,9 @@ def run_status(
     space: Workspace, run: Annotated[str | None, "a run's id or its beginning; without it, all runs"] = None
 ) -> Any:
     """How far a run is: its state, what happened, and what it found when it has finished; or the list of all runs."""
-    from ..experiments import config as configs
-    from ..experiments import index
-    from ..experiments import runs as stored
+    from merginguriel.config import run_config as configs
+    from merginguriel.runs import index
+    from merginguriel.runs import run_store as stored
 
     if run is None:
         found, _ = index.listed(space, None, state=None, kind=None, target=None)

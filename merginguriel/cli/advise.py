@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import ABSTAINED, UsageError
+from merginguriel.errors import ABSTAINED, UsageError
+
 from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
 
 
@@ -61,11 +62,11 @@ def advise(
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
     mu advise --target sw-KE --target cy-GB
     """
-    from .. import threads
+    from merginguriel import threads
 
     threads.numpy_with_one()
-    from ..experiments import asking
-    from ..knowledge.base import load
+    from merginguriel.knowledge.base import load
+    from merginguriel.loop import advise_request
 
     where = space(workspace_path)
     knowledge = load(where, as_of=as_of)
@@ -74,21 +75,21 @@ def advise(
             "--save writes one recipe, and several targets were asked about.", mend="Ask about one."
         )
     questions = [
-        asking.question(
+        advise_request.question(
             knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
             min_gain=min_gain, as_of=as_of, budget=budget,
         )
         for target in dict.fromkeys(targets)
     ]  # fmt: skip
-    answers = [asking.advise(knowledge, question) for question in questions]
+    answers = [advise_request.advise(knowledge, question) for question in questions]
     if save:
-        from ..experiments import proposing
+        from merginguriel.loop import advised_run
 
-        proposing.save(answers[0], where, save)
+        advised_run.save(answers[0], where, save)
     if as_json:
         emit(answers if len(targets) > 1 else answers[0])
     else:
-        from ..decision.render import render
+        from merginguriel.text.advice import render
 
         told = [
             render(answer, every=every, width=text_width(), explain=explain and answer is answers[-1])
@@ -96,7 +97,7 @@ def advise(
         ]
         click.echo(plain("\n\n".join(told)))
     for question in questions:
-        note = asking.unlogged_note(knowledge, question)
+        note = advise_request.unlogged_note(knowledge, question)
         if note:
             say(plain(note))
     if save:
@@ -109,15 +110,15 @@ def advise(
 def schema(name: str) -> None:
     """Print a JSON Schema: of what `mu advise` prints, of what `mu log add` reads, or of the YAML of `mu run`."""
     if name == "run":
-        from ..experiments.config import schema as run_schema
+        from merginguriel.config.run_config import schema as run_schema
 
         emit(run_schema())
         return
     if name == "entry":
-        from ..knowledge.entryjson import ENTRY
+        from merginguriel.knowledge.parse.entry_json import ENTRY
 
         emit(ENTRY)
         return
-    from ..decision.schema import ADVICE
+    from merginguriel.decision.schema import ADVICE
 
     emit(ADVICE)

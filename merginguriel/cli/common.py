@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from .. import locales, workspace
-from ..errors import UsageError
+from merginguriel import locales, workspace
+from merginguriel.errors import UsageError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -57,8 +57,8 @@ class LocaleType(click.ParamType):
 
 def _logged(ctx: click.Context | None, error: UsageError) -> set[str]:
     """Locales that the log speaks of: of several valid ones, the likelier to be meant."""
-    from ..errors import MuError
-    from ..knowledge.base import load
+    from merginguriel.errors import MuError
+    from merginguriel.knowledge.base import load
 
     try:
         knowledge = load(space(ctx.params.get("workspace_path") if ctx else None))

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import emit, json_option, say
 from .progress import Bar
 from .study import study_options
 
 if TYPE_CHECKING:
-    from ..experiments.study import Study
-    from ..merging.measures import Compatibility
+    from merginguriel.merging.task_vector_measures import Compatibility
+    from merginguriel.study.study import Study
 
 MEANING = {
     "cosine": "cosine of task vectors, −1 to 1",
@@ -65,29 +66,29 @@ def compat(
     """How well models fit each other: cosine and sign conflict of their task vectors, and with --cka their
     hidden states. Heat maps here; a CSV and a PNG per measure, and all parts of the model in one CSV, in results/.
     """
-    from ..evaluation import heatmap, squares
-    from ..experiments import fits
-    from ..merging import measures
-    from ..similarity import compat as square
+    from merginguriel.evaluation import heatmap, square_matrix
+    from merginguriel.merging import task_vector_measures
+    from merginguriel.similarity import compat as square
+    from merginguriel.study import compat_rows
 
     models = models_of(study, sources)
     if to_log:
-        fits.need_locales(list(models))
+        compat_rows.need_locales(list(models))
     # Asked before the long work: a text that is not there should not cost minutes.
     lines = shared_text(study, list(models), text, sentences) if cka else []
     with Bar("compat") as bar:
-        found = measures.task_vectors(models, pretrained or study.root / "base", on_progress=bar)
+        found = task_vector_measures.task_vectors(models, pretrained or study.root / "base", on_progress=bar)
     matrices = dict(found.matrices)
     if cka:
         with Bar("cka") as bar:
-            matrices.update(measures.representations(models, lines, on_progress=bar).matrices)
-    found = measures.Compatibility(found.names, matrices)
+            matrices.update(task_vector_measures.representations(models, lines, on_progress=bar).matrices)
+    found = task_vector_measures.Compatibility(found.names, matrices)
     shown = {m: found.matrix(m, part) for m, by_part in matrices.items() if m != "cka" or part in by_part}
     where = out or study.space.results
     for measure in matrices:
         path = compat_path(study, measure, where)
         square.save(path, found.names, found.matrix(measure))
-        squares.save_png(found.names, found.matrix(measure), MEANING[measure], path.with_suffix(".png"))
+        square_matrix.save_png(found.names, found.matrix(measure), MEANING[measure], path.with_suffix(".png"))
     parts = compat_path(study, "parts", where)
     save_parts(parts, found)
     entry = None
@@ -97,7 +98,7 @@ def compat(
             f"Between models, {MEANING['cosine']}",
             compat_path(study, "cosine", where).with_suffix(".png"),
         )
-        entry = fits.record(study, found.names, whole, figure)
+        entry = compat_rows.record(study, found.names, whole, figure)
     if as_json:
         emit({"names": list(found.names), "part": part, "folder": str(where), "csv": parts.name,
               "entry": entry.id if entry else None,
@@ -106,7 +107,7 @@ def compat(
     width = shutil.get_terminal_size().columns
     blocks = [
         f"{MEANING[measure]}: {part}\n"
-        + squares.render(found.names, matrix, depth=heatmap.depth(sys.stdout, environ), width=width)
+        + square_matrix.render(found.names, matrix, depth=heatmap.depth(sys.stdout, environ), width=width)
         for measure, matrix in shown.items()
     ]
     click.echo("\n\n".join(blocks))
@@ -119,7 +120,7 @@ def compat(
 
 def models_of(study: Study, sources: tuple[str, ...]) -> dict[str, Path]:
     """Name → folder of the models asked for, at least two. Raises UsageError, UnavailableError."""
-    from ..experiments.study import need_trained
+    from merginguriel.study.study import need_trained
 
     named = {}
     for source in sources:
@@ -143,9 +144,9 @@ def shared_text(study: Study, names: list[str], text: Path | None, limit: int) -
         except (OSError, ValueError) as error:
             raise UsageError(f"the text cannot be read: {error}", where=str(text)) from error
         return [line for line in lines if line][:limit]
-    from ..experiments import choosing
+    from merginguriel.study import source_choice
 
-    return choosing.shared_text(study, names, limit)
+    return source_choice.shared_text(study, names, limit)
 
 
 def compat_path(study: Study, measure: str, folder: Path | None = None) -> Path:
@@ -155,7 +156,7 @@ def compat_path(study: Study, measure: str, folder: Path | None = None) -> Path:
 
 def save_parts(path: Path, found: Compatibility) -> None:
     """One line per measure, part and pair."""
-    from ..files import write_text
+    from merginguriel.files import write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

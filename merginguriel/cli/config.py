@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import columns, emit, json_option, plain, space, workspace_option
 from .run import set_option
 
 if TYPE_CHECKING:
-    from ..workspace import Workspace
+    from merginguriel.workspace import Workspace
 
 
 @click.group(short_help="Show what a run's configuration comes to.")
@@ -32,13 +33,13 @@ def show(
     """Print what CONFIG.yaml comes to with the overrides, and where each value came from: the line of the file, --set,
     mu.toml, what is trained here, or the default. Of a sweep's file: what its runs share, and what tells them apart.
     """
-    from ..experiments import config as configs
-    from ..experiments import sweepfile
-    from ..experiments.runs import run_id
-    from ..knowledge.yamltext import read_text, read_yaml
+    from merginguriel.config import run_config as configs
+    from merginguriel.config import sweep_file
+    from merginguriel.knowledge.parse.yaml_lines import read_text, read_yaml
+    from merginguriel.runs.run_store import run_id
 
     where = space(workspace_path)
-    if config_file.is_file() and sweepfile.is_sweep(read_yaml(read_text(config_file), config_file)):
+    if config_file.is_file() and sweep_file.is_sweep(read_yaml(read_text(config_file), config_file)):
         if sets:
             raise UsageError("--set is for the configuration of one run, and this is a sweep's file.",
                              where=str(config_file), mend="Change it under base: there.")  # fmt: skip
@@ -65,12 +66,12 @@ def show(
 
 def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None:
     """What all runs of a sweep's file have alike, with its origin, and run by run the keys in which they differ."""
-    from ..experiments import config as configs
-    from ..experiments import sweep as sweeps
-    from ..experiments import sweepfile
-    from ..experiments.runs import run_id
+    from merginguriel.config import run_config as configs
+    from merginguriel.config import sweep_file
+    from merginguriel.runs import sweep as sweeps
+    from merginguriel.runs.run_store import run_id
 
-    asked = sweepfile.read(path)
+    asked = sweep_file.read(path)
     found: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     for point in asked.points():

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import LOCALE, columns, emit, json_option, say, true_minus
 from .progress import Bar
 from .study import load_all, study_options
@@ -17,11 +18,11 @@ from .study import load_all, study_options
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..evaluation.baselines import Baseline, Goal
-    from ..evaluation.nxn import Matrix
-    from ..evaluation.significance import Comparison
-    from ..experiments.study import Study
-    from ..tasks.base import TaskData
+    from merginguriel.evaluation.baselines import Baseline, Goal
+    from merginguriel.evaluation.nxn import Matrix
+    from merginguriel.evaluation.significance import Comparison
+    from merginguriel.study.study import Study
+    from merginguriel.tasks.base import TaskData
 
 METHODS = ("majority", "weighted_majority", "soft", "uriel_logits", "real_logits")
 SINGLE = ("best_single_source", "best_zero_shot", "target_alone")
@@ -88,10 +89,10 @@ def score(
     as_json: bool,
 ) -> None:
     """Accuracy of every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
-    from ..evaluation.accuracy import accuracy_interval
-    from ..evaluation.baselines import goal, lacking
-    from ..evaluation.significance import compare
-    from ..experiments.results import comparison_dict
+    from merginguriel.evaluation.accuracy import accuracy_interval
+    from merginguriel.evaluation.baselines import goal, lacking
+    from merginguriel.evaluation.significance import compare
+    from merginguriel.study.results import comparison_dict
 
     told = []
     for one in score_all(study, targets, methods, sources, k, similarity, mode):
@@ -179,8 +180,8 @@ def compare_(
     mu ensemble compare --target da-DK --target fi-FI
     mu ensemble compare --target da-DK --target fi-FI --method soft --against majority
     """
-    from ..evaluation.across import over_targets
-    from ..experiments.results import comparison_dict
+    from merginguriel.evaluation.across_targets import over_targets
+    from merginguriel.study.results import comparison_dict
 
     opponent = against or ("target_alone" if mode == "IncTar" else "best_single_source")
     wanted = [m for m in methods or METHODS if m != opponent]
@@ -233,8 +234,8 @@ def score_all(
     mode: str,
 ) -> list[Scored]:
     """Every target by itself. Answers that are not kept yet, or are damaged, are computed first, and said so."""
-    from ..evaluation.nxn import nxn
-    from ..experiments.study import need_trained
+    from merginguriel.evaluation.nxn import nxn
+    from merginguriel.study.study import need_trained
 
     trained = study.trained()
     need_trained(study, [*sources, *(targets if mode == "IncTar" else ())])
@@ -265,15 +266,15 @@ def score_one(
     similarity: str,
     mode: str,
 ) -> Scored:
-    from ..evaluation.baselines import baselines
-    from ..evaluation.ensemble import scored
-    from ..experiments import choosing
+    from merginguriel.evaluation.baselines import baselines
+    from merginguriel.evaluation.ensemble import scored
+    from merginguriel.study import source_choice
 
     target, inside = data.locale, mode == "IncTar"
     others = [name for name in (sources or trained) if name != target]
     kinds = {"REAL": {name: dev.value(name, target) for name in [*others, *([target] if inside else [])]}}
     if similarity == "URIEL" or "uriel_logits" in methods:
-        from ..similarity import uriel
+        from merginguriel.similarity import uriel
 
         kinds["URIEL"] = uriel.column(target, list(kinds["REAL"]))
     if sources:
@@ -282,7 +283,9 @@ def score_one(
         chosen = []
     else:
         wanted = None if k is None else k - inside
-        chosen = choosing.choose({n: kinds[similarity][n] for n in others}, target, wanted, exclude=[target])
+        chosen = source_choice.choose(
+            {n: kinds[similarity][n] for n in others}, target, wanted, exclude=[target]
+        )
     chosen = [*chosen, *([target] if inside else [])]
     if not chosen:
         raise UsageError(f"there is no model for {target} but its own.", mend="Train more, or: --mode IncTar")

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import MuError, UsageError
-from ..training.settings import ANCHORS, JUDGES, SCHEDULES, IterateSettings
+from merginguriel.errors import MuError, UsageError
+from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES, IterateSettings
+
 from .common import LOCALE, emit, json_option, say
 from .progress import Bar
 from .study import pair, study_options
 
 if TYPE_CHECKING:
-    from ..experiments.iterating import Scored
-    from ..experiments.study import Study
+    from merginguriel.study.iterate_study import Scored
+    from merginguriel.study.study import Study
 
 TRAINING = ("learning_rate", "head_learning_rate", "batch_size", "max_tokens", "freeze_layers", "bf16")
 HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettings)}
@@ -108,7 +109,7 @@ def iterate(
         paths = [train_one(study, settings, target) for target in targets or (None,)]
         emit([{"path": str(path)} for path in paths]) if as_json else click.echo("\n".join(map(str, paths)))
         return
-    from ..experiments.iterating import over_targets
+    from merginguriel.study.iterate_study import over_targets
 
     with Bar("iterate") as bar:
         done, failed = over_targets(
@@ -136,7 +137,7 @@ def iterate(
 def train_one(study: Study, settings: IterateSettings, target: str | None) -> Path:
     from dataclasses import replace
 
-    from ..experiments.iterating import iterate as carry_out
+    from merginguriel.study.iterate_study import iterate as carry_out
 
     with Bar("iterate") as bar:
         return carry_out(study, replace(settings, target=target), bar)
@@ -154,7 +155,7 @@ def numbers(pairs: tuple[str, ...]) -> dict[str, float]:
 
 
 def in_words(study: Study, one: Scored) -> str:
-    from ..experiments.results import words
+    from merginguriel.study.results import words
 
     lines = [f"{one.target}  {100 * one.accuracy:.1f}%  n = {one.n}  {study.space.display(one.path)}"]
     for kind, text in (("best_single_source", "best source"), ("target_alone", "own model")):
@@ -168,7 +169,7 @@ def in_words(study: Study, one: Scored) -> str:
 
 
 def as_dict(one: Scored) -> dict[str, Any]:
-    from ..experiments.results import comparison_dict
+    from merginguriel.study.results import comparison_dict
 
     return {
         "target": one.target,
@@ -184,6 +185,6 @@ def as_dict(one: Scored) -> dict[str, Any]:
 
 def write_down(study: Study, done: list[Scored]) -> str:
     """The id of the log entry with the rows of all targets; the one that is there, if they were written before."""
-    from ..experiments.iterating import entry_of
+    from merginguriel.study.iterate_study import entry_of
 
     return entry_of(study, done).id

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import LOCALE, columns, emit, json_option, say, text_width
 from .progress import Bar
 from .study import load_all, resolve, study_options, warn_if_few
 
 if TYPE_CHECKING:
-    from ..experiments.study import Study
-    from ..tasks.base import TaskData
+    from merginguriel.study.study import Study
+    from merginguriel.tasks.base import TaskData
 
 
 @click.command(short_help="List tasks, or the locales of one.")
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 @json_option
 def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
     """List tasks, or the locales of the task NAME."""
-    from ..tasks import base
+    from merginguriel.tasks import base
 
     if name is None:
         found = [{"task": task.name, "about": task.doc} for task in base.tasks().values()]
         emit(found) if as_json else click.echo(columns([[t["task"], t["about"]] for t in found]))
         return
     if name == "home":
-        from ..tasks.home import coverage
+        from merginguriel.tasks.home import coverage
 
         rows = [{"locale": c.locale, "intents": c.intents, "templates": c.templates} for c in coverage()]
         if as_json:
@@ -74,7 +75,7 @@ def base(
     as_json: bool,
 ) -> None:
     """Write the pretrained base with a fresh head for the task's labels: what every model starts from."""
-    from ..experiments.study import make_base
+    from merginguriel.study.study import make_base
 
     if dry_run:
         path = study.root / "base"
@@ -112,11 +113,11 @@ def evaluate(
     mu eval da-DK-ties-4-1f2e3d --locale da-DK --against nb-NO
     mu log add --title … --row "$(mu eval MODEL --locale da-DK --against nb-NO --row)"
     """
-    from ..evaluation.accuracy import accuracy_interval
-    from ..evaluation.nxn import nxn as measure
-    from ..evaluation.significance import compare
-    from ..experiments.results import comparison_dict, row_text, scored_row, seen_words, words
-    from ..experiments.study import other_data
+    from merginguriel.evaluation.accuracy import accuracy_interval
+    from merginguriel.evaluation.nxn import nxn as measure
+    from merginguriel.evaluation.significance import compare
+    from merginguriel.study.results import comparison_dict, row_text, scored_row, seen_words, words
+    from merginguriel.study.study import other_data
 
     if as_row and split != "test":
         raise UsageError("a result row is measured on test items: --row does not go with --split.")
@@ -194,11 +195,11 @@ def nxn(
     Only what is new is computed: one more model costs one row. Pairs that an earlier call measured stay in the
     CSV as long as their model and data are what they were.
     """
-    from ..evaluation import heatmap
-    from ..evaluation.nxn import nxn as measure
-    from ..evaluation.nxn import unanswered
-    from ..experiments import matrices
-    from ..experiments.study import need_trained, other_data
+    from merginguriel.evaluation import heatmap
+    from merginguriel.evaluation.nxn import nxn as measure
+    from merginguriel.evaluation.nxn import unanswered
+    from merginguriel.study import matrix_writer
+    from merginguriel.study.study import need_trained, other_data
 
     models = need_trained(study, sources) if sources else study.trained()
     if not models:
@@ -214,7 +215,7 @@ def nxn(
         return
     with Bar("nxn") as bar:
         matrix = measure(models, data, split=split, cache=study.cache, bf16=bf16, on_progress=bar)
-    path = matrices.write(study, split, matrix, out, bf16=bf16)
+    path = matrix_writer.write(study, split, matrix, out, bf16=bf16)
     if as_json:
         emit(
             {

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, workspace_option
-from .logadd import add_entry, list_drafts
-from .logplans import show_calibration, show_plans, show_tried
+from .log_add import add_entry, list_drafts
+from .log_plans import show_calibration, show_plans, show_tried
 from .search import log_search
 
 TYPES = ["Plan", "Observation", "Retrospective", "Troubleshooting"]
@@ -59,9 +60,9 @@ def list_entries(
     only_open: bool, show_rows: bool, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
     """Entries in order of date: id, type, number of rows, title."""
-    from ..knowledge.base import load
-    from ..knowledge.timeline import Filter, select
-    from ..knowledge.unfinished import unfinished
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.log.timeline import Filter, select
+    from merginguriel.knowledge.log.unfinished import unfinished
 
     wanted = Filter(type=kind, **chosen)
     knowledge = load(space(workspace_path))
@@ -91,7 +92,7 @@ def _count(rows: int) -> str:
 
 def _hint(knowledge: Any, wanted: Any) -> str:
     """The methods or tags that may be meant where the log has none of that name."""
-    from ..knowledge.vocabulary import near
+    from merginguriel.knowledge.log.vocabulary import near
 
     methods = {row.method for row in knowledge.rows} | {
         one.method for e in knowledge.entries for one in e.expected
@@ -115,9 +116,9 @@ def export_entries(
     out: Path | None, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
     """The log, or a part of it, as one chronological Markdown file."""
-    from .. import files
-    from ..knowledge.base import load
-    from ..knowledge.timeline import Filter, export, select
+    from merginguriel import files
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.log.timeline import Filter, export, select
 
     found = select(load(space(workspace_path)), Filter(type=kind, **chosen))
     text = plain(export(found))
@@ -138,8 +139,8 @@ def export_entries(
 @workspace_option
 def show_questions(every: bool, text: str | None, as_json: bool, workspace_path: Path | None) -> None:
     """What nobody has answered yet: the question's name, who opened it, who narrowed or closed it."""
-    from ..knowledge.base import load
-    from ..knowledge.questions import threads
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.parse.questions import threads
 
     found = [
         thread
@@ -161,7 +162,7 @@ def show_questions(every: bool, text: str | None, as_json: bool, workspace_path:
 
 def row_line(row: Any) -> list[str]:
     """A result row as cells: its name, what was measured, against what, and whether it counts."""
-    from ..knowledge.rows import SUPERSEDED, format_value
+    from merginguriel.knowledge.parse.rows import SUPERSEDED, format_value
 
     difference = "" if row.difference_pp is None else f"{row.difference_pp:+.2f} pp".replace("-", "−")
     over = f"over {format_value(row, row.baseline)} {row.baseline_kind}" if row.baseline is not None else ""
@@ -176,7 +177,7 @@ def row_line(row: Any) -> list[str]:
 @workspace_option
 def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> None:
     """One entry. ID may be any unique beginning of its id, and may name a row: ID#r3."""
-    from ..knowledge.base import load
+    from merginguriel.knowledge.base import load
 
     knowledge = load(space(workspace_path))
     prefix, _, row = entry_id.partition("#")

@@ -11,8 +11,9 @@ import sys
 
 import click
 
-from .. import __version__
-from ..errors import FAILED, INTERRUPTED, TOLD, MuError, UsageError, told
+from merginguriel import __version__
+from merginguriel.errors import FAILED, INTERRUPTED, TOLD, MuError, UsageError, told
+
 from .common import plain
 
 # name → (module, attribute, one line). Loaded when used, so that `mu --help` imports nothing of them.

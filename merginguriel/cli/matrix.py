@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import LOCALE, columns, emit, json_option, plain, say, space, text_width, workspace_option
 
 if TYPE_CHECKING:
-    from ..evaluation.nxn import Matrix
-    from ..experiments.stored import Chosen
+    from merginguriel.evaluation.nxn import Matrix
+    from merginguriel.study.matrix_store import Chosen
 
 # Spelled out, so that `mu matrix --help` imports no numpy; a test holds it to stored.ORDERS.
 ORDERS = ("name", "family", "script", "similarity", "value")
@@ -53,27 +54,27 @@ def matrix(
     mu matrix home/e5-small --sort family
     mu matrix home/e5-small --target da-DK --sort similarity
     """
-    from ..evaluation import heatmap
-    from ..experiments import stored
-    from ..knowledge.base import load
+    from merginguriel.evaluation import heatmap
+    from merginguriel.knowledge.base import load
+    from merginguriel.study import matrix_store
 
     where = space(workspace_path)
     knowledge = load(where)
     if listing:
-        there = stored.stored(where, knowledge)
+        there = matrix_store.stored(where, knowledge)
         found = [
             {"context": o.context, "split": o.split, "path": str(o.path) if o.path else None} for o in there
         ]
         emit(found) if as_json else click.echo(plain(columns([[o.context, o.split] for o in there])))
         return
-    one = stored.find(where, knowledge, context=context, split=split, target=target)
-    whole = stored.read(knowledge, one)
+    one = matrix_store.find(where, knowledge, context=context, split=split, target=target)
+    whole = matrix_store.read(knowledge, one)
     if target and target not in whole.targets:
         raise UsageError(f"{one.name} has no column {target}.", mend=f"It has: {', '.join(whole.targets)}")
-    shown = stored.ordered(whole, sort, target)
-    commonest = stored.majority(where, knowledge, one.context)
-    picked = stored.chosen(where, knowledge, one, whole, target, k) if target else None
-    written = [str(stored.export(shown, path)) for path in out]
+    shown = matrix_store.ordered(whole, sort, target)
+    commonest = matrix_store.majority(where, knowledge, one.context)
+    picked = matrix_store.chosen(where, knowledge, one, whole, target, k) if target else None
+    written = [str(matrix_store.export(shown, path)) for path in out]
     if as_json:
         emit(as_dict(one, shown, commonest, picked) | ({"written": written} if written else {}))
         return
@@ -94,7 +95,7 @@ def as_dict(
     """What --json prints; the terminal interface copies figures of the same matrix."""
     import math
 
-    from ..experiments.stored import Stored
+    from merginguriel.study.matrix_store import Stored
 
     assert isinstance(one, Stored)
     found: dict[str, object] = {
@@ -128,7 +129,7 @@ def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> s
     """The target's column, best first, with who would take each source."""
     import numpy as np
 
-    from ..experiments.stored import rank
+    from merginguriel.study.matrix_store import rank
 
     column = shown.accuracy[:, shown.targets.index(picked.target)]
     lines = [["source", "accuracy", "rank", "URIEL", "takes it"]]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import UsageError, missing_extra
+from merginguriel.errors import UsageError, missing_extra
+
 from .common import say, space, workspace_option
 
 TOKEN = "MU_MCP_TOKEN"
@@ -45,14 +46,14 @@ def mcp(
         raise missing_extra("mcp", "mcp")
     import anyio
 
-    from ..agents.server import build, serve_stdio
+    from merginguriel.agents.server import build, serve_stdio
 
     server = build(where, read_only=read_only or where.shipped)
     if not http:
         say(f"serving {where.root} on standard input and output.")
         anyio.run(serve_stdio, server)
         return
-    from ..agents import http as web
+    from merginguriel.agents import http as web
 
     token, is_new = chosen_token(token_file)
     with web.listening(host, port) as bound:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import LOCALE, emit, json_option, say
 from .progress import Bar
 from .study import FLAGS, study_options
 
 if TYPE_CHECKING:
-    from ..experiments.study import Study
-    from ..merging.recipe import Recipe
+    from merginguriel.merging.recipe import Recipe
+    from merginguriel.study.study import Study
 
 
 class Size(click.ParamType):
@@ -23,7 +24,7 @@ class Size(click.ParamType):
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from ..merging.fields import bytes_of
+        from merginguriel.merging.recipe_fields import bytes_of
 
         try:
             return value if isinstance(value, int) else bytes_of(value)
@@ -107,10 +108,10 @@ def merge(
     mu merge --method similarity --similarity REAL --k 4 --target da-DK
     mu merge --method fisher_dataset --source sv-SE --source nb-NO --target da-DK
     """
-    from ..experiments.reading import as_if_read, read_for
-    from ..merging.engine import merge as carry_out
-    from ..merging.engine import plan
-    from ..merging.recipe import dump_recipe, load_recipe
+    from merginguriel.merging.engine import merge as carry_out
+    from merginguriel.merging.engine import plan
+    from merginguriel.merging.recipe import dump_recipe, load_recipe
+    from merginguriel.study.statistics_file import as_if_read, read_for
 
     if recipe_file is not None:
         refuse_flags_beside_a_recipe()
@@ -212,11 +213,11 @@ def from_flags(
 
     policies  fields of the recipe that have the names of their flags
     """
-    from ..experiments import choosing
-    from ..experiments.study import need_trained
-    from ..merging import registry
-    from ..merging.recipe import recipe_from_flags
-    from ..models.adapters import is_adapter
+    from merginguriel.merging import registry
+    from merginguriel.merging.recipe import recipe_from_flags
+    from merginguriel.models.adapters import is_adapter
+    from merginguriel.study import source_choice
+    from merginguriel.study.study import need_trained
 
     if method is None:
         raise UsageError("name a method with --method, or give a recipe file.", mend="See: mu methods")
@@ -243,15 +244,17 @@ def from_flags(
         if target is None:
             raise UsageError("--similarity needs --target: similar to what?")
         named = [s.partition("=")[0] for s in chosen]
-        column = choosing.column(study, target, similarity, named)
-        chosen = chosen or choosing.choose(column, target, k, exclude=[] if mode == "IncTar" else [target])
+        column = source_choice.column(study, target, similarity, named)
+        chosen = chosen or source_choice.choose(
+            column, target, k, exclude=[] if mode == "IncTar" else [target]
+        )
         if not chosen:
-            raise choosing.no_source(target)
+            raise source_choice.no_source(target)
         named = [s.partition("=")[0] for s in chosen]
-        choosing.need_values(study, column, named, target, similarity)
+        source_choice.need_values(study, column, named, target, similarity)
         if preweight in ("real", "uriel") and preweight.upper() != similarity:
-            column = choosing.column(study, target, preweight.upper(), named)
-            choosing.need_values(study, column, named, target, preweight.upper())
+            column = source_choice.column(study, target, preweight.upper(), named)
+            source_choice.need_values(study, column, named, target, preweight.upper())
     names = [s for s in chosen if "=" not in s and not Path(s).is_dir()]
     folders = need_trained(study, names)
     named = [f"{s}={folders[s]}" if s in folders else s for s in chosen]
@@ -259,7 +262,7 @@ def from_flags(
     if preweight in ("real", "uriel"):
         models = dict(zip((s.partition("=")[0] for s in chosen), paths, strict=True))
         with Bar(times or "weights") as bar:
-            shares = choosing.weights(study, column, models, times, base=pretrained, progress=bar)
+            shares = source_choice.weights(study, column, models, times, base=pretrained, progress=bar)
         weights = tuple(shares.values())
     needs_base = known.needs_base or policies_need_base(policies) or any(map(is_adapter, paths))
     if target and mode is None:

@@ -9,7 +9,7 @@ import click
 from .common import columns, emit, json_option, say
 
 if TYPE_CHECKING:
-    from ..merging.registry import Method, Param
+    from merginguriel.merging.registry import Method, Param
 
 
 SIMILARITY = "not a method of its own, but linear with the weights of --similarity."
@@ -20,7 +20,7 @@ SIMILARITY = "not a method of its own, but linear with the weights of --similari
 @json_option
 def methods(name: str | None, as_json: bool) -> None:
     """List merging methods by what they see of the target, or explain the method NAME: parameters, paper."""
-    from ..merging import registry
+    from merginguriel.merging import registry
 
     if name is not None:
         if name == "similarity":

@@ -32,16 +32,18 @@ def proxy(
     MODEL is a folder, with or without a head, or a name in the study. FILES are CSV, TSV or JSONL with the columns
     sentence1, sentence2, score.
     """
-    from ..evaluation import pairs
+    from merginguriel.evaluation import sentence_pairs
 
-    read = {path: pairs.read(path) for path in files}  # a faulty file is told before a model is loaded
+    read = {
+        path: sentence_pairs.read(path) for path in files
+    }  # a faulty file is told before a model is loaded
     folder_of = model if (model / "config.json").is_file() else resolve(
         make_study(**which), model
     )  # fmt: skip
     found = {}
     for path, rows in read.items():
         with Bar(path.name) as bar:
-            found[path] = pairs.proxy(folder_of, rows, prefix=prefix, on_progress=bar)
+            found[path] = sentence_pairs.proxy(folder_of, rows, prefix=prefix, on_progress=bar)
     if as_json:
         emit(
             [

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import workspace
+from merginguriel import workspace
+
 from .common import LOCALE, columns, emit, json_option, program, say, text_width
 from .progress import Bar, duration
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..experiments.quickstart import Outcome
+    from merginguriel.loop.quickstart import Outcome
 
 
 @click.command(short_help="The whole loop on real models, in a few minutes.")
@@ -54,9 +55,10 @@ def quickstart(
     Everything is real: Home Assistant sentences in five languages, fine-tunings of multilingual-e5-small, four merging
     methods. It takes a few minutes on two cores; interrupted, it goes on where it stopped.
     """
-    from ..experiments import quickstart as loop
-    from ..experiments.study import Study
-    from ..workspace import seed as make_workspace
+    from merginguriel.loop import quickstart as loop
+    from merginguriel.study.study import Study
+    from merginguriel.workspace import seed as make_workspace
+
     from .study import pair
 
     space = _space(path)
@@ -130,8 +132,8 @@ class Narrator:
 
 def screen(outcome: Outcome) -> str:
     """The last screen: matrix, table of merges, verdict, what the advice says now, and where the files are."""
-    from ..evaluation import heatmap
-    from ..experiments.quickstart import verdict_line
+    from merginguriel.evaluation import heatmap
+    from merginguriel.loop.quickstart import verdict_line
 
     space, wide = outcome.study.space, text_width()
     matrix = outcome.matrix
@@ -179,8 +181,8 @@ def _indented(text: str, wide: int) -> list[str]:
 
 def _table(outcome: Outcome, wide: int) -> list[str]:
     """Merges, best first, and what they are compared with."""
-    from ..evaluation.accuracy import accuracy_interval
-    from ..experiments.results import merge_name, p_text
+    from merginguriel.evaluation.accuracy import accuracy_interval
+    from merginguriel.study.results import merge_name, p_text
 
     beat = outcome.baselines
     groups = outcome.merges[0].groups

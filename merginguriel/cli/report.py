@@ -42,8 +42,8 @@ def report(
     mu report --log 2026-11-21-every --out reports/methods
     mu report --json | jq .short
     """
-    from ..experiments import loading, pages
-    from ..experiments.report import build
+    from merginguriel.report import loading, pages
+    from merginguriel.report.report import build
 
     here = space(workspace_path)
     parts = []
@@ -51,7 +51,7 @@ def report(
         names = [*runs, *(name for sweep in sweeps for name in loading.sweep_runs(here, sweep))]
         parts.append(loading.from_runs(loading.run_folders(here, names)))
     if entries:
-        from ..knowledge.base import load
+        from merginguriel.knowledge.base import load
 
         parts.append(loading.from_entries(load(here), entries))
     made = build(loading.joined(parts), by=by, feature=feature, title=title)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
 from .progress import Bar, duration
 
 if TYPE_CHECKING:
-    from ..experiments.planning import Plan
+    from merginguriel.runs.planning import Plan
 
 set_option = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key: training.epochs=2. Repeat."
@@ -41,9 +42,9 @@ def run(
     mu run merge.yaml
     mu run merge.yaml --set k=3 --set similarity=URIEL --detach
     """
-    from ..experiments import config as configs
-    from ..experiments import runs
-    from ..workspace import writable
+    from merginguriel.config import run_config as configs
+    from merginguriel.runs import run_store
+    from merginguriel.workspace import writable
 
     where = writable(space(workspace_path))
     if config_file is None and not sets:
@@ -53,20 +54,20 @@ def run(
     config, places = configs.read(config_file, sets)
     wanted = configs.resolved(config, where, places)
     if dry_run:
-        there = (where.runs / runs.run_id(wanted) / "config.yaml").is_file()
-        now = runs.state(runs.get(where, runs.run_id(wanted))) if there else "new"
-        from ..experiments.planning import plan
+        there = (where.runs / run_store.run_id(wanted) / "config.yaml").is_file()
+        now = run_store.state(run_store.get(where, run_store.run_id(wanted))) if there else "new"
+        from merginguriel.runs.planning import plan
 
         planned = plan(where, wanted)
         if as_json:
-            emit({"run": runs.run_id(wanted), "state": now, "plan": planned.as_dict(),
+            emit({"run": run_store.run_id(wanted), "state": now, "plan": planned.as_dict(),
                   "config": configs.as_table(wanted, every=True)})  # fmt: skip
         else:
-            click.echo(f"{runs.run_id(wanted)}  {now}")
+            click.echo(f"{run_store.run_id(wanted)}  {now}")
             click.echo(plain("\n".join(plan_lines(planned, now))) + "\n")
             click.echo(configs.dump(wanted).rstrip())
         return 0
-    from ..experiments import worker
+    from merginguriel.runs import worker
 
     if detach:
         found, pid = worker.launch(where, config)
@@ -77,8 +78,8 @@ def run(
                 click.echo(found.id)
                 say(f"at work in process {pid}; watch it with: mu runs watch {found.id}")
             return 0
-    found = runs.create(where, config)
-    if runs.state(found) == "finished" and (changed := runs.outdated(found)):
+    found = run_store.create(where, config)
+    if run_store.state(found) == "finished" and (changed := run_store.outdated(found)):
         say(f"note: {changed} changed since this run was made; it is shown as it was.\n"
             f"To do it again, remove {where.display(found.folder)}")  # fmt: skip
     with Bar(found.id) as bar:
@@ -86,7 +87,7 @@ def run(
     if state != "finished":
         say(f"{found.id} is {state}; it goes on with: mu runs resume {found.id}")
         return 0 if state == "paused" else 130
-    show(runs.result(found), as_json)
+    show(run_store.result(found), as_json)
     return 0
 
 
@@ -143,7 +144,7 @@ def lines_of(result: dict[str, Any]) -> list[str]:
         table = [["", *targets]]
         table += [[s, *(f"{100 * found['accuracy'][s][t]:.1f}" for t in targets)] for s in sources]
         return [head, columns(table)]
-    from ..experiments.results import p_text
+    from merginguriel.study.results import p_text
 
     low, high = result["ci95"]
     lines = [

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import FAILED, INTERRUPTED, UsageError
+from merginguriel.errors import FAILED, INTERRUPTED, UsageError
+
 from .common import (
     columns,
     emit,
@@ -26,7 +27,7 @@ from .progress import Bar, duration
 from .run import lines_of
 
 if TYPE_CHECKING:
-    from ..experiments.runs import Run
+    from merginguriel.runs.run_store import Run
 
 ORDERS = ("newest", "best", "state", "target")
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
@@ -48,7 +49,7 @@ def one_run(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def find(workspace_path: Path | None, name: str) -> Run:
-    from ..experiments import runs as stored
+    from merginguriel.runs import run_store as stored
 
     return stored.get(space(workspace_path), name)
 
@@ -75,7 +76,7 @@ def list_runs(
     workspace_path: Path | None,
 ) -> None:
     """List runs: state, accuracy, and how long each took."""
-    from ..experiments import index
+    from merginguriel.runs import index
 
     most = limit if limit or as_json else SCREEN
     found, count = index.listed(
@@ -124,8 +125,8 @@ def cell(row: dict[str, Any], name: str) -> str:
 @one_run
 def show(name: str, as_json: bool, workspace_path: Path | None) -> None:
     """Configuration, course and result of RUN."""
-    from ..experiments import config as configs
-    from ..experiments import runs as stored
+    from merginguriel.config import run_config as configs
+    from merginguriel.runs import run_store as stored
 
     run = find(workspace_path, name)
     happened = stored.events(run)
@@ -172,8 +173,8 @@ def watch(name: str, as_json: bool, workspace_path: Path | None) -> int:
     Exit code 0 when it has finished or is paused, 1 when it has failed or died, 130 when it was cancelled. With
     --json, one event a line.
     """
-    from ..experiments import runs as stored
-    from ..experiments.watching import heartbeat
+    from merginguriel.runs import run_store as stored
+    from merginguriel.runs.progress import heartbeat
 
     run = find(workspace_path, name)
     told = 0
@@ -209,7 +210,7 @@ def logs(name: str, tail: int | None, as_json: bool, workspace_path: Path | None
 
 
 def steer(what: str, names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
-    from ..experiments import worker
+    from merginguriel.runs import worker
 
     said = []
     for run in [find(workspace_path, name) for name in names]:
@@ -260,8 +261,8 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
     FILE.yaml is a configuration, as `mu advise --save` writes it: its settings are compared, and the figures of its run
     where that has finished.
     """
-    from ..experiments import comparable
-    from ..experiments.against import by_seed, compared
+    from merginguriel.report import comparable
+    from merginguriel.report.run_comparison import by_seed, compared
 
     if len(names) < 2:
         raise UsageError("a comparison needs two runs or more.", mend="See: mu runs list")
@@ -270,7 +271,7 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
     found = compared(asked)
     seeds = by_seed(found, asked)
     if as_json:
-        from ..experiments.results import comparison_dict
+        from merginguriel.study.results import comparison_dict
 
         group = {name: each.as_dict() for each in seeds for name in each.runs}
         emit(
@@ -284,7 +285,7 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
             ]
         )
         return
-    from .against import against_table, seeds_table
+    from merginguriel.text.run_comparison import against_table, seeds_table
 
     click.echo(plain(columns(against_table(found))))
     if seeds:
@@ -302,8 +303,8 @@ def gc(
     states: tuple[str, ...], older_than: float | None, yes: bool, as_json: bool, workspace_path: Path | None
 ) -> None:
     """Remove runs that failed, were cancelled or died, and what killed programs left half. Models stay."""
-    from ..experiments import waste
-    from ..workspace import writable
+    from merginguriel.runs import gc as waste
+    from merginguriel.workspace import writable
 
     where = writable(space(workspace_path))
     found = waste.find(where, states or ("failed", "cancelled", "dead"), older_than or 0)
@@ -334,7 +335,7 @@ def sql(query: str, as_json: bool, workspace_path: Path | None) -> None:
     \b
     mu runs sql "select target, max(value) from rows where method = 'ties' group by target"
     """
-    from ..experiments import index
+    from merginguriel.runs import index
 
     names, found = index.query(space(workspace_path), query)
     if as_json:
@@ -361,7 +362,7 @@ def export(
     out: Path, names: tuple[str, ...], chosen: tuple[str, ...], as_json: bool, workspace_path: Path | None
 ) -> None:
     """Write result rows to FILE: .parquet, .csv or .tex, as its name ends."""
-    from ..experiments import export as exporting
+    from merginguriel.runs import export as exporting
 
     where = space(workspace_path)
     new = next((folder for folder in reversed(out.absolute().parents) if not folder.exists()), None)

@@ -12,7 +12,7 @@ import click
 from .common import LOCALE, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
-    from ..knowledge.search import Hit
+    from merginguriel.knowledge.search.query import Hit
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,7 +74,7 @@ def tell(
     workspace_path: Path | None,
 ) -> None:
     """Search, and print what was found."""
-    from ..knowledge.search import search as find
+    from merginguriel.knowledge.search.query import search as find
 
     text = sys.stdin.read() if query == ("-",) else " ".join(query)
     found = find(space(workspace_path), text, kinds=kinds, target=target, method=method, limit=limit)

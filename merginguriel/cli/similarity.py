@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from ..errors import UsageError
-from ..files import write_text
+from merginguriel.errors import UsageError
+from merginguriel.files import write_text
+
 from .common import LOCALE, columns, emit, json_option, say
 from .study import study_options
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..experiments.study import Study
+    from merginguriel.study.study import Study
 
 
 @click.command(short_help="Rank source languages for a target, URIEL beside REAL.")
@@ -65,8 +66,8 @@ def similarity(
     mu similarity --target da-DK --k 3 --features syntax,phonology --sinkhorn
     mu similarity --matrix sparse --task massive --k 20 --out uriel-top20.csv
     """
-    from ..similarity import real, uriel
-    from ..tasks import base as tasks
+    from merginguriel.similarity import real, uriel
+    from merginguriel.tasks import base as tasks
 
     sets = tuple(features.split(",")) if features else uriel.SETS
     how = Balance(steps if sinkhorn else None, nearest)
@@ -131,7 +132,7 @@ def uriel_matrix(
     sources: list[str], target: str, sets: tuple[str, ...], sinkhorn: bool
 ) -> dict[str, dict[str, float]]:
     """source → locale → similarity: to the target alone, or to all, where the matrix will be balanced."""
-    from ..similarity import uriel
+    from merginguriel.similarity import uriel
 
     others = sorted({*sources, target}) if sinkhorn else [target]
     values = uriel.matrix(sources, others, sets)
@@ -142,7 +143,7 @@ def uriel_matrix(
 
 def real_columns(study: Study, target: str, sources: list[str]) -> dict[str, dict[str, float]]:
     """source → locale → accuracy on development data, as far as it was measured; empty if the target was not."""
-    from ..evaluation.nxn import load
+    from merginguriel.evaluation.nxn import load
 
     path = study.table("dev")
     if not path.is_file():
@@ -165,7 +166,7 @@ class Balance(NamedTuple):
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """values [sources, targets], filtered first and then balanced; says how the balancing went."""
-        from ..similarity.select import sinkhorn, sparse
+        from merginguriel.similarity.select import sinkhorn, sparse
 
         kept = sparse(values, self.nearest) if self.nearest else values
         if self.steps is None:
@@ -193,9 +194,9 @@ def of_matrix(
     study: Study, sources: tuple[str, ...], listed: str | None, target: str | None
 ) -> tuple[list[str], list[str]]:
     """Sources and targets of a matrix. Those that URIEL has no features of are left out, and named."""
-    from ..locales import table
-    from ..similarity import uriel
-    from ..tasks import base as tasks
+    from merginguriel.locales import table
+    from merginguriel.similarity import uriel
+    from merginguriel.tasks import base as tasks
 
     if listed == "all":
         asked = list(table())
@@ -221,8 +222,8 @@ def export(
     """The CSV of URIEL's matrix. Filtered or balanced, a locale is no source of its own: its similarity is 0 there."""
     import numpy as np
 
-    from ..similarity import uriel
-    from ..similarity.select import dense_csv, sparse_csv
+    from merginguriel.similarity import uriel
+    from merginguriel.similarity.select import dense_csv, sparse_csv
 
     values = uriel.matrix(sources, targets, sets)
     if how.steps is not None or how.nearest is not None:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import FAILED, UsageError
+from merginguriel.errors import FAILED, UsageError
+
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
-from .logtext import check_editor
+from .log_text import check_editor
 from .search import skills_search
 
 if TYPE_CHECKING:
-    from ..knowledge.problem import Problem
-    from ..workspace import Workspace
+    from merginguriel.knowledge.lint.problem import Problem
+    from merginguriel.workspace import Workspace
 
 USUAL = ".agents/skills"
 since_option = click.option(
@@ -38,8 +39,8 @@ skills.add_command(skills_search)
 @workspace_option
 def list_skills(as_json: bool, workspace_path: Path | None) -> None:
     """Every skill: version, grade, freshness, how its claims stand, and what it is for in a line."""
-    from ..knowledge.base import load
-    from ..knowledge.catalogue import freshness, skill_grade
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.skills.catalogue import freshness, skill_grade
 
     knowledge = load(space(workspace_path))
     fresh = freshness(knowledge)
@@ -77,8 +78,8 @@ def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
 
     Texts that are too long together are cut between words; --json has them in full.
     """
-    from ..knowledge.base import load
-    from ..knowledge.catalogue import catalogue, freshness, skill_grade
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.skills.catalogue import catalogue, freshness, skill_grade
 
     knowledge = load(space(workspace_path))
     if not as_json:
@@ -113,7 +114,7 @@ def new(
     name: str, template: str, description: str, edit: bool, as_json: bool, workspace_path: Path | None
 ) -> None:
     """Begin a skill: a folder in skills/ with all sections and an example of a claim, valid as it is."""
-    from ..knowledge.newskill import new_skill
+    from merginguriel.knowledge.skills.scaffold import new_skill
 
     where = space(workspace_path)
     if edit:
@@ -134,7 +135,7 @@ def new(
 @workspace_option
 def show_history(name: str, as_json: bool, workspace_path: Path | None) -> None:
     """What has become of a skill, newest first: commit, date, version, subject, and what changed in meaning."""
-    from ..knowledge.history import history
+    from merginguriel.knowledge.skills.history import history
 
     found = history(space(workspace_path), name)
     if as_json:
@@ -164,8 +165,8 @@ def diff(
     NAME alone is compared with the last commit. A and B are commits (B: default the files as they are), or A is another
     skill or a skill's folder. Exit code 0 whether or not anything changed.
     """
-    from ..knowledge.base import load
-    from ..knowledge.skilldiff import compare, states
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.skills.diff import compare, states
 
     old, new, before, after = states(load(space(workspace_path)), name, first, second)
     found = compare(old, new, before, after)
@@ -206,7 +207,7 @@ def install(
     workspace_path: Path | None,
 ) -> int:  # fmt: skip
     """Put skills (default: all) where coding agents look for them, and remember what was put there."""
-    from ..knowledge import install as installing
+    from merginguriel.knowledge.skills import install as installing
 
     if only_check and take_away:
         raise UsageError("--check only looks; it cannot be had with --remove.")
@@ -228,7 +229,7 @@ def install(
 
 
 def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool) -> int:
-    from ..knowledge.install import check
+    from merginguriel.knowledge.skills.install import check
 
     found = [(one, wrong) for one, wrong in check(place) if not names or one.name in names]
     for name in names:
@@ -253,9 +254,9 @@ def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool
 @workspace_option
 def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_path: Path | None) -> int:
     """Check the skills alone, or one of them: form, claims, and whether a change of meaning raised the version."""
-    from ..knowledge.lint import problems
-    from ..knowledge.skills import check_name
-    from ..merging.registry import parameters
+    from merginguriel.knowledge.lint.runner import problems
+    from merginguriel.knowledge.parse.skills import check_name
+    from merginguriel.merging.registry import parameters
 
     where = _since(space(workspace_path), since)
     if name is not None:
@@ -272,7 +273,7 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
 
 def _since(where: Workspace, revision: str | None) -> Workspace:
     """The workspace, with the revision that versions are compared with among its settings."""
-    from ..knowledge.rules.version import SETTING
+    from merginguriel.knowledge.lint.rules.version import SETTING
 
     return replace(where, settings={**where.settings, SETTING: revision}) if revision else where
 
@@ -284,8 +285,8 @@ def _since(where: Workspace, revision: str | None) -> Workspace:
 @workspace_option
 def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path | None) -> None:
     """One skill: its text, and its claims with the status that the log gives them."""
-    from ..knowledge.base import load
-    from ..knowledge.grading import grade
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.claims.grading import grade
 
     knowledge = load(space(workspace_path))
     skill = knowledge.skill(name)
@@ -328,14 +329,14 @@ def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | No
 
     Where nothing has changed since the last time, what was found then is printed. Exit code 1 if anything is wrong.
     """
-    from ..knowledge.relint import problems
+    from merginguriel.knowledge.lint.lint_cache import problems
 
     where = _since(space(workspace_path), since)
     return _tell(problems(where, full=full, program=_program), where, as_json)
 
 
 def _program() -> dict[str, tuple[str, ...]]:
-    from ..merging.registry import parameters  # slow to import, and only a fresh look needs it
+    from merginguriel.merging.registry import parameters  # slow to import, and only a fresh look needs it
 
     return parameters()
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
+
 from .common import say, space, workspace_option
 
 if TYPE_CHECKING:
-    from ..experiments.study import Study
-    from ..tasks.base import TaskData
+    from merginguriel.study.study import Study
+    from merginguriel.tasks.base import TaskData
 
 Command = Callable[..., Any]
 FEW = 30  # test items below which hardly any difference can be seen
@@ -74,9 +75,9 @@ def make_study(
     seed: int = 0,
 ) -> Study:
     """The study that the options mean; what they leave out, the workspace's context says."""
-    from ..experiments.study import Study, of_context
-    from ..tasks.base import find
-    from ..workspace import writable
+    from merginguriel.study.study import Study, of_context
+    from merginguriel.tasks.base import find
+    from merginguriel.workspace import writable
 
     pairs = dict(pair(text) for text in options)
     where = writable(space(workspace_path))

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import FAILED, OK, UsageError
+from merginguriel.errors import FAILED, OK, UsageError
+
 from .common import columns, emit, json_option, say, space, workspace_option
 from .progress import Bar, duration
 
 if TYPE_CHECKING:
-    from ..experiments.sweep import Standing, Sweep
+    from merginguriel.runs.sweep import Standing, Sweep
 
 # In the order in which a reader asks for them.
 ORDER = ("finished", "running", "queued", "new", "paused", "cancelled", "failed", "dead")
@@ -73,7 +74,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Carry out the runs that FILE asks for; each in a process of its own, those that have finished not again."""
-    from ..experiments import sweep as sweeps
+    from merginguriel.runs import sweep as sweeps
 
     executor, at_once = executor_for(on, workers, address, cpus, gpus, retries)
     if not file.is_file():
@@ -114,7 +115,7 @@ def executor_for(
     retries: int | None,
 ) -> tuple[Any, int | None]:
     """The executor that the options mean, and how many run at once (None: the cluster decides)."""
-    from ..experiments import executors
+    from merginguriel.runs import executors
 
     for_ray: dict[str, Any] = {"address": address, "cpus": cpus, "gpus": gpus, "retries": retries}
     given = {name: value for name, value in for_ray.items() if value is not None}
@@ -131,7 +132,7 @@ def executor_for(
 
 
 def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
-    from ..experiments import sweep as sweeps
+    from merginguriel.runs import sweep as sweeps
 
     found = sweeps.standings(planned)
     left = [one for one in found if one.state != "finished"]
@@ -158,7 +159,7 @@ def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
 @json_option
 def status(name: str | None, workspace_path: Path | None, as_json: bool) -> None:
     """Show what has become of the runs of the sweep NAME; without one, list all sweeps."""
-    from ..experiments import sweep as sweeps
+    from merginguriel.runs import sweep as sweeps
 
     where = space(workspace_path)
     if name is not None:
@@ -217,7 +218,7 @@ def table(found: list[Standing]) -> str:
     short = {key: key.rpartition(".")[2] for key in keys}
     if len(set(short.values())) < len(keys):
         short = {key: key for key in keys}
-    from ..experiments.sweepfile import shown
+    from merginguriel.config.sweep_file import shown
 
     rows = [[*(short[key] for key in keys), "state", "score", "time", "run"]]
     for one in found:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import MuError, UnavailableError, UsageError
+from merginguriel.errors import MuError, UnavailableError, UsageError
+
 from .common import LOCALE, columns, emit, json_option, say
 from .progress import Bar, duration
 from .study import load_all, study_options
 
 if TYPE_CHECKING:
-    from ..experiments.study import Study
-    from ..tasks.base import TaskData
+    from merginguriel.study.study import Study
+    from merginguriel.tasks.base import TaskData
 
 
 @click.command(short_help="Fine-tune one model per locale.")
@@ -54,14 +55,14 @@ def train(
 
     Of several locales, one that cannot be trained does not stop the others; it is named at the end.
     """
-    from ..experiments import study as studies
+    from merginguriel.study import study as studies
 
     data = data_of_all(study, named, listed)
     if dry_run:
         planned = [plan_of(study, found, given["epochs"]) for found in data.values()]
         emit(planned) if as_json else click.echo(plan_text(planned))
         return
-    from ..models.record import read
+    from merginguriel.models.build_record import read
 
     settings = {key: value for key, value in given.items() if value is not None}
     found: list[dict[str, Any]] = []
@@ -99,7 +100,7 @@ def train(
 
 def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dict[str, TaskData]:
     """The data of the locales that --locale and --locales name; of `all`, those with enough text."""
-    from ..tasks.base import locales as offered
+    from merginguriel.tasks.base import locales as offered
 
     if listed != "all":
         more = [LOCALE.convert(tag.strip(), None, None) for tag in (listed or "").split(",") if tag.strip()]
@@ -124,7 +125,7 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
 
 def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
     """What training on `data` would be. seconds: on two cores; None where nothing was measured."""
-    from ..experiments.quickstart import SECONDS
+    from merginguriel.loop.quickstart import SECONDS
 
     path = study.model(data.locale)
     # Measured: three epochs over 600 sentences.

@@ -11,7 +11,7 @@ import click
 from .common import DATE, emit, json_option, plain, space, text_width, true_minus, workspace_option
 
 if TYPE_CHECKING:
-    from ..knowledge.chain import Node
+    from merginguriel.knowledge.claims.evidence_tree import Node
 
 ROWS = 12  # of one entry, before the rest is only counted
 
@@ -27,8 +27,8 @@ def why(name: str, everything: bool, as_of: str | None, as_json: bool, workspace
 
     Each claim is shown with its status, the grade of its evidence, and what would change it.
     """
-    from ..knowledge.base import load
-    from ..knowledge.chain import why as walk
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.claims.evidence_tree import why as walk
 
     node = walk(load(space(workspace_path), as_of=as_of), name)
     if as_json:

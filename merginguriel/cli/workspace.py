@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from .. import workspace
-from ..errors import UsageError
-from ..knowledge.rows import check_context
+from merginguriel import workspace
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.parse.rows import check_context
+
 from .common import emit, json_option, say
 
 
@@ -33,8 +34,8 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
         check_context(context)
     made = workspace.seed(folder, context=context, empty=empty)
     about = str(workspace.read_settings(marker)["context"])
-    from ..experiments.able import first_target
-    from ..tasks.base import tasks
+    from merginguriel.study.capabilities import first_target
+    from merginguriel.tasks.base import tasks
 
     task = about.partition("/")[0]
     if task not in tasks():

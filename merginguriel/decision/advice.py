@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..knowledge.base import Knowledge
-from ..knowledge.rows import ResultRow, is_merge
-from . import calibration, outlook, report, rules
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse.rows import ResultRow, is_merge
+
+from . import assemble, claim_rules, cross_validation, next_steps
 from . import estimate as model
 from .baseline import baseline_of, detectable, trial_of
+from .compatibility import Fits, features, known_fits
 from .evidence import Observation, Setting, noise, observations, setting_of
-from .features import Fits, features, known_fits
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import choose_sources
@@ -32,18 +33,18 @@ class Learned(NamedTuple):
 
     found: list[Observation]
     fitted: model.Model
-    left: calibration.LeftOut | None
+    left: cross_validation.LeftOut | None
     fits: Fits
 
     def estimate(self, setting: Setting, sources: Sequence[str]) -> model.Estimate:
         known = features(self.fits, setting.context, sources)
-        return calibration.predict(self.fitted, self.left, setting, known)
+        return cross_validation.predict(self.fitted, self.left, setting, known)
 
 
 def advise(knowledge: Knowledge, question: Question) -> Advice:
     """The advice, in the form that `schema.ADVICE` describes. Deterministic."""
     standings = knowledge.standings
-    vetoes = rules.vetoes(knowledge.claims, standings)
+    vetoes = claim_rules.vetoes(knowledge.claims, standings)
     learned = _learn(knowledge.rows, question.mode, vetoes)
     candidates = _candidates(knowledge, question, learned, vetoes)
     veto = None
@@ -68,7 +69,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
     tried = {o.setting.method for o in found}
     known = bool(own) and (best.setting.method in tried or question.method is None)
     plan = planned(
-        report.arms(best), chosen.missing, question.min_gain_pp, question.budget,
+        assemble.arms(best), chosen.missing, question.min_gain_pp, question.budget,
         wanted_pp=worth if known else inf,
     )  # fmt: skip
     verdict, why, enough = decide(
@@ -80,7 +81,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         "context": question.context,
         "verdict": verdict,
         "why": why,
-        "summary": outlook.summary(verdict, best, question, veto),
+        "summary": next_steps.summary(verdict, best, question, veto),
         "recipe": {
             "method": best.setting.method,
             "params": dict(best.setting.params),
@@ -91,22 +92,22 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
             "note": chosen.note,
             "runnable": best.runnable,
             "vetoed_by": veto.claim.id if veto else None,
-            "compatibility": report.compatibility(learned.fits, learned.fitted, best.setting, chosen),
+            "compatibility": assemble.compatibility(learned.fits, learned.fitted, best.setting, chosen),
         },
-        "gain": report.gain(best.estimate, question.min_gain_pp),
+        "gain": assemble.gain(best.estimate, question.min_gain_pp),
         "min_gain_pp": question.min_gain_pp,
         **({} if question.budget is None else {"budget": question.budget}),
         "mde_pp": detectable(trial) if trial.known else None,
         "baseline": baseline,
-        "evidence": report.evidence(found, best, question),
-        "dissent": report.dissent(found, best, verdict, question, knowledge),
-        "rules": report.rules_applied(knowledge, vetoes, best.setting, candidates),
-        "alternatives": report.alternatives(knowledge, candidates, question),
-        "pilot": report.pilot(plan, trial, baseline["kind"], worth_pp=worth),
-        "calibration": report.calibration(learned.left),
-        "would_change": outlook.would_change(candidates, verdict, trial, question, own, veto, enough),
-        "unknowns": outlook.unknowns(question, own, found, baseline, chosen.missing),
-        "next": outlook.next_commands(verdict, best, candidates, chosen, baseline, question),
+        "evidence": assemble.evidence(found, best, question),
+        "dissent": assemble.dissent(found, best, verdict, question, knowledge),
+        "rules": assemble.rules_applied(knowledge, vetoes, best.setting, candidates),
+        "alternatives": assemble.alternatives(knowledge, candidates, question),
+        "pilot": assemble.pilot(plan, trial, baseline["kind"], worth_pp=worth),
+        "calibration": assemble.calibration(learned.left),
+        "would_change": next_steps.would_change(candidates, verdict, trial, question, own, veto, enough),
+        "unknowns": next_steps.unknowns(question, own, found, baseline, chosen.missing),
+        "next": next_steps.next_commands(verdict, best, candidates, chosen, baseline, question),
         "knowledge_hash": _hash(knowledge, question.as_of),
         "as_of": question.as_of,
     }
@@ -121,19 +122,19 @@ def _hash(knowledge: Knowledge, as_of: str | None) -> str:
     return hashlib.sha256(repr((used, claims)).encode()).hexdigest()[:16]
 
 
-def _learn(rows: Sequence[ResultRow], mode: str, vetoes: Sequence[rules.Rule]) -> Learned:
+def _learn(rows: Sequence[ResultRow], mode: str, vetoes: Sequence[claim_rules.Rule]) -> Learned:
     """What this mode's rows teach."""
-    ruinous = [veto for veto in vetoes if rules.names_a_method(veto)]
-    found = observations(rows, mode, lambda setting: rules.veto_of(setting, ruinous) is not None)
+    ruinous = [veto for veto in vetoes if claim_rules.names_a_method(veto)]
+    found = observations(rows, mode, lambda setting: claim_rules.veto_of(setting, ruinous) is not None)
     fits = known_fits(rows)
     merged = [(o.setting.context, o.row.sources) for o in found]
     known = {of: features(fits, *of) for of in dict.fromkeys(merged)}
     fitted = model.fit(found, noise(found), np.array([known[of] for of in merged]), keep=True)
-    return Learned(found, fitted, calibration.leave_targets_out(found, fitted), fits)
+    return Learned(found, fitted, cross_validation.leave_targets_out(found, fitted), fits)
 
 
 def _candidates(
-    knowledge: Knowledge, question: Question, learned: Learned, vetoes: Sequence[rules.Rule]
+    knowledge: Knowledge, question: Question, learned: Learned, vetoes: Sequence[claim_rules.Rule]
 ) -> list[Candidate]:
     """Every recipe that the log knows in this mode, asked for this target: best predicted gain first.
 
@@ -141,10 +142,10 @@ def _candidates(
     always promise something. Of the others, those that can be run here come first.
     """
     known = {
-        rules.for_target(o.setting, question.target, question.context, question.mode): None
+        claim_rules.for_target(o.setting, question.target, question.context, question.mode): None
         for o in learned.found
     }
-    allowed = [r for r in known if _asked(r, question) and not rules.veto_of(r, vetoes)]
+    allowed = [r for r in known if _asked(r, question) and not claim_rules.veto_of(r, vetoes)]
     rows: dict[Setting, list[ResultRow]] = {}
     for o in learned.found:
         rows.setdefault(o.setting, []).append(o.row)
@@ -171,7 +172,7 @@ def _candidates(
             # A preference speaks where nothing was measured; a measured recipe has the estimate to speak for it.
             None
             if setting in rows
-            else rules.dispreferred(setting, allowed, knowledge.claims, knowledge.standings),
+            else claim_rules.dispreferred(setting, allowed, knowledge.claims, knowledge.standings),
             question.can_run(setting),
         )
         for setting in allowed
@@ -200,8 +201,8 @@ def _asked(setting: Setting, question: Question) -> bool:
 
 
 def _fallback(
-    rows: Iterable[ResultRow], question: Question, vetoes: Sequence[rules.Rule]
-) -> tuple[Setting, rules.Rule | None]:
+    rows: Iterable[ResultRow], question: Question, vetoes: Sequence[claim_rules.Rule]
+) -> tuple[Setting, claim_rules.Rule | None]:
     """What to speak of where no known recipe may be offered, and the veto if that is why.
 
     A recipe that was asked for and is vetoed is named with its veto, rather than replaced by a guess.
@@ -209,8 +210,8 @@ def _fallback(
     for row in rows:
         if row.mode != question.mode or not is_merge(row.method):
             continue
-        setting = rules.for_target(setting_of(row), question.target, question.context, question.mode)
-        veto = rules.veto_of(setting, vetoes) if _asked(setting, question) else None
+        setting = claim_rules.for_target(setting_of(row), question.target, question.context, question.mode)
+        veto = claim_rules.veto_of(setting, vetoes) if _asked(setting, question) else None
         if veto:
             return setting, veto
     method, similarity, k = DEFAULT
@@ -223,4 +224,4 @@ def _fallback(
         question.k or k,
         (),
     )
-    return setting, rules.veto_of(setting, vetoes)
+    return setting, claim_rules.veto_of(setting, vetoes)

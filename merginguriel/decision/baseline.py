@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from .. import stats
-from ..knowledge.rows import ResultRow
+from merginguriel import stats
+from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.text.numbers import count
+
 from .evidence import GOAL, Observation
 from .question import Question
-from .words import count
 
 ROUNDING = 5e-5  # an accuracy of the log is given to a hundredth of a percentage point
 FEWEST_PAIRED = 5  # rows of a context that tell of another merge there

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import stats
-from . import covariance, settled
+from merginguriel import stats
+
+from . import covariance, variance_cache
 from .covariance import EFFECTS, LEVEL_SD
 from .evidence import Noise, Observation, Setting
 from .replicates import Repeats, repeats
@@ -93,11 +94,11 @@ def fit(found: Sequence[Observation], noise: Noise, features: np.ndarray, *, kee
     if repeated is not None:
         told = repeated.total(repeated.weighed(gains))
         pooled = (design.noise @ design.blocks(told[:, None]))[design.place][:, 0]
-    key = settled.digest(settings, gains, noise, features) if keep else None
-    known = settled.recall(key, len(EFFECTS)) if key else None
+    key = variance_cache.digest(settings, gains, noise, features) if keep else None
+    known = variance_cache.recall(key, len(EFFECTS)) if key else None
     factor = _settle(design, pooled) if known is None else covariance.factor(design, known)
     if key and known is None:
-        settled.remember(key, factor.variances)
+        variance_cache.remember(key, factor.variances)
     variances = dict(zip(EFFECTS, factor.variances.tolist(), strict=True))
     return Model(settings, gains, variances, factor, pooled, repeated)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..knowledge.rows import ResultRow, distinct, is_merge
+from merginguriel.knowledge.parse.rows import ResultRow, distinct, is_merge
 
 GOAL = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
 BEST_OF_ALL = "best_zero_shot"  # of all models but the target's own, not only of the sources

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import NamedTuple
 
-from .. import stats
+from merginguriel import stats
+
 from .estimate import Estimate
 
 # What work costs, as a share of the smallest gain worth a merge: a judgement, and the same for every question.

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..knowledge.rows import POLICIES, ResultRow
+from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
+
+from . import claim_rules
 from . import estimate as model
-from . import rules
 from .evidence import Setting
 
 MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
@@ -78,5 +79,5 @@ class Candidate(NamedTuple):
     setting: Setting
     estimate: model.Estimate
     rows: tuple[ResultRow, ...]  # this setting, measured on this target
-    passed_over: rules.Rule | None = None
+    passed_over: claim_rules.Rule | None = None
     runnable: bool = True

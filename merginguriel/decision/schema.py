@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..knowledge.rows import PAIRWISE
+from merginguriel.knowledge.parse.rows import PAIRWISE
 
 Schema = dict[str, Any]
 

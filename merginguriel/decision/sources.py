@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..knowledge.rows import ResultRow, is_merge
-from ..similarity import real
+from merginguriel.knowledge.parse.rows import ResultRow, is_merge
+from merginguriel.similarity import real
+from merginguriel.text.numbers import percent
+
 from .baseline import enough, singles_of
 from .evidence import Setting
 from .question import DEFAULT, Question
-from .words import percent
 
 ROUNDING = 1e-4  # an accuracy of the log is given to a hundredth of a percentage point
 

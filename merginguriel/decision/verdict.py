@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from . import rules
+from merginguriel.text.numbers import count, pp
+
+from . import claim_rules
 from .baseline import Trial, detectable
 from .estimate import Estimate
 from .pilot import Plan
 from .question import MERGE_AT, Question
-from .words import count, pp
 
 
 class Decision(NamedTuple):
@@ -42,7 +43,7 @@ def decide(
     known: bool,
     worth_pp: float,
     plan: Plan,
-    veto: rules.Rule | None,
+    veto: claim_rules.Rule | None,
 ) -> Decision:
     """`known`: something was measured on this target. `worth_pp`: of one trial, which is `plan`.
 

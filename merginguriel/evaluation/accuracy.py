@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import stats
+from merginguriel import stats
 
 
 def accuracy_interval(

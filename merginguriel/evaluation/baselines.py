@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import UsageError
-from ..tasks.base import TaskData
+from merginguriel.errors import UsageError
+from merginguriel.tasks.base import TaskData
+
 from .nxn import Matrix
 from .significance import Comparison, compare
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import IncompatibleError, UnavailableError, UsageError
-from ..tasks.base import Item
+from merginguriel.errors import IncompatibleError, UnavailableError, UsageError
+from merginguriel.tasks.base import Item
+
 from . import predictions as stored
 from .predictions import Predictions
 

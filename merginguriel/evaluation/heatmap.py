@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from ..errors import missing_extra
-from ..files import write_bytes
+from merginguriel.errors import missing_extra
+from merginguriel.files import write_bytes
+
 from .nxn import Matrix
 
 if TYPE_CHECKING:

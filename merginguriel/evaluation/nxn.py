@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CheckpointError, IncompatibleError, MuError
-from ..files import Progress, write_text
-from ..models.checkpoint import open_checkpoint
-from ..tasks.base import Item, TaskData, digest
-from ..tasks.base import fingerprint as items_fingerprint
+from merginguriel.errors import CheckpointError, IncompatibleError, MuError
+from merginguriel.files import Progress, write_text
+from merginguriel.models.checkpoint import open_checkpoint
+from merginguriel.tasks.base import Item, TaskData, digest
+from merginguriel.tasks.base import fingerprint as items_fingerprint
+
 from . import predictions as stored
 from .predictions import Predictions, check_labels, correct
 
@@ -163,11 +164,14 @@ def _answers(
                     continue
                 except CheckpointError as error:
                     tell(f"{path.name} is computed again: {error.what}", notice=True)
-            from . import kernels, predict  # torch, which a matrix that lies in the cache does without
+            from . import (  # torch, which a matrix that lies in the cache does without
+                packed_inference,
+                predict,
+            )
 
             if opened is None:
                 opened = predict.open_model(folder, device)
-                held.enter_context(kernels.packed(opened[0], bf16=bf16))  # once for all locales
+                held.enter_context(packed_inference.packed(opened[0], bf16=bf16))  # once for all locales
             key = (stored.tokenizer_digest(folder), predict.longest(opened[0]), target)
             if key not in tokens:
                 tokens[key] = predict.tokens_of(*opened[:2], wanted)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..errors import CheckpointError
-from ..files import Progress
-from ..models.checkpoint import open_checkpoint
-from ..tasks.base import Item
-from . import kernels
+from merginguriel.errors import CheckpointError
+from merginguriel.files import Progress
+from merginguriel.models.checkpoint import open_checkpoint
+from merginguriel.tasks.base import Item
+
+from . import packed_inference
 from .predictions import BATCH_TOKENS, DEVICE_TOKENS, Predictions
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def open_model(
     model_dir: Path, device: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, tuple[str, ...]]:
     """Model, tokenizer and label names in the order of the head."""
-    from ..models import classifier
+    from merginguriel.models import classifier
 
     labels = open_checkpoint(model_dir).labels
     if labels is None:
@@ -83,7 +84,7 @@ def predict_with(
     logits = np.empty((len(items), len(labels)), dtype=np.float32)
     was_training = model.training
     on_cpu = model.device.type == "cpu"
-    by_autocast = bf16 and not (on_cpu and kernels.packable(model, bf16=True))
+    by_autocast = bf16 and not (on_cpu and packed_inference.packable(model, bf16=True))
     size = batch_tokens or (BATCH_TOKENS if on_cpu else DEVICE_TOKENS)
     pad = tokenizer.pad_token_id or 0
     model.eval()
@@ -100,8 +101,8 @@ def predict_with(
     try:
         with (
             torch.inference_mode(),
-            kernels.packed(model, bf16=bf16),
-            kernels.side_by_side(torch.get_num_threads() if on_cpu else 1) as each,
+            packed_inference.packed(model, bf16=bf16),
+            packed_inference.side_by_side(torch.get_num_threads() if on_cpu else 1) as each,
         ):
             for chosen, found in each(answer, list(batches([len(row) for row in rows], size))):
                 logits[chosen] = found

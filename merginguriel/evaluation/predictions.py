@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CheckpointError, IncompatibleError
-from ..files import write_bytes
-from ..models.checkpoint import TOKENIZER_FILES
-from ..models.digests import digest
-from ..tasks.base import Item
+from merginguriel.errors import CheckpointError, IncompatibleError
+from merginguriel.files import write_bytes
+from merginguriel.models.checkpoint import TOKENIZER_FILES
+from merginguriel.models.digest_cache import digest
+from merginguriel.tasks.base import Item
 
 MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".bin")
 # Padded tokens in a batch. On a processor, what stays in its cache; less, and weights are read too often.

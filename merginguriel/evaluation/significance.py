@@ -8,8 +8,8 @@ from math import sqrt
 
 import numpy as np
 
-from .. import stats
-from ..errors import IncompatibleError
+from merginguriel import stats
+from merginguriel.errors import IncompatibleError
 
 # Below it, resampling groups understates the noise: with 5 groups, 95% intervals held the truth 86 times of 100.
 FEW_GROUPS = 30

@@ -9,15 +9,17 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from ..errors import UnavailableError, UsageError
-from ..workspace import Workspace
-from . import invalidation, kept
-from .claims import Claim
-from .entries import Entry, entry_paths, parse_entry
-from .rows import SUPERSEDED, ResultRow
-from .skills import Skill, parse_skill, skill_paths
-from .standing import DOUBTFUL, Standing, standing
-from .yamltext import read_text
+from merginguriel.errors import UnavailableError, UsageError
+from merginguriel.workspace import Workspace
+
+from .claims.claim_status import DOUBTFUL, Standing, standing
+from .parse import invalidation
+from .parse import parse_cache as kept
+from .parse.claims import Claim
+from .parse.entries import Entry, entry_paths, parse_entry
+from .parse.rows import SUPERSEDED, ResultRow
+from .parse.skills import Skill, parse_skill, skill_paths
+from .parse.yaml_lines import read_text
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import MuError, UnavailableError, UsageError
+from merginguriel.errors import MuError, UnavailableError, UsageError
 
 # Reading must not take the lock that somebody's commit is waiting for.
 QUIET = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}

@@ -17,15 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import IncompatibleError
-from ..models.checkpoint import FLOATS, to_float32
+from merginguriel.errors import IncompatibleError
+from merginguriel.models.checkpoint import FLOATS, to_float32
+
 from . import policies, registry
-from .bands import model_bands, tensor_bands
-from .inputs import Input, whole
+from .executor import Step, blocks, cores, divided, encoded, finite, identical
 from .registry import Dice, Method, Place
-from .step import Step, blocks, cores, divided, encoded, finite, identical
+from .tensor_plan import Job, Work
+from .tensor_reader import Input, whole
 from .trim import Band
-from .work import Job, Work
+from .trim_bounds import model_bands, tensor_bands
 
 Progress = Callable[[int, int, str], None]  # parameters done, parameters in all, tensor just finished
 Sink = Callable[[str, int, np.ndarray], None]  # tensor, first entry, entries as they lie on disk
@@ -106,7 +107,7 @@ def in_blocks(
         start, stop = spans[at]
         stack = stacked(step, job, method, start, stop)
         if cuts:
-            from .kernels import keep_band
+            from .compiled_loops import keep_band
 
             for row, own in zip(stack, cuts, strict=False):
                 band = own[at if len(own) > 1 else 0]
@@ -230,7 +231,7 @@ def products_of(count: int) -> Callable[[np.ndarray, np.ndarray], None]:
     For two sources numpy is done before a compiler is imported (0.7 s); more of them are worth it.
     """
     if count > 2:
-        from .kernels import gram
+        from .compiled_loops import gram
 
         compiled: Callable[[np.ndarray, np.ndarray], None] = gram
         return compiled

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import __version__
+from merginguriel import __version__
+
 from .recipe import Recipe
 from .registry import Method
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import IncompatibleError
-from ..models.checkpoint import FLOATS, HEAD_WORDS, Checkpoint, is_head
+from merginguriel.errors import IncompatibleError
+from merginguriel.models.checkpoint import FLOATS, HEAD_WORDS, Checkpoint, is_head
+
 from .policies import LAYER
 from .registry import Method
 

@@ -20,18 +20,19 @@ from typing import Any
 
 import numpy as np
 
-from .. import files
-from ..errors import CheckpointError, IncompatibleError, MuError
-from ..models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
-from ..models.digests import digest, recalled
-from ..models.writing import shard
+from merginguriel import files
+from merginguriel.errors import CheckpointError, IncompatibleError, MuError
+from merginguriel.models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
+from merginguriel.models.digest_cache import digest, recalled
+from merginguriel.models.safetensors_writer import shard
+
 from . import card, policies, registry
 from .blocks import Progress, carry_out
 from .compatibility import BASE_MEND, Aligned
-from .inputs import opened
+from .executor import BLOCK, cores
 from .recipe import DTYPES, Recipe, check, dump_recipe
-from .step import BLOCK, cores
-from .work import Job, Layout, Work, hold, prepare
+from .tensor_plan import Job, Layout, Work, hold, prepare
+from .tensor_reader import opened
 
 
 def merge_tensors(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import IncompatibleError
-from ..models.checkpoint import FLOATS, TensorInfo, to_float32
+from merginguriel.errors import IncompatibleError
+from merginguriel.models.checkpoint import FLOATS, TensorInfo, to_float32
+
 from .blocks import Progress, carry_out
 from .engine import in_memory
-from .inputs import Held, Input, opened, whole
 from .recipe import Recipe, check
-from .work import Layout, Work, prepare
+from .tensor_plan import Layout, Work, prepare
+from .tensor_reader import Held, Input, opened, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

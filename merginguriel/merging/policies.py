@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CheckpointError, UnavailableError, UsageError
-from ..models.checkpoint import Checkpoint
+from merginguriel.errors import CheckpointError, UnavailableError, UsageError
+from merginguriel.models.checkpoint import Checkpoint
+
 from .recipe import Recipe, Source
 from .registry import Method
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import yaml
 
-from ..errors import MuError, UsageError
-from ..similarity import COMPUTED as SIMILARITIES
-from . import fields as kinds
+from merginguriel.errors import MuError, UsageError
+from merginguriel.similarity import COMPUTED as SIMILARITIES
+
+from . import recipe_fields as kinds
 from . import registry
 from .registry import Value
 

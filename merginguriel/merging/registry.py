@@ -35,7 +35,7 @@ from functools import cache
 
 import numpy as np
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
 
 Value = float | int | bool | str
 Function = Callable[..., np.ndarray]

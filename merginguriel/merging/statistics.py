@@ -14,11 +14,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckpointError, UsageError
-from ..files import new_folder
-from ..models import record
-from ..models.base import model_files
-from ..models.digests import digest
+from merginguriel.errors import CheckpointError, UsageError
+from merginguriel.files import new_folder
+from merginguriel.models import build_record
+from merginguriel.models.base import model_files
+from merginguriel.models.digest_cache import digest
 
 if TYPE_CHECKING:
     import torch
@@ -53,16 +53,16 @@ def write_statistics(
     import torch
     from safetensors.torch import save_file
 
-    from ..models.classifier import load
+    from merginguriel.models.classifier import load
 
     made = {
         "kind": kind,
         "model": {path.name: digest(path) for path in sorted(model_files(model))},
-        "text": record.text_hash(texts),
+        "text": build_record.text_hash(texts),
         "sentences": len(texts),
         **({"samples": samples, "seed": seed} if kind == "importance" else {}),
     }
-    if record.already(out, RECORD, made):
+    if build_record.already(out, RECORD, made):
         return out / FILE
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     classifier, tokenizer = load(model, device=place)
@@ -74,7 +74,7 @@ def write_statistics(
     check_finite(found, model)
     with new_folder(out) as folder:
         save_file({name: value.cpu().contiguous() for name, value in found.items()}, folder / FILE)
-        record.write(folder, RECORD, made, versions=record.versions("torch", "transformers"))
+        build_record.write(folder, RECORD, made, versions=build_record.versions("torch", "transformers"))
     return out / FILE
 
 

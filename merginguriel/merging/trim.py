@@ -111,7 +111,7 @@ def tally(
     over: Pass, count: int, starts: list[list[np.uint32]], shift: int, bins: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Histograms [edge, source, bin] of magnitudes and how many lie below [edge, source], in one pass."""
-    from .kernels import histogram
+    from .compiled_loops import histogram
 
     tables: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -138,7 +138,7 @@ def locate(counts: np.ndarray, rank: int) -> tuple[int, int]:
 
 def places(over: Pass, bands: list[Band]) -> list[list[Band]]:
     """The bands as each block must apply them, [source][block]: equals that earlier blocks used up are gone."""
-    from .kernels import count_equal
+    from .compiled_loops import count_equal
 
     partial = [b.low_keep < EVERYTHING or b.high_keep < EVERYTHING for b in bands]
 

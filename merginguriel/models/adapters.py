@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CheckpointError
+from merginguriel.errors import CheckpointError
+
 from .checkpoint import (
     INDEX,
     WEIGHTS,

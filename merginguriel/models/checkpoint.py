@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CheckpointError
-from ..files import sha256
+from merginguriel.errors import CheckpointError
+from merginguriel.files import sha256
 
 # How each dtype lies on disk. BF16 has no numpy type: it is the upper half of a float32, kept as uint16.
 STORAGE: dict[str, np.dtype[Any]] = {

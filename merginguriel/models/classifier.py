@@ -26,12 +26,13 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ..errors import CheckpointError, UsageError
-from ..files import new_folder
-from . import record
+from merginguriel.errors import CheckpointError, UsageError
+from merginguriel.files import new_folder
+
+from . import build_record
 from .base import first_line, model_files, pooling_of, weight_files
 from .checkpoint import TOKENIZER_FILES
-from .quiet import quiet
+from .quiet_transformers import quiet
 
 RECORD = "classifier.yaml"
 HEAD_SEED = 0  # of the layers of a stock head that come before the last, which is zero
@@ -126,16 +127,16 @@ def base_classifier(base: Path, labels: Sequence[str], out: Path, *, scale: floa
     Returns `out`; at once if it was made in the same way before. Raises UsageError (labels), CheckpointError.
     """
     check_labels(labels)
-    made = {"inputs": record.hashes(model_files(base)), "labels": list(labels), "scale": scale}
-    if record.already(out, RECORD, made):
+    made = {"inputs": build_record.hashes(model_files(base)), "labels": list(labels), "scale": scale}
+    if build_record.already(out, RECORD, made):
         return out
     pooling = pooling_of(base)
     model = stock(base, labels) if pooling is None else pooled(base, labels, pooling, scale)
     with new_folder(out) as folder:
         save(model, folder)
         copy_tokenizer(base, folder)
-        packages = record.versions("torch", "transformers")
-        record.write(folder, RECORD, made, head=head_text(pooling), versions=packages)
+        packages = build_record.versions("torch", "transformers")
+        build_record.write(folder, RECORD, made, head=head_text(pooling), versions=packages)
         body = f"""
 A pretrained base with a head that has learnt nothing: what every source model is fine-tuned from, and what
 task vectors are taken against.
@@ -143,7 +144,7 @@ task vectors are taken against.
 - Base: `{base.name}`; its hashes are in `{RECORD}`. Its licence is that of the base.
 - Head: {head_text(pooling)}; {len(labels)} labels.
 """
-        record.card(folder, license=None, title=f"{base.name} with a fresh head", body=body)
+        build_record.card(folder, license=None, title=f"{base.name} with a fresh head", body=body)
     return out
 
 

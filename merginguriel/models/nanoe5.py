@@ -29,7 +29,7 @@ from safetensors.numpy import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedTokenizerFast
 
-from ..errors import CheckpointError, UnavailableError, missing_extra
+from merginguriel.errors import CheckpointError, UnavailableError, missing_extra
 
 FILE = "e5-small-q4.bin"
 BLOCK = 32  # weights in a Q4_0 block

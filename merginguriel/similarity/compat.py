@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import MuError, UnavailableError
-from ..files import write_text
+from merginguriel.errors import MuError, UnavailableError
+from merginguriel.files import write_text
 
 
 def cosines(gram: np.ndarray) -> np.ndarray:

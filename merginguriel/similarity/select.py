@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
 
 
 def sparse(values: np.ndarray, k: int) -> np.ndarray:

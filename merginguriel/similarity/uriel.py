@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import locales
-from ..errors import UnavailableError, UsageError
+from merginguriel import locales
+from merginguriel.errors import UnavailableError, UsageError
 
 SETS = ("syntax", "phonology", "inventory", "family", "geography")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, TypeVar
 
-from ..errors import MuError, missing_extra
+from merginguriel.errors import MuError, missing_extra
 
 try:
     from hassil.errors import HassilError

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .. import locales as known
-from ..errors import MuError, UsageError
+from merginguriel import locales as known
+from merginguriel.errors import MuError, UsageError
 
 SPLITS = ("train", "dev", "test")
 

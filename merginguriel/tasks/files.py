@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import locales as known
-from ..errors import MuError, UnavailableError, UsageError
+from merginguriel import locales as known
+from merginguriel.errors import MuError, UnavailableError, UsageError
+
 from .base import TaskData, digest, make_items, task
 
 ENDINGS = (".csv", ".tsv", ".jsonl")

@@ -20,7 +20,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import UnavailableError, UsageError, missing_extra
+from merginguriel.errors import UnavailableError, UsageError, missing_extra
+
 from .base import TaskData, digest, make_items, task
 
 PACKAGE = "home-assistant-intents"

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import MuError, UnavailableError, missing_extra
+from merginguriel.errors import MuError, UnavailableError, missing_extra
+
 from .base import Item, TaskData, task
 from .files import read
 

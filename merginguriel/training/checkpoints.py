@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..tasks.base import digest
+from merginguriel.tasks.base import digest
 
 WHOLE = "whole"  # an empty file that is written last
 

@@ -24,13 +24,14 @@ from transformers import (
     TrainingArguments,
 )
 
-from ..errors import MuError, UnavailableError, UsageError
-from ..files import Progress, new_folder
-from ..models import record
-from ..models.base import model_files
-from ..models.classifier import copy_tokenizer, load, save
-from ..models.quiet import quiet
-from ..tasks.base import Item, fingerprint
+from merginguriel.errors import MuError, UnavailableError, UsageError
+from merginguriel.files import Progress, new_folder
+from merginguriel.models import build_record
+from merginguriel.models.base import model_files
+from merginguriel.models.classifier import copy_tokenizer, load, save
+from merginguriel.models.quiet_transformers import quiet
+from merginguriel.tasks.base import Item, fingerprint
+
 from . import checkpoints, lora
 from .settings import HUB, LAB, FinetuneSettings, as_record, check
 
@@ -74,11 +75,11 @@ def finetune(
     if settings.patience and not dev:
         raise UsageError("patience chooses by development data, and there are none.")
     made = {
-        "base": record.hashes(model_files(base)),
+        "base": build_record.hashes(model_files(base)),
         "data": {"train": fingerprint(train), "dev": fingerprint(dev)},
         "settings": as_record(settings),
     }
-    if record.already(out, RECORD, made):
+    if build_record.already(out, RECORD, made):
         return out
     started = time.monotonic()
     with new_folder(out) as folder, checkpoints.beside(out, made) as kept:
@@ -99,10 +100,10 @@ def finetune(
             model = lora.whole(trainer.model, base, folder / lora.FOLDER)
         save(model, folder)
         copy_tokenizer(base, folder)
-        packages = record.versions("torch", "transformers")
+        packages = build_record.versions("torch", "transformers")
         more: dict[str, Any] = {"locale": locale or None, "train_items": len(train), **figures}
         more |= {"threads": torch.get_num_threads(), "seconds": seconds, "versions": packages}
-        record.write(folder, RECORD, made, **more)
+        build_record.write(folder, RECORD, made, **more)
         write_card(folder, base, locale, train, figures, settings)
     return out
 
@@ -392,4 +393,6 @@ A classifier fine-tuned on {len(train):,} sentences{f" of {locale}" if locale el
   batches of {settings.batch_size}, seed {settings.seed}; everything else in `{RECORD}`.
 """
     languages = [locale.split("-")[0]] if locale else []
-    record.card(folder, license=None, title=f"Classifier {locale}".strip(), body=body, languages=languages)
+    build_record.card(
+        folder, license=None, title=f"Classifier {locale}".strip(), body=body, languages=languages
+    )

@@ -15,20 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import MuError, UsageError
-from ..files import Progress, new_folder, write_text
-from ..models import record
-from ..models.base import model_files
-from ..models.classifier import copy_tokenizer, save
-from ..similarity import real
-from ..tasks.base import Item, TaskData, fingerprint
-from . import rounds
+from merginguriel.errors import MuError, UsageError
+from merginguriel.files import Progress, new_folder, write_text
+from merginguriel.models import build_record
+from merginguriel.models.base import model_files
+from merginguriel.models.classifier import copy_tokenizer, save
+from merginguriel.similarity import real
+from merginguriel.tasks.base import Item, TaskData, fingerprint
+
+from . import round_store
 from .finetune import check_labels, resolved
-from .merges import by_similarity, merged, method_of, recipe_of
-from .outcomes import best_of, converged, in_words, known_before, last_merge, stopped
-from .rounds import State, Tensors
+from .in_memory_merges import by_similarity, merged, method_of, recipe_of
+from .locale_turn import Room, enter, room, score, turn, weights_of
+from .round_outcomes import best_of, converged, in_words, known_before, last_merge, stopped
+from .round_store import State, Tensors
 from .settings import FinetuneSettings, IterateSettings, as_record, as_table, check, check_iterate
-from .turns import Room, enter, room, score, turn, weights_of
 
 RECORD = "iterate.yaml"
 
@@ -95,7 +96,7 @@ def train_and_merge(
     recipe_of(settings, {name: given[name] for name in data})  # a wrong method is told before the work
     need_dev(settings, data, target)
     made = made_of(base, data, target, settings, own, given)
-    if record.already(out, RECORD, made):
+    if build_record.already(out, RECORD, made):
         return out
     started = time.monotonic()
     with new_folder(out) as folder:
@@ -106,16 +107,18 @@ def train_and_merge(
             on_progress or ignore, sum(-(-len(d.train) // own.batch_size) for d in data.values()) * own.epochs,
             failed=dict(failed or {}),
         )  # fmt: skip
-        history, weights = play(work, rounds.begin(work.root, made))
+        history, weights = play(work, round_store.begin(work.root, made))
         enter(room_.model, weights)
         save(room_.model, folder)
         copy_tokenizer(base, folder)
         more: dict[str, Any] = {"failed": work.failed, "rounds": history, "threads": torch.get_num_threads()}
         more |= {"seconds": round(time.monotonic() - started, 1)}
-        record.write(folder, RECORD, made, **more, versions=record.versions("torch", "transformers"))
+        build_record.write(
+            folder, RECORD, made, **more, versions=build_record.versions("torch", "transformers")
+        )
         write_card(folder, work, history)
     if not settings.keep_checkpoints:
-        rounds.remove(work.root)
+        round_store.remove(work.root)
     return out
 
 
@@ -140,7 +143,7 @@ def made_of(
         for name, found in [*data.items(), *([("target", target)] if target else [])]
     }
     return {
-        "base": record.hashes(model_files(base)),
+        "base": build_record.hashes(model_files(base)),
         "data": prints,
         "settings": as_table(settings),
         "finetune": as_record(own),
@@ -164,18 +167,18 @@ def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
         need_enough(work, states)
         outcome, merge = end_round(work, states, anchor, history, number, final=number == last)
         if merge is not None:
-            rounds.write_tensors(rounds.folder(work.root, number) / rounds.MERGE, merge)
+            round_store.write_tensors(round_store.folder(work.root, number) / round_store.MERGE, merge)
             if settings.patience and outcome["merge"]["score"] > best_of(history):
-                rounds.write_tensors(work.root / "best.safetensors", merge)
+                round_store.write_tensors(work.root / "best.safetensors", merge)
             for state in states.values():
                 state.weights = merge
             anchor = merge
         history.append(outcome)
         keep, merge_at = settings.keep_checkpoints, last_merge(history)
-        rounds.finish(work.root, number, outcome, keep=keep, last_merge=merge_at)
+        round_store.finish(work.root, number, outcome, keep=keep, last_merge=merge_at)
         work.tell(0, 0, in_words(outcome, last))
     if settings.patience:
-        return history, rounds.read_tensors(work.root / "best.safetensors")[0]
+        return history, round_store.read_tensors(work.root / "best.safetensors")[0]
     return history, anchor
 
 
@@ -186,12 +189,12 @@ def standing(work: Work, history: list[dict[str, Any]]) -> tuple[dict[str, State
     merge = last_merge(history)
     if not history:
         return {name: State(work.pretrained) for name in names}, work.pretrained
-    folder = rounds.folder(work.root, len(history))
-    states = {name: rounds.read_state(folder / f"{name}.safetensors") for name in names}
+    folder = round_store.folder(work.root, len(history))
+    states = {name: round_store.read_state(folder / f"{name}.safetensors") for name in names}
     work.done = sum(state.step for state in states.values())
     anchor = work.pretrained
     if merge:
-        anchor = rounds.read_tensors(rounds.folder(work.root, merge) / rounds.MERGE)[0]
+        anchor = round_store.read_tensors(round_store.folder(work.root, merge) / round_store.MERGE)[0]
     if merge == len(history):
         for state in states.values():
             state.weights = anchor
@@ -201,13 +204,13 @@ def standing(work: Work, history: list[dict[str, Any]]) -> tuple[dict[str, State
 def take_turn(work: Work, state: State, locale: str, number: int) -> State | None:
     """The state after this round's epochs, from the checkpoint if it is there; None if the locale failed."""
     settings, data = work.settings, work.data[locale]
-    folder = rounds.folder(work.root, number)
+    folder = round_store.folder(work.root, number)
     path, reason = folder / f"{locale}.safetensors", folder / f"{locale}.failed"
     if reason.is_file():
         work.failed[locale] = reason.read_text(encoding="utf-8")
         return None
     if path.is_file():
-        found = rounds.read_state(path)
+        found = round_store.read_state(path)
         work.done += found.step - state.step
         return found
     first = (number - 1) * settings.merge_every
@@ -231,7 +234,7 @@ def take_turn(work: Work, state: State, locale: str, number: int) -> State | Non
         work.tell(0, 0, f"{locale} is left out from round {number} on: {why}")
         return None
     found.figures |= {f"dev_{key}": round(value, 6) for key, value in scored.items()}
-    rounds.write_state(path, found)
+    round_store.write_state(path, found)
     return found
 
 
@@ -272,7 +275,7 @@ def end_round(
     start = anchor if settings.anchor == "last_merge" else work.pretrained
     found = merged(
         recipe_of(settings, shares), states, start, work.room, work.base, texts_of(work),
-        rounds.folder(work.root, number) / "models",
+        round_store.folder(work.root, number) / "models",
     )  # fmt: skip
     enter(work.room.model, found)
     after = judged(work)
@@ -352,4 +355,4 @@ locales went on from it.
 """
     title = f"Iterative merge {f'for {settings.target} ' if settings.target else ''}by {settings.method}"
     languages = sorted({name.split("-")[0] for name in trained})
-    record.card(folder, license=None, title=title, body=body, languages=languages)
+    build_record.card(folder, license=None, title=title, body=body, languages=languages)

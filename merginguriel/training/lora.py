@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from ..errors import UsageError, missing_extra
-from ..models.quiet import quiet
+from merginguriel.errors import UsageError, missing_extra
+from merginguriel.models.quiet_transformers import quiet
 
 FOLDER = "adapter"  # in the model's folder: the factors alone, as peft writes them
 

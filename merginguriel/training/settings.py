@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..errors import UsageError
+from merginguriel.errors import UsageError
 
 SCHEDULES = ("fixed", "converged", "gain")
 JUDGES = ("sources", "target")

@@ -10,8 +10,8 @@ import pytest
 from conftest import row
 
 from merginguriel.cli.common import true_minus
-from merginguriel.experiments import able
 from merginguriel.merging.registry import all_methods
+from merginguriel.study import capabilities
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_methods_of_log_and_program_may_be_asked_about(mu, study):
 
 
 def test_what_can_be_run_is_what_the_registry_has():
-    methods = dict(able.methods())
+    methods = dict(capabilities.methods())
     assert methods.pop("similarity") == methods["linear"]
     assert methods == {name: frozenset(method.params) for name, method in all_methods().items()}
 

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from merginguriel.knowledge.entries import load_entry
+from merginguriel.knowledge.parse.entries import load_entry
 
 pytestmark = pytest.mark.lab
 

@@ -11,9 +11,9 @@ from conftest import HEAD, row
 
 from merginguriel.decision.advice import Question, advise
 from merginguriel.decision.estimate import Estimate
-from merginguriel.decision.outlook import needed_again
-from merginguriel.decision.render import render
+from merginguriel.decision.next_steps import needed_again
 from merginguriel.decision.schema import ADVICE
+from merginguriel.text.advice import render
 
 STUDIED = ["sw-KE", "cy-GB", "vi-VN", "th-TH", "ka-GE", "tr-TR", "sq-AL", "de-DE"]
 PREFERS = """\

@@ -13,7 +13,7 @@ from merginguriel.decision import estimate
 from merginguriel.decision.covariance import SLOPES
 from merginguriel.decision.evidence import Observation, Setting, noise
 from merginguriel.decision.pilot import expected_improvement, value_of_trial
-from merginguriel.knowledge.rows import ResultRow
+from merginguriel.knowledge.parse.rows import ResultRow
 
 from .dense import KEYS, dense_covariance, dense_noise, some_features
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.decision.evidence import noise, observations
-from merginguriel.knowledge.rows import ResultRow
+from merginguriel.knowledge.parse.rows import ResultRow
 
 from .dense import dense_noise
 

@@ -6,7 +6,7 @@ from conftest import HEAD, row
 
 from merginguriel.decision.advice import Lab, Question, advise
 from merginguriel.decision.question import Ability
-from merginguriel.decision.render import render
+from merginguriel.text.advice import render
 
 SINGLE_HEAD = HEAD.replace("| k |", "| sources |")
 

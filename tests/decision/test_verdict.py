@@ -11,13 +11,13 @@ from conftest import HEAD, row
 
 from merginguriel import stats
 from merginguriel.decision.advice import Lab, Question, advise
+from merginguriel.decision.advice_diff import changes
 from merginguriel.decision.baseline import pairing
-from merginguriel.decision.changes import changes
 from merginguriel.decision.pilot import planned
 from merginguriel.decision.question import Ability
-from merginguriel.decision.render import LEGEND, render
 from merginguriel.decision.schema import ADVICE
-from merginguriel.knowledge.rows import ResultRow
+from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.text.advice import LEGEND, render
 
 LAB = Lab(
     {"average": Ability(), "similarity": Ability(), "ties": Ability({"density", "scale"}, heads="average")},

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import claims, lint, pooling, standing
-from merginguriel.knowledge.rows import ResultRow
+from merginguriel.knowledge.claims import claim_status, pooling
+from merginguriel.knowledge.lint import runner
+from merginguriel.knowledge.parse import claims
+from merginguriel.knowledge.parse.rows import ResultRow
 
 HERE = Path("claims.yaml")
 E1 = "2026-01-20-test-00000001"
@@ -61,7 +63,7 @@ def test_only_sw_ke_beats_its_baseline_is_refused_by_lint(bench):
     # Defect 3: it stood beside sq-AL and vi-VN rows that beat theirs; defect 4: and the win itself is noise.
     bench.entry(row("sw-KE", 0.4832, 0.4670))
     bench.skill(claims=claim(text="Only sw-KE beats its baseline.", scope="{target: sw-KE}"))
-    (problem,) = lint.problems(bench.load().space)
+    (problem,) = runner.problems(bench.load().space)
     assert "'Only'" in problem.what and "under noise" in problem.what
 
 
@@ -230,7 +232,10 @@ ROWS = [
 @given(st.permutations(ROWS), st.permutations(ROWS))
 def test_the_order_of_rows_does_not_matter(cited, every):
     (asked,) = claims.parse_claims(claim(), HERE, "s")
-    first, other = standing.standing(asked, ROWS, ROWS, {}), standing.standing(asked, cited, every, {})
+    first, other = (
+        claim_status.standing(asked, ROWS, ROWS, {}),
+        claim_status.standing(asked, cited, every, {}),
+    )
     assert (first.status, first.reason) == (other.status, other.reason)
     assert replace(first, rows=(), mean_pp=0, se_pp=0) == replace(other, rows=(), mean_pp=0, se_pp=0)
 
@@ -297,7 +302,7 @@ def test_lint_finds_everything_wrong_at_once_with_file_and_line(bench):
     bench.skill("other", claims=claim())
     bench.skill("broken", text="no front matter")
     (bench.root / "skills" / "empty").mkdir()
-    told = [f"{p.where}: {p.what}" for p in lint.problems(bench.load_space())]
+    told = [f"{p.where}: {p.what}" for p in runner.problems(bench.load_space())]
     for said in (
         "links names 2026-01-21-test-00000002, which is not in the log",
         "no front matter",
@@ -316,13 +321,13 @@ def test_a_claimed_size_that_its_rows_do_not_show_is_a_problem(bench):
     bench.entry(row("sw-KE", 0.4832, 0.4670))
     for value, unit, wrong in (("3.4", "pp", True), ("3.47", "rel_pct", False), ("1.62", "pp", False)):
         bench.skill(claims=claim(more=f"  value: {value}\n  unit: {unit}\n"))
-        assert bool(lint.problems(bench.load_space())) is wrong
+        assert bool(runner.problems(bench.load_space())) is wrong
 
 
 def test_a_refuted_claim_is_a_problem(bench):
     bench.entry(row(value=0.40, baseline=0.50))
     bench.skill(claims=claim())
-    (problem,) = lint.problems(bench.load_space())
+    (problem,) = runner.problems(bench.load_space())
     assert "is refuted" in problem.what
 
 
@@ -331,7 +336,7 @@ def test_one_id_on_two_files_is_a_problem(bench):
     copy = bench.root / "experiment_log" / "2025" / path.name
     copy.parent.mkdir()
     copy.write_text(path.read_text())
-    assert any("stands in" in p.what for p in lint.problems(bench.load_space()))
+    assert any("stands in" in p.what for p in runner.problems(bench.load_space()))
 
 
 # As of
@@ -372,8 +377,8 @@ def test_the_hash_of_a_past_day_does_not_change_with_what_came_later(bench):
 
 def test_two_targets_that_differ_much_do_not_prove_a_claim_about_all():
     """Their spread was estimated from the two: Student's t with one degree of freedom, not a normal."""
-    from merginguriel.knowledge.pooling import Pool, pooled
-    from merginguriel.knowledge.rows import ResultRow
+    from merginguriel.knowledge.claims.pooling import Pool, pooled
+    from merginguriel.knowledge.parse.rows import ResultRow
 
     def measured(**gains: float) -> Pool:
         return pooled(

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 from conftest import SKILL, row
 
-from merginguriel.knowledge.lint import problems
+from merginguriel.knowledge.lint.runner import problems
 
 LATE = (date.today() + timedelta(days=40)).isoformat()
 CLAIM = """\
@@ -110,7 +110,7 @@ def test_days_that_have_not_come_are_problems_wherever_they_stand(bench, told):
 
 
 def test_a_clock_that_is_behind_does_not_make_the_shipped_log_a_thing_of_the_future(monkeypatch):
-    from merginguriel.knowledge import today
+    from merginguriel.knowledge.log import today
 
     class Behind(today.datetime):
         @classmethod

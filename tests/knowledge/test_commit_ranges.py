@@ -7,8 +7,8 @@ import subprocess
 import pytest
 from conftest import HEAD, row
 
-from merginguriel.knowledge import lint
-from merginguriel.knowledge.grading import grade
+from merginguriel.knowledge.claims.grading import grade
+from merginguriel.knowledge.lint import runner
 
 E1 = "2026-01-10-first-00000001"
 E3 = "2026-01-30-third-00000003"
@@ -112,7 +112,7 @@ def test_a_range_reaches_claims_skills_and_advice_without_git_and_a_lift_restore
     assert marked(bench) == ".xxx..x.."
     assert now()[0][:3] == ["contested", "very low", "D"]
     assert f"{E1}#r3" not in now()[1]
-    assert any("rests on" in one.what for one in lint.problems(bench.load_space()))
+    assert any("rests on" in one.what for one in runner.problems(bench.load_space()))
     bench.entry(table=f"x\n\n## Lifts\n\nIt was right after all.\n\n- {path.stem}", entry=E3)
     assert now() == sound and path.read_text(encoding="utf-8") == written
 
@@ -162,7 +162,7 @@ def test_a_range_that_cannot_be_resolved_is_refused_with_its_line_and_kept(
 def test_a_range_that_was_never_resolved_cannot_be_read(bench, program, mu):
     _, ids = program
     bench.entry(table=f"x\n\n## Invalidates\n\nA bug.\n\n- commits={ids[0]}..{ids[1]}")
-    [problem] = [one for one in lint.problems(bench.load_space()) if "means something only" in one.what]
+    [problem] = [one for one in runner.problems(bench.load_space()) if "means something only" in one.what]
     assert "mu log add" in problem.mend
 
 

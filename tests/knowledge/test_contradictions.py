@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from conftest import SKILL, row
 
-from merginguriel.knowledge import lint
-from merginguriel.knowledge.claims import both
-from merginguriel.knowledge.contradictions import effects_without_gain
-from merginguriel.knowledge.rows import ResultRow
+from merginguriel.knowledge.claims.contradictions import effects_without_gain
+from merginguriel.knowledge.lint import runner
+from merginguriel.knowledge.parse.claims import both
+from merginguriel.knowledge.parse.rows import ResultRow
 
 E1 = "2026-01-20-test-00000001"
 E2 = "2026-01-21-test-00000002"
@@ -29,7 +29,7 @@ def claim(
 
 def told(bench, *claims: str) -> list[str]:
     bench.skill(claims="\n".join(claims))
-    return [problem.what for problem in lint.problems(bench.load_space())]
+    return [problem.what for problem in runner.problems(bench.load_space())]
 
 
 def test_two_opposite_claims_on_the_same_rows_are_settled_by_the_rows(bench):
@@ -226,7 +226,7 @@ def configured(bench, practice: str, config: str, claims: str = "") -> list[str]
     text = RESEARCH.format(name="a-skill", practice=practice, config=config)
     bench.skill(text=text, claims=claims)
     program = dict.fromkeys(("slerp", "ties", "fisher_simple", "fisher_dataset", "average", "a_new_one"), ())
-    return [problem.what for problem in lint.problems(bench.load_space(), program)]
+    return [problem.what for problem in runner.problems(bench.load_space(), program)]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_configuration_is_held_to_the_practice(bench, practice, config, said):
 
 
 def test_methods_are_named_as_the_program_and_the_log_have_them(bench, mu):
-    from merginguriel.knowledge.rules.configuration import methods_named
+    from merginguriel.knowledge.lint.rules.configuration import methods_named
     from merginguriel.merging.registry import parameters
 
     names = {*parameters(), "ties_dare", "iterate_ties"}

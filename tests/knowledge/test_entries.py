@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import entries, rows, writing
+from merginguriel.knowledge.log import append
+from merginguriel.knowledge.parse import entries, rows
 
 LOG = Path(__file__).resolve().parents[2] / "experiment_log"
 SHIPPED = entries.entry_paths(LOG)
 HERE = Path("2026-01-20-test-00000001.md")
-DRAFT = writing.Draft("A test", "Retrospective", "2026-01-20", "Made for a test.", "a/b", "accuracy", "100")
+DRAFT = append.Draft("A test", "Retrospective", "2026-01-20", "Made for a test.", "a/b", "accuracy", "100")
 ROW = rows.ResultRow("a/b", "sw-KE", "ExcTar", "ties", "accuracy", 0.5, n=100)
 
 
@@ -97,7 +98,7 @@ def test_two_results_sections_with_row_files_are_both_read(tmp_path):
 
 
 def test_a_row_file_that_was_changed_is_refused(tmp_path):
-    entry = writing.add(tmp_path, DRAFT, more_rows=[ROW])
+    entry = append.add(tmp_path, DRAFT, more_rows=[ROW])
     assert entry.rows[0].value == 0.5
     entry.files[0].write_text(entry.files[0].read_text().replace("0.5", "0.6"))
     with pytest.raises(KnowledgeError, match="sha256 differs"):
@@ -105,7 +106,7 @@ def test_a_row_file_that_was_changed_is_refused(tmp_path):
 
 
 def test_a_row_file_that_is_missing_is_refused_by_name(tmp_path):
-    entry = writing.add(tmp_path, DRAFT, more_rows=[ROW])
+    entry = append.add(tmp_path, DRAFT, more_rows=[ROW])
     entry.files[0].unlink()
     with pytest.raises(KnowledgeError, match="no such file"):
         entries.load_entry(entry.path)
@@ -156,7 +157,7 @@ PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(la
 @given(PLAIN, PLAIN, st.lists(st.sampled_from(["a", "b c", "d"]), max_size=3))
 def test_an_entry_is_read_back_as_it_was_written(title, summary, tags):
     draft = replace(DRAFT, title=title, summary=summary, tags=", ".join(tags), rows=(ROW,))
-    entry = entries.parse_entry(writing.render(draft), HERE)
+    entry = entries.parse_entry(append.render(draft), HERE)
     assert entry.title == " ".join(title.split()) and entry.summary == " ".join(summary.split())
     assert entry.tags == tuple(tags)
     (read,) = entry.rows
@@ -166,13 +167,13 @@ def test_an_entry_is_read_back_as_it_was_written(title, summary, tags):
 @settings(max_examples=100, deadline=None)
 @given(st.text())
 def test_a_slug_always_makes_a_valid_name(title):
-    assert entries.ID.match(f"2026-01-20-{writing.slug(title)}-00000001")
+    assert entries.ID.match(f"2026-01-20-{append.slug(title)}-00000001")
 
 
 def test_an_invalid_entry_is_refused_and_its_text_kept(tmp_path):
     source = text(body="## Open questions\n\n- Why?\n")
     with pytest.raises(KnowledgeError) as told:
-        writing.add_text(tmp_path, source)
+        append.add_text(tmp_path, source)
     (kept,) = (tmp_path / ".draft").iterdir()
     assert kept.read_text() == source
     assert told.value.where == f"{kept}:9" and f"mu log add {kept}" in (told.value.mend or "")
@@ -181,7 +182,7 @@ def test_an_invalid_entry_is_refused_and_its_text_kept(tmp_path):
 
 def test_a_text_without_a_date_is_kept_too(tmp_path):
     with pytest.raises(KnowledgeError, match="no date"):
-        writing.add_text(tmp_path, "something")
+        append.add_text(tmp_path, "something")
     assert next((tmp_path / ".draft").iterdir()).read_text() == "something"
 
 
@@ -189,12 +190,12 @@ def test_a_refused_draft_keeps_its_rows_and_figure_and_leaves_none_in_the_log(tm
     figure, drafts = tmp_path / "plot.png", tmp_path / "log" / ".draft"
     figure.write_bytes(b"PNG")
     with pytest.raises(KnowledgeError):
-        writing.add(tmp_path / "log", replace(DRAFT, type="Idea"), more_rows=[ROW], figure=("A plot", figure))
+        append.add(tmp_path / "log", replace(DRAFT, type="Idea"), more_rows=[ROW], figure=("A plot", figure))
     assert sorted(path.suffix for path in drafts.iterdir()) == [".csv", ".md", ".png"]
     assert list((tmp_path / "log" / "2026").iterdir()) == []
     (kept,) = drafts.glob("*.md")
     text = kept.read_text().replace('"Idea"', '"Plan"')
-    entry = writing.add_text(tmp_path / "log", text, beside=drafts, draft=kept)
+    entry = append.add_text(tmp_path / "log", text, beside=drafts, draft=kept)
     assert [row.value for row in entry.rows] == [0.5]
     assert sorted(path.suffix for path in entry.path.parent.iterdir()) == [".csv", ".md", ".png"]
     assert [path.suffix for path in drafts.iterdir()] == [".md"]  # the text is its author's to remove
@@ -206,23 +207,23 @@ def test_a_refused_text_keeps_the_files_it_names(tmp_path):
     source = text(body=f"## Results\n\nrows: rows.csv sha256:{hashlib.sha256(data).hexdigest()}\n")
     for wrong in (source.replace('"Plan"', '"Idea"'), source + "\nIt lost by 5%.\n"):
         with pytest.raises(KnowledgeError):
-            writing.add_text(tmp_path / "log", wrong, beside=tmp_path)
+            append.add_text(tmp_path / "log", wrong, beside=tmp_path)
         assert (tmp_path / "log" / ".draft" / "rows.csv").read_bytes() == data
         assert list((tmp_path / "log").glob("2026/*")) == []
 
 
 def test_the_same_entry_twice_is_refused_by_name(tmp_path):
-    first = writing.add_text(tmp_path, text())
+    first = append.add_text(tmp_path, text())
     with pytest.raises(KnowledgeError, match=f"in the log already: {first.id}"):
-        writing.add_text(tmp_path, text() + "\n")
+        append.add_text(tmp_path, text() + "\n")
     assert entries.entry_paths(tmp_path) == [first.path] and not (tmp_path / ".draft").exists()
-    writing.add_text(tmp_path, text(body="## Findings\n\nMore.\n"))
+    append.add_text(tmp_path, text(body="## Findings\n\nMore.\n"))
 
 
 def test_a_bare_percent_on_a_difference_in_the_text_is_refused_with_its_line(tmp_path):
     source = text(body="## Findings\n\nTIES was tried.\nIt lost by 5%.\n")
     with pytest.raises(KnowledgeError, match="'lost by 5%': percent of the baseline, or percentage") as told:
-        writing.add_text(tmp_path, source)
+        append.add_text(tmp_path, source)
     (kept,) = (tmp_path / ".draft").iterdir()
     assert told.value.where == f"{kept}:10" and kept.read_text() == source
 
@@ -231,7 +232,7 @@ def test_two_writers_at_once_both_land(tmp_path):
     ids: list[str] = []
 
     def write() -> None:
-        ids.append(writing.add(tmp_path, DRAFT, more_rows=[ROW]).id)
+        ids.append(append.add(tmp_path, DRAFT, more_rows=[ROW]).id)
 
     threads = [threading.Thread(target=write) for _ in range(6)]
     for thread in threads:
@@ -242,9 +243,9 @@ def test_two_writers_at_once_both_land(tmp_path):
 
 
 def test_an_entry_is_never_overwritten(tmp_path):
-    path = tmp_path / "2026" / writing.file_name(text())
+    path = tmp_path / "2026" / append.file_name(text())
     path.parent.mkdir()
     path.write_text("another entry, of the same name by chance")
     with pytest.raises(Exception, match="already there"):
-        writing.add_text(tmp_path, text())
+        append.add_text(tmp_path, text())
     assert path.read_text() == "another entry, of the same name by chance"

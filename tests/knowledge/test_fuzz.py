@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.claims import parse_claims
-from merginguriel.knowledge.entries import parse_entry
-from merginguriel.knowledge.parsing import read_csv
-from merginguriel.knowledge.skills import parse_skill
+from merginguriel.knowledge.parse.claims import parse_claims
+from merginguriel.knowledge.parse.entries import parse_entry
+from merginguriel.knowledge.parse.row_parser import read_csv
+from merginguriel.knowledge.parse.skills import parse_skill
 
 LONGEST = 2.0  # seconds of the processor for one text; a machine may be busy with something else
 EXAMPLES = int(os.environ.get("MU_FUZZ", "1200")) // 4

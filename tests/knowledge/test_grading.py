@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from merginguriel.knowledge.grading import LEVELS, NONE, grade
+from merginguriel.knowledge.claims.grading import LEVELS, NONE, grade
 
 E1 = "2026-01-20-test-00000001"
 E2 = "2026-01-21-test-00000002"

@@ -8,8 +8,9 @@ import pytest
 from conftest import HEAD, row
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import invalidation, kept, lint
-from merginguriel.knowledge.grading import grade
+from merginguriel.knowledge.claims.grading import grade
+from merginguriel.knowledge.lint import runner
+from merginguriel.knowledge.parse import invalidation, parse_cache
 
 E1 = "2026-01-10-first-00000001"
 E2 = "2026-01-20-second-00000002"
@@ -42,7 +43,7 @@ def statuses(bench, entry: str = E1, as_of: str | None = None) -> list[str]:
 
 
 def problems(bench) -> list[str]:
-    return [problem.what for problem in lint.problems(bench.load_space())]
+    return [problem.what for problem in runner.problems(bench.load_space())]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_what_is_kept_between_calls_keeps_the_marks(bench):
     data = pickle.dumps(known.entries, protocol=5)
     import io
 
-    assert kept.Reader(io.BytesIO(data)).load() == known.entries
+    assert parse_cache.Reader(io.BytesIO(data)).load() == known.entries
 
 
 def test_without_marks_entries_are_passed_through(bench):

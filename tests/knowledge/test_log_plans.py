@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import accept, calibration, lint, writing
-from merginguriel.knowledge.expectations import Expectation
-from merginguriel.knowledge.tried import TriedAlready, Wanted, tried
+from merginguriel.knowledge.lint import runner
+from merginguriel.knowledge.log import acceptance, append, plan_scores
+from merginguriel.knowledge.log.prior_attempts import TriedAlready, Wanted, tried
+from merginguriel.knowledge.parse.expectations import Expectation
 
 PLAN = "2026-01-19-a-plan-0000000a"
 PLAN_TEXT = """\
@@ -47,13 +48,13 @@ def ties(target, value, baseline):
 def test_an_expectation_is_scored_against_the_retrospective_that_answers_its_plan(bench):
     plan(bench)
     bench.entry(ties("sw-KE", 0.48, 0.46), ties("cy-GB", 0.40, 0.40), more=f'answers: "{PLAN}"\n')
-    held, missed = calibration.scores(bench.load())
+    held, missed = plan_scores.scores(bench.load())
     assert (
         held.inside is True and held.actual_pp == pytest.approx(2.0) and held.error_pp == pytest.approx(0.0)
     )
     assert held.brier == pytest.approx(0.01) and not held.restated
     assert missed.inside is False and missed.error_pp == pytest.approx(1.0)
-    told = calibration.summary([held, missed])
+    told = plan_scores.summary([held, missed])
     assert (told.inside, told.of, told.measured, told.stated) == (1, 2, 2, 2)
     assert told.mean_error_pp == pytest.approx(0.0) and told.brier == pytest.approx(0.01)
 
@@ -62,8 +63,8 @@ def test_a_row_against_another_baseline_or_of_another_merge_scores_nothing(bench
     plan(bench)
     other = [row("sw-KE", 0.48, 0.46, method="ties", kind="source_mean"), row("sw-KE", method="average")]
     bench.entry(*other, row("sw-KE", method="ties", k=3), more=f'links: "{PLAN}"\n')
-    assert [score.actual_pp for score in calibration.scores(bench.load())] == [None, None]
-    (state,) = calibration.plans(bench.load(), "2026-01-29")
+    assert [score.actual_pp for score in plan_scores.scores(bench.load())] == [None, None]
+    (state,) = plan_scores.plans(bench.load(), "2026-01-29")
     assert state.state == "partly answered" and state.age_days == 10 and len(state.waits_for) == 2
 
 
@@ -75,29 +76,29 @@ def test_a_plan_is_answered_by_the_same_sources_in_any_order_and_by_no_others(be
     for sources, inside in (("fr-FR de-DE", True), ("fr-FR it-IT", None)):
         cells = f"| sw-KE | ExcTar | ties | REAL | 2 | {sources} | 0.48 | best_single_source | 0.46 |"
         bench.entry(table=head + cells, more=f'answers: "{PLAN}"\n')
-        (score,) = calibration.scores(bench.load())
+        (score,) = plan_scores.scores(bench.load())
         assert score.inside is inside
 
 
 def test_rows_on_the_same_items_do_not_make_a_score_surer(bench):
     plan(bench)
     bench.entry(ties("sw-KE", 0.48, 0.46), more=f'answers: "{PLAN}"\n')
-    (one, _) = calibration.scores(bench.load())
+    (one, _) = plan_scores.scores(bench.load())
     twice = [ties("sw-KE", 0.48, 0.46), ties("sw-KE", 0.4804, 0.4604)]
     bench.entry(*twice, more=f'answers: "{PLAN}"\n')
-    (two, _) = calibration.scores(bench.load())
+    (two, _) = plan_scores.scores(bench.load())
     assert len(two.rows) == 2 and two.se_pp == pytest.approx(one.se_pp, rel=0.01)
 
 
 def test_a_plan_is_open_until_a_retrospective_names_it_and_replaced_once_superseded(bench):
     plan(bench)
-    assert [p.state for p in calibration.plans(bench.load(), "2026-01-19")] == ["open"]
+    assert [p.state for p in plan_scores.plans(bench.load(), "2026-01-19")] == ["open"]
     bench.entry(ties("sw-KE", 0.48, 0.46), ties("cy-GB", 0.40, 0.40), more=f'links: "{PLAN}"\n')
-    assert [p.state for p in calibration.plans(bench.load(), "2026-01-19")] == ["answered"]
+    assert [p.state for p in plan_scores.plans(bench.load(), "2026-01-19")] == ["answered"]
     bench.entry(entry="2026-01-21-other-00000002", more=f'supersedes: "{PLAN}"\n', table="")
     knowledge = bench.load()
-    assert [p.state for p in calibration.plans(knowledge, "2026-01-19")] == ["replaced"]
-    assert calibration.scores(knowledge) == []
+    assert [p.state for p in plan_scores.plans(knowledge, "2026-01-19")] == ["replaced"]
+    assert plan_scores.scores(knowledge) == []
 
 
 def test_a_score_that_is_lost_to_a_correction_is_told_and_asked_back(bench, mu):
@@ -109,20 +110,20 @@ def test_a_score_that_is_lost_to_a_correction_is_told_and_asked_back(bench, mu):
         "2026-01-22-third-00000003",
     )
     bench.entry(ties("sw-KE", 0.47, 0.46), entry=second, more=f'supersedes: "{first}"\n')
-    (state,) = calibration.plans(bench.load(), "2026-01-29")
+    (state,) = plan_scores.plans(bench.load(), "2026-01-29")
     assert state.lost == ((first, second),) and state.state == "partly answered"
     told = mu("log", "plans", "--workspace", bench.root).out
     assert f"answered by {first}\n        superseded by {second}, which does not answer it" in told
-    (problem,) = lint.problems(bench.load_space())
+    (problem,) = runner.problems(bench.load_space())
     assert second in problem.where and f"supersedes {first}" in problem.what
     assert f'answers: "{PLAN}"' in problem.mend
     # Mended by an entry that comes after, or by the correction itself.
     bench.entry(ties("sw-KE", 0.47, 0.46), entry=third, more=f'supersedes: "{second}"\nanswers: "{PLAN}"\n')
-    assert lint.problems(bench.load_space()) == [] and calibration.scores(bench.load())[0].inside
+    assert runner.problems(bench.load_space()) == [] and plan_scores.scores(bench.load())[0].inside
     (bench.root / "experiment_log" / "2026" / f"{third}.md").unlink()
     bench.entry(ties("sw-KE", 0.47, 0.46), entry=second, more=f'supersedes: "{first}"\nanswers: "{PLAN}"\n')
-    assert lint.problems(bench.load_space()) == []
-    assert calibration.plans(bench.load(), "2026-01-29")[0].lost == ()
+    assert runner.problems(bench.load_space()) == []
+    assert plan_scores.plans(bench.load(), "2026-01-29")[0].lost == ()
 
 
 @pytest.mark.parametrize(("day", "wrong"), [("2026-11-21", True), ("2026-11-20", False)])
@@ -130,21 +131,21 @@ def test_a_plan_written_by_hand_without_an_expectation_is_a_problem_from_a_day_o
     text = PLAN_TEXT.replace("2026-01-19", day)
     name = f"{day}-a-plan-0000000a"
     plan(bench, text.partition("## Expected")[0], name)
-    found = [problem.what for problem in lint.problems(bench.load_space())]
+    found = [problem.what for problem in runner.problems(bench.load_space())]
     assert found == ["this plan expects nothing that could come true or not."] * wrong
     plan(bench, text, name)
-    assert lint.problems(bench.load_space()) == []
+    assert runner.problems(bench.load_space()) == []
 
 
 def test_rows_older_than_the_plan_mark_its_score_as_restated(bench):
     plan(bench, PLAN_TEXT.replace("01-19", "01-25"), "2026-01-25-a-plan-0000000a")
     bench.entry(ties("sw-KE", 0.48, 0.46), more='answers: "2026-01-25-a-plan-0000000a"\n')
-    first, _ = calibration.scores(bench.load())
+    first, _ = plan_scores.scores(bench.load())
     assert first.restated and first.inside
 
 
 def test_the_neuromerging_plan_expected_three_to_five_points_and_lost_one(study):
-    first = calibration.scores(study.load())[0]
+    first = plan_scores.scores(study.load())[0]
     assert (first.expected.target, first.expected.low_pp, first.expected.high_pp) == ("sw-KE", 3.0, 5.0)
     assert round(first.actual_pp, 1) == -1.2 and first.inside is False and first.restated
 
@@ -179,13 +180,13 @@ def test_an_expectation_that_cannot_be_scored_is_refused_with_its_line(bench, ol
 def test_a_picture_has_one_line_of_its_width_for_every_score_and_the_outcome_in_each(found):
     one = Expectation("a/b", "sw-KE", "ExcTar", "ties", "best_single_source")
     made = [
-        calibration.Score(
+        plan_scores.Score(
             "e", "p", replace(one, low_pp=low, high_pp=max(low, high) if low is not None and high is not None else high),
             actual_pp=actual,
         )
         for low, high, actual in found
     ]  # fmt: skip
-    lines = calibration.picture(made, 30)
+    lines = plan_scores.picture(made, 30)
     assert [len(line) for line in lines] == [30] * len(made)
     assert [line.count("●") for line in lines] == [int(score.actual_pp is not None) for score in made]
 
@@ -226,22 +227,22 @@ def test_a_plan_for_what_was_measured_lands_only_anyway(bench):
     bench.entry(ties("sw-KE", 0.43, 0.46))
     space = bench.load_space()
     with pytest.raises(TriedAlready) as told:
-        accept.accept(space, PLAN_TEXT)
+        acceptance.accept(space, PLAN_TEXT)
     (match,) = told.value.as_dict()["matches"]
     assert match["degree"] == "same" and match["difference_pp"] == -3.0
     assert "−3.00 pp" in str(told.value) and "--anyway" in str(told.value)
     (draft,) = (space.log / ".draft").glob("*.md")
     assert draft.read_text() == PLAN_TEXT
-    assert accept.accept(space, PLAN_TEXT, anyway=True).type == "Plan"
+    assert acceptance.accept(space, PLAN_TEXT, anyway=True).type == "Plan"
 
 
 def test_a_plan_without_an_expectation_is_refused_with_the_table_to_write(bench):
     text = PLAN_TEXT.partition("## Expected")[0]
     with pytest.raises(KnowledgeError, match="no expectation") as told:
-        accept.accept(bench.load_space(), text)
-    shown = accept.EXPECTED.partition("## Expected")[2]
+        acceptance.accept(bench.load_space(), text)
+    shown = acceptance.EXPECTED.partition("## Expected")[2]
     assert shown.strip().splitlines()[0] in (told.value.mend or "").replace("    ", "")
-    accept.accept(bench.load_space(), text + accept.EXPECTED, anyway=True)
+    acceptance.accept(bench.load_space(), text + acceptance.EXPECTED, anyway=True)
 
 
 def test_a_file_that_somebody_else_left_broken_does_not_stop_a_plan(bench):
@@ -249,7 +250,7 @@ def test_a_file_that_somebody_else_left_broken_does_not_stop_a_plan(bench):
     broken = bench.root / "experiment_log" / "2026" / "2026-01-20-broken-00000009.md"
     broken.write_text("---\n")
     with pytest.raises(TriedAlready):
-        accept.accept(bench.load_space(), PLAN_TEXT)
+        acceptance.accept(bench.load_space(), PLAN_TEXT)
 
 
 def test_a_retrospective_may_answer_plans_only(bench):
@@ -258,5 +259,5 @@ def test_a_retrospective_may_answer_plans_only(bench):
         "context:", 'answers: "2026-01-20-test-00000001"\ncontext:'
     )
     with pytest.raises(KnowledgeError, match="no plan"):
-        accept.accept(bench.load_space(), text)
-    assert writing.check_text(bench.root / "experiment_log", text).answers == ("2026-01-20-test-00000001",)
+        acceptance.accept(bench.load_space(), text)
+    assert append.check_text(bench.root / "experiment_log", text).answers == ("2026-01-20-test-00000001",)

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.entries import parse_entry
-from merginguriel.knowledge.entryjson import entry_text
-from merginguriel.knowledge.lint import problems
-from merginguriel.knowledge.questions import threads, touched_by
+from merginguriel.knowledge.lint.runner import problems
+from merginguriel.knowledge.parse.entries import parse_entry
+from merginguriel.knowledge.parse.entry_json import entry_text
+from merginguriel.knowledge.parse.questions import threads, touched_by
 
 E1, E2, E3 = "2026-01-20-test-00000001", "2026-01-21-other-00000002", "2026-01-22-third-00000003"
 

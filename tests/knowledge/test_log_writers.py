@@ -14,10 +14,11 @@ import pytest
 from conftest import REPOSITORY, row
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import entries, writing
-from merginguriel.knowledge.lint import problems
-from merginguriel.knowledge.rows import ResultRow
-from merginguriel.knowledge.writing import Draft
+from merginguriel.knowledge.lint.runner import problems
+from merginguriel.knowledge.log import append
+from merginguriel.knowledge.log.append import Draft
+from merginguriel.knowledge.parse import entries
+from merginguriel.knowledge.parse.rows import ResultRow
 
 ROW = ResultRow("a/b", "sw-KE", "ExcTar", "ties", "accuracy", 0.5, n=100)
 DRAFT = Draft("T", "Observation", "2026-01-20", "S.", sections=(("Findings", "F."),))
@@ -63,30 +64,30 @@ def test_writers_that_are_killed_at_random_lose_nothing_that_they_acknowledged(t
 
 
 def test_the_same_text_lands_once_under_one_name_whoever_writes_it(tmp_path):
-    text = writing.render(DRAFT)
-    first = writing.add_text(tmp_path / "a", text)
-    assert writing.add_text(tmp_path / "b", f"\n{text}\n\n".lstrip()).id == first.id
+    text = append.render(DRAFT)
+    first = append.add_text(tmp_path / "a", text)
+    assert append.add_text(tmp_path / "b", f"\n{text}\n\n".lstrip()).id == first.id
     with pytest.raises(KnowledgeError, match="in the log already"):
-        writing.add_text(tmp_path / "a", text)
+        append.add_text(tmp_path / "a", text)
 
 
 def test_an_entry_that_landed_keeps_its_rows_even_if_the_writer_is_interrupted_then(tmp_path, monkeypatch):
-    land = writing.files.write_text
+    land = append.files.write_text
 
     def interrupted(path, text, **more):
         land(path, text, **more)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writing.files, "write_text", interrupted)
+    monkeypatch.setattr(append.files, "write_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        writing.add_text(tmp_path, writing.staged(tmp_path, DRAFT, [ROW]), beside=tmp_path / ".draft")
+        append.add_text(tmp_path, append.staged(tmp_path, DRAFT, [ROW]), beside=tmp_path / ".draft")
     monkeypatch.undo()
     (path,) = entries.entry_paths(tmp_path)
     assert entries.load_entry(path).rows[0].value == 0.5
 
 
 def test_staged_rows_land_beside_their_entry_under_its_name(tmp_path):
-    entry = writing.add_text(tmp_path, writing.staged(tmp_path, DRAFT, [ROW]), beside=tmp_path / ".draft")
+    entry = append.add_text(tmp_path, append.staged(tmp_path, DRAFT, [ROW]), beside=tmp_path / ".draft")
     (file,) = entry.files
     assert file.stem == entry.id and list((tmp_path / ".draft").iterdir()) == []
 
@@ -95,19 +96,17 @@ def test_two_branches_that_each_added_entries_merge_without_a_conflict(bench, gi
     log = bench.root / "experiment_log"
     git("checkout", "-qb", "left")
     left = [
-        writing.add_text(log, writing.render(Draft(f"L{i}", "Observation", "2026-01-21", "S.")))
+        append.add_text(log, append.render(Draft(f"L{i}", "Observation", "2026-01-21", "S.")))
         for i in range(3)
     ]
-    both = writing.add_text(log, writing.render(Draft("Both", "Observation", "2026-01-21", "S.")))
+    both = append.add_text(log, append.render(Draft("Both", "Observation", "2026-01-21", "S.")))
     git("add", "-A")
     git("commit", "-qm", "left")
     git("checkout", "-q", "main")
     right = [
-        writing.add(log, Draft(f"R{i}", "Observation", "2026-01-21", "S."), more_rows=[ROW]) for i in range(3)
+        append.add(log, Draft(f"R{i}", "Observation", "2026-01-21", "S."), more_rows=[ROW]) for i in range(3)
     ]
-    assert (
-        writing.add_text(log, writing.render(Draft("Both", "Observation", "2026-01-21", "S."))).id == both.id
-    )
+    assert append.add_text(log, append.render(Draft("Both", "Observation", "2026-01-21", "S."))).id == both.id
     git("add", "-A")
     git("commit", "-qm", "right")
     git("merge", "-q", "left", "-m", "both")
@@ -118,11 +117,11 @@ def test_two_branches_that_each_added_entries_merge_without_a_conflict(bench, gi
 
 def with_rows(folder, title, value, *, name="rows.csv", kind="Observation"):
     """The text of an entry that names a file of rows in `folder`, and that file's bytes."""
-    data = writing.rows_csv([replace(ROW, value=value)]).encode()
+    data = append.rows_csv([replace(ROW, value=value)]).encode()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(data)
     named = (name, hashlib.sha256(data).hexdigest())
-    return writing.render(replace(DRAFT, title=title, type=kind), named), data
+    return append.render(replace(DRAFT, title=title, type=kind), named), data
 
 
 def test_refused_entries_that_name_the_same_file_each_keep_their_own(tmp_path):
@@ -131,13 +130,13 @@ def test_refused_entries_that_name_the_same_file_each_keep_their_own(tmp_path):
         text, _ = with_rows(tmp_path / title, title, value, kind="Idea")
         for _ in range(2):
             with pytest.raises(KnowledgeError):
-                writing.add_text(log, text, beside=tmp_path / title)
+                append.add_text(log, text, beside=tmp_path / title)
     drafts = log / ".draft"
     assert sorted(path.suffix for path in drafts.iterdir()) == [".csv", ".csv", ".md", ".md"]
     landed = {}
     for kept in drafts.glob("*.md"):
         mended = kept.read_text().replace('"Idea"', '"Observation"')
-        entry = writing.add_text(log, mended, beside=drafts, draft=kept)
+        entry = append.add_text(log, mended, beside=drafts, draft=kept)
         landed[entry.title] = entry.rows[0].value
         kept.unlink()
     assert landed == {"One": 0.5, "Two": 0.6} and list(drafts.iterdir()) == []
@@ -146,9 +145,9 @@ def test_refused_entries_that_name_the_same_file_each_keep_their_own(tmp_path):
 def test_a_file_that_two_drafts_name_stays_until_both_have_landed(tmp_path):
     log, drafts = tmp_path / "log", tmp_path / "log" / ".draft"
     texts = [with_rows(drafts, title, 0.5)[0] for title in ("One", "Two")]
-    kept = [writing.keep_draft(log, text) for text in texts]
+    kept = [append.keep_draft(log, text) for text in texts]
     for path, text in zip(kept, texts, strict=True):
-        assert writing.add_text(log, text, beside=drafts, draft=path).rows[0].value == 0.5
+        assert append.add_text(log, text, beside=drafts, draft=path).rows[0].value == 0.5
         path.unlink()
     assert list(drafts.iterdir()) == []
 
@@ -159,8 +158,8 @@ def test_a_row_file_left_by_a_killed_writer_is_taken_over_by_the_same_entry(tmp_
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(data)
     with pytest.raises(KnowledgeError):  # what did not land takes nothing with it
-        writing.add_text(tmp_path / "log", text.replace('"Observation"', '"Idea"'), beside=tmp_path)
-    assert writing.add_text(tmp_path / "log", text, beside=tmp_path).files == (orphan,)
+        append.add_text(tmp_path / "log", text.replace('"Observation"', '"Idea"'), beside=tmp_path)
+    assert append.add_text(tmp_path / "log", text, beside=tmp_path).files == (orphan,)
 
 
 @pytest.mark.parametrize("landed", [True, False])
@@ -170,13 +169,13 @@ def test_a_row_file_with_other_bytes_is_not_touched_and_the_text_is_kept(tmp_pat
     there = log / "2026" / "rows.csv"
     if landed:
         other, _ = with_rows(tmp_path / "other", "Other", 0.6)
-        owner = writing.add_text(log, other, beside=tmp_path / "other").id
+        owner = append.add_text(log, other, beside=tmp_path / "other").id
     else:
         there.parent.mkdir(parents=True)
         there.write_bytes(b"half a fi")
     before = there.read_bytes()
     with pytest.raises(KnowledgeError) as told:
-        writing.add_text(log, text, beside=tmp_path)
+        append.add_text(log, text, beside=tmp_path)
     assert str(there) in told.value.what and (owner if landed else "no entry names") in told.value.what
     assert "another name" in told.value.mend and there.read_bytes() == before
     assert sorted(path.suffix for path in (log / ".draft").iterdir()) == [".csv", ".md"]
@@ -223,7 +222,7 @@ def test_without_git_the_rule_is_silent(bench, monkeypatch, how):
 
 
 def test_git_is_asked_a_fixed_number_of_times_however_many_entries_there_are(bench, git, monkeypatch):
-    from merginguriel.knowledge.rules import immutable
+    from merginguriel.knowledge.lint.rules import immutable
 
     for number in range(40):
         bench.entry(row(), entry=f"2026-01-22-n-{number:08x}")
@@ -237,19 +236,19 @@ def test_git_is_asked_a_fixed_number_of_times_however_many_entries_there_are(ben
 
 
 def test_a_draft_refused_twice_is_kept_once_with_its_rows(tmp_path):
-    data = writing.rows_csv([ROW]).encode()
+    data = append.rows_csv([ROW]).encode()
     (tmp_path / "rows.csv").write_bytes(data)
-    text = writing.render(DRAFT, ("rows.csv", hashlib.sha256(data).hexdigest())).replace(
+    text = append.render(DRAFT, ("rows.csv", hashlib.sha256(data).hexdigest())).replace(
         '"Observation"', '"Idea"'
     )
     for _ in range(2):
         with pytest.raises(KnowledgeError):
-            writing.add_text(tmp_path / "log", text, beside=tmp_path)
+            append.add_text(tmp_path / "log", text, beside=tmp_path)
     drafts = tmp_path / "log" / ".draft"
     assert sorted(p.suffix for p in drafts.iterdir()) == [".csv", ".md"]
     (kept,) = drafts.glob("*.md")
     with pytest.raises(KnowledgeError):
-        writing.add_text(tmp_path / "log", text + "\nmore", beside=drafts, draft=kept)
+        append.add_text(tmp_path / "log", text + "\nmore", beside=drafts, draft=kept)
     assert list(drafts.glob("*.md")) == [kept] and kept.read_text().endswith("more")
 
 
@@ -285,8 +284,8 @@ def test_an_entry_that_a_merge_left_out_is_a_problem(bench, git):
 @pytest.mark.parametrize("suffix", [".png", ".csv"])
 def test_a_figure_or_row_file_changed_or_removed_after_it_landed_is_a_problem(bench, git, tmp_path, suffix):
     (tmp_path / "plot.png").write_bytes(b"PNG")
-    text = writing.staged(bench.root / "experiment_log", DRAFT, [ROW], ("A plot", tmp_path / "plot.png"))
-    entry = writing.add_text(
+    text = append.staged(bench.root / "experiment_log", DRAFT, [ROW], ("A plot", tmp_path / "plot.png"))
+    entry = append.add_text(
         bench.root / "experiment_log", text, beside=bench.root / "experiment_log" / ".draft"
     )
     git("add", "-A")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import markdown, questions
+from merginguriel.knowledge.parse import markdown, questions
 
 HERE = Path("entry.md")
 # Text that a cell can hold: a table cell is one line without space at its ends.

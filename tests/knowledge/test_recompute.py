@@ -9,7 +9,9 @@ import pytest
 from conftest import HEAD, row
 from test_contradictions import RESEARCH
 
-from merginguriel.knowledge import figures, lint, markdown, recompute
+from merginguriel.knowledge.claims import recompute
+from merginguriel.knowledge.lint import runner
+from merginguriel.knowledge.parse import markdown, prose_numbers
 
 E1 = "2026-01-20-test-00000001"
 E2 = "2026-01-21-test-00000002"
@@ -25,7 +27,7 @@ def told(bench, summary: str, *, refs: str = E1, status: str = "-") -> list[str]
     text = RESEARCH.format(name="a-skill", practice="Do it.", config="mode: ExcTar")
     text = text.replace("## Results Summary\n\nNone.", f"## Results Summary\n\n{summary}")
     bench.skill(text=text.replace("## References\n\nNone.", f"## References\n\n- {refs}"), claims=CLAIM)
-    return [problem.what for problem in lint.problems(bench.load_space())]
+    return [problem.what for problem in runner.problems(bench.load_space())]
 
 
 def table(cell: str) -> str:
@@ -131,7 +133,7 @@ def test_scores_are_looked_up_in_points(bench, summary, said):
     text = RESEARCH.format(name="a-skill", practice="Do it.", config="mode: ExcTar")
     text = text.replace("## Results Summary\n\nNone.", f"## Results Summary\n\n{summary}")
     bench.skill(text=text.replace("## References\n\nNone.", f"## References\n\n- {E1}"))
-    found = [problem.what for problem in lint.problems(bench.load_space())]
+    found = [problem.what for problem in runner.problems(bench.load_space())]
     assert (found == []) if said is None else any(said in what for what in found), found
 
 
@@ -148,7 +150,7 @@ def test_a_bare_percent_is_refused_in_all_of_a_skill(bench):
 
 def test_the_line_is_that_of_the_number(bench):
     told(bench, f"Text.\n\n- sw-KE has 46.70%,\n  and 48.32%.\n\n{table('48.42%')}")
-    (problem,) = lint.problems(bench.load_space())
+    (problem,) = runner.problems(bench.load_space())
     path, _, line = problem.where.rpartition(":")
     assert "48.42%" in Path(path).read_text(encoding="utf-8").split("\n")[int(line) - 1]
 
@@ -162,7 +164,7 @@ def test_nine_of_ten_numbers_of_the_shipped_summaries_cannot_be_changed_unnotice
         sections = {section.title: section for section in markdown.sections(skill.body)}
         text = sections["Results Summary"].text if "Results Summary" in sections else ""
         assert recompute.check_skill(skill, known) == []
-        for match in figures.NUMBER.finditer(text):
+        for match in prose_numbers.NUMBER.finditer(text):
             if ("|" in text[: match.start()].rpartition("\n")[2]) != table:
                 continue
             digits = match["digits"]

@@ -12,8 +12,8 @@ from scipy import stats as scipy_stats
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge import parsing, rows
-from merginguriel.knowledge.writing import rows_csv
+from merginguriel.knowledge.log.append import rows_csv
+from merginguriel.knowledge.parse import row_parser, rows
 
 BASE = {
     "context": "massive/xlm-roberta-base",
@@ -29,7 +29,7 @@ BASE = {
 
 
 def parse(**cells: str) -> rows.ResultRow:
-    return parsing.parse_row({**BASE, **cells}, {}, "log.md:31")
+    return row_parser.parse_row({**BASE, **cells}, {}, "log.md:31")
 
 
 def refused(**cells: str) -> KnowledgeError:
@@ -86,7 +86,7 @@ def test_a_relative_difference_over_a_baseline_of_zero_is_refused():
     ],
 )
 def test_each_metric_is_read_in_its_unit(metric, text, value):
-    assert parsing.parse_value(text, rows.METRICS[metric], "value", "x:1") == pytest.approx(value)
+    assert row_parser.parse_value(text, rows.METRICS[metric], "value", "x:1") == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_each_metric_is_read_in_its_unit(metric, text, value):
 )
 def test_a_number_that_could_be_read_two_ways_is_refused(metric, text):
     with pytest.raises(KnowledgeError) as told:
-        parsing.parse_value(text, rows.METRICS[metric], "value", "x:1")
+        row_parser.parse_value(text, rows.METRICS[metric], "value", "x:1")
     assert "column 'value'" in told.value.what and told.value.where == "x:1"
 
 
@@ -212,7 +212,7 @@ def test_a_standard_error_of_zero_beside_items_that_differ_is_refused():
 
 def test_a_small_standard_error_is_written_as_one_that_can_be_read():
     row = parse(value="0.4670", wins="5", losses="5", se="0.004 pp")
-    assert parsing.parse_row(rows.row_cells(row), {}, "log.md:31") == row
+    assert row_parser.parse_row(rows.row_cells(row), {}, "log.md:31") == row
 
 
 # Round trips
@@ -266,13 +266,13 @@ def result_rows(draw: st.DrawFn) -> rows.ResultRow:
 @settings(max_examples=150, deadline=None)
 @given(result_rows())
 def test_a_row_written_as_cells_is_read_back_as_the_same_row(row):
-    assert parsing.parse_row(rows.row_cells(row), {}, "x:1") == row
+    assert row_parser.parse_row(rows.row_cells(row), {}, "x:1") == row
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(result_rows(), min_size=1, max_size=4))
 def test_rows_written_as_csv_are_read_back_as_the_same_rows(found):
-    read = parsing.read_csv(rows_csv(found), {}, Path("x.csv"))
+    read = row_parser.read_csv(rows_csv(found), {}, Path("x.csv"))
     assert [replace(row, where="x:1") for row in read] == found
 
 
@@ -286,7 +286,7 @@ def test_rows_written_as_csv_are_read_back_as_the_same_rows(found):
 )
 def test_any_cells_are_a_row_or_refused_with_file_and_line(cells):
     try:
-        parsing.parse_row({**BASE, **cells}, {}, "log.md:31")
+        row_parser.parse_row({**BASE, **cells}, {}, "log.md:31")
     except KnowledgeError as error:
         assert error.where == "log.md:31"
 
@@ -295,8 +295,8 @@ def test_any_cells_are_a_row_or_refused_with_file_and_line(cells):
 @given(st.text(alphabet='target,mode"\n\r0.5;-\x00 ', max_size=60))
 def test_any_text_is_csv_or_refused(text):
     try:
-        parsing.read_csv(text, BASE, Path("x.csv"))
-        parsing.read_csv("target,mode,method,value,note\n" + text, BASE, Path("x.csv"))
+        row_parser.read_csv(text, BASE, Path("x.csv"))
+        row_parser.read_csv("target,mode,method,value,note\n" + text, BASE, Path("x.csv"))
     except KnowledgeError as error:
         assert (error.where or "").startswith("x.csv:")
 
@@ -313,11 +313,11 @@ def test_any_text_is_csv_or_refused(text):
 )
 def test_a_csv_that_would_be_guessed_at_is_refused(text, said):
     with pytest.raises(KnowledgeError, match=said):
-        parsing.read_csv(text, BASE, Path("x.csv"))
+        row_parser.read_csv(text, BASE, Path("x.csv"))
 
 
 def test_a_dash_means_not_given_in_csv_too():
-    (read,) = parsing.read_csv(
+    (read,) = row_parser.read_csv(
         "target,mode,method,value,k\nsw-KE , ExcTar,ties,0.4, - \n", BASE, Path("x.csv")
     )
     assert (read.target, read.k) == ("sw-KE", None)
@@ -382,7 +382,7 @@ def test_the_order_of_rows_does_not_matter_to_which_one_counts(order):
 
 
 def test_what_a_merge_can_see_is_called_the_same_by_rows_and_by_methods():
-    from merginguriel.knowledge import rows
+    from merginguriel.knowledge.parse import rows
     from merginguriel.merging import registry
 
     assert rows.SAW == registry.SAW

@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import UsageError
-from merginguriel.knowledge import index, relint
-from merginguriel.knowledge.search import search, terms
+from merginguriel.knowledge.lint import lint_cache
+from merginguriel.knowledge.search import index
+from merginguriel.knowledge.search.query import search, terms
 from merginguriel.workspace import find
 
 CLAIM = """\
@@ -121,7 +122,9 @@ def test_the_index_follows_every_change(bench):
 
 
 def test_a_correction_labels_an_entry_that_was_indexed_long_ago(bench, monkeypatch):
-    monkeypatch.setattr("merginguriel.knowledge.stamps.UNSETTLED", -1e12)  # every file counts as old
+    monkeypatch.setattr(
+        "merginguriel.knowledge.parse.file_stamps.UNSETTLED", -1e12
+    )  # every file counts as old
     bench.entry(row(), entry="2026-01-20-old-00000001", title="Dugong")
     space = bench.load_space()
     assert search(space, "dugong")[0].status == "current"
@@ -130,7 +133,7 @@ def test_a_correction_labels_an_entry_that_was_indexed_long_ago(bench, monkeypat
 
 
 def test_nothing_is_read_when_nothing_changed(bench, monkeypatch):
-    monkeypatch.setattr("merginguriel.knowledge.stamps.UNSETTLED", -1e12)
+    monkeypatch.setattr("merginguriel.knowledge.parse.file_stamps.UNSETTLED", -1e12)
     bench.entry(row(), entry="2026-01-20-one-00000001", title="Ibex")
     space = bench.load_space()
     before = search(space, "ibex")
@@ -317,11 +320,11 @@ def test_nothing_found_is_said_and_no_error(bench, mu):
 
 
 def test_lint_that_finds_nothing_new_prints_the_same_without_reading(bench, mu, monkeypatch):
-    monkeypatch.setattr("merginguriel.knowledge.stamps.UNSETTLED", -1e12)
+    monkeypatch.setattr("merginguriel.knowledge.parse.file_stamps.UNSETTLED", -1e12)
     bench.entry("| broken |")
     first = mu("lint", "--workspace", bench.root)
     calls = []
-    monkeypatch.setattr(relint.lint, "problems", lambda space, program: calls.append(space) or [])
+    monkeypatch.setattr(lint_cache.lint, "problems", lambda space, program: calls.append(space) or [])
     again = mu("lint", "--workspace", bench.root)
     assert (first.code, first.out) == (again.code, again.out) == (1, first.out)
     assert not calls
@@ -330,14 +333,14 @@ def test_lint_that_finds_nothing_new_prints_the_same_without_reading(bench, mu, 
 
 @pytest.mark.parametrize("change", ["touch", "add", "remove", "run"])
 def test_lint_looks_again_after_any_change(bench, monkeypatch, change):
-    monkeypatch.setattr("merginguriel.knowledge.stamps.UNSETTLED", -1e12)
+    monkeypatch.setattr("merginguriel.knowledge.parse.file_stamps.UNSETTLED", -1e12)
     path = bench.entry(row())
     (bench.root / "runs" / "one").mkdir(parents=True)
     space = bench.load_space()
-    relint.problems(space)
+    lint_cache.problems(space)
     calls = []
-    monkeypatch.setattr(relint.lint, "problems", lambda space, program: calls.append(space) or [])
-    relint.problems(space)
+    monkeypatch.setattr(lint_cache.lint, "problems", lambda space, program: calls.append(space) or [])
+    lint_cache.problems(space)
     assert not calls
     time.sleep(0.01)
     if change == "touch":
@@ -348,11 +351,11 @@ def test_lint_looks_again_after_any_change(bench, monkeypatch, change):
         path.unlink()
     else:
         (bench.root / "runs" / "one" / "result.json").write_text("{}")
-    relint.problems(space)
+    lint_cache.problems(space)
     assert calls
 
 
 def test_lint_keeps_nothing_of_files_that_were_written_just_now(bench):
     bench.entry(row())
-    relint.problems(bench.load_space())
-    assert not relint.place(bench.root).exists()
+    lint_cache.problems(bench.load_space())
+    assert not lint_cache.place(bench.root).exists()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_skill_changes import NEW, OLD, claim
 
-from merginguriel.knowledge.catalogue import LIMIT, catalogue, fit, freshness, shorten, skill_grade
+from merginguriel.knowledge.skills.catalogue import LIMIT, catalogue, fit, freshness, shorten, skill_grade
 
 WORDS = [
     "merge",

@@ -11,7 +11,7 @@ from conftest import SKILL, Bench, row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merginguriel.knowledge.skilldiff import raised, section_texts, settings_changes
+from merginguriel.knowledge.skills.diff import raised, section_texts, settings_changes
 
 OLD, NEW = "2026-01-20-test-00000001", "2026-02-20-again-00000002"
 CLAIM = """\
@@ -397,7 +397,7 @@ def test_a_merge_that_takes_one_side_whole_hides_nothing_of_the_other(mu, past):
 
 def test_what_git_remembers_is_kept_and_only_new_commits_are_read(past, monkeypatch):
     from merginguriel.knowledge import git as asked
-    from merginguriel.knowledge import versions as kept
+    from merginguriel.knowledge.skills import versions as kept
 
     folder = past.root / "skills"
     first = kept.history(folder)
@@ -455,7 +455,7 @@ def test_comparing_a_hundred_changed_skills_with_git_takes_no_time(mu, bench):
     commit(bench)
     for i in range(100):
         bench.skill(f"skill-{i}", text=SKILL.format(name=f"skill-{i}").replace("Do it.", "Do not."))
-    from merginguriel.knowledge.rules import version as rule
+    from merginguriel.knowledge.lint.rules import version as rule
 
     knowledge = bench.load()
     started = time.perf_counter()

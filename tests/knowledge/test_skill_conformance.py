@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.skills import OWN, Skill, read_skill
+from merginguriel.knowledge.parse.skills import OWN, Skill, read_skill
 
 NAME = "a-skill"
 OURS = SKILL.format(name=NAME)

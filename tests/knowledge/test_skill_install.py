@@ -9,7 +9,7 @@ import pytest
 from conftest import SKILL
 
 from merginguriel.errors import MuError
-from merginguriel.knowledge.install import REGISTRY, folder_sha256
+from merginguriel.knowledge.skills.install import REGISTRY, folder_sha256
 
 PLACES = [".agents/skills", ".claude/skills"]
 

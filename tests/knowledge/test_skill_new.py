@@ -8,8 +8,8 @@ import pytest
 import skills_ref
 from conftest import SKILL
 
-from merginguriel.knowledge.claims import parse_claims
-from merginguriel.knowledge.skills import SECTIONS, read_skill
+from merginguriel.knowledge.parse.claims import parse_claims
+from merginguriel.knowledge.parse.skills import SECTIONS, read_skill
 
 
 @pytest.mark.parametrize("template", ["research", "workflow", "a-skill"])

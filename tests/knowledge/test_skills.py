@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.skills import Skill, read_skill, skill_paths
-from merginguriel.knowledge.writing import check_text
+from merginguriel.knowledge.log.append import check_text
+from merginguriel.knowledge.parse.skills import Skill, read_skill, skill_paths
 
 SKILLS = Path(__file__).resolve().parents[2] / "skills"
 SHIPPED = skill_paths(SKILLS)

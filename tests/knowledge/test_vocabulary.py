@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 from conftest import row
 
-from merginguriel.knowledge.lint import problems
+from merginguriel.knowledge.lint.runner import problems
 
 E1 = "2026-01-20-test-00000001"
 PLAN = """\

@@ -21,10 +21,10 @@ from transformers import (
 from merginguriel.errors import IncompatibleError, MuError, UsageError
 from merginguriel.merging import registry, statistics
 from merginguriel.merging.engine import merge, merge_arrays, merge_tensors
-from merginguriel.merging.in_order import grams_in_order, units_of, write_in_order
 from merginguriel.merging.inplace import apply, merge_into
+from merginguriel.merging.layerwise_inputs import grams_in_order, units_of, write_in_order
 from merginguriel.merging.recipe import Recipe, Source, load_recipe, seen_of_target
-from merginguriel.training.adaptive import learn
+from merginguriel.training.adamerging_coefficients import learn
 
 ROWS = [[2, 5, 7, 9, 3], [2, 11, 3], [2, 30, 31, 3], [2, 8, 8, 8, 8, 8, 3], [2, 17, 3], [2, 5, 6, 3]]
 TEXTS = [" ".join(f"w{i}" for i in row) for row in ROWS]

@@ -23,8 +23,8 @@ from tiny_models import plain
 from merginguriel.errors import CheckpointError, MuError
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge, merge_tensors
+from merginguriel.merging.executor import BLOCK
 from merginguriel.merging.recipe import Recipe, Source
-from merginguriel.merging.step import BLOCK
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TENSORS = {

@@ -26,7 +26,7 @@ from transformers import (
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.files import sha256
-from merginguriel.merging import step
+from merginguriel.merging import executor as step
 from merginguriel.merging.engine import merge, merge_tensors
 from merginguriel.merging.recipe import Recipe, Source, dump_recipe, load_recipe
 

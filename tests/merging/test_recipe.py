@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.merging.fields import bytes_of
-from merginguriel.merging.recipe import (
-    Recipe,
-    Source,
-    check,
-    dump_recipe,
-    load_recipe,
-    recipe_from_flags,
-)
+from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, load_recipe, recipe_from_flags
+from merginguriel.merging.recipe_fields import bytes_of
 
 TEXT = """\
 method: ties

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from merginguriel.errors import UsageError
-from merginguriel.merging import step
+from merginguriel.merging import executor
 from merginguriel.merging.engine import merge_arrays
 from merginguriel.merging.methods.della import keep_chances
 from merginguriel.merging.recipe import Recipe, Source
@@ -161,7 +161,7 @@ def test_blocks_and_threads_change_no_byte(
     base, deltas = example(shape=shape)
     one = apply(name, base, deltas, threads=1)
     np.testing.assert_array_equal(one, apply(name, base, deltas, threads=3))
-    monkeypatch.setattr(step, "BLOCK", 64)
+    monkeypatch.setattr(executor, "BLOCK", 64)
     np.testing.assert_array_equal(one, apply(name, base, deltas, threads=3))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import UsageError
-from merginguriel.merging import kernels, step, trim
+from merginguriel.merging import compiled_loops, executor, trim
 from merginguriel.merging.engine import merge_arrays
 from merginguriel.merging.recipe import Recipe, Source
 
@@ -51,14 +51,14 @@ def test_the_largest_stay_and_the_first_among_equals(
 
 @pytest.mark.parametrize("grid", [0.0, 0.01, 1.0])
 def test_a_tensor_of_many_blocks_is_trimmed_as_a_whole(grid: float) -> None:
-    delta = np.random.default_rng(1).standard_normal(step.BLOCK * 18 + 77, dtype=np.float32)
+    delta = np.random.default_rng(1).standard_normal(executor.BLOCK * 18 + 77, dtype=np.float32)
     if grid:
         delta = np.round(delta / np.float32(grid)) * np.float32(grid)
     np.testing.assert_array_equal(kept_by_ties({"w": delta}, 0.2)["w"], largest(delta, int(0.2 * delta.size)))
 
 
 def test_a_sample_that_misleads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    delta = np.random.default_rng(1).standard_normal(step.BLOCK * 18, dtype=np.float32)
+    delta = np.random.default_rng(1).standard_normal(executor.BLOCK * 18, dtype=np.float32)
     right = kept_by_ties({"w": delta}, 0.2)["w"]
     found = trim.measure
 
@@ -73,7 +73,7 @@ def test_the_scope_model_trims_all_tensors_by_one_threshold() -> None:
     rng = np.random.default_rng(2)
     deltas = {
         name: rng.standard_normal(size, dtype=np.float32) * scale
-        for name, size, scale in (("a", 3000, 1), ("b", step.BLOCK * 2, 0.1), ("c", 7, 5))
+        for name, size, scale in (("a", 3000, 1), ("b", executor.BLOCK * 2, 0.1), ("c", 7, 5))
     }
     merged = kept_by_ties(deltas, 0.3, "model")
     whole = np.concatenate([deltas[name] for name in "abc"])
@@ -98,7 +98,7 @@ def test_the_number_of_threads_changes_no_byte() -> None:
 )
 def test_random_words_are_the_known_answers_of_philox(counter: int, key: int, words: str) -> None:
     out = np.zeros((4, 1), np.uint64)
-    kernels.philox(counter, np.uint64(key), out)
+    compiled_loops.philox(counter, np.uint64(key), out)
     assert [f"{word:08x}" for word in out[:, 0].tolist()] == words.split()
 
 

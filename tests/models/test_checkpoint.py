@@ -23,7 +23,7 @@ from merginguriel.models.checkpoint import (
     read_header,
     to_float32,
 )
-from merginguriel.models.writing import SafetensorsFile, sorted_layout
+from merginguriel.models.safetensors_writer import SafetensorsFile, sorted_layout
 
 CONFIG = {"architectures": ["Plain"], "model_type": "plain", "vocab_size": 7}
 

@@ -16,7 +16,8 @@ from merginguriel.merging import registry
 from merginguriel.merging.engine import merge_arrays
 from merginguriel.merging.recipe import Recipe, Source
 from merginguriel.tasks.base import TaskData
-from merginguriel.training import rounds, turns
+from merginguriel.training import locale_turn
+from merginguriel.training import round_store as rounds
 from merginguriel.training.iterate import train_and_merge
 from merginguriel.training.settings import IterateSettings
 
@@ -101,8 +102,8 @@ def test_each_round_begins_at_the_merge_of_what_was_checkpointed_before_it(base,
             state.weights = {name: torch.from_numpy(values) for name, values in merge.items()}
             own = replace(FAST, epochs=3)
             items = data_of(*THREE)["de-DE"].train
-            turned = turns.turn(
-                turns.room(base, own), state, items, "de-DE", range(number, number + 1), lambda _: None
+            turned = locale_turn.turn(
+                locale_turn.room(base, own), state, items, "de-DE", range(number, number + 1), lambda _: None
             )
             after = part(tmp_path / "out-rounds" / f"round-000{number + 1}" / "de-DE.safetensors")
             assert all(np.array_equal(turned.weights[name].numpy(), after[name]) for name in after)

@@ -7,9 +7,9 @@ import signal
 import pytest
 import yaml
 
-from merginguriel.experiments.iterating import iterate
-from merginguriel.experiments.study import Study
-from merginguriel.knowledge.entries import entry_paths, parse_entry
+from merginguriel.knowledge.parse.entries import entry_paths, parse_entry
+from merginguriel.study.iterate_study import iterate
+from merginguriel.study.study import Study
 from merginguriel.training.settings import IterateSettings
 from merginguriel.workspace import find
 

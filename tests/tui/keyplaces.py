@@ -7,18 +7,17 @@ from typing import Any, NamedTuple
 
 from keyrows import middle
 from looking import notes
-from textual.widgets import Input, Select, TabbedContent, TextArea
-
-from merginguriel_tui.choice import Pick
+from merginguriel_tui.choice_list import Pick
 from merginguriel_tui.confirm import Confirm
 from merginguriel_tui.help import HelpScreen
 from merginguriel_tui.jump import JumpScreen
+from merginguriel_tui.legend import WordsScreen
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.widgets.ask import Ask
 from merginguriel_tui.widgets.heat import Heat
-from merginguriel_tui.words import WordsScreen
+from textual.widgets import Input, Select, TabbedContent, TextArea
 
 
 class Place(NamedTuple):

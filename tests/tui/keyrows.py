@@ -6,19 +6,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from looking import notes
-from textual.widgets import Input, OptionList, TabbedContent
-
-from merginguriel_tui.choice import Choice, Pick
+from merginguriel_tui.choice_list import Choice, Pick
 from merginguriel_tui.confirm import Confirm
 from merginguriel_tui.help import HelpScreen
 from merginguriel_tui.jump import JumpScreen
+from merginguriel_tui.legend import WordsScreen
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.screens.why import WhyTree
 from merginguriel_tui.widgets.ask import Ask
 from merginguriel_tui.widgets.heat import Heat
 from merginguriel_tui.widgets.paged import PagedTable
-from merginguriel_tui.words import WordsScreen
+from textual.widgets import Input, OptionList, TabbedContent
 
 
 class Row(NamedTuple):
@@ -207,9 +206,9 @@ def unfolded(app):
 
 def states(app):
     """How many runs wait, and how many are paused, by their files."""
-    from merginguriel.experiments import runs
+    from merginguriel.runs import run_store
 
-    found = [runs.state(run) for run in runs.listed(app.space)]
+    found = [run_store.state(run) for run in run_store.listed(app.space)]
     return found.count("queued"), found.count("paused")
 
 

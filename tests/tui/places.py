@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 
 from looking import press, settled
-from run_screens import finished, until, waiting
-
 from merginguriel_tui.app import SCREENS
+from run_screens import finished, until, waiting
 
 NAMES = ("da-DK", "de-DE", "nb-NO")
 EVIL = "[red]x[/] [@click=app.quit]y[/]"

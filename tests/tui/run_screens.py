@@ -9,9 +9,10 @@ import time
 import numpy as np
 from looking import SIZES, press, settled
 
-from merginguriel.experiments import config as configs
-from merginguriel.experiments import itemfile, runs
-from merginguriel.knowledge.rows import COLUMNS, ResultRow, row_cells
+from merginguriel.config import run_config as configs
+from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
+from merginguriel.runs import run_store
+from merginguriel.study import item_file
 
 __all__ = ["SIZES", "finished", "press", "settled", "shown", "until", "waiting"]
 
@@ -38,7 +39,7 @@ def waiting(space, target, **more):
         "candidates": ["de-DE", "sv-SE"],
         "k": 2,
     }
-    return runs.create(space, configs.from_table({**table, "target": target, **more}))
+    return run_store.create(space, configs.from_table({**table, "target": target, **more}))
 
 
 def finished(space, target, right, **more):
@@ -53,13 +54,13 @@ def finished(space, target, right, **more):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerow(row_cells(row))
-    itemfile.write(run.folder / "items.npz", names, names, {"merge": right, run.config.method: right})
+    item_file.write(run.folder / "items.npz", names, names, {"merge": right, run.config.method: right})
     result = {"run": run.id, "kind": "merge", "context": "home/e5-small", "target": target, "mode": "ExcTar",
               "method": run.config.method, "accuracy": value, "ci95": [value - 0.1, value + 0.1], "n": n,
               "sources": ["de-DE", "sv-SE"], "weights": [0.5, 0.5], "baselines": {}}  # fmt: skip
     (run.folder / "result.json").write_text(json.dumps(result))
     (run.folder / "log.txt").write_text("10:00  merge de-DE, sv-SE by ties\n10:01  accuracy told\n")
-    events = runs.Events(run.folder)
+    events = run_store.Events(run.folder)
     events.add("metric", name="accuracy", value=value)
     events.add("finished", seconds=2.5, peak_memory_mb=100.0)
     return run

@@ -9,7 +9,7 @@ import pytest
 from pilot import play
 from run_screens import SIZES, finished, press, settled, shown, until
 
-from merginguriel.experiments.against import by_seed, compared
+from merginguriel.report.run_comparison import by_seed, compared
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 from beside import ready
 from conftest import row
 from looking import settled, text_of
+from merginguriel_tui.screens.compose_entry import ComposeScreen
 from pilot import play
 from run_screens import until
 from textual import events
 
-from merginguriel.knowledge import accept, drafts, writing
+from merginguriel.knowledge.log import acceptance, append, drafts
 from merginguriel.merging.registry import parameters
-from merginguriel_tui.screens.compose_entry import ComposeScreen
 
 PLAN = """\
 ---
@@ -73,7 +73,7 @@ def said_of(space, text):
 def test_a_method_that_the_program_has_may_be_planned_before_any_row_names_it(space):
     screen, entry = said_of(space, PLAN.format(method="adamerging++"))
     text = PLAN.format(method="adamerging++")
-    accept.check(space, writing.check_text(space.log, text), program=parameters())  # as the command
+    acceptance.check(space, append.check_text(space.log, text), program=parameters())  # as the command
 
     assert entry is not None, screen
 

@@ -12,13 +12,13 @@ import time
 
 import pytest
 from looking import notes, press, settled, text_of
+from merginguriel_tui.app import SCREENS
 from pilot import play
 from places import EVIL, each, furnished, ready, whats
 from run_screens import until, waiting
 
-from merginguriel.experiments import index, runs
-from merginguriel.knowledge import drafts
-from merginguriel_tui.app import SCREENS
+from merginguriel.knowledge.log import drafts
+from merginguriel.runs import index, run_store
 
 
 def said(text):
@@ -197,8 +197,8 @@ def test_markup_and_escapes_of_files_are_text_on_every_screen(bench):
 def test_themes_and_no_colour_show_the_same_words_and_signs(bench, monkeypatch):
     space, made = furnished(bench)
     (space.runs / made[0] / "log.txt").write_text("")
-    runs.Events(waiting(space, "fi-FI").folder).add("started", pid=1)  # dead
-    runs.Events(waiting(space, "et-EE").folder).add("failed", error="no data")
+    run_store.Events(waiting(space, "fi-FI").folder).add("started", pid=1)  # dead
+    run_store.Events(waiting(space, "et-EE").folder).add("failed", error="no data")
     found = {}
 
     def looked(look):

@@ -11,12 +11,11 @@ import pytest
 from keyplaces import PLACES, RESET, prepare, whole
 from keyrows import ONCE, ROWS, SHARED
 from looking import SIZES, press, settled, shipped_copy, text_of
+from merginguriel_tui import help, keys
+from merginguriel_tui.app import SCREENS
 from pilot import play
 from run_screens import finished, until, waiting
 from textual.binding import Binding
-
-from merginguriel_tui import help, keys
-from merginguriel_tui.app import SCREENS
 
 NAMES = ("da-DK", "de-DE", "fi-FI", "nb-NO", "ru-RU", "sv-SE")
 WHAT = {"advise": ("gl-ES",), "skills": ("source-selection-cross-lingual",)}

@@ -7,14 +7,14 @@ import threading
 
 import pytest
 from looking import notes
+from merginguriel_tui.screens.launch import LaunchScreen
+from merginguriel_tui.screens.run import RunScreen
 from pilot import play
 from run_screens import SIZES, press, settled, shown, until, waiting
 from textual.widgets import Input
 
-from merginguriel.experiments import runs, worker
-from merginguriel.experiments.keys import KEYS
-from merginguriel_tui.screens.launch import LaunchScreen
-from merginguriel_tui.screens.run import RunScreen
+from merginguriel.config.keys import KEYS
+from merginguriel.runs import run_store, worker
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def test_what_was_shown_is_launched_as_a_process_and_its_failure_is_shown(space,
         await until(app, pilot, lambda: "✗ failed" in shown(app), seconds=120)
 
     play(space, script, size=(160, 50), screen="runs")
-    (run,) = runs.listed(space)
-    assert runs.state(run) == "failed"
-    started = next(event for event in runs.events(run) if event["event"] == "started")
-    assert started["pid"] > 0 and not runs.held(run)
+    (run,) = run_store.listed(space)
+    assert run_store.state(run) == "failed"
+    started = next(event for event in run_store.events(run) if event["event"] == "started")
+    assert started["pid"] > 0 and not run_store.held(run)
 
 
 def test_what_cannot_be_run_is_not_launched(space):
@@ -111,7 +111,7 @@ def test_what_cannot_be_run_is_not_launched(space):
         await until(app, pilot, lambda: app.screen.checked is not None)
         assert "needs the key 'target'" in shown(app)
         await press(app, pilot, "ctrl+l", "ctrl+s")
-        assert not runs.listed(space) and not list(space.root.glob("*.yaml"))
+        assert not run_store.listed(space) and not list(space.root.glob("*.yaml"))
 
     play(space, script, screen="runs")
 

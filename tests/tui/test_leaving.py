@@ -9,13 +9,13 @@ import pytest
 from beside import ready
 from conftest import row
 from looking import notes, press, settled
-from pilot import play
-from run_screens import finished, until
-
-from merginguriel.knowledge import accept, drafts, writing
 from merginguriel_tui import session
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.log import LogScreen
+from pilot import play
+from run_screens import finished, until
+
+from merginguriel.knowledge.log import acceptance, append, drafts
 
 GOOD = """---
 title: "Hello"
@@ -82,7 +82,7 @@ def landed(space):
 
 
 def test_an_entry_that_lands_while_one_is_elsewhere_leaves_its_own_screen_alone(space, monkeypatch):
-    began, go = held_up(monkeypatch, accept, "accept")
+    began, go = held_up(monkeypatch, acceptance, "accept")
 
     async def script(app, pilot):
         screen = await compose(app, pilot)
@@ -103,7 +103,7 @@ def test_an_entry_that_lands_while_one_is_elsewhere_leaves_its_own_screen_alone(
 
 
 def test_an_entry_that_lands_behind_the_help_is_left_when_the_help_is(space, monkeypatch):
-    began, go = held_up(monkeypatch, accept, "accept")
+    began, go = held_up(monkeypatch, acceptance, "accept")
 
     async def script(app, pilot):
         screen = await compose(app, pilot)
@@ -122,7 +122,7 @@ def test_an_entry_that_lands_behind_the_help_is_left_when_the_help_is(space, mon
 
 
 def test_an_entry_asked_for_while_another_landed_is_the_one_that_is_shown(space, monkeypatch):
-    began, go = held_up(monkeypatch, accept, "accept")
+    began, go = held_up(monkeypatch, acceptance, "accept")
 
     async def script(app, pilot):
         await compose(app, pilot)
@@ -139,7 +139,7 @@ def test_an_entry_asked_for_while_another_landed_is_the_one_that_is_shown(space,
 
 
 def test_while_an_entry_lands_keys_neither_change_it_nor_are_commands(space, monkeypatch):
-    began, go = held_up(monkeypatch, accept, "accept")
+    began, go = held_up(monkeypatch, acceptance, "accept")
 
     async def script(app, pilot):
         screen = await compose(app, pilot)
@@ -156,7 +156,7 @@ def test_while_an_entry_lands_keys_neither_change_it_nor_are_commands(space, mon
 
 
 def test_what_changes_while_an_entry_lands_is_kept_as_a_draft(space, monkeypatch):
-    began, go = held_up(monkeypatch, accept, "accept")
+    began, go = held_up(monkeypatch, acceptance, "accept")
 
     async def script(app, pilot):
         screen = await compose(app, pilot)
@@ -174,7 +174,7 @@ def test_what_changes_while_an_entry_lands_is_kept_as_a_draft(space, monkeypatch
 
 @pytest.mark.parametrize("end", ["land", "discard"])
 def test_a_draft_that_is_being_kept_does_not_come_back_after_the_end(space, monkeypatch, end):
-    began, go = held_up(monkeypatch, writing, "keep_draft")
+    began, go = held_up(monkeypatch, append, "keep_draft")
 
     async def script(app, pilot):
         screen = await compose(app, pilot)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from beside import of_cli, ready
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
+from merginguriel_tui.choice_list import Choice, Pick
+from merginguriel_tui.screens.compose_entry import ComposeScreen
+from merginguriel_tui.screens.log import LogScreen
 from pilot import play
 from run_screens import finished, until
 from textual.widgets import Input
 
-from merginguriel.experiments import drafting
-from merginguriel.knowledge import drafts
 from merginguriel.knowledge.base import load
-from merginguriel_tui.choice import Choice, Pick
-from merginguriel_tui.screens.compose_entry import ComposeScreen
-from merginguriel_tui.screens.log import LogScreen
+from merginguriel.knowledge.log import drafts
+from merginguriel.loop import entry_draft
 
 PLAN = """---
 title: "TIES on Swahili"
@@ -154,7 +154,7 @@ def test_the_command_begins_the_same_text(space, mu):
     told = mu(
         "log", "add", "--run", run.id, "--dry-run", "--json", "--workspace", str(space.root)
     ).json["text"]  # fmt: skip
-    text = drafting.retrospective(space, run.id)
+    text = entry_draft.retrospective(space, run.id)
     assert [line for line in text.splitlines() if line.strip() and "rows:" not in line and line != "## Results"] == [
         line for line in told.splitlines() if line.strip()
     ]  # fmt: skip

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from looking import press, settled, shipped_copy, text_of
+from merginguriel_tui import session
+from merginguriel_tui.base import homely
 from pilot import play
 from run_screens import finished, until
 
 from merginguriel import workspace
-from merginguriel_tui import session
-from merginguriel_tui.base import homely
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_wide_terminal_shows_what_the_run_under_the_cursor_came_to(space):
 
 
 def test_e_explains_the_words_that_the_command_explains(known):
-    from merginguriel.decision.render import LEGEND
+    from merginguriel.text.advice import LEGEND
 
     async def script(app, pilot):
         await until(app, pilot, lambda: "detectable from" in text_of(app))

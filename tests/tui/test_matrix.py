@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip("textual")
 
 from looking import notes, press, settled, text_of
+from merginguriel_tui.screens.matrix_load import ORDERS, wish_of
+from merginguriel_tui.widgets.heat import STEPS, Heat, style
 from pilot import play as played
 from run_screens import until
 
 from merginguriel import locales, workspace
-from merginguriel_tui.screens.matrix_load import ORDERS, wish_of
-from merginguriel_tui.widgets.heat import STEPS, Heat, style
 
 NAMES = ("da-DK", "de-DE", "fi-FI", "nb-NO", "ru-RU", "sv-SE")
 

@@ -6,9 +6,8 @@ import pytest
 from beside import ready
 from conftest import row
 from looking import notes, press, settled, text_of
-from pilot import play
-
 from merginguriel_tui import session
+from pilot import play
 
 
 @pytest.fixture

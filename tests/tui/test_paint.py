@@ -16,15 +16,14 @@ import time
 
 import pytest
 from looking import SIZES, press, settled, text_of
-from pilot import play
-from textual.widgets import OptionList
-
-from merginguriel_tui import garbage
+from merginguriel_tui import gc_pause
 from merginguriel_tui.app import SCREENS
 from merginguriel_tui.screens import skills as skills_screen
 from merginguriel_tui.widgets import page as pages
 from merginguriel_tui.widgets.keybar import KeyBar
 from merginguriel_tui.widgets.paged import PagedTable
+from pilot import play
+from textual.widgets import OptionList
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 
@@ -271,30 +270,30 @@ def collector():
 
 
 def test_after_the_first_frame_garbage_is_looked_for_again(bench, collector):
-    garbage.wait()
+    gc_pause.wait()
     assert not gc.isenabled()
 
     async def script(app, pilot):
         await settled(app, pilot)
-        assert gc.isenabled() and gc.get_threshold() == (garbage.YOUNG, garbage.MIDDLE, garbage.OLD)
+        assert gc.isenabled() and gc.get_threshold() == (gc_pause.YOUNG, gc_pause.MIDDLE, gc_pause.OLD)
 
     play(bench.load_space(), script, screen="runs")
 
 
 def test_all_garbage_is_looked_for_when_it_is_quiet_and_not_before(collector, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(garbage.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(gc_pause.time, "monotonic", lambda: now[0])
     looked = []
     gc.callbacks.append(note := lambda phase, info: looked.append(info["generation"]))
     try:
         gc.set_threshold(10, 1, 1_000_000)
-        tidy = garbage.Tidy()
+        tidy = gc_pause.Tidy()
         made = [[] for _ in range(1000)]
         assert gc.get_count()[2] and not tidy.look()
-        now[0] += garbage.AGAIN
+        now[0] += gc_pause.AGAIN
         tidy.touch()
         assert not tidy.look() and 2 not in looked
-        now[0] += garbage.QUIET
+        now[0] += gc_pause.QUIET
         assert tidy.look() and 2 in looked and made
         assert not tidy.look()
     finally:

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 import pytest
 from actions import ACTIONS
-
-from merginguriel.cli.main import mu
 from merginguriel_tui import keys
 from merginguriel_tui.app import SCREENS
+
+from merginguriel.cli.main import mu
 
 SOURCE = "\n".join(path.read_text() for path in sorted(Path(keys.__file__).parent.rglob("*.py")))
 

@@ -9,7 +9,7 @@ from looking import notes, settled, text_of
 from pilot import play
 from run_screens import finished, until, waiting
 
-from merginguriel.experiments import runs
+from merginguriel.runs import run_store
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def space(bench):
 @pytest.mark.parametrize("name", ["accuracy", "loss"])
 def test_a_metric_that_is_no_number_is_said_and_ends_nothing(space, name, value):
     run = waiting(space, "sw-KE")
-    time = runs.now()
+    time = run_store.now()
     with (run.folder / "events.jsonl").open("a") as file:
         for said in (value, value, "0.5"):
             event = json.dumps({"time": time, "event": "metric", "name": name, "value": 0})

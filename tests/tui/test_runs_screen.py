@@ -10,7 +10,7 @@ import pytest
 from pilot import play
 from run_screens import SIZES, finished, press, settled, shown, until, waiting
 
-from merginguriel.experiments import runs
+from merginguriel.runs import run_store
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def space(bench):
     finished(space, "da-DK", [1, 0] * 20)
     finished(space, "nb-NO", [1, 1, 1, 0] * 10)
     waiting(space, "sw-KE")
-    runs.Events(waiting(space, "fi-FI").folder).add("started", pid=1)
+    run_store.Events(waiting(space, "fi-FI").folder).add("started", pid=1)
     return space
 
 
@@ -89,11 +89,11 @@ def test_rows_far_down_are_read_when_they_come_into_view(space):
 
 def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_dead(space):
     run = waiting(space, "et-EE")
-    runs.Events(run.folder).add("started", pid=1)
-    runs.Events(run.folder).add("step", text="train et-EE (1 of 1)")
+    run_store.Events(run.folder).add("started", pid=1)
+    run_store.Events(run.folder).add("step", text="train et-EE (1 of 1)")
 
     async def script(app, pilot):
-        with runs.claimed(run):
+        with run_store.claimed(run):
             said = {"step": "train et-EE (1 of 1)", "done": 5, "total": 10, "text": "", "time": time.time()}
             (run.folder / "heartbeat").write_text(json.dumps(said))
             await until(app, pilot, lambda: " 50%" in shown(app))
@@ -111,16 +111,16 @@ def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_de
 
 def test_cancelling_asks_first_and_pausing_does_not(space):
     async def script(app, pilot):
-        run = next(run for run in runs.listed(space) if "sw-KE" in run.id)
+        run = next(run for run in run_store.listed(space) if "sw-KE" in run.id)
         await press(app, pilot, "slash", *"sw-KE", "enter")
         await press(app, pilot, "x", "n")
-        assert runs.state(run) == "queued"
+        assert run_store.state(run) == "queued"
         await press(app, pilot, "p")
-        assert runs.state(run) == "paused"
+        assert run_store.state(run) == "paused"
         await press(app, pilot, "x", "escape")
-        assert runs.state(run) == "paused"
+        assert run_store.state(run) == "paused"
         await press(app, pilot, "x", "y")
-        assert runs.state(run) == "cancelled"
+        assert run_store.state(run) == "cancelled"
         await until(app, pilot, lambda: "○ cancelled" in shown(app))
         await press(app, pilot, "p")  # refused by the core, told as a note, and the screen stays
         assert any("cannot be asked to pause" in note.message for note in app._notifications)
@@ -145,11 +145,11 @@ def test_marked_runs_are_copied_and_compared(space, mu):
 
 
 def test_text_of_a_run_is_shown_and_not_obeyed(space):
-    run = next(run for run in runs.listed(space) if "da-DK" in run.id)
+    run = next(run for run in run_store.listed(space) if "da-DK" in run.id)
     (run.folder / "log.txt").write_text("[red]not red[/red] \x1b[31mnor this\x07\n")
     other = waiting(space, "et-EE")
-    runs.Events(other.folder).add("step", text="[b]step[/b] \x1b[2J")
-    runs.Events(other.folder).add("failed", error="[/nothing] \x1b]0;title\x07")
+    run_store.Events(other.folder).add("step", text="[b]step[/b] \x1b[2J")
+    run_store.Events(other.folder).add("failed", error="[/nothing] \x1b]0;title\x07")
 
     async def script(app, pilot):
         await settled(app, pilot)
@@ -162,7 +162,7 @@ def test_text_of_a_run_is_shown_and_not_obeyed(space):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_say(space, mu, size):
-    run = next(run for run in runs.listed(space) if "nb-NO" in run.id)
+    run = next(run for run in run_store.listed(space) if "nb-NO" in run.id)
     printed = mu("runs", "show", run.id, "--workspace", space.root).out
 
     async def script(app, pilot):

@@ -10,13 +10,13 @@ import sys
 import pytest
 from beside import of_cli, ready
 from looking import SIZES, notes, press, shipped_copy, text_of
+from merginguriel_tui.screens.why import WhyTree
+from merginguriel_tui.widgets.page import Page, draw
 from pilot import play
 from textual.widgets import Input, OptionList
 
 from merginguriel.knowledge.base import load
-from merginguriel.knowledge.catalogue import freshness, skill_grade
-from merginguriel_tui.screens.why import WhyTree
-from merginguriel_tui.widgets.page import Page, draw
+from merginguriel.knowledge.skills.catalogue import freshness, skill_grade
 
 SKILL = "source-selection-cross-lingual"
 CLAIM = "real-over-uriel"

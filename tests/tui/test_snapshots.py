@@ -12,10 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 from looking import settled
+from merginguriel_tui.app import MuApp
 from places import furnished, ready, whats
 from run_screens import until
-
-from merginguriel_tui.app import MuApp
 
 KEPT = Path(__file__).parent / "snapshots"
 SVG = "{http://www.w3.org/2000/svg}"

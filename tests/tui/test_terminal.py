@@ -15,10 +15,10 @@ from looking import shipped_copy
 from run_screens import waiting
 
 from merginguriel import workspace
-from merginguriel.decision.render import headline
-from merginguriel.decision.words import pp, signed
-from merginguriel.experiments import runs
 from merginguriel.knowledge.base import load
+from merginguriel.runs import run_store
+from merginguriel.text.advice import headline
+from merginguriel.text.numbers import pp, signed
 
 pytestmark = [
     pytest.mark.lab,
@@ -95,14 +95,14 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     until(screen, "ctrl+l launches it")
     keys("C-l")
     until(screen, "▶ running")
-    (run,) = [run for run in runs.listed(space) if "average" in run.id]
+    (run,) = [run for run in run_store.listed(space) if "average" in run.id]
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
     time.sleep(1)
-    assert runs.state(run) in ("running", "finished")
+    assert run_store.state(run) in ("running", "finished")
     tmux("new-session", "-d", "-s", "again", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
     until(again, "✓ finished", seconds=300)
-    assert f"{100 * runs.result(run)['accuracy']:.2f}%" in again()
-    assert [e["event"] for e in runs.events(run)].count("started") == 1  # nobody began it a second time
+    assert f"{100 * run_store.result(run)['accuracy']:.2f}%" in again()
+    assert [e["event"] for e in run_store.events(run)].count("started") == 1  # nobody began it a second time
 
     keys("3", session="again")
     until(again, "entries")

@@ -10,16 +10,17 @@ import time
 
 import pytest
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
+from merginguriel_tui import help, jump, main, session
+from merginguriel_tui.app import SCREENS, MuApp
 from pilot import play
 from places import furnished
 from run_screens import until
 from textual.widgets import Label
 
 from merginguriel import workspace
-from merginguriel.experiments import config, runs
-from merginguriel.experiments.endings import Watch
-from merginguriel_tui import help, jump, main, session
-from merginguriel_tui.app import SCREENS, MuApp
+from merginguriel.config import run_config
+from merginguriel.runs import run_store as runs
+from merginguriel.runs.finished import Watch
 
 
 @pytest.fixture
@@ -222,7 +223,7 @@ def test_without_colour_the_screen_says_the_same(small, monkeypatch):
 
 
 def made_run(space, target="sw-KE"):
-    wanted = config.from_table(
+    wanted = run_config.from_table(
         {
             "task": "home",
             "base": "e5-small",

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..registry import Param, method
+from merginguriel.merging.registry import Param, method
+
 from .averaging import weighted_sum
 from .ties import largest
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Dice, Param, method
+from merginguriel.merging.registry import Dice, Param, method
+
 from .averaging import weighted_sum
 from .ties import agreeing_mean
 
@@ -74,11 +75,11 @@ def dare_ties(
 
 def dropped(deltas: np.ndarray, density: float, rescale: bool, dice: Dice) -> None:
     """Keep each entry of [k, *s] with chance `density`, in place."""
-    from .. import kernels
+    from merginguriel.merging import compiled_loops
 
     if density == 1:
         return
     limit = np.uint64(round(density * 2**32))
     factor = np.float32(1 / density if rescale and density else 1)
     for delta, key in zip(deltas, dice.keys, strict=True):
-        kernels.drop(delta.reshape(-1), key, dice.start, limit, factor)
+        compiled_loops.drop(delta.reshape(-1), key, dice.start, limit, factor)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Dice, Param, method
+from merginguriel.merging.registry import Dice, Param, method
+
 from .averaging import weighted_sum
 from .dare import RESCALE, SCALE
 from .ties import agreeing_mean
@@ -93,7 +94,7 @@ def della_linear(
 
 def magprune(deltas: np.ndarray, density: float, epsilon: float, rescale: bool, dice: Dice) -> None:
     """Drop entries of [k, .., rows, width] by the rank of their magnitude in the row, in place."""
-    from .. import kernels
+    from merginguriel.merging import compiled_loops
 
     if density == 1 or not deltas.size:
         return
@@ -106,12 +107,12 @@ def magprune(deltas: np.ndarray, density: float, epsilon: float, rescale: bool, 
     order = np.empty(rows[0].shape, np.uint64)
     words = np.empty(rows[0].size, np.uint32)
     for own, key in zip(rows, dice.keys, strict=True):
-        kernels.ranking_keys(own, order)
+        compiled_loops.ranking_keys(own, order)
         order.sort(
             axis=-1
         )  # numpy sorts whole numbers with vector instructions; an argsort takes three times as long
-        kernels.random_words(key, dice.start, words)
-        kernels.drop_by_rank(own, order, words.reshape(own.shape), limits, factors)
+        compiled_loops.random_words(key, dice.start, words)
+        compiled_loops.drop_by_rank(own, order, words.reshape(own.shape), limits, factors)
 
 
 def keep_chances(width: int, density: float, epsilon: float) -> np.ndarray:

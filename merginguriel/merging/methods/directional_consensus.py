@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Param, method
+from merginguriel.merging.registry import Param, method
 
 CANCELLED = 1e-3  # length of the sum, as a share of the lengths, below which there is no common direction
 

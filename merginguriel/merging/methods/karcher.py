@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Param, method
+from merginguriel.merging.registry import Param, method
 
 APART = 0.05  # cosine to the mean below which a source points elsewhere: almost a right angle
 SMALL = 1e-3  # of the mean's length, or of the sine of an angle: below, directions cancel

@@ -6,7 +6,8 @@ from hashlib import sha256
 
 import numpy as np
 
-from ..registry import Param, method
+from merginguriel.merging.registry import Param, method
+
 from .ties import agreeing_mean, largest
 
 SKETCH = 256  # directions that a sketch finds

@@ -7,8 +7,9 @@ from math import isfinite
 
 import numpy as np
 
-from ...errors import UsageError
-from ..registry import Method, Param, Place, method
+from merginguriel.errors import UsageError
+from merginguriel.merging.registry import Method, Param, Place, method
+
 from .averaging import weighted_sum
 
 

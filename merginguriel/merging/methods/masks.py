@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import UsageError
-from ..registry import Param, Place, method
+from merginguriel.errors import UsageError
+from merginguriel.merging.registry import Param, Place, method
 
 PAPER = "Wang et al. 2024, arXiv:2405.07813"
 STRICTNESS = Param(

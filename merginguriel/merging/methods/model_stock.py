@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import method
+from merginguriel.merging.registry import method
 
 
 @method("model_stock", paper="Jang et al. 2024, arXiv:2403.19522, sections 4.1 and 4.2")

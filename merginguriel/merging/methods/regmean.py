@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Param, method
+from merginguriel.merging.registry import Param, method
 
 SENTENCES = Param(256, low=1, doc="how many sentences of the text are read, drawn by the seed")
 ALPHA = Param(0.9, low=0, high=1, doc="factor on what lies off the diagonal of the Gram matrices")

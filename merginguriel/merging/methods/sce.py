@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Param, method
+from merginguriel.merging.registry import Param, method
 
 
 @method(
@@ -39,7 +39,7 @@ def sce(
     weights  [k], non-negative, sum 1
     returns  [.., rows, width]
     """
-    from .. import kernels
+    from merginguriel.merging import compiled_loops
 
     width = deltas.shape[-1]
     rows = deltas.reshape(len(deltas), -1, width)
@@ -49,20 +49,22 @@ def sce(
     total = squares.sum(axis=0)
     shares = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
     out = rows[0]
-    kernels.agreeing_mean_of_rows(base.reshape(-1, width), rows, weights, shares, np.float32(scale), out)
+    compiled_loops.agreeing_mean_of_rows(
+        base.reshape(-1, width), rows, weights, shares, np.float32(scale), out
+    )
     return out
 
 
 def select(rows: np.ndarray, share: float) -> None:
     """Zero all but the entries of largest variance in each row of [k, rows, width], in place."""
-    from .. import kernels
+    from merginguriel.merging import compiled_loops
 
     spread = np.empty(rows.shape[1:], np.float32)
-    kernels.variance(rows.reshape(len(rows), -1), spread.reshape(-1))
+    compiled_loops.variance(rows.reshape(len(rows), -1), spread.reshape(-1))
     ranked = np.sort(spread, axis=-1)
     wanted = (np.count_nonzero(spread, axis=-1) * share).astype(np.int64)
     first = np.minimum(ranked.shape[-1] - wanted, ranked.shape[-1] - 1)
     limits = np.take_along_axis(ranked, first[:, None], axis=-1)[:, 0]
     limits[wanted == 0] = np.inf
     above = (ranked > limits[:, None]).sum(axis=1)
-    kernels.keep_selected(rows, spread, limits, wanted - above)
+    compiled_loops.keep_selected(rows, spread, limits, wanted - above)

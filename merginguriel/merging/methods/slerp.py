@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import method
+from merginguriel.merging.registry import method
+
 from .karcher import SMALL, mean_direction
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Param, method
+from merginguriel.merging.registry import Param, method
 
 
 def largest(size: int, *, density: float) -> tuple[int, int]:
@@ -41,10 +41,10 @@ def ties(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: fl
 
 def agreeing_mean(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, scale: float) -> np.ndarray:
     """base + scale · (mean over the sources whose sign is that of the weighted sum), [*s]."""
-    from .. import kernels
+    from merginguriel.merging import compiled_loops
 
     out = deltas[0]
-    kernels.agreeing_mean(
+    compiled_loops.agreeing_mean(
         base.reshape(-1), deltas.reshape(len(deltas), -1), weights, np.float32(scale), out.reshape(-1)
     )
     return out

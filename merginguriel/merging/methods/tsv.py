@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Param, method
+from merginguriel.merging.registry import Param, method
 
 NOTHING = (
     1e-6  # a singular value below this share of the matrix's norm is rounding, and its vectors are chance

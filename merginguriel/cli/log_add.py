@@ -1,0 +1,306 @@
+"""`mu log add` and `mu log drafts`: how an entry is written down, and what becomes of one that is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from merginguriel import workspace
+from merginguriel.errors import MuError, UsageError
+
+from . import log_text
+from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.parse.rows import ResultRow
+    from merginguriel.workspace import Workspace
+
+CONTENT = (
+    "title", "kind", "summary", "day", "context", "n", "rows", "expected", "runs", "sweeps", "matrices", "only", "again", "figure", "sections",
+    "questions", "narrows", "closes", "answers", "links", "supersedes", "tags",
+)  # fmt: skip
+TYPED = (
+    "title", "summary", "rows", "expected", "figure", "sections", "questions", "narrows", "closes", "answers", "links",
+    "supersedes", "tags",
+)  # fmt: skip  # what somebody thought of: worth keeping
+
+
+@click.command("add")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), required=False)
+@click.option("--title", help="A few words.")
+@click.option(
+    "--type", "kind", type=click.Choice(["Plan", "Observation", "Retrospective", "Troubleshooting"])
+)
+@click.option("--summary", help="One sentence for a reader outside the project.")
+@click.option("--date", "day", type=DATE, help="Default: today.")
+@click.option("--context", help="Task and base model. Default: from mu.toml.")
+@click.option("--n", type=click.IntRange(min=1), help="Test items behind every row.")
+@click.option("--row", "rows", multiple=True, metavar="CELLS",
+              help='A result row: "target=sw-KE mode=ExcTar method=ties value=0.43 …". Repeat for more. '
+              'Cells with spaces in quotes: sources="de-DE fr-FR".')  # fmt: skip
+@click.option("--expect", "expected", multiple=True, metavar="CELLS",
+              help='What a plan expects: "target=sw-KE method=ties similarity=REAL k=5 low_pp=-1 high_pp=2".')  # fmt: skip
+@click.option("--from-run", "--run", "runs", multiple=True, metavar="RUN",
+              help="Take rows, and what is not given of title, summary and text, from this finished run; repeat.")  # fmt: skip
+@click.option(
+    "--sweep", "sweeps", multiple=True, metavar="NAME", help="The same from all runs of this sweep; repeat."
+)
+@click.option("--matrix", "matrices", multiple=True, metavar="FILE.csv", type=click.Path(path_type=Path),
+              help="Take the rows of this N×N matrix of mu nxn; repeat.")  # fmt: skip
+@click.option("--only", multiple=True, metavar="COLUMN=VALUE[,VALUE]",
+              help="Of the rows of runs and sweeps, those that say so: method=ties,slerp")  # fmt: skip
+@click.option(
+    "--figure", metavar="'CAPTION=FILE.png'", help="A picture, copied beside the entry and shown in it."
+)
+@click.option(
+    "--section", "sections", multiple=True, metavar="'HEADING: TEXT'", help="A section of the body."
+)
+@click.option("--question", "questions", multiple=True, help="An open question.")
+@click.option(
+    "--narrows",
+    multiple=True,
+    metavar="'ID#q1: WHY'",
+    help="A question of another entry that this one narrows.",
+)
+@click.option(
+    "--closes",
+    multiple=True,
+    metavar="'ID#q1: WHY'",
+    help="A question of another entry that this one closes.",
+)
+@click.option(
+    "--answers", multiple=True, metavar="ID[,ID]", help="The plans that this entry is the retrospective of."
+)
+@click.option("--links", multiple=True, metavar="ID[,ID]", help="The entries that this one follows from.")
+@click.option("--supersedes", multiple=True, metavar="ID[,ID]",
+              help="The entries that this one corrects. Their rows stop counting.")  # fmt: skip
+@click.option("--tags", help="Comma-separated.")
+@click.option("--repository", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Where a range commits=A..B is looked up. Default: the workspace's, or the program's.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Take rows of runs that are in the log already.")
+@click.option("--draft", metavar="ID", help="Go on with a draft; see: mu log drafts")
+@click.option("--edit", is_flag=True, help="Open what was given in $EDITOR, and ask before it is added.")
+@click.option("--yes", is_flag=True, help="Add what was edited without asking.")
+@click.option("--anyway", is_flag=True, help="A plan may repeat what was tried, or state no expectation; a name may be nearly a known one.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Check and print the entry, write nothing.")
+@json_option
+@workspace_option
+def add_entry(
+    file: Path | None,
+    draft: str | None,
+    edit: bool,
+    yes: bool,
+    anyway: bool,
+    repository: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    workspace_path: Path | None,
+    **given: Any,
+) -> None:
+    """Add an entry: from FILE (- for standard input; Markdown or JSON), from flags, from runs, or written in $EDITOR.
+
+    The entry is checked and lands whole, or is refused with file and line and kept as a draft.
+
+    \b
+    mu log add entry.md
+    mu log add --title "TIES on Welsh" --type Retrospective --summary "TIES loses." --n 2974 \\
+      --row "target=cy-GB mode=ExcTar method=ties similarity=REAL k=5 value=0.4008 \\
+             baseline_kind=best_single_source baseline=0.4445"
+    mu log add --from-run RUN --edit
+    mu log add - < entry.json        (its form: mu schema entry)
+    mu log add                       (opens $EDITOR)
+    """
+    from merginguriel.knowledge.log import acceptance, append, commits, drafts
+    from merginguriel.merging.registry import parameters
+
+    where = workspace.writable(space(workspace_path))
+    text, beside, kept, note = "", None, None, ""
+    flags = [name for name in CONTENT if given[name]]
+    if (file or draft) and flags:
+        raise UsageError(
+            "a file or a draft is a whole entry; flags cannot change it.", mend="Leave out one of the two."
+        )
+    if draft:
+        kept = drafts.find(where.log, draft)
+        text, beside = log_text.read(kept), kept.parent
+    elif file is not None:
+        text = log_text.standard_input(where.log) if str(file) == "-" else log_text.read(file)
+        if str(file) != "-":
+            beside = file.resolve().parent
+            kept = file if beside == drafts.folder(where.log).resolve() else None
+    elif flags and flags != ["kind"]:
+        try:
+            text, note = _from_flags(where, given, dry_run)
+        except MuError as error:
+            if any(given[name] for name in TYPED) and not dry_run:
+                append.refuse(where.log, log_text.as_given(where, given), error)
+            raise
+        beside = (
+            drafts.folder(where.log)
+            if any(given[name] for name in ("runs", "sweeps", "matrices", "figure"))
+            else None
+        )
+    else:
+        edit = True
+        text = log_text.template(given["kind"], str(where.settings["context"]))
+    if text.lstrip().startswith("{"):
+        text = _from_json(where, text) if dry_run else acceptance.json_text(where, text, kept)
+    again = kept if kept and kept.suffix == ".md" else None
+    if edit:
+        text = log_text.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
+    if dry_run:
+        if note:
+            emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
+            say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
+            return
+        named = file if file is not None and str(file) != "-" else kept
+        text = commits.resolved(text, where.root, repository, _note)
+        entry = append.check_text(where.log, text, named)
+        acceptance.check(where, entry, anyway=anyway, program=parameters(), tell=_note)
+        if as_json:
+            emit({**entry.as_dict(), "path": None})  # it would get a name of its own
+        else:
+            click.echo(plain(text))
+        return
+    entry = acceptance.accept(
+        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note
+    )  # fmt: skip
+    if kept:
+        kept.unlink()
+    if as_json:
+        emit(entry.as_dict())
+        return
+    click.echo(entry.id)
+    say(f"{counted(len(entry.rows), 'row')}. Written to {where.display(entry.path)}. Next: mu lint")
+
+
+def _note(text: str) -> None:
+    say(plain(f"note: {text}"))
+
+
+def _from_json(where: Workspace, text: str) -> str:
+    from merginguriel.knowledge.parse.entry_json import entry_text
+
+    return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
+
+
+def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:
+    """The text of an entry; for a dry run over runs, how many rows would lie beside it, else ''."""
+    from merginguriel.knowledge.log import append
+
+    measured, origin, filled = _measured(where, given)
+    if not (given["title"] and given["kind"] and given["summary"]):
+        raise UsageError("an entry needs --title, --type and --summary.")
+    in_table = bool(given["rows"] or given["expected"])
+    draft = append.Draft(
+        title=given["title"],
+        type=given["kind"],
+        date=given["day"] or date.today().isoformat(),
+        summary=given["summary"],
+        context=given["context"] or (str(where.settings["context"]) if in_table else ""),
+        metric="accuracy" if given["rows"] else "",
+        n=str(given["n"] or ""),
+        supersedes=", ".join(log_text.whole_ids(where, given["supersedes"])),
+        links=", ".join(log_text.whole_ids(where, given["links"])),
+        answers=", ".join(
+            dict.fromkeys([*log_text.whole_ids(where, given["answers"]), *filled.get("answers", [])])
+        ),
+        tags=given["tags"] or "",
+        origin=origin,
+        sections=tuple(_sections(where, given, filled)),
+    )
+    if not (measured or given["figure"]):
+        return append.render(draft, raw_table=log_text.table(given["rows"]) if given["rows"] else ""), ""
+    if given["rows"]:
+        raise UsageError(
+            "give rows, or runs and figures, not both.", mend="Write the rows as an entry of their own."
+        )
+    shown = None
+    if given["figure"]:
+        from merginguriel.loop.row_filter import picture
+
+        shown = picture(given["figure"])
+    if dry_run:
+        return append.render(draft), str(len(measured))
+    return append.staged(where.log, draft, measured, shown), ""
+
+
+def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow], str, dict[str, list[Any]]]:
+    """Rows of the runs and matrices that were named, where they come from, and what they fill in where no flag says it.
+
+    Title, type and summary of runs go straight into `given`. Raises UsageError for rows that are in the log already.
+    """
+    if not (given["runs"] or given["sweeps"] or given["matrices"]):
+        return [], "", {}
+    from merginguriel.loop import entry_draft, row_filter
+    from merginguriel.loop.dedupe import gather, refuse_logged
+
+    rows, origin = gather(where, given["runs"], given["sweeps"], given["matrices"], given["context"])
+    for text in given["only"]:
+        rows = row_filter.only(rows, text)
+    if not given["again"]:
+        refuse_logged(where, rows, log_text.whole_ids(where, given["supersedes"]))
+    if given["matrices"]:
+        return rows, origin, {}
+    begun = entry_draft.begin(where, rows, given["kind"])
+    given["title"] = given["title"] or begun.title
+    given["kind"] = begun.type
+    given["summary"] = given["summary"] or begun.summary
+    filled: dict[str, list[Any]] = {"sections": list(begun.sections), "answers": list(begun.answers)}
+    return rows, origin, filled
+
+
+def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[Any]]) -> list[tuple[str, str]]:
+    own = [log_text.section(text) for text in given["sections"]]
+    said = {heading for heading, _ in own}
+    found = [pair for pair in filled.get("sections", []) if pair[0] not in said] + own
+    if given["expected"]:
+        found.insert(0, ("Expected", log_text.expected(given["expected"])))
+    lines = [f"- [open] {one}" for one in given["questions"]]
+    for verb in ("narrows", "closes"):
+        lines += [f"- [{verb} {ref}] {why}" for ref, why in log_text.settled(where, given[verb], verb)]
+    if lines:
+        found.append(("Open questions", "\n".join(lines)))
+    return found
+
+
+@click.command("drafts")
+@click.option("--discard", metavar="ID", help="Remove this draft.")
+@json_option
+@workspace_option
+def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None) -> None:
+    """Entries that were refused, newest first: what is wrong with each. Go on with one: mu log add --draft ID"""
+    from merginguriel.knowledge.log import drafts
+    from merginguriel.merging.registry import parameters
+
+    where = workspace.writable(space(workspace_path))
+    if discard:
+        path = drafts.find(where.log, discard)
+        drafts.discard(where.log, path)
+        if as_json:
+            emit({"discarded": path.stem})
+        else:
+            click.echo(path.stem)
+        return
+    found = [
+        replace(one, problem=one.problem.replace(f"{where.root}/", ""))
+        for one in drafts.listed(where, parameters())
+    ]
+    if as_json:
+        emit([one.as_dict() for one in found])
+        return
+    if found:
+        table = [
+            [one.id, one.saved, plain(one.title), plain(one.problem or "nothing is wrong with it")]
+            for one in found
+        ]
+        click.echo(columns(table))
+    say(
+        f"{counted(len(found), 'draft')}. Go on with one: mu log add --draft ID --edit"
+        if found
+        else "There is no draft."
+    )

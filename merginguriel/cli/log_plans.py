@@ -1,0 +1,165 @@
+"""`mu log plans`, `calibration` and `tried`: what is planned, how good plans were, and what need not be tried again."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+
+from .common import (
+    DATE,
+    LOCALE,
+    columns,
+    counted,
+    emit,
+    json_option,
+    plain,
+    say,
+    space,
+    true_minus,
+    workspace_option,
+)
+
+
+@click.command("plans")
+@click.option("--all", "every", is_flag=True, help="Answered and replaced ones too.")
+@click.option("--today", type=DATE, hidden=True, help="The day from which ages are counted.")
+@json_option
+@workspace_option
+def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Path | None) -> None:
+    """Plans that wait for a retrospective: their age, and the measurements they wait for."""
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.log.plan_scores import plans
+
+    found = plans(load(space(workspace_path)), today or date.today().isoformat())
+    shown = [one for one in found if every or one.state in ("open", "partly answered")]
+    if as_json:
+        emit([one.as_dict() for one in shown])
+        return
+    for one in shown:
+        click.echo(plain(f"{one.plan.id}  {one.state}, {one.age_days} days old\n    {one.plan.title}"))
+        for ref in one.answered_by:
+            click.echo(f"    answered by {ref}")
+            for by in (by for answer, by in one.lost if answer == ref):
+                click.echo(f"        superseded by {by}, which does not answer it: its score is lost")
+        for what in one.waits_for:
+            click.echo(plain(f"    waits for {what}"))
+    waiting = sum(one.state in ("open", "partly answered") for one in found)
+    say(f"{waiting} of {len(found)} plans wait.")
+
+
+@click.command("calibration")
+@json_option
+@workspace_option
+def show_calibration(as_json: bool, workspace_path: Path | None) -> None:
+    """How good past expectations were: every one that a retrospective measured, and all of them together."""
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.log.plan_scores import picture, scores, summary
+
+    found = scores(load(space(workspace_path)))
+    told = summary(found)
+    if as_json:
+        emit({"summary": told.as_dict(), "expectations": [score.as_dict() for score in found]})
+        return
+    measured = [score for score in found if score.actual_pp is not None]
+    if not measured:
+        say("No plan that states an expectation has been answered yet.")
+        return
+    table = [["expected, pp", "came, pp", "", "", ""]]
+    for score, drawn in zip(measured, picture(measured), strict=True):
+        one = score.expected
+        bounds = f"{_bound(one.low_pp)} … {_bound(one.high_pp)}" if score.inside is not None else ""
+        if one.p_positive is not None:
+            bounds += f" P(gain) {one.p_positive:.2f}"
+        noise = "" if score.se_pp is None else f" ± {1.96 * score.se_pp:.1f}"
+        mark = {True: "held", False: "missed", None: ""}[score.inside] + ("*" if score.restated else "")
+        came = f"{score.actual_pp:+.1f}{noise}"
+        table.append([bounds.strip(), came, mark, drawn, plain(f"{one.label()} over {one.over}")])
+    click.echo(true_minus(columns(table)))
+    lines = []
+    if told.of:
+        meant = f", meant to hold {100 * (told.level or 0):.0f}% of the time"
+        lines.append(f"{told.inside} of {told.of} intervals held{meant}")
+    if told.mean_error_pp is not None:
+        lines.append(
+            f"mean error {told.mean_error_pp:+.1f} pp (came − middle of what was expected), mean miss {told.mean_miss_pp:.1f} pp"
+        )
+    if told.brier is not None:
+        lines.append(f"Brier score of P(gain) {told.brier:.2f} (0.25: a coin)")
+    lines.append(f"{told.measured} of {told.stated} expectations measured")
+    if told.restated:
+        lines.append(f"* {told.restated} written down in readable form, or dated, after the measurement")
+    click.echo("\n" + true_minus("\n".join(lines)))
+
+
+def _bound(value: float | None) -> str:
+    return "open" if value is None else f"{value:+.1f}"
+
+
+@click.command("tried")
+@click.option("--target", type=LOCALE, required=True, help="Locale that the merge is for.")
+@click.option("--method", help="Merging method.")
+@click.option("--similarity", help="By what sources are chosen: URIEL, REAL, REAL×cosine …")
+@click.option("--k", type=click.IntRange(min=1), help="Number of sources.")
+@click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False))
+@click.option("--context", help="Task and base model.")
+@click.option(
+    "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method; repeat."
+)
+@json_option
+@workspace_option
+def show_tried(
+    target: str,
+    method: str | None,
+    similarity: str | None,
+    k: int | None,
+    mode: str | None,
+    context: str | None,
+    params: tuple[str, ...],
+    as_json: bool,
+    workspace_path: Path | None,
+) -> None:
+    """Was this tried already? Rows of the same merge, then of close ones, with their results; and plans for it.
+
+    Without --context: that of the workspace. Rows that were superseded or invalidated come last, and say so.
+    """
+    from merginguriel.errors import UsageError
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.log import vocabulary
+    from merginguriel.knowledge.log.prior_attempts import Wanted, fallen, planned, tried
+    from merginguriel.merging.registry import parameters
+
+    pairs = [param.partition("=") for param in params]
+    if any(not sign for _, sign, _ in pairs):
+        raise UsageError("--param is not KEY=VALUE.")
+    knowledge = load(space(workspace_path))
+    context = context or str(knowledge.space.settings["context"])
+    names = vocabulary.known(knowledge, parameters())
+    asked = [("method", method), ("context", context), *(("params", key) for key, _, _ in pairs)]
+    for kind, name in asked:
+        if name and name not in names[kind]:
+            one = vocabulary.Unknown(
+                kind, name, vocabulary.near(name, names[kind], vocabulary.NEAR[kind]), ""
+            )
+            if one.near:
+                raise UsageError(f"{one.what}.", mend=one.guess)
+            say(plain(f"note: {one.what}: neither the log nor the program has it."))
+    wanted = Wanted(
+        target, method, similarity, k, mode, context, tuple((key, value) for key, _, value in pairs)
+    )
+    found, gone, plans = tried(knowledge, wanted), fallen(knowledge, wanted), planned(knowledge, wanted)
+    if as_json:
+        emit({
+            "matches": [match.as_dict() for match in found],
+            "fallen": [match.as_dict() for match in gone],
+            "planned": [one.as_dict() for one in plans],
+        })  # fmt: skip
+        return
+    for line in [*(m.line() for m in found), *(p.line() for p in plans), *(m.line() for m in gone)]:
+        click.echo(plain(line))
+    same = sum(match.degree == "same" for match in found)
+    parts = [f"{same} the same, {len(found) - same} close" if found else "Nothing like it counts in the log"]
+    parts += [f"{counted(len(plans), 'expectation')} of plans that wait"] if plans else []
+    parts += [f"{len(gone)} superseded or invalidated"] if gone else []
+    say("; ".join(parts) + "." if found or gone or plans else "Nothing like it is in the log.")

@@ -1,0 +1,1 @@
+"""Schema of a run's configuration, read from YAML, flags and defaults."""

@@ -1,0 +1,216 @@
+"""How sure can we be over many targets, or over several seeds? Joint intervals, Holm's correction, seeds at random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from merginguriel import stats
+from merginguriel.errors import IncompatibleError, UsageError
+
+from .significance import CHUNK, Comparison, Interval, _by_group, _difference, compare, of_alike
+
+ALIKE = 1e-18  # a variance below it is rounding
+# Target → (A, B), each bool [n]: was the item answered rightly?
+Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A against B on every target. Differences in pp, A − B.
+
+    comparisons  target → its own comparison, with its interval and smallest detectable effect
+    holm         target → p after Holm's correction over these targets (of `p_groups` where groups were given)
+    mean         mean of the targets' differences: these targets, not all there could be
+    interval     of `mean`, items that are translations of each other drawn together
+    mde          smallest true mean difference found with 80% probability at 5%; None where nothing varies
+    """
+
+    comparisons: Mapping[str, Comparison]
+    holm: Mapping[str, float]
+    mean: float
+    interval: Interval
+    mde: float | None
+
+    @property
+    def standing(self) -> list[str]:
+        """Targets whose difference stands at 5% after the correction."""
+        return [target for target, p in self.holm.items() if p < 0.05]
+
+
+def over_targets(
+    pairs: Pairs,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Family:
+    """A against B on every target, and on all of them together, for these very targets: the items are the sample.
+    (`report.contrasts.t_over_targets` takes the targets for the sample.)
+
+    Holm counts the targets. It does not count a choice of A among several methods on the same items.
+
+    groups  target → [n] names. Items of one name are drawn together, within a target (variants of a template) and across
+            targets: in parallel data, where an id names the same sentence in every language, one draw serves all
+    Raises UsageError without a target, IncompatibleError where the two sides have other items.
+    """
+    if not pairs:
+        raise UsageError("a comparison over targets needs a target.")
+    named = groups or {}
+    found = {
+        target: compare(a, b, groups=named.get(target), draws=draws, seed=seed, level=level)
+        for target, (a, b) in pairs.items()
+    }
+    p = [c.p if c.p_groups is None else c.p_groups for c in found.values()]
+    means = joint_draws(pairs, named, draws=draws, seed=seed).mean(axis=1)
+    low, high = (100 * float(end) for end in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
+    spread = float(means.var(ddof=1))
+    if spread < ALIKE:
+        # No draw differs from another: the mean of intervals that hold together at this level (Bonferroni).
+        each = [
+            compare(a, b, groups=named.get(t), draws=draws, seed=seed, level=1 - (1 - level) / len(pairs))
+            for t, (a, b) in pairs.items()
+        ]
+        low, high = (
+            float(np.mean(ends))
+            for ends in zip(*((c.interval.low, c.interval.high) for c in each), strict=True)
+        )
+    return Family(
+        found,
+        dict(zip(found, stats.holm(p), strict=True)),
+        float(np.mean([c.difference for c in found.values()])),
+        Interval(low, high, level),
+        100 * stats.minimum_detectable_effect(spread) if spread >= ALIKE else None,
+    )
+
+
+def joint_draws(
+    pairs: Pairs, groups: Mapping[str, Sequence[str]], *, draws: int = 10_000, seed: int = 0
+) -> np.ndarray:
+    """Bootstrap differences float [draws, targets], as fractions: whole groups drawn once for all targets.
+
+    Groups are drawn within strata: those that occur in the same set of targets. Parallel data are one stratum, so
+    that the draws of two targets rise and fall together; data that share no group are drawn independently. (Cluster
+    bootstrap: Davison & Hinkley 1997, section 3.8.)
+    """
+    targets = list(pairs)
+    where: dict[str, list[tuple[int, int, int]]] = {}  # group → (target, sum of differences, items)
+    for j, target in enumerate(targets):
+        d = _difference(*pairs[target])
+        names = groups.get(target)
+        own = names is None
+        sums, sizes = _by_group(d, names)
+        keys = [f"{target}\x1f{i}" for i in range(len(d))] if own else sorted(set(map(str, names or ())))
+        for key, total, size in zip(keys, sums.tolist(), sizes.tolist(), strict=True):
+            where.setdefault(key, []).append((j, total, size))
+    strata: dict[tuple[int, ...], list[str]] = {}
+    for key, cells in where.items():
+        strata.setdefault(tuple(j for j, _, _ in cells), []).append(key)
+    rng = np.random.default_rng(seed)
+    sums, sizes = np.zeros((draws, len(targets))), np.zeros((draws, len(targets)))
+    for members, keys in sorted(strata.items()):
+        table = np.array([[(total, size) for _, total, size in where[key]] for key in keys], dtype=float)
+        at, even = list(members), np.full(len(keys), 1 / len(keys))
+        for part in range(0, draws, CHUNK):
+            rows = slice(part, min(part + CHUNK, draws))
+            counts = rng.multinomial(len(keys), even, size=rows.stop - rows.start).astype(float)
+            sums[rows, at] += counts @ table[:, :, 0]
+            sizes[rows, at] += counts @ table[:, :, 1]
+    return sums / sizes
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """A against B over S seeds and n items, both at random. Differences in pp, A − B.
+
+    se, df           standard error of the mean difference, and its degrees of freedom
+    sd_seed          standard deviation of the true difference from one seed to another
+    mde              smallest true difference that such a study finds with 80% probability at 5%
+    """
+
+    seeds: int
+    n: int
+    difference: float
+    interval: Interval
+    p: float
+    se: float | None
+    df: float
+    sd_seed: float
+    mde: float | None
+
+    @property
+    def significant(self) -> bool:
+        return self.p < 0.05
+
+
+def over_seeds(
+    a: np.ndarray, b: np.ndarray, *, groups: Sequence[str] | None = None, level: float = 0.95
+) -> OverSeeds:
+    """A against B, each trained with S seeds and scored on the same n items. a, b: bool [S, n]; row s has seed s.
+
+    The difference of item i under seed s is μ + seed_s + item_i + rest_si, with seeds and items both drawn at random:
+    another study would have others of either. Variances are estimated by the method of moments from the mean
+    squares of the two-way table, those below zero taken as zero (Searle, Casella & McCulloch 1992, chapter 4), and the
+    mean's degrees of freedom are Satterthwaite's (1946): the quasi-F of Clark (1973). Why seeds belong in: Bouthillier
+    et al. 2021, arXiv:2103.03098.
+
+    groups [n]: items of one name are variants of each other; then groups take the place of items, linearised as ratios.
+    Raises IncompatibleError for other shapes, UsageError with fewer than two seeds or groups.
+    """
+    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    if a.shape != b.shape or a.ndim != 2 or not a.size:
+        raise IncompatibleError(
+            f"both sides need the same seeds and items, not {list(a.shape)} and {list(b.shape)}."
+        )
+    return differences_over_seeds(a.astype(np.int64) - b.astype(np.int64), groups=groups, level=level)
+
+
+def differences_over_seeds(
+    d: np.ndarray, *, groups: Sequence[str] | None = None, level: float = 0.95
+) -> OverSeeds:
+    """As `over_seeds`, of differences d [S, n], −1 … 1: whole numbers, or less where B is the mean of several models."""
+    mean = float(d.mean())
+    table = np.array([_linear(row, groups, mean) for row in d])
+    seeds, units = table.shape
+    if seeds < 2 or units < 2:
+        raise UsageError(f"noise of seeds shows from two on, over two items or more: not {seeds} × {units}.")
+    by_seed, by_unit = table.mean(axis=1) - mean, table.mean(axis=0) - mean
+    rest = table - mean - by_seed[:, None] - by_unit[None, :]
+    freedom = np.array([seeds - 1, units - 1, (seeds - 1) * (units - 1)], dtype=float)
+    squares = np.array([units * (by_seed**2).sum(), seeds * (by_unit**2).sum(), (rest**2).sum()]) / freedom
+    seed, unit, error = map(float, squares)
+    parts = np.array([seed if seed > error else 0.0, unit if unit > error else 0.0])
+    # MS_seed + MS_item − MS_rest where both exceed the rest; a component below zero falls away with its mean square.
+    signs = np.array([*(parts > 0), 1 - int((parts > 0).sum())], dtype=float)
+    variance = max(float(signs @ squares), 0.0) / (seeds * units)
+    sd_seed = sqrt(max(seed - error, 0.0) / units)
+    if not variance:
+        interval = of_alike(mean, np.ones(min(seeds, units)), level)
+        return OverSeeds(seeds, d.shape[1], 100 * mean, interval, 1.0, None, 0.0, 100 * sd_seed, None)
+    df = stats.satterthwaite(zip((signs * squares).tolist(), freedom.tolist(), strict=True))
+    whole = max(1, int(df))  # rounded down: the careful side
+    se = sqrt(variance)
+    half = stats.student_inv_cdf(0.5 + level / 2, whole) * se
+    return OverSeeds(
+        seeds=seeds,
+        n=d.shape[1],
+        difference=100 * mean,
+        interval=Interval(100 * max(-1.0, mean - half), 100 * min(1.0, mean + half), level),
+        p=stats.student_two_sided_p(mean / se, whole),
+        se=100 * se,
+        df=df,
+        sd_seed=100 * sd_seed,
+        mde=100 * stats.minimum_detectable_effect(variance, groups=whole + 1),
+    )
+
+
+def _linear(d: np.ndarray, groups: Sequence[str] | None, mean: float) -> np.ndarray:
+    """One value per item or group, whose mean is that of d [n]; groups vary in size, so theirs is a ratio's."""
+    if groups is None:
+        return d.astype(float)
+    sums, sizes = _by_group(d, groups)
+    return mean + len(sums) * (sums - mean * sizes) / len(d)

@@ -1,0 +1,148 @@
+"""Does a model place like sentences near each other? Spearman correlation on scored pairs: a proxy for transfer, no accuracy.
+
+The score of STS-B and of sentence-transformers' EmbeddingSimilarityEvaluator: cosine of the two sentence vectors, correlated
+by rank with what people said. It tells how an encoder orders meaning, not how well its classifier does; a merge that leads
+here can trail on the task. It is called a proxy wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import atanh, sqrt, tanh
+from pathlib import Path
+
+import numpy as np
+
+from merginguriel import stats
+from merginguriel.errors import CheckpointError, MuError, UsageError
+from merginguriel.files import Progress
+
+COLUMNS = ("sentence1", "sentence2", "score")
+FEWEST = 4  # pairs, below which the interval's formula has no meaning
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sentences and how like each other people found them, on any scale."""
+
+    first: str
+    second: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """spearman: −1 … 1, over n pairs; low, high: its 95% interval. A proxy: not the accuracy of anything."""
+
+    spearman: float
+    low: float
+    high: float
+    n: int
+
+
+def read(path: Path) -> tuple[Pair, ...]:
+    """Pairs from a CSV, TSV or JSONL file with the columns or keys sentence1, sentence2, score; others are left alone.
+
+    Raises MuError with file and line, also for fewer than four pairs or scores that are all equal.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MuError(f"these pairs cannot be read: {error}.", where=str(path)) from error
+    pairs = []
+    for line, row in _rows(path, text):
+        missing = [name for name in COLUMNS if row.get(name) in (None, "")]
+        if missing:
+            raise MuError(
+                f"{', '.join(missing)} missing.", where=f"{path}:{line}",
+                mend=f"Columns are: {', '.join(COLUMNS)}.",
+            )  # fmt: skip
+        try:
+            score = float(str(row["score"]))
+        except ValueError:
+            score = float("nan")
+        if not np.isfinite(score):
+            raise MuError(f"the score is {row['score']!r}, not a number.", where=f"{path}:{line}")
+        pairs.append(Pair(str(row["sentence1"]), str(row["sentence2"]), score))
+    if len(pairs) < FEWEST or len({pair.score for pair in pairs}) < 2:
+        raise MuError(
+            f"{len(pairs)} pairs and {len({p.score for p in pairs})} different scores: too few for a rank correlation.",
+            where=str(path),
+        )
+    return tuple(pairs)
+
+
+def _rows(path: Path, text: str) -> list[tuple[int, dict[str, object]]]:
+    """(line, row) of the file."""
+    if path.suffix in (".jsonl", ".json"):
+        found: list[tuple[int, dict[str, object]]] = []
+        for line, part in enumerate(text.splitlines(), 1):
+            if not part.strip():
+                continue
+            try:
+                row = json.loads(part)
+            except ValueError as error:
+                raise MuError(f"this is not valid JSON: {error}", where=f"{path}:{line}") from error
+            if not isinstance(row, dict):
+                raise MuError("expected one JSON object a line.", where=f"{path}:{line}")
+            found.append((line, row))
+        return found
+    # STS-B's own TSV has bare quotation marks in its sentences.
+    tabs = path.suffix == ".tsv"
+    try:
+        lines = csv.DictReader(
+            text.splitlines(keepends=True),
+            delimiter="\t" if tabs else ",",
+            quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
+        )
+        return [(lines.line_num, {str(key): value for key, value in row.items()}) for row in lines]
+    except csv.Error as error:
+        raise MuError(f"these pairs cannot be read: {error}.", where=str(path)) from error
+
+
+def proxy(
+    model: Path,
+    pairs: Sequence[Pair],
+    *,
+    prefix: str = "",
+    device: str | None = None,
+    on_progress: Progress | None = None,
+) -> Proxy:
+    """Spearman correlation of the cosine of sentence vectors with the scores: a proxy.
+
+    model   an encoder or a classifier; vectors are pooled as its folder says, by the mean where it says nothing
+    prefix  put before every sentence, such as E5's `query: `
+    Raises CheckpointError (cannot be loaded, vectors that are not numbers), UsageError (too few pairs).
+    """
+    from .embedding import vectors
+
+    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.first, pair.second)))
+    found = vectors(model, [prefix + text for text in texts], device=device, on_progress=on_progress)
+    if not np.isfinite(found).all():
+        raise CheckpointError("the model's sentence vectors are not numbers.", where=str(model))
+    at = {text: row for row, text in enumerate(texts)}
+    first, second = (
+        found[[at[getattr(pair, side)] for pair in pairs]].astype(np.float64) for side in ("first", "second")
+    )
+    return correlate(cosines(first, second), np.array([pair.score for pair in pairs]))
+
+
+def correlate(values: np.ndarray, scores: np.ndarray) -> Proxy:
+    """Both [n]. The interval is Fisher's with the variance of ranks (Bonett & Wright 2000, eq. 3)."""
+    n = len(values)
+    if n < FEWEST:
+        raise UsageError(f"{n} pairs are too few for a rank correlation: {FEWEST} or more.")
+    found = stats.spearman(values.tolist(), scores.tolist())
+    if abs(found) == 1 or np.isnan(found):
+        return Proxy(found, -1.0, 1.0, n)
+    half = stats.NORMAL.inv_cdf(0.975) * sqrt((1 + found**2 / 2) / (n - 3))
+    return Proxy(found, tanh(atanh(found) - half), tanh(atanh(found) + half), n)
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of each row of a with the same row of b, both [n, h] → [n]; 0 for a vector of zeros."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return (a * b).sum(axis=1) / np.where(lengths > 0, lengths, 1)

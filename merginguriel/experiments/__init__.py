@@ -1,1 +1,0 @@
-"""Where the wings meet: takes advice, makes models and merges, and records what they score."""

@@ -1,0 +1,1 @@
+"""Status, grade and provenance of claims, derived from result rows."""

@@ -1,0 +1,97 @@
+"""Do the rows still bear a claim out? Its status, derived on every load and never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from merginguriel import stats
+from merginguriel.knowledge.parse.claims import Claim, in_scope
+from merginguriel.knowledge.parse.rows import ResultRow
+
+from . import conditional_claims
+from .pooling import Pool, differences, pooled
+
+STATUSES = ("supported", "under noise", "contested", "superseded", "refuted")
+NOTHING_COMPARED = "no row that it cites compares what it claims"
+VETO_PP = 1.0  # a loss smaller than this forbids nothing
+NOT_TESTED = "not tested by rows"
+UNTESTED = {
+    "requires": f"{NOT_TESTED}: none that it cites has a partner that is alike but for the condition",
+    "no_signal": f"{NOT_TESTED}: none that it cites gives a correlation of the feature, or a comparison that the claim names",
+}
+DOUBTFUL = ("contested", "invalidated")  # a row's status: as it was written, or as a later entry marks it
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A claim's derived status and why. `mean_pp` and `se_pp`: pooled difference of its rows, where it has one."""
+
+    status: str
+    reason: str
+    mean_pp: float | None = None
+    se_pp: float | None = None
+    rows: tuple[ResultRow, ...] = ()
+
+
+def standing(
+    claim: Claim, cited: Sequence[ResultRow], every: Sequence[ResultRow], corrected: Mapping[str, str]
+) -> Standing:
+    """Derive a claim's status.
+
+    cited      rows that its evidence names
+    every      all rows of the log, for what the claim does not cite
+    corrected  cited entries that a later entry supersedes without being cited → that entry's id
+    """
+    if claim.superseded_by:
+        return Standing("superseded", f"replaced by {claim.superseded_by}")
+    doubtful = [row for row in cited if row.status in DOUBTFUL and in_scope(row, claim.scope)]
+    if doubtful:
+        refs = ", ".join(row.ref for row in doubtful[:3])
+        return Standing("contested", f"rests on {doubtful[0].status} rows: {refs}", rows=tuple(doubtful))
+    if corrected:
+        old, new = next(iter(corrected.items()))
+        return Standing("contested", f"{old} was corrected by {new}, which the claim does not cite")
+    if claim.predicate == "no_signal" and (told := conditional_claims.correlation(claim, cited)) is not None:
+        status, said = conditional_claims.no_correlation(told)
+        return Standing(status, said, rows=told.rows)
+    conditional = claim.predicate in ("requires", "no_signal")
+    compare = conditional_claims.compared if conditional else differences
+    found = compare(claim, cited)
+    if not found and conditional:
+        return Standing("under noise", UNTESTED[claim.predicate], rows=tuple(cited))
+    if not found:
+        return Standing("contested", NOTHING_COMPARED)
+    pool = pooled(found)
+    rows = tuple({row.ref: row for _, _, pair in found for row in pair}.values())
+    wanted = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
+    every_found = compare(claim, every)
+    contradicted = bool(every_found) and pooled(every_found).mean * wanted < 0
+    said = _said(pool, len(found), "pp" if rows[0].metric == "accuracy" else "points")
+    p = pool.p
+    if claim.predicate == "no_signal":
+        status, more = conditional_claims.no_difference(found)
+        if status == "supported" and conditional_claims.no_difference(every_found)[0] == "refuted":
+            status, more = "contested", "rows that it does not cite show a difference"
+        said = f"{said}; {more}"
+    elif claim.predicate == "forbids" and -VETO_PP < pool.mean < 0 and not contradicted:
+        status, said = "contested", f"{said}; a loss below {VETO_PP:g} pp is no reason for a veto"
+    elif pool.mean * wanted > 0 and contradicted:
+        status, said = "contested", f"{said}; rows that it does not cite point the other way"
+    elif pool.mean * wanted > 0:
+        status = "supported" if p is not None and p < 0.05 else "under noise"
+    else:
+        status = "refuted" if p is not None and p < 0.05 else "contested"
+    return Standing(status, said, pool.mean, pool.se, rows)
+
+
+def _said(pool: Pool, comparisons: int, unit: str) -> str:
+    over = f"over {comparisons} comparison{'s' * (comparisons > 1)}"
+    if pool.se is None:
+        text = f"{pool.mean:+.2f} {unit} {over}, but no n is given: not testable"
+    else:
+        p = stats.p_text(pool.p or 0.0)
+        text = f"{pool.mean:+.2f} {unit} ± {pool.se:.2f} {over}, {p}"
+    if pool.spread >= 0.005:
+        text += f"; targets differ by ± {pool.spread:.2f} {unit}"
+    return text.replace("-", "−")

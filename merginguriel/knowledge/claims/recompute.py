@@ -1,0 +1,287 @@
+"""Do the numbers of a skill's text still follow from the rows? Each is looked up, in the unit in which it is written.
+
+A unit of text is a table row, a list item or a sentence. Its numbers are compared with the rows that it names in
+brackets (`[claim-id]`, `[entry-id]`, `[entry-id#r3]`), else with those rows of the skill's own evidence that speak
+of the locales named in it. If it names locales beside brackets, only their rows count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from merginguriel import locales
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse import markdown
+from merginguriel.knowledge.parse.claims import Claim, in_scope
+from merginguriel.knowledge.parse.prose_numbers import (
+    BRACKETS,
+    ENTRY_ID,
+    Number,
+    Passage,
+    numbers,
+    passages,
+    with_units,
+)
+from merginguriel.knowledge.parse.rows import METRICS, ResultRow
+from merginguriel.knowledge.parse.skills import Skill
+
+from .claim_status import DOUBTFUL
+from .sentence_match import own_words
+
+SECTION = "Results Summary"
+LOCALE = re.compile(r"(?<![\w-])[a-z]{2,3}-(?:[A-Z][a-z]{3}-)?[A-Z]{2}(?![\w-])")
+RELATIVE = re.compile(r"\brelative(?:ly)?\b|\brel_pct\b|\bof the baseline\b", re.IGNORECASE)
+DOUBT = re.compile(
+    r"\b(?:contested|invalid(?:ated)?|withdrawn|superseded|doubt\w*|not settled)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A number that the rows do not bear out, or only doubtful ones do."""
+
+    line: int
+    what: str
+    mend: str
+
+
+def evidence_of(skill: Skill, knowledge: Knowledge) -> list[ResultRow]:
+    """Rows that the skill's claims cite, and those of entries that its text names."""
+    refs = [ref for claim in skill.claims for ref in claim.evidence] + ENTRY_ID.findall(skill.body)
+    rows = {row.ref: row for ref in refs for row in knowledge.evidence_rows(ref)}
+    return list(rows.values())
+
+
+def check_skill(skill: Skill, knowledge: Knowledge) -> list[Wrong]:
+    """Every number of the Results Summary that its evidence does not bear out."""
+    section = next((s for s in markdown.sections(skill.body, skill.body_line) if s.title == SECTION), None)
+    if section is None:
+        return []
+    evidence = evidence_of(skill, knowledge)
+    found: list[Wrong] = []
+    for passage in passages(section):
+        rows, bound = _rows_for(passage, evidence, skill, knowledge)
+        if rows:
+            found += _check(passage, rows, bound, DOUBT.search(section.text) is not None)
+    return found
+
+
+def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
+    """Every difference and accuracy in a claim's text that is none of its rows' nor their pooled difference, in words.
+
+    Its rows are those that it cites and, where its scope names target and method, all of its scope: the same merge
+    against another baseline. A claim that compares nothing (`requires`, `no_signal`) may also name a number that stands
+    in the entries that it cites.
+    """
+    rows = {row.ref: row for ref in claim.evidence for row in knowledge.evidence_rows(ref)}
+    if not rows:
+        return []
+    entries = [knowledge.by_entry[name] for name in dict.fromkeys(ref.partition("#")[0] for ref in rows)]
+    if {"target", "method"} <= claim.scope.keys():
+        rows |= {row.ref: row for row in knowledge.near(claim) if in_scope(row, claim.scope)}
+    compares = claim.predicate not in ("requires", "no_signal")
+    texts = "" if compares else "\n".join(f"{e.summary}\n{e.body}" for e in entries)
+    written = {(number.value, number.unit) for number in numbers(texts)}
+    text, pooled = own_words(claim.text), knowledge.standings[claim.id].mean_pp
+    relative = bool(RELATIVE.search(text))
+    found = []
+    for number in numbers(text):
+        if number.unit not in ("pp", "rel_pct", "%") or (
+            number.unit == "%" and number.signed and not relative
+        ):
+            continue  # a bare percent of a difference is the business of units
+        meant = list(rows.values()) if number.unit == "%" else _shown(text, [*rows.values()])
+        if (
+            _borne_out(number, meant, relative or number.unit == "rel_pct")
+            or (number.unit == "pp" and pooled is not None and number.is_near(pooled))
+            or (abs(number.value), number.unit) in {(abs(value), unit) for value, unit in written}
+        ):
+            continue
+        found.append(f"says {number.shown}, but {_instead(number, meant)}")
+    return found
+
+
+def _rows_for(
+    passage: Passage, evidence: Sequence[ResultRow], skill: Skill, knowledge: Knowledge
+) -> tuple[list[ResultRow], bool]:
+    """(rows to compare with, are they named?). Of unnamed ones, those of the locales that the passage names."""
+    claims = {claim.id: claim for claim in knowledge.claims}
+    named: dict[str, ResultRow] = {}
+    for ref in passage.refs:
+        refs = claims[ref].evidence if ref in claims else (ref,)
+        named.update((row.ref, row) for one in refs for row in knowledge.evidence_rows(one))
+    targets = set(LOCALE.findall(passage.text)).intersection(locales.table())
+    targets |= _languages(passage.text, evidence)
+    if named:
+        rows = list(named.values())
+        ours = [row for row in rows if row.target in targets]
+        if not ours and not any(targets.intersection(row.sources) for row in rows):
+            # What is named knows nothing of this locale, and another's figures must not pass for its own.
+            ours = [row for row in evidence if row.target in targets]
+        return ours or rows, True
+    # What names no locale can speak of any: then it must at least be a number of some row.
+    ours = [row for row in evidence if not targets or row.target in targets]
+    return [row for row in ours if row.metric != "parameters"], False
+
+
+def _languages(text: str, evidence: Sequence[ResultRow]) -> set[str]:
+    """Targets of the evidence whose language the text calls by its name: Welsh is cy-GB."""
+    there = {row.target for row in evidence} & locales.table().keys()
+    return {tag for tag in there if re.search(rf"\b{re.escape(locales.get(tag).name)}\b", text)}
+
+
+def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said: bool) -> list[Wrong]:
+    """`bound`: every number must be one of its rows'; else those that look like a result, or are one in another unit."""
+    written = with_units(passage.text, passage.head) if passage.table else passage.text
+    text = own_words(BRACKETS.sub(" ", written))
+    found: list[Wrong] = []
+    for number in numbers(text):
+        meant = rows if number.unit == "%" and not number.signed else _shown(text, rows)
+        sound = [row for row in meant if row.status == "current"]
+        relative = number.unit == "rel_pct" or bool(RELATIVE.search(text + passage.head))
+        if _borne_out(number, sound, relative):
+            continue
+        if _borne_out(number, meant, relative):
+            doubtful = [row.ref for row in meant if row.status in DOUBTFUL]
+            if doubtful and not doubt_said:
+                refs = [
+                    r.ref for r in meant if r.ref in doubtful and _borne_out(number, [r], relative)
+                ] or doubtful
+                found.append(Wrong(passage.line, f"says {number.shown}, which only rows bear out that are contested or "
+                                   f"invalidated: {', '.join(refs)}.",
+                                   "Write a number that stands, or say in this section that it is contested."))  # fmt: skip
+            continue
+        misread = _misread(number, sound or meant)
+        if misread:
+            found.append(Wrong(passage.line, f"says {number.shown}, but {misread}.",
+                               "Write percentage points, `pp`, or name the unit `rel_pct`."))  # fmt: skip
+        elif bound or _is_result(number, passage, meant):
+            found.append(Wrong(passage.line, f"says {number.shown}, but {_instead(number, sound or meant)}.",
+                               "Correct it, or name in brackets the row that it comes from: [entry-id#r1]."))  # fmt: skip
+    return found
+
+
+def _shown(text: str, rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Of these rows, those whose accuracy stands in the text: a difference beside them is theirs."""
+    levels = [number for number in numbers(text) if number.unit == "%" and not number.signed]
+    found = [
+        r for r in rows if r.metric == "accuracy" and any(level.is_near(100 * r.value) for level in levels)
+    ]
+    return found or list(rows)
+
+
+def _is_result(number: Number, passage: Passage, rows: Sequence[ResultRow]) -> bool:
+    """A decimal, or a place in a table, makes a percentage one that was measured and not, say, a share."""
+    if number.unit == "pt":
+        return number.decimals > 0 and any(METRICS.get(row.metric) == "score" for row in rows)
+    if number.unit not in ("pp", "%", "rel_pct", "item") or not any(r.metric == "accuracy" for r in rows):
+        return False
+    if number.unit == "item" and number.value >= 100:
+        return any(row.n for row in rows)  # a share of the items can be small; what is large is their number
+    named = bool(LOCALE.search(passage.text) or _languages(passage.text, rows))
+    return passage.table if named and passage.table else number.decimals >= (1 if named else 2)
+
+
+def _borne_out(number: Number, rows: Sequence[ResultRow], relative: bool) -> bool:
+    if number.unit == "%" and number.signed:
+        # A bare percent of a difference is the business of units: here it holds only where it says what it is.
+        return relative and any(number.is_near(r) for r in _relatives(rows))
+    if number.unit == "%":
+        return any(number.is_near(v) for v in _levels(rows)) or (
+            relative and any(number.is_near(r) for r in _relatives(rows))
+        )
+    if number.unit == "rel_pct":
+        return any(number.is_near(r) for r in _relatives(rows))
+    if number.unit == "pp":
+        return any(number.is_near(d) for d in _differences(rows)) or any(
+            number.is_near(row.value) for row in rows if row.metric == "merging_effect"
+        )
+    if number.unit == "pt":
+        return any(number.is_near(value) for value in _scores(rows))
+    if number.unit == "item":
+        return any(
+            row.n and any(number.is_near(round(d * row.n / 100)) for d in _differences([*rows]))
+            for row in rows
+        ) or any(number.value == row.n for row in rows)
+    counts = {len(rows), len({row.measurement() for row in rows}), len({row.run for row in rows if row.run})}
+    return number.value in counts
+
+
+def _levels(rows: Iterable[ResultRow]) -> Iterator[float]:
+    for row in rows:
+        if row.metric == "accuracy":
+            yield 100 * row.value
+            if row.baseline is not None:
+                yield 100 * row.baseline
+
+
+def _scores(rows: Iterable[ResultRow]) -> Iterator[float]:
+    """In points of a hundred: scores, and any two of one metric against each other; accuracies too, said as points."""
+    found: dict[tuple[str, str], set[float]] = {}
+    for row in rows:
+        if METRICS.get(row.metric) == "score" or row.metric == "accuracy":
+            values = found.setdefault((row.context, row.metric), set())
+            values |= {100 * one for one in (row.value, row.baseline) if one is not None}
+    for values in found.values():
+        yield from sorted(values)
+        yield from (a - b for a in sorted(values) for b in sorted(values) if a != b)
+
+
+def _differences(rows: Sequence[ResultRow]) -> Iterator[float]:
+    """In pp: each row against a baseline of its target, and any two rows of one target against each other."""
+    values: dict[tuple[str, str], set[float]] = {}
+    baselines: dict[tuple[str, str], set[float]] = {}
+    for row in rows:
+        if row.metric == "accuracy":
+            key = (row.context, row.target)
+            values.setdefault(key, set()).add(100 * row.value)
+            if row.baseline is not None:
+                baselines.setdefault(key, set()).add(100 * row.baseline)
+    for key, ours in values.items():
+        others = ours | baselines.get(key, set())
+        yield from (
+            a - b for a in sorted(ours) for b in sorted(others) if a != b or b in baselines.get(key, ())
+        )
+
+
+def _relatives(rows: Iterable[ResultRow]) -> Iterator[float]:
+    for row in rows:
+        if row.difference_pp is not None and row.baseline:
+            yield row.difference_pp / row.baseline
+
+
+def _misread(number: Number, rows: Sequence[ResultRow]) -> str:
+    """Both readings, if the number is right in another unit than the one it is written in."""
+    for row in rows:
+        if row.difference_pp is None or not row.baseline or number.unit not in ("%", "pp", "rel_pct"):
+            continue
+        points, percent = row.difference_pp, row.difference_pp / row.baseline
+        sizes = f"{points:+.2f} pp, {percent:+.2f} rel_pct".replace("-", "−")
+        both = f"{row.ref} gives {sizes}: {100 * row.value:.2f}% against {100 * row.baseline:.2f}%"
+        wrong = points if number.unit == "rel_pct" else percent
+        if number.shown[0] in "+−-" and (
+            number.is_near(wrong, units=1) or (number.unit == "%" and number.is_near(points))
+        ):
+            return both
+    return ""
+
+
+def _instead(number: Number, rows: Sequence[ResultRow]) -> str:
+    """What the rows do give, nearest first."""
+    if number.unit in ("run", "row", "item"):
+        return (
+            f"the evidence holds {len(rows)} rows" if number.unit != "item" else "no difference is that large"
+        )
+    if number.unit == "%" and not number.signed:
+        real = sorted(set(_levels(rows)), key=lambda v: abs(v - number.value))[:2]
+        return (
+            f"its rows give {' and '.join(f'{v:.2f}%' for v in real)}" if real else "no row gives an accuracy"
+        )
+    real = sorted({row.difference_pp for row in rows if row.difference_pp is not None}, key=lambda v: abs(v - number.value))[:2]  # fmt: skip
+    return (
+        f"its rows give {' and '.join(f'{v:+.2f} pp' for v in real)}".replace("-", "−")
+        if real
+        else "no row gives a difference"
+    )

@@ -1,0 +1,1 @@
+"""Checks of skills and log; one rule a file in `rules`."""

@@ -1,0 +1,225 @@
+"""Does a skill's Configuration do what its text recommends, what its claims say, and what its rows were run with?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims.contradictions import effects_without_gain, in_any, standing_claims, told
+from merginguriel.knowledge.claims.sentence_match import NUMBERS
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.log.vocabulary import known
+from merginguriel.knowledge.parse import markdown
+from merginguriel.knowledge.parse.claims import both
+from merginguriel.knowledge.parse.rows import MODES, ResultRow
+from merginguriel.knowledge.parse.skills import Skill
+from merginguriel.knowledge.parse.yaml_lines import Mapping, line_of, read_yaml
+from merginguriel.similarity import COMPUTED
+
+from .contradictions import above
+
+SCOPED = ("context", "target", "mode", "method", "similarity", "k")
+GOALS = (
+    "best_single_source",
+    "best_zero_shot",
+    "target_alone",
+)  # what a merge has to beat to be worth having
+_BLOCK = re.compile(r"^## Configuration\s*$.*?^```ya?ml\s*$\n(?P<yaml>.*?)^```", re.MULTILINE | re.DOTALL)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_AT_MOST = re.compile(
+    rf"\bat\s+most\s+(\d+|{'|'.join(NUMBERS)})\s+(?:[\w-]+\s+)?(?:sources?|models?)\b", re.IGNORECASE
+)
+# Names of methods that are common words, and stand in backticks where they are meant as names; but for these phrases.
+_COMMON = (
+    "similarity",
+    "average",
+    "linear",
+    "consensus",
+    "localise",
+    "single",
+    "compat",
+    "pretrained",
+    "tokenizer",
+)
+_PHRASES = {"similarity": "similarity-weighted", "average": r"plain\s+averag(?:e|ing)"}
+_PLAIN = (
+    "code",
+    "ensemble",
+    "iterate",
+    "layer",
+    "model",
+    "task",
+)  # words of several names that name none of them
+# A clause that names one in order to say no recommends nothing.
+_REFUSED = re.compile(r"\b(?:not|never|no|leave|without|instead|avoid|rather than)\b", re.IGNORECASE)
+_WORDS = {
+    "similarity": re.compile(
+        r"\b(?:" + "|".join(re.escape(name) for name in COMPUTED if name.isalpha()) + r")\b"
+    ),
+    "mode": re.compile(r"\b(?:" + "|".join(mode for mode in MODES if mode.isalpha()) + r")\b"),
+    "k": re.compile(
+        rf"\b(\d+|{'|'.join(NUMBERS)})\s+(?:(?:best|nearest|REAL|URIEL|top)\s+)?(?:sources?|models?)\b|\bthe\s+(\d+)\s+best\b",
+        re.IGNORECASE,
+    ),
+}
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    found: list[Problem] = []
+    methods = known(knowledge, knowledge.program)["method"]
+    for skill in knowledge.skills:
+        block = _BLOCK.search(skill.body)
+        if not block:
+            continue
+        first = skill.body_line + skill.body.count("\n", 0, block.start("yaml"))
+        try:
+            settings = read_yaml(block["yaml"], skill.path, first_line=first)
+        except KnowledgeError as error:
+            found.append(Problem(error.where or str(skill.path), error.what, error.mend or ""))
+            continue
+        if isinstance(settings, Mapping):
+            given = {key: str(value) for key, value in settings.items() if isinstance(value, str)}
+            lines = {key: f"{skill.path}:{line_of(settings, key)}" for key in given}
+            found += _against_text(skill, given, lines, methods)
+            found += _against_rows(skill, given, lines, knowledge)
+            found += _against_claims(given, lines, knowledge)
+            found += _against_goals(given, lines, knowledge)
+    return found
+
+
+def _against_text(
+    skill: Skill, given: dict[str, str], lines: dict[str, str], methods: Collection[str]
+) -> list[Problem]:
+    """The practice names values of a setting, and the one that the configuration has is not among them."""
+    text = next((s.text for s in markdown.sections(skill.body) if s.title == "Recommended Practice"), "")
+    found = []
+    text = "\n".join(line for line in re.split(r"\n|(?<=[.,;:])\s+", text) if not _REFUSED.search(line))
+    most = _AT_MOST.search(text)
+    if (
+        most
+        and given.get("k", "").isdigit()
+        and int(given["k"]) <= int(NUMBERS.get(most[1].lower(), most[1]))
+    ):
+        text = _AT_MOST.sub(" ", text)
+    for key, named in _named(text, given, methods).items():
+        if named and given[key] not in named:
+            found.append(
+                Problem(
+                    lines[key],
+                    f"{key} is {given[key]}, but Recommended Practice says {' and '.join(sorted(named))}.",
+                    "Let both say the same. If it is not known which was run, say so and contest the rows.",
+                )
+            )
+    return found
+
+
+def _named(text: str, given: dict[str, str], methods: Collection[str]) -> dict[str, set[str]]:
+    """Configured setting → the values of it that a text names. A parameter is named as `density 0.2`, `drop=0.9`."""
+    found = {}
+    for key, words in _WORDS.items():
+        named = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
+        found[key] = {NUMBERS.get(name.lower(), name) for name in named}
+    found["method"] = methods_named(text, methods) if "method" in given else set()
+    for key in set(given) - {*SCOPED, "mode"}:
+        spelled = re.escape(key).replace("_", "[ _-]")
+        numbers = re.findall(rf"\b{spelled}\b(?:\s+(?:of|at|is|rate))*\s*[=:]?\s*(\d+(?:\.\d+)?)", text)
+        if _NUMBER.fullmatch(given[key]):
+            found[key] = {given[key] if float(n) == float(given[key]) else n for n in numbers}
+    return {key: named for key, named in found.items() if key in given}
+
+
+def methods_named(text: str, methods: Collection[str]) -> set[str]:
+    """Those of `methods` that a text names, in any case, its words joined by `_`, `-`, a blank or nothing.
+
+    The longest name counts: TIES-DARE is neither TIES nor DARE. A word that several names share and that is none of
+    them (Fisher) names them all.
+    """
+    found: set[str] = set()
+    for name in sorted(methods, key=lambda name: (-len(name), name)):
+        spelled = r"[ _-]?".join(re.escape(word) for word in name.split("_"))
+        if name.lower() in _COMMON:
+            spelled = "|".join((f"`{spelled}`", *([_PHRASES[name]] if name in _PHRASES else ())))
+        text, count = re.subn(rf"(?<![\w+-])(?:{spelled})(?![\w+-])", " ", text, flags=re.IGNORECASE)
+        if count:
+            found.add(name)
+    shared: dict[str, set[str]] = {}
+    for name in methods:
+        for word in name.split("_") if "_" in name else ():
+            shared.setdefault(word, set()).add(name)
+    for word, names in shared.items():
+        first = len(names) > 1 and len(word) > 3 and any(name.startswith(f"{word}_") for name in names)
+        meant = first and word not in (*methods, *_COMMON, *_PLAIN)
+        if meant and re.search(rf"(?<![\w+-]){re.escape(word)}(?![\w+-])", text, re.IGNORECASE):
+            found |= names
+    return found
+
+
+def _against_rows(
+    skill: Skill, given: dict[str, str], lines: dict[str, str], knowledge: Knowledge
+) -> list[Problem]:
+    """Every row behind the skill's own claims was made with another similarity than the one configured."""
+    cited = [
+        row
+        for claim in skill.claims
+        for ref in claim.evidence
+        for row in knowledge.evidence_rows(ref)
+        if row.similarity and row.status == "current"
+    ]
+    ran = {str(row.similarity) for row in cited}
+    if not cited or given.get("similarity", "") not in COMPUTED or given["similarity"] in ran:
+        return []
+    return [
+        Problem(
+            lines["similarity"],
+            f"similarity is {given['similarity']}, but every row behind this skill's claims was run with "
+            f"{' or '.join(sorted(ran))}: {cited[0].ref}.",
+            "Configure what was measured, or cite rows that were run with this.",
+        )
+    ]
+
+
+def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
+    """What is configured lies within what a claim forbids, or what another is preferred to wherever it applies."""
+    scope = {key: (given[key],) for key in SCOPED if given.get(key)}
+    params = tuple(f"{key}={value}" for key, value in given.items() if key not in SCOPED)
+    found = []
+    for claim in standing_claims(knowledge):
+        if claim.predicate == "forbids":
+            inside = {**claim.scope}
+            wanted = set(inside.pop("params", ()))
+            within = all(
+                scope.get(key, ("",))[0] in values for key, values in inside.items() if key != "context"
+            )
+            # A veto that names no way to merge speaks of a place, and a configuration of a way.
+            if within and "method" in inside and wanted.issubset(params):
+                found.append(Problem(lines["method"], f"is forbidden by {claim.id}: {claim.text}",
+                                     "Configure something else, or supersede the claim."))  # fmt: skip
+        elif claim.predicate == "prefers" and knowledge.standings[claim.id].status == "supported":
+            worse = all(given.get(key) in values for key, values in claim.over_scope.items())
+            better = any(given.get(key) in values for key, values in claim.prefer.items())
+            place = {key: v for key, v in claim.scope.items() if key != "context"}
+            applies = all(key in scope for key in place) and both(scope, place) is not None
+            if worse and not better and applies:
+                key = next(iter(claim.over_scope))
+                found.append(Problem(lines[key], f"configures {told(claim.over_scope)}, but {claim.id} prefers "
+                                     f"{told(claim.prefer)}: {claim.text}",
+                                     "Configure what is preferred, or supersede the claim."))  # fmt: skip
+    return found
+
+
+def _against_goals(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
+    """A merge is judged by what serves the target without it. The mean of its sources serves nobody."""
+    if given.get("baseline", GOALS[0]) in GOALS:
+        return []
+    scope = {key: (given[key],) for key in SCOPED if given.get(key)}
+    found: list[tuple[ResultRow, ResultRow]] = list(effects_without_gain(in_any(knowledge.rows, scope)))
+    example = f": {above(*max(found, key=lambda pair: pair[0].value))}" if found else ""
+    return [
+        Problem(
+            lines["baseline"],
+            f"judges a merge by {given['baseline']}, which nobody would serve{example}.",
+            f"A merge has to beat one of: {', '.join(GOALS)}.",
+        )
+    ]

@@ -1,0 +1,80 @@
+"""Has one model two accuracies on one test set? Then merges of one round would be compared with baselines of another."""
+
+from __future__ import annotations
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.parse.rows import ResultRow
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    """Own models of a target, and rows that two entries call by other similarities. A run id says which round it was."""
+    return _drift(knowledge) + _mislabelled(knowledge)
+
+
+def _drift(knowledge: Knowledge) -> list[Problem]:
+    seen: dict[tuple[str, str, int | None, int | None], dict[float, ResultRow]] = {}
+    for row in sorted(knowledge.rows, key=lambda row: (row.day, row.ref)):
+        if row.status != "current" or row.metric != "accuracy" or row.run:
+            continue
+        own = row.value if row.method == "single" and row.sources == (row.target,) else None
+        own = row.baseline if row.baseline_kind == "target_alone" else own
+        if own is not None:
+            seen.setdefault((row.context, row.target, row.n, row.seed), {}).setdefault(round(own, 6), row)
+    found = []
+    for (_, target, n, _), values in seen.items():
+        low, high = min(values), max(values)
+        if high - low > 1.5 / (n or 10**6):
+            told = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
+            found.append(
+                Problem(
+                    values[high].where,
+                    f"{target}'s own model has {len(values)} accuracies, {100 * (high - low):.2f} pp apart, and no run "
+                    f"says which round each is of: {told}.",
+                    "Let one entry contest the other rounds (## Contests), or name the runs: a merge and its baseline "
+                    "are scored in one round.",
+                )
+            )
+    return found
+
+
+def _mislabelled(knowledge: Knowledge) -> list[Problem]:
+    """The same figures on two targets or more, under two similarities: one of the entries names the wrong one."""
+    seen: dict[tuple[object, ...], list[ResultRow]] = {}
+    for row in knowledge.rows:
+        if row.status == "current" and row.similarity and row.metric == "accuracy" and not row.sources:
+            key = (
+                row.context,
+                row.target,
+                row.mode,
+                row.method,
+                row.params,
+                row.k,
+                row.n,
+                row.seed,
+                row.value,
+            )
+            seen.setdefault(key, []).append(row)
+    twins: dict[tuple[str, ...], dict[str, tuple[ResultRow, ResultRow]]] = {}
+    for rows in seen.values():
+        for one in rows:
+            for other in rows:
+                if str(one.similarity) < str(other.similarity) and _entry(one) != _entry(other):
+                    twins.setdefault(tuple(sorted((_entry(one), _entry(other)))), {})[one.target] = (
+                        one,
+                        other,
+                    )
+    return [
+        Problem(
+            pairs[0][1].where,
+            f"{pairs[0][0].ref} calls {pairs[0][0].similarity} what {pairs[0][1].ref} calls {pairs[0][1].similarity}: "
+            f"the same figures on {len(pairs)} targets.",
+            "One of them is wrong. If it is not known which, contest the rows (## Contests).",
+        )
+        for pairs in (list(found.values()) for found in twins.values())
+        if len(pairs) > 1
+    ]
+
+
+def _entry(row: ResultRow) -> str:
+    return row.ref.partition("#")[0]

@@ -1,0 +1,57 @@
+"""Do two claims, or a claim and the rows of its scope, say things that cannot both hold?"""
+
+from __future__ import annotations
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims.contradictions import (
+    between_claims,
+    effects_without_gain,
+    in_any,
+    overreaching,
+    standing_claims,
+    uncited,
+)
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.parse.rows import ResultRow
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    found = [
+        Problem(c.claim.where, f"{c.claim.id} {c.what}.", "Narrow the scope of one, or supersede the one that is wrong.")
+        for c in between_claims(knowledge)
+    ]  # fmt: skip
+    found += [
+        Problem(
+            c.claim.where, f"{c.claim.id} {c.what}.", "Cite these rows, and narrow the claim or supersede it."
+        )
+        for c in uncited(knowledge)
+    ]
+    found += [
+        Problem(c.claim.where, f"{c.claim.id} {c.what}.", "Say how many of how many, or narrow the scope.")
+        for c in overreaching(knowledge)
+    ]
+    return found + _effect_for_gain(knowledge)
+
+
+def _effect_for_gain(knowledge: Knowledge) -> list[Problem]:
+    """A rule `merging effect above zero, so merge` against merges above their mean and below their best source."""
+    found = []
+    for claim in standing_claims(knowledge):
+        if claim.predicate != "requires" or "merging_effect" not in claim.condition:
+            continue
+        for effect, gain in effects_without_gain(in_any(knowledge.rows, claim.scope)):
+            found.append(
+                Problem(claim.where, f"{claim.id} takes the merging effect for a reason to merge, but {above(effect, gain)}.",
+                        "Judge a merge by its gain over best_single_source; report the effect as a description.")
+            )  # fmt: skip
+            break
+    return found
+
+
+def above(effect: ResultRow, gain: ResultRow) -> str:
+    """`tr-TR has +4.07 pp over the mean of its sources, and 72.90% is below its best source, 73.10%`."""
+    size = effect.value if effect.metric == "merging_effect" else effect.difference_pp
+    return (
+        f"{gain.target} has {size:+.2f} pp over the mean of its sources ({effect.ref}), and {100 * gain.value:.2f}% is "
+        f"below its best source, {100 * (gain.baseline or 0.0):.2f}% ({gain.ref})"
+    )

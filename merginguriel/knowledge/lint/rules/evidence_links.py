@@ -1,0 +1,128 @@
+"""Does every pointer in the texts lead somewhere: links, figures, ids, data files, and rows of runs that are here?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+from merginguriel.errors import MuError
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims.evidence_tree import prose, run_rows
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.parse import markdown
+from merginguriel.knowledge.parse.prose_numbers import ENTRY_ID
+from merginguriel.knowledge.parse.rows import ResultRow
+
+POINTING = (
+    "references",
+    "data",
+    "files",
+    "artefacts",
+    "artifacts",
+    "sources",
+)  # headings under which paths are pointers
+
+_LINK = re.compile(
+    r"!?\[[^\[\]]*\]\(\s*<?(?P<to>[^()<>\s]+(?:\([^()\s]*\)[^()<>\s]*)?)>?(?:\s+\"[^\"]*\")?\s*\)"
+)
+_CODE = re.compile(r"`[^`\n]*`")
+_PATH = re.compile(r"(?<![\w:/@.-])(?:~|\.{1,2}|/)?/?(?:[\w.+@=-]+/)+[\w.+@=-]*\w\b|(?<![\w/.-])[\w+-]+(?:\.[\w+-]+)*\.(?:csv|tsv|jsonl?|npz|npy|png|pdf|db|sqlite|parquet|safetensors|xlsx|ya?ml|log|txt|pkl)\b")  # fmt: skip
+_ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//|#)", re.IGNORECASE)
+_CLAIM_ID = re.compile(r"^[a-z0-9]+(?:-[a-z0-9]+)+$")
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    found: list[Problem] = []
+    claims = {claim.id for claim in knowledge.claims}
+    ids = {*knowledge.by_entry, *knowledge.by_row}
+    root = knowledge.space.root
+    for skill in knowledge.skills:
+        found += _pointers(skill.body, skill.body_line, skill.path, root)
+        found += unknown_ids(skill.body, skill.body_line, skill.path, ids)
+        for passage in prose(skill):
+            for ref in passage.refs:
+                if _CLAIM_ID.match(ref) and ref not in claims and ref not in ids and not ENTRY_ID.match(ref):
+                    found.append(
+                        Problem(f"{skill.path}:{passage.line}", f"[{ref}] is not a claim.",
+                                "Name a claim's id, or an entry's or row's.")
+                    )  # fmt: skip
+    for entry in knowledge.entries:
+        first = entry.body_line
+        found += _pointers(entry.body, first, entry.path, root)
+        found += unknown_ids(entry.body, first, entry.path, ids)
+    return found + _runs(knowledge)
+
+
+def _lines(body: str, first: int) -> Iterator[tuple[str, int, str]]:
+    """(heading in lower case, line, text) outside fenced code."""
+    for section in markdown.sections(body, first):
+        for number, text in section.lines:
+            yield section.title.lower().rstrip(": "), number, text
+
+
+def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
+    found = []
+    for title, number, text in _lines(body, first):
+        for match in _LINK.finditer(_CODE.sub("", text)):
+            to = unquote(match["to"].partition("#")[0])
+            if to and not _ELSEWHERE.match(match["to"]) and not (path.parent / to).exists():
+                found.append(Problem(f"{path}:{number}", f"links to {to}, which does not exist.",
+                                     "Correct the link, or say in words what was not kept."))  # fmt: skip
+        if title in POINTING:
+            for match in _PATH.finditer(_LINK.sub("", re.sub(r"\S+://\S+", "", text))):
+                if not ENTRY_ID.search(match[0]) and not any(
+                    (p / match[0]).exists() for p in (path.parent, root)
+                ):
+                    found.append(Problem(f"{path}:{number}", f"points to {match[0]}, which does not exist.",
+                                         "Put the file there and name it with its sha256, or say that it was not kept."))  # fmt: skip
+    return found
+
+
+def unknown_ids(body: str, first: int, path: Path, ids: Collection[str]) -> list[Problem]:
+    """Entries and rows that a text names and that are not among `ids`."""
+    return [
+        Problem(f"{path}:{number}", f"names {match[0]}, which is not in the log.", "See: mu log list")
+        for _, number, text in _lines(body, first)
+        for match in ENTRY_ID.finditer(text)
+        if match[0] not in ids and not text.startswith("rows:") and not _is_file(match, text)
+    ]
+
+
+def _is_file(match: re.Match[str], text: str) -> bool:
+    """An entry's id with an ending is the name of a file beside it: `2026-…-5f6a7b8c.csv`."""
+    return bool(re.match(r"\.\w", text[match.end() :]))
+
+
+def _runs(knowledge: Knowledge) -> list[Problem]:
+    """A row that names a run which is here must be one of its rows; the first of each run that is not is told."""
+    by_run: dict[str, list[ResultRow]] = {}
+    for row in knowledge.rows:
+        if row.run and row.status == "current":
+            by_run.setdefault(row.run, []).append(row)
+    found = []
+    here = knowledge.space.runs
+    for run, rows in by_run.items() if here.is_dir() else ():
+        try:
+            made = run_rows(run, here)
+        except MuError as error:
+            found.append(Problem(error.where or str(here / run), error.what, error.mend or ""))
+            continue
+        if made is None:
+            if run != ".." and Path(run).name == run and (here / run / "config.yaml").is_file():
+                found.append(
+                    Problem(rows[0].where, f"{rows[0].ref} names the run {run}, which is here and has no result.",
+                            f"Finish the run, or name the one that measured this: mu runs show {run}")
+                )  # fmt: skip
+            continue
+        known = {(r.target, r.method, r.metric, round(r.value, 4)) for r in made}
+        wrong = [r for r in rows if (r.target, r.method, r.metric, round(r.value, 4)) not in known]
+        if wrong:
+            row = wrong[0]
+            found.append(
+                Problem(row.where, f"{row.ref} says {row.target} {row.method} {row.value:.4f} of the run {run}, "
+                        "which measured no such thing.",
+                        f"Compare with: mu runs show {run}")
+            )  # fmt: skip
+    return found

@@ -1,0 +1,102 @@
+"""Does every entry that git has seen still say what it said first? What has landed is corrected by a new entry."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path, PurePosixPath
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.parse.entries import ID
+
+SECONDS = 30  # after which a history is too long to be asked
+MEND = "Restore it: git restore --source={commit} -- {name}\nWhat corrects it is a new entry that names it: mu log add"
+# git knows these two trees in every repository, by the length of its names.
+EMPTY_TREES = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    """Entries, row files and figures that were changed since they were first committed, and entries that were removed.
+
+    None where there is no git. Of a removed file, the entry that names it tells.
+    """
+    log = knowledge.space.log
+    first: dict[str, tuple[str, str]] = {}  # path in the log → the commit that brought it, and its blob there
+    # Children come before their parents, so that the commit which brought a file has the last word. Against each parent
+    # of a merge, since a merge may bring files of its own.
+    asked = ("log", "--format=%x00%H", "-m", "--full-history", "--topo-order", "--diff-filter=A")
+    for commit, blob, name in _listed(log, *asked):
+        if _counts(name):
+            first[name] = commit, blob
+    if not first:
+        return []
+    empty = EMPTY_TREES[len(next(iter(first.values()))[1])]
+    # git's own name for a file as it lies here: with its filters and line ends, and zeros if it differs from the index.
+    now = {name: blob for _, blob, name in _listed(log, "diff", empty)}
+    entries = {path.name: path for path in log.glob("[!.]*/*.md")}
+    found = []
+    for name, (commit, blob) in sorted(first.items()):
+        if now.get(name) == blob:
+            continue
+        path = log / name
+        if path.suffix == ".md" and not path.is_file():
+            path = entries.get(path.name, path)  # moved
+        mend = MEND.format(commit=commit[:12], name=f"{log.name}/{name}")
+        if path.is_file():
+            if blob not in _blobs(path):
+                what = "entry" if path.suffix == ".md" else "file of an entry"
+                where = f"{path}:1" if path.suffix == ".md" else str(path)
+                found.append(Problem(where, f"this {what} was changed after it had landed.", mend))
+        elif path.suffix == ".md":
+            found.append(Problem(str(path), "this entry has landed and was removed.", mend))
+    return found
+
+
+def _counts(name: str) -> bool:
+    """Is this an entry, or of a kind that lies beside one?"""
+    path = PurePosixPath(name)
+    if any(part.startswith(".") for part in path.parts):
+        return False
+    return path.suffix in (".csv", ".png") or (path.suffix == ".md" and ID.match(path.stem) is not None)
+
+
+def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
+    """(commit, blob after it, path in the log) of each change that git lists, in its order."""
+    if not log.is_dir():
+        return []
+    call = ["git", "-c", "core.fsmonitor=false", "-C", str(log), command, *words, "--raw", "--no-renames", "--no-abbrev",
+            "--relative", "-z", "--", "."]  # fmt: skip
+    try:
+        told = subprocess.run(
+            call, capture_output=True, timeout=SECONDS, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    if told.returncode != 0:
+        return []  # no repository, or nothing is committed yet
+    found, commit, change = [], "", ""
+    for part in told.stdout.decode("utf-8", "replace").split("\0"):
+        text = part.strip("\n")
+        if text.startswith(":"):
+            change = text.split()[3]
+        elif change:
+            found.append((commit, change, text))
+            change = ""
+        elif text:
+            commit = text
+    return found
+
+
+def _blobs(path: Path) -> set[str]:
+    """The names that git may have for this file's bytes: with line ends as they are, and as \\n."""
+    data = path.read_bytes()
+    found = set()
+    for text in (data, data.replace(b"\r\n", b"\n")):
+        for kind in ("sha1", "sha256"):
+            found.add(hashlib.new(kind, b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest())
+    return found

@@ -1,0 +1,51 @@
+"""Does what an entry contests, invalidates or lifts exist, and does anything still lean on what was invalidated?"""
+
+from __future__ import annotations
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims.contradictions import standing_claims
+from merginguriel.knowledge.lint.problem import Problem
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    found: list[Problem] = []
+    reached = {id(mark) for marks in knowledge.marks.values() for _, mark in marks}
+    lifting = {s.entry for e in knowledge.entries for m in e.marks if m.kind == "Lifts" for s in m.selectors}
+    fallen = {ref for entry in knowledge.entries for ref in entry.supersedes if ref != entry.id}
+    for entry in knowledge.entries:
+        if entry.id in fallen:
+            continue  # its marks have fallen with it
+        for mark in entry.marks:
+            if mark.kind == "Lifts":
+                for selector in mark.selectors:
+                    other = knowledge.by_entry.get(selector.entry or "")
+                    if other is None or not any(m.kind != "Lifts" for m in other.marks):
+                        found.append(
+                            Problem(
+                                f"{entry.path}:{selector.line}",
+                                f"lifts {selector.entry}, which contests and invalidates nothing.",
+                                "Name the entry that has the section ## Contests or ## Invalidates.",
+                            )
+                        )
+            elif id(mark) not in reached and entry.id not in lifting:
+                found.append(
+                    Problem(
+                        f"{entry.path}:{mark.line}",
+                        f"## {mark.kind} reaches no row of the log.",
+                        "Rows are matched by what they say of themselves; see docs/formats.md.",
+                    )
+                )
+    for claim in standing_claims(knowledge):
+        rows = [row for ref in claim.evidence for row in knowledge.evidence_rows(ref)]
+        gone = [row for row in rows if row.status == "invalidated" and row.ref in knowledge.marks]
+        if gone:
+            entry, mark = knowledge.marks[gone[0].ref][0]
+            found.append(
+                Problem(
+                    claim.where,
+                    f"{claim.id} rests on {len(gone)} of {len(rows)} rows that were invalidated "
+                    f"({gone[0].ref}) by {entry.id}: {mark.reason}",
+                    "Supersede it by what sound rows say, or cite rows that stand.",
+                )
+            )
+    return found

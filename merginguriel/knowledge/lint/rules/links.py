@@ -1,0 +1,66 @@
+"""Does every reference in skills and log lead to something, and does every id stand once?"""
+
+from __future__ import annotations
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.parse.claims import Claim
+from merginguriel.knowledge.parse.entries import Entry
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    found: list[Problem] = []
+    ids = set(knowledge.by_entry)
+    seen: dict[str, Claim] = {}
+    first: dict[str, Entry] = {}
+    for entry in knowledge.entries:
+        if first.setdefault(entry.id, entry) is not entry:
+            found.append(Problem(f"{entry.path}:1", f"the entry's id stands in {first[entry.id].path} too."))
+        for kind, refs in (("supersedes", entry.supersedes), ("links", entry.links)):
+            found += [
+                Problem(f"{entry.path}:1", f"{kind} names {ref}, which is not in the log.")
+                for ref in refs
+                if ref not in ids
+            ]
+        for question in entry.questions:
+            if question.by and question.by not in ids:
+                found.append(
+                    Problem(
+                        f"{entry.path}:{question.line}",
+                        f"[{question.state}] names {question.by}, which is not in the log.",
+                    )
+                )
+    claim_ids = {claim.id for claim in knowledge.claims}
+    for claim in knowledge.claims:
+        if claim.id in seen:
+            found.append(Problem(claim.where, f"the claim {claim.id} stands in {seen[claim.id].where} too."))
+        seen[claim.id] = claim
+        for ref in claim.evidence:
+            if ref not in ids and ref not in knowledge.by_row:
+                found.append(Problem(claim.where, f"evidence names {ref}, which is not in the log."))
+        if claim.superseded_by and claim.superseded_by not in claim_ids:
+            found.append(
+                Problem(claim.where, f"superseded_by names {claim.superseded_by}, which is not a claim.")
+            )
+        elif claim.superseded_by and (circle := _circle(claim, knowledge)):
+            found.append(
+                Problem(
+                    claim.where,
+                    f"superseded_by leads back to the claim itself: {' → '.join(circle)}.",
+                    "One of them has to stand: take its superseded_by away.",
+                )
+            )
+    return found
+
+
+def _circle(claim: Claim, knowledge: Knowledge) -> list[str]:
+    """The claims from this one back to itself; empty if its replacements end elsewhere."""
+    after = {c.id: c.superseded_by for c in knowledge.claims}
+    way = [claim.id]
+    while (following := after.get(way[-1])) is not None:
+        if following == claim.id:
+            return [*way, following]
+        if following in way:
+            return []
+        way.append(following)
+    return []

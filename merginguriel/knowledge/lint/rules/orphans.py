@@ -1,0 +1,33 @@
+"""Does every row file and figure of the log belong to an entry? A writer that was killed leaves one behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from merginguriel.errors import MuError
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.parse.yaml_lines import read_text
+
+MEND = "Add the entry that names it again, which takes it over; or, if there is none, remove it."
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    """CSVs and PNGs beside the entries that none of them names."""
+    log = knowledge.space.log
+    found = []
+    said: dict[Path, list[str]] = {}
+    for path in sorted([*log.glob("[!.]*/[!.]*.csv"), *log.glob("[!.]*/[!.]*.png")]):
+        if path.parent not in said:
+            said[path.parent] = [text for one in sorted(path.parent.glob("[!.]*.md")) for text in _read(one)]
+        if not any(path.name in text for text in said[path.parent]):
+            found.append(Problem(str(path), "no entry names this file.", MEND))
+    return found
+
+
+def _read(path: Path) -> list[str]:
+    """The text, or nothing where it cannot be read, which is another rule's to say."""
+    try:
+        return [read_text(path)]
+    except MuError:
+        return []

@@ -1,0 +1,29 @@
+"""Does every plan state what could come true or not, and keep its score once it was answered?"""
+
+from __future__ import annotations
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.log.plan_scores import lost_answers
+
+SINCE = "2026-11-21"  # plans of earlier days landed before an expectation was asked for
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    found = []
+    for plan in knowledge.entries:
+        if plan.type != "Plan" or plan.id in knowledge.superseders:
+            continue
+        if plan.date >= SINCE and not plan.expected:
+            found.append(
+                Problem(f"{plan.path}:{plan.body_line}", "this plan expects nothing that could come true or not.",
+                        "Give it a table under ## Expected, with low and high or p_positive: docs/formats.md.")
+            )  # fmt: skip
+        for answer, by in lost_answers(knowledge, plan):
+            found.append(
+                Problem(f"{by.path}:1", f"supersedes {answer.id}, which answers the plan {plan.id}, and does not answer "
+                        "it: the plan's score is lost.",
+                        f'Write answers: "{plan.id}" in its front matter; if it has landed, in an entry that '
+                        "supersedes it.")
+            )  # fmt: skip
+    return found

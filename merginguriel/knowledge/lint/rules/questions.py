@@ -1,0 +1,52 @@
+"""Does every entry that settles a question, or answers a plan, name one that is there and is not younger?"""
+
+from __future__ import annotations
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.parse.entries import Entry
+from merginguriel.knowledge.parse.questions import threads
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    if not any(e.settles or e.answers or e.expected for e in knowledge.entries):
+        return []
+    opened = {thread.ref: thread for thread in threads(knowledge.entries)}
+    found: list[Problem] = []
+    for entry in knowledge.entries:
+        for one in entry.settles:
+            where, thread = f"{entry.path}:{one.line}", opened.get(one.question)
+            if thread is None:
+                found.append(
+                    Problem(
+                        where, f"{one.question} is no question of the log.", "See: mu log questions --all"
+                    )
+                )
+            elif thread.date > entry.date:
+                found.append(Problem(where, f"{one.question} was opened on {thread.date}, after this entry."))
+        found += _plans(knowledge, entry)
+    return found
+
+
+def _plans(knowledge: Knowledge, entry: Entry) -> list[Problem]:
+    """What is wrong with the plans that an entry answers, or whose expectations it writes down."""
+    found = []
+    for ref in entry.answers:
+        plan = knowledge.by_entry.get(ref)
+        if plan is None or plan.type != "Plan":
+            found.append(
+                Problem(f"{entry.path}:1", f"answers names {ref}, which is no plan.", "See: mu log plans")
+            )
+        elif plan.date > entry.date:
+            found.append(Problem(f"{entry.path}:1", f"answers a plan of {plan.date}, made after this entry."))
+    for one in entry.expected:
+        named = knowledge.by_entry.get(one.plan) if one.plan else entry
+        if named is None or named.type != "Plan":
+            found.append(
+                Problem(
+                    one.where,
+                    f"the expectation is that of {one.plan or 'this entry'}, which is no plan.",
+                    "Name the plan in a column `plan`, or write a Plan: nothing else is scored.",
+                )
+            )
+    return found

@@ -1,0 +1,1 @@
+"""The experiment log: append entries, plans and questions, export."""

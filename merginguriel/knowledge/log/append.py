@@ -1,0 +1,374 @@
+"""How does a new entry land in the log? Named, checked, written whole; a rejected text is kept as a draft."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from merginguriel import files
+from merginguriel.errors import KnowledgeError, MuError
+from merginguriel.knowledge.parse import rows
+from merginguriel.knowledge.parse.entries import Entry, parse_entry
+from merginguriel.knowledge.parse.markdown import format_table
+from merginguriel.knowledge.parse.rows import ResultRow, row_cells
+from merginguriel.knowledge.parse.units import MEND, bare_differences
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An entry before it has a name. `sections` are (heading, Markdown) in order, Results excluded."""
+
+    title: str
+    type: str
+    date: str
+    summary: str
+    context: str = ""
+    metric: str = ""
+    n: str = ""
+    seed: str = ""
+    code: str = ""
+    supersedes: str = ""
+    links: str = ""
+    answers: str = ""
+    tags: str = ""
+    origin: str = ""
+    sections: tuple[tuple[str, str], ...] = ()
+    rows: tuple[ResultRow, ...] = ()
+
+
+def slug(title: str) -> str:
+    """`The Merging Effect (Why?)` → `the-merging-effect-why`, at most 48 characters."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    text = ""
+    for word in words:
+        if len(text) + len(word) > 47:
+            break
+        text = f"{text}-{word}" if text else word
+    return text or "entry"
+
+
+def quoted(text: str) -> str:
+    """A YAML double-quoted scalar on one line, read back as the same words."""
+    plain = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+    # YAML refuses control characters; escaped, they are kept and nobody obeys them.
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
+
+
+def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table: str = "") -> str:
+    """The Markdown text of an entry.
+
+    `rows_file`: name and sha256 of a CSV that holds further rows. `raw_table`: a Results table as text, not yet
+    checked, in place of `draft.rows`.
+    """
+    front = {
+        "title": draft.title, "type": draft.type, "date": draft.date, "summary": draft.summary,
+        "context": draft.context, "metric": draft.metric, "n": draft.n, "seed": draft.seed, "code": draft.code, "supersedes": draft.supersedes,
+        "links": draft.links, "answers": draft.answers, "tags": draft.tags, "origin": draft.origin,
+    }  # fmt: skip
+    lines = ["---", *(f"{key}: {quoted(value)}" for key, value in front.items() if value), "---", ""]
+    before = [s for s in draft.sections if s[0] in ("What was tried", "Expected", "Error pattern")]
+    after = [s for s in draft.sections if s not in before]
+    for heading, text in before:
+        lines += [f"## {heading}", "", text.strip(), ""]
+    if draft.rows or rows_file or raw_table:
+        lines += ["## Results", ""]
+        if draft.rows or raw_table:
+            lines += [raw_table or results_table(draft.rows, front), ""]
+        if rows_file:
+            lines += [f"rows: {rows_file[0]} sha256:{rows_file[1]}", ""]
+    for heading, text in after:
+        lines += [f"## {heading}", "", text.strip(), ""]
+    return "\n".join(lines)
+
+
+def results_table(found: Sequence[ResultRow], front: Mapping[str, str]) -> str:
+    """The Results table: every column that any row fills, but for what the front matter says for all of them."""
+    cells = [row_cells(row) for row in found]
+    said = {c for c in rows.DEFAULTED if front.get(c) and all(row[c] == front[c] for row in cells)}
+    columns = [
+        c
+        for c in rows.COLUMNS
+        if c in rows.REQUIRED or (c not in said and any(row[c] != "-" for row in cells))
+    ]
+    return format_table(columns, [[row[c] for c in columns] for row in cells])
+
+
+def rows_csv(found: Sequence[ResultRow]) -> str:
+    """Rows as CSV text with the table's columns."""
+    cells = [row_cells(row) for row in found]
+    columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row[c] for c in columns] for row in cells)
+    return text.getvalue()
+
+
+def add(
+    log: Path, draft: Draft, *, more_rows: Sequence[ResultRow] = (), figure: tuple[str, Path] | None = None
+) -> Entry:
+    """Write `draft` into the log and return it as read back.
+
+    more_rows  go into a CSV beside the entry
+    figure     caption and PNG, copied beside the entry and shown in it
+
+    Raises KnowledgeError if the text is not a valid entry; it is then kept under experiment_log/.draft/ with its CSV
+    and figure beside it, so that the mended text finds them, and nothing is left in the log.
+    """
+    name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
+    rows_file = None
+    path = log / draft.date[:4] / f"{name}.md"
+    if more_rows:
+        data = rows_csv(more_rows)
+        rows_file = (f"{name}.csv", hashlib.sha256(data.encode("utf-8")).hexdigest())
+        files.write_text(path.with_suffix(".csv"), data, exclusive=True)
+    if figure:
+        files.write_bytes(path.with_suffix(".png"), figure[1].read_bytes(), exclusive=True)
+        shown = ("Figure", f"![{figure[0]}]({name}.png)")
+        draft = replace(draft, sections=(*draft.sections, shown))
+    written = [path.with_suffix(suffix) for suffix in (".csv", ".png")]
+    try:
+        return _land(log, path, render(draft, rows_file), [file for file in written if file.is_file()])
+    except BaseException:
+        _withdraw(path, written)
+        raise
+
+
+def staged(
+    log: Path, draft: Draft, more_rows: Sequence[ResultRow] = (), figure: tuple[str, Path] | None = None
+) -> str:
+    """The text of `draft` for `add_text(…, beside=log / ".draft")`, where its CSV and figure are laid ready."""
+    name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
+    rows_file = None
+    if more_rows:
+        data = rows_csv(more_rows).encode("utf-8")
+        rows_file = (f"{name}.csv", hashlib.sha256(data).hexdigest())
+        files.write_bytes(log / ".draft" / rows_file[0], data)
+    if figure:
+        files.write_bytes(log / ".draft" / f"{name}.png", figure[1].read_bytes())
+        draft = replace(draft, sections=(*draft.sections, ("Figure", f"![{figure[0]}]({name}.png)")))
+    return render(draft, rows_file)
+
+
+def _withdraw(path: Path, attached: Sequence[Path]) -> None:
+    """Remove files beside an entry that did not land. One that landed keeps them, even if we were interrupted then."""
+    if attached and not path.exists():
+        others = [other.read_bytes() for other in path.parent.glob("[!.]*.md")]
+        for file in attached:
+            if not any(file.name.encode() in other for other in others):
+                file.unlink(missing_ok=True)
+
+
+def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | None = None) -> Entry:
+    """Write an entry's whole text, front matter and all, into the log under a new name.
+
+    beside  folder of the row files and figures that the text names; they are copied, or moved from among the drafts
+    draft   the file under experiment_log/.draft/ that the text came from: a refused text is kept there again
+
+    The name ends in the beginning of the text's sha256: of many writers of the same text, on one machine or on two
+    branches, one lands. Raises KnowledgeError if the text is not a valid entry, says a difference in percent without
+    its unit, or is in the log already; but for the last, it is then kept under experiment_log/.draft/.
+    """
+    name = file_name(text)
+    if name is None:
+        undated = KnowledgeError("the front matter has no date (YYYY-MM-DD).")
+        refuse(log, text, undated, draft=draft)
+        raise undated
+    _check_new(log, name, text)
+    named = row_files(text, beside)
+    try:
+        _check_words(text, log / name)
+    except KnowledgeError as error:
+        refuse(log, text, error, named, draft)
+        raise
+    path = log / name[:4] / name
+    copied: list[Path] = []
+    try:
+        for file in named:
+            copy = log / name[:4] / file.name
+            if _written(copy, file.read_bytes()):
+                copied.append(copy)
+            elif copy.read_bytes() != file.read_bytes():
+                taken = _taken(copy)
+                refuse(log, text, taken, named, draft)
+                raise taken
+        entry = _land(log, path, text, [path.with_name(file.name) for file in named], draft)
+    except (MuError, KeyboardInterrupt):
+        _withdraw(path, copied)
+        raise
+    if beside is not None and beside.resolve() == (log / ".draft").resolve():
+        others = [
+            one.read_bytes() for one in beside.glob("[!.]*.md") if draft is None or not one.samefile(draft)
+        ]
+        for file in named:
+            if not any(file.name.encode() in other for other in others):
+                file.unlink(missing_ok=True)
+    return entry
+
+
+def _written(path: Path, data: bytes) -> bool:
+    """Write a file that is not there yet. False if one is."""
+    try:
+        files.write_bytes(path, data, exclusive=True)
+    except MuError:
+        if path.is_file():
+            return False
+        raise
+    return True
+
+
+def _taken(path: Path) -> KnowledgeError:
+    named = [
+        one.stem for one in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in one.read_bytes()
+    ]
+    whose = f"of {named[0]}" if named else "that no entry names, left by a writer that was killed"
+    mend = "Give the file another name, here and where the text names it."
+    return KnowledgeError(
+        f"{path} is there already, with other bytes: a file {whose}.",
+        where=str(path),
+        mend=mend if named else f"{mend} Or look at the one that lies there, and remove it.",
+    )
+
+
+def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
+    """The entry that `add_text` would write from `text`, with the same errors, at `file`; nothing is written."""
+    name = file_name(text)
+    if name is None:
+        raise KnowledgeError("the front matter has no date (YYYY-MM-DD).", where=str(file) if file else None)
+    path = (file.resolve().parent if file else log / name[:4]) / name
+    try:
+        _check_new(log, name, text)
+        _check_words(text, path)
+        return parse_entry(text, path)
+    except KnowledgeError as error:
+        where, sign, line = (error.where or "").rpartition(":")
+        if where != str(path):
+            raise
+        raise KnowledgeError(error.what, where=f"{file or 'line'}{sign}{line}", mend=error.mend) from error
+
+
+def _check_new(log: Path, name: str, text: str) -> None:
+    """Raises KnowledgeError if the text stands in the log under the same date and title."""
+    folder, start, said = log / name[:4], name[:-11], text.strip().encode("utf-8")
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as files_there:
+        near = [
+            one.name for one in files_there
+            if one.name.startswith(start) and one.name.endswith(".md") and one.stat().st_size >= len(said)
+        ]  # fmt: skip
+    for path in sorted(folder / one for one in near):
+        if path.read_bytes().strip() == said:
+            raise _in_the_log(path)
+
+
+def _in_the_log(path: Path) -> KnowledgeError:
+    return KnowledgeError(
+        f"this entry is in the log already: {path.stem}.",
+        where=str(path),
+        mend="What corrects or adds to it is a new entry that names it under supersedes or links.",
+    )
+
+
+def _check_words(text: str, path: Path) -> None:
+    for line, words in bare_differences(text):
+        what = f"the text says {words!r}: percent of the baseline, or percentage points?"
+        raise KnowledgeError(what, where=f"{path}:{line}", mend=MEND)
+
+
+def row_files(text: str, beside: Path | None) -> list[Path]:
+    """Row files and figures that `text` names and that lie in the folder `beside`."""
+    if beside is None:
+        return []
+    named = re.findall(r"^rows:\s+([^/\\\s]+)\s+sha256:", text, re.MULTILINE)
+    named += re.findall(r"^!\[[^\]]*\]\(([^/\\\s)]+\.png)\)", text, re.MULTILINE)
+    return [beside / name for name in named if (beside / name).is_file()]
+
+
+def file_name(text: str) -> str | None:
+    """`<date>-<slug>-<8 hex>.md` for an entry's text; None if it names no date.
+
+    The digits are those of the CSV that it names, if that is named so too, else the beginning of the text's sha256.
+    """
+    title = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+    day = re.search(r"^date:\s*[\"']?(\d{4}-\d{2}-\d{2})", text, re.MULTILINE)
+    if not day:
+        return None
+    start = f"{day[1]}-{slug(title[1] if title else '')}"
+    paired = re.search(rf"^rows:\s+{start}-([0-9a-f]{{8}})\.csv\s", text, re.MULTILINE)
+    return f"{start}-{paired[1] if paired else digest(text)}.md"
+
+
+def digest(text: str) -> str:
+    """Eight hex digits of a text, whatever blanks stand around it."""
+    return hashlib.sha256(text.strip().encode("utf-8")).hexdigest()[:8]
+
+
+def _land(log: Path, path: Path, text: str, attached: Sequence[Path], draft: Path | None = None) -> Entry:
+    try:
+        entry = parse_entry(text, path)
+    except KnowledgeError as error:
+        refuse(log, text, error, attached, draft)
+        raise
+    try:
+        files.write_text(path, text, exclusive=True)
+    except MuError as error:
+        if path.is_file() and path.read_bytes().strip() == text.strip().encode("utf-8"):
+            raise _in_the_log(path) from error  # another process wrote the same just now
+        raise
+    return entry
+
+
+def refuse(
+    log: Path, text: str, error: MuError, attached: Sequence[Path] = (), draft: Path | None = None
+) -> None:
+    """Keep the text and the files attached to it as a draft, and let `error` say where it lies.
+
+    Where another draft's file has the name of one of these, this one gets a name of its own, in the text too.
+    """
+    for file in attached:
+        if file.parent.resolve() != (log / ".draft").resolve():
+            data = file.read_bytes()
+            name = _keep_file(log / ".draft" / file.name, data)
+            text = re.sub(
+                rf"(^rows:\s+|\]\(){re.escape(file.name)}(?=[\s)])", rf"\g<1>{name}", text, flags=re.MULTILINE
+            )
+    kept = keep_draft(log, text, draft)
+    where, _, line = (error.where or "").rpartition(":")
+    error.where = f"{kept}:{line}" if where and line.isdigit() else str(kept)
+    again = f"mu log add {kept}"
+    error.mend = f"{error.mend or ''}\nThe text is kept there; mend it and run: {again}".strip()
+
+
+def _keep_file(path: Path, data: bytes) -> str:
+    """Write a file among the drafts and return its name: another one if a file with other bytes has this."""
+    own = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}"
+    for place in (path, path.with_name(own)):
+        if _written(place, data) or place.read_bytes() == data:
+            return place.name
+    files.write_bytes(place, data)  # the name says these bytes: whatever lies there is damaged
+    return own
+
+
+def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
+    """Keep what is not even text as a draft, and let `error` say where it lies."""
+    path = log / ".draft" / f"{hashlib.sha256(data).hexdigest()[:8]}.md"
+    files.write_bytes(path, data)
+    error.where = str(path)
+    error.mend = f"{error.mend or ''}\nIt is kept there; mend it and run: mu log add {path}".strip()
+
+
+def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:
+    """Save a rejected text where its author finds it again: at `path`, or under a name that the same text gets again."""
+    path = path or log / ".draft" / f"{digest(text)}.md"
+    files.write_text(path, text)
+    return path

@@ -1,0 +1,97 @@
+"""Which commits does a range mean? Asked of git once, before an entry lands; what lands lists them.
+
+A reader needs no git then, and the list says the same for ever, whatever becomes of the repository.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from merginguriel.errors import KnowledgeError, MuError
+from merginguriel.knowledge import git
+from merginguriel.knowledge.parse import invalidation, markdown
+
+SHORT = 12  # digits of a commit that is written down
+PROGRAM = Path(__file__).resolve().parents[3]  # the checkout that the program runs from, if it is one
+
+_RANGES = re.compile(r"(?<!\S)commits=(\S*\.\.\S*)")
+
+
+def resolved(
+    text: str,
+    workspace: Path,
+    repository: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> str:
+    """An entry's text in which `range=A..B commits=…` stands for each `commits=A..B` that selects rows.
+
+    repository  where the range is looked up; without it, the workspace's and that of the program are asked, and the one
+                that has both ends counts
+    tell        is called with a line for each range: how many commits it is, and where
+
+    Raises KnowledgeError with the line of the text for a range that no repository has, that two have, or that is empty.
+    """
+    lines = text.split("\n")
+    for section in markdown.sections(text) if ".." in text else ():
+        if section.title not in invalidation.HEADINGS:
+            continue
+        for number, line in section.lines:
+            found = _RANGES.search(line) if markdown.item(line) is not None else None
+            if found:
+                said = _listed(found[1], number, workspace, repository, tell)
+                lines[number - 1] = f"{line[: found.start()]}{said}{line[found.end() :]}"
+    return "\n".join(lines)
+
+
+def _listed(
+    value: str, line: int, workspace: Path, repository: Path | None, tell: Callable[[str], None]
+) -> str:
+    ranges: list[str] = []
+    commits: list[str] = []
+    for one in value.split(","):
+        if ".." not in one:
+            commits += [one] if one else []
+            continue
+        where, first, last = _place(one, line, workspace, repository)
+        found = git.ask(where, "rev-list", f"{first}..{last}").decode().split()
+        if not found:
+            raise KnowledgeError(
+                f"the range {one!r} holds no commit.",
+                where=f"line:{line}",
+                mend="It is read as git reads it: what B has and A has not. The older end comes first.",
+            )
+        ranges.append(f"{first[:SHORT]}..{last[:SHORT]}")
+        commits += [commit[:SHORT] for commit in found]
+        tell(f"{one} is {len(found)} commit{'s' * (len(found) > 1)} of {where}.")
+    return f"range={','.join(ranges)} commits={','.join(dict.fromkeys(commits))}"
+
+
+def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tuple[Path, str, str]:
+    """The repository that has both ends of a range, and their commits."""
+    ends = one.split("..")
+    if len(ends) != 2 or not all(ends):
+        raise KnowledgeError(
+            f"the range {one!r} has not two ends.", where=f"line:{line}", mend="Write it as A..B"
+        )
+    found: dict[tuple[str, str], Path] = {}
+    for folder in (repository,) if repository else (workspace, PROGRAM):
+        try:
+            if git.inside(folder):
+                first, last = (git.commit(folder, end) for end in ends)
+                found.setdefault((first, last), folder)
+        except MuError:
+            continue
+    if len(found) == 1:
+        ((first, last), where) = next(iter(found.items()))
+        return where, first, last
+    asked = str(repository) if repository else "the workspace's repository or the program's"
+    raise KnowledgeError(
+        f"{asked} has no range {one!r}."
+        if not found
+        else f"{one!r} is one range in the workspace's repository and another in the program's.",
+        where=f"line:{line}",
+        mend="Say where the program lies that measured: mu log add --repository DIR\n"
+        f"or list the commits: git log --format=%h {one} | paste -sd, -",
+    )

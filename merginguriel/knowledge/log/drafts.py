@@ -1,0 +1,98 @@
+"""Which rejected entries wait to be mended? Texts and JSON under experiment_log/.draft/, named by eight hex digits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from merginguriel.errors import MuError, UsageError
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse.entry_json import entry_text
+from merginguriel.knowledge.parse.yaml_lines import read_text
+from merginguriel.workspace import Workspace
+
+from . import acceptance, commits
+from .append import check_text, row_files
+from .vocabulary import Program
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A draft: its id, when it was kept (local time, to the minute), its title, and why it would not land now.
+
+    problem, mend  what is wrong and the way out; '' where nothing is: it was kept before it was ever checked
+    """
+
+    id: str
+    path: Path
+    saved: str
+    title: str
+    problem: str
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return {**vars(self), "path": str(self.path)}
+
+
+def folder(log: Path) -> Path:
+    return log / ".draft"
+
+
+def _paths(log: Path) -> list[Path]:
+    return [*folder(log).glob("[!.]*.md"), *folder(log).glob("[!.]*.json")]
+
+
+def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
+    """Every draft, newest first. program: see `accept.accept`."""
+    log = space.log
+    paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
+    if not paths:
+        return []
+    knowledge = acceptance.logged(space)
+    return [_kept(knowledge, path, program) for path in paths]
+
+
+def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
+    title = problem = mend = ""
+    try:
+        text = read_text(path)
+        found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+        title = found[1] if found else ""
+        if path.suffix == ".json":
+            context = str(knowledge.space.settings["context"])
+            text = entry_text(text, today=date.today().isoformat(), context=context)
+        text = commits.resolved(text, knowledge.space.root)
+        entry = check_text(knowledge.space.log, text, path)
+        acceptance.check(knowledge.space, entry, knowledge=knowledge, program=program)
+    except MuError as error:
+        problem, mend = error.what, error.mend or ""
+    saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
+    return Kept(path.stem, path, saved, title, problem, mend)
+
+
+def find(log: Path, prefix: str) -> Path:
+    """The draft whose id begins with `prefix`. Raises UsageError if none or several do."""
+    found = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f"{len(found)} drafts begin with {prefix!r}." if found else f"no draft begins with {prefix!r}.",
+        mend="\n".join(path.stem for path in found[:8]) if found else "See all: mu log drafts",
+    )
+
+
+def discard(log: Path, path: Path) -> None:
+    """Remove a draft, and the row files and figures that it alone names."""
+    others = {file for other in _paths(log) if other != path for file in _files(log, other)}
+    for file in (*_files(log, path), path):
+        if file not in others:
+            file.unlink(missing_ok=True)
+
+
+def _files(log: Path, path: Path) -> list[Path]:
+    try:
+        return row_files(read_text(path), folder(log))
+    except MuError:
+        return []

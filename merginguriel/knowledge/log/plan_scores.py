@@ -1,0 +1,275 @@
+"""Which plans are open, and how good were past expectations? Plans against what their retrospectives measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from merginguriel.knowledge.parse.entries import Entry
+from merginguriel.knowledge.parse.expectations import Expectation
+from merginguriel.knowledge.parse.rows import ResultRow, distinct
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+
+ROUNDING = 0.005  # pp: two accuracies of four decimals leave their difference sure to a hundredth
+
+
+@dataclass(frozen=True)
+class Score:
+    """An expectation and what came of it.
+
+    ref         `<entry id>#e<n>`, where the expectation is written
+    plan        id of the plan
+    actual_pp   value − baseline of the rows in pp, their mean where there are several; None: not measured yet
+    se_pp       its standard error, where the rows tell it; that of rows on the same items, taken as one
+    inside      does actual_pp lie in the interval? None where there is none of either
+    error_pp    actual_pp − the middle of the interval; of a half-open one, how far actual_pp lies outside
+    brier       (p_positive − [actual_pp > 0])²
+    restated    the expectation was written down by another entry than the plan, or a row is older than the plan
+    """
+
+    ref: str
+    plan: str
+    expected: Expectation
+    rows: tuple[ResultRow, ...] = ()
+    actual_pp: float | None = None
+    se_pp: float | None = None
+    inside: bool | None = None
+    error_pp: float | None = None
+    brier: float | None = None
+    restated: bool = False
+
+    def as_dict(self) -> dict[str, object]:
+        found = {name: value for name, value in vars(self).items() if name not in ("expected", "rows")}
+        for name in ("actual_pp", "se_pp", "error_pp", "brier"):
+            found[name] = None if found[name] is None else round(float(found[name]), 4)
+        return {**found, "expected": self.expected.as_dict(), "rows": [row.ref for row in self.rows]}
+
+
+@dataclass(frozen=True)
+class PlanState:
+    """A plan: `open`, `partly answered`, `answered` or `replaced` (superseded); its age; what it waits for.
+
+    lost  (answer, its superseder) where the superseder does not answer the plan itself, so that no row of either counts
+    """
+
+    plan: Entry
+    state: str
+    age_days: int
+    answered_by: tuple[str, ...]
+    waits_for: tuple[str, ...]
+    scores: tuple[Score, ...]
+    lost: tuple[tuple[str, str], ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "id": self.plan.id,
+            "title": self.plan.title,
+            "date": self.plan.date,
+            "state": self.state,
+            "age_days": self.age_days,
+            "answered_by": list(self.answered_by),
+            "waits_for": list(self.waits_for),
+            "lost": [{"answer": answer, "superseded_by": by} for answer, by in self.lost],
+            "expected": [score.as_dict() for score in self.scores],
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How good expectations were. Shares and means are None where nothing was measured.
+
+    stated, measured  expectations, and those of them with a row
+    inside, of        measured intervals that held, of how many; level: how often they meant to hold, on average
+    mean_error_pp     mean of error_pp over intervals with two ends: below zero, expectations were too high
+    mean_miss_pp      mean of its size
+    brier             mean Brier score, 0.25 is what a coin gets
+    restated          measured expectations that were written down afterwards
+    """
+
+    stated: int
+    measured: int
+    inside: int
+    of: int
+    level: float | None
+    mean_error_pp: float | None
+    mean_miss_pp: float | None
+    brier: float | None
+    restated: int
+
+    def as_dict(self) -> dict[str, object]:
+        return {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(self).items()}
+
+
+def retrospectives(knowledge: Knowledge, plan: Entry) -> list[Entry]:
+    """Entries that answer a plan: those that name it under `answers`, and Retrospectives that link to it."""
+    return [
+        entry
+        for entry in knowledge.entries
+        if plan.id in entry.answers or (entry.type == "Retrospective" and plan.id in entry.links)
+    ]
+
+
+def lost_answers(knowledge: Knowledge, plan: Entry) -> list[tuple[Entry, Entry]]:
+    """(answer, superseder) where rows that scored a plan stopped counting, and those that replaced them score nothing."""
+    answers = retrospectives(knowledge, plan)
+    return [
+        (answer, knowledge.by_entry[by])
+        for answer in answers
+        for by in knowledge.superseders.get(answer.id, ())
+        if not any(later in answers for later in _line(knowledge, by))
+    ]
+
+
+def _line(knowledge: Knowledge, id: str) -> list[Entry]:
+    """The entry, those that supersede it, those that supersede them, and so on; each once."""
+    found = [id]
+    for one in found:
+        found += [later for later in knowledge.superseders.get(one, ()) if later not in found]
+    return [knowledge.by_entry[one] for one in found]
+
+
+def scores(knowledge: Knowledge) -> list[Score]:
+    """Every expectation of every plan that nobody replaced, in order of date, with what came of it."""
+    found = []
+    for entry in knowledge.entries:
+        if entry.id in knowledge.superseders:
+            continue
+        for number, one in enumerate(entry.expected, start=1):
+            plan = knowledge.by_entry.get(one.plan or entry.id)
+            if plan is not None and plan.type == "Plan" and plan.id not in knowledge.superseders:
+                found.append(_score(knowledge, f"{entry.id}#e{number}", plan, one))
+    return found
+
+
+def _score(knowledge: Knowledge, ref: str, plan: Entry, one: Expectation) -> Score:
+    rows = distinct(
+        row
+        for entry in retrospectives(knowledge, plan)
+        for row in entry.rows
+        if row.status == "current" and one.covers(row) and _difference(row, one) is not None
+    )
+    return scored(ref, plan, one, rows)
+
+
+def scored(ref: str, plan: Entry, one: Expectation, rows: Sequence[ResultRow]) -> Score:
+    """What these rows make of an expectation; they are measurements of it, against what it is over."""
+    rows = [row for row in rows if one.covers(row) and _difference(row, one) is not None]
+    if not rows:
+        return Score(ref, plan.id, one, restated=bool(one.plan))
+    differences = [d for row in rows if (d := _difference(row, one)) is not None]
+    actual = sum(differences) / len(differences)
+    variances = [row.variance_pp for row in rows]
+    known = [variance for variance in variances if variance is not None]
+    low, high = one.low_pp, one.high_pp
+    inside = error = None
+    if low is not None or high is not None:
+        below = max(0.0, low - actual) if low is not None else 0.0
+        above = max(0.0, actual - high) if high is not None else 0.0
+        inside = max(below, above) <= ROUNDING
+        error = actual - (low + high) / 2 if low is not None and high is not None else above - below
+    return Score(
+        ref, plan.id, one, tuple(rows), actual,
+        se_pp=sqrt(sum(known) / len(known)) if len(known) == len(rows) else None,
+        inside=inside, error_pp=error,
+        brier=None if one.p_positive is None else (one.p_positive - (actual > 0)) ** 2,
+        restated=bool(one.plan) or any(row.date < plan.date for row in rows),
+    )  # fmt: skip
+
+
+def _difference(row: ResultRow, one: Expectation) -> float | None:
+    """The row's difference to what the expectation is over, in pp; None if it has none of that kind."""
+    if row.metric == "merging_effect" and one.over == "source_mean":
+        return row.value
+    return row.difference_pp if row.baseline_kind == one.over else None
+
+
+def summary(found: list[Score]) -> Summary:
+    """How good these expectations were, taken together."""
+    measured = [score for score in found if score.actual_pp is not None]
+    intervals = [score for score in measured if score.inside is not None]
+    errors = [
+        score.error_pp
+        for score in intervals
+        if score.error_pp is not None and None not in (score.expected.low_pp, score.expected.high_pp)
+    ]
+    return Summary(
+        stated=len(found),
+        measured=len(measured),
+        inside=sum(score.inside is True for score in intervals),
+        of=len(intervals),
+        level=_mean([score.expected.level for score in intervals]),
+        mean_error_pp=_mean(errors),
+        mean_miss_pp=_mean([abs(error) for error in errors]),
+        brier=_mean([score.brier for score in measured if score.brier is not None]),
+        restated=sum(score.restated for score in measured),
+    )
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
+    """Every plan in order of date. today: YYYY-MM-DD, from which ages are counted."""
+    by_plan: dict[str, list[Score]] = {}
+    for score in scores(knowledge):
+        by_plan.setdefault(score.plan, []).append(score)
+    found = []
+    for plan in (entry for entry in knowledge.entries if entry.type == "Plan"):
+        stated = by_plan.get(plan.id, [])
+        answers = retrospectives(knowledge, plan)
+        waits = [
+            f"{score.expected.label()} over {score.expected.over}"
+            for score in stated
+            if score.actual_pp is None
+        ]
+        if plan.id in knowledge.superseders:
+            state, waits = "replaced", []
+        elif not answers:
+            state, waits = "open", waits or ["a retrospective"]
+        else:
+            state = "partly answered" if waits else "answered"
+        age = max(0, (date.fromisoformat(today) - date.fromisoformat(plan.date)).days)
+        lost = tuple((answer.id, by.id) for answer, by in lost_answers(knowledge, plan))
+        by = tuple(entry.id for entry in answers)
+        found.append(PlanState(plan, state, age, by, tuple(waits), tuple(stated), lost))
+    return found
+
+
+def picture(found: list[Score], width: int = 44) -> list[str]:
+    """One line of `width` characters for each score, all on one scale of pp.
+
+    `├──┤` is what was expected, `●` what came, `┆` zero; an end without a bar is open.
+    """
+    values = [0.0]
+    for score in found:
+        values += [
+            x for x in (score.expected.low_pp, score.expected.high_pp, score.actual_pp) if x is not None
+        ]
+    low, high = min(values), max(values)
+    scale = (width - 1) / max(high - low, 1e-6)
+
+    def at(value: float) -> int:
+        return round((value - low) * scale)
+
+    lines = []
+    for score in found:
+        one, cells = score.expected, [" "] * width
+        cells[at(0.0)] = "┆"
+        if one.low_pp is not None or one.high_pp is not None:
+            first = 0 if one.low_pp is None else at(one.low_pp)
+            last = width - 1 if one.high_pp is None else at(one.high_pp)
+            cells[first : last + 1] = "─" * (last - first + 1)
+            if one.high_pp is not None:
+                cells[last] = "┤"
+            if one.low_pp is not None:
+                cells[first] = "├"
+        if score.actual_pp is not None:
+            cells[at(score.actual_pp)] = "●"
+        lines.append("".join(cells))
+    return lines

@@ -1,0 +1,198 @@
+"""Was this tried already? Rows of the log that measured the same merge, or one close to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from merginguriel import locales
+from merginguriel.errors import KnowledgeError, UsageError
+from merginguriel.knowledge.parse.expectations import Expectation
+from merginguriel.knowledge.parse.rows import SUPERSEDED, ResultRow, distinct, format_value, is_merge
+
+from . import plan_scores
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+
+FALLEN = (SUPERSEDED, "invalidated")  # status of a row that counts in nothing
+NEAR_K = 2  # sources more or fewer that still make a merge close to another
+_OPEN: tuple[object, ...] = (None, "", ())
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A merge that somebody means to try. What is None or empty is left open, and any row has it."""
+
+    target: str
+    method: str | None = None
+    similarity: str | None = None
+    k: int | None = None
+    mode: str | None = None
+    context: str | None = None
+    params: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Match:
+    """degree: `same` or `close`. why: what the row has otherwise, in words; empty for the same."""
+
+    degree: str
+    why: str
+    row: ResultRow
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "degree": self.degree,
+            "why": self.why,
+            "difference_pp": None if self.row.difference_pp is None else round(self.row.difference_pp, 2),
+            "row": self.row.as_dict(),
+        }
+
+    def line(self) -> str:
+        """`same: 2026-…#r1 sw-KE ties REAL 5 on massive/xlm-roberta-base: 0.4297 against 0.4670, −3.73 pp (contested)`."""
+        row = self.row
+        label = " ".join(str(x) for x in (row.target, row.method, row.similarity, row.k) if x)
+        text = f"{self.degree}: {row.ref} {label} on {row.context}: {format_value(row, row.value)}"
+        if row.baseline is not None:
+            text += f" against {format_value(row, row.baseline)} {row.baseline_kind}"
+        if row.difference_pp is not None:
+            text += f", {row.difference_pp:+.2f} pp".replace("-", "−")
+        if row.status != "current":
+            text += f" ({row.status})"
+        return text + (f" [{self.why}]" if self.why else "")
+
+
+class TriedAlready(KnowledgeError):
+    """A plan for what the log has measured already. `matches` says where."""
+
+    def __init__(self, matches: Iterable[Match], *, where: str | None = None) -> None:
+        self.matches = list(matches)
+        shown = [match.line() for match in self.matches[:8]]
+        more = len(self.matches) - len(shown)
+        super().__init__(
+            "this was tried already, or something close to it.",
+            where=where,
+            mend="\n".join(
+                [
+                    *shown,
+                    *([f"and {more} more rows"] if more else []),
+                    "To plan it all the same, because something is new: --anyway",
+                ]
+            ),
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        return {**super().as_dict(), "matches": [match.as_dict() for match in self.matches]}
+
+
+def tried(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
+    """Rows of merges that match, the same ones first, then close ones, each current before contested, newest first.
+
+    Close is a row that differs in one thing: similarity, mode, parameters, context, up to NEAR_K sources, or the target
+    where it is another locale of the same language. Rows that are superseded or invalidated answer nothing and are left
+    out; see `fallen`. Raises UsageError for a target that is no locale.
+    """
+    return _matches([row for row in knowledge.rows if row.status not in FALLEN], wanted)
+
+
+def fallen(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
+    """Superseded and invalidated rows that would match: it was tried, and what came is not known any more."""
+    return _matches([row for row in knowledge.rows if row.status in FALLEN], wanted)
+
+
+def _matches(rows: Iterable[ResultRow], wanted: Wanted) -> list[Match]:
+    target = locales.get(wanted.target)
+    merges = [
+        row
+        for row in rows
+        if row.mode != "-" and is_merge(row.method) and wanted.method in (None, row.method)
+    ]
+    found = []
+    for row in distinct(merges):
+        other = _differences(row, wanted, target)
+        if other is not None and len(other) <= 1:
+            found.append(Match("close" if other else "same", "; ".join(other), row))
+    newest = sorted(found, key=lambda m: (m.row.date, m.row.ref), reverse=True)
+    return sorted(newest, key=lambda m: (m.degree != "same", m.row.status != "current"))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An expectation of a plan that waits for what is wanted."""
+
+    plan: str
+    expected: Expectation
+
+    def as_dict(self) -> dict[str, object]:
+        return {"plan": self.plan, "expected": self.expected.as_dict()}
+
+    def line(self) -> str:
+        return f"planned: {self.plan} {self.expected.label()} on {self.expected.context}"
+
+
+def planned(knowledge: Knowledge, wanted: Wanted) -> list[Planned]:
+    """Expectations of plans that wait for an answer which are about the same merge, newest first."""
+    found = []
+    for state in plan_scores.plans(knowledge, "9999-12-31"):
+        if state.state not in ("open", "partly answered"):
+            continue
+        found += [
+            Planned(state.plan.id, score.expected)
+            for score in state.scores
+            if score.actual_pp is None and _is_about(score.expected, wanted)
+        ]
+    return found[::-1]
+
+
+def _is_about(one: Expectation, wanted: Wanted) -> bool:
+    """Is it the same merge, where both say? What either leaves open may be anything."""
+    alike = all(
+        getattr(wanted, name) in _OPEN or getattr(one, name) in (None, getattr(wanted, name))
+        for name in ("method", "similarity", "k", "mode", "context")
+    )
+    given = dict(one.params)
+    return (
+        alike
+        and one.target == locales.get(wanted.target).tag
+        and all(given.get(key, value) == value for key, value in wanted.params)
+    )
+
+
+def _differences(row: ResultRow, wanted: Wanted, target: locales.Locale) -> list[str] | None:
+    """In what the row differs from what is wanted, in words; None if in too much."""
+    other = []
+    if row.target != target.tag:
+        try:
+            if locales.get(row.target).language != target.language:
+                return None
+        except UsageError:
+            return None  # `-`: of no locale
+        other.append(f"target {row.target}")
+    for name in ("mode", "context", "similarity"):
+        value, asked = getattr(row, name), getattr(wanted, name)
+        if asked not in _OPEN and value != asked:
+            other.append(f"{name} {value or 'not given'}")
+    if wanted.k is not None and row.k != wanted.k:
+        if row.k is None or abs(row.k - wanted.k) > NEAR_K:
+            return None
+        other.append(f"number of sources {row.k}")
+    if wanted.params and not set(wanted.params) <= set(row.params):
+        other.append("params " + (" ".join(f"{k}={v}" for k, v in row.params) or "not given"))
+    return other
+
+
+def wanted_by(one: Expectation) -> Wanted:
+    """The merge that a plan's expectation is about."""
+    return Wanted(one.target, one.method, one.similarity, one.k, one.mode, one.context, one.params)
+
+
+def tried_by_plan(knowledge: Knowledge, expected: Iterable[Expectation]) -> list[Match]:
+    """`tried` for everything that a plan expects, each row once."""
+    found: dict[str, Match] = {}
+    for one in expected:
+        for match in tried(knowledge, wanted_by(one)):
+            if match.row.ref not in found or match.degree == "same":
+                found[match.row.ref] = match
+    return sorted(found.values(), key=lambda m: m.degree != "same")

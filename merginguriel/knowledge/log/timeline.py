@@ -1,0 +1,120 @@
+"""Which entries are wanted, and how do they read one after the other? Filters, and one chronological Markdown file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.parse.entries import Entry
+from merginguriel.knowledge.parse.rows import ResultRow
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+
+_FENCE = re.compile(r"^\s{0,3}(`{3,}|~{3,})")
+HEAD = """\
+# Experiment Log
+
+Plans, observations and retrospectives in chronological order, written by `mu log export` from the entries in
+experiment_log/. Those are what counts; this file is for reading.
+"""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which entries are wanted; what is None is left open. Dates are inclusive, YYYY-MM-DD."""
+
+    type: str | None = None
+    target: str | None = None
+    method: str | None = None
+    since: str | None = None
+    until: str | None = None
+    claim: str | None = None
+    tag: str | None = None
+    text: str | None = None
+
+    def takes(self, row: ResultRow) -> bool:
+        return self.target in (None, row.target) and self.method in (None, row.method)
+
+
+def select(knowledge: Knowledge, wanted: Filter) -> list[Entry]:
+    """The entries that a filter takes, oldest first. Target and method must hold for one and the same row or expectation.
+
+    Raises UsageError for a claim that there is not.
+    """
+    cited = _cited(knowledge, wanted.claim)
+    words = wanted.text.casefold() if wanted.text else None
+    return [
+        entry
+        for entry in knowledge.entries
+        if wanted.type in (None, entry.type)
+        and (wanted.since is None or entry.date >= wanted.since)
+        and (wanted.until is None or entry.date <= wanted.until)
+        and (wanted.tag is None or wanted.tag in entry.tags)
+        and (cited is None or entry.id in cited)
+        and (wanted.target is wanted.method is None or _speaks_of(entry, wanted))
+        and (words is None or words in f"{entry.title}\n{entry.summary}\n{entry.body}".casefold())
+    ]
+
+
+def _speaks_of(entry: Entry, wanted: Filter) -> bool:
+    return any(wanted.takes(row) for row in entry.rows) or any(
+        wanted.target in (None, one.target) and wanted.method in (None, one.method) for one in entry.expected
+    )
+
+
+def _cited(knowledge: Knowledge, claim_id: str | None) -> set[str] | None:
+    """Ids of the entries that a claim names as evidence."""
+    if claim_id is None:
+        return None
+    for claim in knowledge.claims:
+        if claim.id == claim_id:
+            return {ref.partition("#")[0] for ref in claim.evidence}
+    import difflib
+
+    near = difflib.get_close_matches(claim_id, [claim.id for claim in knowledge.claims], n=3)
+    raise UsageError(
+        f"no claim is called {claim_id!r}.",
+        mend=f"Did you mean {' or '.join(near)}?" if near else "See all: mu skills list, mu skills show NAME",
+    )
+
+
+def export(entries: Iterable[Entry]) -> str:
+    """The entries as one Markdown file. Their headings move one level down, outside fenced code."""
+    parts = [HEAD]
+    for entry in entries:
+        lines = [
+            f"## {entry.date} – {entry.type}: {entry.title}",
+            "",
+            f"**Type:** {entry.type}  ",
+            f"**General description:** {entry.summary}  ",
+            f"**Entry:** {entry.id}",
+        ]
+        for word, ids in (
+            ("Answers", entry.answers),
+            ("Supersedes", entry.supersedes),
+            ("Links", entry.links),
+        ):
+            if ids:
+                lines[-1] += "  "
+                lines.append(f"**{word}:** {', '.join(ids)}")
+        body = demoted(entry.body)
+        parts.append("\n".join([*lines, *(["", body] if body else [])]) + "\n")
+    return "\n---\n\n".join(parts)
+
+
+def demoted(body: str) -> str:
+    """The same Markdown with every heading one level further down; the sixth level stays."""
+    fence: str | None = None
+    lines = []
+    for text in body.split("\n"):
+        mark = _FENCE.match(text)
+        if mark and (fence is None or mark[1].startswith(fence)):
+            fence = None if fence else mark[1]
+        elif fence is None and re.match(r"#{1,5}\s", text):
+            text = f"#{text}"
+        lines.append(text)
+    return "\n".join(lines)

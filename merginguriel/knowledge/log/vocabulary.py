@@ -1,0 +1,85 @@
+"""Is a name that an entry uses known to the log or the program, nearly a known one (a slip), or really new?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from merginguriel.knowledge.parse.entries import Entry
+from merginguriel.knowledge.parse.expectations import Expectation
+from merginguriel.knowledge.parse.rows import POLICIES, SUPERSEDED, ResultRow
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+
+# How alike two names are, from 0 to 1, of which one is taken for a slip of the other. Contexts of one task share
+# most of their letters and are different all the same.
+NEAR = {"method": 0.75, "params": 0.75, "context": 0.92}
+METHODS = (
+    "single",
+    "compat",
+    "similarity",
+    "ensemble_soft",
+    "ensemble_hard",
+)  # measured, and no merging function
+Program = Mapping[str, Collection[str]]  # a method that the program has → the parameters that it takes
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A name that nothing knows. `kind`: method, params or context; `near`: known ones that may be meant, best first."""
+
+    kind: str
+    name: str
+    near: tuple[str, ...]
+    where: str
+
+    @property
+    def what(self) -> str:
+        return (
+            f"{'the parameter' if self.kind == 'params' else f'the {self.kind}'} {self.name!r} is not known"
+        )
+
+    @property
+    def guess(self) -> str:
+        return f"Did you mean {' or '.join(self.near)}?" if self.near else ""
+
+
+def known(knowledge: Knowledge, program: Program) -> dict[str, set[str]]:
+    """Kind → names that the log's rows, the workspace's settings or the program have."""
+    rows = [row for row in knowledge.rows if row.status != SUPERSEDED]  # a slip that was corrected is no name
+    context = str(knowledge.space.settings["context"])
+    return {
+        "method": {*METHODS, *program, *(row.method for row in rows)},
+        "params": {*POLICIES, *(p for ps in program.values() for p in ps), *(p for row in rows for p, _ in row.params)},
+        "context": {context, *(row.context for row in rows)},
+    }  # fmt: skip
+
+
+def unknown(knowledge: Knowledge, program: Program, entry: Entry) -> list[Unknown]:
+    """Names of the entry's rows and expectations that nothing knows, each once, with the line where it stands first."""
+    names = known(knowledge, program)
+    found: dict[tuple[str, str], Unknown] = {}
+    for kind, name, where in _used(entry):
+        if name not in names[kind] and (kind, name) not in found:
+            found[kind, name] = Unknown(kind, name, near(name, names[kind], NEAR[kind]), where)
+    return list(found.values())
+
+
+def _used(entry: Entry) -> Iterator[tuple[str, str, str]]:
+    used: list[ResultRow | Expectation] = [*entry.rows, *entry.expected]
+    for one in used:
+        yield "method", one.method, one.where
+        yield "context", one.context, one.where
+        for name, _ in one.params:
+            yield "params", name, one.where
+
+
+def near(name: str, names: Iterable[str], cutoff: float = 0.8) -> tuple[str, ...]:
+    """Up to three of `names` that `name` may be a slip of, best first, whatever their case."""
+    plain: dict[str, str] = {}
+    for one in sorted(names):
+        plain.setdefault(one.casefold(), one)
+    return tuple(plain[one] for one in difflib.get_close_matches(name.casefold(), plain, n=3, cutoff=cutoff))

@@ -1,0 +1,1 @@
+"""Parsers for result rows, log entries, claims and skills: text in, typed data out."""

@@ -1,0 +1,246 @@
+"""Which rows does a later entry contest or invalidate, and for what reason? Derived on every load; no row is edited.
+
+An entry says it in a section `## Invalidates`, `## Contests` or `## Lifts`: its reason in prose, and a list whose
+items each select rows. docs/formats.md describes the form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from merginguriel.errors import KnowledgeError
+
+from . import markdown
+from .row_parser import is_day, parse_value
+from .rows import BASELINE_KINDS, CODE, ResultRow
+
+if TYPE_CHECKING:
+    from .entries import Entry
+
+HEADINGS = ("Invalidates", "Contests", "Lifts")
+STATUS = {"Invalidates": "invalidated", "Contests": "contested"}
+KEYS = (
+    "rows", "entries", "runs", "commits", "range", "dates", "context", "target", "mode", "method", "similarity", "k", "params",
+    "seed", "metric", "baseline_kind", "baseline",
+)  # fmt: skip
+
+_RANGE = re.compile(r"^[0-9a-f]{7,40}\.\.[0-9a-f]{7,40}\Z")
+_ENTRY = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}\Z")
+_ROW = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}#r[1-9][0-9]*\Z")
+
+
+@dataclass(frozen=True)
+class Selector:
+    """One list item: `conditions` that all must hold, each (key, the values it may have). `entry`: for Lifts."""
+
+    conditions: tuple[tuple[str, tuple[str, ...]], ...]
+    line: int
+    entry: str | None = None
+
+    @cached_property
+    def traced(self) -> bool:
+        """Does it name what a row carries from its making? Then it reaches rows that are logged later, too."""
+        return any(key in ("runs", "commits", "dates") for key, _ in self.conditions)
+
+    def selects(self, row: ResultRow) -> bool:
+        return all(_holds(key, values, row) for key, values in self.conditions)
+
+    def as_dict(self) -> dict[str, object]:
+        return {"entry": self.entry, "conditions": {key: list(values) for key, values in self.conditions}}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What one section of an entry says of rows elsewhere. `kind`: one of HEADINGS; `reason`: its prose."""
+
+    kind: str
+    selectors: tuple[Selector, ...]
+    reason: str
+    line: int
+
+    def as_dict(self) -> dict[str, object]:
+        return {"kind": self.kind, "selectors": [s.as_dict() for s in self.selectors], "reason": self.reason}
+
+
+def parse(section: markdown.Section, path: Path) -> list[Mark]:
+    """The mark of one such section. Raises KnowledgeError with file and line."""
+    selectors: list[Selector] = []
+    prose: list[str] = []
+    for number, text in section.lines:
+        item = markdown.item(text)
+        if item is not None:
+            selectors.append(_selector(item, number, section.title, path))
+        elif text.strip():
+            prose.append(text.strip())
+    where = f"{path}:{section.line}"
+    if not selectors:
+        raise KnowledgeError(
+            f"## {section.title} selects no row.",
+            where=where,
+            mend="A list: each item selects rows, like: - context=massive/xlm-roberta-base dates=..2025-10-31"
+            if section.title != "Lifts"
+            else "A list of the entries whose mark is lifted: - 2026-01-21-known-defects-0c8626eb",
+        )
+    if not prose:
+        raise KnowledgeError(
+            f"## {section.title} gives no reason.", where=where, mend="Say why in a sentence above the list."
+        )
+    return [Mark(section.title, tuple(selectors), " ".join(prose), section.line)]
+
+
+def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
+    where = f"{path}:{line}"
+    words = text.split()
+    entry = None
+    if kind == "Lifts":
+        entry, words = (words[0] if words else ""), words[1:]
+        if not _ENTRY.match(entry):
+            raise KnowledgeError(
+                f"{text!r} does not begin with an entry's id.",
+                where=where,
+                mend="Name the entry whose mark is lifted; what follows (rows=…, target=…) narrows it.",
+            )
+    conditions: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or key not in KEYS:
+            raise KnowledgeError(f"{word!r} selects nothing.", where=where, mend=f"Write key=value; keys: {', '.join(KEYS)}.")  # fmt: skip
+        values = tuple(v for v in value.split(",") if v)
+        if key in conditions or not values:
+            raise KnowledgeError(f"{key!r} stands twice, or has no value.", where=where)
+        for one in values:
+            _check(key, one, where)
+        conditions[key] = values
+    if "range" in conditions and "commits" not in conditions:
+        raise KnowledgeError("a range without its commits selects nothing.", where=where, mend="Write commits=A..B and land it with mu log add.")  # fmt: skip
+    if not conditions and kind != "Lifts":
+        raise KnowledgeError("this item selects every row of the log.", where=where, mend="Name which.")
+    return Selector(tuple(conditions.items()), line, entry)
+
+
+def _check(key: str, value: str, where: str) -> None:
+    """A condition that no row could meet would mark nothing, and nobody would notice."""
+    if key == "commits" and ".." in value:
+        raise KnowledgeError(
+            f"the range {value!r} means something only beside its repository.",
+            where=where,
+            mend="Land the entry with mu log add, which lists its commits from git; or list them yourself:\n"
+            f"git log --format=%h {value} | paste -sd, -",
+        )
+    forms = {"commits": (CODE, "7 to 40 hex digits, or a version"), "range": (_RANGE, "COMMIT..COMMIT"), "entries": (_ENTRY, "an entry's id"), "rows": (_ROW, "<entry id>#r<n>")}  # fmt: skip
+    if key in forms and not forms[key][0].match(value):
+        raise KnowledgeError(f"{key} says {value!r}, which is not {forms[key][1]}.", where=where)
+    if key == "dates":
+        first, dots, last = value.partition("..")
+        if not dots or not (first or last) or not all(is_day(day) for day in (first, last) if day):
+            raise KnowledgeError(
+                f"dates says {value!r}.", where=where, mend="FIRST..LAST, ..LAST or FIRST.., as YYYY-MM-DD."
+            )
+    if key == "baseline_kind" and value not in BASELINE_KINDS:
+        raise KnowledgeError(f"unknown baseline_kind {value!r}.", where=where, mend=f"Known: {', '.join(BASELINE_KINDS)}.")  # fmt: skip
+    if key == "baseline":
+        parse_value(value, "fraction", key, where)
+
+
+def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
+    if key == "rows":
+        return row.ref in values
+    if key == "entries":
+        return row.ref.partition("#")[0] in values
+    if key == "runs":
+        return row.run in values
+    if key == "commits":
+        return row.code is not None and any(_same_code(row.code.rstrip("+"), c.rstrip("+")) for c in values)
+    if key == "range":
+        return True  # where the list of commits beside it comes from
+    if key == "dates":
+        day = row.day
+        return any((first or day) <= day <= (last or day) for first, _, last in (v.partition("..") for v in values))  # fmt: skip
+    if key == "params":
+        return {f"{name}={value}" for name, value in row.params}.issuperset(values)
+    if key == "baseline":
+        # A baseline round: either the row is compared with that number, or it is that number.
+        wanted = [parse_value(v, "fraction", key, row.where) for v in values]
+        return any(n is not None and abs(n - w) < 5e-7 for w in wanted for n in (row.baseline, row.value if row.method == "single" else None))  # fmt: skip
+    return str(getattr(row, key)) in values
+
+
+def _same_code(one: str, other: str) -> bool:
+    """Either may be the longer spelling of the same commit; a version is spelled one way."""
+    if one[:7] != other[:7] or "." in one:
+        return one == other
+    return one.startswith(other) or other.startswith(one)
+
+
+Reached = tuple["Entry", Mark]
+
+
+def marks_of(entries: Sequence[Entry]) -> dict[str, list[Reached]]:
+    """Row → the standing marks that reach it, in the order they were made.
+
+    A mark reaches the rows logged by its day, of other entries; one that names dates, commits or runs also reaches
+    later rows which say that they were made then. An entry that names the marking one under `supersedes` or
+    `links` was written in its knowledge and is not reached. Marks of an entry that another one supersedes have
+    fallen, and so has what a later `## Lifts` names.
+    """
+    old = {ref for entry in entries for ref in entry.supersedes if ref != entry.id}
+    standing = [(e, m) for e in entries for m in e.marks if e.id not in old]
+    lifts = [(e, m) for e, m in standing if m.kind == "Lifts"]
+    found: dict[str, list[Reached]] = {}
+    for entry, mark in standing:
+        if mark.kind == "Lifts":
+            continue
+        for other in entries:
+            if other is entry or entry.id in other.supersedes or entry.id in other.links:
+                continue
+            for row in other.rows:
+                if _reaches(entry, mark, row) and not _lifted(entry, row, lifts):
+                    found.setdefault(row.ref, []).append((entry, mark))
+    return found
+
+
+def _reaches(entry: Entry, mark: Mark, row: ResultRow) -> bool:
+    return any(
+        selector.selects(row) and (row.date <= entry.date or _made_known(selector, row))
+        for selector in mark.selectors
+    )
+
+
+def _made_known(selector: Selector, row: ResultRow) -> bool:
+    """Of a row that was logged later: does it itself say when or by what it was made?"""
+    return selector.traced and (
+        row.measured is not None or all(key != "dates" for key, _ in selector.conditions)
+    )
+
+
+def _lifted(entry: Entry, row: ResultRow, lifts: Iterable[Reached]) -> bool:
+    return any(
+        selector.entry == entry.id and selector.selects(row)
+        for _, lift in lifts
+        for selector in lift.selectors
+    )
+
+
+def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The entries, each current row with the status that standing marks give it: invalidated before contested."""
+    reached = marks_of(entries) if any(entry.marks for entry in entries) else {}
+    if not reached:
+        return tuple(entries)
+
+    def status(row: ResultRow) -> str:
+        kinds = {mark.kind for _, mark in reached.get(row.ref, ())}
+        if row.status not in ("current", "contested") or not kinds:
+            return row.status
+        return STATUS["Invalidates" if "Invalidates" in kinds else "Contests"]
+
+    return tuple(
+        replace(entry, rows=tuple(replace(row, status=status(row)) for row in entry.rows))
+        if any(row.ref in reached for row in entry.rows)
+        else entry
+        for entry in entries
+    )

@@ -1,0 +1,128 @@
+"""What does a Markdown body hold? Its `##` sections, their tables and lists, each with its line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from merginguriel.errors import KnowledgeError
+
+_HEADING = re.compile(r"^(#{1,6})\s(.*)$")
+_FENCE = re.compile(r"^\s{0,3}(`{3,}|~{3,})")
+_ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+")
+_RULE_CELL = re.compile(r"^:?-+:?$")
+_BAR = re.compile(r"(?<!\\)\|")
+_BARE_RULE = re.compile(r"^\s*:?-+:?\s*\|[\s:|-]*$")
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    line: int
+    lines: tuple[tuple[int, str], ...]  # (line in the file, text), fenced code left out
+
+    @property
+    def text(self) -> str:
+        return "\n".join(text for _, text in self.lines).strip()
+
+
+@dataclass(frozen=True)
+class TableRow:
+    line: int
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    line: int
+    columns: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+
+
+def sections(body: str, first_line: int = 1) -> list[Section]:
+    """The `##` sections of `body` in order. Text before the first one has the title ''."""
+    found: list[tuple[str, int, list[tuple[int, str]]]] = [("", first_line, [])]
+    fence: str | None = None
+    for number, text in enumerate(body.split("\n"), start=first_line):
+        mark = _FENCE.match(text) if "```" in text or "~~~" in text else None
+        if mark and (fence is None or mark[1].startswith(fence)):
+            fence = None if fence else mark[1]
+            continue
+        if fence:
+            continue
+        heading = _HEADING.match(text) if text.startswith("##") else None
+        if heading and len(heading[1]) == 2:
+            found.append((heading[2].strip().rstrip("#").rstrip(), number, []))
+        else:
+            found[-1][2].append((number, text))
+    return [Section(title, line, tuple(lines)) for title, line, lines in found]
+
+
+def tables(section: Section, path: Path) -> list[Table]:
+    """The pipe tables of a section. A row with too few or too many cells is an error, not a guess."""
+    found: list[Table] = []
+    block: list[tuple[int, str]] = []
+    for number, text in (*section.lines, (0, "")):
+        if text.lstrip().startswith("|"):
+            block.append((number, text))
+            continue
+        if _BARE_RULE.match(text):
+            raise KnowledgeError(
+                "this looks like a table, but its lines do not start with a bar.",
+                where=f"{path}:{number}",
+                mend="Write | at both ends of every line of the table.",
+            )
+        if block:
+            found.append(_table(block, path))
+        block = []
+    return found
+
+
+def _table(block: list[tuple[int, str]], path: Path) -> Table:
+    first = block[0][0]
+    if len(block) < 2 or not all(_RULE_CELL.match(cell) for cell in cells(block[1][1])):
+        raise KnowledgeError(
+            "a table needs a line of | --- | under its column names.",
+            where=f"{path}:{first}",
+            mend="See docs/formats.md.",
+        )
+    columns = tuple(cells(block[0][1]))
+    for name in columns:
+        if columns.count(name) > 1:
+            raise KnowledgeError(f"the column {name!r} stands twice.", where=f"{path}:{first}")
+    rows = []
+    for number, text in block[2:]:
+        values = cells(text)
+        if len(values) != len(columns):
+            raise KnowledgeError(
+                f"this row has {len(values)} cells, the table has {len(columns)} columns.",
+                where=f"{path}:{number}",
+                mend="Write - in a cell that has no value; write \\| for a bar inside a cell.",
+            )
+        rows.append(TableRow(number, dict(zip(columns, values, strict=True))))
+    return Table(first, columns, tuple(rows))
+
+
+def item(text: str) -> str | None:
+    """What follows the mark of a list item, `- ` or `1. `; None for a line that starts none."""
+    mark = _ITEM.match(text)
+    return text[mark.end() :] if mark else None
+
+
+def cells(text: str) -> list[str]:
+    """`| a | b |` → ['a', 'b']."""
+    inner = text.strip().removeprefix("|")
+    if inner.endswith("|") and not inner.endswith("\\|"):
+        inner = inner[:-1]
+    return [cell.strip().replace("\\|", "|") for cell in _BAR.split(inner)]
+
+
+def format_table(columns: list[str], rows: list[list[str]]) -> str:
+    """A pipe table, columns aligned for reading."""
+    safe = [[" ".join(cell.replace("|", "\\|").splitlines()) for cell in row] for row in rows]
+    widths = [max(len(name), 3, *(len(row[i]) for row in safe)) for i, name in enumerate(columns)]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(columns, widths, strict=True)) + " |"]
+    lines.append("|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    lines += ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in safe]
+    return "\n".join(lines)

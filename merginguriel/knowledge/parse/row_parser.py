@@ -1,0 +1,297 @@
+"""How do a table's cells become a result row? Typed, in one unit, checked against each other, or refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from merginguriel import locales
+from merginguriel.errors import KnowledgeError, MuError
+from merginguriel.similarity import COMPUTED
+
+from .rows import (
+    BASELINE_KINDS,
+    CODE,
+    COLUMNS,
+    METRICS,
+    MODES,
+    PAIRWISE,
+    REQUIRED,
+    SAW,
+    STATUSES,
+    ResultRow,
+    is_context,
+)
+
+DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
+
+_NUMBER = re.compile(r"^[+-]?[0-9]{1,18}(\.[0-9]+)?$")
+_WHOLE = re.compile(r"^[0-9]{1,18}$")
+_METHOD = re.compile(r"^[a-zA-Z0-9][\w@+.()×-]*\Z")
+
+
+def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str) -> ResultRow:
+    """Type one row's cells. Raises KnowledgeError at `where` (file:line)."""
+
+    def fail(what: str, mend: str | None = None) -> KnowledgeError:
+        return KnowledgeError(what, where=where, mend=mend)
+
+    def cell(name: str) -> str:
+        text = (cells[name] if name in cells else defaults.get(name, "")).strip()
+        return "" if text in ("-", "–", "—") else text
+
+    def integer(name: str) -> int | None:
+        text = cell(name)
+        if text == "":
+            return None
+        if not _WHOLE.match(text):
+            raise fail(f"column {name!r} says {text!r}, not a whole number.")
+        return int(text)
+
+    for name in REQUIRED:
+        if name not in cells:
+            raise fail(f"the table has no column {name!r}.", f"A result row needs: {', '.join(REQUIRED)}.")
+    context, metric, method = cell("context"), cell("metric"), cell("method")
+    for name, text in (("context", context), ("metric", metric), ("method", method)):
+        if not text:
+            raise fail(
+                f"no {name} is given.",
+                f"Add a column {name}, or `{name}:` to the front matter for the whole entry.",
+            )
+    if not is_context(context):
+        raise fail(f"{context!r} is not a context.", "Write task/base-model, like massive/xlm-roberta-base.")
+    if metric not in METRICS:
+        raise fail(f"unknown metric {metric!r}.", f"Known: {', '.join(METRICS)}.")
+    if not _METHOD.match(method):
+        raise fail(f"{method!r} is not a method's name.", "One word: letters, digits, _ . + ( ) -")
+    mode = cell("mode") or "-"
+    if mode not in MODES:
+        raise fail(f"mode {mode!r} is none of {', '.join(MODES)}.")
+    target = cell("target")
+    sources = tuple(cell("sources").split())
+    try:
+        target = locales.get(target).tag if target else "-"
+        sources = tuple(locales.get(source).tag for source in sources)
+    except MuError as error:
+        raise fail(error.what, error.mend) from error
+
+    unit = METRICS[metric]
+    if cell("value") == "":
+        raise fail("no value is given.", "A row is one measured number; leave out a row that has none.")
+    value = parse_value(cell("value"), unit, "value", where)
+    baseline_text, kind = cell("baseline"), cell("baseline_kind") or None
+    baseline = parse_value(baseline_text, unit, "baseline", where) if baseline_text else None
+    if (baseline is None) != (kind is None):
+        raise fail("baseline and baseline_kind come together or not at all.")
+    if kind is not None and kind not in BASELINE_KINDS:
+        raise fail(f"unknown baseline_kind {kind!r}.", f"Known: {', '.join(BASELINE_KINDS)}.")
+    similarity = cell("similarity") or None
+    if similarity not in (None, *COMPUTED):
+        raise fail(f"similarity {similarity!r} is none of {', '.join(COMPUTED)}.")
+    saw = cell("saw") or None
+    if saw not in (None, *SAW):
+        raise fail(f"saw {saw!r} is none of {', '.join(SAW)}.")
+    status = cell("status") or "current"
+    if status not in STATUSES:
+        raise fail(f"unknown status {status!r}.", f"Known: {', '.join(STATUSES)}.")
+    code, measured = cell("code").lower() or None, cell("measured") or None
+    if code and not CODE.match(code):
+        raise fail(f"code says {code!r}, which is no commit.", "7 to 40 hex digits, as git prints them; or a version, 0.1.0.")  # fmt: skip
+    if measured and not is_day(measured):
+        raise fail(f"measured says {measured!r}, not a date.", "YYYY-MM-DD")
+    n, k, wins, losses = integer("n"), integer("k"), integer("wins"), integer("losses")
+    if n == 0:
+        raise fail("n is 0: nothing was measured.")
+    if k == 0:
+        raise fail("k is 0: nothing was merged.", "Write - where the number of sources does not apply.")
+    weights = _weights(cell("weights"), where)
+    row = ResultRow(
+        context=context, target=target, mode=mode, method=method, metric=metric, value=value, n=n,
+        params=_params(cell("params"), where), similarity=similarity, k=k, sources=sources, weights=weights,
+        seed=integer("seed"), saw=saw, baseline_kind=kind, baseline=baseline, wins=wins, losses=losses,
+        se_pp=parse_value(cell("se"), "pp", "se", where) if cell("se") else None,
+        run=cell("run") or None, code=code, measured=measured, status=status, note=cell("note"), where=where,
+    )  # fmt: skip
+    _check(row, where)
+    _check_differences(cells, row, where)
+    return row
+
+
+def is_day(text: str) -> bool:
+    """Is `text` a day as YYYY-MM-DD?"""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def parse_value(text: str, unit: str, column: str, where: str) -> float:
+    """A cell's number in its metric's unit. Anything that could be read two ways is an error."""
+    plain = text.replace("−", "-").replace(" ", " ").strip()
+
+    def fail(what: str, mend: str) -> KnowledgeError:
+        return KnowledgeError(f"column {column!r} says {text!r}: {what}", where=where, mend=mend)
+
+    if unit == "count":
+        number = plain[:-1] if plain[-1:] in "KMB" else plain
+        scale = {"K": 1e3, "M": 1e6, "B": 1e9}.get(plain[-1:], 1.0)
+        if not _NUMBER.match(number) or number.startswith("-"):
+            raise fail("not a count.", "Write digits, with K, M or B for thousands, millions, billions: 18M.")
+        return float(number) * scale
+    if unit == "pp":
+        if not plain.endswith("pp"):
+            raise fail("no unit.", "A difference names its unit: +2.57 pp.")
+        plain = plain.removesuffix("pp").strip()
+        if not _NUMBER.match(plain):
+            raise fail("not a number.", "Write it like +2.57 pp.")
+        return float(plain)
+    scale = 1.0
+    if unit == "fraction" and plain.endswith("%"):
+        plain, scale = plain[:-1].strip(), 100.0
+    if unit == "score" and plain.endswith("pt"):
+        plain, scale = plain.removesuffix("pt").strip(), 100.0
+    if not _NUMBER.match(plain):
+        raise fail("not a number.", "Write digits with a decimal point, like 0.4832.")
+    number_ = float(plain) / scale
+    low = -1.0 if unit == "correlation" else 0.0
+    if not low <= number_ <= 1.0:
+        mend = {
+            "fraction": "An accuracy is a fraction, 0.4832, or carries its sign: 48.32%.",
+            "score": "Write a fraction, 0.8664, or points out of 100 with the unit: 86.64 pt.",
+            "correlation": "A correlation lies between −1 and 1.",
+        }[unit]
+        raise fail("outside the range of this metric; fraction or percent?", mend)
+    return number_
+
+
+def _params(text: str, where: str) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for part in text.split():
+        key, sign, value = part.partition("=")
+        if not sign or not key or not value:
+            raise KnowledgeError(
+                f"params say {part!r}.", where=where, mend="Write key=value pairs with spaces between."
+            )
+        if key in found:
+            raise KnowledgeError(f"the parameter {key!r} stands twice.", where=where)
+        found[key] = value
+    return tuple(sorted(found.items()))
+
+
+def _weights(text: str, where: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split())
+    except ValueError as error:
+        raise KnowledgeError(
+            f"weights say {text!r}.", where=where, mend="Write numbers with spaces between."
+        ) from error
+    if any(not math.isfinite(w) for w in found):
+        raise KnowledgeError("a weight is not a finite number.", where=where)
+    return found
+
+
+def _check(row: ResultRow, where: str) -> None:
+    """Fields that cannot both hold."""
+
+    def fail(what: str, mend: str | None = None) -> KnowledgeError:
+        return KnowledgeError(what, where=where, mend=mend)
+
+    if row.method != "single" and row.sources:
+        if row.mode == "ExcTar" and row.target in row.sources:
+            raise fail(f"mode is ExcTar, but {row.target} is among its own sources.")
+        if row.mode == "IncTar" and row.target not in row.sources:
+            raise fail(f"mode is IncTar, but {row.target} is not among the sources.")
+        if row.k is not None and row.k != len(row.sources):
+            raise fail(f"k is {row.k}, but {len(row.sources)} sources are named.")
+    if (row.method == "compat") != (row.metric in PAIRWISE):
+        raise fail(f"the metrics {', '.join(PAIRWISE)} go with the method compat, and no other does.")
+    if row.method == "compat" and (len(row.sources) != 1 or row.target in row.sources or row.mode != "-"):
+        raise fail("compat compares two models.", "Name one as target, the other in sources, and - as mode.")
+    if row.method == "single" and len(row.sources) != 1:
+        raise fail("a single model has one source.", "Name its locale in the column sources.")
+    if row.weights and len(row.weights) != len(row.sources):
+        raise fail(f"{len(row.weights)} weights for {len(row.sources)} sources.")
+    if (row.wins is None) != (row.losses is None):
+        raise fail("wins and losses come together or not at all.")
+    if row.se_pp is not None and (row.baseline is None or row.se_pp < 0):
+        raise fail("se is the standard error of value − baseline: it needs a baseline, and is not negative.")
+    if row.wins is not None and row.losses is not None:
+        if row.baseline is None or not row.n:
+            raise fail("wins and losses need a baseline and n.")
+        if row.wins + row.losses > row.n:
+            raise fail(f"{row.wins} wins and {row.losses} losses are more than {row.n} items.")
+        if row.se_pp == 0 and row.wins + row.losses:
+            raise fail(
+                f"se is 0, but {row.wins + row.losses} items tell the two apart.",
+                "Leave se out where it could not be estimated.",
+            )
+        if abs((row.wins - row.losses) / row.n - (row.value - row.baseline)) > 2e-4:
+            raise fail(
+                f"wins − losses over n is {100 * (row.wins - row.losses) / row.n:+.2f} pp, "
+                f"value − baseline is {row.difference_pp:+.2f} pp.",
+                "They must agree: both are the same difference.",
+            )
+
+
+def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> None:
+    """A typed difference is refused without a unit, and checked against the two accuracies with one."""
+    for name, text in cells.items():
+        if name.lower() not in DIFFERENCES:
+            if name not in COLUMNS:
+                raise KnowledgeError(
+                    f"unknown column {name!r}.", where=where, mend=f"Known: {', '.join(COLUMNS)}."
+                )
+            continue
+        plain = text.strip().replace("−", "-")
+        if plain in ("", "-"):
+            continue
+        match = re.match(r"^([+-]?\d+(?:\.\d+)?)\s*(pp|rel_pct)$", plain)
+        if not match:
+            reading = "percent of the baseline, or percentage points?" if "%" in plain else "in which unit?"
+            raise KnowledgeError(
+                f"column {name!r} says {text!r}: {reading}",
+                where=where,
+                mend="Write the two accuracies and leave the difference to the program, "
+                "or name the unit: `pp` or `rel_pct`.",
+            )
+        if row.difference_pp is None or row.baseline is None:
+            raise KnowledgeError(
+                f"column {name!r} needs a value and a baseline to check it against.", where=where
+            )
+        if match[2] == "rel_pct" and row.baseline == 0:
+            raise KnowledgeError(
+                f"column {name!r}: the baseline is 0, of which nothing is a percentage.", where=where
+            )
+        real = row.difference_pp if match[2] == "pp" else row.difference_pp / row.baseline
+        if abs(float(match[1]) - real) > 0.06:
+            raise KnowledgeError(
+                f"column {name!r} says {text!r}, but value and baseline give {real:+.2f} {match[2]}.",
+                where=where,
+            )
+
+
+def read_csv(text: str, defaults: Mapping[str, str], path: Path) -> list[ResultRow]:
+    """Result rows of a sweep, same columns as the table."""
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    found = []
+    try:
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        if not columns:
+            raise KnowledgeError("the file has no header line.", where=f"{path}:1")
+        for name in columns:
+            if columns.count(name) > 1:
+                raise KnowledgeError(f"the column {name!r} stands twice.", where=f"{path}:1")
+        reader.fieldnames = columns
+        for record in reader:
+            where = f"{path}:{reader.line_num}"
+            if None in record or None in record.values():
+                raise KnowledgeError("this row has another number of cells than the header.", where=where)
+            found.append(parse_row(record, defaults, where))
+    except csv.Error as error:
+        raise KnowledgeError(f"this is not CSV: {error}.", where=f"{path}:{reader.line_num + 1}") from error
+    return found

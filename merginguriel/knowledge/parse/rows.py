@@ -1,0 +1,224 @@
+"""What is one measured number? A result row: its fields, their units, and how it is written as cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from merginguriel import stats
+from merginguriel.errors import UsageError
+
+MODES = ("ExcTar", "IncTar", "-")
+STATUSES = ("current", "contested", "invalidated")  # what a cell may say
+SUPERSEDED = (
+    "superseded"  # of a current row whose entry a later one supersedes; derived on every load, never written
+)
+SAW = ("nothing", "unlabelled text", "labels")  # of the target, from little to much
+# What of a recipe's policies stands among the params of a row, where it is not the default.
+POLICIES = ("heads", "embeddings", "trim_scope", "include", "exclude", "preweight")
+BASELINE_KINDS = (
+    "best_single_source",
+    "source_mean",
+    "target_alone",
+    "best_zero_shot",
+    "average_merge",
+    "majority_class",
+    "pretrained_base",
+)
+METRICS = {
+    "accuracy": "fraction",
+    "merging_effect": "pp",
+    "ndcg@10": "score",
+    "spearman": "correlation",
+    "cosine": "correlation",
+    "weighted_sign_conflict": "score",
+    "cka": "score",
+    "tokens_per_sentence": "count",
+    "parameters": "count",
+}
+# What `mu compat` measures between two models: `target` and the one of `sources`, as method `compat`.
+PAIRWISE = ("cosine", "weighted_sign_conflict", "cka")
+REQUIRED = ("target", "mode", "method", "value")
+COLUMNS = (
+    "context", "target", "mode", "method", "params", "similarity", "k", "sources", "weights", "metric", "value",
+    "n", "seed", "saw", "baseline_kind", "baseline", "wins", "losses", "se", "run", "code", "measured", "status",
+    "note",
+)  # fmt: skip
+DEFAULTED = ("context", "metric", "n", "seed", "code", "measured")  # may be given once, in the front matter
+
+# Commit of the program, with + if files in it were changed; of an installed one, its version.
+CODE = re.compile(r"^(?:[0-9a-f]{7,40}\+?|[0-9]+(?:\.[0-9a-z+]+)+)\Z")
+_CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One measured number. `value` and `baseline` are fractions for accuracy; see docs/formats.md for each field."""
+
+    context: str
+    target: str
+    mode: str
+    method: str
+    metric: str
+    value: float
+    n: int | None = None
+    params: tuple[tuple[str, str], ...] = ()
+    similarity: str | None = None
+    k: int | None = None
+    sources: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    seed: int | None = None
+    saw: str | None = None  # the most that the merge used of its target, one of SAW
+    baseline_kind: str | None = None
+    baseline: float | None = None
+    wins: int | None = None
+    losses: int | None = None
+    se_pp: float | None = None
+    run: str | None = None
+    code: str | None = None  # commit or version of the program that measured it
+    measured: str | None = None  # day of the measurement, where it is not that of the entry
+    status: str = "current"
+    note: str = ""
+    ref: str = ""  # <entry id>#r<n>
+    date: str = ""
+    where: str = ""  # file:line
+
+    @property
+    def day(self) -> str:
+        """When it was measured, as far as is known: its own day, else that of its entry."""
+        return self.measured or self.date
+
+    @property
+    def paired(self) -> bool:
+        return self.wins is not None
+
+    @property
+    def difference_pp(self) -> float | None:
+        """value − baseline in percentage points, for accuracies with a baseline."""
+        if self.metric != "accuracy" or self.baseline is None:
+            return None
+        return 100 * (self.value - self.baseline)
+
+    @property
+    def variance_pp(self) -> float | None:
+        """Sampling variance of `difference_pp`, in pp².
+
+        From wins and losses where they are known, else binomial. An `se` stands for a binomial one, and beside wins
+        and losses counts where it is larger: test items that are variants of each other say less than they count.
+        """
+        if self.difference_pp is None or self.baseline is None or (self.se_pp is None and not self.n):
+            return None
+        given = self.se_pp**2 if self.se_pp is not None else 0.0
+        if not self.n:
+            return max(given, 1e-4)
+        if self.wins is not None and self.losses is not None:
+            counted = stats.paired_variance(self.wins, self.losses, self.n)
+        elif self.se_pp is None:
+            counted = stats.unpaired_variance(self.value, self.baseline, self.n)
+        else:
+            counted = 0.0
+        # A tie on every item, two perfect scores or a tiny `se` are not certainty: one item keeps noise above zero.
+        return max(given, 1e4 * counted, 1e4 / self.n**2)
+
+    def measurement(self) -> tuple[object, ...]:
+        """What two rows share when they report the same measurement, whatever it is compared with.
+
+        The order in which they name the sources is no difference: a merge has none.
+        """
+        return (
+            self.context, self.target, self.mode, self.method, self.params, self.similarity, self.k,
+            tuple(sorted(self.sources)), self.metric, round(self.value, 6), self.n, self.seed,
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, object]:
+        found: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
+        found["params"] = dict(self.params)
+        return found
+
+
+def is_merge(method: str) -> bool:
+    """Is this a merge, and not a single model, two that are compared, or several that answer together?"""
+    return method not in ("single", "compat") and not method.startswith("ensemble")
+
+
+def is_context(text: str) -> bool:
+    """Is `text` of the form task/base-model?"""
+    return bool(_CONTEXT.match(text))
+
+
+def check_context(text: str) -> None:
+    """Raises UsageError for what is not of this form."""
+    if not is_context(text):
+        raise UsageError(
+            f"{text!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
+        )
+
+
+def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:
+    """Each measurement against each kind of baseline once, whatever the order of `found`, oldest first.
+
+    Of repeats, the first record counts. Where a later one gives another baseline it corrects the first (of the same
+    day: the higher baseline, so that no gain is overstated). One that says more of its noise beats one that says
+    less: a standard error, then wins and losses. A row that is current beats any that is not.
+    """
+    kept: dict[object, ResultRow] = {}
+    for row in sorted(found, key=lambda r: (r.date, -1.0 if r.baseline is None else r.baseline, r.ref)):
+        key = (row.measurement(), row.baseline_kind)
+        held = kept.get(key)
+        if held is None or (
+            (_standing(row), row.baseline) != (_standing(held), held.baseline)
+            and _standing(row) >= _standing(held)
+        ):
+            kept[key] = row
+    return sorted(kept.values(), key=lambda r: (r.date, r.ref))
+
+
+def _standing(row: ResultRow) -> tuple[bool, bool, bool]:
+    return (row.status == "current", row.se_pp is not None, row.paired)
+
+
+def format_value(row: ResultRow, value: float) -> str:
+    """`value` as a cell of this row's metric, read back as the same number to six decimals."""
+    unit = METRICS[row.metric]
+    if unit == "pp":
+        return f"{decimal(value, 2, sign='+')} pp"
+    return decimal(value, 0 if unit == "count" else 4)
+
+
+def decimal(value: float, places: int, *, sign: str = "-") -> str:
+    """`value` with `places` decimals, or with as many more, up to six, as it has."""
+    whole, _, digits = f"{value:{sign}.6f}".partition(".")
+    digits = digits[:places] + digits[places:].rstrip("0")
+    return f"{whole}.{digits}" if digits else whole
+
+
+def row_cells(row: ResultRow) -> dict[str, str]:
+    """The cells that `parse_row` reads back as this row."""
+    text = {
+        "context": row.context,
+        "target": row.target,
+        "mode": row.mode,
+        "method": row.method,
+        "params": " ".join(f"{key}={value}" for key, value in row.params),
+        "similarity": row.similarity,
+        "k": row.k,
+        "sources": " ".join(row.sources),
+        "weights": " ".join(decimal(w, 4) for w in row.weights),
+        "metric": row.metric,
+        "value": format_value(row, row.value),
+        "n": row.n,
+        "seed": row.seed,
+        "saw": row.saw,
+        "baseline_kind": row.baseline_kind,
+        "baseline": None if row.baseline is None else format_value(row, row.baseline),
+        "wins": row.wins,
+        "losses": row.losses,
+        "se": None if row.se_pp is None else f"{decimal(row.se_pp, 2)} pp",
+        "run": row.run,
+        "code": row.code,
+        "measured": row.measured,
+        "status": None if row.status == "current" else row.status,
+        "note": row.note,
+    }
+    return {name: str(value) if value not in (None, "") else "-" for name, value in text.items()}

@@ -1,0 +1,96 @@
+"""What can be found? A document for every skill, claim and entry: its name, its words, and of what it speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse.claims import Claim
+from merginguriel.knowledge.parse.skills import Skill
+
+from .troubleshooting import Trouble
+
+
+@dataclass(frozen=True)
+class Document:
+    """What can be found: a skill, a claim, an entry, or a file that cannot be read as one (its text, as it is).
+
+    scopes   (target, method) of which it speaks; None: of any. No scope: it does not say
+    trouble  of a Troubleshooting entry: the error that it mends
+    """
+
+    kind: str
+    name: str
+    path: Path
+    title: str
+    summary: str
+    body: str
+    type: str = ""
+    date: str = ""
+    scopes: tuple[tuple[str | None, str | None], ...] = ()
+    trouble: Trouble | None = None
+
+
+def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
+    """Unit → what stands in it: an entry, or a skill and its claims."""
+    found: dict[str, list[Document]] = {}
+    for entry in knowledge.entries:
+        scopes = tuple(dict.fromkeys((None if r.target == "-" else r.target, r.method) for r in entry.rows))
+        said = "\n".join([entry.body, ", ".join(entry.tags), entry.origin])
+        found[unit_of(knowledge, entry.path)] = [
+            Document(
+                "entry",
+                entry.id,
+                entry.path,
+                entry.title,
+                entry.summary,
+                said,
+                entry.type,
+                entry.date,
+                scopes,
+                entry.trouble,
+            )
+        ]
+    for skill in knowledge.skills:
+        claims = [_claim(claim, skill) for claim in skill.claims]
+        claimed = tuple(dict.fromkeys(scope for claim in claims for scope in claim.scopes))
+        meta = skill.metadata
+        about = f"{skill.description}\n{meta.get('tags', '')}"
+        found[unit_of(knowledge, skill.path)] = [
+            Document(
+                "skill", skill.name, skill.path, meta.get("short-description", ""), about, skill.body,
+                "", meta.get("updated", ""), claimed,
+            ),
+            *claims,
+        ]  # fmt: skip
+    return found
+
+
+def unit_of(knowledge: Knowledge, path: Path) -> str:
+    return path.relative_to(knowledge.space.root).as_posix()
+
+
+def _claim(claim: Claim, skill: Skill) -> Document:
+    targets: tuple[object, ...] = tuple(claim.scope.get("target") or (None,))
+    methods: tuple[object, ...] = tuple(claim.scope.get("method") or (None,))
+    said = " ".join(f"{name} {' '.join(map(str, values))}" for name, values in claim.scope.items())
+    body = f"{said} {' '.join(claim.evidence)} {skill.name}"
+    scopes = tuple((_word(target), _word(method)) for target in targets for method in methods)
+    path = skill.path.with_name("claims.yaml")
+    return Document("claim", claim.id, path, claim.text, "", body, claim.predicate, claim.since, scopes)
+
+
+def _word(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def as_it_is(path: Path) -> Document:
+    """A file that cannot be read as what it should be can still be found by its words."""
+    try:
+        text = path.read_bytes().decode("utf-8", errors="replace")
+    except OSError:
+        text = ""
+    kind = "skill" if path.name == "SKILL.md" else "entry"
+    name = path.parent.name if kind == "skill" else path.stem
+    return Document(kind, name, path, name, "", text, "unreadable", path.stem[:10] if kind == "entry" else "")

@@ -1,0 +1,138 @@
+"""What does one more entry change in the index? The claims near its rows, and what it supersedes; nothing else is read.
+
+Reading ten thousand entries again for one takes seconds. What claims stand on lies in the index too, as it was parsed:
+from there come the entries that a new one can concern, and the same code derives from them what it derives from all.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from merginguriel.knowledge.base import Knowledge, superseded
+from merginguriel.knowledge.parse import parse_cache
+from merginguriel.knowledge.parse.claims import Claim
+from merginguriel.knowledge.parse.entries import Entry, parse_entry
+from merginguriel.knowledge.parse.invalidation import marked
+from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.skills import Skill
+from merginguriel.knowledge.parse.yaml_lines import read_text
+from merginguriel.workspace import Workspace
+
+TABLES = """
+CREATE TABLE entries (unit TEXT PRIMARY KEY, name TEXT, marks INTEGER, data BLOB);
+CREATE INDEX entries_called ON entries (name);
+CREATE TABLE superseding (old TEXT, unit TEXT);
+CREATE INDEX superseding_of ON superseding (old);
+CREATE TABLE claimed (unit TEXT PRIMARY KEY, name TEXT, data BLOB);
+"""
+NAMES = ("entries", "superseding", "claimed")
+
+
+def forget(connection: sqlite3.Connection, unit: str) -> None:
+    for table in NAMES:
+        connection.execute(f"DELETE FROM {table} WHERE unit = ?", (unit,))
+
+
+def keep(connection: sqlite3.Connection, unit: str, entry: Entry) -> None:
+    """Keep what an entry says itself, without its text, and without what others say of its rows."""
+    if any(row.status != "current" for row in entry.rows):
+        entry = parse_entry(read_text(entry.path), entry.path)
+    data = pickle.dumps(replace(entry, body=""), protocol=5)
+    connection.execute(
+        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", (unit, entry.id, bool(entry.marks), data)
+    )
+    connection.executemany(
+        "INSERT INTO superseding VALUES (?, ?)", [(old, unit) for old in dict.fromkeys(entry.supersedes)]
+    )
+
+
+def keep_claims(connection: sqlite3.Connection, unit: str, skill: Skill) -> None:
+    data = pickle.dumps(skill.claims, protocol=5)
+    connection.execute("INSERT OR REPLACE INTO claimed VALUES (?, ?, ?)", (unit, skill.name, data))
+
+
+def part(
+    connection: sqlite3.Connection, space: Workspace, new: Sequence[Entry]
+) -> tuple[Knowledge, set[str]] | None:
+    """The knowledge that entries which are new concern, and the ids of those that stand otherwise for them, they included.
+
+    Its claims are those that the new entries can change, and hold as in the whole: every entry that such a claim may be
+    judged by is there. None where more than that may change: they mark rows of others, or supersede what does, or a file
+    of the index cannot be read.
+    """
+    if (
+        any(entry.marks for entry in new)
+        or connection.execute(
+            "SELECT 1 FROM docs WHERE type = 'unreadable' OR status = 'unreadable' LIMIT 1"
+        ).fetchone()
+    ):
+        return None
+    fresh = {entry.id: entry for entry in new}
+    replaced = {e.id: e for e in _entries(connection, "name", {o for e in new for o in e.supersedes})}
+    if any(entry.marks for entry in replaced.values()):
+        return None
+    moved = {**replaced, **fresh}
+    skills = []
+    for unit, name, data in connection.execute("SELECT unit, name, data FROM claimed ORDER BY unit"):
+        claims = tuple(claim for claim in _read(data) if _concerns(claim, moved))
+        if claims:
+            skills.append(Skill(name, space.root / unit, "", {}, "", claims))
+    units = {unit for skill in skills for claim in skill.claims for unit in _near(connection, claim)}
+    cited = {ref.partition("#")[0] for skill in skills for claim in skill.claims for ref in claim.evidence}
+    found = {entry.id: entry for entry in _entries(connection, "unit", units)}
+    found |= {entry.id: entry for entry in _entries(connection, "name", cited)} | moved
+    for row in connection.execute("SELECT data FROM entries WHERE marks").fetchall():
+        entry = _read(row[0])
+        found.setdefault(entry.id, entry)
+    by = {unit for (unit,) in _of(connection, "SELECT unit FROM superseding WHERE old", found)}
+    found |= {e.id: e for e in _entries(connection, "unit", by) if e.id not in found}
+    entries = sorted(found.values(), key=lambda entry: entry.path.name)
+    return Knowledge(space, tuple(skills), marked(superseded(entries)), ""), set(moved)
+
+
+def _concerns(claim: Claim, moved: dict[str, Entry]) -> bool:
+    """Can rows of these entries, or that these are there, change how the claim stands?"""
+    if any(ref.partition("#")[0] in moved for ref in claim.evidence):
+        return True
+    return any(_inside(row, claim) for entry in moved.values() for row in entry.rows)
+
+
+def _inside(row: ResultRow, claim: Claim) -> bool:
+    targets, methods = claim.scope.get("target"), claim.scope.get("method")
+    return (targets is None or row.target in targets) and (methods is None or row.method in methods)
+
+
+def _near(connection: sqlite3.Connection, claim: Claim) -> Iterable[str]:
+    """Units of the entries that have a row of the claim's targets and methods."""
+    where, values = ["docs.kind = 'entry'"], list[str]()
+    for name in ("target", "method"):
+        wanted = claim.scope.get(name)
+        if wanted is not None:
+            where.append(f"scopes.{name} IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+    ask = (
+        f"SELECT DISTINCT docs.unit FROM scopes JOIN docs ON docs.id = scopes.doc WHERE {' AND '.join(where)}"
+    )
+    return [unit for (unit,) in connection.execute(ask, values)]
+
+
+def _entries(connection: sqlite3.Connection, column: str, wanted: Iterable[str]) -> list[Entry]:
+    return [_read(data) for (data,) in _of(connection, f"SELECT data FROM entries WHERE {column}", wanted)]
+
+
+def _of(connection: sqlite3.Connection, ask: str, wanted: Iterable[str]) -> list[tuple[Any, ...]]:
+    """The rows of a question about a column, for all of the values that are wanted."""
+    values, found = list(wanted), []
+    for first in range(0, len(values), 500):  # SQLite takes a limited number at once
+        some = values[first : first + 500]
+        found += connection.execute(f"{ask} IN ({', '.join('?' * len(some))})", some).fetchall()
+    return found
+
+
+def _read(data: bytes) -> Any:
+    return parse_cache.Reader(io.BytesIO(data)).load()

@@ -1,0 +1,213 @@
+"""Where does the knowledge speak of this? Full text over skills, claims and entries, the surest and newest first."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.parse.rows import SUPERSEDED
+from merginguriel.workspace import Workspace
+
+from .index import CLOSING, OPENING, opened
+from .troubleshooting import Pattern, match
+
+KINDS = ("skill", "claim", "entry")
+FEW = 6  # words of a question; more than that is a text, of which not every word must be found
+CONSIDERED, TAKEN = (
+    400,
+    24,
+)  # words of a text: those looked up, and the rarest of them, which are searched for
+CANDIDATES = 300  # best matches that are ranked by what they are worth
+OPEN = 0.6  # a document that speaks of any target, beside one that speaks of the target asked for
+HALF = 365  # days after which half of the advantage of being new is gone
+COLUMNS = (3.0, 4.0, 2.0, 1.0)  # what a match counts in name, title, summary, body
+SURE = 0.85  # how far a known trouble matches, from which on it is meant even by a line that does not look like an error
+_ERROR = re.compile(r"\n.*\n|Traceback|Error\b|Exception\b|error:|^mu: ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One document that was found.
+
+    status   how its claim stands, or `current`, `superseded`, `contested`, `unreadable`; '' for a skill
+    reason   why, in words; of a skill, how its claims stand
+    snippet  the words around the match, as they stand in the file but for white space
+    marks    (start, end) of each match in `snippet`
+    score    match × grade × freshness × fit to the scope asked for, at most 1; of a known trouble, how far it matches
+    mend     where the query is the error of a Troubleshooting entry: its mend as Markdown; else ''
+    """
+
+    kind: str
+    name: str
+    title: str
+    type: str
+    date: str
+    status: str
+    reason: str
+    path: str
+    snippet: str
+    marks: tuple[tuple[int, int], ...]
+    score: float
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "kind": self.kind, "name": self.name, "title": self.title, "type": self.type, "date": self.date,
+            "status": self.status, "reason": self.reason, "path": self.path, "snippet": self.snippet,
+            "marks": [list(pair) for pair in self.marks], "score": round(self.score, 4), "mend": self.mend,
+        }  # fmt: skip
+
+
+def search(
+    space: Workspace,
+    query: str,
+    *,
+    kinds: Sequence[str] = KINDS,
+    target: str | None = None,
+    method: str | None = None,
+    limit: int = 10,
+) -> list[Hit]:
+    """What speaks of `query`, best first. A pasted error of many lines is a query too: every character is data.
+
+    kinds           of `skill`, `claim`, `entry`
+    target, method  leave out what speaks of others only; what names them comes before what is open
+    limit           at most so many
+
+    A word is found in its other forms too (merge, merged, merging). Of few words, documents with all of them come
+    first; of a text, the words that are rare in the knowledge count. An error that a Troubleshooting entry knows brings
+    that entry first, with its mend, whatever paths and numbers it has here; where the query looks like an error, other
+    entries about trouble come next. Raises UsageError for a query without a word.
+    """
+    asked = terms(query)
+    if not asked:
+        raise UsageError(
+            "there is no word to search for.", mend='Write a word or more: mu search "ties sw-KE"'
+        )
+    with opened(space) as index:
+        index.row_factory = sqlite3.Row
+        known = _troubles(index, query) if "entry" in kinds else []
+        if len(asked) <= FEW:
+            found = _ranked(index, " AND ".join(asked), kinds, target, method)
+            if len(found) < limit and len(asked) > 1:
+                seen = {row["id"] for _, row in found}
+                rest = _ranked(index, " OR ".join(asked), kinds, target, method)
+                # All of the words is a match and some of them half of one, at most.
+                found += [(score / 2, row) for score, row in rest if row["id"] not in seen]
+        else:
+            asked = rarest(index, asked)
+            found = _ranked(index, " OR ".join(asked), kinds, target, method) if asked else []
+        if looks_like_error(query):
+            found.sort(key=lambda pair: pair[1]["type"] != "Troubleshooting")
+        mends = {row["id"]: row["mend"] for _, row in known}
+        best = [*known, *(pair for pair in found if pair[1]["id"] not in mends)][:limit]
+        snippets = _snippets(index, " OR ".join(asked), [row["id"] for _, row in best]) if asked else {}
+        return [
+            _hit(space, score, row, snippets.get(row["id"], ""), mends.get(row["id"], ""))
+            for score, row in best
+        ]
+
+
+def _troubles(index: sqlite3.Connection, query: str) -> list[tuple[float, sqlite3.Row]]:
+    """(score, document with its mend) of the troubles that `query` shows, best first."""
+    patterns: dict[str, list[Pattern]] = {}
+    documents: dict[str, sqlite3.Row] = {}
+    ask = """SELECT docs.*, pattern, regex, mend FROM troubles JOIN docs ON docs.id = troubles.doc
+             WHERE status != ? ORDER BY docs.id"""
+    for row in index.execute(ask, (SUPERSEDED,)):
+        patterns.setdefault(row["name"], []).append(Pattern(row["pattern"], bool(row["regex"])))
+        documents[row["name"]] = row
+    enough = 0.0 if looks_like_error(query) else SURE
+    return [(score, documents[name]) for name, score in match(query, patterns) if score >= enough]
+
+
+def looks_like_error(query: str) -> bool:
+    """Was this pasted from a terminal where something failed?"""
+    return bool(_ERROR.search(query))
+
+
+def terms(query: str) -> list[str]:
+    """The words of a query as FTS5 strings, each once. Quoted, none of its characters is an operator."""
+    found = dict.fromkeys(
+        word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
+    )
+    words = list(found)
+    if len(words) > CONSIDERED:
+        # What went wrong stands at the end of a long output, and what was asked at its beginning.
+        words = words[: CONSIDERED // 4] + words[-3 * CONSIDERED // 4 :]
+    return [f'"{word}"' for word in words]
+
+
+def rarest(index: sqlite3.Connection, asked: Sequence[str]) -> list[str]:
+    """The words that tell documents apart: those that stand in few of them, and in one at least."""
+    ask = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT 2000)"
+    counts = {term: index.execute(ask, (term,)).fetchone()[0] for term in asked}
+    there = [term for term in asked if counts[term]]
+    return sorted(there, key=lambda term: counts[term])[:TAKEN]
+
+
+def _ranked(
+    index: sqlite3.Connection, match: str, kinds: Sequence[str], target: str | None, method: str | None
+) -> list[tuple[float, sqlite3.Row]]:
+    """(score, document) of what matches an FTS5 expression, best first."""
+    named = "target = :target OR :target IS NULL", "method = :method OR :method IS NULL"
+    ask = f"""
+        SELECT docs.*, bm25(words, {", ".join(map(str, COLUMNS))}) AS distance,
+               EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id AND ({named[0]}) AND ({named[1]})) AS fits
+        FROM words JOIN docs ON docs.id = words.rowid
+        WHERE words MATCH :match AND kind IN ({", ".join(repr(kind) for kind in KINDS if kind in kinds)})
+          AND (NOT EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id)
+               OR EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id
+                          AND ({named[0]} OR target IS NULL) AND ({named[1]} OR method IS NULL)))
+        ORDER BY distance LIMIT {CANDIDATES}"""
+    rows = index.execute(ask, {"match": match, "target": target, "method": method}).fetchall()
+    if not rows:
+        return []
+    newest = index.execute("SELECT max(date) FROM docs WHERE date GLOB '????-??-??'").fetchone()[0]
+    nearest = rows[0]["distance"]  # negative: the smaller, the better
+    scoped = target is not None or method is not None
+    found = [
+        (
+            (row["distance"] / nearest if nearest else 1.0)
+            * row["trust"]
+            * freshness(row["date"], newest)
+            * (1.0 if row["fits"] or not scoped else OPEN),
+            row,
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda pair: (-pair[0], pair[1]["name"], pair[1]["kind"]))
+
+
+def freshness(day: str, newest: str | None) -> float:
+    """1 for the newest document of the workspace, towards 0.8 for an old one, or one without a date."""
+    try:
+        age = (date.fromisoformat(newest or "") - date.fromisoformat(day)).days
+    except ValueError:
+        return 0.8
+    return 0.8 + 0.2 * 0.5 ** (max(age, 0) / HALF)
+
+
+def _snippets(index: sqlite3.Connection, match: str, ids: Sequence[int]) -> dict[int, str]:
+    if not ids:
+        return {}
+    places = ", ".join("?" * len(ids))
+    ask = f"""SELECT rowid, snippet(words, -1, '{OPENING}', '{CLOSING}', '…', 24)
+              FROM words WHERE words MATCH ? AND rowid IN ({places})"""
+    return {row[0]: row[1] for row in index.execute(ask, (match, *ids))}
+
+
+def _hit(space: Workspace, score: float, row: sqlite3.Row, snippet: str, mend: str) -> Hit:
+    text, marks = "", []
+    for number, part in enumerate(re.split(f"[{OPENING}{CLOSING}]", " ".join(snippet.split()))):
+        if number % 2:
+            marks.append((len(text), len(text) + len(part)))
+        text += part
+    return Hit(
+        row["kind"], row["name"], row["title"], row["type"], row["date"], row["status"] or "", row["reason"] or "",
+        space.display(Path(row["path"])), text, tuple(marks), score, mend,
+    )  # fmt: skip

@@ -1,0 +1,183 @@
+"""Which known trouble does this error look like? Entries of type Troubleshooting, matched against a pasted text."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import log
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge.parse import markdown
+from merginguriel.knowledge.parse.markdown import Section
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.parse.entries import Entry
+
+SECTIONS = ("Error pattern", "Symptom", "Cause", "Mend")
+LONGEST = 300  # characters of a pattern, and lines of a text are cut at four times as many
+ENOUGH = 0.6  # of a pattern's words, weighted by how rare they are: below, the text is another error
+
+_PATTERN = re.compile(r"^(?:`(?P<literal>[^`]+)`|/(?P<regex>.+)/)\s*$")
+# A repeated group can take time that grows exponentially with the text.
+_REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]|\\[1-9]|\(\?P=")
+_WORD = re.compile(r"[A-Za-z_][\w.]+")
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:[.,_]\d+)*")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What an error says: literal words, in any case and spacing, or a regular expression for one line."""
+
+    text: str
+    regex: bool = False
+
+    def __str__(self) -> str:
+        return f"/{self.text}/" if self.regex else self.text
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """patterns of the error's text; symptom, cause, mend as Markdown."""
+
+    patterns: tuple[Pattern, ...]
+    symptom: str
+    cause: str
+    mend: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "patterns": [str(pattern) for pattern in self.patterns],
+            "symptom": self.symptom,
+            "cause": self.cause,
+            "mend": self.mend,
+        }
+
+
+def parse(sections: Sequence[Section], path: Path) -> Trouble:
+    """The trouble that an entry's sections describe. Raises KnowledgeError for one that is missing or unreadable."""
+    named = {section.title: section for section in sections}
+    for title in SECTIONS:
+        if title not in named or not named[title].text:
+            raise KnowledgeError(
+                f"a Troubleshooting entry has no section {title!r}.",
+                where=f"{path}:1",
+                mend=f"It needs: {', '.join(f'## {one}' for one in SECTIONS)}.",
+            )
+    patterns = []
+    for number, text in named[SECTIONS[0]].lines:
+        if not text.strip():
+            continue
+        item = _PATTERN.match(markdown.item(text) or "")
+        if not item:
+            raise KnowledgeError(
+                "this line is no pattern.",
+                where=f"{path}:{number}",
+                mend="Write - `the error's own words` or - /a regular expression/, one a line.",
+            )
+        pattern = Pattern(item["literal"] or item["regex"], regex=item["regex"] is not None)
+        _check(pattern, f"{path}:{number}")
+        patterns.append(pattern)
+    return Trouble(tuple(patterns), *(named[title].text for title in SECTIONS[1:]))
+
+
+def _check(pattern: Pattern, where: str) -> None:
+    if len(pattern.text) > LONGEST:
+        raise KnowledgeError(f"a pattern has {LONGEST} characters at most.", where=where)
+    if not pattern.regex:
+        return
+    if _REPEATED_GROUP.search(pattern.text):
+        raise KnowledgeError(
+            "a pattern may not repeat a group or refer back to one: it could take for ever.",
+            where=where,
+            mend="Write (a|b) without * or + behind it, or two patterns.",
+        )
+    try:
+        re.compile(pattern.text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise KnowledgeError(f"this is no regular expression: {error}.", where=where) from error
+
+
+def match_error(text: str, knowledge: Knowledge) -> list[tuple[Entry, float]]:
+    """Troubleshooting entries whose error `text` shows, best first, each with a score from 0 to 1.
+
+    A pattern that stands in the text scores 0.9 and more, the longer the more; one that stands there with other paths
+    and numbers 0.85; one of whose words most are there, in proportion to them (rare words count for more) and at most
+    0.8. What is superseded is left out.
+    """
+    known = {
+        e.id: e.trouble.patterns for e in knowledge.entries if e.trouble and e.id not in knowledge.superseders
+    }
+    return [(knowledge.by_entry[name], score) for name, score in match(text, known)]
+
+
+def match(text: str, known: Mapping[str, Sequence[Pattern]]) -> list[tuple[str, float]]:
+    """(name, score) of the troubles whose patterns `text` shows, as `match_error` scores them. known: name → patterns."""
+    if not known or not text.strip():
+        return []
+    lines = [line[: 4 * LONGEST] for line in text.splitlines()]
+    flat = _flat(" ".join(lines))
+    pasted = _Pasted(lines, flat, _general(flat), frozenset(_words(_general(flat))))
+    spread = Counter(word for patterns in known.values() for word in _vocabulary(patterns))
+    found = []
+    for name, patterns in known.items():
+        score = max((_score(p, pasted, spread, len(known)) for p in patterns), default=0.0)
+        if score > 0:
+            found.append((name, round(score, 3)))
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+
+@dataclass(frozen=True)
+class _Pasted:
+    """A text line by line, on one line, without what differs from one case of an error to the next, and its words."""
+
+    lines: Sequence[str]
+    flat: str
+    general: str
+    words: frozenset[str]
+
+
+def _vocabulary(patterns: Iterable[Pattern]) -> set[str]:
+    return {word for pattern in patterns for word in _words(_general(_flat(pattern.text)))}
+
+
+def _score(pattern: Pattern, pasted: _Pasted, spread: Counter[str], entries: int) -> float:
+    if pattern.regex:
+        compiled = _compiled(pattern.text)
+        hit = any(compiled.search(line) for line in pasted.lines)
+    else:
+        hit = _flat(pattern.text) in pasted.flat
+    if hit:
+        return 0.9 + 0.1 * min(1.0, len(pattern.text) / 80)
+    general = _general(_flat(pattern.text))
+    own = set(_words(general))
+    if pattern.regex or len(own) < 3:
+        return 0.0
+    if general in pasted.general:
+        return 0.85
+    weight = {word: log(1 + entries / spread[word]) for word in own}
+    share = sum(weight[word] for word in own & pasted.words) / sum(weight.values())
+    return 0.8 * share if share >= ENOUGH else 0.0
+
+
+def _general(flat: str) -> str:
+    """`/home/ann/a.bin has 60 rows` → `/ has # rows`: paths and numbers are those of one machine and one run."""
+    return " ".join("/" if "/" in w or "\\" in w else _NUMBER.sub("#", w) for w in flat.split())
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip(".") for word in _WORD.findall(text.lower())]
+
+
+@lru_cache(maxsize=512)
+def _compiled(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)

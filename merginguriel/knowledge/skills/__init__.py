@@ -1,0 +1,1 @@
+"""Skills as files: create, compare, install, list."""

@@ -1,0 +1,242 @@
+"""How do skills get to where coding agents look for them, and how is it known that they are stale there?"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from merginguriel import files
+from merginguriel.errors import KnowledgeError, MuError, UsageError
+from merginguriel.knowledge.parse.skills import Skill, check_name, read_skill, skill_paths
+from merginguriel.workspace import Workspace
+
+AGENTS = (".agents/skills", ".claude/skills")  # of the workspace; other places are taken as they are given
+REGISTRY = ".mu-skills.json"
+FORM = 1
+
+
+@dataclass(frozen=True)
+class Installed:
+    """One skill at one place. `how`: link or copy; `source`: its folder, relative to the place where it lies below the
+    same workspace; `sha256`: of the folder when it was installed.
+    """
+
+    name: str
+    how: str
+    source: str
+    version: str
+    sha256: str
+    date: str
+
+
+def place_of(space: Workspace, to: str) -> Path:
+    """The folder that `to` names: `.agents/skills` and `.claude/skills` are the workspace's."""
+    if to in AGENTS and not space.shipped:
+        return space.root / to
+    return Path(to).expanduser().absolute()
+
+
+def install(
+    space: Workspace, place: Path, names: Sequence[str] = (), *, copy: bool | None = None, force: bool = False
+) -> list[Installed]:
+    """Put skills (default: all of the workspace) at `place`, as links or copies; what is registered there now.
+
+    Without `copy`, what is installed already stays what it is, and the rest are links; shipped skills are copied.
+    Raises MuError, before anything is written, if a name is taken there by what this did not install or what was changed
+    there since; `force` replaces it. A skill that cannot be read is not installed.
+    """
+    if place.resolve().is_relative_to(space.skills.resolve()):
+        raise UsageError(
+            f"{place} is the workspace's own folder of skills: who looks there finds them already.",
+            mend=f"Name another: --to {' or --to '.join(AGENTS)}",
+        )
+    registry = read_registry(place)
+    skills = [read_skill(space.skills / name) for name in _chosen(space, names)]
+    if not force:
+        for skill in skills:
+            _check_free(place, skill.name, registry.get(skill.name))
+    digests = {skill.name: folder_sha256(skill.path.parent) for skill in skills}
+    for skill in skills:
+        known = registry.get(skill.name)
+        usual = known.how == "copy" if known else space.shipped
+        copied = usual if copy is None else copy
+        put(skill, place, copy=copied)
+        registry[skill.name] = Installed(
+            skill.name, "copy" if copied else "link", _source(space, place, skill), skill.version,
+            digests[skill.name], date.today().isoformat(),
+        )  # fmt: skip
+        # After each: a killed program leaves no skill that nobody knows the origin of, but the one being written.
+        write_registry(place, registry)
+    return list(registry.values())
+
+
+def put(skill: Skill, place: Path, *, copy: bool) -> None:
+    """Link or copy one skill's folder, replacing what has its name."""
+    source, target = skill.path.parent.resolve(), place / skill.name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        if target.is_symlink() or target.is_file():
+            target.unlink()
+        if copy:
+            with files.new_folder(target, replace=True) as made:
+                shutil.copytree(source, made, dirs_exist_ok=True)
+            return
+        shutil.rmtree(target, ignore_errors=True)
+        target.symlink_to(os.path.relpath(source, place.resolve()), target_is_directory=True)
+    except OSError as error:
+        wrong = files.os_error(error, target)
+        raise MuError(
+            wrong.what, where=wrong.where, mend=wrong.mend or "Links may not be allowed here: --copy"
+        ) from error
+
+
+def check(place: Path) -> list[tuple[Installed, str]]:
+    """Every skill registered at `place` with what is wrong there now, empty where nothing is.
+
+    Raises UsageError if nothing was installed there.
+    """
+    registry = read_registry(place)
+    if not registry:
+        raise UsageError(f"no skills were installed in {place}.", mend="Install them: mu skills install")
+    return [(one, trouble(place, one)) for one in registry.values()]
+
+
+def trouble(place: Path, one: Installed) -> str:
+    """Why an installed skill is stale: its source changed or went, or it was changed or removed here."""
+    target, source = place / one.name, (place / one.source).resolve()
+    if not (source / "SKILL.md").is_file():
+        return f"its source is gone: {source}"
+    if not target.exists():
+        return "the link leads nowhere" if target.is_symlink() else "it was removed here"
+    if one.how == "link":
+        return "" if target.resolve() == source else "it leads somewhere else now"
+    here = folder_sha256(target)
+    if here != one.sha256:
+        return "it was changed here"
+    return "" if here == folder_sha256(source) else "its source has changed since"
+
+
+def remove(place: Path, names: Sequence[str] = (), *, force: bool = False) -> list[str]:
+    """Take away what was installed at `place` (default: all of it). Raises MuError for a copy that was changed there."""
+    registry = read_registry(place)
+    for name in names:
+        if name not in registry:
+            raise UsageError(
+                f"{name!r} was not installed in {place}.",
+                mend=f"Installed there: {', '.join(registry) or 'none'}",
+            )
+    chosen = list(names or registry)
+    if not force:
+        for name in chosen:
+            _check_free(place, name, registry[name])
+    for name in chosen:
+        target = place / name
+        try:
+            if target.is_symlink():
+                target.unlink()
+            elif target.exists():
+                shutil.rmtree(target)
+        except OSError as error:
+            raise files.os_error(error, target) from error
+        del registry[name]
+        write_registry(place, registry)
+    return chosen
+
+
+def _chosen(space: Workspace, names: Sequence[str]) -> list[str]:
+    here = [path.parent.name for path in skill_paths(space.skills)]
+    for name in names:
+        if name not in here:
+            raise UsageError(f"no skill is called {name!r}.", mend=f"There are: {', '.join(here)}")
+    return list(dict.fromkeys(names)) or here
+
+
+def _check_free(place: Path, name: str, known: Installed | None) -> None:
+    """Raises MuError if what has this name at `place` is somebody else's work."""
+    target = place / name
+    if not target.exists() and not target.is_symlink():
+        return
+    if known is None:
+        raise MuError(
+            "something of this name is there already, and was not installed by this program.",
+            where=str(target),
+            mend="Rename or remove it, or replace it with: --force",
+        )
+    if target.is_symlink() != (known.how == "link") or (
+        known.how == "copy" and folder_sha256(target) != known.sha256
+    ):
+        raise MuError(
+            "it was changed here since it was installed.",
+            where=str(target),
+            mend="Take what is worth keeping into skills/, then let it go with: --force",
+        )
+
+
+def _source(space: Workspace, place: Path, skill: Skill) -> str:
+    """Relative where place and skill can only move together, so that a checkout elsewhere checks too."""
+    source = skill.path.parent.resolve()
+    together = place.resolve().is_relative_to(space.root.resolve())
+    return os.path.relpath(source, place.resolve()) if together else str(source)
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hex digest over the names and contents of all files of a folder. Raises MuError for a link that leads out of it."""
+    digest = hashlib.sha256()
+    root = folder.resolve()
+    for path in sorted(root.rglob("*"), key=lambda path: path.relative_to(root).as_posix()):
+        if not path.resolve().is_relative_to(root):
+            raise MuError(
+                "a link leads out of the skill's folder.", where=str(path), mend="Put the file itself there."
+            )
+        if path.is_file():
+            for data in (
+                path.relative_to(root).as_posix().encode("utf-8", "surrogateescape"),
+                path.read_bytes(),
+            ):
+                digest.update(len(data).to_bytes(8, "big"))
+                digest.update(data)
+    return digest.hexdigest()
+
+
+def read_registry(place: Path) -> dict[str, Installed]:
+    """Name → what was installed; empty if nothing was. Raises MuError for a registry that is damaged."""
+    path = place / REGISTRY
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        found = {name: Installed(name=name, **fields) for name, fields in told["skills"].items()}
+        sound = told["form"] == FORM and all(
+            isinstance(value, str) for one in found.values() for value in vars(one).values()
+        )
+        for name in found:
+            check_name(name)  # a name like ../x would let --remove reach out of the folder
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, KnowledgeError):
+        sound, found = False, {}
+    if not sound:
+        raise MuError(
+            "this registry of installed skills cannot be read.",
+            where=str(path),
+            mend="Remove it, then install again with: mu skills install --force",
+        )
+    return found
+
+
+def write_registry(place: Path, registry: dict[str, Installed]) -> None:
+    path = place / REGISTRY
+    if not registry:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        return
+    skills = {
+        one.name: {key: value for key, value in vars(one).items() if key != "name"}
+        for one in sorted(registry.values(), key=lambda one: one.name)
+    }
+    files.write_text(path, json.dumps({"form": FORM, "skills": skills}, ensure_ascii=False, indent=2) + "\n")

@@ -1,0 +1,130 @@
+"""What did each version of a skill mean, as git remembers it? Every committed state, read once and kept.
+
+One version has one meaning. Whoever installed a skill at 1.2.0 must not find that another 1.2.0 says something else,
+be it that somebody forgot to raise the version, or that two branches raised it to the same and were merged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from merginguriel import files
+from merginguriel.errors import KnowledgeError, MuError
+from merginguriel.knowledge import git
+from merginguriel.knowledge.parse import parse_cache
+from merginguriel.knowledge.parse.skills import Skill, parse_skill
+
+from .diff import meaning, raised
+
+History = dict[
+    str, list[tuple[str, str, str]]
+]  # skill → (commit, version, digest of its meaning), newest first
+
+
+@dataclass(frozen=True)
+class Clash:
+    """An earlier state of a skill that meant something else, under the same version or a higher one."""
+
+    commit: str
+    before: Skill
+
+
+def clash(history: History, skill: Skill) -> Clash | None:
+    """The newest committed state whose version this skill's does not exceed although its meaning is another."""
+    now = meaning(skill)
+    for commit, version, meant in history.get(skill.path.parent.name, ()):
+        if meant != now and not raised(version, skill.version):
+            before = _at(skill.path.parent.parent, [(commit, skill.path.parent.name)])[0]
+            if before is not None:
+                return Clash(commit, before)
+    return None
+
+
+def history(folder: Path) -> History:
+    """The states that every skill in `folder` had at the commits behind HEAD which changed it, merges too.
+
+    Kept in the user's cache; of commits that came since, only those are read. States that cannot be read, and those of
+    skills from elsewhere, are left out. Raises MuError where git has no HEAD.
+    """
+    head, program = git.commit(folder, "HEAD"), hashlib.sha256(parse_cache.program().encode()).hexdigest()
+    held = _recall(folder)
+    if held is not None and (held["program"], held["head"]) == (program, head):
+        return held["skills"]
+    if held is None or held["program"] != program or not _behind(folder, held["head"], head):
+        held = {"program": program, "head": "", "skills": {}}
+    found: History = held["skills"]
+    fresh = _states(folder, f"{held['head']}..{head}" if held["head"] else head)
+    for name, states in fresh.items():
+        found[name] = [*states, *found.get(name, ())]
+    with suppress(MuError, OSError):
+        text = json.dumps({"program": program, "head": head, "skills": found})
+        files.write_text(place(folder), text)
+    return found
+
+
+def _behind(folder: Path, old: str, head: str) -> bool:
+    try:
+        git.ask(folder, "merge-base", "--is-ancestor", old, head)
+    except MuError:
+        return False
+    return True
+
+
+def _states(folder: Path, revisions: str) -> History:
+    # Without --full-history, git leaves out a branch whose changes a merge did not take over.
+    told = git.ask(
+        folder, "log", "--full-history", "-m", "--no-renames", "--no-ext-diff", "--relative", "--name-only",
+        "--format=%x01%H", revisions, "--", ".",
+    ).decode("utf-8", "surrogateescape")  # fmt: skip
+    wanted: dict[tuple[str, str], None] = {}
+    commit = ""
+    for line in told.split("\n"):
+        if line.startswith("\x01"):
+            commit = line[1:]
+        elif line.endswith(("/SKILL.md", "/claims.yaml")) and line.count("/") == 1:
+            wanted[commit, line.partition("/")[0]] = None
+    found: History = {}
+    for (commit, name), skill in zip(wanted, _at(folder, list(wanted)), strict=True):
+        if skill is not None and not skill.foreign:
+            found.setdefault(name, []).append((commit, skill.version, meaning(skill)))
+    return found
+
+
+def _at(folder: Path, wanted: list[tuple[str, str]]) -> list[Skill | None]:
+    """The skills of these (commit, name); None where one was not there, or not in a form that can be compared."""
+    names = [(commit, f"{name}/{file}") for commit, name in wanted for file in ("SKILL.md", "claims.yaml")]
+    texts = git.texts(folder, names)
+    read: dict[tuple[str, str, str | None], Skill | None] = {}
+    found: list[Skill | None] = []
+    for (_, name), text, claims in zip(wanted, texts[::2], texts[1::2], strict=True):
+        if text is not None and (name, text, claims) not in read:
+            try:
+                read[name, text, claims] = parse_skill(text, folder / name / "SKILL.md", claims)
+            except KnowledgeError:
+                read[name, text, claims] = None
+        found.append(None if text is None else read[name, text, claims])
+    return found
+
+
+def _recall(folder: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(place(folder).read_text(encoding="utf-8"))
+        states = {
+            str(n): [(str(c), str(v), str(m)) for c, v, m in held] for n, held in found["skills"].items()
+        }
+        return {"program": str(found["program"]), "head": str(found["head"]), "skills": states}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def place(folder: Path) -> Path:
+    """`$XDG_CACHE_HOME/merginguriel/versions/…`, in ~/.cache by default; one file for each folder of skills."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]
+    return Path(cache) / "merginguriel" / "versions" / f"{name}.json"

@@ -1,0 +1,1 @@
+"""From advice to a run to a log entry and back: where knowledge and experiments meet."""

@@ -1,0 +1,59 @@
+"""How does an entry about finished runs begin? With their rows, what is to be said of them, and the plans that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from merginguriel.knowledge.log import append
+from merginguriel.knowledge.log.acceptance import logged
+from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.workspace import Workspace
+
+from . import entry_text
+from .dedupe import gather, refuse_logged
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the rows of runs fill in where the author says nothing."""
+
+    title: str
+    type: str
+    summary: str
+    sections: tuple[tuple[str, str], ...]
+    answers: tuple[str, ...]
+
+
+def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) -> Begun:
+    """kind: type of the entry, a Retrospective where none is given; that one answers the plans that waited for the rows."""
+    sections = entry_text.sections(rows)
+    answers: list[str] = []
+    if (kind or "Retrospective") == "Retrospective":
+        knowledge = logged(space)
+        answers = entry_text.answers(knowledge, rows)
+        if table := entry_text.against(knowledge, rows):
+            sections.insert(1, (entry_text.AGAINST, table))
+    return Begun(
+        entry_text.title(rows),
+        kind or "Retrospective",
+        entry_text.summary(rows),
+        tuple(sections),
+        tuple(answers),
+    )
+
+
+def retrospective(space: Workspace, run: str) -> str:
+    """The text of a retrospective of a finished run, its rows laid ready among the drafts, as `mu log add --run` begins it.
+
+    Raises UsageError for a run without a result, and for one whose rows are in the log already.
+    """
+    rows, origin = gather(space, [run], [], [])
+    refuse_logged(space, rows)
+    begun = begin(space, rows)
+    draft = append.Draft(
+        title=begun.title, type=begun.type, date=date.today().isoformat(), summary=begun.summary,
+        answers=", ".join(begun.answers), origin=origin, sections=begun.sections,
+    )  # fmt: skip
+    return append.staged(space.log, draft, rows)

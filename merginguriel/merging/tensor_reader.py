@@ -1,0 +1,184 @@
+"""Where do the numbers of a tensor come from, block by block, whatever lies on disk?
+
+Files are read into buffers, not mapped: a file that is cut off while it is read is then an error and not the
+end of the process, and a block that was just read is still in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from merginguriel.errors import CheckpointError
+from merginguriel.models.adapters import LowRank
+from merginguriel.models.checkpoint import FLOATS, STORAGE, TensorInfo, from_float32, to_float32
+
+
+class Input(Protocol):
+    """A flat tensor of `size` entries that can be read from any place."""
+
+    @property
+    def dtype(self) -> str:
+        """As safetensors names it."""
+
+    @property
+    def size(self) -> int:
+        """Entries in all."""
+
+    def read(self, start: int, out: np.ndarray) -> None:
+        """Entries start … start + len(out) as float32, into `out`. Raises CheckpointError."""
+
+    def raw(self, start: int, stop: int) -> np.ndarray:
+        """The same entries as they lie on disk, STORAGE[dtype]."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor in an open file."""
+
+    info: TensorInfo
+    descriptor: int
+
+    @property
+    def dtype(self) -> str:
+        return self.info.dtype
+
+    @property
+    def size(self) -> int:
+        return self.info.size
+
+    def read(self, start: int, out: np.ndarray) -> None:
+        if self.info.dtype == "F32":
+            self.fill(start, out)
+        else:
+            out[...] = to_float32(self.raw(start, start + out.size), self.info.dtype)
+
+    def raw(self, start: int, stop: int) -> np.ndarray:
+        array = np.empty(stop - start, STORAGE[self.info.dtype])
+        self.fill(start, array)
+        return array
+
+    def fill(self, start: int, array: np.ndarray) -> None:
+        view = array.data.cast("B") if array.size else memoryview(b"")
+        position = self.info.start + start * array.itemsize
+        while view:
+            count = os.preadv(self.descriptor, [view], position)
+            if count == 0:
+                raise CheckpointError(
+                    "the file became shorter while it was read.",
+                    where=str(self.info.file),
+                    mend="Another program is writing it: merge again when that is done.",
+                )
+            view, position = view[count:], position + count
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A tensor in an open file, and the low-rank change that an adapter makes to it."""
+
+    under: Stored
+    change: LowRank
+
+    @property
+    def dtype(self) -> str:
+        return self.under.dtype
+
+    @property
+    def size(self) -> int:
+        return self.under.size
+
+    def read(self, start: int, out: np.ndarray) -> None:
+        self.under.read(start, out)
+        self.change.add(start, out)
+
+    def raw(self, start: int, stop: int) -> np.ndarray:
+        """As merge_and_unload would store it."""
+        values = np.empty(stop - start, np.float32)
+        self.read(start, values)
+        return from_float32(values, self.dtype)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A tensor in memory, flat, as float32 or as whole numbers."""
+
+    array: np.ndarray
+    dtype: str = "F32"
+
+    @property
+    def size(self) -> int:
+        return self.array.size
+
+    def read(self, start: int, out: np.ndarray) -> None:
+        out[...] = self.array[start : start + out.size]
+
+    def raw(self, start: int, stop: int) -> np.ndarray:
+        return self.array[start:stop]
+
+
+def whole(source: Input) -> np.ndarray:
+    """All entries: float32, or whole numbers as they are."""
+    if source.dtype not in FLOATS:
+        return source.raw(0, source.size)
+    out = np.empty(source.size, np.float32)
+    source.read(0, out)
+    return out
+
+
+class Files:
+    """Every file of a merge, opened once."""
+
+    def __init__(self) -> None:
+        self.descriptors: dict[Path, int] = {}
+        self.found: dict[Path, tuple[int, int]] = {}
+
+    def __call__(self, info: TensorInfo) -> Stored | Adapted:
+        """Raises CheckpointError if the tensor's file cannot be opened."""
+        if isinstance(info, LowRank):
+            return Adapted(self.stored(info.under), info)
+        return self.stored(info)
+
+    def stored(self, info: TensorInfo) -> Stored:
+        if info.file not in self.descriptors:
+            try:
+                descriptor = os.open(info.file, os.O_RDONLY)
+            except OSError as error:
+                raise CheckpointError(f"cannot be read: {error.strerror}", where=str(info.file)) from error
+            self.descriptors[info.file] = descriptor
+            self.found[info.file] = state(descriptor)
+        return Stored(info, self.descriptors[info.file])
+
+    def check_unchanged(self) -> None:
+        """Raise CheckpointError for a file that was written to since it was opened: what was read fits no one state."""
+        for path, descriptor in self.descriptors.items():
+            if state(descriptor) != self.found[path]:
+                raise CheckpointError(
+                    "was changed while it was read.",
+                    where=str(path),
+                    mend="Let the program that writes it end, and merge again.",
+                )
+
+    def close(self) -> None:
+        for descriptor in self.descriptors.values():
+            os.close(descriptor)
+
+
+def state(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_size, found.st_mtime_ns
+
+
+@contextmanager
+def opened() -> Iterator[Files]:
+    """`open_tensor(info)` → Stored or Adapted; every file is opened once, and all are closed when the block ends."""
+    files = Files()
+    try:
+        yield files
+    finally:
+        files.close()

@@ -1,0 +1,76 @@
+"""Between which magnitudes does a method that trims keep entries? Measured in one pass over blocks, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from merginguriel.errors import MuError
+from merginguriel.models.checkpoint import FLOATS
+
+from . import registry, trim
+from .executor import Step, blocks, identical
+from .tensor_plan import Job
+
+SAMPLED, SAMPLE_RUN = 512, 512  # blocks to sample from, and entries of each
+
+
+def tensor_bands(step: Step, job: Job, params: Mapping[str, Any]) -> list[list[trim.Band]]:
+    """The band of each source for each block of one tensor."""
+    return measured(step, [job], params)
+
+
+def model_bands(step: Step) -> list[Iterator[trim.Band]]:
+    """The band of each source for each block of each tensor, over the whole model, in order."""
+    jobs = [job for job in step.work.jobs if merged_by_method(job)]
+    found = measured(step, jobs, step.work.recipe.params)
+    count = sum(len(blocks(job, step.work.method)) for job in jobs)
+    return [iter(own if len(own) > 1 else own * count) for own in found]
+
+
+def merged_by_method(job: Job) -> bool:
+    """Will `one` hand this tensor to the method? Asked before, because a band over the model must know."""
+    floats = job.inputs[0].dtype in FLOATS
+    return floats and job.how == "method" and not identical([*job.inputs, *([job.base] if job.base else [])])
+
+
+def measured(step: Step, jobs: list[Job], params: Mapping[str, Any]) -> list[list[trim.Band]]:
+    method = step.work.method
+    if method.trim is None:
+        raise MuError(f"{method.name} trims nothing.")
+    count = len(step.work.names)
+    size = sum(prod(job.shape) for job in jobs)
+    spans = [(job, span) for job in jobs for span in blocks(job, method)]
+
+    def over(function: Callable[[int, np.ndarray, np.ndarray], Any]) -> list[list[Any]]:
+        def block(item: tuple[Job, tuple[int, int]]) -> list[Any]:
+            job, (start, stop) = item
+            base, tensor = step.buffer(2, stop - start)
+            if job.base is None:
+                raise MuError(f"there is no base for {job.name}.")
+            job.base.read(start, base)
+            found = []
+            for i, source in enumerate(job.inputs):
+                source.read(start, tensor)
+                found.append(function(i, tensor, base))
+            return found
+
+        return [list(row) for row in zip(*step.each(block, spans), strict=True)]
+
+    def sample(i: int) -> np.ndarray:
+        """Bits of magnitudes from runs of entries that lie evenly over all tensors."""
+        found = []
+        for job, (start, stop) in spans[:: max(len(spans) // SAMPLED, 1)]:
+            base, tensor = np.empty((2, min(stop - start, SAMPLE_RUN)), np.float32)
+            if job.base:
+                job.base.read(start, base)
+            job.inputs[i].read(start, tensor)
+            found.append(np.abs(tensor - base).view(np.uint32))
+        return np.concatenate(found)
+
+    wanted = {key: params[key] for key in registry.keywords(method.trim)}
+    low, high = method.trim(size, **wanted)
+    return trim.places(over, trim.measure(over, count, size, low, high, sample if len(spans) >= 16 else None))

@@ -1,0 +1,1 @@
+"""Reports on runs and log entries: comparisons, rankings, figures, pages."""

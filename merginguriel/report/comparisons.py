@@ -1,0 +1,393 @@
+"""Is a difference more than noise? Every arm against its baselines and against each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+
+from merginguriel import stats
+from merginguriel.evaluation.across_targets import differences_over_seeds
+from merginguriel.evaluation.baselines import GOALS
+from merginguriel.evaluation.significance import FEW_GROUPS, compare
+from merginguriel.knowledge.parse.rows import ResultRow
+
+from .loading import SINGLE, Arm
+
+ALPHA = 0.05
+ABOVE, BELOW, NOISE, UNKNOWN = "above", "below", "within noise", "not known"
+Key = tuple[tuple[str, str], ...]
+# What is no setting but tells arms with the same settings and seed apart, the most telling first.
+TELLING: Mapping[str, Callable[[Arm], str]] = {
+    "weights": lambda arm: " ".join(f"{weight:g}" for weight in arm.row.weights),
+    "from": lambda arm: arm.origin,
+    "sources": lambda arm: " ".join(arm.row.sources),
+}
+ROW = "row"
+WORDS = {"weights": "weights", "from": "where they stand", "sources": "sources", ROW: "their order alone"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A − B in percentage points.
+
+    low, high  95% interval; None, like se, mde and p, where nothing tells the noise
+    mde        smallest true difference that such a comparison finds with 80% probability at 5%
+    p_holm     p over all comparisons of its family
+    paired     both were scored on the same items, and which ones each got right is known
+    units      what the noise was told from: test items, or targets
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    mde: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    paired: bool = False
+    units: int | None = None
+
+    @property
+    def verdict(self) -> str:
+        """`above` and `below` only outside noise, after Holm where the family is known."""
+        p = self.p if self.p_holm is None else self.p_holm
+        if p is None:
+            return UNKNOWN
+        return NOISE if p >= ALPHA or not self.value else ABOVE if self.value > 0 else BELOW
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one target, over its seeds.
+
+    value              mean accuracy
+    baselines, against by kind of baseline: its accuracy, and this cell's difference to it
+    goal               the kind of baseline that the goal of this mode is counted from, where it is known here
+    """
+
+    context: str
+    target: str
+    label: str
+    key: Key
+    kind: str
+    arms: tuple[Arm, ...]
+    value: float
+    baselines: Mapping[str, float]
+    against: Mapping[str, Difference]
+    goal: str | None = None
+
+    @property
+    def mode(self) -> str:
+        return self.arms[0].row.mode
+
+
+# one difference
+
+
+def of_rows(row: ResultRow) -> Difference | None:
+    """A row's value − baseline, with the noise that the row tells of. None without a baseline."""
+    if row.difference_pp is None:
+        return None
+    return _normal(
+        row.difference_pp, row.variance_pp, _p(row), paired=row.paired or row.se_pp is not None, units=row.n
+    )
+
+
+def _p(row: ResultRow) -> float | None:
+    if row.variance_pp is None or row.difference_pp is None:
+        return None
+    if row.wins is not None and row.losses is not None and row.se_pp is None:
+        return stats.exact_mcnemar(row.wins, row.losses)
+    return stats.two_sided_p(row.difference_pp / sqrt(row.variance_pp))
+
+
+def _normal(
+    value: float, variance: float | None, p: float | None = None, *, paired: bool, units: int | None
+) -> Difference:
+    if not variance:
+        return Difference(value, paired=paired, units=units)
+    se = sqrt(variance)
+    half = stats.NORMAL.inv_cdf(1 - ALPHA / 2) * se
+    mde = stats.minimum_detectable_effect(variance)
+    p = stats.two_sided_p(value / se) if p is None else p
+    return Difference(value, value - half, value + half, se, mde, p, None, paired, units)
+
+
+def of_arms(a: Arm, b: Arm) -> Difference:
+    """a − b on one target: paired by item where both runs kept their items, else binomial, an upper bound."""
+    if a.right is not None and b.right is not None and a.items == b.items:
+        return _of_items(a, b.right)
+    value = 100 * (a.row.value - b.row.value)
+    if not a.row.n or not b.row.n:
+        return Difference(value)
+    variance = 1e4 * (
+        stats.proportion_variance(a.row.value, a.row.n) + stats.proportion_variance(b.row.value, b.row.n)
+    )
+    return _normal(
+        value, variance * max(_clustering(a), _clustering(b)), paired=False, units=min(a.row.n, b.row.n)
+    )
+
+
+def _of_items(arm: Arm, other: np.ndarray) -> Difference:
+    """arm − other, item by item; other: bool [n], or the share [n] of several models that is right.
+
+    Of one model, the test is that of the run which scored it: `significance.compare`, its interval in closed form, since
+    a study has thousands of comparisons. Of a mean of models, which that test does not know: groups of items are the
+    unit, the noise is the linearised ratio estimator's (Cochran 1977, ch. 6).
+    """
+    assert arm.right is not None
+    named = arm.groups if arm.groups is not None else arm.items
+    if other.dtype == bool:
+        seen = compare(arm.right, other, groups=named, draws=0)
+        p = seen.p if seen.p_groups is None else seen.p_groups
+        if seen.se is None and seen.wins + seen.losses:
+            return Difference(seen.difference, paired=True, units=seen.n)
+        ends = seen.interval.low, seen.interval.high
+        return Difference(seen.difference, *ends, seen.se, seen.mde, p, None, True, seen.n)
+    d = arm.right.astype(float) - other
+    _, index = np.unique(np.asarray(named, dtype=np.str_), return_inverse=True)
+    sums, sizes = np.bincount(index, weights=d), np.bincount(index)
+    count, n, mean = len(sizes), len(d), float(d.mean())
+    if not d.any():
+        return Difference(0.0, p=1.0, paired=True, units=n)
+    # One item keeps the noise above zero, as it does for rows.
+    variance = float(((sums - mean * sizes) ** 2).sum()) / n**2 * count / (count - 1) if count > 1 else 0.0
+    if not variance:
+        return Difference(100 * mean, paired=True, units=n)
+    variance = 1e4 * max(variance, 1 / n**2)
+    if count < FEW_GROUPS:
+        return _student(100 * mean, sqrt(variance), count - 1, paired=True, units=n)
+    return _normal(100 * mean, variance, paired=True, units=n)
+
+
+def against_baseline(arm: Arm, kind: str) -> Difference | None:
+    """The arm − one of its baselines: from items, else from what the row tells, else a careful bound."""
+    row = arm.against[kind]
+    if arm.right is not None and kind in arm.rights:
+        return _of_items(arm, arm.rights[kind])
+    found = of_rows(row)
+    if found is None or found.paired or row.variance_pp is None:
+        return found
+    return _normal(found.value, row.variance_pp * _clustering(arm), paired=False, units=row.n)
+
+
+def _clustering(arm: Arm) -> float:
+    """How much larger than by single items the variance is, as the arm's paired rows show: variants count less."""
+    found = [1.0]
+    for row in arm.against.values():
+        if row.se_pp and row.wins is not None and row.losses is not None and row.n:
+            single = 1e4 * stats.paired_variance(row.wins, row.losses, row.n)
+            if single:
+                found.append(row.se_pp**2 / single)
+    return max(found)
+
+
+# cells
+
+
+def cells(arms: Sequence[Arm]) -> list[Cell]:
+    """Merges and ensembles by method and target; what differs by seed only is one cell."""
+    merged = [arm for arm in arms if arm.kind != SINGLE]
+    keys = _keys(merged)
+    labels = _labels(sorted(set(keys)))
+    groups: dict[tuple[tuple[str, str], Key], list[Arm]] = {}
+    for arm, key in zip(merged, keys, strict=True):
+        groups.setdefault((arm.block, key), []).append(arm)
+    found = [
+        _cell(block, labels[key], key, tuple(sorted(group, key=lambda a: a.row.seed or 0)))
+        for (block, key), group in groups.items()
+    ]
+    found.sort(key=lambda c: (c.context, c.target, -c.value, c.label))
+    wanted = {mode: _goal_kind(found, mode) for mode in GOALS}
+    return [
+        replace(cell, goal=wanted[cell.mode] if wanted.get(cell.mode) in cell.against else None)
+        for cell in _adjusted(found)
+    ]
+
+
+def _goal_kind(found: Sequence[Cell], mode: str) -> str | None:
+    """The same kind of baseline for all merges of a mode: the one that most of them have, of equals the strictest."""
+    having = {k: sum(k in c.against for c in found if c.mode == mode) for k in GOALS[mode][1]}
+    best = max(having, key=lambda k: having[k])
+    return best if having[best] else None
+
+
+def goals_of(found: Sequence[Cell]) -> dict[str, tuple[int, str]]:
+    """mode → its goal's number and the kind of baseline that it is counted from, of modes that have any."""
+    return {
+        mode: (number, next(c.goal for c in found if c.mode == mode and c.goal))
+        for mode, (number, _) in GOALS.items()
+        if any(c.mode == mode and c.goal for c in found)
+    }
+
+
+def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -> Cell:
+    kinds = dict.fromkeys(kind for arm in arms for kind in arm.against)
+    compared: dict[str, Difference] = {}
+    baselines: dict[str, float] = {}
+    for kind in kinds:
+        having = [arm for arm in arms if kind in arm.against]
+        values = [row.baseline for arm in having if (row := arm.against[kind]).baseline is not None]
+        each = [d for arm in having if (d := against_baseline(arm, kind)) is not None]
+        if each:
+            baselines[kind] = sum(values) / len(values)
+            found = over_seeds_by_items(having, [arm.rights.get(kind) for arm in having])
+            compared[kind] = found or over_seeds(each)
+    value = sum(arm.row.value for arm in arms) / len(arms)
+    return Cell(*block, label, key, arms[0].kind, arms, value, baselines, compared)
+
+
+def over_seeds(each: Sequence[Difference]) -> Difference:
+    """Mean over seeds, of which only each one's difference is known.
+
+    Seeds share their test items, whose noise stays; what seeds differ by is added to it. Two or three seeds tell that
+    badly: Student's t, with Satterthwaite's degrees of freedom.
+    """
+    if len(each) == 1:
+        return each[0]
+    mean = sum(d.value for d in each) / len(each)
+    if any(d.se is None for d in each):
+        return Difference(mean)
+    items = sum(d.se**2 for d in each if d.se is not None) / len(each)
+    seeds = sum((d.value - mean) ** 2 for d in each) / (len(each) - 1) / len(each)
+    units = min((d.units for d in each if d.units), default=None)
+    known = [(seeds, len(each) - 1.0), (items, max(1.0, (units or len(each)) - 1.0))]
+    df = stats.satterthwaite(known)
+    return _student(mean, sqrt(items + seeds), df, paired=all(d.paired for d in each), units=each[0].units)
+
+
+def over_seeds_by_items(arms: Sequence[Arm], others: Sequence[np.ndarray | None]) -> Difference | None:
+    """Mean of arm − other over seeds, seeds and items both at random; others [n] as in `_of_items`.
+
+    None with one seed, and unless all were scored item by item on the same items.
+    """
+    first = arms[0]
+    rows = [
+        arm.right.astype(float) - other
+        for arm, other in zip(arms, others, strict=True)
+        if arm.right is not None and other is not None
+    ]
+    same = all(arm.items == first.items and arm.groups == first.groups for arm in arms)
+    if len(arms) < 2 or len(rows) < len(arms) or not same or len(set(first.groups or first.items)) < 2:
+        return None
+    d = np.array(rows)
+    found = differences_over_seeds(d, groups=first.groups or first.items, level=1 - ALPHA)
+    if not d.any():
+        return Difference(0.0, p=1.0, paired=True, units=found.n)
+    if found.se is None:
+        return Difference(found.difference, paired=True, units=found.n)
+    return _student(found.difference, found.se, found.df, paired=True, units=found.n)
+
+
+def _student(value: float, se: float, df: float, *, paired: bool, units: int | None) -> Difference:
+    whole = max(1, int(df))  # rounded down: the careful side
+    half = stats.student_inv_cdf(1 - ALPHA / 2, whole) * se
+    mde = stats.minimum_detectable_effect(se**2, groups=whole + 1)
+    p = stats.student_two_sided_p(value / se, whole)
+    return Difference(value, value - half, value + half, se, mde, p, None, paired, units)
+
+
+def _adjusted(found: list[Cell]) -> list[Cell]:
+    """Holm over all cells that are compared with the same kind of baseline."""
+    kinds = dict.fromkeys(kind for cell in found for kind in cell.against)
+    adjusted: dict[tuple[int, str], float] = {}
+    for kind in kinds:
+        having = [
+            (i, p) for i, c in enumerate(found) if kind in c.against and (p := c.against[kind].p) is not None
+        ]
+        for (i, _), p in zip(having, stats.holm([p for _, p in having]), strict=True):
+            adjusted[i, kind] = p
+    return [
+        replace(cell, against={k: replace(d, p_holm=adjusted.get((i, k))) for k, d in cell.against.items()})
+        for i, cell in enumerate(found)
+    ]
+
+
+def settings_of(arm: Arm) -> dict[str, str]:
+    """Everything that was decided about the arm and is not the target's, the seed's, or a result."""
+    row = arm.row
+    found = {
+        "method": row.method,
+        "mode": row.mode,
+        "similarity": row.similarity or "-",
+        "k": str(row.k or "-"),
+    }
+    found |= {f"params.{key}": value for key, value in row.params}
+    return found | dict(arm.extras)
+
+
+def _keys(arms: Sequence[Arm]) -> list[Key]:
+    """The settings of each arm. Where two arms of one target and seed share them, what else differs tells them apart.
+
+    A seed that stood twice in a cell would count as two: arms that nothing tells apart are numbered in their order.
+    """
+    keys: list[Key] = [tuple(settings_of(arm).items()) for arm in arms]
+    seen: dict[Key, dict[object, list[int]]] = {}
+    for i, (arm, key) in enumerate(zip(arms, keys, strict=True)):
+        seen.setdefault(key, {}).setdefault((arm.block, arm.row.seed), []).append(i)
+    for key, groups in seen.items():
+        clashing = [[arms[i] for i in group] for group in groups.values() if len(group) > 1]
+        names = _telling(clashing) if clashing else ()
+        for group in groups.values():
+            met: Counter[Key] = Counter()
+            for i in group:
+                told = tuple((name, TELLING[name](arms[i])) for name in names if name != ROW)
+                met[told] += 1
+                keys[i] = (*key, *told, *([(ROW, str(met[told]))] if ROW in names else []))
+    return keys
+
+
+def _telling(clashing: Sequence[Sequence[Arm]]) -> tuple[str, ...]:
+    """Which of TELLING tells the arms of each group apart; where none does alone, all that differ, and a number."""
+    told = {name: [len({of(arm) for arm in group}) for group in clashing] for name, of in TELLING.items()}
+    sizes = [len(group) for group in clashing]
+    for name in TELLING:
+        # Of other sources the weights are others too, and say less.
+        if told[name] == sizes and (name != "weights" or max(told["sources"]) == 1):
+            return (name,)
+    return *(name for name in TELLING if max(told[name]) > 1), ROW
+
+
+def repeated(found: Sequence[Cell]) -> list[str]:
+    """For the notes of a report: which methods were measured several times with one seed, and are not averaged."""
+    told = {
+        (dict(cell.key)["method"], " and ".join(words))
+        for cell in found
+        if (words := [WORDS[name] for name, _ in cell.key if name in WORDS])
+    }
+    return [
+        f"{method}: several measurements share settings and seed; they are told apart by {words}, not averaged."
+        for method, words in sorted(told)
+    ]
+
+
+def _labels(keys: Sequence[Key]) -> dict[Key, str]:
+    """The method's name, its similarity, and of the rest what varies among the arms of that method."""
+    found = {}
+    for key in keys:
+        mine = dict(key)
+        same = [dict(other) for other in keys if dict(other)["method"] == mine["method"]]
+        names = dict.fromkeys(name for other in same for name in other)
+        varying = [
+            n for n in names if len({other.get(n, "-") for other in same}) > 1 and n not in ("similarity",)
+        ]
+        parts = [_part(name, mine.get(name, "-")) for name in varying]
+        similarity = f" ({mine['similarity']})" if mine["similarity"] != "-" else ""
+        found[key] = ", ".join([mine["method"] + similarity, *parts])
+    return found
+
+
+def _part(name: str, value: str) -> str:
+    return value if name == "mode" else f"{name.removeprefix('params.')}={value}"
+
+
+def table(found: Iterable[Cell]) -> dict[str, dict[str, float]]:
+    """label → target (with its context) → accuracy."""
+    values: dict[str, dict[str, float]] = {}
+    for cell in found:
+        values.setdefault(cell.label, {})[f"{cell.context} {cell.target}"] = cell.value
+    return values

@@ -1,0 +1,152 @@
+"""How do methods rank over targets, and how do single models do on every target?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from merginguriel.evaluation import heatmap
+from merginguriel.evaluation.nxn import Matrix, of_cells
+from merginguriel.text.differences import count, kind_words, listed, p_number, percent, ranking_sentences
+
+from . import contrasts, figures, ranking
+from .comparisons import Cell, goals_of, table
+from .loading import Evidence
+from .pages import Picture, Section, Table
+from .records import rounded
+
+Ranked = dict[str, tuple[ranking.Ranking, str]]
+
+
+def rankings(found: Sequence[Cell]) -> Ranked:
+    """mode → ranking of its methods with the goal's baseline among them, and what was left out."""
+    ranked: Ranked = {}
+    for mode in sorted({c.mode for c in found}):
+        values = table(c for c in found if c.mode == mode)
+        kind = goals_of(found).get(mode, (0, ""))[1]
+        known: dict[str, set[float]] = {}
+        for c in found:
+            if c.mode == mode and kind in c.baselines:
+                known.setdefault(f"{c.context} {c.target}", set()).add(round(c.baselines[kind], 6))
+        # A baseline that is another one for other sources has no one place among the methods.
+        if known and all(len(v) == 1 for v in known.values()):
+            values[f"[{kind_words(kind)}]"] = {target: next(iter(v)) for target, v in known.items()}
+        kept = ranking.complete(values)
+        r = ranking.rank(kept)
+        if r is None or len(r.targets) < contrasts.FEWEST:
+            continue
+        out = sorted(set(values) - set(kept))
+        targets_ = sorted({t for v in values.values() for t in v} - set(r.targets))
+        left = f"Left out, not scored on all of these targets: {listed(out)}. " if out else ""
+        left += f"Left out, not every method was scored on them: {listed(targets_)}." if targets_ else ""
+        ranked[mode] = (r, left.strip())
+    return ranked
+
+
+def ranks(mode: str, r: ranking.Ranking, left: str) -> Section:
+    slug = {"-": "other"}.get(mode, mode)
+    values = r.values.mean(axis=0)
+    against_first = {pair.b: pair.p_holm for pair in r.pairs if pair.a == 0}
+    rows = [
+        [name, f"{r.mean[i]:.2f}", percent(float(values[i])), p_number(against_first.get(i))]
+        for i, name in enumerate(r.methods)
+    ]
+    records = [
+        {"method": name, "mean_rank": rounded(float(r.mean[i])), "mean_accuracy": rounded(float(values[i]))}
+        for i, name in enumerate(r.methods)
+    ]
+    pairs = [
+        {"a": r.methods[p.a], "b": r.methods[p.b], "rank_difference": rounded(p.ranks), "p_nemenyi": rounded(p.p_nemenyi),
+         "p_wilcoxon": rounded(p.p_wilcoxon), "p_wilcoxon_holm": rounded(p.p_holm)}
+        for p in r.pairs
+    ]  # fmt: skip
+    columns = ("method", "mean rank", "mean accuracy, %", "p against the first (Wilcoxon, Holm)")
+    tables = [
+        Table(f"ranking-{slug}", f"Mean ranks over {count(len(r.targets), 'target')}", columns, rows, records)
+    ]
+    shown = pairs_table(r, f"ranking-pairs-{slug}", pairs)
+    joined = "methods under one bar do not rank apart"
+    pictures = [
+        Picture(f"ranks-{slug}-nemenyi", f"Mean ranks, {mode}; {joined} (Nemenyi, 0.05)",
+                partial(figures.critical_difference, r, "nemenyi")),
+        Picture(f"ranks-{slug}-wilcoxon", f"Mean ranks, {mode}; {joined} (Wilcoxon with Holm, 0.05)",
+                partial(figures.critical_difference, r, "wilcoxon")),
+    ]  # fmt: skip
+    text = [*ranking_sentences(r), *([left] if left else [])]
+    return Section(
+        f"Ranking of methods, {mode}" if mode != "-" else "Ranking of methods",
+        text,
+        [*tables, *shown],
+        pictures,
+    )
+
+
+def pairs_table(r: ranking.Ranking, name: str, records: Sequence[Mapping[str, object]]) -> list[Table]:
+    """Pairs that some test tells apart; all of them are in the CSV."""
+    told = [p for p in r.pairs if p.p_holm < r.alpha or p.ranks >= r.critical]
+    rows = [
+        [r.methods[p.a], r.methods[p.b], f"{p.ranks:.2f}", p_number(p.p_nemenyi), p_number(p.p_holm)]
+        for p in told
+    ]
+    shown = rows[:40]
+    title = f"Pairs that rank apart: {len(rows)} of {len(r.pairs)}" + (
+        ", the first 40" if len(rows) > 40 else ""
+    )
+    return [
+        Table(
+            name,
+            title,
+            ("better", "worse", "difference of ranks", "p Nemenyi", "p Wilcoxon, Holm"),
+            shown,
+            records,
+        )
+    ]
+
+
+def matrices(evidence: Evidence) -> list[Section]:
+    """A heat map for every context in which two models or more were scored on two targets or more."""
+    sections = []
+    for number_, context in enumerate(sorted({context for context, _, _ in evidence.singles}), 1):
+        scored = {(s, t): found for (c, s, t), found in evidence.singles.items() if c == context}
+        sources, targets_ = sorted({s for s, _ in scored}), sorted({t for _, t in scored})
+        if len(sources) < 2 or len(targets_) < 2:
+            continue
+        matrix = of_cells(
+            {pair: value for pair, (value, _) in scored.items()},
+            {t: n for (_, t), (_, n) in scored.items()},
+            {},
+            sources,
+            targets_,
+        )
+        name = "matrix" if number_ == 1 else f"matrix-{number_}"
+        records = [
+            {"source": s, "target": t, "accuracy": rounded(v), "n": n}
+            for (s, t), (v, n) in sorted(scored.items())
+        ]
+        text = [matrix_sentence(matrix)]
+        about = f"Accuracy in percent of {len(sources)} models (rows) on {len(targets_)} test sets (columns), {context}"
+        sections.append(
+            Section(f"Every model on every target, {context}", text, [Table(name, "", (), (), records)],
+                    [Picture(name, about, partial(heatmap.draw, matrix))])
+        )  # fmt: skip
+    return sections
+
+
+def matrix_sentence(matrix: Matrix) -> str:
+    known = int((~np.isnan(matrix.accuracy)).sum())
+    own = [matrix.value(t, t) for t in matrix.targets if t in matrix.sources and not np.isnan(
+        matrix.accuracy[matrix.sources.index(t), matrix.targets.index(t)])]  # fmt: skip
+    foreign = [
+        float(matrix.accuracy[i, j])
+        for i, s in enumerate(matrix.sources)
+        for j, t in enumerate(matrix.targets)
+        if s != t and not np.isnan(matrix.accuracy[i, j])
+    ]
+    text = f"{known} of {matrix.accuracy.size} pairs were measured."
+    if own:
+        text += f" Own model: mean {percent(float(np.mean(own)))}% over {count(len(own), 'target')}."
+    if foreign:
+        text += f" Another language's model: mean {percent(float(np.mean(foreign)))}%, {percent(min(foreign))} … {percent(max(foreign))}."
+    return text

@@ -1,0 +1,249 @@
+"""Where are many runs carried out? In processes of this machine, or as tasks of a Ray cluster.
+
+Both take runs and return when every one has ended, whichever way; what became of a run, its own folder says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from merginguriel.errors import MuError, UsageError, missing_extra
+
+from . import run_store, worker
+from .run_store import Run
+
+EVERY = 0.1  # seconds between two looks at what is running
+GRACE = 20.0  # seconds that a run has to end when it is told to
+TRIES = 10  # of starting a run that others keep taking
+LOST = 180.0  # seconds of silence after which a lock that a lost node held is not waited for any longer
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+# Called when a run has ended (with what kept it from its end, if something did), and in between with no run.
+Report = Callable[[Run | None, str | None], None]
+
+
+@dataclass(frozen=True)
+class Local:
+    """A pool of processes, each with its share of the cores."""
+
+    workers: int
+
+    def __call__(self, todo: Sequence[Run], report: Report) -> None:
+        """A run that another process is at already takes a worker's place, is left to it, and waited for.
+
+        One that is cancelled or paused while it waits is not begun.
+        """
+        waiting = deque(todo)
+        ours: dict[str, int] = {}
+        running: dict[str, Run] = {}
+        refused = Counter[str]()
+        with shared_cores(self.workers), ended_with_us(ours):
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    run = waiting.popleft()
+                    running[run.id] = run
+                    if not run_store.held(run):
+                        try:
+                            ours[run.id] = worker.start(run, from_queue=True)
+                        except worker.Withdrawn as error:
+                            del running[run.id]
+                            report(run, error.what)
+                        except MuError as error:  # another process was faster; that does not happen for ever
+                            refused[run.id] += 1
+                            if refused[run.id] == TRIES:
+                                del running[run.id]
+                                report(run, error.what)
+                for run in [run for run in running.values() if not run_store.held(run)]:
+                    del running[run.id]
+                    process = ours.pop(run.id, None)
+                    if process is not None:
+                        reap(process)
+                    if process is None and not worker.over(Run(run.id, run.folder)):
+                        waiting.append(run)  # it was killed or failed there: here it has a chance of its own
+                    else:
+                        report(run, None)
+                report(None, None)
+                time.sleep(EVERY)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def shared_cores(workers: int) -> Iterator[None]:
+    """Processes that the block starts use a part of the cores each, unless the user has said how many threads."""
+    threads = os.environ.get(THREADS[0]) or str(max(1, cores() // workers))
+    ours = {name: threads for name in THREADS if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def ended_with_us(ours: dict[str, int]) -> Iterator[None]:
+    """Whatever ends the block, no process that it started is left: they are told to end, and then ended."""
+    try:
+        yield
+    finally:
+        for process in ours.values():
+            os.kill(process, signal.SIGTERM)
+        end = time.monotonic() + GRACE
+        while any(alive(process) for process in ours.values()) and time.monotonic() < end:
+            time.sleep(EVERY)
+        for process in [p for p in ours.values() if alive(p)]:
+            os.kill(process, signal.SIGKILL)
+            reap(process)
+
+
+def alive(process: int) -> bool:
+    """Is a process that we started still there? One that has ended is forgotten by the system with this."""
+    try:
+        return os.waitpid(process, os.WNOHANG)[0] == 0
+    except ChildProcessError:
+        return False
+
+
+def reap(process: int) -> None:
+    """Wait for the end of a process that we started."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(process, 0)
+
+
+@dataclass(frozen=True)
+class Ray:
+    """Tasks of a Ray cluster: one per run, each in a process of its own on some node.
+
+    address     of a running cluster (`auto`, `10.0.0.1:6379`); None starts one on this machine
+    cpus, gpus  what a run takes of a node, also a part: with 0.5 GPUs two runs share one
+    retries     how often a run is begun again, elsewhere, when its process or its node is lost
+    """
+
+    address: str | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    retries: int = 3
+
+    def __call__(self, todo: Sequence[Run], report: Report) -> None:
+        with connected(self.address) as ray:
+            self.refuse_what_never_starts(ray)
+            # One task a process: what a run holds of memory and of a GPU is given back when it ends.
+            task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries, max_calls=1)(
+                execute_on_node
+            )
+            pending = {task.remote(str(run.folder.resolve())): run for run in todo}
+            try:
+                while pending:
+                    for done in ray.wait(list(pending), timeout=0.5)[0]:
+                        report(pending.pop(done), told_by(ray, done))
+                    report(None, None)
+            finally:
+                for one in pending:
+                    ray.cancel(one, force=False)  # an interrupt: the run writes down that it was cancelled
+                if pending:
+                    ray.wait(list(pending), num_returns=len(pending), timeout=GRACE)
+
+    def refuse_what_never_starts(self, ray: Any) -> None:
+        """Ray would wait for ever for a node that has what a run asks for."""
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(n.get("CPU", 0) >= self.cpus and n.get("GPU", 0) >= self.gpus for n in nodes):
+            most = {kind: max((n.get(kind, 0) for n in nodes), default=0) for kind in ("CPU", "GPU")}
+            raise UsageError(
+                f"no node has {self.cpus:g} CPUs and {self.gpus:g} GPUs for a run; "
+                f"the largest have {most['CPU']:g} and {most['GPU']:g}.",
+                mend="Ask for less with --cpus and --gpus; with 0.5 GPUs two runs share one.",
+            )
+
+
+def told_by(ray: Any, done: Any) -> str | None:
+    """What a task says of its run: None if the run has said itself what became of it."""
+    try:
+        return ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        return str(error.cause) or type(error.cause).__name__
+    except ray.exceptions.RayError as error:
+        return f"Ray gave it up: {str(error).strip().splitlines()[0]}"
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """The package ray, connected while the block runs.
+
+    Raises UnavailableError if it is not installed, MuError if no cluster answers.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what is run here is nobody else's business
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # Ray's coming default, without its warning
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise missing_extra("ray", "ray") from None
+    if ray.is_initialized():
+        raise MuError(
+            "this process is connected to a Ray cluster already.", mend="Call ray.shutdown() first."
+        )
+    before = signal.getsignal(signal.SIGTERM)
+    # Ray tells of lost nodes on stdout, some of it only when it is left. stdout is for data.
+    with contextlib.redirect_stdout(sys.stderr):
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        try:
+            if address is None:
+                ray.init(address="local", num_cpus=cores(), include_dashboard=False, **quiet)
+            else:
+                ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise MuError(
+                f"no Ray cluster answers at {address or 'this machine'}: {str(error).strip().splitlines()[0]}",
+                mend="Start one with: ray start --head\nand name it with: --address HOST:PORT",
+            ) from error
+        try:
+            signal.signal(signal.SIGTERM, before)  # Ray puts its own there, which ends without a word
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def execute_on_node(folder: str) -> str | None:
+    """Carry out the run in `folder` in this process of Ray; says what kept it from that, if something did."""
+    path = Path(folder)
+    if not (path / "config.yaml").is_file():
+        return (
+            f"the node {socket.gethostname()} does not see {folder}: the workspace must lie on a file system "
+            "that all nodes share, at the same path"
+        )
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    run = Run(path.name, path)
+    while True:
+        try:
+            worker.execute(run, from_queue=True)
+            return None
+        except worker.Withdrawn as error:
+            return error.what
+        except MuError as error:
+            # Another process is at it; or was, on a node that is lost, and its lock is not back yet.
+            if not run_store.held(run) or silent(run) > LOST:
+                return error.what
+        time.sleep(1.0)
+
+
+def silent(run: Run) -> float:
+    """Seconds since the process at work on a run was last heard of."""
+    try:
+        return time.time() - (run.folder / "heartbeat").stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

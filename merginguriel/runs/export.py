@@ -1,0 +1,113 @@
+"""How do result rows leave the store? Parquet, CSV, LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from merginguriel import files
+from merginguriel.errors import UsageError, missing_extra
+from merginguriel.knowledge.parse.rows import COLUMNS
+from merginguriel.workspace import Workspace
+
+from . import index
+
+ALL = (*COLUMNS, "gain_pp")
+PAPER = (
+    "target",
+    "mode",
+    "method",
+    "similarity",
+    "k",
+    "value",
+    "baseline_kind",
+    "baseline",
+    "gain_pp",
+    "se",
+    "n",
+)
+HEADS = {"value": "accuracy", "baseline_kind": "against", "gain_pp": "gain (pp)", "se": "s.e. (pp)"}
+ESCAPES = {"\\": r"\textbackslash{}", **{c: "\\" + c for c in "&%$#_{}"}, "~": r"\textasciitilde{}",
+           "^": r"\textasciicircum{}", "×": r"$\times$", "−": "$-$"}  # fmt: skip
+
+
+def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequence[str] = ()) -> int:
+    """Write the rows of these runs (none: all that have finished) to `out`; returns how many.
+
+    The ending says the form: .parquet, .csv (numbers plain, an empty cell for nothing) or .tex (a booktabs table).
+    Raises UsageError for another ending, an unknown column, or no rows.
+    """
+    writers = {".parquet": parquet, ".csv": plain_csv, ".tex": latex}
+    if out.suffix not in writers:
+        near = difflib.get_close_matches(out.suffix.lower(), writers, n=1, cutoff=0.5)
+        raise UsageError(
+            f"the ending of a file says its form, and {out.name} "
+            + (f"ends in {out.suffix}." if out.suffix else "has none."),
+            mend=f"{f'Did you mean {out.with_suffix(near[0]).name}? ' if near else ''}It is one of: {', '.join(writers)}.",
+        )
+    odd = [name for name in chosen if name not in ALL]
+    if odd:
+        raise UsageError(f"there is no column {odd[0]!r}.", mend=f"Columns are: {', '.join(ALL)}.")
+    rows = index.cells(index.result_rows(space, ids))
+    if not rows:
+        raise UsageError("there is nothing to export: no run has finished.", mend="See: mu runs list")
+    columns = tuple(chosen) or (PAPER if out.suffix == ".tex" else ALL)
+    files.write_bytes(out, writers[out.suffix](rows, columns))
+    return len(rows)
+
+
+def plain_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if row[c] is None else row[c] for c in columns] for row in rows)
+    return text.getvalue().encode("utf-8")
+
+
+def parquet(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise missing_extra("pyarrow") from error
+    kinds = {"INTEGER": pyarrow.int64(), "REAL": pyarrow.float64(), "TEXT": pyarrow.string()}
+    schema = pyarrow.schema([(name, kinds[index.ROWS[name]]) for name in columns])
+    table = pyarrow.Table.from_pylist([{c: row[c] for c in columns} for row in rows], schema=schema)
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(table, sink)
+    return sink.getvalue()
+
+
+def latex(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
+    """A booktabs table; accuracies in percent, as papers have them."""
+    numbers = [c for c in columns if index.ROWS[c] != "TEXT"]
+    lines = [
+        r"% \usepackage{booktabs}",
+        rf"\begin{{tabular}}{{{''.join('r' if c in numbers else 'l' for c in columns)}}}",
+        r"\toprule",
+        " & ".join(escaped(HEADS.get(c, c)) for c in columns) + r" \\",
+        r"\midrule",
+        *(" & ".join(shown(row, c) for c in columns) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+def shown(row: dict[str, Any], column: str) -> str:
+    value = row[column]
+    if value is None:
+        return "--"
+    if column in ("value", "baseline"):
+        return f"{100 * value:.2f}" if row["metric"] == "accuracy" else f"{value:.4f}"
+    if isinstance(value, float):
+        return f"{value:+.2f}".replace("-", "$-$") if column == "gain_pp" else f"{value:.2f}"
+    return escaped(str(value))
+
+
+def escaped(text: str) -> str:
+    return "".join(ESCAPES.get(c, c) for c in text)

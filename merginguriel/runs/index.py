@@ -1,0 +1,316 @@
+"""What is known of all runs at once? A SQLite index of runs, rows and metrics; the folders are the truth.
+
+runs/index.sqlite may be deleted at any time. A call looks at the time and size of every run's events.jsonl and reads
+those that have changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from merginguriel.errors import MuError, UsageError
+from merginguriel.knowledge.parse.row_parser import read_csv
+from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
+from merginguriel.workspace import Workspace
+
+from . import run_store
+from .run_store import ENDED, Run
+
+MERGING = ("merge", "iterate")  # kinds whose first row says what the run found
+VERSION = 3  # of the tables below; another one is built anew
+RUNS = {
+    "id": "TEXT PRIMARY KEY", "kind": "TEXT", "state": "TEXT", "context": "TEXT", "target": "TEXT", "mode": "TEXT",
+    "method": "TEXT", "params": "TEXT", "similarity": "TEXT", "k": "INTEGER", "sources": "TEXT", "seed": "INTEGER",
+    "accuracy": "REAL", "n": "INTEGER", "created": "TEXT", "changed": "TEXT", "step": "TEXT", "error": "TEXT",
+    "seconds": "REAL", "peak_memory_mb": "REAL", "digest": "TEXT", "config": "TEXT", "last": "TEXT", "mtime": "INTEGER",
+    "size": "INTEGER",
+}  # fmt: skip
+SHOWN = [name for name in RUNS if name not in ("last", "mtime", "size")]  # the others are the index's own
+NUMBERS = {"k": int, "value": float, "n": int, "seed": int, "baseline": float, "wins": int, "losses": int}
+TYPES = {int: "INTEGER", float: "REAL"}
+ROWS = {name: TYPES.get(NUMBERS.get(name, str), "TEXT") for name in COLUMNS} | {
+    "se": "REAL",
+    "gain_pp": "REAL",
+}
+METRICS = {"run": "TEXT", "time": "TEXT", "name": "TEXT", "value": "REAL"}
+LARGEST = 1e30  # of a metric: what draws curves cannot divide beyond
+TABLES = {"runs": RUNS, "rows": ROWS, "metrics": METRICS}
+FOUND_BY = (
+    "id",
+    "kind",
+    "state",
+    "context",
+    "target",
+    "mode",
+    "method",
+    "params",
+    "similarity",
+    "sources",
+    "step",
+)
+ACCURACY = "name LIKE '%accuracy%'"
+ORDERS = {
+    "newest": "created DESC, id",
+    "best": "best IS NULL, best DESC, created DESC, id",
+    # Who is at work comes first, then who waits, then who needs a look.
+    "state": "instr('running queued paused dead failed cancelled finished', state), created DESC, id",
+    "target": "target IS NULL, target, created DESC, id",
+}
+# What a query may do: read.
+READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
+
+
+def path(space: Workspace) -> Path:
+    return space.runs / "index.sqlite"
+
+
+@contextlib.contextmanager
+def opened(space: Workspace, *, look: bool = True) -> Iterator[sqlite3.Connection]:
+    """The index, brought up to date if it is to `look`. Damaged or of another version it is built anew; where it cannot be written, in memory."""
+    file = path(space)
+    where: str | Path = file if space.runs.is_dir() and os.access(space.runs, os.W_OK) else ":memory:"
+    try:
+        connection = refreshed(space, where, look=look)
+    except sqlite3.DatabaseError:
+        # Damaged, or the disk is full: it says nothing that the folders do not.
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+        try:
+            connection = refreshed(space, where, look=look)
+        except sqlite3.OperationalError:
+            connection = refreshed(space, ":memory:", look=look)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def refreshed(space: Workspace, where: str | Path, *, look: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(where, timeout=30, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            connection.execute("BEGIN IMMEDIATE")
+            for name, columns in TABLES.items():
+                connection.execute(f"DROP TABLE IF EXISTS {name}")
+                connection.execute(
+                    f"CREATE TABLE {name} ({', '.join(f'{c} {t}' for c, t in columns.items())})"
+                )
+            connection.execute("CREATE INDEX newest ON runs (created DESC, id)")
+            connection.execute("CREATE INDEX rows_of ON rows (run)")
+            connection.execute("CREATE INDEX metrics_of ON metrics (run)")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("COMMIT")
+            look = True
+        if look:
+            refresh(space, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def refresh(space: Workspace, connection: sqlite3.Connection) -> None:
+    """Read what has changed since the last time, and look whether those that have not ended are alive."""
+    known = {
+        row["id"]: (row["mtime"], row["size"], row["state"], row["last"])
+        for row in connection.execute("SELECT id, mtime, size, state, last FROM runs")
+    }
+    found = on_disk(space)
+    gone = [name for name in known if name not in found]
+    new = [name for name, stamp in found.items() if known.get(name, ())[:2] != stamp]
+    states = []
+    for name, (_, _, state, last) in known.items():
+        if name in found and name not in new and last not in ENDED:
+            alive = run_store.state_of(Run(name, space.runs / name), [{"event": last}])
+            if alive != state:
+                states.append((alive, name))
+    if not (gone or new or states):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for table, column in (("runs", "id"), ("rows", "run"), ("metrics", "run")):
+            connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(n,) for n in [*gone, *new]])
+        for name in new:
+            take(connection, Run(name, space.runs / name), found[name])
+        connection.executemany("UPDATE runs SET state = ? WHERE id = ?", states)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def on_disk(space: Workspace) -> dict[str, tuple[int, int]]:
+    """Run id → time and size of its events."""
+    found: dict[str, tuple[int, int]] = {}
+    try:
+        names = sorted(e.name for e in os.scandir(space.runs) if not e.name.startswith("."))
+        root = os.open(space.runs, os.O_RDONLY)
+    except OSError:
+        return {}
+    try:
+        for name in names:
+            with contextlib.suppress(OSError):
+                # From the open folder: of ten thousand, whole paths would take three times as long.
+                stat = os.stat(f"{name}/events.jsonl", dir_fd=root)
+                found[name] = (stat.st_mtime_ns, stat.st_size)
+    finally:
+        os.close(root)
+    return found
+
+
+def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> None:
+    """Put one run into the tables."""
+    events = run_store.events(run)
+    config: dict[str, Any] = {}
+    row: dict[str, Any] = dict.fromkeys(RUNS) | {"id": run.id, "mtime": stamp[0], "size": stamp[1]}
+    seconds = 0.0
+    for event in events:
+        if event["event"] == "created" and isinstance(event.get("config"), dict):
+            config = event["config"]
+            row |= {"created": event.get("time"), "digest": event.get("digest")}
+        if event["event"] == "step":
+            row["step"] = event.get("text")
+        seconds += float(event.get("seconds") or 0)
+        row["error"] = event.get("error") if event["event"] in ENDED else row["error"]
+        row["peak_memory_mb"] = event.get("peak_memory_mb") or row["peak_memory_mb"]
+    states = [e["event"] for e in events if e["event"] not in ("metric", "note", "step")]
+    row |= {
+        "last": states[-1] if states else "created",
+        # The process that wrote a last event holds the lock a moment longer; nobody would look again.
+        "state": states[-1] if states and states[-1] in ENDED else run_store.state_of(run, events),
+        "changed": events[-1].get("time") if events else None,
+        "seconds": round(seconds, 2) or None,
+        "context": f"{config.get('task')}/{Path(str(config.get('base'))).name}",
+        "config": json.dumps(config, ensure_ascii=False),
+        "kind": config.get("kind"),
+        "mode": config.get("mode", "ExcTar") if config.get("kind") in MERGING else None,
+        "seed": config.get("seed", 0),
+        "params": " ".join(f"{k}={v}" for k, v in config.get("params", {}).items()),
+        "sources": " ".join(config.get("sources", [])),
+        **{name: config.get(name) for name in ("target", "method", "similarity", "k")},
+    }
+    metrics = [e for e in events if e["event"] == "metric" and is_number(e.get("value"))]
+    for event in metrics:
+        if event.get("name") == "accuracy":
+            row["accuracy"] = event["value"]
+    fill(
+        connection,
+        "metrics",
+        [{"run": run.id, **{c: e.get(c) for c in ("time", "name", "value")}} for e in metrics],
+    )
+    if row["state"] == "finished":
+        rows = rows_of(run)
+        fill(connection, "rows", rows)
+        more = ("method", "sources", "k") if row["kind"] in MERGING else ()
+        row |= {name: rows[0][name] for name in ("n", "mode", *more) if rows}
+    fill(connection, "runs", [row])
+
+
+def rows_of(run: Run) -> list[dict[str, Any]]:
+    """The rows of rows.csv, with numbers as numbers; none where the file is gone or damaged."""
+    try:
+        text = (run.folder / "rows.csv").read_text(encoding="utf-8")
+        return [typed(cells) for cells in csv.DictReader(text.splitlines())]
+    except (OSError, ValueError):
+        return []
+
+
+def typed(cells: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: cells.get(name) for name in COLUMNS}
+    for name, value in found.items():
+        if value in (None, "-", ""):
+            found[name] = None
+        elif name in NUMBERS or name == "se":
+            found[name] = NUMBERS.get(name, float)(str(value).split()[0].replace("−", "-"))
+    found["gain_pp"] = None
+    if found["metric"] == "accuracy" and found["baseline"] is not None:
+        found["gain_pp"] = round(100 * (found["value"] - found["baseline"]), 4)
+    return found
+
+
+def fill(connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, Any]]) -> None:
+    columns = TABLES[table]
+    marks = ", ".join("?" * len(columns))
+    connection.executemany(
+        f"INSERT OR REPLACE INTO {table} VALUES ({marks})", [[row.get(c) for c in columns] for row in rows]
+    )
+
+
+def listed(
+    space: Workspace,
+    limit: int | None = None,
+    *,
+    offset: int = 0,
+    text: str = "",
+    order: str = "newest",
+    look: bool = True,
+    **wanted: str | None,
+) -> tuple[list[dict[str, Any]], int]:
+    """Runs as tables of the columns SHOWN and `best`, of a merge its accuracy, else the highest told; and how many there are in all.
+
+    limit, offset  at most so many, after so many; order: one of ORDERS
+    text    words that must all stand in what FOUND_BY names, in any letters
+    look    False: as the index was left, for the next page of what was looked at just now
+    wanted  column → value, of those that are not None
+    """
+    given = {name: value for name, value in wanted.items() if value is not None}
+    words = text.split()
+    line = " || ' ' || ".join(f"ifnull({name}, '')" for name in FOUND_BY)
+    terms = [f"{name} = ?" for name in given] + [f"instr(lower({line}), ?)" for _ in words]
+    where, values = " AND ".join(terms) or "1", [*given.values(), *(word.lower() for word in words)]
+    # What single models score on the way is no result of a merge.
+    merging = ", ".join(f"'{kind}'" for kind in MERGING)
+    told = f"(SELECT max(value) FROM metrics WHERE run = id AND {ACCURACY})"
+    best = f"CASE WHEN kind IN ({merging}) THEN accuracy ELSE {told} END AS best"
+    with opened(space, look=look) as connection:
+        count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
+        query = f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
+        found = connection.execute(query, [*values, -1 if limit is None else limit, offset])
+        return [dict(row) for row in found], count.fetchone()[0]
+
+
+def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows of a SELECT. Raises UsageError for what is no query, or would change something."""
+    with opened(space) as connection:
+        connection.row_factory = None
+        connection.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_OK if action in READING else sqlite3.SQLITE_DENY
+        )
+        try:
+            cursor = connection.execute(text)
+            found = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            tables = "\n".join(f"{name}: {', '.join(columns)}" for name, columns in TABLES.items())
+            denied = "not authorized" in str(error) or "prohibited" in str(error)
+            what = "this would change the index, which is only read." if denied else f"{error}."
+            raise UsageError(what, mend=f"Tables and columns are\n{tables}") from error
+        return [column[0] for column in cursor.description or []], found
+
+
+def result_rows(space: Workspace, ids: Sequence[str] = ()) -> list[ResultRow]:
+    """The rows of these runs (none: of all that have finished) as knowledge/rows knows them."""
+    found: list[ResultRow] = []
+    for name in ids or [row["id"] for row in listed(space, state="finished")[0]]:
+        file = run_store.get(space, name).folder / "rows.csv"
+        if not file.is_file():
+            raise MuError(f"{name} has no rows.", where=str(file), mend=f"See: mu runs show {name}")
+        found += read_csv(file.read_text(encoding="utf-8"), {}, file)
+    return found
+
+
+def cells(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
+    """Rows with numbers as numbers and nothing where a cell says nothing, and their gain in pp."""
+    return [typed(row_cells(row)) for row in rows]
+
+
+def is_number(value: object) -> bool:
+    """Can it be a metric's value? NaN and infinity, which a diverged training may have written, cannot."""
+    return isinstance(value, int | float) and abs(value) <= LARGEST

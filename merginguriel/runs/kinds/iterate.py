@@ -1,0 +1,136 @@
+"""What does a run of the kind `iterate` do? Train locales in turn, merge as they learn, score, compare with everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from merginguriel.config.run_config import Config, settings_of, study_of, training_settings
+from merginguriel.errors import UsageError
+from merginguriel.evaluation.accuracy import accuracy_interval
+from merginguriel.evaluation.nxn import Matrix, nxn
+from merginguriel.merging.recipe import Recipe, Source, check
+from merginguriel.models import build_record
+from merginguriel.runs.run_store import Run
+from merginguriel.runs.worker import Outcome, Tell
+from merginguriel.similarity import real
+from merginguriel.study import iterate_study
+from merginguriel.study.results import compare_all
+from merginguriel.study.statistics_file import read_for
+from merginguriel.study.study import Study
+from merginguriel.tasks.base import fingerprint
+from merginguriel.training.settings import IterateSettings
+from merginguriel.workspace import Workspace
+
+from .common import make_models
+from .merge import all_baselines, baseline_dict, other_rows, right_of
+
+# Keys of `training` that rounds have no use for: their epochs are those of `iterate`, and a patience of their own.
+NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
+
+
+def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    config = run.config
+    if config.target is None:
+        raise UsageError("a run of the kind iterate is scored on its target, and none is named.")
+    study, target = study_of(config, space), config.target
+    data = study.data(target)
+    settings = iterate_study.settled(study, settings_from(config))[0]
+
+    tell.step(f"train {', '.join(settings.sources)} in turn, merging by {settings.method}")
+    path = iterate_study.iterate(study, settings, tell.progress)
+    made = build_record.read(path / iterate_study.RECORD)
+    sources = iterate_study.left(settings, path)
+
+    models = make_models(study, config, sorted({*sources, target}), tell)
+    tell.step(f"score {len(models)} single models and the merge on {target}")
+    dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
+    test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=tell.progress)
+    own = nxn({path.name: path}, {target: data}, cache=study.cache)
+    right, groups = own.correct[path.name, target], own.groups[target]
+
+    tell.step("compare with the baselines, and with merging once after the training")
+    equal = once(study, config, dict.fromkeys(sources, 1.0), "linear")
+    beat = all_baselines(study, equal, dev, test, data, tell)
+    compared = compare_all(right, groups, beat)
+    weighed = weights_once(study, settings, sources, dev)
+    recipe = once(study, config, weighed, "linear" if settings.method == "similarity" else settings.method)
+    merged_once = right_of(study, read_for(study, recipe, progress=tell.progress), data, tell)
+    arms = {"merge": right, "merged_once": merged_once}
+    arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
+    arms |= {f"single:{name}": test.correct[name, target] for name in models}
+    tell.metric("accuracy", float(right.mean()))
+    row = iterate_study.row_of(study, settings, path, right, run.id)
+    result = {
+        "kind": "iterate",
+        "context": study.context,
+        "target": target,
+        "mode": row.mode,
+        "method": row.method,
+        "params": dict(row.params),
+        "similarity": row.similarity,
+        "k": row.k,
+        "sources": sources,
+        "weights": list(row.weights),
+        "seed": row.seed,
+        "saw": row.saw,
+        "data": fingerprint(data.test),
+        "metric": "accuracy",
+        "n": len(right),
+        "accuracy": float(right.mean()),
+        "ci95": list(accuracy_interval(right, groups)),
+        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
+        "merged_once": float(merged_once.mean()),
+        "merged_once_weights": {source.name: round(source.weight, 6) for source in recipe.sources},
+        "failed": made.get("failed") or {},
+        "rounds": made["rounds"],
+        "path": space.display(path),
+    }
+    rows = other_rows([row], set(), beat, compared)
+    return Outcome(result, rows, [item.id for item in data.test], groups, arms)
+
+
+def settings_from(config: Config) -> IterateSettings:
+    """The settings that the configuration means."""
+    others = tuple(name for name in config.sources if name != config.target)
+    inside = (str(config.target),) if config.sources and config.mode == "IncTar" else ()
+    training = {k: v for k, v in training_settings(config).items() if k not in NOT_OF_ROUNDS}
+    return IterateSettings(
+        sources=(*others, *inside),
+        target=config.target,
+        mode=config.mode,
+        similarity=config.similarity,
+        candidates=config.candidates,
+        k=config.k,
+        method=config.method or "average",
+        params=dict(config.params),
+        include=config.include,
+        exclude=config.exclude,
+        training=training,
+        seed=config.seed,
+        **settings_of(config.iterate),
+    )
+
+
+def weights_once(
+    study: Study, settings: IterateSettings, sources: Sequence[str], dev: Matrix
+) -> dict[str, float]:
+    """Source → weight in a merge of the single models by the same rule as in the rounds.
+
+    With REAL, by what the single models score on the target's development data, as each round's models are weighed.
+    """
+    if settings.similarity == "REAL" and settings.method in ("linear", "similarity"):
+        return real.weights({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
+    shares = iterate_study.shares(study, settings) or dict.fromkeys(sources, 1.0)
+    return {name: shares[name] for name in sources}
+
+
+def once(study: Study, config: Config, weights: Mapping[str, float], method: str) -> Recipe:
+    """The merge of the single models of the same sources. weights: source → weight, brought to the sum 1."""
+    params = {} if method == "linear" else dict(config.params)
+    models = tuple(Source(name, study.model(name).resolve(), weights[name]) for name in weights)
+    mode = "IncTar" if config.target in weights else "ExcTar"
+    recipe = Recipe(
+        method, models, params, base=(study.root / "base").resolve(), target=config.target, mode=mode
+    )
+    return check(replace(recipe, seed=config.seed, include=config.include, exclude=config.exclude))

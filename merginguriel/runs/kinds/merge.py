@@ -1,0 +1,295 @@
+"""What does a run of the kind `merge` do? Train what is missing, choose, merge in memory, score, compare with everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from merginguriel.config.run_config import Config, study_of
+from merginguriel.errors import CheckpointError, UnavailableError, UsageError
+from merginguriel.evaluation import ensemble, predict
+from merginguriel.evaluation import predictions as stored
+from merginguriel.evaluation.accuracy import accuracy_interval
+from merginguriel.evaluation.baselines import Baseline, baselines, goal
+from merginguriel.evaluation.nxn import Matrix, nxn
+from merginguriel.evaluation.significance import Comparison
+from merginguriel.files import sha256
+from merginguriel.knowledge.parse.rows import BASELINE_KINDS, ResultRow
+from merginguriel.merging import engine
+from merginguriel.merging.inplace import merge_into
+from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, seen_of_target
+from merginguriel.models.build_record import text_hash
+from merginguriel.runs.run_store import Run
+from merginguriel.runs.worker import Outcome, Tell
+from merginguriel.study import source_choice
+from merginguriel.study import study as studies
+from merginguriel.study.results import compare_all, logged_method, merge_rows
+from merginguriel.study.statistics_file import read_for
+from merginguriel.study.study import Study
+from merginguriel.tasks.base import Item, TaskData
+from merginguriel.tasks.base import fingerprint as items_fingerprint
+from merginguriel.workspace import Workspace
+
+from .common import baseline_dict, inside_or_not, make_models
+
+
+def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    config = run.config
+    study, target = study_of(config, space), str(config.target)
+    data = study.data(target)
+    models = make_models(study, config, sorted({*config.sources, *config.candidates, target}), tell)
+    if studies.other_data(study, {target: data}, models.values()):
+        tell.note(f"the model of {target} was trained on other sentences than the data hold now")
+
+    tell.step(f"score {len(models)} models on {target}")
+    dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
+    test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=tell.progress)
+    chosen = sources_of(config, dev)
+    if config.sources and set(chosen) != set(config.sources):
+        does = "is added to" if target in chosen else "is left out of"
+        tell.note(f"{target} {does} the named sources: the mode is {config.mode}")
+
+    tell.step(f"merge {', '.join(chosen)} by {config.method}")
+    recipe = recipe_of(study, config, chosen, dev, tell)
+    if config.keep:
+        tell.note(f"kept in {space.display(studies.merge_once(recipe, study.merged(recipe)))}")
+    right = right_of(study, recipe, data, tell)
+
+    tell.step("compare with the baselines")
+    beat = all_baselines(study, recipe, dev, test, data, tell)
+    groups = test.groups[target]
+    together = ensembles(study, config, recipe, dev, data, tell) if config.ensembles else {}
+    compared = compare_all(right, groups, beat)
+    reached = goal(config.mode, right, beat, groups)
+    arms = {"merge": right}
+    arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
+    arms |= {ensemble.logged(name): found for name, found in together.items()}
+    arms |= {f"single:{name}": test.correct[name, target] for name in models}
+    tell.metric("accuracy", float(right.mean()))
+    result = {
+        "kind": "merge",
+        "context": study.context,
+        "target": target,
+        "mode": config.mode,
+        "method": logged_method(recipe),
+        "params": dict(recipe.params),
+        "similarity": recipe.similarity,
+        "k": len(recipe.sources),
+        "sources": [source.name for source in recipe.sources],
+        "weights": [source.weight for source in recipe.sources],
+        "seed": config.seed,
+        "saw": seen_of_target(recipe),
+        "data": items_fingerprint(data.test),
+        "models": {source.name: stored.fingerprint(source.path) for source in recipe.sources},
+        "metric": "accuracy",
+        "n": len(right),
+        "accuracy": float(right.mean()),
+        "ci95": list(accuracy_interval(right, groups)),
+        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
+        "ensembles": {name: float(found.mean()) for name, found in together.items()},
+        "goal": None
+        if reached is None
+        else {"number": reached.number, "state": reached.state, "against": reached.against.kind},
+        "singles": {
+            name: {"dev": dev.value(name, target), "test": test.value(name, target)} for name in models
+        },
+        "path": space.display(study.merged(recipe)) if config.keep else None,
+    }
+    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id)
+    rows += other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
+    for name, found in together.items():
+        row = ensemble_row(rows[0], name, found)
+        versus = compare_all(found, groups, beat)
+        rows += other_rows([row], set(), beat, versus)
+    return Outcome(result, rows, [item.id for item in data.test], groups, arms)
+
+
+def sources_of(config: Config, dev: Matrix) -> list[str]:
+    """The sources, in which the target is or is not, as the mode says, whatever list they come from."""
+    target, inside = str(config.target), config.mode == "IncTar"
+    if config.sources:
+        return list(inside_or_not(config))
+    pool = [name for name in config.candidates if name != target]
+    if not pool:
+        raise UsageError(
+            f"there is no model to choose sources for {target} from.",
+            mend="Name `candidates`, which are then trained, or train some: mu train --locale …",
+        )
+    wanted = None if config.k is None else config.k - inside
+    if wanted == 0:
+        return [target]
+    column = similarities(config, dev, pool, str(config.similarity).partition("×")[0])
+    best = source_choice.choose(column, target, wanted if wanted else 5 - inside, exclude=[target])
+    return [*best, target] if inside else best
+
+
+def similarities(config: Config, dev: Matrix, names: Sequence[str], kind: str) -> dict[str, float]:
+    """Source → similarity to the target: of typology, or accuracy on its development data."""
+    target = str(config.target)
+    if kind == "REAL":
+        return {name: dev.value(name, target) for name in names}
+    from merginguriel.similarity import uriel
+
+    return uriel.column(target, list(names))
+
+
+def recipe_of(study: Study, config: Config, chosen: Sequence[str], dev: Matrix, tell: Tell) -> Recipe:
+    """The recipe that the configuration means for the chosen sources, with what its method learns from text."""
+    models = {name: study.model(name).resolve() for name in chosen}
+    kind, _, times = (config.similarity or "").partition("×")
+    weighing = config.preweight
+    if weighing is None and kind and (config.method == "linear" or times):
+        weighing = kind.lower()
+    shares = dict.fromkeys(chosen, 1.0)
+    if weighing in ("real", "uriel"):
+        column = similarities(config, dev, chosen, weighing.upper())
+        shares = source_choice.weights(study, column, models, times or None, progress=tell.progress)
+    recipe = Recipe(
+        method=str(config.method),
+        sources=tuple(Source(name, models[name], shares[name]) for name in chosen),
+        params=dict(config.params),
+        base=(study.root / "base").resolve(),
+        target=config.target,
+        mode=config.mode,
+        similarity=config.similarity,
+        k=len(chosen),
+        context=study.context,
+        seed=config.seed,
+        dtype=config.dtype,
+        include=config.include,
+        exclude=config.exclude,
+        heads=config.heads,
+        embeddings=config.embeddings,
+        text=Path(config.text) if config.text and config.text != "sources" else None,
+        trim_scope=config.trim_scope,
+        preweight=weighing,
+    )
+    return read_for(study, check(recipe), config.text, progress=tell.progress)
+
+
+def right_of(study: Study, recipe: Recipe, data: TaskData, tell: Tell) -> np.ndarray:
+    """Which test items the merge gets right, bool [n]; merged in memory, its logits kept by what it is made from."""
+    items = data.test
+    path = stored.cache_path(study.cache, fingerprint(recipe), items)
+    return stored.correct(answers(recipe, items, path, tell), items)
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Digest of the recipe and of the models that it names: equal ones make equal weights."""
+    folders = [*(source.path for source in recipe.sources), *([recipe.base] if recipe.base else [])]
+    parts = [arithmetic(), dump_recipe(replace(recipe, base_sha256={})), *map(stored.fingerprint, folders)]
+    if recipe.text is not None:
+        parts.append(sha256(recipe.text))
+    return text_hash(parts)
+
+
+@cache
+def arithmetic() -> str:
+    """Digest of the code that merges: after a mend, what the old one made is computed again."""
+    root = Path(engine.__file__).parent
+    return text_hash(path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py")))
+
+
+def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> stored.Predictions:
+    if path.is_file():
+        try:
+            return stored.load(path, fingerprint(recipe))
+        except CheckpointError as error:
+            tell.note(f"{path.name} is computed again: {error.what}")
+    model, tokenizer, labels = predict.open_model(recipe.sources[0].path)
+    merge_into(model, recipe, on_progress=tell.progress)
+    found = stored.rounded(predict.predict_with(model, tokenizer, labels, items, on_progress=tell.progress))
+    stored.save(path, found, fingerprint(recipe))
+    return found
+
+
+def all_baselines(
+    study: Study, recipe: Recipe, dev: Matrix, test: Matrix, data: TaskData, tell: Tell
+) -> dict[str, Baseline]:
+    """kind → baseline; the plain average of the same sources, whatever the merge's policies, and the base with its fresh
+    head are scored for it."""
+    plain = replace(
+        recipe,
+        method="average",
+        params={},
+        similarity=None,
+        preweight=None,
+        heads="auto",
+        embeddings="merge",
+        include=(),
+        exclude=(),
+        text=None,
+        dtype=None,
+        sources=tuple(Source(s.name, s.path) for s in recipe.sources),
+        learnt={},
+    )
+    given = {}
+    if recipe.method != "average":
+        given["average_merge"] = right_of(study, check(plain), data, tell)
+    scored = nxn({"base": study.root / "base"}, {data.locale: data}, cache=study.cache)
+    given["pretrained_base"] = scored.correct["base", data.locale]
+    names = [source.name for source in recipe.sources]
+    found = baselines(data.locale, dev, test, names, data, given=given)
+    if set(dev.sources) <= {*names, data.locale}:
+        found.pop("best_zero_shot", None)  # it is the best of all there are, and only the sources were scored
+    return found
+
+
+def ensembles(
+    study: Study, config: Config, recipe: Recipe, dev: Matrix, data: TaskData, tell: Tell
+) -> dict[str, np.ndarray]:
+    """Ensemble → which test items it gets right, bool [n]: the merge's own sources, by their kept logits."""
+    names = [source.name for source in recipe.sources]
+    weights = {"REAL": similarities(config, dev, names, "REAL")}
+    methods = [name for name, method in ensemble.METHODS.items() if method.weights != "URIEL"]
+    try:
+        weights["URIEL"] = similarities(config, dev, names, "URIEL")
+        methods = list(ensemble.METHODS)
+    except UnavailableError as error:
+        tell.note(f"no ensemble is weighted by URIEL: {error.what}")
+    models = {source.name: source.path for source in recipe.sources}
+    return ensemble.scored(models, data.test, study.cache, weights, methods=methods)
+
+
+def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
+    """What an ensemble scored, beside the row of the merge of the same sources, which the same similarity chose."""
+    by_labels = merge.mode == "IncTar" or (merge.similarity or "").startswith("REAL")
+    chosen, _, _ = (merge.similarity or "").partition("×")
+    return replace(
+        merge,
+        method=ensemble.logged(name),
+        params=(),
+        value=float(right.mean()),
+        similarity=chosen or None,
+        weights=(),
+        saw="labels" if by_labels or ensemble.METHODS[name].weights in ("REAL", "any") else "nothing",
+    )
+
+
+def other_rows(
+    like: Sequence[ResultRow],
+    named: set[str | None],
+    beat: dict[str, Baseline],
+    compared: dict[str, Comparison],
+) -> list[ResultRow]:
+    """The row `like`, if there is one, against every baseline that a row can name and that is not in `named`."""
+    more = []
+    for kind in BASELINE_KINDS:
+        if like and kind in beat and kind not in named:
+            found = compared.get(kind)
+            more.append(
+                replace(
+                    like[0],
+                    baseline_kind=kind,
+                    baseline=beat[kind].value,
+                    wins=found.wins if found else None,
+                    losses=found.losses if found else None,
+                    se_pp=found.se if found else None,
+                    note=f"{beat[kind].model}, {beat[kind].note}" if kind == "best_single_source" else "",
+                )
+            )
+    return more

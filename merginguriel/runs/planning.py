@@ -1,0 +1,155 @@
+"""What would a run do, and how long would it take? From what is there and from how long it took before."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from merginguriel.config.run_config import Config, study_of, training_settings
+from merginguriel.errors import MuError
+from merginguriel.models import build_record
+from merginguriel.study.study import Study
+from merginguriel.training.settings import preset
+from merginguriel.workspace import Workspace
+
+from . import index, run_store
+from .kinds.common import trained_so
+from .run_store import Run
+
+LOOK_BACK = 30  # runs from which the time of one is estimated
+MAKING = ("train ", "make the base")  # steps that are no part of what a run takes once its models are there
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Models that a run would train and those that are there, what it merges and scores, and seconds, if known.
+
+    base      is the base with its head there?
+    train     locale → seconds, as models of this study took; None where none was trained yet
+    other     locales whose model was trained otherwise: the run is refused when it comes to them
+    merges    None where it depends on how the training goes
+    scores    models scored on the items of a locale, a split each; what was scored before is not scored again
+    work      seconds of all but the training, as finished runs of this kind took; None if there is none
+    """
+
+    base: bool
+    train: Mapping[str, float | None]
+    there: Sequence[str]
+    other: Sequence[str]
+    merges: int | None
+    scores: int | None
+    work: float | None
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the whole run; None if a part is not known."""
+        each = list(self.train.values())
+        if self.work is None or None in each:
+            return None
+        return self.work + sum(one for one in each if one is not None)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "base": self.base,
+            "train": dict(self.train),
+            "there": list(self.there),
+            "other": list(self.other),
+            "merges": self.merges,
+            "scores": self.scores,
+            "work_seconds": self.work,
+            "seconds": self.seconds,
+        }
+
+
+def plan(space: Workspace, config: Config) -> Plan:
+    """What the run of a configuration (as `config.resolved` has it) would do. Reads records, and nothing of a model."""
+    study: Study = study_of(config, space)
+    wanted = models_of(config)
+    settings = training_settings(config)
+    there = [locale for locale in wanted if trained_so(study, locale, settings)]
+    other = [
+        locale
+        for locale in wanted
+        if locale not in there and (study.model(locale) / "training.yaml").is_file()
+    ]
+    seconds = training_seconds(study, config)
+    merges, scores = work_of(config, len(wanted))
+    return Plan(
+        base=(study.root / "base" / "config.json").is_file(),
+        train={locale: seconds for locale in wanted if locale not in there and locale not in other},
+        there=there,
+        other=other,
+        merges=merges,
+        scores=scores,
+        work=0.0 if config.kind == "train" else work_seconds(space, study, config.kind),
+    )
+
+
+def models_of(config: Config) -> list[str]:
+    """Locales whose model the run needs; of an iteration that is to choose its sources, the target's alone."""
+    if config.kind == "train":
+        return list(dict.fromkeys(config.locales))
+    if config.kind == "nxn":
+        return list(dict.fromkeys(config.sources))
+    candidates = config.candidates if config.kind == "merge" else ()
+    return sorted({*config.sources, *candidates, *([config.target] if config.target else [])})
+
+
+def work_of(config: Config, models: int) -> tuple[int | None, int | None]:
+    """Merges, and scored pairs of a model and a split of a locale."""
+    if config.kind == "train":
+        return 0, models
+    if config.kind == "nxn":
+        return 0, models * len(config.locales) * len(config.splits)
+    if config.kind == "iterate":
+        return None, None
+    merges = 1 + (config.method != "average")  # the plain average is one of the baselines
+    return merges, 2 * models + merges + 1  # dev and test; the last is the base with a fresh head
+
+
+def training_seconds(study: Study, config: Config) -> float | None:
+    """What a model of this study took to train, for as many epochs as are asked for: the median of those there."""
+    epochs = training_settings(config).get("epochs") or preset(study.base).epochs
+    each = []
+    for path in sorted(study.root.glob("*/training.yaml")):
+        try:
+            found = build_record.read(path)
+            took, made = found.get("seconds"), found.get("made")
+            before = made["settings"]["epochs"] if isinstance(made, dict) else None
+            if isinstance(took, float | int) and isinstance(before, int) and before:
+                each.append(took / before)
+        except (MuError, KeyError, TypeError):
+            continue  # a record of another version says nothing of time
+    return round(statistics.median(each) * epochs, 1) if each else None
+
+
+def work_seconds(space: Workspace, study: Study, kind: str) -> float | None:
+    """What finished runs of this kind and context took beside training: their median."""
+    found, _ = index.listed(space, LOOK_BACK, kind=kind, state="finished", context=study.context)
+    each = [beside_training(run_store.events(Run(row["id"], space.runs / row["id"]))) for row in found]
+    known = [seconds for seconds in each if seconds is not None]
+    return round(statistics.median(known), 1) if known else None
+
+
+def beside_training(events: Iterable[Mapping[str, Any]]) -> float | None:
+    """Seconds of the steps of a run that trained nothing; None where its events do not say. A step that was killed counts
+    for nothing, and counts when it is done again."""
+    total, counted = 0.0, False
+    began: float | None = None
+    for event in events:
+        if event["event"] in ("metric", "note"):
+            continue
+        try:
+            now = datetime.fromisoformat(str(event.get("time"))).timestamp()
+        except ValueError:
+            return None
+        if began is not None and event["event"] in ("step", "finished"):
+            total, counted = total + max(now - began, 0.0), True
+        is_work = event["event"] == "started" or (
+            event["event"] == "step" and not str(event.get("text")).startswith(MAKING)
+        )
+        began = now if is_work else None
+    return total if counted else None

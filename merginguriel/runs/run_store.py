@@ -1,0 +1,340 @@
+"""What is a run on disk, in which state is it, and who may write to it?
+
+runs/<id>/  config.yaml, provenance.yaml   what it is, written once
+            events.jsonl                   what happened, one JSON object a line, only appended to
+            log.txt, heartbeat, lock       of the process at work: the system takes the lock back when it ends
+            result.json, rows.csv, …       when it has finished
+
+The id depends on the configuration alone, so that the same question is the same run, whoever asks it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from merginguriel import files, workspace
+from merginguriel.config import run_config as configs
+from merginguriel.config.run_config import Config
+from merginguriel.errors import MuError, UsageError
+from merginguriel.version import code
+from merginguriel.workspace import Workspace
+
+STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
+ENDED = ("finished", "failed", "cancelled", "paused")  # events after which no process is at work
+WAITING = ("created", "reopened", "resumed")  # events after which one may start
+PACKAGES = ("torch", "transformers", "datasets", "numpy", "safetensors", "peft", "accelerate")
+SILENT = 60.0  # seconds without a heartbeat after which a run counts as dead where there are no locks
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its id and its folder."""
+
+    id: str
+    folder: Path
+
+    @cached_property
+    def config(self) -> Config:
+        return configs.load(self.folder / "config.yaml")
+
+    @cached_property
+    def space(self) -> Workspace:
+        return workspace.find(self.folder)
+
+
+def run_id(config: Config) -> str:
+    """`merge-sw-KE-ties-1f2e3d4c`: for people, and the same for the same configuration."""
+    method = config.method
+    if method == "linear" and config.similarity:
+        method = "similarity"
+    parts = [config.kind, config.target or re.sub(r"[^\w.+-]", "-", config.task or ""), method]
+    return "-".join([*(part for part in parts if part), configs.digest(config)[:8]])
+
+
+def create(space: Workspace, config: Config) -> Run:
+    """The run of this configuration in the workspace, made on the first call."""
+    config = configs.resolved(config, workspace.writable(space))
+    run = Run(run_id(config), space.runs / run_id(config))
+    if not (run.folder / "config.yaml").is_file():
+        try:
+            with files.new_folder(run.folder) as folder:
+                files.write_text(folder / "config.yaml", configs.dump(config))
+                files.write_text(folder / "provenance.yaml", provenance(config))
+                (folder / "lock").touch()
+                table = configs.as_table(config)
+                Events(folder).add("created", config=table, digest=configs.digest(config))
+        except MuError:
+            # Somebody made the same one at the same moment: it is this one.
+            files.wait_for_writer(run.folder, lambda: None)
+            if not (run.folder / "config.yaml").is_file():
+                raise
+    if configs.digest(run.config) != configs.digest(config):
+        raise MuError(
+            "this run has another configuration than its name says.",
+            where=str(run.folder / "config.yaml"),
+            mend="Somebody edited it. Remove the folder; a changed configuration makes a new run.",
+        )
+    if config.keep and not run.config.keep:
+        files.write_text(run.folder / "config.yaml", configs.dump(config))
+        run = Run(run.id, run.folder)
+        if state(run) == "finished":
+            Events(run.folder).add("reopened", note="its model is to be kept")
+    return run
+
+
+def get(space: Workspace, id: str) -> Run:
+    """The run called `id`, or the only one whose id begins or ends so. Raises UsageError naming the nearest."""
+    folder = space.runs / id
+    if id and Path(id).name == id and (folder / "config.yaml").is_file():
+        return Run(id, folder)
+    known = [run.id for run in listed(space)]
+    found = [name for name in known if id and (name.startswith(id) or name.endswith(id))]
+    if len(found) == 1:
+        return Run(found[0], space.runs / found[0])
+    import difflib
+
+    near = found[:5] or difflib.get_close_matches(id, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "See: mu runs list"
+    what = f"there are {len(found)} runs called {id}…" if found else f"there is no run {id!r}."
+    raise UsageError(what, mend=hint)
+
+
+def listed(space: Workspace) -> list[Run]:
+    """Every run of the workspace, by id."""
+    try:
+        with os.scandir(space.runs) as found:
+            names = sorted(e.name for e in found if not e.name.startswith(".") and e.is_dir())
+    except FileNotFoundError:
+        return []
+    return [Run(name, space.runs / name) for name in names if (space.runs / name / "events.jsonl").is_file()]
+
+
+def state(run: Run) -> str:
+    """One of STATES. A run whose process ended without a word is dead: its lock is free."""
+    return state_of(run, events(run))
+
+
+def state_of(run: Run, found: list[dict[str, Any]]) -> str:
+    last = next(
+        (e["event"] for e in reversed(found) if e["event"] not in ("metric", "note", "step")), "created"
+    )
+    if last == "finished":
+        return "finished"  # its process may still be on its way out
+    if held(run):
+        return "running"
+    return last if last in ENDED else "queued" if last in WAITING else "dead"
+
+
+def held(run: Run) -> bool:
+    """Is a process at work on this run?"""
+    if sys.platform == "win32":
+        with contextlib.suppress(OSError):
+            return time.time() - (run.folder / "heartbeat").stat().st_mtime < SILENT
+        return False
+    import fcntl
+
+    try:
+        descriptor = os.open(run.folder / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextlib.contextmanager
+def claimed(run: Run) -> Iterator[int | None]:
+    """Hold the run's lock; yields its descriptor. Raises MuError naming who holds it."""
+    (run.folder / "lock").touch()
+    with contextlib.ExitStack() as stack:
+        for attempt in range(10):
+            try:
+                descriptor = stack.enter_context(files.locked(run.folder / "lock"))
+                break
+            except BlockingIOError:
+                # Somebody who only looks whether it is free holds it for microseconds.
+                if attempt == 9:
+                    raise MuError(
+                        f"another process is at work on this run: {holder(run)}.",
+                        where=str(run.folder),
+                        mend=f"Watch it with: mu runs watch {run.id}\nor end it with: mu runs cancel {run.id}",
+                    ) from None
+                time.sleep(0.05)
+        yield descriptor
+
+
+def holder(run: Run) -> str:
+    """Who said last that he holds the lock, in words."""
+    try:
+        words = (run.folder / "lock").read_text(encoding="utf-8").split()
+        return f"process {words[0]} on {words[1]}"
+    except (OSError, IndexError):
+        return "it has not said which"
+
+
+def request(run: Run, what: str) -> str:
+    """Ask for `cancel`, `pause` or `resume`; returns the state as it is now.
+
+    A run at work hears of it within a second, and pauses after its step. Raises UsageError where it cannot be.
+    """
+    now = state(run)
+    allowed = {
+        "cancel": ("queued", "running", "paused", "failed", "dead"),
+        "pause": ("queued", "running"),
+        "resume": ("queued", "paused", "failed", "cancelled", "dead"),
+    }[what]
+    if now not in allowed:
+        raise UsageError(f"{run.id} is {now}: it cannot be asked to {what}.")
+    if now == "running":
+        files.write_text(run.folder / "request", what)
+        return now
+    with claimed(run):
+        (run.folder / "request").unlink(missing_ok=True)
+        if what != "resume" or now != "queued":
+            Events(run.folder).add({"cancel": "cancelled", "pause": "paused", "resume": "resumed"}[what])
+    return state(run)
+
+
+def requested(run: Run) -> str | None:
+    try:
+        return (run.folder / "request").read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+class Events:
+    """What happened in a run, appended line by line to events.jsonl; each line is one write."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "events.jsonl"
+
+    def add(self, event: str, **more: Any) -> None:
+        """Append one event with the time. Raises MuError if the disk takes no more."""
+        line = json.dumps({"time": now(), "event": event, **more}, ensure_ascii=False, default=str)
+        try:
+            with self.path.open("ab+", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                torn = False
+                if size:
+                    file.seek(size - 1)
+                    torn = file.read(1) != b"\n"  # a killed writer's last line
+                data = f"{chr(10) if torn else ''}{line}\n".encode()
+                if file.write(data) != len(data):
+                    raise OSError(28, "No space left on device")
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise files.os_error(error, self.path) from error
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def events(run: Run) -> list[dict[str, Any]]:
+    """What happened, oldest first. A line that a killed writer left half is passed over."""
+    found = []
+    try:
+        lines = (run.folder / "events.jsonl").read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            event = json.loads(line) if line else None
+        except ValueError:
+            continue
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            found.append(event)
+    return found
+
+
+def result(run: Run) -> dict[str, Any]:
+    """What a finished run found. Raises UsageError for one that has not finished."""
+    path = run.folder / "result.json"
+    if not path.is_file():
+        raise UsageError(
+            f"{run.id} has no result yet: it is {state(run)}.", mend=f"See: mu runs show {run.id}"
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MuError(
+            f"this result is damaged: {error}.",
+            where=str(path),
+            mend=f"Remove that folder and run it again: what is in {run.folder}/config.yaml makes the same.",
+        ) from error
+
+
+def outdated(run: Run) -> str | None:
+    """What a finished run rests on that is no more what it was, in words: test sentences of its target, or a model.
+
+    Reads the sentences, and the models' digests, which are kept. None where all is as it was, or was not recorded.
+    """
+    from merginguriel.evaluation import predictions
+    from merginguriel.tasks.base import fingerprint
+
+    found, config = result(run), run.config
+    study = configs.study_of(config, run.space)
+    if found.get("data") and config.target and found["data"] != fingerprint(study.data(config.target).test):
+        return f"the test sentences of {config.target}"
+    for name, before in (found.get("models") or {}).items():
+        model = study.model(name)
+        if not (model / "config.json").is_file():
+            return f"the model of {name}, which is not there any more"
+        if predictions.fingerprint(model) != before:
+            return f"the model of {name}"
+    return None
+
+
+def provenance(config: Config) -> str:
+    """Code, packages, machine and command that a run was made by, as YAML."""
+    import importlib.metadata  # slow to import, and only this needs it
+
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    memory = None
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    table = {
+        "time": now(),
+        "code": code(),
+        "python": platform.python_version(),
+        "packages": versions,
+        "seed": config.seed,
+        "machine": {
+            "host": platform.node(),
+            "system": platform.platform(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "memory_gb": memory,
+        },
+        "command": list(sys.argv),
+    }
+    return yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
+
+
+def processor() -> str:
+    with contextlib.suppress(OSError, ValueError):
+        found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+    return platform.processor()

@@ -1,0 +1,1 @@
+"""Models, matrices and result rows of a workspace."""

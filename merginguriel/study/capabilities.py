@@ -1,0 +1,94 @@
+"""What can this program, in this workspace, run for a question? Methods, similarities, models, sentences."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from merginguriel import similarity
+from merginguriel.decision.question import Ability, Lab
+from merginguriel.errors import MuError
+from merginguriel.locales import table
+from merginguriel.workspace import Workspace
+
+_DECLARED = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
+METHODS = Path(__file__).resolve().parent.parent / "merging" / "methods"
+
+
+class Declared(Mapping[str, Ability]):
+    """Method → names of its parameters, where each file is imported when its method is asked for.
+
+    Importing thirty files would cost `mu advise` more than it takes to answer; the log speaks of a few.
+    """
+
+    def __init__(self) -> None:
+        found = {
+            name: path.stem
+            for path in sorted(METHODS.glob("*.py"))
+            for name in _DECLARED.findall(path.read_text(encoding="utf-8"))
+        }
+        # A linear merge whose weights are a similarity has a name of its own, in the log and for `mu merge`.
+        self.files = dict(sorted({**found, "similarity": found["linear"]}.items()))
+
+    def __getitem__(self, name: str) -> Ability:
+        importlib.import_module(f"merginguriel.merging.methods.{self.files[name]}")
+        from merginguriel.merging.registry import registered
+
+        method = registered["linear" if name == "similarity" else name]
+        return Ability(method.params, heads=method.heads)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def methods() -> Declared:
+    """Every merging method and the names of its parameters, as merging/registry.py has them."""
+    return Declared()
+
+
+def contexts(space: Workspace) -> list[str]:
+    """Contexts that have a base model or a model in the workspace."""
+    return sorted({f"{path.parent.parent.name}/{path.parent.name}" for path in space.models.glob("*/*/*/")})
+
+
+def trained(space: Workspace, context: str) -> frozenset[str]:
+    """Locales that have a fine-tuned model of this context in the workspace."""
+    task, _, base = context.partition("/")
+    return frozenset(path.parent.name for path in (space.models / task / base).glob("*/training.yaml"))
+
+
+def scorable(context: str) -> frozenset[str] | None:
+    """Locales of which the context's task has enough sentences; None where it is not known or cannot tell."""
+    from merginguriel.tasks.base import find
+
+    try:
+        task = find(context.partition("/")[0])
+        return frozenset(task.locales(None)) - task.too_little
+    except MuError:
+        return None
+
+
+def offers(context: str, target: str) -> bool:
+    """Has the context's task enough sentences of `target`? Taken to, where that cannot be told."""
+    found = scorable(context)
+    return found is None or target in found
+
+
+def first_target(context: str) -> str:
+    """A locale that the context's task can score, for an example: sw-KE wherever it can."""
+    return next((tag for tag in ("sw-KE", "da-DK", *table()) if offers(context, tag)), "sw-KE")
+
+
+def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:
+    """`measured`: the log holds rows of this target in this context, so the task has sentences of it."""
+    return Lab(
+        methods=methods(),
+        similarities=frozenset(similarity.COMPUTED),
+        trained=trained(space, context),
+        offers_target=measured or offers(context, target),
+    )

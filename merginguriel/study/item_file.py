@@ -1,0 +1,54 @@
+"""Which test items did each arm of a run get right? `items.npz`, written and read in one place."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from merginguriel import files
+from merginguriel.errors import MuError
+
+OWN = ("ids", "groups")
+
+
+class Stored(NamedTuple):
+    """ids, groups [n] of the test items; arm → bool [n]: `merge`, kinds of baselines, `ensemble_soft`, `single:de-DE`."""
+
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    arms: Mapping[str, np.ndarray]
+
+
+def write(path: Path, ids: Sequence[str], groups: Sequence[str], arms: Mapping[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    named = {name: np.asarray(right, dtype=bool) for name, right in arms.items()}
+    np.savez_compressed(
+        buffer,
+        allow_pickle=False,
+        ids=np.array(ids, dtype=np.str_),
+        groups=np.array(groups, dtype=np.str_),
+        **named,
+    )
+    files.write_bytes(path, buffer.getvalue())
+
+
+def read(path: Path) -> Stored:
+    """Raises MuError for a file that is damaged, or not of this form."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            ids, groups = stored["ids"], stored["groups"]
+            arms = {name: stored[name] for name in stored.files if name not in OWN}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise MuError(f"the run's items cannot be read: {error}.", where=str(path)) from error
+    if not ids.size or any(right.shape != ids.shape for right in (groups, *arms.values())):
+        raise MuError("the run's items do not fit together.", where=str(path))
+    return Stored(
+        tuple(map(str, ids)),
+        tuple(map(str, groups)),
+        {name: right.astype(bool) for name, right in arms.items()},
+    )

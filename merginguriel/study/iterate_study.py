@@ -1,0 +1,355 @@
+"""Which locales does an iterative training take for a target, where does it lie, and what did it score?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merginguriel.errors import MuError, UnavailableError, UsageError
+from merginguriel.evaluation.baselines import Baseline, baselines
+from merginguriel.evaluation.nxn import nxn
+from merginguriel.evaluation.significance import Comparison
+from merginguriel.files import Progress
+from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.parse.entries import Entry, entry_paths, parse_entry
+from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.merging import registry
+from merginguriel.merging.registry import SAW
+from merginguriel.models import build_record
+from merginguriel.similarity import real, uriel
+from merginguriel.tasks import base as tasks
+from merginguriel.tasks.base import TaskData, digest
+from merginguriel.training.settings import IterateSettings, as_table, check_iterate, preset
+from merginguriel.version import measured_by
+
+from . import results, source_choice
+from . import study as studies
+from .study import Study
+
+RECORD = "iterate.yaml"
+USUAL_K = 5
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An iterative merge on its target's test items, beside its baselines. rows: as for the log."""
+
+    target: str
+    path: Path
+    settings: IterateSettings
+    accuracy: float
+    n: int
+    baselines: dict[str, Baseline]
+    compared: dict[str, Comparison]
+    failed: dict[str, str]
+    rows: tuple[ResultRow, ...]
+
+
+def iterate(study: Study, settings: IterateSettings, progress: Progress | None = None) -> Path:
+    """Train the sources in turn and merge them every few epochs; the folder of the last merge.
+
+    Returns at once if it is there. Sources whose data cannot be read, or whose training fails, are left out and named
+    in the folder's iterate.yaml. Raises as training.iterate.train_and_merge, and UnavailableError where sources are to
+    be chosen and too few have text.
+    """
+    from merginguriel.training.iterate import train_and_merge  # torch
+
+    settings, data, failed = settled(study, settings)
+    base = studies.make_base(study, progress)
+    target = target_data(study, settings)
+    out = folder_of(study, settings)
+    studies.wait_for_writer(out, lambda: studies.waiting(f"the iterative merge {out.name}", progress))
+    return train_and_merge(
+        base, data, out, settings, preset(study.base), target=target, shares=shares(study, settings),
+        failed=failed, on_progress=progress,
+    )  # fmt: skip
+
+
+def settled(
+    study: Study, settings: IterateSettings
+) -> tuple[IterateSettings, dict[str, TaskData], dict[str, str]]:
+    """The settings with their sources, the data of those that have any, and why the others have none."""
+    check_iterate(settings)
+    settings = replace(settings, seed=settings.seed or study.seed)
+    data: dict[str, TaskData] = {}
+    failed: dict[str, str] = {}
+    if not settings.sources:
+        data = chosen(study, settings)
+        return replace(settings, sources=tuple(sorted(data)), candidates=(), k=None, mode=None), data, failed
+    for locale in sorted(set(settings.sources)):
+        try:
+            data[locale] = study.data(locale)
+        except UsageError:
+            raise
+        except MuError as error:
+            failed[locale] = error.what
+    if len(data) < min(2, len(settings.sources)):
+        raise UnavailableError(
+            f"of {len(settings.sources)} sources, {len(data)} can be read. {'; '.join(failed.values())}",
+            mend="Name other sources: mu tasks NAME lists a task's locales.",
+        )
+    sources = tuple(sorted(settings.sources))
+    return replace(settings, sources=sources, candidates=(), k=None, mode=None), data, failed
+
+
+def chosen(study: Study, settings: IterateSettings) -> dict[str, TaskData]:
+    """The data of the k locales most similar to the target that have text; with IncTar the target is one of them."""
+    target, k = settings.target, settings.k or USUAL_K
+    if target is None:
+        raise UsageError(
+            "neither sources nor a target are named.", mend="Name --source LOCALE, repeatedly, or --target."
+        )
+    inside = settings.mode == "IncTar"
+    others = [name for name in dict.fromkeys(settings.candidates) if name != target]
+    if len(others) == k - inside:
+        values = dict.fromkeys(others, 1.0)  # nothing is left to choose
+    elif settings.similarity == "REAL":
+        values = source_choice.column(study, target, "REAL")
+        values = {name: v for name, v in values.items() if name in (settings.candidates or values)}
+    else:
+        values = uriel_column(target, settings.candidates or tasks.locales(study.task, study.folder))
+    data: dict[str, TaskData] = {target: study.data(target)} if inside else {}
+    for locale in real.top_k(values, len(values), exclude=[target]):
+        if len(data) == k:
+            return data
+        try:
+            data[locale] = study.data(locale)
+        except UnavailableError:
+            continue  # too little text: the next one
+    if len(data) < k:
+        raise UnavailableError(
+            f"of the locales to choose from, {len(data)} have text to train on, and k is {k}.",
+            mend=f"Take --k {len(data)}.",
+        )
+    return data
+
+
+def chosen_now(
+    study: Study, target: str | None, mode: str | None, candidates: Sequence[str], k: int | None
+) -> tuple[str, ...]:
+    """The locales that REAL chooses by the matrix as it is, the target aside: the candidates of a run that is made now,
+    so that a later matrix makes another run and does not change what this one resumes with. Raises as `chosen`.
+    """
+    wanted = IterateSettings((), target, mode, "REAL", tuple(candidates), k)
+    return tuple(sorted(name for name in chosen(study, wanted) if name != target))
+
+
+def uriel_column(target: str, names: Sequence[str]) -> dict[str, float]:
+    """Similarity of each locale that URIEL knows to the target."""
+    found: dict[str, float] = {}
+    for name in names:
+        try:
+            found |= uriel.column(target, [name])
+        except UnavailableError:
+            if name == target:
+                raise
+    return found
+
+
+def shares(study: Study, settings: IterateSettings) -> dict[str, float] | None:
+    """source → weight by URIEL, for a weighted mean; None: equal, given, or measured at each merge."""
+    weighs = settings.method in ("linear", "similarity") and settings.similarity == "URIEL"
+    if not weighs or settings.weights or settings.target is None:
+        return None
+    return real.weights(uriel.column(settings.target, settings.sources), list(settings.sources))
+
+
+def target_data(study: Study, settings: IterateSettings) -> TaskData | None:
+    """The target's data where they are used: to judge, to weigh, or for a method that reads text."""
+    judged = settings.judge == "target" and (settings.schedule == "gain" or settings.patience)
+    reads = settings.method != "similarity" and registry.get(settings.method).needs is not None
+    weighs = settings.method in ("linear", "similarity") and settings.similarity == "REAL"
+    if settings.target and (judged or reads or weighs or settings.judge == "target"):
+        return study.data(settings.target)
+    return None
+
+
+def folder_of(study: Study, settings: IterateSettings) -> Path:
+    """`merged/sv-SE-iterate-ties-4-1f2e3d`: for people, and never the same for two settings."""
+    own = digest(json.dumps(as_table(settings), sort_keys=True), length=6)
+    parts = [settings.target, "iterate", settings.method, str(len(settings.sources)), own]
+    return study.root / "merged" / "-".join(part for part in parts if part)
+
+
+def score(study: Study, settings: IterateSettings, path: Path, progress: Progress | None = None) -> Scored:
+    """The merge in `path` on its target's test items, against what single models of the same sources reach.
+
+    Models of the sources and of the target that are not there yet are trained, with what is usual for the base.
+    """
+    settings = settled(study, settings)[0]
+    target = settings.target
+    if target is None:
+        raise UsageError("an iterative merge is scored on its target, and none is named.")
+    failed = build_record.read(path / RECORD).get("failed") or {}
+    sources = left(settings, path)
+    for locale in dict.fromkeys((*sources, target)):
+        if locale not in study.trained():
+            studies.train(study, locale, progress=progress)
+    singles = {locale: study.model(locale) for locale in dict.fromkeys((*sources, target))}
+    data = study.data(target)
+    dev = nxn(singles, {target: data}, split="dev", cache=study.cache, on_progress=progress)
+    test = nxn(singles, {target: data}, cache=study.cache, on_progress=progress)
+    own = nxn({path.name: path}, {target: data}, cache=study.cache)
+    right, groups = own.correct[path.name, target], own.groups[target]
+    beat = baselines(target, dev, test, sources, data)
+    compared = results.compare_all(right, groups, beat)
+    row = row_of(study, settings, path, right)
+    rows = tuple(beside(row, beat[kind], compared.get(kind)) for kind in results.LOGGED if kind in beat)
+    return Scored(target, path, settings, row.value, len(right), beat, compared, failed, rows)
+
+
+def left(settings: IterateSettings, path: Path) -> list[str]:
+    """The sources that did not fail."""
+    failed = build_record.read(path / RECORD).get("failed") or {}
+    return [name for name in settings.sources if name not in failed]
+
+
+def row_of(
+    study: Study, settings: IterateSettings, path: Path, right: np.ndarray, run: str = ""
+) -> ResultRow:
+    """What the merge in `path` scored, compared with nothing yet. right [n] bool; settings: settled ones."""
+    sources = left(settings, path)
+    rounds = build_record.read(path / RECORD)["rounds"]
+    shares = next(o["merge"]["weights"] for o in reversed(rounds) if o["merge"]["taken"])
+    return ResultRow(
+        context=study.context,
+        target=settings.target or "-",
+        mode="IncTar" if settings.target in sources else "ExcTar",
+        method=method_name(settings),
+        metric="accuracy",
+        value=float(right.mean()),
+        n=len(right),
+        params=params_of(settings),
+        similarity=settings.similarity,
+        k=len(sources),
+        sources=tuple(sources),
+        weights=tuple(shares[name] for name in sources),
+        seed=settings.seed,
+        saw=saw(settings),
+        run=run or path.name,
+        code=measured_by(),
+    )
+
+
+def method_name(settings: IterateSettings) -> str:
+    """What the log calls it: `iterate_ties`."""
+    return f"iterate_{settings.method}"
+
+
+def params_of(settings: IterateSettings) -> tuple[tuple[str, str], ...]:
+    """The method's parameters and those of the rounds that are not the usual ones, and always how many epochs."""
+    usual = asdict(IterateSettings())
+    keys = ("merge_every", "schedule", "tolerance", "min_gain_pp", "judge", "patience", "anchor")
+    found: dict[str, Any] = {"epochs": settings.epochs, **settings.params}
+    found |= {key: getattr(settings, key) for key in keys if getattr(settings, key) != usual[key]}
+    return tuple(
+        sorted(
+            (key, f"{value:g}" if isinstance(value, float) else str(value)) for key, value in found.items()
+        )
+    )
+
+
+def saw(settings: IterateSettings) -> str:
+    """The most that the training used of its target, one of registry.SAW."""
+    found = ["nothing"]
+    if settings.target in settings.sources or settings.similarity == "REAL":
+        found.append("labels")
+    if settings.judge == "target" and (settings.schedule == "gain" or settings.patience):
+        found.append("labels")
+    if settings.method != "similarity":
+        found.append(registry.get(settings.method).saw)
+    return max(found, key=SAW.index)
+
+
+def beside(row: ResultRow, baseline: Baseline, found: Comparison | None) -> ResultRow:
+    return replace(
+        row,
+        baseline_kind=baseline.kind,
+        baseline=baseline.value,
+        wins=found.wins if found else None,
+        losses=found.losses if found else None,
+        se_pp=found.se if found else None,
+        note=f"{baseline.model}, {baseline.note}" if baseline.kind == "best_single_source" else "",
+    )
+
+
+def over_targets(
+    study: Study,
+    settings: IterateSettings,
+    targets: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    on_scored: Callable[[Scored], None] | None = None,
+) -> tuple[list[Scored], dict[str, MuError]]:
+    """One iterative training per target, each scored; and why the others failed: one does not end the rest.
+
+    What was done before is taken as it is, so that the call goes on where an earlier one stopped.
+    """
+    done: list[Scored] = []
+    failed: dict[str, MuError] = {}
+    for target in dict.fromkeys(targets):
+        try:
+            study.data(target)  # before the work, not after it
+            mine = settled(study, replace(settings, target=target))[
+                0
+            ]  # once: the matrix may change meanwhile
+            done.append(score(study, mine, iterate(study, mine, progress), progress))
+        except MuError as error:
+            failed[target] = error
+            if progress:
+                progress(0, 0, f"{target} failed: {error.what}")
+            continue
+        if on_scored:
+            on_scored(done[-1])
+    return done, failed
+
+
+def entry_of(study: Study, done: Sequence[Scored]) -> Entry:
+    """The log entry with the rows of these targets; the one that is there, if they were written down before."""
+    runs = {row.run for one in done for row in one.rows}
+    for path in entry_paths(study.space.log):
+        entry = parse_entry(path.read_text(encoding="utf-8"), path)
+        if runs <= {row.run for row in entry.rows}:
+            return entry
+    first = done[0].settings
+    findings = []
+    for one in done:
+        found = one.compared.get("best_single_source")
+        said = f": {results.words(found)}" if found else ""
+        source = one.baselines.get("best_single_source")
+        against = f", best single source {source.model} {100 * source.value:.1f}%" if source else ""
+        findings.append(
+            f"- {one.target}: {100 * one.accuracy:.1f}% on {one.n} test sentences{against}{said}."
+        )
+        findings += [f"- {one.target}, left out: {name}, because {why}" for name, why in one.failed.items()]
+    targets = ", ".join(one.target for one in done)
+    draft = Draft(
+        title=f"Iterative training and merging for {targets if len(done) < 4 else f'{len(done)} targets'}",
+        type="Retrospective",
+        date=date.today().isoformat(),
+        summary=f"Locales were trained in turn and merged every {first.merge_every} epochs by {first.method}, "
+        f"for {len(done)} targets.",
+        context=study.context,
+        metric="accuracy",
+        seed=str(first.seed),
+        tags="iterative training",
+        origin=f"mu iterate, {', '.join(sorted(str(run) for run in runs))}",
+        sections=(
+            (
+                "What was tried",
+                f"{first.epochs} epochs in each locale, a round every {first.merge_every}, schedule {first.schedule}, "
+                f"method {first.method}; after a merge all locales went on from it. Single models of the same sources "
+                f"are the baselines; the best of them was chosen on development data.",
+            ),
+            ("Findings", "\n".join(findings)),
+            ("Open questions", "- [open] Does merging once, after the training, give the same?"),
+        ),
+        rows=tuple(row for one in done for row in one.rows),
+    )
+    return add(study.space.log, draft)

@@ -1,0 +1,309 @@
+"""Which N×N matrices are there, in what order is one read, and whom would each similarity choose from it?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from merginguriel import locales
+from merginguriel.errors import UnavailableError, UsageError
+from merginguriel.evaluation import heatmap, nxn
+from merginguriel.evaluation.nxn import Matrix
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse.rows import ResultRow, distinct
+from merginguriel.similarity import real, uriel
+from merginguriel.workspace import Workspace
+
+from . import capabilities
+
+LOG = "log"
+ORDERS = ("name", "family", "script", "similarity", "value")
+_ENDING = re.compile(r"(?:-s(\d+))?-(test|dev|train)(-bf16)?\Z")
+
+
+class Stored(NamedTuple):
+    """A matrix that can be read. split: `test`, `dev`, `s1-test`, `test-bf16`, or `log` (test accuracies of the log)."""
+
+    context: str
+    split: str
+    path: Path | None  # None: from the rows of the log
+
+    @property
+    def name(self) -> str:
+        return f"{self.context} {self.split}"
+
+
+def stored(space: Workspace, knowledge: Knowledge) -> list[Stored]:
+    """Every matrix of the workspace: the files in results/, then what the log holds of single models; test first."""
+    logged = sorted({row.context for row in knowledge.rows if _single(row)})
+    known = {
+        context.replace("/", "-"): context
+        for context in (*logged, *capabilities.contexts(space), str(space.settings["context"]))
+    }
+    found = []
+    for path in sorted(space.results.glob("nxn-*.csv")):
+        ending = _ENDING.search(path.stem)
+        if ending:
+            flat = path.stem[len("nxn-") : ending.start()]
+            seed, split, bf16 = ending.groups()
+            name = f"{f's{seed}-' if seed else ''}{split}{bf16 or ''}"
+            # The file's name has no slash any more; a context of which nothing else is known has it first.
+            found.append(Stored(known.get(flat, flat.replace("-", "/", 1)), name, path))
+    found.sort(key=lambda one: (one.context, one.split != "test", one.split))
+    return found + [Stored(context, LOG, None) for context in logged]
+
+
+def find(
+    space: Workspace,
+    knowledge: Knowledge,
+    *,
+    context: str | None = None,
+    split: str | None = None,
+    target: str | None = None,
+) -> Stored:
+    """The matrix that is meant: of the workspace's context first, and one that has the column `target`.
+
+    Raises UsageError that lists what there is.
+    """
+    there = stored(space, knowledge)
+    fit = [one for one in there if context in (None, one.context) and split in (None, one.split)]
+    if target and context is None:
+        having = [one for one in fit if target in read(knowledge, one).targets]
+        fit = having or fit
+    usual = [one for one in fit if one.context == space.settings["context"]]
+    if usual or fit:
+        return (usual or fit)[0]
+    asked = " ".join(word for word in (context, split) if word)
+    names = ", ".join(one.name for one in there)
+    raise UsageError(
+        f"there is no N×N matrix{f' {asked}' if asked else ''}.",
+        where=str(space.results) if not space.shipped else None,
+        mend=f"There are: {names}" if names else "Make one with: mu nxn",
+    )
+
+
+def read(knowledge: Knowledge, one: Stored) -> Matrix:
+    """The matrix as it lies there. Raises MuError with file and line."""
+    if one.path is not None:
+        return nxn.load(one.path)
+    rows = [row for row in distinct(knowledge.rows) if _single(row) and row.context == one.context]
+    if not rows:
+        raise UsageError(f"the log holds no single model of {one.context}.", mend="Make one with: mu nxn")
+    # Oldest first: what was measured last counts.
+    values = {(row.sources[0], row.target): row.value for row in rows}
+    n = {row.target: row.n or 0 for row in rows}
+    return nxn.of_cells(values, n, {}, sorted({s for s, _ in values}), sorted(n))
+
+
+def _single(row: ResultRow) -> bool:
+    return (
+        row.method == "single"
+        and row.status == "current"
+        and row.metric == "accuracy"
+        and len(row.sources) == 1
+    )
+
+
+def majority(space: Workspace, knowledge: Knowledge, context: str) -> dict[str, float]:
+    """Target → accuracy of always answering with the commonest label, as far as log or runs hold it."""
+    rows: Sequence[ResultRow] = knowledge.rows
+    found = {
+        row.target: row.baseline
+        for row in rows
+        if row.context == context and row.baseline_kind == "majority_class" and row.baseline is not None
+    }
+    if space.runs.is_dir() and not space.shipped:
+        from merginguriel.runs import index
+
+        with index.opened(space) as connection:
+            found |= dict(
+                connection.execute(
+                    "select target, baseline from rows where context = ? and baseline_kind = 'majority_class'",
+                    (context,),
+                )
+            )
+    return found
+
+
+def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:
+    """The same figures, rows and columns in another order, one of ORDERS.
+
+    name, family (of URIEL's lineages), script; similarity: to `target` by URIEL, the nearest first; value: rows by
+    accuracy on `target` (without one, by their mean), columns by their mean, the highest first. What has no value
+    comes last. Raises UsageError where similarity is asked for without a target.
+    """
+    if by not in ORDERS:
+        raise UsageError(f"{by!r} is not an order.", mend=f"Orders are: {', '.join(ORDERS)}.")
+    if by == "similarity" and target is None:
+        raise UsageError("similarity to which locale?", mend="Name it with --target.")
+    names = sorted({*matrix.sources, *matrix.targets})
+    if by == "value":
+        first = matrix.accuracy if target is None else matrix.accuracy[:, [matrix.targets.index(target)]]
+        rows = _falling(_means(first, 1), matrix.sources)
+        columns = _falling(_means(matrix.accuracy, 0), matrix.targets)
+    else:
+        keys = _keys(by, names, target)
+        rows = sorted(range(len(matrix.sources)), key=lambda i: keys[matrix.sources[i]])
+        columns = sorted(range(len(matrix.targets)), key=lambda j: keys[matrix.targets[j]])
+    sources, targets = [matrix.sources[i] for i in rows], [matrix.targets[j] for j in columns]
+    return Matrix(
+        tuple(sources),
+        tuple(targets),
+        matrix.accuracy[np.ix_(rows, columns)],
+        matrix.n[columns],
+        origin=matrix.origin,
+    )
+
+
+def _keys(by: str, names: Sequence[str], target: str | None) -> dict[str, tuple[object, ...]]:
+    known = locales.table()
+    if by == "script":
+        return {name: (known[name].script if name in known else "~", name) for name in names}
+    if by == "family":
+        lineage = lineages(names)
+        # A language of no known family comes last: its lineage is empty.
+        return {name: (not lineage[name], lineage[name], name) for name in names}
+    if by == "similarity" and target is not None:
+        near = similarities(target, names)
+        return {name: (name not in near, -near.get(name, 0.0), name) for name in names}
+    return {name: (name,) for name in names}
+
+
+def lineages(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Name → its language's groups in URIEL's family tree, the largest first: sorted, relatives stand together."""
+    rows, values = uriel.features("family")
+    belongs = values > 0
+    size = belongs.sum(axis=0)
+    rank = np.empty(len(size), dtype=np.int64)
+    rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
+    known = locales.table()
+    found = {}
+    for name in names:
+        row = rows.get(known[name].language) if name in known else None
+        found[name] = () if row is None else tuple(sorted(map(int, rank[belongs[row]])))
+    return found
+
+
+def similarities(target: str, names: Sequence[str]) -> dict[str, float]:
+    """URIEL similarity to the target of those that are locales with features; empty if the target has none."""
+    known = locales.table()
+    placed = [name for name in dict.fromkeys([*names, target]) if name in known]
+    lacking = set(uriel.lacking(placed))
+    if target not in known or target in lacking:
+        return {}
+    return uriel.column(target, [name for name in names if name in known and name not in lacking])
+
+
+def _means(values: np.ndarray, axis: int) -> np.ndarray:
+    """Means of what was measured; NaN where nothing was."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0).sum(axis=axis)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _falling(values: np.ndarray, names: Sequence[str]) -> list[int]:
+    keys = [(bool(np.isnan(v)), 0.0 if np.isnan(v) else -float(v)) for v in values]
+    return sorted(range(len(names)), key=lambda i: (*keys[i], names[i]))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Whom URIEL, REAL and `mu advise` would take for `target`, of the models of a matrix, the first first.
+
+    near      source → URIEL similarity
+    measured  source → REAL similarity, and real_from: where those accuracies stand
+    engine    source → weight (None: not said) of the recipe that advice names; verdict, and note where it names none
+    """
+
+    target: str
+    near: Mapping[str, float]
+    by_uriel: tuple[str, ...]
+    measured: Mapping[str, float]
+    by_real: tuple[str, ...]
+    real_from: str
+    engine: Mapping[str, float | None]
+    verdict: str
+    recipe: str
+    note: str
+
+    def marks(self, source: str) -> str:
+        """`URE`: a letter for each that takes the source, a point for each that does not."""
+        taken = (self.by_uriel, self.by_real, self.engine)
+        return "".join(letter if source in names else "·" for letter, names in zip("URE", taken, strict=True))
+
+
+def chosen(
+    space: Workspace, knowledge: Knowledge, one: Stored, matrix: Matrix, target: str, k: int = 5
+) -> Chosen:
+    """The target's own model is left out: these are the sources of an ExcTar merge.
+
+    REAL is measured on development data; where there is no such matrix, the one that is shown stands in, and
+    `real_from` says so.
+    """
+    dev = space.matrix(one.context, "-dev")
+    shown, real_from = matrix, f"{one.split}, for want of a dev matrix"
+    if one.path == dev:
+        real_from = "dev"
+    elif dev.is_file():
+        other = nxn.load(dev)
+        if target in other.targets:
+            shown, real_from = other, "dev"
+    measured: dict[str, float] = {}
+    if target in shown.targets:
+        column = shown.accuracy[:, shown.targets.index(target)]
+        measured = {
+            s: float(v) for s, v in zip(shown.sources, column, strict=True) if s != target and not np.isnan(v)
+        }
+    near = {s: v for s, v in similarities(target, matrix.sources).items() if s != target}
+    answer = asked(space, knowledge, one.context, target)
+    recipe = answer["recipe"]
+    assert isinstance(recipe, dict)
+    words = [recipe["method"], recipe["similarity"], f"{recipe['k']} sources" if recipe["k"] else None]
+    return Chosen(
+        target,
+        near,
+        tuple(real.top_k(near, k)),
+        measured,
+        tuple(real.top_k(measured, k)),
+        real_from,
+        {source["locale"]: source["weight"] for source in recipe["sources"]},
+        str(answer["verdict"]),
+        ", ".join(str(word) for word in words if word),
+        str(recipe["note"]),
+    )
+
+
+def asked(space: Workspace, knowledge: Knowledge, context: str, target: str) -> dict[str, object]:
+    """The advice for a target in the matrix's context, as `mu advise --target … --context …` gives it."""
+    from merginguriel.loop import advise_request
+
+    return advise_request.advise(knowledge, advise_request.question(knowledge, target, context=context))
+
+
+def rank(matrix: Matrix, source: str, target: str) -> tuple[int, int]:
+    """(place of the source in the target's column, how many were measured there); equal values share a place.
+
+    Raises UnavailableError if the pair was not measured.
+    """
+    column = matrix.accuracy[:, matrix.targets.index(target)]
+    value = column[matrix.sources.index(source)]
+    if np.isnan(value):
+        raise UnavailableError(f"{source} was not scored on {target}.", mend="Measure it with: mu nxn")
+    return int((column > value).sum()) + 1, int((~np.isnan(column)).sum())
+
+
+def export(matrix: Matrix, path: Path) -> Path:
+    """Write the matrix as shown: a CSV as `mu nxn` writes it, or a PNG. Raises UsageError for another ending."""
+    if path.suffix == ".png":
+        heatmap.save_png(matrix, path)
+    elif path.suffix == ".csv":
+        nxn.save(path, matrix)
+    else:
+        raise UsageError(f"{path.name} is neither a .csv nor a .png.")
+    return path

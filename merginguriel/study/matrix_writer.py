@@ -1,0 +1,93 @@
+"""Where does a measured N×N matrix go? Into the study's CSV and picture, beside what still holds of the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from merginguriel.errors import MuError, UsageError
+from merginguriel.evaluation import heatmap, nxn, predictions
+from merginguriel.evaluation.nxn import Matrix
+from merginguriel.version import measured_by
+
+from .study import Study
+
+
+def write(study: Study, split: str, new: Matrix, path: Path | None = None, *, bf16: bool = False) -> Path:
+    """Save `new` as CSV and PNG. Pairs of an earlier matrix in that file stay if model and data are as they were.
+
+    path  a file other than the study's own; it holds `new` alone
+    bf16  the answers are in bfloat16: they go into a table of their own, for they may differ from those in float32
+    """
+    new = replace(new, code={**dict.fromkeys(new.origin, measured_by()), **new.code})
+    if path is None:
+        path = study.table(split, bf16=bf16)
+        new = replace(new, code={**new.code, **kept_code(path, new)})
+        whole = joined(new, still_valid(study, split, path, new, bf16))
+    else:
+        whole = new
+    nxn.save(path, whole)
+    heatmap.save_png(whole, path.with_suffix(".png"))
+    return path
+
+
+def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = False) -> Matrix | None:
+    """What the file says of pairs that `new` lacks, less what a model or data that changed has made void."""
+    if not path.is_file():
+        return None
+    try:
+        old = nxn.load(path)
+    except MuError:
+        return None  # damaged: what can be measured again is no loss
+    missing = [pair for pair in old.origin if pair not in new.origin]
+    if not missing:
+        return None
+    trained = study.trained()
+    models = {s: predictions.fingerprint(trained[s]) for s in {s for s, _ in missing} if s in trained}
+    if bf16:
+        models = {source: predictions.in_bf16(model) for source, model in models.items()}
+    items = {}
+    for target in {t for _, t in missing}:
+        try:
+            items[target] = study.data(target).split(split)
+        except UsageError:
+            continue  # the data have this locale no more
+    kept = {
+        (s, t): old.origin[s, t]
+        for s, t in missing
+        if s in models and t in items and nxn.origin(models[s], items[t]) == old.origin[s, t]
+    }
+    return nxn.of_cells(
+        {pair: old.value(*pair) for pair in kept},
+        dict(zip(old.targets, map(int, old.n), strict=True)),
+        kept,
+        old.sources,
+        old.targets,
+        {pair: one for pair, one in old.code.items() if pair in kept},
+    )
+
+
+def kept_code(path: Path, new: Matrix) -> dict[tuple[str, str], str]:
+    """Of pairs whose model and data are as the file has them: what measured them then. Their answers were kept."""
+    try:
+        old = nxn.load(path)
+    except MuError:
+        return {}
+    same = {pair for pair, made in new.origin.items() if old.origin.get(pair) == made}
+    return {
+        pair: old.code[pair] for pair in same if pair in old.code and old.value(*pair) == new.value(*pair)
+    }
+
+
+def joined(new: Matrix, old: Matrix | None) -> Matrix:
+    """Both, sorted by locale; where both have a pair, `new` counts."""
+    if old is None or not old.origin:
+        return new
+    values = {pair: old.value(*pair) for pair in old.origin}
+    values |= {(s, t): new.value(s, t) for s in new.sources for t in new.targets}
+    origin: Mapping[tuple[str, str], tuple[str, str]] = {**old.origin, **new.origin}
+    n = dict(zip(old.targets, old.n, strict=True)) | dict(zip(new.targets, new.n, strict=True))
+    sources, targets = sorted({s for s, _ in values}), sorted({t for _, t in values})
+    by = {**old.code, **new.code}
+    return nxn.of_cells(values, {t: int(n[t]) for t in targets}, origin, sources, targets, by)

@@ -1,0 +1,239 @@
+"""How do accuracies become result rows, and how is a comparison said in words?"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from merginguriel.errors import UsageError
+from merginguriel.evaluation.baselines import Baseline
+from merginguriel.evaluation.nxn import Matrix
+from merginguriel.evaluation.significance import Comparison, compare
+from merginguriel.knowledge.parse.rows import POLICIES, ResultRow, row_cells
+from merginguriel.merging import registry
+from merginguriel.merging.card import seen
+from merginguriel.merging.recipe import Recipe, load_recipe, seen_of_target
+from merginguriel.models.build_record import read
+from merginguriel.version import measured_by
+
+if TYPE_CHECKING:
+    from .study import Study
+
+LOGGED = ("best_single_source", "source_mean", "target_alone")  # baselines that get a row of their own
+
+
+def logged_method(recipe: Recipe) -> str:
+    """A weighted mean whose weights are a similarity is called `similarity` in the log."""
+    return "similarity" if recipe.method == "linear" and recipe.similarity else recipe.method
+
+
+def merge_name(recipe: Recipe) -> str:
+    """What people read: `similarity (REAL)`, `ties`."""
+    return logged_method(recipe) + (f" ({recipe.similarity})" if recipe.similarity else "")
+
+
+def matrix_rows(matrix: Matrix, context: str, run: str, code: str | None = None) -> list[ResultRow]:
+    """Every source on every target that it was scored on, as rows of the method `single`.
+
+    code  what measured the pairs of which the matrix does not say it
+    """
+    return [
+        ResultRow(
+            context=context,
+            target=target,
+            mode="-",
+            method="single",
+            metric="accuracy",
+            value=float(value),
+            n=int(n),
+            sources=(source,),
+            run=run,
+            code=matrix.code.get((source, target), code),
+        )
+        for source, found in zip(matrix.sources, matrix.accuracy, strict=True)
+        for target, value, n in zip(matrix.targets, found, matrix.n, strict=True)
+        if not np.isnan(value)
+    ]
+
+
+def compare_all(
+    right: np.ndarray, groups: Sequence[str], baselines: Mapping[str, Baseline]
+) -> dict[str, Comparison]:
+    """The merge against every baseline that is a model scored on the same items.
+
+    right [n] bool: which test items the merge got right; groups [n]: variants of one template share a name
+    """
+    return {
+        kind: compare(right, baseline.correct, groups=groups)
+        for kind, baseline in baselines.items()
+        if baseline.correct is not None
+    }
+
+
+def merge_rows(
+    recipe: Recipe,
+    right: np.ndarray,
+    baselines: Mapping[str, Baseline],
+    compared: Mapping[str, Comparison],
+    *,
+    context: str,
+    run: str,
+) -> list[ResultRow]:
+    """One row per baseline of LOGGED that is known; paired with wins, losses and standard error where it can be."""
+    rows = []
+    for kind in LOGGED:
+        if kind not in baselines:
+            continue
+        baseline, found = baselines[kind], compared.get(kind)
+        rows.append(
+            replace(
+                _merge_row(recipe, right, context),
+                baseline_kind=kind,
+                baseline=baseline.value,
+                wins=found.wins if found else None,
+                losses=found.losses if found else None,
+                se_pp=found.se if found else None,
+                run=run,
+                note=f"{baseline.model}, {baseline.note}" if kind == "best_single_source" else "",
+            )
+        )
+    return rows
+
+
+def seen_words(model: Path, target: str) -> str | None:
+    """What a merge knows of the target that it was made for, in words; None for another model or target, or nothing."""
+    if not (model / "recipe.yaml").is_file():
+        return None
+    recipe = load_recipe(model / "recipe.yaml")
+    if recipe.target != target or seen_of_target(recipe) == "nothing":
+        return None
+    return "; ".join(seen(recipe, registry.get(recipe.method)))
+
+
+def scored_row(
+    study: Study,
+    target: str,
+    model: Path,
+    right: np.ndarray,
+    against: Path | None = None,
+    found: Comparison | None = None,
+) -> ResultRow:
+    """The row of one scored model: a merge, as its recipe.yaml says what it is, or the model of one locale.
+
+    right [n] bool; against: the model of `found`, which decides the kind of baseline: the target's own model, a
+    plain average, or else a single source. Raises UsageError where it is none of these.
+    """
+    kind = None if against is None else baseline_kind(study, target, against)
+    note = f"{against.name}, chosen by hand" if against and kind == "best_single_source" else ""
+    recipe = load_recipe(model / "recipe.yaml") if (model / "recipe.yaml").is_file() else None
+    if recipe is None:
+        row = ResultRow(study.context, target, "-", "single", "accuracy", float(right.mean()), len(right))
+        locale = read(model / "training.yaml").get("locale") if (model / "training.yaml").is_file() else None
+        source = str(locale or model.name)
+        row = replace(row, sources=(source,), seed=study.seed, code=measured_by())
+    else:
+        included = target in {source.name for source in recipe.sources}
+        mode = "IncTar" if included else "ExcTar"
+        recipe = replace(recipe, target=target, mode=mode, seed=study.seed)
+        row = _merge_row(recipe, right, study.context)
+    return replace(
+        row,
+        baseline_kind=kind,
+        baseline=found.accuracy_b if found else None,
+        wins=found.wins if found else None,
+        losses=found.losses if found else None,
+        se_pp=found.se if found else None,
+        note=note,
+    )
+
+
+def baseline_kind(study: Study, target: str, against: Path) -> str:
+    """What a comparison with the model `against` is called in a row for `target`."""
+    if (against / "recipe.yaml").is_file():
+        if load_recipe(against / "recipe.yaml").method == "average":
+            return "average_merge"
+    elif (against / "training.yaml").is_file():
+        own = read(against / "training.yaml").get("locale") == target
+        return "target_alone" if own else "best_single_source"
+    raise UsageError(
+        f"a row cannot name {against.name} as its baseline.",
+        mend="Compare with the best single source, the target's own model, or a plain average.",
+    )
+
+
+def row_text(row: ResultRow) -> str:
+    """The cells as `mu log add --row` reads them: `target=da-DK mode=ExcTar … sources='de-DE sv-SE'`."""
+    return " ".join(
+        f"{key}={shlex.quote(cell)}" for key, cell in row_cells(row).items() if cell not in ("", "-")
+    )
+
+
+def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
+    """What a merge scored, compared with nothing yet."""
+    return ResultRow(
+        context=context,
+        target=recipe.target or "-",
+        mode=recipe.mode or "-",
+        method=logged_method(recipe),
+        metric="accuracy",
+        value=float(right.mean()),
+        n=len(right),
+        params=logged_params(recipe),
+        similarity=recipe.similarity,
+        k=len(recipe.sources),
+        sources=tuple(source.name for source in recipe.sources),
+        weights=tuple(source.weight for source in recipe.sources),
+        seed=recipe.seed,
+        saw=seen_of_target(recipe),
+        code=measured_by(),
+    )
+
+
+def logged_params(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    """Parameters of the method, and every policy that another recipe of this name might not have.
+
+    Heads that are averaged beside a method that is no average are named: rows that do not name them are of heads
+    that the method merged. Weights of a similarity are named, but for a weighted mean, whose similarity says it.
+    """
+    found = {key: _number(value) for key, value in recipe.params.items() if value != ""}
+    for name in POLICIES:
+        value, usual = getattr(recipe, name), "merge" if name == "heads" else getattr(Recipe, name, ())
+        implied = name == "preweight" and (value == "equal" or recipe.method in ("linear", "average"))
+        if value != usual and not implied:
+            found[name] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return tuple(sorted(found.items()))
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def words(found: Comparison) -> str:
+    """`+2.4 pp, 95% −0.4 … +5.2, p = 0.09: within noise`."""
+    p = found.p if found.p_groups is None else found.p_groups
+    low, high = found.interval.low, found.interval.high
+    if not found.wins and not found.losses:
+        return f"no difference: both are right and wrong on the same {found.n} items"
+    noise = (
+        "outside noise"
+        if found.significant
+        else "too few items"
+        if found.mde is None
+        else f"within noise, this test sees {found.mde:.1f} pp or more"
+    )
+    text = f"{found.difference:+.1f} pp, {100 * found.interval.level:.0f}% {low:+.1f} … {high:+.1f}, {p_text(p)}: {noise}"
+    return text.replace("-", "−")
+
+
+def p_text(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def comparison_dict(found: Comparison) -> dict[str, Any]:
+    """JSON form: differences in pp, accuracies as fractions."""
+    return {**asdict(found), "significant": found.significant}

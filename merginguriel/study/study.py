@@ -1,0 +1,348 @@
+"""Where do the models of a study lie, and how is each one made when it is asked for?
+
+models/<task>/<base>/pretrained    the base as it comes
+models/<task>/<base>/base          with a fresh head: every model starts here, task vectors are taken against it
+models/<task>/<base>/<locale>      fine-tuned on one locale; <locale>-s1 with seed 1
+models/<task>/<base>/merged/…      merges
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from merginguriel import locales
+from merginguriel.errors import MuError, UnavailableError
+from merginguriel.files import BeingWritten, Progress, beside, locked, os_error, wait_for_writer
+from merginguriel.merging.recipe import Recipe, dump_recipe
+from merginguriel.tasks import base as tasks
+from merginguriel.tasks.base import TaskData
+from merginguriel.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Study:
+    """A task and a base model in a workspace. `folder`: the user's own data; `options`: the task's.
+
+    Raises MuError where the models of the study were made from another base that has the same last name.
+    """
+
+    space: Workspace
+    task: str = "home"
+    base: str = "e5-small"
+    folder: Path | None = None
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_other_base(self)
+
+    @property
+    def base_name(self) -> str:
+        """`FacebookAI/xlm-roberta-base` → `xlm-roberta-base`: the last part names it in folders and contexts."""
+        return Path(self.base).name
+
+    @property
+    def context(self) -> str:
+        return f"{self.task}/{self.base_name}"
+
+    @property
+    def root(self) -> Path:
+        return self.space.models / self.task / self.base_name
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "predictions"
+
+    @property
+    def suffix(self) -> str:
+        """What tells models and tables of another seed apart: empty for seed 0."""
+        return f"-s{self.seed}" if self.seed else ""
+
+    def model(self, locale: str) -> Path:
+        return self.root / f"{locale}{self.suffix}"
+
+    def table(self, split: str, *, bf16: bool = False) -> Path:
+        """The N×N matrix on a split, as CSV; of answers in bfloat16 one of its own."""
+        return self.space.matrix(self.context, f"{self.suffix}-{split}{'-bf16' * bf16}")
+
+    def merged(self, recipe: Recipe) -> Path:
+        """`merged/da-DK-ties-4-1f2e3d`: for people, and never the same for two recipes."""
+        digest = hashlib.sha256(dump_recipe(replace(recipe, base_sha256={})).encode()).hexdigest()[:6]
+        similarity = (recipe.similarity or "").replace("×", "x")
+        parts = [recipe.target, recipe.method, similarity, str(len(recipe.sources)), digest]
+        return self.root / "merged" / "-".join(part for part in parts if part)
+
+    def data(self, locale: str) -> TaskData:
+        return tasks.load(self.task, locale, folder=self.folder, **self.options)
+
+    def trained(self) -> dict[str, Path]:
+        """Locales that have a model fine-tuned with this seed; not those that are being written."""
+        found = [path.parent for path in sorted(self.root.glob(f"*{self.suffix}/training.yaml"))]
+        named = {path.name.removesuffix(self.suffix): path for path in found}
+        return {name: path for name, path in named.items() if name in locales.table()}
+
+    def flags(self) -> str:
+        """What a command must be given to mean this study: ` --task files --data mine`, empty for the workspace's."""
+        words = [] if self.folder is None else [f"--data {shlex.quote(str(self.folder))}"]
+        if words or (self.task, self.base) != of_context(self.space):
+            words = [f"--task {shlex.quote(self.task)}", f"--base {shlex.quote(self.base)}", *words]
+        words += [f"--option {shlex.quote(f'{key}={value}')}" for key, value in self.options.items()]
+        return "".join(f" {word}" for word in words)
+
+
+def refuse_other_base(study: Study) -> None:
+    """Raises MuError where the study's folder was begun with another base of the same last name, naming both.
+
+    A word that is no folder here (`tiny-bert`, as a context has it) means the base that the models were made from, except
+    for e5-small, which is the package's. A folder is the same base if it holds the same config and weights, wherever it is.
+    """
+    from merginguriel.models import build_record
+    from merginguriel.models.base import E5_SMALL, RECORD, base_files
+
+    if not (study.root / "pretrained" / RECORD).is_file():
+        return
+    made = build_record.read(study.root / "pretrained" / RECORD).get("made")
+    before = made.get("source") if isinstance(made, dict) else None
+    if not isinstance(made, dict) or before is None or (study.base == before and "/" not in study.base):
+        return
+    folder = Path(study.base).expanduser()
+    if (folder / "config.json").is_file():
+        now, then = build_record.hashes(base_files(folder)), made.get("inputs") or {}
+        same = then == now or (len(now) == 1 and now.items() <= then.items())  # weights that were tidied away
+    else:
+        same = study.base == before or ("/" not in study.base and study.base != E5_SMALL)
+    if not same:
+        changed = " as it is now" if study.base == before else ""
+        raise MuError(
+            f"these models were made from the base {before}, not from {study.base}{changed}, which has the same name.",
+            where=study.space.display(study.root),
+            mend=f"To go on with them: --base {shlex.quote(str(before))}\n"
+            "For the other base, give its folder another name, or work in another workspace (mu init DIR).",
+        )
+
+
+def of_context(space: Workspace) -> tuple[str, str]:
+    """Task and base that the workspace's `context` names: what commands are about when they do not say."""
+    task, _, base = str(space.settings["context"]).partition("/")
+    return task, base
+
+
+Given = ParamSpec("Given")
+
+
+def patient(make: Callable[Given, Path]) -> Callable[Given, Path]:
+    """`make`, begun again when another process began to write the same folder first: it takes what that one makes."""
+
+    @functools.wraps(make)
+    def again(*given: Given.args, **named: Given.kwargs) -> Path:
+        while True:
+            try:
+                return make(*given, **named)
+            except BeingWritten:
+                time.sleep(0.1)  # it waits itself for a writer that it sees
+
+    return again
+
+
+@patient
+def make_base(study: Study, progress: Progress | None = None) -> Path:
+    """The base with the task's head; made on the first call."""
+    from merginguriel.models.base import base_model
+
+    out = study.root / "base"
+    for folder in (study.root / "pretrained", out):
+        wait_for_writer(folder, lambda: waiting("the base model", progress))
+    if (out / "config.json").is_file():
+        return out
+    labels: tuple[str, ...] = ()
+    texts: list[str] = []
+    last: UnavailableError | None = None
+    offered = tasks.locales(study.task, study.folder)
+    for number, locale in enumerate(offered):
+        if progress:
+            progress(number, len(offered), f"reading {locale}")
+        try:
+            data = study.data(locale)
+        except UnavailableError as error:
+            # Too little text to train on in this locale: it has no part in the study.
+            last = error
+            continue
+        labels = data.labels
+        texts += [item.text for split in (data.train, data.dev, data.test) for item in split]
+        if study.base != "e5-small":
+            break
+    if last and not labels:
+        raise last  # no locale at all has enough
+    pretrained = base_model(
+        study.base, study.root / "pretrained", texts=texts if study.base == "e5-small" else None
+    )
+    from merginguriel.models.classifier import (
+        base_classifier,  # torch: only when all that needs none is in order
+    )
+
+    with disk_errors(out):
+        return base_classifier(pretrained, labels, out)
+
+
+@patient
+def train(
+    study: Study,
+    locale: str,
+    *,
+    progress: Progress | None = None,
+    report_to: tuple[str, ...] = (),
+    **settings: Any,
+) -> Path:
+    """The model of one locale; returns at once if it was trained with the same data and settings.
+
+    report_to, settings  as for finetune
+    Where another process is at it, waits for that one. Raises MuError if there is a model that was trained
+    otherwise, naming what differs.
+    """
+    from merginguriel.models.build_record import read
+    from merginguriel.training.finetune import RECORD, finetune, resolved
+    from merginguriel.training.settings import preset
+
+    data = study.data(locale)
+    base = make_base(study)
+    wanted = resolved(replace(preset(study.base), seed=study.seed, **settings))
+    out = study.model(locale)
+    wait_for_writer(out, lambda: waiting(f"the model of {locale}", progress))
+
+    def tell(step: float, total: float, text: str) -> None:
+        if progress:
+            progress(step, total, f"{locale} {text}")
+
+    try:
+        with disk_errors(out):
+            return finetune(
+                base, data.train, data.dev, out, wanted, locale=locale, report_to=report_to, on_progress=tell
+            )
+    except MuError as error:
+        if error.where != str(out / RECORD):
+            raise
+        made, now = read(out / RECORD).get("made"), asdict(wanted)
+        before = made.get("settings") if isinstance(made, dict) else None
+        if not isinstance(before, dict):
+            raise
+        differing = [
+            f"{key} was {before.get(key)}, is {now[key]}" for key in now if before.get(key) != now[key]
+        ]
+        raise MuError(
+            f"there is a model of {locale} already, and it was trained with other "
+            f"{'settings: ' + '; '.join(differing) if differing else 'data, or from another base'}.",
+            where=str(out),
+            mend="To keep it, give what it was trained with. To train anew, remove that folder,\n"
+            "or work in another workspace.",
+        ) from error
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """safetensors tells a full disk in a way of its own: `I/O error: No space left on device (os error 28)`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if not found:
+            raise
+        number = int(found[1])
+        raise os_error(OSError(number, os.strerror(number)), path) from error
+
+
+def other_data(study: Study, data: Mapping[str, TaskData], models: Iterable[Path]) -> list[str]:
+    """Locales in `data` whose own model, among `models`, was trained on other sentences than it holds now."""
+    from merginguriel.models.build_record import read
+
+    found = []
+    for locale, path in ((locale, study.model(locale)) for locale in data):
+        if path not in set(models) or not (path / "training.yaml").is_file():
+            continue
+        made = read(path / "training.yaml").get("made")
+        before = made.get("data") if isinstance(made, dict) else None
+        if isinstance(before, dict) and before.get("train") != tasks.fingerprint(data[locale].train):
+            found.append(locale)
+    return found
+
+
+@patient
+def merge_once(recipe: Recipe, out: Path) -> Path:
+    """The merge in `out`; made anew if a source or the base has other weights than it was made from.
+
+    Of several processes that ask for it at once, one makes it.
+    """
+    from merginguriel.merging.engine import merge
+
+    wait_for_writer(out, lambda: None)
+    with contextlib.suppress(FileNotFoundError), locked(out, wait=True):
+        # Of several that find it outdated, one removes it; the others then find what that one made, or nothing.
+        if is_current(out):
+            return out
+        if (out / "recipe.yaml").is_file():
+            gone = beside(out, "removed")
+            out.rename(gone)
+            shutil.rmtree(gone)
+    try:
+        return merge(recipe, out)
+    except MuError:
+        if is_current(out):  # another process has made it since
+            return out
+        raise
+
+
+def is_current(out: Path) -> bool:
+    """Is there a merge, made from the weights that its sources and its base have now?"""
+    from merginguriel.merging.recipe import load_recipe
+
+    if not (out / "recipe.yaml").is_file():
+        return False
+    made = load_recipe(out / "recipe.yaml")
+    # A method that does not read the base notes no digest of it.
+    inputs = [(made.base, made.base_sha256)] if made.base and made.base_sha256 else []
+    for source in made.sources:
+        inputs.append((source.path, {k: v for k, v in source.sha256.items() if k != "statistics"}))
+        if source.statistics:
+            file = source.statistics
+            inputs.append((file.parent, {file.name: source.sha256.get("statistics", "")}))
+    return all(hashes and same_files(path, hashes) for path, hashes in inputs)
+
+
+def same_files(folder: Path, hashes: Mapping[str, str]) -> bool:
+    from merginguriel.models.digest_cache import digest
+
+    return all(
+        (folder / name).is_file() and digest(folder / name) == before for name, before in hashes.items()
+    )
+
+
+def waiting(what: str, progress: Progress | None) -> None:
+    if progress:
+        progress(0, 0, f"another process is making {what}: waiting for it")
+
+
+def need_trained(study: Study, wanted: Iterable[str]) -> dict[str, Path]:
+    """Model folders of the locales `wanted`. Raises UnavailableError naming those that are not trained."""
+    here = study.trained()
+    named = list(wanted)
+    missing = [locale for locale in named if locale not in here]
+    if missing:
+        flags = " ".join(f"--locale {locale}" for locale in missing)
+        flags += f" --seed {study.seed}" if study.seed else ""
+        raise UnavailableError(
+            f"no model of {', '.join(missing)} in {study.space.display(study.root)}.",
+            mend=f"Train with: mu train {flags}{study.flags()}",
+        )
+    return {locale: here[locale] for locale in named}

@@ -1,0 +1,1 @@
+"""How numbers, differences, tables and advice are printed, for every client."""

@@ -1,0 +1,130 @@
+"""Where do the rounds of an iterative training lie, so that it can go on after any moment at which it was killed?
+
+<out>-rounds/made.yaml                        base, data and settings that the rounds are of
+<out>-rounds/round-0002/<locale>.safetensors  weights and AdamW's moments after the locale's turn, before the merge
+<out>-rounds/round-0002/<locale>.failed       why the locale could not be trained on
+<out>-rounds/round-0002/merge.safetensors     the merge that the locales go on from, if there was one
+<out>-rounds/round-0002/round.yaml            what came of the round; written last
+<out>-rounds/best.safetensors                 the best merge so far, where the training may stop early
+
+Each file is there whole or not at all. Of rounds before the last, only round.yaml is kept, unless asked otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from merginguriel.errors import CheckpointError, MuError
+from merginguriel.files import beside, os_error, write_text
+
+Tensors = dict[str, torch.Tensor]
+MERGE = "merge.safetensors"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class State:
+    """One locale's model between two turns, on the CPU.
+
+    weights  tensor → float32
+    moments  tensor → AdamW's two, of the tensors that are trained; empty before the first step
+    step     steps done
+    figures  of its last turn: loss, dev_loss, dev_accuracy
+    """
+
+    weights: Tensors
+    moments: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    step: int = 0
+    figures: dict[str, float | None] = field(default_factory=dict)
+
+
+def begin(root: Path, made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What came of the rounds that are done. Rounds of other data or settings are removed, and so is litter."""
+    path = root / "made.yaml"
+    text = yaml.safe_dump(dict(made), sort_keys=True, allow_unicode=True)
+    if root.exists() and not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        shutil.rmtree(root)
+    for litter in root.rglob(".*.partial"):
+        litter.unlink()
+    if not path.is_file():
+        write_text(path, text)
+    return [
+        yaml.safe_load(found.read_text(encoding="utf-8")) for found in sorted(root.glob("round-*/round.yaml"))
+    ]
+
+
+def folder(root: Path, number: int) -> Path:
+    return root / f"round-{number:04d}"
+
+
+def finish(root: Path, number: int, outcome: Mapping[str, Any], *, keep: bool, last_merge: int) -> None:
+    """Write what came of the round; unless `keep`, remove what earlier rounds checkpointed, but for the last merge."""
+    text = yaml.safe_dump(dict(outcome), sort_keys=False, allow_unicode=True)
+    write_text(folder(root, number) / "round.yaml", text)
+    for earlier in range(1, number if not keep else 1):
+        for path in folder(root, earlier).iterdir():
+            if path.name != "round.yaml" and not (path.name == MERGE and earlier == last_merge):
+                path.unlink()
+
+
+def remove(root: Path) -> None:
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def write_state(path: Path, state: State) -> None:
+    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
+    for name, pair in state.moments.items():
+        tensors |= {f"{kind}/{name}": tensor for kind, tensor in zip(MOMENTS, pair, strict=True)}
+    write_tensors(path, tensors, {"step": state.step, "figures": state.figures})
+
+
+def read_state(path: Path) -> State:
+    tensors, more = read_tensors(path)
+    parts: dict[str, Tensors] = {"weights": {}, **{kind: {} for kind in MOMENTS}}
+    for key, tensor in tensors.items():
+        kind, _, name = key.partition("/")
+        parts[kind][name] = tensor
+    first, second = (parts[kind] for kind in MOMENTS)
+    moments = {name: (first[name], second[name]) for name in first}
+    return State(parts["weights"], moments, more["step"], more["figures"])
+
+
+def write_tensors(path: Path, tensors: Tensors, more: Mapping[str, Any] | None = None) -> None:
+    """A safetensors file, whole or not at all. Raises MuError where the disk refuses."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = beside(path, "partial")
+    try:
+        save_file(
+            {k: t.contiguous() for k, t in tensors.items()}, temporary, {"more": json.dumps(more or {})}
+        )
+        temporary.replace(path)
+    except SafetensorError as error:  # it tells a full disk in words of its own
+        raise MuError(
+            f"cannot write: {error}", where=str(path), mend="Free some space; then run this again."
+        ) from error
+    except OSError as error:
+        raise os_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["more"])  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"this checkpoint is damaged: {error}",
+            where=str(path),
+            mend=f"Remove {path.parent.parent}; the training then begins anew.",
+        ) from error

@@ -1,0 +1,103 @@
+"""Which names of the knowledge are links, where does a link lead, and how do skills and entries read as one page?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from merginguriel_tui.widgets.page import escaped
+
+if TYPE_CHECKING:
+    from merginguriel.errors import MuError
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.parse.entries import Entry
+    from merginguriel.knowledge.parse.skills import Skill
+    from merginguriel_tui.base import MuScreen
+
+ROWS = 200  # of one entry that are shown; `mu log show` has the rest
+
+
+def names(knowledge: Knowledge) -> dict[str, str]:
+    """Every skill, claim and entry → where it is shown: `skills:NAME`, `skills:CLAIM`, `log:ENTRY`."""
+    found = {skill.name: f"skills:{skill.name}" for skill in knowledge.skills}
+    found |= {claim.id: f"skills:{claim.id}" for claim in knowledge.claims}
+    return found | {entry.id: f"log:{entry.id}" for entry in knowledge.entries}
+
+
+def place(href: str, known: dict[str, str]) -> tuple[str, str] | None:
+    """(screen, what) of a link, also of one to a file of the workspace; None for what lies outside of it."""
+    screen, _, what = href.partition(":")
+    if screen in ("skills", "log") and what:
+        return screen, what
+    path = PurePosixPath(href.partition("#")[0])
+    name = path.parent.name if path.name == "SKILL.md" else path.stem
+    if "//" not in href and name in known:
+        screen, _, what = known[name].partition(":")
+        return screen, what
+    return None
+
+
+def follow(screen: MuScreen, href: str, known: dict[str, str]) -> None:
+    """Go where a link leads; an address of the web is shown and copied, not opened by itself."""
+    goes = place(href, known)
+    if goes:
+        screen.mu.action_go(*goes)
+    elif href.startswith(("http://", "https://")):
+        screen.app.copy_to_clipboard(href)
+        screen.notify(f"copied: {href}", markup=False)
+    else:
+        screen.notify(f"{href} leads to nothing that can be shown here.", severity="warning", markup=False)
+
+
+def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
+    about = [
+        f"version {escaped(skill.version) or '-'}",
+        f"grade {grade}, {says}",
+        f"updated {escaped(fresh)} ago",
+    ]
+    if fresh == "-":
+        about[-1] = "says no date of its last change"
+    foreign = ["foreign: written for other programs"] if skill.foreign else []
+    head = f"# {escaped(skill.name)}\n\n{' · '.join([*about, *foreign])}\n\n*{escaped(skill.description)}*"
+    return f"{head}\n\n{skill.body}\n"
+
+
+def changes_page(name: str, since: str, found: Sequence[Any], error: MuError | None = None) -> str:
+    """What changed in a skill's meaning since a commit, or the last one; or why that is not known."""
+    lines = [f"# {escaped(name)} {f'since {since[:9]}' if since else 'since the last commit'}", ""]
+    for change in found:
+        lines += [f"- **{escaped(change.kind)}** {escaped(change.what)}: {escaped(change.said)}"]
+        lines += [f"    - {escaped(line)}" for line in change.evidence]
+    if error is not None:
+        lines += [escaped(line) + "\n" for line in error.render().splitlines()]
+    elif not found:
+        lines.append("Nothing changed.")
+    return "\n".join(lines)
+
+
+def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
+    """Title, what it refers to and is referred to by, its text, and its rows as the program read them."""
+    from merginguriel.cli.log import row_line
+
+    said = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
+    lines = [f"# {escaped(entry.title)}", "", escaped(said), "", escaped(entry.summary), ""]
+    for word, ids in (
+        ("corrected by", knowledge.superseders.get(entry.id, ())),
+        ("answers", entry.answers),
+        ("supersedes", entry.supersedes),
+        ("links", entry.links),
+    ):
+        if ids:
+            lines.append(f"- {word} {', '.join(escaped(one) for one in ids)}")
+    lines += ["", entry.body, ""]
+    if entry.rows:
+        heads = ("row", "target", "mode", "method", "value", "over", "difference", "status")
+        lines += ["## Rows as read", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+        for row in entry.rows[:ROWS]:
+            name, *cells = row_line(row)
+            cells = [name.partition("#")[2], *cells]
+            lines.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
+        if len(entry.rows) > ROWS:
+            lines += ["", f"… and {len(entry.rows) - ROWS} more rows"]
+    return "\n".join(lines)

@@ -1,0 +1,334 @@
+"""How well does every model serve every locale, and whom would each way of choosing take?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, VerticalScroll
+from textual.widgets import Input, Select, Static
+
+from merginguriel.errors import MuError
+from merginguriel_tui.base import MuScreen
+from merginguriel_tui.widgets.heat import Heat
+
+from . import matrix_cell
+from .matrix_load import NEEDS_TARGET, ORDERS, Look, Wish, chosen, look, wish_of
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from merginguriel.study.matrix_store import Chosen
+
+WIDE = 120  # columns from which the pane stands beside the matrix, not below it
+PAUSE = 0.15  # seconds that the cursor rests on a target before it is asked whom to take for it
+LEGEND = "[ ] own model  * column's best  – unmeasured  URE: taken by URIEL, REAL, advice"
+
+
+class MatrixScreen(MuScreen):
+    """The N×N heat map, what its cursor stands on, and who would be chosen for its target."""
+
+    NAME = "matrix"
+    AUTO_FOCUS = "#heat"
+    CSS = """
+    #matrix-bar { height: 1; }
+    #matrix-bar Select { width: 34; }
+    #matrix-bar #order { width: 26; }
+    #matrix-bar Input { width: 1fr; }
+    #matrix-legend { height: 1; color: $text-muted; }
+    #matrix-body { layout: vertical; }
+    #matrix-side { height: 6; border-top: solid $panel; }
+    MatrixScreen.-wide #matrix-body { layout: horizontal; }
+    MatrixScreen.-wide #matrix-side { width: 44; height: 1fr; border-top: none; border-left: solid $panel; padding: 0 1; }
+    #matrix-cell { height: 2; }
+    MatrixScreen.-wide #matrix-cell { height: 3; }
+    #matrix-column { display: none; margin-top: 1; }
+    MatrixScreen.-wide #matrix-column { display: block; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "order", "Order", id="matrix.order", tooltip="By name, family, script, similarity, value"),
+        Binding("t", "about", "Near this target", id="matrix.about", tooltip="Order by similarity to this target"),
+        Binding("v", "about('value')", "Best on this target", id="matrix.value", show=False, tooltip="Order by value on this target"),
+        Binding("m", "next", "Next matrix", id="matrix.next", tooltip="The next matrix that is stored"),
+        Binding("slash", "find", "Find", id="matrix.find", tooltip="Find a locale by tag or language"),
+        Binding("e", "export", "Export", id="matrix.export", tooltip="Write what is shown as CSV and PNG"),
+        Binding("escape", "back", "To the matrix", id="matrix.back", show=False),
+    ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wish: Wish | None = None
+        self.seen: Look | None = None
+        self.picked: dict[str, Chosen] = {}  # target → whom to take, of the matrix that is seen
+        self.asking: str | None = None  # the target that a thread is at
+        self.told: tuple[str, bool] | None = (
+            None  # the target whose choices are shown, and whether they are known
+        )
+        self.columned: object = None  # what the column beside was drawn from
+        self.rest: Timer | None = None
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="matrix-bar"):
+            yield Select[int]([], prompt="matrix", id="source", compact=True)
+            yield Select[str](
+                [(f"order: {name}", name) for name in ORDERS],
+                value="name",
+                allow_blank=False,
+                id="order",
+                compact=True,
+            )
+            yield Input(placeholder="find a locale", id="find", compact=True)
+        with Container(id="matrix-body"):
+            yield Heat(id="heat")
+            with VerticalScroll(id="matrix-side"):
+                yield Static(Text("loading", "dim"), id="matrix-cell")
+                yield Static(id="matrix-choices")
+                yield Static(id="matrix-column")
+        yield Static(Text(LEGEND, no_wrap=True, overflow="ellipsis"), id="matrix-legend")
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width >= WIDE, "-wide")
+
+    # Loading
+
+    def show(self, *what: str) -> None:
+        if what:
+            try:
+                wish = wish_of(what)
+            except MuError as error:
+                self.mu.tell(error)
+            else:
+                self.wish = wish
+                self.load(lambda: look(self.mu.space, wish), self.took, otherwise=self.missed)
+                return
+        if self.wish is None:
+            kept = self.mu.kept.get("matrix")
+            self.begin(kept if isinstance(kept, dict) else {})
+
+    def begin(self, kept: dict[str, object]) -> None:
+        """Where the last session ended; where that is no more, the beginning."""
+        words = {name: str(kept[name]) for name in ("context", "split", "target") if kept.get(name)}
+        self.wish = Wish(**words)
+        space, wish = self.mu.space, self.wish
+
+        def work() -> Look:
+            from merginguriel.errors import UsageError
+
+            try:
+                return look(space, wish)
+            except UsageError:
+                return look(space, Wish())
+
+        self.load(work, self.took, otherwise=self.nothing)
+
+    def missed(self, error: MuError) -> None:
+        """What was asked for is not there: say so, and show what is."""
+        self.mu.tell(error)
+        if self.seen is None:
+            self.begin({})
+
+    def nothing(self, error: MuError) -> None:
+        self.mu.tell(error)
+        if self.seen is None:
+            self.query_one("#matrix-cell", Static).update(Text(matrix_cell.plain(error.what)))
+
+    def reload(self) -> None:
+        wish = self.wish or Wish()
+        self.load(lambda: look(self.mu.space, wish), self.took)
+
+    def rearrange(self, wish: Wish) -> None:
+        """Show this of what was read before, or read it."""
+        knowledge = self.seen.knowledge if self.seen else None
+        self.load(lambda: look(self.mu.space, wish, knowledge), self.took)
+
+    def took(self, seen: Look) -> None:
+        if self.seen is None or (seen.one, seen.knowledge) != (self.seen.one, self.seen.knowledge):
+            self.picked = {}
+        self.told = None
+        self.seen, self.wish = seen, seen.wish
+        source = self.query_one("#source", Select)
+        order = self.query_one("#order", Select)
+        with self.prevent(Select.Changed):
+            source.set_options((Text(one.name), i) for i, one in enumerate(seen.there))
+            source.value = seen.there.index(seen.one)
+            order.value = seen.wish.order
+        heat = self.query_one(Heat)
+        heat.show(seen.picture, target=seen.wish.target)
+
+    # The cursor
+
+    @on(Heat.Moved)
+    def moved(self) -> None:
+        heat = self.query_one(Heat)
+        if self.seen is None or heat.source is None or heat.target is None or self.wish is None:
+            return
+        self.wish = replace(self.wish, target=heat.target)
+        self.mu.kept["matrix"] = {
+            "context": self.seen.one.context, "split": self.seen.one.split, "target": heat.target,
+        }  # fmt: skip
+        self.command = self.wish.command(heat.target)
+        said = matrix_cell.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
+        # Its height is fixed: to lay the whole screen out anew for each key would be seen.
+        self.query_one("#matrix-cell", Static).update(said, layout=False)
+        self.tell_choice(heat.target)
+        if self.rest is not None:
+            self.rest.stop()
+        self.rest = self.set_timer(PAUSE, self.rested)
+
+    def tell_choice(self, target: str) -> None:
+        assert self.seen is not None
+        picked = self.picked.get(target)
+        if (target, picked is not None) == self.told:
+            return
+        self.told = target, picked is not None
+        self.query_one("#matrix-choices", Static).update(
+            matrix_cell.choices(picked), layout=picked is not None
+        )
+        marks = {s: picked.marks(s) for s in self.seen.shown.sources if s != target} if picked else {}
+        self.query_one(Heat).mark(marks)
+
+    def rested(self) -> None:
+        """The cursor stays here: what takes longer to draw, and whom to take."""
+        target = self.query_one(Heat).target
+        column = self.query_one("#matrix-column", Static)
+        if self.seen is not None and target is not None and column.display:
+            picked = self.picked.get(target)
+            now = (id(self.seen), target, picked is not None, self.size.height)
+            if now != self.columned:
+                self.columned = now
+                column.update(matrix_cell.column(self.seen.shown, target, picked, self.size.height))
+        self.ask()
+
+    def ask(self) -> None:
+        """Whom to take for the target under the cursor; one thread at a time, for none can be stopped."""
+        target, seen = self.query_one(Heat).target, self.seen
+        if target is None or seen is None or target in self.picked or self.asking is not None:
+            return
+        self.asking = target
+        space = self.mu.space
+
+        def work() -> Chosen | str:
+            try:
+                return chosen(space, seen, target)
+            except MuError as error:
+                return error.render()
+
+        def refused(said: str) -> None:
+            if target == self.query_one(Heat).target:
+                self.query_one("#matrix-choices", Static).update(Text(matrix_cell.plain(said)))
+            else:
+                self.rested()
+
+        def failed(error: MuError) -> None:
+            """Of the system, not of the core: a file that cannot be read."""
+            self.asking = None
+            self.mu.tell(error)
+            refused(error.render())
+
+        def then(found: Chosen | str) -> None:
+            self.asking = None
+            if isinstance(found, str):
+                refused(found)
+                return
+            if self.seen is not None and (seen.one, seen.knowledge) == (self.seen.one, self.seen.knowledge):
+                self.picked[target] = found
+            here = self.query_one(Heat).target
+            if here in self.picked:
+                self.tell_choice(here)
+            self.rested()
+
+        self.load(work, then, group="choose", otherwise=failed)
+
+    @on(Heat.Chosen)
+    def advise(self) -> None:
+        target = self.query_one(Heat).target
+        if target and self.seen is not None:
+            self.mu.action_go("advise", target, self.seen.one.context)
+
+    # What is chosen above
+
+    @on(Select.Changed, "#source")
+    def other(self, event: Select.Changed) -> None:
+        if self.seen is not None and isinstance(event.value, int):
+            one = self.seen.there[event.value]
+            if one != self.seen.one:
+                order = self.seen.wish.order
+                # An order about a target may be one that the other matrix does not have.
+                self.rearrange(Wish(one.context, one.split, "name" if order in NEEDS_TARGET else order))
+
+    @on(Select.Changed, "#order")
+    def reorder(self, event: Select.Changed) -> None:
+        if self.wish is not None and isinstance(event.value, str) and event.value != self.wish.order:
+            self.sort(event.value)
+
+    def sort(self, order: str) -> None:
+        target = self.query_one(Heat).target
+        if self.wish is not None:
+            self.rearrange(replace(self.wish, order=order, target=target, about=target))
+
+    def action_order(self) -> None:
+        if self.wish is not None:
+            self.sort(ORDERS[(ORDERS.index(self.wish.order) + 1) % len(ORDERS)])
+
+    def action_about(self, order: str = "similarity") -> None:
+        self.sort(order)
+
+    def action_next(self) -> None:
+        if self.seen is not None and len(self.seen.there) > 1:
+            source = self.query_one("#source", Select)
+            source.value = (self.seen.there.index(self.seen.one) + 1) % len(self.seen.there)
+
+    def action_find(self) -> None:
+        self.query_one("#find", Input).focus()
+
+    def action_back(self) -> None:
+        self.query_one(Heat).focus()
+
+    @on(Input.Changed, "#find")
+    def found(self, event: Input.Changed) -> None:
+        """The cursor to the first target, else source, that is called so or whose language is."""
+        from merginguriel.locales import table
+
+        word, heat, known = event.value.strip().lower(), self.query_one(Heat), table()
+
+        def place(names: tuple[str, ...]) -> int | None:
+            starts = [i for i, name in enumerate(names) if name.lower().startswith(word)]
+            named = [i for i, n in enumerate(names) if n in known and known[n].name.lower().startswith(word)]
+            return next(iter(starts + named), None)
+
+        if word:
+            column, row = place(heat.picture.columns), place(heat.picture.rows)
+            heat.go(heat.row if row is None else row, heat.column if column is None else column)
+
+    @on(Input.Submitted, "#find")
+    def found_it(self) -> None:
+        self.action_back()
+
+    def action_export(self) -> None:
+        """Both files of what is shown, into results/; from the shipped knowledge, into the current folder."""
+        if self.seen is None:
+            return
+        seen, space = self.seen, self.mu.space
+
+        def work() -> list[str]:
+            from pathlib import Path
+
+            from merginguriel.study.matrix_store import export
+
+            folder = Path.cwd() if space.shipped else space.results
+            stem = f"matrix-{seen.one.context.replace('/', '-')}-{seen.one.split}-by-{seen.wish.order}"
+            return [space.display(export(seen.shown, folder / f"{stem}{end}")) for end in (".csv", ".png")]
+
+        def then(paths: list[str]) -> None:
+            self.notify("Written: " + " and ".join(paths), markup=False, timeout=8)
+
+        self.load(work, then, group="export")
+
+    def copied(self, how: str) -> str:
+        if how == "command":
+            return self.command
+        return self.seen.copies.get(how, "") if self.seen else ""

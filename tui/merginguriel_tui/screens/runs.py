@@ -1,0 +1,399 @@
+"""What is running, and what ran? A live table of all runs; from here they are opened, begun, steered and compared."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.widgets import Input, Static
+
+from merginguriel.cli.common import plain
+from merginguriel_tui.base import MuScreen
+from merginguriel_tui.widgets.copying import table_as
+from merginguriel_tui.widgets.paged import PAGE, Column, PagedTable
+from merginguriel_tui.widgets.plots import bar
+from merginguriel_tui.widgets.steering import Steering
+
+from .around import around
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from merginguriel.errors import MuError
+    from merginguriel.runs.progress import Standing, Watch
+
+# Columns from which a class of the stylesheet holds.
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (168, "-wide")]
+REST = 0.15  # seconds that the cursor rests on a run before it is looked into
+EVERY = 1.0  # seconds between two looks at the runs that are live
+MANY = 200  # runs at work that are looked at, beside those in view
+ORDERS = {"newest": "newest first", "best": "best first", "state": "by state", "target": "by target"}
+NEWEST = "newest"
+STATES = {
+    "running": ("▶", "bold green"), "queued": ("…", ""), "paused": ("‖", "yellow"), "finished": ("✓", "green"),
+    "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
+}  # fmt: skip
+
+
+def state_text(state: str) -> Text:
+    """`▶ running`: a sign and a word, and a colour beside them."""
+    sign, style = STATES.get(state, ("?", ""))
+    return Text(f"{sign} {state}", style)
+
+
+def short(seconds: float | None) -> str:
+    """`12s`, `3m`, `2h`, `5d`."""
+    if seconds is None:
+        return ""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
+
+
+class RunsScreen(MuScreen):
+    """All runs of the workspace: only those in view are read, only those that are live are looked at again."""
+
+    NAME = "runs"
+    AUTO_FOCUS = "#table"
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
+    DEFAULT_CSS = """
+    RunsScreen #bar { height: 1; }
+    RunsScreen #find { width: 1fr; }
+    RunsScreen #table { width: 1fr; }
+    RunsScreen #preview { width: 64; border-left: solid $panel; padding: 0 1; display: none; }
+    RunsScreen.-wide #preview { display: block; }
+    RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words of id, target, method, state"),
+        Binding("n", "launch", "New", id="runs.new", tooltip="A new run, from a form"),
+        Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="A new run like this one"),
+        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare or steer it with others"),
+        Binding("c", "compare", "Compare", id="runs.compare", tooltip="Compare the marked runs"),
+        Binding("s", "order", "Order", id="runs.order", show=False, tooltip="Newest or best first, by state, by target"),
+        Binding("x", "steer('cancel')", "Cancel", id="runs.cancel", tooltip="Cancel the marked runs, or this one"),
+        Binding("p", "steer('pause')", "Pause", id="runs.pause", tooltip="Pause them"),
+        Binding("r", "steer('resume')", "Resume", id="runs.resume", tooltip="Resume them"),
+        Binding("escape", "back", "Show all", id="runs.back", show=False, tooltip="All runs again, and no marks"),
+    ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text, self.order = "", NEWEST
+        self.watches: dict[str, Watch] = {}
+        self.standings: dict[str, Standing] = {}
+        self.live: list[str] = []
+        self.waiting = 0
+        self.looked = 0  # time of the folder of all runs when it was last read
+        self.busy = False
+        self.wrong = ""  # why the last look failed, which is told once
+        self.rest: Timer | None = None
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="bar"):
+            yield Input(id="find", placeholder="find: words of id, target, method, state …", compact=True)
+            yield Static(id="counts")
+        with Horizontal(id="both"):
+            yield PagedTable(self.columns(), id="table")
+            with VerticalScroll(id="preview"):
+                yield Static(id="previewed")
+
+    def columns(self) -> list[Column]:
+        return [
+            Column("state", 11, lambda row: state_text(self.state(row))),
+            Column("run", 0, lambda row: Text(plain(row["id"]))),
+            Column("progress", 18, self.progress, gives=3, grows=20),
+            Column("left", 5, self.left, gives=4, right=True),
+            Column("best", 7, self.best, right=True),
+            Column("k", 3, lambda row: Text("" if row["k"] is None else str(row["k"])), gives=6, right=True),
+            Column("sim.", 5, lambda row: Text(plain(row["similarity"] or "")), gives=5),
+            Column("age", 4, self.age, gives=1, right=True),
+        ]
+
+    def on_mount(self) -> None:
+        # Textual calls that of the class above by itself.
+        self.set_interval(EVERY, self.tick)
+        self.watch(self.table, "cursor", self.moved, init=False)
+
+    @property
+    def table(self) -> PagedTable:
+        return self.query_one("#table", PagedTable)
+
+    # what a cell says
+
+    def state(self, row: dict[str, Any]) -> str:
+        standing = self.standings.get(row["id"])
+        return standing.state if standing else str(row["state"])
+
+    def progress(self, row: dict[str, Any]) -> Text:
+        standing = self.standings.get(row["id"])
+        if standing is None or not standing.live:
+            if self.state(row) == "finished":
+                return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
+            return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
+        if standing.share is None:
+            return Text(plain(standing.step))
+        return Text(f"{bar(standing.share, 5)}▕{100 * standing.share:3.0f}% {plain(standing.step)}")
+
+    def left(self, row: dict[str, Any]) -> Text:
+        standing = self.standings.get(row["id"])
+        return Text(short(standing.left) if standing and standing.live else "")
+
+    def best(self, row: dict[str, Any]) -> Text:
+        standing = self.standings.get(row["id"])
+        value = standing.best if standing and standing.best is not None else row["best"]
+        return Text("" if value is None else f"{100 * value:.2f}%")
+
+    def age(self, row: dict[str, Any]) -> Text:
+        from merginguriel.runs.progress import seconds
+
+        began = seconds(row["created"])
+        return Text("" if began is None else short(time.time() - began))
+
+    # what is in it
+
+    def show(self, *what: str) -> None:
+        if not self.command and not what:
+            kept = self.remembered()
+            self.order = str(kept.get("order")) if str(kept.get("order")) in ORDERS else NEWEST
+            self.text = str(kept.get("text", ""))
+            find = self.query_one("#find", Input)
+            with find.prevent(Input.Changed):
+                find.value = self.text
+        self.read()
+        if what:
+            self.open_run(what[0])
+
+    def reload(self) -> None:
+        self.read()
+
+    def read(self) -> None:
+        """Bring the index up to date, and show its first page."""
+        from merginguriel.runs import index
+
+        space, text, order = self.mu.space, self.text, self.order
+        here, cursor = self.table.here, self.table.cursor
+        name = str(here["id"]) if here else ""
+        self.remember(text=text, order=order)
+        words = ["mu", "runs", "list", *(["--find", text] if text else [])]
+        self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
+
+        def work() -> Any:
+            rows, count = index.listed(space, PAGE, text=text, order=order)
+            live, _ = index.listed(space, MANY, state="running", look=False)
+            waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
+            looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
+            near = {} if not name else around(space, name, cursor, text=text, order=order)
+            return rows, count, [row["id"] for row in live], waiting, looked, near, name
+
+        self.load(work, self.fill, group="list")
+
+    def fill(self, found: Any) -> None:
+        rows, count, live, waiting, looked, near, name = found
+        here = self.table.here
+        if (
+            here
+            and here["id"] != name
+            and all(here["id"] != row["id"] for row in chain(rows, *near.values()))
+        ):
+            self.read()  # the cursor moved on meanwhile, to a run whose place was not looked up
+            return
+        self.looked = looked
+        self.live, self.waiting = live, waiting
+        # The index was read after them: of runs that had ended it knows better.
+        self.standings = {name: one for name, one in self.standings.items() if one.live}
+        self.table.begin(count, rows, near)
+        self.told_counts()
+        self.moved()
+
+    def on_resize(self) -> None:
+        self.moved()
+
+    def moved(self) -> None:
+        """The cursor is elsewhere: where there is room, what that run came to is shown when it rests."""
+        if self.rest is not None:
+            self.rest.stop()
+        self.rest = self.set_timer(REST, self.look_into)
+
+    def look_into(self) -> None:
+        here, space = self.table.here, self.mu.space
+        if here is None or not self.query_one("#preview").display:
+            return
+
+        def put(said: str) -> None:
+            first, _, rest = said.partition("\n")
+            text = Text(first, "bold").append(f"\n{rest}", "not bold")
+            self.query_one("#previewed", Static).update(text)
+
+        def work() -> str:
+            from .run_preview import preview
+
+            return preview(space, here["id"])
+
+        self.load(work, put, group="preview", otherwise=lambda error: put(plain(error.render())))
+
+    def told_counts(self) -> None:
+        at_work = sum(one.live for one in self.standings.values())
+        said = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
+        if at_work:
+            said.append(f", {at_work} at work", "bold green")
+        if self.waiting:
+            said.append(f", {self.waiting} waiting")
+        said.append(f"  {ORDERS[self.order]}", "dim")
+        if not self.table.count and not self.text:
+            said = Text("no runs yet; n begins one", "bold")
+        self.query_one("#counts", Static).update(said)
+
+    def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
+        from merginguriel.runs import index
+
+        first, space, text, order = event.first, self.mu.space, self.text, self.order
+        pages = self.table.pages
+
+        def put(found: Any) -> None:
+            # Of a list that another has replaced, the same numbers are other runs.
+            if pages is self.table.pages and (text, order) == (self.text, self.order):
+                self.table.put(first, found[0])
+
+        self.load(
+            lambda: index.listed(space, PAGE, offset=first, text=text, order=order, look=False),
+            put,
+            group=f"page{first}",
+        )
+
+    # what changes by itself
+
+    def tick(self) -> None:
+        """Look at runs that are at work and at those in view that may be; a new folder has the index read again."""
+        if self.busy:
+            return
+        from merginguriel.runs.progress import Watch
+        from merginguriel.runs.run_store import Run
+
+        space = self.mu.space
+        names = {*self.live, *(row["id"] for row in self.table.in_view() if self.state(row) != "finished")}
+        watches = {name: self.watches.get(name) or Watch(Run(name, space.runs / name)) for name in names}
+        self.watches = watches
+        self.busy = True
+
+        def work() -> Any:
+            seen = {}
+            for name, watch in watches.items():
+                try:
+                    seen[name] = watch.look()
+                except OSError:
+                    continue  # its folder went just now
+            try:
+                return seen, space.runs.stat().st_mtime_ns
+            except OSError:
+                return seen, 0
+
+        self.load(work, self.looked_at, group="live", otherwise=self.unlooked)
+
+    def unlooked(self, error: MuError) -> None:
+        """A look failed: told once, and tried again with the next tick."""
+        self.busy = False
+        if error.render() != self.wrong:
+            self.wrong = error.render()
+            self.mu.tell(error)
+
+    def looked_at(self, found: Any) -> None:
+        seen, stamp = found
+        self.busy, self.wrong = False, ""
+        ended = False
+        for name, standing in seen.items():
+            before = self.standings.get(name)
+            if before is not None and before.live and not standing.live:
+                ended = True  # the application tells of it, on whatever screen one is
+            if standing.live and (before is None or not before.live):
+                self.mu.follow_run(name)
+            if standing.live and name not in self.live:
+                self.live = [*self.live, name]
+        changed = self.standings != {**self.standings, **seen}
+        self.standings = seen
+        self.live = [name for name in self.live if name not in seen or seen[name].live]
+        if ended or (self.looked and stamp != self.looked):
+            self.read()
+        elif changed or any(one.live for one in seen.values()):
+            self.table.refresh()
+            self.told_counts()
+
+    # what a person does
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.text = event.value.strip()
+        self.table.cursor = 0
+        self.read()
+
+    def on_input_submitted(self) -> None:
+        self.table.focus()
+
+    def on_paged_table_opened(self, event: PagedTable.Opened) -> None:
+        self.open_run(event.row["id"])
+
+    def open_run(self, name: str) -> None:
+        from .run import RunScreen
+
+        self.app.push_screen(RunScreen(name))
+
+    def action_find(self) -> None:
+        self.query_one("#find").focus()
+
+    def action_back(self) -> None:
+        """From the line to the table; from the table: all runs again, and no marks."""
+        if self.query_one("#find").has_focus:
+            self.table.focus()
+            return
+        self.table.marked = set()
+        self.query_one("#find", Input).value = ""
+        self.table.refresh()
+
+    def action_mark(self) -> None:
+        self.table.mark()
+
+    def action_order(self) -> None:
+        orders = list(ORDERS)
+        self.order = orders[(orders.index(self.order) + 1) % len(orders)]
+        self.read()
+
+    def action_compare(self) -> None:
+        chosen = sorted(self.table.marked)
+        if len(chosen) < 2:
+            said = "Mark two runs or more with the space bar, then press c."
+            self.notify(said, severity="warning", markup=False)
+            return
+        self.mu.action_go("compare", *chosen)
+
+    def action_launch(self) -> None:
+        from .launch import LaunchScreen
+
+        self.app.push_screen(LaunchScreen(None))
+
+    def action_again(self) -> None:
+        from .launch import LaunchScreen
+
+        if self.table.here:
+            self.app.push_screen(LaunchScreen(self.table.here["id"]))
+
+    def action_steer(self, what: str) -> None:
+        """Of the marked runs, else of the one under the cursor."""
+        here = self.table.here
+        chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
+        if chosen:
+            Steering(self).ask(what, chosen, self.read)
+
+    def copied(self, how: str) -> str:
+        """The runs in view, or the marked ones of them, in the columns that are shown."""
+        if how == "command":
+            return self.command
+        marked = self.table.marked
+        rows = [row for row in self.table.in_view() if row["id"] in marked or not marked]
+        cells = [[c.cell(row).plain.strip() for c in self.table.columns] for row in rows]
+        return table_as(how, [[c.name for c in self.table.columns], *cells])

@@ -1,0 +1,396 @@
+"""What is known, and how well? Skills with their grade and age; text, claims with what they rest on, history, changes."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Input, OptionList, Static, TabbedContent, TabPane
+from textual.widgets.option_list import Option
+
+from merginguriel import workspace
+from merginguriel.cli.common import plain
+from merginguriel.errors import MuError, UsageError
+from merginguriel_tui.base import MuScreen
+from merginguriel_tui.widgets.copying import table_as
+from merginguriel_tui.widgets.editor import edit
+from merginguriel_tui.widgets.page import Page
+
+from . import links
+from .why import SIGNS, WhyTree, claim_rows
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+
+PANES = ("text", "claims", "history", "diff")
+FIRST = {"text": "page", "claims": "why", "history": "states", "diff": "changes"}
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
+FOUND = 40  # hits of a search
+
+
+class SkillsScreen(MuScreen):
+    """The skills at the left, narrowed to hits while one searches; the one that is open at the right."""
+
+    NAME = "skills"
+    LEAVE_TO = "skills"
+    AUTO_FOCUS = "#skills"
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
+    DEFAULT_CSS = """
+    SkillsScreen #left { width: 34; border-right: solid $panel; }
+    SkillsScreen.-wide #left { width: 40; }
+    SkillsScreen #find { border: none; height: 1; padding: 0 1; background: $boost; }
+    SkillsScreen #heads { height: 1; padding: 0; text-style: bold; background: $panel; }
+    SkillsScreen #skills, SkillsScreen #contents, SkillsScreen #states { height: 1fr; border: none; background: $background; padding: 0; }
+    SkillsScreen OptionList { scrollbar-size-vertical: 1; }
+    SkillsScreen #contents { width: 28; border-left: solid $panel; display: none; }
+    SkillsScreen.-wide #contents, SkillsScreen.-contents #contents { display: block; }
+    SkillsScreen.-wide.-contents #contents { display: none; }
+    SkillsScreen #panes { width: 1fr; }
+    SkillsScreen TabPane { padding: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "Find", id="skills.find", tooltip="Search skills and claims as you type"),
+        Binding("t", "pane('text')", "Text", id="skills.text", tooltip="The skill's text"),
+        Binding("c", "pane('claims')", "Claims", id="skills.claims", tooltip="Its claims, each down to rows, runs and files"),
+        Binding("i", "pane('history')", "History", id="skills.history", tooltip="Its versions, from git"),
+        Binding("d", "pane('diff')", "Diff", id="skills.diff", tooltip="What changed in meaning since the last commit"),
+        Binding("o", "contents", "Contents", id="skills.contents", tooltip="Contents beside the text, or not"),
+        Binding("e", "edit", "Edit", id="skills.edit", tooltip="Open the file in $EDITOR, and read it again"),
+        Binding("backspace", "back", "Back", id="skills.back", show=False, tooltip="To what was open before"),
+        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="To the list; from there, all skills again"),
+    ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.knowledge: Knowledge | None = None
+        self.grades: dict[str, tuple[str, str, str]] = {}  # skill → grade, how its claims stand, freshness
+        self.names: dict[str, str] = {}
+        self.name_, self.claim, self.since = "", "", ""
+        self.before: list[str] = []
+        self.listed: list[str] = []  # what each line of the list opens
+        self.query_text = ""
+
+    def body(self) -> ComposeResult:
+        with Horizontal():
+            with Vertical(id="left"):
+                yield Input(id="find", placeholder="search skills and claims", compact=True)
+                yield Static(Text("   age skill"), id="heads")
+                yield OptionList(id="skills", markup=False, compact=True)
+            with TabbedContent(id="panes", initial="text"):
+                with TabPane("text", id="text"), Horizontal():
+                    yield Page(id="page")
+                    yield OptionList(id="contents", markup=False, compact=True)
+                with TabPane("claims", id="claims"):
+                    yield WhyTree(id="why")
+                with TabPane("history", id="history"):
+                    yield OptionList(id="states", markup=False, compact=True)
+                with TabPane("diff", id="diff"):
+                    yield Page(id="changes")
+
+    @property
+    def pane(self) -> str:
+        return self.query_one(TabbedContent).active or "text"
+
+    # what is known
+
+    def show(self, *what: str) -> None:
+        """A skill, or the claim of one; nothing: the one that was open, or the first."""
+        wanted = what[0].partition("#")[0] if what else ""
+        before = "" if wanted or self.knowledge is not None else str(self.remembered().get("open", ""))
+        space = self.mu.space
+
+        def work() -> Any:
+            from merginguriel.knowledge.base import load
+            from merginguriel.knowledge.skills.catalogue import freshness, skill_grade
+
+            knowledge = load(space)
+            fresh = freshness(knowledge)
+            grades = {s.name: (*skill_grade(s, knowledge), fresh[s.name].text) for s in knowledge.skills}
+            names = links.names(knowledge)
+            there = names.get(before, "").partition(":")[0] == "skills"
+            return knowledge, grades, names, wanted or (before if there else "")
+
+        self.load(work, self._known)
+
+    def _known(self, found: Any) -> None:
+        self.knowledge, self.grades, self.names, wanted = found
+        if not self.query_text:
+            self._list_all()
+        try:
+            if wanted or self.name_ not in self.grades:
+                self.open(wanted or next(iter(self.grades)))
+            else:
+                self.open(self.claim or self.name_)
+        except UsageError as error:
+            self.mu.tell(error)
+            if not self.name_:
+                self.open(next(iter(self.grades)))
+
+    def _list_all(self) -> None:
+        listed = self.query_one("#skills", OptionList)
+        here = self.name_
+        listed.clear_options()
+        self.listed = list(self.grades)
+        room = 33 if self.has_class("-narrow") else 39
+        for name, (grade, _, fresh) in self.grades.items():
+            said = plain(name) if len(name) <= room - 8 else f"{plain(name)[: room - 9]}…"
+            listed.add_option(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), said)))
+        if here in self.listed:
+            listed.highlighted = self.listed.index(here)
+
+    def open(self, name: str, *, back: bool = True) -> None:
+        """A skill's or a claim's name. Raises UsageError for any other."""
+        if self.knowledge is None:
+            return
+        claims = {claim.id: claim.skill for claim in self.knowledge.claims}
+        skill = self.knowledge.skill(claims.get(name, name))
+        if back and self.name_ and name not in (self.claim, self.name_):
+            self.before.append(self.claim or self.name_)
+        changed = skill.name != self.name_
+        self.name_, self.claim = skill.name, name if name in claims else ""
+        self.remember(open=name)
+        if changed:
+            self.since = ""
+        grade, says, fresh = self.grades[skill.name]
+        self.query_one("#page", Page).read(links.skill_page(skill, grade, says, fresh), self.names)
+        knowledge, chosen = self.knowledge, self.claim
+        self.load(
+            lambda: claim_rows(skill, knowledge),
+            lambda rows: self.query_one(WhyTree).fill(rows, chosen),
+            group="claims",
+        )
+        if self.claim:
+            self.query_one(TabbedContent).active = "claims"
+        elif self.pane in ("history", "diff"):
+            self._fill_pane()
+        if skill.name in self.listed:
+            self.query_one("#skills", OptionList).highlighted = self.listed.index(skill.name)
+        self.tell_command()
+
+    def tell_command(self) -> None:
+        """The command that prints what the open pane shows."""
+        if self.query_text and self.focused and self.focused.id in ("find", "skills"):
+            words = ["search", *shlex.split(shlex.quote(self.query_text)), "--limit", str(FOUND)]
+        elif not self.name_:
+            words = ["list"]
+        elif self.pane == "claims":
+            claim = self.query_one(WhyTree).claim if self.claim else ""
+            self.command = (
+                f"mu why {shlex.quote(claim)}" if claim else f"mu skills show {self.name_} --claims"
+            )
+            return
+        else:
+            words = [{"text": "show", "history": "history", "diff": "diff"}[self.pane], self.name_]
+            words += [self.since] if self.since and self.pane == "diff" else []
+        self.command = shlex.join(["mu", "skills", *words])
+
+    # the panes
+
+    def on_tabbed_content_tab_activated(self) -> None:
+        self._fill_pane()
+        self.tell_command()
+
+    def _fill_pane(self) -> None:
+        if self.pane == "history" and self.name_:
+            space, name = self.mu.space, self.name_
+
+            def work() -> Any:
+                from merginguriel.knowledge.skills.history import history
+
+                return history(space, name)
+
+            self.load(work, self._history, group="history", otherwise=lambda e: self._history([], e))
+        elif self.pane == "diff" and self.name_:
+            name, knowledge, since = self.name_, self.knowledge, self.since
+
+            def changes() -> Any:
+                from merginguriel.knowledge.skills.diff import compare, states
+
+                assert knowledge is not None
+                old, new, before, after = states(knowledge, name, since or None)
+                return compare(old, new, before, after)
+
+            self.load(changes, self._changes, group="diff", otherwise=lambda e: self._changes([], e))
+
+    def _history(self, found: list[Any], error: MuError | None = None) -> None:
+        listed = self.query_one("#states", OptionList)
+        listed.clear_options()
+        self.commits = [state.commit for state in found]
+        for state in found:
+            line = f"{state.commit[:9] or '-'}  {state.date or '-'}  {state.version or '-'}  {state.subject}"
+            text = Text(plain(line), "bold")
+            for change in state.changes or ("no change of meaning",):
+                text.append(f"\n    {plain(change)}", "not bold")
+            listed.add_option(Option(text))
+        if error is not None:
+            listed.add_option(Option(Text(plain(error.render())), disabled=True))
+        elif found:
+            listed.highlighted = 0
+
+    def _changes(self, found: list[Any], error: MuError | None = None) -> None:
+        text = links.changes_page(self.name_, self.since, found, error)
+        self.query_one("#changes", Page).read(text, self.names)
+
+    def on_page_redrawn(self, event: Page.Redrawn) -> None:
+        if event.page.id == "page":
+            contents = self.query_one("#contents", OptionList)
+            contents.clear_options()
+            for one in event.page.drawn.headings:
+                contents.add_option(Option(Text(f"{'  ' * (one.level - 1)}{one.text}")))
+
+    def on_why_tree_wanted(self, event: WhyTree.Wanted) -> None:
+        knowledge, name = self.knowledge, event.claim
+
+        def work() -> Any:
+            from merginguriel.knowledge.claims.evidence_tree import why
+
+            assert knowledge is not None
+            return why(knowledge, name)
+
+        self.load(work, lambda node: self.query_one(WhyTree).grow(event.node, node), group=f"why-{name}")
+
+    def on_why_tree_chosen(self, event: WhyTree.Chosen) -> None:
+        self.mu.action_go("log", event.ref)
+
+    def on_tree_node_highlighted(self) -> None:
+        if self.pane == "claims" and self.focused is self.query_one(WhyTree):
+            self.claim = self.query_one(WhyTree).claim
+            self.tell_command()
+
+    def on_page_followed(self, event: Page.Followed) -> None:
+        if event.href.startswith("#") and event.page.to_heading(event.href[1:]):
+            return
+        goes = links.place(event.href, self.names)
+        if goes and goes[0] == "skills":
+            self.open(goes[1].partition("#")[0])
+        else:
+            links.follow(self, event.href, self.names)
+
+    # the list, and the search
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.query_text = event.value.strip()
+        if not self.query_text:
+            self.workers.cancel_group(self, "search")
+            self._list_all()
+            self.tell_command()
+            return
+        space, text = self.mu.space, self.query_text
+
+        def work() -> Any:
+            from merginguriel.knowledge.search.query import search, terms
+
+            return search(space, text, kinds=("skill", "claim"), limit=FOUND) if terms(text) else []
+
+        self.load(work, self._found, group="search")
+
+    def _found(self, hits: list[Any]) -> None:
+        if not self.query_text:
+            return
+        listed = self.query_one("#skills", OptionList)
+        listed.clear_options()
+        self.listed = [hit.name for hit in hits]
+        for hit in hits:
+            sign = self.grades.get(hit.name, ("?",))[0] if hit.kind == "skill" else SIGNS.get(hit.status, "?")
+            text = Text.assemble(f"{sign} ", (plain(hit.name), "bold"), no_wrap=False)
+            text.append(f"\n  {plain(hit.title if hit.kind == 'claim' else hit.snippet)}", "dim")
+            listed.add_option(Option(text))
+        if hits:
+            listed.highlighted = 0
+        else:
+            listed.add_option(Option(Text("nothing found"), disabled=True))
+        self.tell_command()
+
+    def on_input_submitted(self) -> None:
+        self.query_one("#skills").focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        if event.option_list.id == "skills" and event.option_index < len(self.listed):
+            self.open(self.listed[event.option_index])
+            self.query_one(f"#{FIRST[self.pane]}").focus()
+        elif event.option_list.id == "contents":
+            page = self.query_one("#page", Page)
+            page.to_line(page.drawn.headings[event.option_index].line)
+            page.focus()
+        elif event.option_list.id == "states" and self.commits:
+            self.since = self.commits[event.option_index]
+            self.query_one(TabbedContent).active = "diff"
+            self.query_one("#changes").focus()
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        if event.option_list.id == "skills":
+            # When what is there is drawn: of several keys between two drawings the last one counts.
+            self.call_after_refresh(self._open_highlighted)
+
+    def _open_highlighted(self) -> None:
+        """As one moves through the list, the skill is shown; hits are opened with Enter."""
+        listed = self.query_one("#skills", OptionList)
+        at = listed.highlighted
+        if at is not None and at < len(self.listed) and listed.has_focus and not self.query_text:
+            name = self.listed[at]
+            if name != self.name_:
+                self.open(name, back=False)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        if self.name_:
+            self.tell_command()
+
+    # what a person does
+
+    def action_find(self) -> None:
+        self.query_one("#find").focus()
+
+    def action_leave(self) -> None:
+        """To the list; from there: all skills again."""
+        if self.query_one("#skills").has_focus:
+            self.query_one("#find", Input).value = ""
+        else:
+            self.query_one("#skills").focus()
+
+    def action_pane(self, name: str) -> None:
+        self.query_one(TabbedContent).active = name
+        self.query_one(f"#{FIRST[name]}").focus()
+
+    def action_contents(self) -> None:
+        self.toggle_class("-contents")
+        contents = self.query_one("#contents")
+        if contents.display:
+            self.query_one(TabbedContent).active = "text"
+            contents.focus()
+        elif self.focused is contents or self.focused is None:
+            self.query_one("#page").focus()
+
+    def action_back(self) -> None:
+        if self.before:
+            self.open(self.before.pop(), back=False)
+
+    def action_edit(self) -> None:
+        """The skill's file in $EDITOR; afterwards everything is read again."""
+        if self.knowledge is None or not self.name_:
+            return
+        try:
+            workspace.writable(self.mu.space)
+            edit(self.app, self.knowledge.skill(self.name_).path)
+        except MuError as error:
+            self.mu.tell(error)
+            return
+        self.reload()
+
+    def copied(self, how: str) -> str:
+        """The list as a table, or the skill's text as Markdown."""
+        if how == "command":
+            return self.command
+        if self.knowledge is None:
+            return ""
+        if how == "markdown" or (how == "text" and self.pane == "text"):
+            return plain(self.knowledge.skill(self.name_).body) if self.name_ else ""
+        if self.pane == "claims" and self.name_:
+            rows = claim_rows(self.knowledge.skill(self.name_), self.knowledge)
+            return table_as(how, [["claim", "status", "reason", "grade", "text"], *map(list, rows)])
+        table = [[name, *self.grades[name]] for name in self.grades]
+        return table_as(how, [["skill", "grade", "claims", "freshness"], *table])

@@ -1,0 +1,163 @@
+"""What does a claim rest on? A tree of claims, each opened down to entries, rows, runs and files as one goes."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Tree
+from textual.widgets.tree import TreeNode
+
+from merginguriel.cli.common import plain, true_minus
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.claims.evidence_tree import Node
+    from merginguriel.knowledge.parse.skills import Skill
+
+SIGNS = {"supported": "●", "under noise": "≈", "contested": "≠", "superseded": "→", "refuted": "✗"}
+
+
+class WhyTree(Tree[Any]):
+    """Claims of a skill; what is under one is walked when it is opened."""
+
+    DEFAULT_CSS = "WhyTree { height: 1fr; background: $background; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("w", "toggle_node", "Open or close", id="why.toggle", show=False),
+        Binding("enter", "go", "Go there", id="why.go", tooltip="To the entry or row that it rests on"),
+        Binding("l,right", "unfold", "Open", id="why.open", show=False),
+        Binding("h,left", "fold", "Close", id="why.close", show=False),
+    ]  # fmt: skip
+
+    class Wanted(Message):
+        """A claim was opened: somebody should walk down from it."""
+
+        def __init__(self, node: TreeNode[Any], claim: str) -> None:
+            super().__init__()
+            self.node, self.claim = node, claim
+
+    class Chosen(Message):
+        """Enter on an entry or a row."""
+
+        def __init__(self, ref: str) -> None:
+            super().__init__()
+            self.ref = ref
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(Text("claims"), id=id)
+        self.show_root = False
+        self.guide_depth = 3
+        self.auto_expand = False
+
+    def fill(self, claims: list[tuple[str, str, str, str, str]], chosen: str = "") -> None:
+        """claims: (id, status, reason, grade, text). `chosen` is opened."""
+        self.clear()
+        for name, status, reason, grade, said in claims:
+            label = Text.assemble(
+                f"{SIGNS.get(status, '?')} {status:<11}  ", (name, "bold"), (f"  {grade}", "dim")
+            )
+            node = self.root.add(label, data=("claim", name))
+            self._say(node, said)
+            self._say(node, reason, "dim")
+            if name == chosen:
+                self.call_after_refresh(self._choose, node)
+        if not claims:
+            self.root.add_leaf(Text("This skill makes no claims."))
+
+    def _choose(self, node: TreeNode[Any]) -> None:
+        self.move_cursor(node)
+        node.expand()
+
+    def on_tree_node_expanded(self, event: Tree.NodeExpanded[Any]) -> None:
+        data = event.node.data
+        if data and data[0] == "claim":
+            event.node.data = ("walked", data[1])
+            self.post_message(self.Wanted(event.node, data[1]))
+
+    def grow(self, under: TreeNode[Any], walked: Node) -> None:
+        """Put what a claim rests on under it."""
+        from merginguriel.cli.why import told_of
+
+        under.remove_children()
+        self._say(under, walked.says)
+        for line in told_of(walked):
+            self._say(under, line, "dim")
+        for child in walked.children:
+            self._hang(under, child)
+
+    def _say(self, under: TreeNode[Any], said: str, style: str = "") -> None:
+        """Lines under a node that are as long as the tree is wide."""
+        depth, node = 1, under
+        while node.parent is not None:
+            depth, node = depth + 1, node.parent
+        text = " ".join(true_minus(plain(said)).split())
+        indent = " " * (len(said) - len(said.lstrip()))
+        width = max(self.size.width - self.guide_depth * depth - 2, 20)
+        for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent):
+            under.add_leaf(Text(line, style))
+
+    def _hang(self, under: TreeNode[Any], walked: Node) -> None:
+        from merginguriel.cli.why import told_of
+
+        name = walked.name[walked.name.index("#") :] if walked.kind == "row" else walked.name
+        said = " ".join(true_minus(plain(walked.says)).split())
+        label = Text.assemble((plain(name), "bold"), f"  {said}")
+        told = list(told_of(walked))
+        data = (walked.kind, walked.name)
+        if not (told or walked.children):
+            under.add_leaf(label, data=data)
+            return
+        node = under.add(label, data=data)
+        for line in told:
+            self._say(node, line, "dim")
+        for child in walked.children:
+            self._hang(node, child)
+
+    @property
+    def claim(self) -> str:
+        """The claim under the cursor, or above it."""
+        node = self.cursor_node
+        while node is not None:
+            if node.data and node.data[0] in ("claim", "walked"):
+                return str(node.data[1])
+            node = node.parent
+        return ""
+
+    def action_go(self) -> None:
+        node = self.cursor_node
+        if node is not None and node.data and node.data[0] in ("entry", "row"):
+            self.post_message(self.Chosen(node.data[1]))
+        elif node is not None and node.allow_expand:
+            node.toggle()
+
+    def action_unfold(self) -> None:
+        if self.cursor_node is not None:
+            self.cursor_node.expand()
+
+    def action_fold(self) -> None:
+        node = self.cursor_node
+        if node is None:
+            return
+        if node.is_expanded:
+            node.collapse()
+        elif node.parent is not None and node.parent is not self.root:
+            self.move_cursor(node.parent)
+
+
+def claim_rows(skill: Skill, knowledge: Knowledge) -> list[tuple[str, str, str, str, str]]:
+    """(id, status, reason, grade of its evidence, text) of every claim of a skill."""
+    from merginguriel.knowledge.claims.grading import grade
+
+    return [
+        (
+            c.id,
+            knowledge.standings[c.id].status,
+            knowledge.standings[c.id].reason,
+            grade(c, knowledge).level,
+            c.text,
+        )
+        for c in skill.claims
+    ]
