@@ -23,7 +23,7 @@ import numpy as np
 from merginguriel import files
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
-from merginguriel.models.digest_cache import digest, recalled
+from merginguriel.models.digest_cache import cached_digest, digest
 from merginguriel.models.safetensors_writer import shard
 
 from . import card, policies, registry
@@ -236,7 +236,9 @@ def check_space(folder: Path, layout: Layout) -> None:
 def refuse_known(recipe: Recipe, aligned: Aligned) -> None:
     """What `stamp` would refuse after the work, before it, where the digests of all files are in the cache."""
     models = {str(checkpoint.path): checkpoint for _, checkpoint in aligned.models}
-    known = {path: {p.name: recalled(p) for p in checkpoint.files} for path, checkpoint in models.items()}
+    known = {
+        path: {p.name: cached_digest(p) for p in checkpoint.files} for path, checkpoint in models.items()
+    }
     if all(all(table.values()) for table in known.values()):
         stamped(recipe, aligned, {path: {n: d or "" for n, d in t.items()} for path, t in known.items()})
 
