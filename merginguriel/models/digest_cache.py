@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from pathlib import Path
 
 from merginguriel import cache, files
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 SETTLED = 5_000_000_000  # nanoseconds since the last change after which a file counts as unchanging
 
 
@@ -34,7 +36,7 @@ def cached_digest(path: Path) -> str | None:
     except OSError:
         return None
     text = (cache.read(cache_file(status)) or b"").decode("ascii", "replace").strip()
-    return text if len(text) == 64 else None
+    return text if _DIGEST.fullmatch(text) else None
 
 
 def cache_file(status: os.stat_result) -> Path:
