@@ -122,8 +122,8 @@ def check_patterns(recipe: Recipe, names: Iterable[str]) -> None:
     for pattern in (*recipe.include, *recipe.exclude):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise UsageError(
-                f"the pattern {pattern!r} meets no tensor.",
-                mend=f"`*` stands for any part of a name; the first tensors are: {', '.join(known[:3])}.",
+                f"the pattern {pattern!r} matches no tensor.",
+                mend=f"`*` matches any part of a name; the first tensors are: {', '.join(known[:3])}.",
             )
 
 
