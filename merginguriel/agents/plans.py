@@ -8,11 +8,10 @@ from typing import Any
 
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import Knowledge, load
-from merginguriel.knowledge.log import acceptance, append, commits, plan_scores
+from merginguriel.knowledge.log import acceptance, append, commits, plan_scores, questions
+from merginguriel.knowledge.log.entry_json import entry_text
 from merginguriel.knowledge.log.prior_attempts import TriedAlready
-from merginguriel.knowledge.parse import questions
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.knowledge.parse.entry_json import entry_text
 from merginguriel.knowledge.parse.expectations import Expectation
 from merginguriel.loop import advise_request
 from merginguriel.merging.registry import parameters

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from merginguriel import locales, workspace
 from merginguriel.errors import UsageError
-from merginguriel.knowledge.parse.entry_json import ENTRY
+from merginguriel.knowledge.log.entry_json import ENTRY
 from merginguriel.workspace import Workspace
 
 from .bounds import check_config, check_links, inside

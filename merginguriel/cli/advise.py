@@ -115,7 +115,7 @@ def schema(name: str) -> None:
         emit(run_schema())
         return
     if name == "entry":
-        from merginguriel.knowledge.parse.entry_json import ENTRY
+        from merginguriel.knowledge.log.entry_json import ENTRY
 
         emit(ENTRY)
         return

@@ -183,7 +183,7 @@ def _note(text: str) -> None:
 
 
 def _from_json(where: Workspace, text: str) -> str:
-    from merginguriel.knowledge.parse.entry_json import entry_text
+    from merginguriel.knowledge.log.entry_json import entry_text
 
     return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
 

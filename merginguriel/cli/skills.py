@@ -15,7 +15,7 @@ from .log_text import check_editor
 from .search import skills_search
 
 if TYPE_CHECKING:
-    from merginguriel.knowledge.lint.problem import Problem
+    from merginguriel.knowledge.lint.rules import Problem
     from merginguriel.workspace import Workspace
 
 USUAL = ".agents/skills"

@@ -67,7 +67,7 @@ def test_json_of_another_form_is_refused_with_the_key(log, change, says):
 def test_the_schema_and_the_check_agree_with_an_independent_validator(mu):
     jsonschema = pytest.importorskip("jsonschema")
     from merginguriel.errors import UsageError
-    from merginguriel.knowledge.parse.entry_json import entry_text
+    from merginguriel.knowledge.log.entry_json import entry_text
 
     schema = mu("schema", "entry").json
     jsonschema.Draft202012Validator.check_schema(schema)

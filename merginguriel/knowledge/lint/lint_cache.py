@@ -23,7 +23,7 @@ from merginguriel.knowledge.parse.file_stamps import is_settled, stamp, stamps
 from merginguriel.workspace import MARKER, Workspace
 
 from . import runner
-from .problem import Problem
+from .rules import Problem
 
 INSTALLED = (".agents/skills", ".claude/skills")  # where installed skills lie, with their registry
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from merginguriel.errors import MuError
-from merginguriel.knowledge.base import Knowledge, superseded
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims import row_status
 from merginguriel.knowledge.log.vocabulary import Program
 from merginguriel.knowledge.parse.entries import Entry, entry_paths, parse_entry
-from merginguriel.knowledge.parse.invalidation import marked
+from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences
 from merginguriel.knowledge.parse.skills import Skill, no_skill_file, parse_skill, skill_paths
-from merginguriel.knowledge.parse.units import MEND, bare_differences
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
-from .problem import Problem
-from .rules import check_all
+from .rules import Problem, check_all
 
 
 def problems(space: Workspace, program: Program | None = None) -> list[Problem]:
@@ -45,12 +44,14 @@ def problems(space: Workspace, program: Program | None = None) -> list[Problem]:
             text = read_text(path)
             found += [
                 Problem(
-                    f"{path}:{line}", f"says {words!r}: percent of the baseline, or percentage points?", MEND
+                    f"{path}:{line}",
+                    f"says {words!r}: percent of the baseline, or percentage points?",
+                    NAME_THE_UNIT,
                 )
                 for line, words in bare_differences(text)
             ]
             entries.append(parse_entry(text, path))
         except MuError as error:
             found.append(Problem(error.where or str(path), error.what, error.mend or ""))
-    knowledge = Knowledge(space, tuple(skills), marked(superseded(entries)), "", program or {})
+    knowledge = Knowledge(space, tuple(skills), row_status.derive(entries), "", program or {})
     return found + check_all(knowledge)

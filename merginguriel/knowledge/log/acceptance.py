@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 from merginguriel.errors import KnowledgeError, MuError, UsageError
-from merginguriel.knowledge.base import Knowledge, load, superseded
-from merginguriel.knowledge.lint.rules.evidence_links import unknown_ids
-from merginguriel.knowledge.parse.entries import Entry, entry_paths, load_entry
-from merginguriel.knowledge.parse.entry_json import entry_text
+from merginguriel.knowledge.base import Knowledge, load_readable
+from merginguriel.knowledge.parse.entries import Entry, entry_paths
 from merginguriel.knowledge.parse.invalidation import Selector
+from merginguriel.knowledge.parse.prose_numbers import named_entries
+from merginguriel.knowledge.parse.row_parser import is_future
 from merginguriel.workspace import Workspace
 
 from . import append, commits, prior_attempts, vocabulary
-from .today import is_future
+from .entry_json import entry_text
 
 EXPECTED = """\
 ## Expected
@@ -95,7 +94,7 @@ def check(
             mend=f"Add to it, before anything is measured:\n{EXPECTED}\n"
             "or, where nothing is going to be measured: --anyway",
         )
-    knowledge = knowledge or logged(space)
+    knowledge = knowledge or load_readable(space)
     new = vocabulary.unknown(knowledge, program or {}, entry)
     for one in new:
         if one.near and not anyway:
@@ -111,20 +110,6 @@ def check(
             raise prior_attempts.TriedAlready(found, where=str(entry.path))
     for one in new:
         tell(f"{one.what}: it is new to this log.")
-
-
-def logged(space: Workspace) -> Knowledge:
-    """The knowledge of a workspace; of one with a faulty file, or without skills, the entries that can be read.
-
-    A file that somebody else left broken must not stop an entry from landing; `mu lint` names it.
-    """
-    with contextlib.suppress(MuError):
-        return load(space)
-    found: list[Entry] = []
-    for path in entry_paths(space.log):
-        with contextlib.suppress(MuError):
-            found.append(load_entry(path))
-    return Knowledge(space, (), superseded(found), "")
 
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
@@ -152,8 +137,13 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
 def check_text(knowledge: Knowledge, entry: Entry) -> None:
     """Raises KnowledgeError for an entry or row that the text names and the log has not."""
     there = {*_logged_ids(knowledge), *knowledge.by_row}
-    for wrong in unknown_ids(entry.body, entry.body_line, entry.path, there):
-        raise KnowledgeError(f"the text {wrong.what}", where=wrong.where, mend=wrong.mend)
+    for line, name in named_entries(entry.body, entry.body_line):
+        if name not in there:
+            raise KnowledgeError(
+                f"the text names {name}, which is not in the log.",
+                where=f"{entry.path}:{line}",
+                mend="See: mu log list",
+            )
 
 
 def _logged_ids(knowledge: Knowledge) -> set[str]:

@@ -8,8 +8,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.entry_json import entry_text
+from merginguriel.knowledge.base import Knowledge, load_readable
+from merginguriel.knowledge.log.entry_json import entry_text
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
@@ -50,7 +50,7 @@ def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
     paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
     if not paths:
         return []
-    knowledge = acceptance.logged(space)
+    knowledge = load_readable(space)
     return [_kept(knowledge, path, program) for path in paths]
 
 

@@ -23,7 +23,7 @@ ALLOWED = {
     "merginguriel.knowledge.parse.entries": {"Entry"},
     "merginguriel.knowledge.parse.expectations": {"Expectation"},
     "merginguriel.knowledge.parse.questions": {"OpenQuestion", "Settled"},
-    "merginguriel.knowledge.search.troubleshooting": {"Pattern", "Trouble"},
+    "merginguriel.knowledge.parse.troubleshooting": {"Pattern", "Trouble"},
     "merginguriel.knowledge.parse.invalidation": {"Mark", "Selector"},
     "merginguriel.knowledge.parse.rows": {"ResultRow"},
     "merginguriel.knowledge.parse.skills": {"Skill"},

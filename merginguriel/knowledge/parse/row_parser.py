@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 from merginguriel import locales
@@ -29,6 +29,9 @@ from .rows import (
 )
 
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
+
+RELEASED = "2026-11-21"  # day of the newest shipped entry
+FIRST_ZONE = timezone(timedelta(hours=14))  # the time zone in which a day begins first
 
 _NUMBER = re.compile(r"^[+-]?[0-9]{1,18}(\.[0-9]+)?$")
 _WHOLE = re.compile(r"^[0-9]{1,18}$")
@@ -128,6 +131,14 @@ def is_day(text: str) -> bool:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
+
+
+def is_future(day: str) -> bool:
+    """Return whether `day` (YYYY-MM-DD) has not begun in any time zone.
+
+    No day up to that of the newest shipped entry is in the future, however wrong this machine's clock is.
+    """
+    return day > max(datetime.now(FIRST_ZONE).date().isoformat(), RELEASED)
 
 
 def parse_value(text: str, unit: str, column: str, where: str) -> float:

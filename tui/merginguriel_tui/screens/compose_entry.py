@@ -133,9 +133,10 @@ class ComposeScreen(MuScreen):
 
         def work() -> Any:
             from merginguriel.knowledge.log import acceptance, append, commits
+            from merginguriel.knowledge.base import load_readable
             from merginguriel.merging.registry import parameters
 
-            knowledge = known or acceptance.logged(space)
+            knowledge = known or load_readable(space)
             try:
                 entry = append.check_text(space.log, commits.resolved(text, space.root), self.draft)
                 acceptance.check(space, entry, anyway=anyway, knowledge=knowledge, program=parameters())

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from merginguriel.errors import UsageError
-from merginguriel.knowledge.log.append import Draft, render
+from merginguriel.knowledge.parse import expectations, rows
+from merginguriel.knowledge.parse.entries import TYPES
+from merginguriel.knowledge.parse.expectations import table as expected_table
+from merginguriel.knowledge.parse.markdown import format_table
 
-from . import expectations, rows
-from .entries import TYPES
-from .expectations import table as expected_table
-from .markdown import format_table
+from .append import Draft, render
 
 Schema = dict[str, Any]
 
