@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from merginguriel import locales, workspace
 from merginguriel.errors import UsageError
-from merginguriel.knowledge.log.entry_json import ENTRY
+from merginguriel.knowledge.log.entry_json import schema
 from merginguriel.workspace import Workspace
 
 from .bounds import check_config, check_links, inside
@@ -228,6 +228,7 @@ def run_status(
     }
 
 
+ENTRY = schema()
 PLAN = {**ENTRY, "title": "A plan", "required": ["expected"]}
 LANDING = {
     **ENTRY,

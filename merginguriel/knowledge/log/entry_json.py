@@ -1,155 +1,193 @@
-"""What does an entry look like as JSON, for programs that write one? Its schema, and the Markdown that it becomes."""
+"""Log entries written as JSON: their schema, and their translation to the Markdown of an entry.
+
+An error in such an entry names the key that its author wrote, such as `rows[2].value`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args
 
-from merginguriel.errors import UsageError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.json_schema import GenerateJsonSchema
+
+from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse import expectations, rows
-from merginguriel.knowledge.parse.entries import TYPES
+from merginguriel.knowledge.parse.entries import EntryType
 from merginguriel.knowledge.parse.expectations import table as expected_table
-from merginguriel.knowledge.parse.markdown import format_table
+from merginguriel.knowledge.parse.markdown import format_table, item, sections
+from merginguriel.knowledge.parse.row_parser import CellError
+from merginguriel.text.suggest import suggest
 
 from .append import Draft, render
 
-Schema = dict[str, Any]
+FORM = "Schema: mu schema entry"
 
 
-def _text(says: str) -> Schema:
-    return {"type": "string", "description": says}
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _ids(says: str) -> Schema:
-    return {"type": "array", "items": {"type": "string"}, "description": says}
+Cell = str | int | float | None
+Row: Any = create_model(
+    "Row", __base__=_Model, **{name: (Cell, ... if name in rows.REQUIRED else None) for name in rows.COLUMNS}
+)
+_PP = (int | float | None, Field(None, description="Percentage points; null or absent: open."))
+Expected: Any = create_model(
+    "Expected",
+    __base__=_Model,
+    **{
+        name: (Cell, ... if name in ("target", "method") else None)
+        for name in expectations.COLUMNS
+        if name not in ("low", "high")
+    },
+    low_pp=_PP,
+    high_pp=_PP,
+)
 
 
-def _cells(
-    columns: tuple[str, ...], required: tuple[str, ...], says: str, more: Schema | None = None
-) -> Schema:
-    cell = {"type": ["string", "number", "null"]}
+class Settled(_Model):
+    """A question of another entry, and what was found."""
+
+    question: str = Field(description="Name of the question: <entry id>#q<n>, as mu log questions prints it.")
+    text: str = Field(description="What was found.")
+
+
+class EntryModel(_Model):
+    """A log entry as mu log add reads it from JSON."""
+
+    title: str = Field(description="A few words.")
+    type: EntryType = Field(description="A Plan has expected, a Troubleshooting its four sections.")
+    date: str = Field("", description="YYYY-MM-DD; absent: today.")
+    summary: str = Field(description="One sentence for a reader outside the project.")
+    context: str = Field("", description="Task and base model of every row, like massive/xlm-roberta-base.")
+    metric: str = Field("", description="Metric of every row; absent: accuracy.")
+    n: int | str = Field("", description="Test items behind every row.")
+    seed: int | str = Field("", description="Seed of every row.")
+    supersedes: list[str] = Field(
+        [], description="Ids of the entries that this one corrects; their rows stop counting."
+    )
+    links: list[str] = Field([], description="Ids of the entries that this one follows from.")
+    answers: list[str] = Field([], description="Ids of the plans that this entry is the retrospective of.")
+    tags: list[str] = Field([], description="Words to find it by.")
+    origin: str = Field("", description="Where the facts were found, if not made by this program.")
+    sections: dict[str, str] = Field(
+        {}, description="Heading → Markdown, in order. Results, Expected and Open questions have own keys."
+    )
+    rows: list[Row] = Field(
+        [],
+        description="Result rows: column → cell, as in docs/formats.md; accuracies as fractions.",
+    )
+    expected: list[Expected] = Field(
+        [],
+        description="What a plan expects: the difference low_pp … high_pp to the baseline kind over, "
+        "or p_positive, or both.",
+    )
+    questions: list[str] = Field([], description="Questions that this entry opens.")
+    narrows: list[Settled] = Field([], description="Questions of other entries that this one narrows.")
+    closes: list[Settled] = Field([], description="Questions of other entries that this one closes.")
+
+
+class _Untitled(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of an entry; what `mu schema entry` prints."""
     return {
-        "type": "array",
-        "description": says,
-        "items": {
-            "type": "object",
-            "properties": {**dict.fromkeys(columns, cell), **(more or {})},
-            "required": list(required),
-            "additionalProperties": False,
-        },
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **EntryModel.model_json_schema(schema_generator=_Untitled),
+        "title": "MergingUriel log entry, as mu log add reads it",
     }
 
 
-_SETTLED: Schema = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "question": _text("Its name: <entry id>#q<n>, as mu log questions prints it."),
-            "text": _text("What was found."),
-        },
-        "required": ["question", "text"],
-        "additionalProperties": False,
-    },
-}
-_PP = {"type": ["number", "null"], "description": "Percentage points; null or absent: open."}
+@dataclass(frozen=True)
+class JsonEntry:
+    """An entry read from JSON. `text`: its Markdown; `keys`: line of the Markdown → key of the JSON."""
 
-ENTRY: Schema = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "MergingUriel log entry, as mu log add reads it",
-    "type": "object",
-    "properties": {
-        "title": _text("A few words."),
-        "type": {
-            "enum": list(TYPES),
-            "description": "A Plan has expected, a Troubleshooting its four sections.",
-        },
-        "date": _text("YYYY-MM-DD; absent: today."),
-        "summary": _text("One sentence for a reader outside the project."),
-        "context": _text("Task and base model of every row, like massive/xlm-roberta-base."),
-        "metric": _text("Metric of every row; absent: accuracy."),
-        "n": {"type": ["integer", "string"], "description": "Test items behind every row."},
-        "seed": {"type": ["integer", "string"], "description": "Seed of every row."},
-        "supersedes": _ids("Ids of the entries that this one corrects; their rows stop counting."),
-        "links": _ids("Ids of the entries that this one follows from."),
-        "answers": _ids("Ids of the plans that this entry is the retrospective of."),
-        "tags": _ids("Words to find it by."),
-        "origin": _text("Where the facts were found, if not made by this program."),
-        "sections": {
-            "type": "object",
-            "description": "Heading → Markdown, in order. Results, Expected and Open questions have keys of their own.",
-            "additionalProperties": {"type": "string"},
-        },
-        "rows": _cells(
-            rows.COLUMNS,
-            rows.REQUIRED,
-            "Result rows: column → cell, as docs/formats.md has them; accuracies as fractions.",
-        ),
-        "expected": _cells(
-            tuple(c for c in expectations.COLUMNS if c not in ("low", "high")),
-            ("target", "method"),
-            "What a plan expects: the difference low_pp … high_pp to the baseline kind over, or p_positive, or both.",
-            {"low_pp": _PP, "high_pp": _PP},
-        ),
-        "questions": _ids("Questions that this entry opens."),
-        "narrows": {**_SETTLED, "description": "Questions of other entries that this one narrows."},
-        "closes": {**_SETTLED, "description": "Questions of other entries that this one closes."},
-    },
-    "required": ["title", "type", "summary"],
-    "additionalProperties": False,
-}
+    text: str
+    keys: Mapping[int, str]
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "object": (dict,), "array": (list,), "string": (str,), "number": (int, float), "integer": (int,), "null": (type(None),),
-}  # fmt: skip
+    def locate(self, error: MuError) -> None:
+        """Let `error`, which was raised for `text`, name the key of the JSON instead of a line."""
+        place, _, line = (error.where or "").rpartition(":")
+        key = self.keys.get(int(line)) if line.isdigit() and place else None
+        if key and isinstance(error, CellError) and error.column and "[" in key:
+            in_pp_ = key.startswith("expected[") and error.column in ("low", "high")
+            key = f"{key}.{error.column}{'_pp' if in_pp_ else ''}"
+        error.where = key
+
+
+def is_json(text: str) -> bool:
+    """Return whether an entry's text is JSON and not Markdown."""
+    return text.lstrip().startswith("{")
 
 
 def entry_text(text: str, *, today: str, context: str) -> str:
-    """The Markdown of an entry written as JSON. Raises UsageError that names the key which is wrong.
+    """Return the Markdown of an entry written as JSON; see `read`."""
+    return read(text, today=today, context=context).text
 
-    today, context  date and context (of rows and expectations) where the JSON gives none
+
+def read(text: str, *, today: str, context: str) -> JsonEntry:
+    """Read an entry written as JSON.
+
+    Args:
+        text: The JSON.
+        today: Date of the entry where the JSON gives none, YYYY-MM-DD.
+        context: Context of its rows and expectations where the JSON gives none.
+
+    Raises:
+        UsageError: The text is not JSON, or not of the form of `schema()`; `where` is the key.
     """
     try:
-        given = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"this is not valid JSON: {error}.", mend="Its form: mu schema entry") from error
-    _check(given, ENTRY, "the entry")
-    measured = bool(given.get("rows") or given.get("expected"))
+        raise UsageError(f"this is not valid JSON: {error}.", mend=FORM) from error
+    try:
+        entry = EntryModel.model_validate(data)
+    except ValidationError as error:
+        raise _first_error(error, data) from None
+    # As the author wrote them: a cell that is absent is no column.
+    result_rows, expected = data.get("rows") or [], data.get("expected") or []
     draft = Draft(
-        title=given["title"],
-        type=given["type"],
-        date=given.get("date") or today,
-        summary=given["summary"],
-        context=given.get("context") or (context if measured else ""),
-        metric=given.get("metric") or ("accuracy" if given.get("rows") else ""),
-        n=str(given.get("n", "")),
-        seed=str(given.get("seed", "")),
-        supersedes=", ".join(given.get("supersedes", [])),
-        links=", ".join(given.get("links", [])),
-        answers=", ".join(given.get("answers", [])),
-        tags=", ".join(given.get("tags", [])),
-        origin=given.get("origin", ""),
-        sections=tuple(_sections(given)),
+        title=entry.title,
+        type=entry.type,
+        date=entry.date or today,
+        summary=entry.summary,
+        context=entry.context or (context if result_rows or expected else ""),
+        metric=entry.metric or ("accuracy" if result_rows else ""),
+        n=str(entry.n),
+        seed=str(entry.seed),
+        supersedes=", ".join(entry.supersedes),
+        links=", ".join(entry.links),
+        answers=", ".join(entry.answers),
+        tags=", ".join(entry.tags),
+        origin=entry.origin,
+        sections=tuple(_sections(entry, expected)),
     )
-    return render(draft, raw_table=_results(given["rows"]) if given.get("rows") else "")
+    markdown = render(draft, raw_table=_results_table(result_rows) if result_rows else "")
+    return JsonEntry(markdown, dict(_keys(markdown, entry)))
 
 
-def _sections(given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = list(given.get("sections", {}).items())
-    if given.get("expected"):
-        found.insert(0, ("Expected", expected_table([in_pp(row) for row in given["expected"]])))
-    lines = [f"- [open] {one}" for one in given.get("questions", [])]
-    for verb in ("narrows", "closes"):
-        lines += [f"- [{verb} {one['question']}] {one['text']}" for one in given.get(verb, [])]
+def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    if expected:
+        yield "Expected", expected_table([in_pp(row) for row in expected])
+    yield from entry.sections.items()
+    lines = [f"- [open] {one}" for one in entry.questions]
+    for verb, settled in (("narrows", entry.narrows), ("closes", entry.closes)):
+        lines += [f"- [{verb} {one.question}] {one.text}" for one in settled]
     if lines:
-        # A line break in a question would end the item that it stands in.
-        found.append(("Open questions", "\n".join(" ".join(line.split()) for line in lines)))
-    return found
+        # A line break in a question would end its list item.
+        yield "Open questions", "\n".join(" ".join(line.split()) for line in lines)
 
 
 def in_pp(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An expectation's cells, with `low_pp` and `high_pp` under the names that the table has for them."""
+    """Return an expectation's cells with `low_pp` and `high_pp` under the table's column names."""
     return {name.removesuffix("_pp"): _pp(name, value) for name, value in row.items()}
 
 
@@ -162,37 +200,84 @@ def _pp(name: str, value: Any) -> Any:
         raise UsageError(f"{name} is {value!r}, not a number of percentage points.") from error
 
 
-def _results(found: list[dict[str, Any]]) -> str:
+def _results_table(found: list[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for row in found for name in row))
     return format_table(names, [["-" if row.get(n) is None else str(row[n]) for n in names] for row in found])
 
 
-def _check(value: Any, schema: Schema, where: str) -> None:
-    """Raises UsageError where `value` is not what this file's schemas allow."""
-    kinds = schema.get("type")
-    named = [kinds] if isinstance(kinds, str) else kinds or []
-    allowed = tuple(kind for name in named for kind in _KINDS[name])
-    if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
-        raise _wrong(f"{where} must be {' or '.join(named)}, not {json.dumps(value)[:60]}.")
-    if "enum" in schema and value not in schema["enum"]:
-        raise _wrong(f"{where} is {json.dumps(value)[:60]}, none of {', '.join(schema['enum'])}.")
-    if isinstance(value, list):
-        for number, item in enumerate(value, start=1):
-            _check(item, schema["items"], f"item {number} of {where}")
-    if isinstance(value, dict):
-        for name in schema.get("required", []):
-            if name not in value:
-                raise _wrong(f"{where} has no {name}.")
-        known, others = schema.get("properties", {}), schema.get("additionalProperties") or {}
-        for name, item in value.items():
-            if name not in known and not others:
-                raise _wrong(f"{where} has an unknown key {name!r}; known: {', '.join(known)}.")
-            _check(
-                item,
-                known.get(name) or others,
-                f"{name!r} of {where}" if name in known else f"{where}, {name!r}",
-            )
+def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:
+    """Yield (line of the Markdown, key of the JSON that it was made from)."""
+    lines = markdown.split("\n")
+    end = lines.index("---", 1)
+    yield from ((number, line.partition(":")[0]) for number, line in enumerate(lines[1:end], start=2))
+    asked = [f"questions[{i}]" for i in range(len(entry.questions))]
+    asked += [f"narrows[{i}]" for i in range(len(entry.narrows))]
+    asked += [f"closes[{i}]" for i in range(len(entry.closes))]
+    for section in sections("\n".join(lines[end + 1 :]), end + 2):
+        made = {"Results": "rows", "Expected": "expected"}.get(section.title)
+        if made and getattr(entry, made):
+            table = [number for number, text in section.lines if text.startswith("|")]
+            yield from ((number, made) for number in table[:2])
+            yield from ((number, f"{made}[{i}]") for i, number in enumerate(table[2:]))
+        elif section.title == "Open questions" and asked:
+            listed = [number for number, text in section.lines if item(text) is not None]
+            yield from zip(listed[-len(asked) :], asked, strict=False)
+        elif section.title:
+            key = f"sections[{json.dumps(section.title, ensure_ascii=False)}]"
+            yield section.line, key
+            yield from ((number, key) for number, _ in section.lines)
 
 
-def _wrong(what: str) -> UsageError:
-    return UsageError(what, mend="Its form: mu schema entry")
+def _first_error(error: ValidationError, data: Any) -> UsageError:
+    """Return pydantic's first complaint as an error of ours; those about one key are joined."""
+    found = error.errors(include_url=False)
+    path = _path(found[0]["loc"], data, found[0]["type"])
+    parent, value = None, data
+    for part in path:
+        parent, value = value, value[part] if _has(value, part) else None
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    if found[0]["type"] == "missing":
+        return UsageError("this key is required.", where=where, mend=FORM)
+    if found[0]["type"] == "extra_forbidden":
+        known = list(_fields(path[:-1]))
+        guess = suggest(str(path[-1]), known)
+        return UsageError(
+            f"unknown key {str(path[-1])!r}.",
+            where=where,
+            mend="\n".join(part for part in (guess, f"Known: {', '.join(known)}.", FORM) if part),
+        )
+    wanted = [
+        one["msg"].removeprefix("Input should be ")
+        for one in found
+        if _path(one["loc"], data, one["type"]) == path
+    ]
+    got = json.dumps(value, ensure_ascii=False)[:60]
+    return UsageError(
+        f"must be {' or '.join(dict.fromkeys(wanted))}, got {got}.", where=where or None, mend=FORM
+    )
+
+
+def _path(loc: tuple[int | str, ...], data: Any, kind: str) -> tuple[int | str, ...]:
+    """Return the part of pydantic's location that is a path of keys, without the names of union members."""
+    path: list[int | str] = []
+    for part in loc:
+        if not _has(data, part):
+            return (*path, part) if kind == "missing" else tuple(path)
+        path.append(part)
+        data = data[part]
+    return tuple(path)
+
+
+def _has(data: Any, part: int | str) -> bool:
+    if isinstance(data, dict):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)
+
+
+def _fields(path: tuple[int | str, ...]) -> Mapping[str, Any]:
+    """Return the fields of the model at a path of keys."""
+    model: Any = EntryModel
+    for part in path:
+        if isinstance(part, str):
+            model = get_args(model.model_fields[part].annotation)[0]
+    return model.model_fields

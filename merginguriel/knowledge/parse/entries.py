@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Literal, get_args
 
 from merginguriel import files as disk
 from merginguriel.errors import KnowledgeError
@@ -17,7 +18,8 @@ from .row_parser import parse_row, read_csv
 from .troubleshooting import Trouble
 from .yaml_lines import Mapping, line_of, need_text, read_front_matter, read_text
 
-TYPES = ("Plan", "Observation", "Retrospective", "Troubleshooting")
+EntryType = Literal["Plan", "Observation", "Retrospective", "Troubleshooting"]
+TYPES: tuple[str, ...] = get_args(EntryType)
 REQUIRED = ("title", "type", "date", "summary")
 OPTIONAL = (
     "context", "metric", "n", "seed", "code", "measured", "supersedes", "links", "answers", "tags", "origin",

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from merginguriel import cache
 from merginguriel.errors import MuError, UnavailableError
 from merginguriel.knowledge.base import Knowledge, load_readable
 from merginguriel.knowledge.parse import parse_cache
@@ -87,10 +87,8 @@ def _damaged(error: sqlite3.Error) -> bool:
 
 
 def place(root: Path) -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/search/…`, in ~/.cache by default; one file for each workspace."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]
-    return Path(cache) / "merginguriel" / "search" / f"{name}.sqlite"
+    """Return the index file of a workspace."""
+    return cache.of_folder("search", root, ".sqlite")
 
 
 def follow(connection: sqlite3.Connection, space: Workspace) -> bool:
