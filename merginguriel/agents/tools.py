@@ -171,8 +171,7 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
         wrong = UsageError("anyway must be true or false.")
         acceptance.refuse_json(where, said, wrong)
         raise wrong
-    text = acceptance.json_text(where, said)
-    return acceptance.accept(where, text, anyway=anyway, program=parameters()).as_dict()
+    return acceptance.accept(where, said, anyway=anyway, program=parameters()).as_dict()
 
 
 def default(space: Workspace) -> str:

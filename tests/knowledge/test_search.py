@@ -137,7 +137,7 @@ def test_nothing_is_read_when_nothing_changed(bench, monkeypatch):
     bench.entry(row(), entry="2026-01-20-one-00000001", title="Ibex")
     space = bench.load_space()
     before = search(space, "ibex")
-    monkeypatch.setattr(index, "load", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.setattr(index, "load_readable", lambda *_: pytest.fail("it was read again"))
     monkeypatch.setattr(index, "_digest", lambda *_: pytest.fail("it was read again"))
     assert search(space, "ibex") == before
 

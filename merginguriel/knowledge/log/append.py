@@ -251,9 +251,9 @@ def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
         return parse_entry(text, path)
     except KnowledgeError as error:
         where, sign, line = (error.where or "").rpartition(":")
-        if where != str(path):
-            raise
-        raise KnowledgeError(error.what, where=f"{file or 'line'}{sign}{line}", mend=error.mend) from error
+        if where == str(path):
+            error.where = f"{file or 'line'}{sign}{line}"
+        raise
 
 
 def _check_new(log: Path, name: str, text: str) -> None:

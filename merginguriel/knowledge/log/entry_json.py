@@ -6,20 +6,18 @@ An error in such an entry names the key that its author wrote, such as `rows[2].
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from merginguriel.errors import MuError, UsageError
+from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse import expectations, rows
 from merginguriel.knowledge.parse.entries import EntryType
 from merginguriel.knowledge.parse.expectations import table as expected_table
 from merginguriel.knowledge.parse.markdown import format_table, item, sections
-from merginguriel.knowledge.parse.row_parser import CellError
 from merginguriel.text.suggest import suggest
 
 from .append import Draft, render
@@ -32,18 +30,18 @@ class _Model(BaseModel):
 
 
 Cell = str | int | float | None
-Row: Any = create_model(
-    "Row", __base__=_Model, **{name: (Cell, ... if name in rows.REQUIRED else None) for name in rows.COLUMNS}
-)
 _PP = (int | float | None, Field(None, description="Percentage points; null or absent: open."))
+
+
+def _cells(columns: Iterable[str], required: Iterable[str]) -> dict[str, Any]:
+    return {name: (Cell, ... if name in required else None) for name in columns}
+
+
+Row: Any = create_model("Row", __base__=_Model, **_cells(rows.COLUMNS, rows.REQUIRED))
 Expected: Any = create_model(
     "Expected",
     __base__=_Model,
-    **{
-        name: (Cell, ... if name in ("target", "method") else None)
-        for name in expectations.COLUMNS
-        if name not in ("low", "high")
-    },
+    **_cells((c for c in expectations.COLUMNS if c not in ("low", "high")), ("target", "method")),
     low_pp=_PP,
     high_pp=_PP,
 )
@@ -106,40 +104,16 @@ def schema() -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class JsonEntry:
-    """An entry read from JSON. `text`: its Markdown; `keys`: line of the Markdown → key of the JSON."""
-
-    text: str
-    keys: Mapping[int, str]
-
-    def locate(self, error: MuError) -> None:
-        """Let `error`, which was raised for `text`, name the key of the JSON instead of a line."""
-        place, _, line = (error.where or "").rpartition(":")
-        key = self.keys.get(int(line)) if line.isdigit() and place else None
-        if key and isinstance(error, CellError) and error.column and "[" in key:
-            in_pp_ = key.startswith("expected[") and error.column in ("low", "high")
-            key = f"{key}.{error.column}{'_pp' if in_pp_ else ''}"
-        error.where = key
-
-
-def is_json(text: str) -> bool:
-    """Return whether an entry's text is JSON and not Markdown."""
-    return text.lstrip().startswith("{")
-
-
-def entry_text(text: str, *, today: str, context: str) -> str:
-    """Return the Markdown of an entry written as JSON; see `read`."""
-    return read(text, today=today, context=context).text
-
-
-def read(text: str, *, today: str, context: str) -> JsonEntry:
+def read(text: str, *, today: str, context: str) -> tuple[str, dict[int, str]]:
     """Read an entry written as JSON.
 
     Args:
         text: The JSON.
         today: Date of the entry where the JSON gives none, YYYY-MM-DD.
         context: Context of its rows and expectations where the JSON gives none.
+
+    Returns:
+        Its Markdown, and the key of the JSON behind each line of it.
 
     Raises:
         UsageError: The text is not JSON, or not of the form of `schema()`; `where` is the key.
@@ -171,7 +145,7 @@ def read(text: str, *, today: str, context: str) -> JsonEntry:
         sections=tuple(_sections(entry, expected)),
     )
     markdown = render(draft, raw_table=_results_table(result_rows) if result_rows else "")
-    return JsonEntry(markdown, dict(_keys(markdown, entry)))
+    return markdown, dict(_keys(markdown, entry))
 
 
 def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -232,9 +206,9 @@ def _first_error(error: ValidationError, data: Any) -> UsageError:
     """Return pydantic's first complaint as an error of ours; those about one key are joined."""
     found = error.errors(include_url=False)
     path = _path(found[0]["loc"], data, found[0]["type"])
-    parent, value = None, data
+    value = data
     for part in path:
-        parent, value = value, value[part] if _has(value, part) else None
+        value = value[part] if _has(value, part) else None
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     if found[0]["type"] == "missing":
         return UsageError("this key is required.", where=where, mend=FORM)

@@ -132,8 +132,8 @@ class ComposeScreen(MuScreen):
         space, text, anyway, known = self.mu.space, self.text, self.anyway, self.knowledge
 
         def work() -> Any:
-            from merginguriel.knowledge.log import acceptance, append, commits
             from merginguriel.knowledge.base import load_readable
+            from merginguriel.knowledge.log import acceptance, append, commits
             from merginguriel.merging.registry import parameters
 
             knowledge = known or load_readable(space)
