@@ -80,7 +80,7 @@ def test_json_of_another_form_is_refused_with_the_key(log, change, says):
             {"expected": [{"target": "sw-KE", "method": "ties", "low_pp": 1, "over": "luck"}]},
             "expected[0].over",
         ),
-        ({"expected": [{"target": "sw-KE", "method": "ties"}]}, "expected[0]"),
+        ({"expected": [{"target": "sw-KE", "method": "ties", "low_pp": 3, "high_pp": 1}]}, "expected[0]"),
         ({"summary": "It lost by 5%."}, "summary"),
         ({"date": "2026-02-30"}, "date"),
         ({"sections": {"Findings": "F.\n\nIt lost by 5%."}}, 'sections["Findings"]'),
