@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,6 +14,9 @@ import click
 
 from merginguriel import locales, workspace
 from merginguriel.errors import UsageError
+from merginguriel.text.tables import columns, plain, true_minus
+
+__all__ = ["columns", "plain", "true_minus"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -115,22 +117,6 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def plain(text: str) -> str:
-    """Return text from files with control characters shown rather than obeyed."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-
-
-def columns(rows: list[list[str]], *, gap: str = "  ") -> str:
-    """Return rows as aligned columns; the last one is not padded."""
-    if not rows:
-        return ""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    widths[-1] = 0
-    return "\n".join(
-        gap.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
 def text_width() -> int:
     """Return the columns for running text: the terminal's, from 60 to 120; 80 without a terminal."""
     width = terminal_width()
@@ -143,11 +129,6 @@ def terminal_width() -> int | None:
         return os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):
         return None
-
-
-def true_minus(text: str) -> str:
-    """Replace the hyphen before numbers by a minus: `-1.6` → `−1.6`; other hyphens stay."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def program(start: Path) -> str:
