@@ -13,11 +13,11 @@ from merginguriel.text.differences import (
     Difference,
     cell_text,
     kind_words,
-    listed,
     p_number,
     percent,
     verdict_words,
 )
+from merginguriel.text.numbers import listed
 
 from . import figures
 from .comparisons import Cell, goals_of
