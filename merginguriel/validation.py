@@ -52,7 +52,7 @@ def mu_error(
     # A misspelt key is the reason why another one is missing.
     first = min(error.errors(include_url=False), key=lambda one: one["type"] != UNKNOWN)
     loc: Location = first["loc"]
-    name = ".".join(part for part in loc if isinstance(part, str))
+    name = dotted(loc)
     where = place(loc)
     raised = first.get("ctx", {}).get("error")
     if isinstance(raised, MuError):
@@ -66,6 +66,11 @@ def mu_error(
     if isinstance(first["input"], str | int | float | bool):
         expected += f", got {first['input']}" if kind in ("greater", "less") else f", got {first['input']!r}"
     return MuError(f"{name or 'this'} must be {expected}.", where=where)
+
+
+def dotted(loc: Location) -> str:
+    """Return the name of the key at `loc`, without positions in lists: `training.epochs`."""
+    return ".".join(part for part in loc if isinstance(part, str))
 
 
 def did_you_mean(key: str, known: Sequence[str]) -> str:
