@@ -24,7 +24,7 @@ class Size(click.ParamType):
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from merginguriel.merging.recipe_fields import bytes_of
+        from merginguriel.merging.recipe import bytes_of
 
         try:
             return value if isinstance(value, int) else bytes_of(value)
