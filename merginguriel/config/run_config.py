@@ -14,18 +14,17 @@ from pydantic import ValidationError
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse.yaml_lines import Mapping as Lines
-from merginguriel.knowledge.parse.yaml_lines import Text, read_text, read_yaml
+from merginguriel.knowledge.parse.yaml_lines import read_text, read_yaml
 from merginguriel.merging import registry
 from merginguriel.merging.recipe import HEADS
 from merginguriel.validation import did_you_mean, dotted, mu_error
 
 from . import source_checks, sweep_file
-from .dotted import leaves, put
+from .dotted import is_nothing, leaves, put
 from .schema import KEYS, NOT_DECIDING, SECTIONS, Config, Section
 
 __all__ = ["KEYS", "Config"]
 
-NOTHING = ("", "null", "~")
 Flat = dict[str, tuple[Any, str]]  # dotted key → value as it was written, and where
 
 
@@ -130,11 +129,6 @@ def validated(flat: Flat, folder: Path | None) -> Config:
         if found.where == "--set":
             raise UsageError(found.what, where=found.where, mend=found.mend) from error
         raise found from error
-
-
-def is_nothing(value: Any) -> bool:
-    """Return whether a value is empty, which leaves its key at the default."""
-    return value is None or (isinstance(value, Text) and value.bare and value in NOTHING)
 
 
 def place_of(flat: Flat, name: str) -> str | None:
