@@ -11,7 +11,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from merginguriel.merging.recipe import HEADS
-from merginguriel.similarity import COMPUTED
+from merginguriel.similarity import registry as similarities
+from merginguriel.similarity.uriel import SETS as FEATURES
 
 from . import values
 from .values import Key
@@ -112,15 +113,29 @@ class Config:
         only=("merge", "iterate"),
     )
     similarity: str | None = key(
-        None, "word", "what chooses the sources and weighs them", choices=COMPUTED, only=("merge", "iterate")
+        None, "word", "what chooses the sources and weighs them", choices=similarities.names(), only=("merge", "iterate")
     )
     k: int | None = key(
         None, "whole", "sources to choose, the target's own model among them; unset: 5", low=1,
         only=("merge", "iterate"),
     )  # fmt: skip
+    features: tuple[str, ...] = key(
+        (), "words", "sets of URIEL features; unset: all", choices=FEATURES, only=("merge", "iterate")
+    )
+    nearest: int | None = key(
+        None, "whole", "keep the nearest sources of each target before anything else; unset: all", low=1,
+        only=("merge", "iterate"),
+    )  # fmt: skip
+    sinkhorn: bool = key(
+        False, "flag", "balance the similarities: sources near to everything lose weight", only=("merge", "iterate")
+    )
+    sinkhorn_steps: int = key(100, "whole", "of that, at most", low=1, only=("merge", "iterate"))
+    similarity_table: str | None = key(
+        None, "folder", "CSV file, dense or sparse, to read the similarity from", only=("merge", "iterate")
+    )
     preweight: str | None = key(
         None, "word", "weights of the sources; unset: those of the similarity for linear, else equal",
-        choices=("equal", "real", "uriel"), only=("merge",),
+        choices=similarities.preweights(), only=("merge",),
     )  # fmt: skip
     heads: str = key("auto", "word", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge",))
     embeddings: str = key(

@@ -15,6 +15,8 @@ import yaml
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse.yaml_lines import Mapping as Lines
 from merginguriel.knowledge.parse.yaml_lines import line_of, read_text, read_yaml
+from merginguriel.similarity.choice import Options
+from merginguriel.similarity.registry import sees_labels
 from merginguriel.workspace import Workspace
 
 from . import config_checks, sweep_file, values
@@ -218,10 +220,13 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     """
     config = placed(config, space)
     trained = tuple(sorted(study_of(config, space).trained()))
-    if config.kind == "iterate" and config.similarity == "REAL" and not config.sources:
+    if config.kind == "iterate" and sees_labels(config.similarity) and not config.sources:
         from merginguriel.study.iterate_study import chosen_now
 
-        now = chosen_now(study_of(config, space), config.target, config.mode, config.candidates, config.k)
+        now = chosen_now(
+            study_of(config, space), config.target, config.mode, config.candidates, config.k,
+            str(config.similarity), options_of(config),
+        )  # fmt: skip
         config = replace(config, candidates=now)
     if config.kind == "merge" and not config.sources and not config.candidates:
         config = replace(config, candidates=trained)
@@ -285,6 +290,12 @@ def digest(config: Config) -> str:
     table = {name: value for name, value in table.items() if name not in NOT_DECIDING}
     text = json.dumps(table, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
+def options_of(config: Config) -> Options:
+    """Return how the configuration prepares a similarity."""
+    table = Path(config.similarity_table) if config.similarity_table else None
+    return Options(config.features, config.nearest, config.sinkhorn, config.sinkhorn_steps, table)
 
 
 def training_settings(config: Config) -> dict[str, Any]:

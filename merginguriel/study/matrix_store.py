@@ -16,7 +16,7 @@ from merginguriel.evaluation import heatmap, nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import ResultRow, distinct
-from merginguriel.similarity import real, uriel
+from merginguriel.similarity import choice, uriel
 from merginguriel.workspace import Workspace
 
 from . import capabilities
@@ -268,9 +268,9 @@ def chosen(
     return Chosen(
         target,
         near,
-        tuple(real.top_k(near, k)),
+        tuple(choice.top_k(near, k)),
         measured,
-        tuple(real.top_k(measured, k)),
+        tuple(choice.top_k(measured, k)),
         real_from,
         {source["locale"]: source["weight"] for source in recipe["sources"]},
         str(answer["verdict"]),

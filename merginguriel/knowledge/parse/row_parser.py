@@ -12,7 +12,7 @@ from pathlib import Path
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError, MuError
-from merginguriel.similarity import COMPUTED
+from merginguriel.similarity.registry import names as similarities
 
 from .rows import (
     BASELINE_KINDS,
@@ -91,8 +91,8 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
     if kind is not None and kind not in BASELINE_KINDS:
         raise fail(f"unknown baseline_kind {kind!r}.", f"Known: {', '.join(BASELINE_KINDS)}.")
     similarity = cell("similarity") or None
-    if similarity not in (None, *COMPUTED):
-        raise fail(f"similarity {similarity!r} is none of {', '.join(COMPUTED)}.")
+    if similarity not in (None, *similarities()):
+        raise fail(f"similarity {similarity!r} is none of {', '.join(similarities())}.")
     saw = cell("saw") or None
     if saw not in (None, *SAW):
         raise fail(f"saw {saw!r} is none of {', '.join(SAW)}.")
