@@ -76,7 +76,7 @@ def choosing_options(
                 click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False), default=mode,
                              show_default=mode is not None,
                              help="IncTar: the target's own model is one of the sources; ExcTar: it is not."),
-                click.option("--similarity", type=click.Choice(registry.names(products=products), case_sensitive=False),
+                click.option("--similarity", type=click.Choice(registry.names(products=products)),
                              default=similarity, show_default=similarity is not None,
                              help="Choose sources by this, and weigh them where the method does: see mu similarity."),
                 click.option("--k", type=click.IntRange(min=1), help="Number of sources to choose. Default: 5."),
@@ -92,7 +92,7 @@ def choosing_options(
 @click.option("--target", type=LOCALE, help="The locale that a merge would be for.")
 @click.option("--source", "sources", type=LOCALE, multiple=True,
               help="Rank these; repeat. Default: the trained models, or without any the task's locales.")  # fmt: skip
-@click.option("--similarity", "kinds", type=click.Choice(registry.names(products=False), case_sensitive=False),
+@click.option("--similarity", "kinds", type=click.Choice(registry.names(products=False)),
               multiple=True, help="Rank by this; repeat. Default: all that need no model beside a matrix.")  # fmt: skip
 @click.option(
     "--k", type=click.IntRange(min=1), default=5, show_default=True, help="How many would be selected."
