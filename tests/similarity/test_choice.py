@@ -115,7 +115,7 @@ import sys
 import merginguriel.similarity as package
 package.__path__.append(sys.argv[1])
 from merginguriel.cli.main import run
-from merginguriel.config.keys import KEYS
+from merginguriel.config.schema import KEYS
 print("key", *KEYS["similarity"].choices, *KEYS["preweight"].choices)
 for command in ("merge", "ensemble score", "iterate", "similarity"):
     print("==", command)
