@@ -75,12 +75,12 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
     from merginguriel.runs import sweep as sweeps
     from merginguriel.runs.run_store import run_id
 
-    asked = sweep_file.read(path)
+    file = sweep_file.read(path)
     found: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
-    for point in asked.points():
-        given, places = sweeps.config_of(point, asked)
-        with sweeps.naming_point(point, asked):
+    for point in file.points():
+        given, places = sweeps.config_of(point, file)
+        with sweeps.naming_point(point, file):
             whole = resolve.resolved(given, where, places)
         found.setdefault(run_id(whole), configs.flat_values(whole))
         origins = resolve.origins(given, whole, places)
@@ -90,14 +90,14 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
     if as_json:
         doc = configs.KEYS
         emit({
-            "sweep": asked.name,
+            "sweep": file.name,
             "keys": {n: {"value": configs.plain(first[n]), "from": origins[n], "doc": doc[n].doc} for n in alike},
             "runs": {id: {n: configs.plain(one[n]) for n in varied} for id, one in found.items()},
         })  # fmt: skip
         return
     rows = [[n, text_of(first[n]), origins[n], *([configs.KEYS[n].doc] if every else [])] for n in alike]
     runs = [["run", *varied], *([id, *(text_of(one[n]) for n in varied)] for id, one in found.items())]
-    click.echo(plain(f"{asked.name}  {len(found)} runs\n{columns(rows)}\n\n{columns(runs)}"))
+    click.echo(plain(f"{file.name}  {len(found)} runs\n{columns(rows)}\n\n{columns(runs)}"))
 
 
 def text_of(value: object) -> str:

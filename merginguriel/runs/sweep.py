@@ -121,20 +121,20 @@ def plan(space: Workspace, path: Path) -> Sweep:
         MuError: For a wrong key or value; it names key, file and line.
     """
     writable(space)
-    asked = sweep_file.read(path)
-    found = [(point, *config_of(point, asked)) for point in asked.points()]
+    file = sweep_file.read(path)
+    found = [(point, *config_of(point, file)) for point in file.points()]
     found = [(point, resolve.placed(config, space), places) for point, config, places in found]
     # Keeping models does not change the runs, but a list of runs that was made without it does not record it.
     names = sorted({configs.digest(config) + " keep" * config.keep for _, config, _ in found})
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
-    begun = home(space) / f"{asked.name}-{digest}"
+    begun = home(space) / f"{file.name}-{digest}"
     if (begun / "runs.json").is_file():
         return load(space, begun)
     members: dict[str, Member] = {}
     for point, config, places in found:
-        with naming_point(point, asked):
+        with naming_point(point, file):
             whole = resolve.resolved(config, space, places)
-        refuse_no_candidates(whole, asked.path)
+        refuse_no_candidates(whole, file.path)
         id = run_store.run_id(whole)
         varied = {key: plain(value) for key, value in point.varied.items()}
         before = members.get(id)
@@ -142,24 +142,24 @@ def plan(space: Workspace, path: Path) -> Sweep:
             members[id] = Member(id, varied, configs.as_table(whole))
         elif whole.keep:
             members[id] = replace(before, table={**before.table, "keep": True})
-    return Sweep(space, asked.name, digest, asked.text, tuple(members.values()), len(found))
+    return Sweep(space, file.name, digest, file.text, tuple(members.values()), len(found))
 
 
-def config_of(point: sweep_file.Point, asked: sweep_file.SweepFile) -> tuple[configs.Config, dict[str, str]]:
+def config_of(point: sweep_file.Point, file: sweep_file.SweepFile) -> tuple[configs.Config, dict[str, str]]:
     """Return the configuration of one point, and where its keys were given."""
-    with naming_point(point, asked):
-        return configs.built(point.table, where=str(asked.path), sets=(), folder=asked.path.resolve().parent)
+    with naming_point(point, file):
+        return configs.built(point.table, where=str(file.path), sets=(), folder=file.path.resolve().parent)
 
 
 @contextlib.contextmanager
-def naming_point(point: sweep_file.Point, asked: sweep_file.SweepFile) -> Iterator[None]:
+def naming_point(point: sweep_file.Point, file: sweep_file.SweepFile) -> Iterator[None]:
     """Add the point of the sweep to an error."""
     try:
         yield
     except MuError as error:
         run = f"In the run {point.label}." if point.varied else None
         mend = "\n".join(filter(None, (error.mend, run))) or None
-        raise type(error)(error.what, where=error.where or str(asked.path), mend=mend) from error
+        raise type(error)(error.what, where=error.where or str(file.path), mend=mend) from error
 
 
 def refuse_no_candidates(config: configs.Config, path: Path) -> None:

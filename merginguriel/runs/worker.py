@@ -115,9 +115,9 @@ class Tell:
 
     def heed(self, words: tuple[str, ...]) -> None:
         """Raise Stopped if one of these words was requested."""
-        asked = run_store.requested(self.run)
-        if asked in words:
-            raise Stopped(asked)
+        request = run_store.requested(self.run)
+        if request in words:
+            raise Stopped(request)
 
     def log(self, text: str) -> None:
         """Write a line to log.txt, which also receives stdout and stderr of a detached run."""
@@ -159,13 +159,13 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         tell = Tell(run, show)
         try:
             with terminable(), beating(run):
-                made = kind_of(run)(run, run.space, tell)
-                asked = Run(run.id, run.folder)
+                outcome = kind_of(run)(run, run.space, tell)
+                again = Run(run.id, run.folder)
                 if (
-                    asked.config.keep and not run.config.keep
+                    again.config.keep and not run.config.keep
                 ):  # requested meanwhile; only the model is left to write
-                    made = kind_of(run)(asked, run.space, tell)
-                write(run, made)
+                    outcome = kind_of(run)(again, run.space, tell)
+                write(run, outcome)
         except Stopped as stop:
             by_signal = {} if run_store.requested(run) == stop.what else {"note": INTERRUPTED}
             return ended(run, {"cancel": "cancelled", "pause": "paused"}[stop.what], started, **by_signal)
@@ -178,7 +178,7 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         except BaseException as error:
             failed(run, f"{type(error).__name__}: {error}", started)
             raise
-        return ended(run, "finished", started, rows=len(made.rows))
+        return ended(run, "finished", started, rows=len(outcome.rows))
 
 
 def kind_of(run: Run) -> Callable[[Run, Any, Tell], Outcome]:
@@ -231,7 +231,7 @@ def failed(run: Run, text: str, started: float) -> None:
         ended(run, "failed", started, error=text)
 
 
-def write(run: Run, made: Outcome) -> None:
+def write(run: Run, outcome: Outcome) -> None:
     """Write the outcome into the run's folder; it counts once the event `finished` is written."""
     import csv
     import io
@@ -242,11 +242,11 @@ def write(run: Run, made: Outcome) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row_cells(row) for row in made.rows)
+    writer.writerows(row_cells(row) for row in outcome.rows)
     files.write_text(run.folder / "rows.csv", text.getvalue())
-    if made.arms:
-        item_file.write(run.folder / "items.npz", made.ids, made.groups, made.arms)
-    result = {"run": run.id, **made.result}
+    if outcome.arms:
+        item_file.write(run.folder / "items.npz", outcome.ids, outcome.groups, outcome.arms)
+    result = {"run": run.id, **outcome.result}
     files.write_text(run.folder / "result.json", json.dumps(result, ensure_ascii=False, indent=2) + "\n")
 
 

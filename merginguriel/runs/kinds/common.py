@@ -47,14 +47,14 @@ def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell
 
 def with_losses(tell: Tell, locale: str) -> Progress:
     """Return tell.progress, which also records the training loss as a metric, about POINTS times."""
-    kept = 0.0
+    last = 0.0
 
     def progress(done: float, total: float, text: str) -> None:
-        nonlocal kept
+        nonlocal last
         tell.progress(done, total, text)
         found = LOSS.search(text)
-        if found and total and (not kept or done - kept >= total / POINTS):
-            kept = done
+        if found and total and (not last or done - last >= total / POINTS):
+            last = done
             tell.metric(f"loss of {locale}", float(found[1]))
 
     return progress
@@ -68,8 +68,8 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     """
     if not (study.model(locale) / "training.yaml").is_file():
         return False
-    made = build_record.read(study.model(locale) / "training.yaml").get("made")
-    before = made.get("settings") if isinstance(made, dict) else None
+    record = build_record.read(study.model(locale) / "training.yaml").get("made")
+    before = record.get("settings") if isinstance(record, dict) else None
     if not isinstance(before, dict) or any(before.get(name) != value for name, value in settings.items()):
         return False
     if study.folder is None and not study.options:

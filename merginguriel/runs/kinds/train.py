@@ -21,7 +21,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     models = make_models(study, config, config.locales, tell)
     found = {}
     for locale, path in models.items():
-        made = build_record.read(path / "training.yaml")
+        record = build_record.read(path / "training.yaml")
         keys = ("dev_accuracy", "dev_items", "train_items", "seconds")
-        found[locale] = {"path": space.display(path), **{name: made.get(name) for name in keys}}
+        found[locale] = {"path": space.display(path), **{name: record.get(name) for name in keys}}
     return Outcome({"kind": "train", "context": study.context, "seed": study.seed, "models": found})
