@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from merginguriel.errors import MuError
 from merginguriel.merging import registry
+from merginguriel.similarity import choice
+from merginguriel.similarity.choice import USUAL_K
 
 from .schema import Config
-
-USUAL_K = 5  # sources that are chosen where no `k` says how many
 
 
 def check(config: Config, places: Mapping[str, str] | None = None) -> Config:
@@ -44,11 +44,8 @@ def check_named(config: Config, places: Mapping[str, str]) -> None:
     kind, _, times = (config.similarity or "").partition("×")
     if not kind:
         return
-    if config.kind == "iterate":
-        weighs = config.method in ("linear", "similarity")
-    else:
-        by = config.preweight or (kind.lower() if config.method == "linear" or times else "equal")
-        weighs = by == kind.lower() or (bool(times) and by != "equal")
+    weigh = choice.weighing(config.similarity, config.method, config.preweight)
+    weighs = weigh is not None and (weigh.partition("×")[0] == kind or bool(times))
     if not weighs:
         why = f"preweight is {config.preweight}" if config.preweight else f"{config.method} weighs them alike"
         also = f", or weigh them by it: `preweight: {kind.lower()}`" if config.kind == "merge" else ""

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import yaml
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.similarity import COMPUTED as SIMILARITIES
+from merginguriel.similarity import registry as similarities
 from merginguriel.validation import Location, did_you_mean, mu_error
 
 from . import registry
@@ -125,8 +125,8 @@ def check(recipe: Recipe) -> Recipe:
         )
     for value, allowed, what in (
         (recipe.mode, MODES, "mode"),
-        (recipe.similarity, SIMILARITIES, "similarity"),
-        (recipe.preweight, ("equal", "real", "uriel"), "preweight"),
+        (recipe.similarity, similarities.names(), "similarity"),
+        (recipe.preweight, similarities.preweights(), "preweight"),
         (recipe.dtype, tuple(DTYPES), "dtype"),
         (recipe.embeddings, EMBEDDINGS, "embeddings"),
         (recipe.trim_scope, TRIMS, "trim_scope"),
@@ -169,7 +169,7 @@ def check(recipe: Recipe) -> Recipe:
 
 def seen_of_target(recipe: Recipe) -> str:
     """Return the most that this merge uses of its target, one of registry.SAW: by method, text, similarity, sources."""
-    chosen = (recipe.similarity or "").startswith("REAL") or recipe.preweight == "real"
+    chosen = similarities.sees_labels(recipe.similarity) or similarities.sees_labels(recipe.preweight)
     found = ["labels"] if chosen or recipe.mode == "IncTar" else ["nothing"]
     if recipe.learnt.get("text") != "sources":
         found.append(registry.get(recipe.method).saw)

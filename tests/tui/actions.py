@@ -72,7 +72,7 @@ ACTIONS = (
     Action("export rows", "runs.export:export", "mu runs export", "", SCRIPT),
     Action("see an N×N matrix", "study.matrix_store:read", "mu matrix", "matrix"),
     Action("order a matrix", "study.matrix_store:ordered", "mu matrix", "matrix:matrix.order"),
-    Action("whom URIEL, REAL and advice would take", "study.matrix_store:chosen", "mu matrix", "matrix"),
+    Action("whom URIEL, REAL and advice would take", "loop.matrix_choice:chosen", "mu matrix", "matrix"),
     Action("write a matrix as CSV and PNG", "study.matrix_store:export", "mu matrix", "matrix:matrix.export"),
     Action("measure an N×N matrix", "evaluation.nxn:nxn", "mu nxn", "", MODELS),
     Action("rank sources", "study.matrix_store:ordered", "mu similarity", "matrix:matrix.about"),
