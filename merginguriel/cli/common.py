@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,6 +14,9 @@ import click
 
 from merginguriel import locales, workspace
 from merginguriel.errors import UsageError
+from merginguriel.text.tables import columns, plain, true_minus
+
+__all__ = ["columns", "plain", "true_minus"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -110,22 +112,6 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def plain(text: str) -> str:
-    """Text from files, with control characters shown rather than obeyed."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-
-
-def columns(rows: list[list[str]], *, gap: str = "  ") -> str:
-    """Rows as aligned columns; the last one is left ragged."""
-    if not rows:
-        return ""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    widths[-1] = 0
-    return "\n".join(
-        gap.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
 def text_width() -> int:
     """Columns for running text: the terminal's, within reason; 80 where stdout is no terminal."""
     width = terminal_width()
@@ -138,11 +124,6 @@ def terminal_width() -> int | None:
         return os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):
         return None
-
-
-def true_minus(text: str) -> str:
-    """`-1.6` → `−1.6`; hyphens in names and dates stay."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def program(start: Path) -> str:

@@ -11,6 +11,7 @@ import click
 
 from merginguriel import workspace
 from merginguriel.errors import MuError, UsageError
+from merginguriel.knowledge.log import templates
 
 from . import log_text
 from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
@@ -146,7 +147,7 @@ def add_entry(
         )
     else:
         edit = True
-        text = log_text.template(given["kind"], str(where.settings["context"]))
+        text = templates.template(given["kind"], str(where.settings["context"]))
     if text.lstrip().startswith("{"):
         text = _from_json(where, text) if dry_run else acceptance.json_text(where, text, kept)
     again = kept if kept and kept.suffix == ".md" else None

@@ -10,7 +10,7 @@ import time
 import pytest
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.advice_view import scale
-from merginguriel_tui.choice_list import Choice
+from merginguriel_tui.widgets.choice import Choice
 from pilot import play
 from textual.widgets import Input, OptionList
 

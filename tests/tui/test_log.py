@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from beside import of_cli, ready
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
-from merginguriel_tui.choice_list import Choice, Pick
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.log import LogScreen
+from merginguriel_tui.widgets.choice import Choice, Pick
 from pilot import play
 from run_screens import finished, until
 from textual.widgets import Input

@@ -103,7 +103,7 @@ def main() -> None:
         said = told(error)
         if said is None:
             raise
-        from merginguriel.cli.common import plain
+        from merginguriel.text.tables import plain
 
         click.echo(plain(f"mu-tui: {said.render()}"), err=True)
         sys.exit(said.exit_code or 1)

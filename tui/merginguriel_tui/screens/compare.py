@@ -13,8 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel_tui.base import MuScreen
-from merginguriel_tui.widgets.copying import table_as
+from merginguriel_tui.base import MuScreen, table_as
 
 if TYPE_CHECKING:
     from merginguriel.report.run_comparison import Against, Seeds
@@ -152,7 +151,7 @@ class CompareScreen(MuScreen):
         self.load(lambda: comparable.names(space, typed), self.offered, group="find")
 
     def offered(self, found: list[str]) -> None:
-        from merginguriel.cli.common import plain
+        from merginguriel.text.tables import plain
 
         listed = self.query_one("#offered", OptionList)
         self.listed = found[:OFFERED]
@@ -189,7 +188,7 @@ class CompareScreen(MuScreen):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         names = tuple(self.words() or ())
         if len(names) < 2:
-            self.mu.tell(
+            self.mu.show_error(
                 UsageError(
                     "a comparison needs two runs or more.", mend="Name them, or recipes, with blanks between."
                 )

@@ -17,11 +17,11 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
-from merginguriel.cli.common import plain
 from merginguriel.errors import TOLD, MuError, told
+from merginguriel.text.tables import plain
 from merginguriel_tui import session
 from merginguriel_tui.base import MuScreen
-from merginguriel_tui.confirm import Confirm
+from merginguriel_tui.dialogs import Confirm
 from merginguriel_tui.widgets.page import Page
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class ComposeScreen(MuScreen):
         """Told once, though it is tried every other second."""
         if error.render() != self.unkept:
             self.unkept = error.render()
-            self.mu.tell(error)
+            self.mu.show_error(error)
 
     def on_unmount(self) -> None:
         """Whatever ends the screen: what was written is kept, beside what is kept of sessions if it must be."""
@@ -255,7 +255,7 @@ class ComposeScreen(MuScreen):
 
     def _refused(self, error: MuError) -> None:
         self.ending = self.area.read_only = False
-        self.mu.tell(error)
+        self.mu.show_error(error)
         self.check()
 
     def _leave(self, entry: str | None) -> None:
@@ -319,7 +319,7 @@ class ComposeScreen(MuScreen):
                 draft.unlink(missing_ok=True)
             except OSError as error:
                 if said := told(error):
-                    self.call_later(self.mu.tell, said)
+                    self.call_later(self.mu.show_error, said)
             return entry.id
 
         self._end(work)

@@ -17,9 +17,10 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Label, Select, Static
 
-from merginguriel.cli.common import plain
 from merginguriel.errors import MuError
+from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen
+from merginguriel_tui.registry import create
 
 if TYPE_CHECKING:
     from merginguriel.config.keys import Key
@@ -291,10 +292,8 @@ class LaunchScreen(MuScreen):
             return run.id
 
         def then(name: str) -> None:
-            from .run import RunScreen
-
             if self.app.screen is self:
-                self.app.switch_screen(RunScreen(name))
+                self.app.switch_screen(create("run", name))
             else:
                 self.notify(f"launched: {plain(name)}", markup=False)
                 self.check()
@@ -373,10 +372,10 @@ def tables(value: str, before: str) -> Iterator[str]:
 
 def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:
     """What `mu run --dry-run` says of it. Raises MuError for what cannot be run."""
-    from merginguriel.cli.run import plan_lines
     from merginguriel.config import run_config as configs
     from merginguriel.runs import run_store
     from merginguriel.runs.planning import plan
+    from merginguriel.text.runs import plan_lines
     from merginguriel.workspace import writable
 
     config, places = configs.read(file, sets)

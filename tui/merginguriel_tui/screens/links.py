@@ -78,7 +78,7 @@ def changes_page(name: str, since: str, found: Sequence[Any], error: MuError | N
 
 def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
     """Title, what it refers to and is referred to by, its text, and its rows as the program read them."""
-    from merginguriel.cli.log import row_line
+    from merginguriel.text.evidence import row_cells
 
     said = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
     lines = [f"# {escaped(entry.title)}", "", escaped(said), "", escaped(entry.summary), ""]
@@ -95,7 +95,7 @@ def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
         heads = ("row", "target", "mode", "method", "value", "over", "difference", "status")
         lines += ["## Rows as read", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
         for row in entry.rows[:ROWS]:
-            name, *cells = row_line(row)
+            name, *cells = row_cells(row)
             cells = [name.partition("#")[2], *cells]
             lines.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
         if len(entry.rows) > ROWS:

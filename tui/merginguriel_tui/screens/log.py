@@ -15,11 +15,10 @@ from textual.containers import Container, Horizontal
 from textual.widgets import Input, Static
 
 from merginguriel import workspace
-from merginguriel.cli.common import plain
 from merginguriel.errors import UsageError
-from merginguriel_tui.base import MuScreen
-from merginguriel_tui.choice_list import Choice, Pick
-from merginguriel_tui.widgets.copying import table_as
+from merginguriel.text.tables import plain
+from merginguriel_tui.base import MuScreen, table_as
+from merginguriel_tui.widgets.choice import Choice, Pick
 from merginguriel_tui.widgets.page import Page
 from merginguriel_tui.widgets.paged import PAGE, PagedTable
 
@@ -232,7 +231,7 @@ class LogScreen(MuScreen):
         try:
             entry = self.knowledge.entry(ref.partition("#")[0])
         except UsageError as error:
-            self.mu.tell(error)
+            self.mu.show_error(error)
             return
         if self.here and self.here != entry.id:
             self.before.append(self.here)
@@ -342,8 +341,8 @@ class LogScreen(MuScreen):
         space = self.mu.space
 
         def work() -> tuple[str, Path]:
-            from merginguriel.cli.log_text import template
             from merginguriel.knowledge.log import append, drafts
+            from merginguriel.knowledge.log.templates import template
             from merginguriel.knowledge.parse.yaml_lines import read_text
             from merginguriel.loop import entry_draft
 

@@ -100,7 +100,7 @@ class MatrixScreen(MuScreen):
             try:
                 wish = wish_of(what)
             except MuError as error:
-                self.mu.tell(error)
+                self.mu.show_error(error)
             else:
                 self.wish = wish
                 self.load(lambda: look(self.mu.space, wish), self.took, otherwise=self.missed)
@@ -127,12 +127,12 @@ class MatrixScreen(MuScreen):
 
     def missed(self, error: MuError) -> None:
         """What was asked for is not there: say so, and show what is."""
-        self.mu.tell(error)
+        self.mu.show_error(error)
         if self.seen is None:
             self.begin({})
 
     def nothing(self, error: MuError) -> None:
-        self.mu.tell(error)
+        self.mu.show_error(error)
         if self.seen is None:
             self.query_one("#matrix-cell", Static).update(Text(matrix_cell.plain(error.what)))
 
@@ -226,7 +226,7 @@ class MatrixScreen(MuScreen):
         def failed(error: MuError) -> None:
             """Of the system, not of the core: a file that cannot be read."""
             self.asking = None
-            self.mu.tell(error)
+            self.mu.show_error(error)
             refused(error.render())
 
         def then(found: Chosen | str) -> None:

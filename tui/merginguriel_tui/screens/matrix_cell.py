@@ -81,6 +81,6 @@ def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text
 
 
 def plain(text: str) -> str:
-    from merginguriel.cli.common import plain as shown
+    from merginguriel.text.tables import plain as shown
 
     return shown(text).replace("\n", " ").replace("\t", " ")

@@ -151,6 +151,6 @@ def copies(shown: Matrix) -> dict[str, str]:
 
 
 def plain_lines(text: str) -> str:
-    from merginguriel.cli.common import plain as shown
+    from merginguriel.text.tables import plain as shown
 
     return shown(text)

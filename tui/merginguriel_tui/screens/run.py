@@ -12,11 +12,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, ScrollableContainer, Vertical, VerticalScroll
 from textual.widgets import Input, Log, Static, TabbedContent, TabPane
 
-from merginguriel.cli.common import plain, true_minus
 from merginguriel.errors import MuError
+from merginguriel.text.tables import plain, true_minus
 from merginguriel_tui.base import MuScreen
+from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.plots import CurvePlot, bar
-from merginguriel_tui.widgets.steering import Steering
+from merginguriel_tui.widgets.steering import steer
 
 from .runs import short, state_text
 
@@ -179,7 +180,7 @@ class RunScreen(MuScreen):
         self.busy = False
         if error.render() != self.wrong:
             self.wrong = error.render()
-            self.mu.tell(error)
+            self.mu.show_error(error)
 
     def fill(self, facts: Facts) -> None:
         before, self.facts, self.wrong = self.facts, facts, ""
@@ -276,13 +277,11 @@ class RunScreen(MuScreen):
 
     def action_steer(self, what: str) -> None:
         if self.still:
-            Steering(self).ask(what, [self.still.run.id], self.show)
+            steer(self, what, [self.still.run.id], self.show)
 
     def action_again(self) -> None:
-        from .launch import LaunchScreen
-
         if self.still:
-            self.app.push_screen(LaunchScreen(self.still.run.id))
+            self.app.push_screen(create("launch", self.still.run.id))
 
     def copied(self, how: str) -> str:
         """The pane that is shown, the log as it is filtered; the command."""
@@ -299,18 +298,17 @@ class RunScreen(MuScreen):
 
 def looked(still: Still, watch: Watch, place: int, before: Facts | None) -> Facts:
     """Read on: events, log, and the result of a run that has finished. In a worker."""
-    from merginguriel.cli.run import lines_of
-    from merginguriel.cli.runs import event_line
     from merginguriel.runs import run_store
     from merginguriel.runs.planning import plan
     from merginguriel.runs.progress import TAIL, read_on
+    from merginguriel.text.runs import event_line, result_lines
 
     standing = watch.look()
     lines, place = read_on(still.run.folder / "log.txt", place, most=TAIL)
     result = f"not yet: it is {standing.state}"
     whole = before.whole if before else None
     if standing.state == "finished":
-        result = "\n".join(lines_of(run_store.result(still.run)))
+        result = "\n".join(result_lines(run_store.result(still.run)))
     elif standing.live and (before is None or before.standing.step != standing.step):
         whole = plan(still.run.space, still.run.config).seconds
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])

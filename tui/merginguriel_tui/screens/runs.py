@@ -13,14 +13,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
-from merginguriel.cli.common import plain
-from merginguriel_tui.base import MuScreen
-from merginguriel_tui.widgets.copying import table_as
+from merginguriel.text.tables import plain
+from merginguriel_tui.base import MuScreen, table_as
+from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.paged import PAGE, Column, PagedTable
 from merginguriel_tui.widgets.plots import bar
-from merginguriel_tui.widgets.steering import Steering
+from merginguriel_tui.widgets.steering import steer
 
-from .around import around
+from .runs_data import pages_around
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -190,7 +190,7 @@ class RunsScreen(MuScreen):
             live, _ = index.listed(space, MANY, state="running", look=False)
             waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
-            near = {} if not name else around(space, name, cursor, text=text, order=order)
+            near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
             return rows, count, [row["id"] for row in live], waiting, looked, near, name
 
         self.load(work, self.fill, group="list")
@@ -233,7 +233,7 @@ class RunsScreen(MuScreen):
             self.query_one("#previewed", Static).update(text)
 
         def work() -> str:
-            from .run_preview import preview
+            from .runs_data import preview
 
             return preview(space, here["id"])
 
@@ -302,7 +302,7 @@ class RunsScreen(MuScreen):
         self.busy = False
         if error.render() != self.wrong:
             self.wrong = error.render()
-            self.mu.tell(error)
+            self.mu.show_error(error)
 
     def looked_at(self, found: Any) -> None:
         seen, stamp = found
@@ -339,9 +339,7 @@ class RunsScreen(MuScreen):
         self.open_run(event.row["id"])
 
     def open_run(self, name: str) -> None:
-        from .run import RunScreen
-
-        self.app.push_screen(RunScreen(name))
+        self.app.push_screen(create("run", name))
 
     def action_find(self) -> None:
         self.query_one("#find").focus()
@@ -372,22 +370,18 @@ class RunsScreen(MuScreen):
         self.mu.action_go("compare", *chosen)
 
     def action_launch(self) -> None:
-        from .launch import LaunchScreen
-
-        self.app.push_screen(LaunchScreen(None))
+        self.app.push_screen(create("launch", None))
 
     def action_again(self) -> None:
-        from .launch import LaunchScreen
-
         if self.table.here:
-            self.app.push_screen(LaunchScreen(self.table.here["id"]))
+            self.app.push_screen(create("launch", self.table.here["id"]))
 
     def action_steer(self, what: str) -> None:
         """Of the marked runs, else of the one under the cursor."""
         here = self.table.here
         chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
         if chosen:
-            Steering(self).ask(what, chosen, self.read)
+            steer(self, what, chosen, self.read)
 
     def copied(self, how: str) -> str:
         """The runs in view, or the marked ones of them, in the columns that are shown."""

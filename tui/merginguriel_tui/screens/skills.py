@@ -14,10 +14,9 @@ from textual.widgets import Input, OptionList, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
 from merginguriel import workspace
-from merginguriel.cli.common import plain
 from merginguriel.errors import MuError, UsageError
-from merginguriel_tui.base import MuScreen
-from merginguriel_tui.widgets.copying import table_as
+from merginguriel.text.tables import plain
+from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.widgets.editor import edit
 from merginguriel_tui.widgets.page import Page
 
@@ -127,7 +126,7 @@ class SkillsScreen(MuScreen):
             else:
                 self.open(self.claim or self.name_)
         except UsageError as error:
-            self.mu.tell(error)
+            self.mu.show_error(error)
             if not self.name_:
                 self.open(next(iter(self.grades)))
 
@@ -377,7 +376,7 @@ class SkillsScreen(MuScreen):
             workspace.writable(self.mu.space)
             edit(self.app, self.knowledge.skill(self.name_).path)
         except MuError as error:
-            self.mu.tell(error)
+            self.mu.show_error(error)
             return
         self.reload()
 

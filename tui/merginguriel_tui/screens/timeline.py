@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from merginguriel.cli.common import plain
 from merginguriel.errors import UsageError
+from merginguriel.text.tables import plain
 from merginguriel_tui.widgets.paged import Column
 
 if TYPE_CHECKING:

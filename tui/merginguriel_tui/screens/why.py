@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from merginguriel.cli.common import plain, true_minus
+from merginguriel.text.tables import plain, true_minus
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -79,11 +79,11 @@ class WhyTree(Tree[Any]):
 
     def grow(self, under: TreeNode[Any], walked: Node) -> None:
         """Put what a claim rests on under it."""
-        from merginguriel.cli.why import told_of
+        from merginguriel.text.evidence import node_lines
 
         under.remove_children()
         self._say(under, walked.says)
-        for line in told_of(walked):
+        for line in node_lines(walked):
             self._say(under, line, "dim")
         for child in walked.children:
             self._hang(under, child)
@@ -100,12 +100,12 @@ class WhyTree(Tree[Any]):
             under.add_leaf(Text(line, style))
 
     def _hang(self, under: TreeNode[Any], walked: Node) -> None:
-        from merginguriel.cli.why import told_of
+        from merginguriel.text.evidence import node_lines
 
         name = walked.name[walked.name.index("#") :] if walked.kind == "row" else walked.name
         said = " ".join(true_minus(plain(walked.says)).split())
         label = Text.assemble((plain(name), "bold"), f"  {said}")
-        told = list(told_of(walked))
+        told = list(node_lines(walked))
         data = (walked.kind, walked.name)
         if not (told or walked.children):
             under.add_leaf(label, data=data)

@@ -17,12 +17,12 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from merginguriel.text.colours import cividis
+
 CELL = 8  # characters, "›[84.2]*": the cursor's place, the figure, the best of its column
 WIDEST = 14  # that names of columns may make it; longer ones are cut
 MARKS = 4  # characters beside the name of a row: " URE"
 HEAD = 1  # lines of names above
-# Cividis, as the PNG has it (merginguriel/evaluation/heatmap.py, which needs numpy, is not imported here).
-CIVIDIS = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56))
 STEPS = 64  # shades: more cannot be told apart
 # Of 16 colours, from dark to light, each with a readable foreground.
 BASIC = (("white", "black"), ("bright_white", "bright_black"), ("black", "white"), ("black", "bright_white"))
@@ -54,11 +54,7 @@ def style(shade: int, basic: bool) -> Style:
     if basic:
         front, back = BASIC[min(len(BASIC) - 1, shade * len(BASIC) // STEPS)]
         return Style(color=front, bgcolor=back)
-    place = shade / (STEPS - 1) * (len(CIVIDIS) - 1)
-    i = min(int(place), len(CIVIDIS) - 2)
-    red, green, blue = (
-        round(a + (b - a) * (place - i)) for a, b in zip(CIVIDIS[i], CIVIDIS[i + 1], strict=True)
-    )
+    red, green, blue = cividis(shade / (STEPS - 1))
     front = "#000000" if shade * 2 > STEPS else "#ffffff"
     return Style(color=front, bgcolor=f"#{red:02x}{green:02x}{blue:02x}")
 

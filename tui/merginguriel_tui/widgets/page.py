@@ -19,7 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import get_current_worker
 
-from merginguriel.cli.common import plain
+from merginguriel.text.tables import plain
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

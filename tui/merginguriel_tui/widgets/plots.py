@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from merginguriel.cli.common import plain
+from merginguriel.text.tables import plain
 
 MOST = 400  # points of a curve: more than twice the cells of a wide terminal
 EIGHTHS = " ▏▎▍▌▋▊▉█"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from merginguriel.cli.common import plain
-from merginguriel.cli.config import text_of
+from merginguriel.text.runs import setting
+from merginguriel.text.tables import plain
 
 from .plots import bar, span
 
@@ -39,7 +39,7 @@ def differing(found: Sequence[Against]) -> Text:
     if not keys:
         return out.append(" nothing in the configuration\n", "dim")
     table = [["", *(letter(i) for i in range(len(found)))]]
-    table += [[key, *(plain(text_of(one.settings.get(key))) for one in found)] for key in keys]
+    table += [[key, *(plain(setting(one.settings.get(key))) for one in found)] for key in keys]
     return out.append_text(aligned(table))
 
 
