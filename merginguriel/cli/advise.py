@@ -115,9 +115,9 @@ def schema(name: str) -> None:
         emit(run_schema())
         return
     if name == "entry":
-        from merginguriel.knowledge.parse.entry_json import ENTRY
+        from merginguriel.knowledge.log.entry_json import schema as entry_schema
 
-        emit(ENTRY)
+        emit(entry_schema())
         return
     from merginguriel.decision.schema import ADVICE
 

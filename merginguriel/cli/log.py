@@ -62,8 +62,8 @@ def list_entries(
 ) -> None:
     """Entries in order of date: id, type, number of rows, title."""
     from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.log.questions import unfinished
     from merginguriel.knowledge.log.timeline import Filter, select
-    from merginguriel.knowledge.log.unfinished import unfinished
 
     wanted = Filter(type=kind, **chosen)
     knowledge = load(space(workspace_path))
@@ -141,7 +141,7 @@ def export_entries(
 def show_questions(every: bool, text: str | None, as_json: bool, workspace_path: Path | None) -> None:
     """What nobody has answered yet: the question's name, who opened it, who narrowed or closed it."""
     from merginguriel.knowledge.base import load
-    from merginguriel.knowledge.parse.questions import threads
+    from merginguriel.knowledge.log.questions import threads
 
     found = [
         thread

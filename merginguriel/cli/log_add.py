@@ -115,7 +115,7 @@ def add_entry(
     mu log add - < entry.json        (its form: mu schema entry)
     mu log add                       (opens $EDITOR)
     """
-    from merginguriel.knowledge.log import acceptance, append, commits, drafts
+    from merginguriel.knowledge.log import acceptance, append, drafts
     from merginguriel.merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
@@ -148,10 +148,10 @@ def add_entry(
     else:
         edit = True
         text = templates.template(given["kind"], str(where.settings["context"]))
-    if text.lstrip().startswith("{"):
-        text = _from_json(where, text) if dry_run else acceptance.json_text(where, text, kept)
-    again = kept if kept and kept.suffix == ".md" else None
+    again = kept
     if edit:
+        if text.lstrip().startswith("{"):
+            text, again = acceptance.source_of(where, text).markdown, None
         text = log_text.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
     if dry_run:
         if note:
@@ -159,9 +159,9 @@ def add_entry(
             say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
-        text = commits.resolved(text, where.root, repository, _note)
-        entry = append.check_text(where.log, text, named)
-        acceptance.check(where, entry, anyway=anyway, program=parameters(), tell=_note)
+        entry, text = acceptance.preview(
+            where, text, file=named, anyway=anyway, program=parameters(), repository=repository, tell=_note
+        )
         if as_json:
             emit({**entry.as_dict(), "path": None})  # it would get a name of its own
         else:
@@ -181,12 +181,6 @@ def add_entry(
 
 def _note(text: str) -> None:
     say(plain(f"note: {text}"))
-
-
-def _from_json(where: Workspace, text: str) -> str:
-    from merginguriel.knowledge.parse.entry_json import entry_text
-
-    return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
 
 
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:

@@ -169,7 +169,7 @@ def table(rows: tuple[str, ...]) -> str:
 
 def expected(rows: tuple[str, ...]) -> str:
     """The Expected table of `--expect` flags."""
-    from merginguriel.knowledge.parse.entry_json import in_pp
+    from merginguriel.knowledge.log.entry_json import in_pp
     from merginguriel.knowledge.parse.expectations import COLUMNS
     from merginguriel.knowledge.parse.expectations import table as expected_table
 
@@ -244,7 +244,7 @@ def _flags(flag: str, values: Sequence[object]) -> str:
 
 def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[str, str]]:
     """(`<entry id>#q<n>`, why) of `--narrows` and `--closes` flags. The entry may be named by a beginning of its id."""
-    from merginguriel.knowledge.log.acceptance import logged
+    from merginguriel.knowledge.base import load_readable
 
     found = []
     for text in given:
@@ -252,16 +252,16 @@ def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[s
         prefix, mark, number = ref.strip().partition("#")
         if not (sign and mark and why.strip()):
             raise UsageError(f"--{verb} says {text!r}.", mend="Write: 'ENTRY-ID#q1: what was found'")
-        found.append((f"{logged(where).entry(prefix).id}#{number}", " ".join(why.split())))
+        found.append((f"{load_readable(where).entry(prefix).id}#{number}", " ".join(why.split())))
     return found
 
 
 def whole_ids(where: Workspace, given: tuple[str, ...]) -> list[str]:
     """The whole ids of the entries that the beginnings in `given` name; several may stand in one, with commas."""
-    from merginguriel.knowledge.log.acceptance import logged
+    from merginguriel.knowledge.base import load_readable
 
     prefixes = [prefix.strip() for text in given for prefix in text.split(",") if prefix.strip()]
     if not prefixes:
         return []
-    knowledge = logged(where)
+    knowledge = load_readable(where)
     return list(dict.fromkeys(knowledge.entry(prefix).id for prefix in prefixes))

@@ -15,7 +15,7 @@ from .log_text import check_editor
 from .search import skills_search
 
 if TYPE_CHECKING:
-    from merginguriel.knowledge.lint.problem import Problem
+    from merginguriel.knowledge.lint.rules import Problem
     from merginguriel.workspace import Workspace
 
 USUAL = ".agents/skills"
@@ -329,10 +329,10 @@ def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | No
 
     Where nothing has changed since the last time, what was found then is printed. Exit code 1 if anything is wrong.
     """
-    from merginguriel.knowledge.lint.lint_cache import problems
+    from merginguriel.knowledge.lint.runner import cached_problems
 
     where = _since(space(workspace_path), since)
-    return _tell(problems(where, full=full, program=_program), where, as_json)
+    return _tell(cached_problems(where, full=full, program=_program), where, as_json)
 
 
 def _program() -> dict[str, tuple[str, ...]]:

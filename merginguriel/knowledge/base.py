@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from merginguriel.errors import UnavailableError, UsageError
+from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.workspace import Workspace
 
+from .claims import row_status
 from .claims.claim_status import DOUBTFUL, Standing, standing
-from .parse import invalidation
 from .parse import parse_cache as kept
 from .parse.claims import Claim
-from .parse.entries import Entry, entry_paths, parse_entry
-from .parse.rows import SUPERSEDED, ResultRow
-from .parse.skills import Skill, parse_skill, skill_paths
+from .parse.entries import Entry, entry_paths, load_entry, parse_entry
+from .parse.rows import ResultRow
+from .parse.skills import Skill, parse_skill, read_skill, skill_paths
 from .parse.yaml_lines import read_text
 
 
@@ -59,9 +60,9 @@ class Knowledge:
         return found
 
     @cached_property
-    def marks(self) -> dict[str, list[invalidation.Reached]]:
+    def marks(self) -> dict[str, list[row_status.Reached]]:
         """Row → the entries that contest or invalidate it, each with what it says."""
-        return invalidation.marks_of(self.entries)
+        return row_status.marks_of(self.entries)
 
     @cached_property
     def baselines(self) -> dict[tuple[object, ...], list[ResultRow]]:
@@ -198,6 +199,21 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     return knowledge
 
 
+def load_readable(space: Workspace) -> Knowledge:
+    """Read a workspace without the files that cannot be read: one broken file hides no other; `mu lint` names it."""
+    with suppress(MuError):
+        return load(space)
+    skills: list[Skill] = []
+    entries: list[Entry] = []
+    for path in skill_paths(space.skills):
+        with suppress(MuError):
+            skills.append(read_skill(path.parent))
+    for path in entry_paths(space.log):
+        with suppress(MuError):
+            entries.append(load_entry(path))
+    return Knowledge(space, tuple(skills), row_status.derive(entries), "")
+
+
 def parsed(
     space: Workspace,
     paths: Sequence[Path],
@@ -223,26 +239,7 @@ def parsed(
         entry = parse_entry(texts[path], path)
         _feed(digest, path.name, texts[path], *(read_text(file) for file in entry.files))
         entries.append(entry)
-    return Knowledge(space, tuple(skills), invalidation.marked(superseded(entries)), digest.hexdigest()[:16])
-
-
-def superseded(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries, with the current rows of those that another one supersedes marked so: they count no more.
-
-    What still stands of an entry, the one that supersedes it repeats. `contested` and `invalidated` stay as written.
-    """
-    old = {ref for entry in entries for ref in entry.supersedes if ref != entry.id}
-    return tuple(
-        replace(
-            entry,
-            rows=tuple(
-                replace(row, status=SUPERSEDED) if row.status == "current" else row for row in entry.rows
-            ),
-        )
-        if entry.id in old
-        else entry
-        for entry in entries
-    )
+    return Knowledge(space, tuple(skills), row_status.derive(entries), digest.hexdigest()[:16])
 
 
 def _feed(digest: hashlib._Hash, *texts: str) -> None:

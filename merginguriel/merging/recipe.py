@@ -1,7 +1,7 @@
-"""What is a merge, exactly? A recipe: method, parameters, base, sources and weights, in YAML or from flags.
+"""Merge recipes: method, parameters, base, sources and weights, from YAML or flags.
 
-`load_recipe` and `recipe_from_flags` build the same object, checked and complete: parameters that were not
-given have their defaults, and weights have the sum 1. Equal recipes give equal bytes.
+`load_recipe` and `recipe_from_flags` build the same object, checked and complete: missing parameters have
+their defaults, and weights have the sum 1. Equal recipes give equal bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 @dataclass(frozen=True)
 class Source:
-    """One model of a merge. sha256: digest by file name, written by a merge; if given, it must still hold.
+    """One model of a merge. sha256: digest by file name, written by a merge; if given, the file must match it.
 
     statistics    a safetensors file of what the model does on some text, for methods that need one
     coefficients  a factor on its task vector, for methods that learn one: by name of a tensor, else of a layer
@@ -54,7 +54,7 @@ class Recipe:
     base: the pretrained model with the sources' head, for methods that work on task vectors
     dtype: of the output (`float32`, `float16`, `bfloat16`); None for that of the sources
     target, mode, similarity, k, context: what the merge is for; they do not change the arithmetic
-    preweight: what the weights are: `equal`, `real` or `uriel`; None where they were given. For the record, too
+    preweight: origin of the weights: `equal`, `real` or `uriel`; None if they were given. For the record, too
     include, exclude: patterns of tensor names (`*.layer.3.*`) that the method merges, or leaves alone
     heads: `average` (their weighted mean, rows aligned by label name), `merge` (by the method, rows likewise), `auto`
         (the one of these that the method declares; `check` fills it in), `base`, `fresh` (random, by the seed),
@@ -93,7 +93,7 @@ class Recipe:
 
 
 def check(recipe: Recipe) -> Recipe:
-    """The recipe with all parameters and with weights of sum 1. Raises UsageError for what cannot be."""
+    """Return the recipe with all parameters and with weights of sum 1. Raises UsageError if it is invalid."""
     method = registry.get(recipe.method)
     params = registry.complete(method, recipe.params)
     names = [source.name for source in recipe.sources]
@@ -163,7 +163,7 @@ def check(recipe: Recipe) -> Recipe:
 
 
 def seen_of_target(recipe: Recipe) -> str:
-    """The most that this merge uses of its target, of registry.SAW: by method, text, similarity and sources."""
+    """Return the most that this merge uses of its target, one of registry.SAW: by method, text, similarity, sources."""
     chosen = (recipe.similarity or "").startswith("REAL") or recipe.preweight == "real"
     found = ["labels"] if chosen or recipe.mode == "IncTar" else ["nothing"]
     if recipe.learnt.get("text") != "sources":
@@ -174,7 +174,7 @@ def seen_of_target(recipe: Recipe) -> str:
 
 
 def normalised(names: list[str], weights: list[float]) -> list[float]:
-    """Weights brought to the sum 1; left as they are if that is their sum already, so that this repeats."""
+    """Return the weights scaled to the sum 1; unchanged if they have it, so that repeating changes nothing."""
     for name, weight in zip(names, weights, strict=True):
         if not (isfinite(weight) and weight >= 0):
             raise UsageError(f"the weight of {name} is {weight}.", mend="Weights are numbers from 0 upwards.")
@@ -193,7 +193,7 @@ def recipe_from_flags(
     base: Path | None = None,
     **rest: Any,
 ) -> Recipe:
-    """The recipe that command line flags mean. Relative paths start at the working directory.
+    """Build a recipe from command line flags. Relative paths start at the working directory.
 
     sources  `fr-FR=models/fr-FR`, or only a folder, whose name is then the source's
     weights  one per source, or None for equal ones
@@ -223,7 +223,7 @@ def recipe_from_flags(
 
 
 def dump_recipe(recipe: Recipe, folder: Path | None = None) -> str:
-    """The recipe as YAML. Paths are relative to `folder`, where the text will lie; absolute without it."""
+    """Return the recipe as YAML. Paths are relative to `folder`, where the file will be; absolute without it."""
     table: dict[str, Any] = {"method": recipe.method, "params": dict(recipe.params)}
     for key in (f.name for f in fields(Recipe)):
         value = getattr(recipe, key)
@@ -246,7 +246,7 @@ def dump_recipe(recipe: Recipe, folder: Path | None = None) -> str:
 
 
 def written(value: Any, folder: Path | None) -> Any:
-    """A field as YAML holds it; a path as seen from `folder`, unless they share nothing but the root."""
+    """Return a field in its YAML form; a path relative to `folder`, unless they share only the root."""
     if isinstance(value, Mapping):
         return {key: written(item, folder) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -283,6 +283,7 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def source_list(node: Any, path: Path) -> tuple[Source, ...]:
+    """Read the list of sources of a recipe."""
     if not isinstance(node, yaml.SequenceNode):
         raise ValueError("a list of sources, each with name, path and weight")
     return tuple(

@@ -20,7 +20,7 @@ SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
 def read_table(
     node: Any, readers: Mapping[str, Callable[[Any, Path], Any]], path: Path, needed: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """A YAML mapping whose keys are those of `readers`, each once. Raises MuError with file and line."""
+    """Read a YAML mapping whose keys are those of `readers`, each once. Raises MuError with file and line."""
     where = f"{path}:{node.start_mark.line + 1}" if node is not None else f"{path}:1"
     if not isinstance(node, yaml.MappingNode):
         raise MuError("this should be a table of `key: value` lines.", where=where)

@@ -124,7 +124,7 @@ def test_a_similarity_can_be_multiplied_by_how_well_sources_fit(trained):
         (("--heads", "source:xx-XX"), 2, ["source:xx-XX", "source:de-DE"]),
         (("--embeddings", "used"), 2, ["--text"]),
         (("--embeddings", "used", "--text", "nowhere.txt"), 2, ["nowhere.txt"]),
-        (("--include", "layers.9.*"), 2, ["meets no tensor"]),
+        (("--include", "layers.9.*"), 2, ["matches no tensor"]),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_answered(trained, flags, code, words):

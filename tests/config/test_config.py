@@ -49,7 +49,7 @@ def file(tmp_path):
         ("  epochs: 2", "  epochs: 2.5", 9, "training.epochs should be a whole number"),
         ("  epochs: 2", "  epoch: 2", 9, "unknown key 'training.epoch'"),
         ("  bf16: false", "  bf16: maybe", 10, "true or false"),
-        ("sv-SE", "xx-YY", 2, "is not a locale"),
+        ("sv-SE", "xx-YY", 2, "unknown locale"),
         ("REAL", "FAKE", 5, "one of URIEL, REAL"),
         ("density: 0.3", "densty: 0.3", 4, "has no parameter 'densty'"),
         ("density: 0.3", "density: 7", 4, "out of range"),

@@ -18,8 +18,8 @@ from merginguriel.errors import KnowledgeError, MuError
 from merginguriel.knowledge.parse import rows
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
 from merginguriel.knowledge.parse.markdown import format_table
+from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences
 from merginguriel.knowledge.parse.rows import ResultRow, row_cells
-from merginguriel.knowledge.parse.units import MEND, bare_differences
 
 
 @dataclass(frozen=True)
@@ -251,9 +251,9 @@ def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
         return parse_entry(text, path)
     except KnowledgeError as error:
         where, sign, line = (error.where or "").rpartition(":")
-        if where != str(path):
-            raise
-        raise KnowledgeError(error.what, where=f"{file or 'line'}{sign}{line}", mend=error.mend) from error
+        if where == str(path):
+            error.where = f"{file or 'line'}{sign}{line}"
+        raise
 
 
 def _check_new(log: Path, name: str, text: str) -> None:
@@ -282,7 +282,7 @@ def _in_the_log(path: Path) -> KnowledgeError:
 def _check_words(text: str, path: Path) -> None:
     for line, words in bare_differences(text):
         what = f"the text says {words!r}: percent of the baseline, or percentage points?"
-        raise KnowledgeError(what, where=f"{path}:{line}", mend=MEND)
+        raise KnowledgeError(what, where=f"{path}:{line}", mend=NAME_THE_UNIT)
 
 
 def row_files(text: str, beside: Path | None) -> list[Path]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.entry_json import entry_text
+from merginguriel.knowledge.base import Knowledge, load_readable
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
-from . import acceptance, commits
-from .append import check_text, row_files
+from . import acceptance
+from .append import row_files
 from .vocabulary import Program
 
 
@@ -50,7 +50,7 @@ def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
     paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
     if not paths:
         return []
-    knowledge = acceptance.logged(space)
+    knowledge = load_readable(space)
     return [_kept(knowledge, path, program) for path in paths]
 
 
@@ -58,18 +58,23 @@ def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
     title = problem = mend = ""
     try:
         text = read_text(path)
-        found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
-        title = found[1] if found else ""
-        if path.suffix == ".json":
-            context = str(knowledge.space.settings["context"])
-            text = entry_text(text, today=date.today().isoformat(), context=context)
-        text = commits.resolved(text, knowledge.space.root)
-        entry = check_text(knowledge.space.log, text, path)
-        acceptance.check(knowledge.space, entry, knowledge=knowledge, program=program)
+        title = _title(text)
+        acceptance.preview(knowledge.space, text, file=path, knowledge=knowledge, program=program)
     except MuError as error:
         problem, mend = error.what, error.mend or ""
     saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
     return Kept(path.stem, path, saved, title, problem, mend)
+
+
+def _title(text: str) -> str:
+    """Return the title in an entry's text, Markdown or JSON, however little of the rest is valid."""
+    found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+    if not text.lstrip().startswith("{"):
+        return found[1] if found else ""
+    try:
+        return str(json.loads(text).get("title", ""))
+    except ValueError:
+        return ""
 
 
 def find(log: Path, prefix: str) -> Path:

@@ -6,24 +6,25 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Literal, get_args
 
 from merginguriel import files as disk
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.search import troubleshooting as trouble
-from merginguriel.knowledge.search.troubleshooting import Trouble
 
-from . import expectations, invalidation, markdown, questions, rows
+from . import expectations, invalidation, markdown, questions, rows, troubleshooting
 from .expectations import Expectation
 from .questions import OpenQuestion, Settled
 from .row_parser import parse_row, read_csv
+from .troubleshooting import Trouble
 from .yaml_lines import Mapping, line_of, need_text, read_front_matter, read_text
 
-TYPES = ("Plan", "Observation", "Retrospective", "Troubleshooting")
+EntryType = Literal["Plan", "Observation", "Retrospective", "Troubleshooting"]
+TYPES: tuple[str, ...] = get_args(EntryType)
 REQUIRED = ("title", "type", "date", "summary")
 OPTIONAL = (
     "context", "metric", "n", "seed", "code", "measured", "supersedes", "links", "answers", "tags", "origin",
 )  # fmt: skip
-READ_SECTIONS = ("Results", "Expected", "Open questions", *trouble.SECTIONS, *invalidation.HEADINGS)
+READ_SECTIONS = ("Results", "Expected", "Open questions", *troubleshooting.SECTIONS, *invalidation.HEADINGS)
 ID = re.compile(r"^(\d{4}-\d{2}-\d{2})-([a-z0-9]+(?:-[a-z0-9]+)*)-([0-9a-f]{8})$")
 
 _ROWS_FILE = re.compile(r"^rows:\s+(\S+)\s+sha256:([0-9a-f]{64})\s*$")
@@ -136,7 +137,7 @@ def parse_entry(text: str, path: Path) -> Entry:
         tags=_list(fields.get("tags", "")), origin=fields.get("origin", ""),
         answers=_list(fields.get("answers", "")), rows=named, expected=tuple(expected), questions=tuple(asked),
         settles=tuple(settled), files=tuple(files),
-        trouble=trouble.parse(sections, path) if fields["type"] == "Troubleshooting" else None,
+        trouble=troubleshooting.parse(sections, path) if fields["type"] == "Troubleshooting" else None,
         marks=tuple(marks),
         body_line=body_line + body[: len(body) - len(body.lstrip())].count("\n"),
     )  # fmt: skip

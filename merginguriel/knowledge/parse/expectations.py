@@ -9,7 +9,7 @@ from pathlib import Path
 from merginguriel.errors import KnowledgeError
 
 from .markdown import Section, format_table, tables
-from .row_parser import parse_row, parse_value
+from .row_parser import CellError, parse_row, parse_value
 from .rows import BASELINE_KINDS, ResultRow
 
 # A table that has one of these is read, and then every cell of it must be readable; any other is text.
@@ -107,10 +107,11 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
     p_positive, level = share("p_positive"), share("level")
     over = cell("over") or OVER[row.mode]
     if over not in BASELINE_KINDS:
-        raise KnowledgeError(
+        raise CellError(
             f"unknown baseline kind {over!r} in the column over.",
             where=where,
             mend=f"Known: {', '.join(BASELINE_KINDS)}.",
+            column="over",
         )
     if low is None and high is None and p_positive is None:
         raise KnowledgeError(

@@ -7,11 +7,9 @@ items each select rows. docs/formats.md describes the form.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from merginguriel.errors import KnowledgeError
 
@@ -19,11 +17,7 @@ from . import markdown
 from .row_parser import is_day, parse_value
 from .rows import BASELINE_KINDS, CODE, ResultRow
 
-if TYPE_CHECKING:
-    from .entries import Entry
-
 HEADINGS = ("Invalidates", "Contests", "Lifts")
-STATUS = {"Invalidates": "invalidated", "Contests": "contested"}
 KEYS = (
     "rows", "entries", "runs", "commits", "range", "dates", "context", "target", "mode", "method", "similarity", "k", "params",
     "seed", "metric", "baseline_kind", "baseline",
@@ -175,72 +169,3 @@ def _same_code(one: str, other: str) -> bool:
     if one[:7] != other[:7] or "." in one:
         return one == other
     return one.startswith(other) or other.startswith(one)
-
-
-Reached = tuple["Entry", Mark]
-
-
-def marks_of(entries: Sequence[Entry]) -> dict[str, list[Reached]]:
-    """Row → the standing marks that reach it, in the order they were made.
-
-    A mark reaches the rows logged by its day, of other entries; one that names dates, commits or runs also reaches
-    later rows which say that they were made then. An entry that names the marking one under `supersedes` or
-    `links` was written in its knowledge and is not reached. Marks of an entry that another one supersedes have
-    fallen, and so has what a later `## Lifts` names.
-    """
-    old = {ref for entry in entries for ref in entry.supersedes if ref != entry.id}
-    standing = [(e, m) for e in entries for m in e.marks if e.id not in old]
-    lifts = [(e, m) for e, m in standing if m.kind == "Lifts"]
-    found: dict[str, list[Reached]] = {}
-    for entry, mark in standing:
-        if mark.kind == "Lifts":
-            continue
-        for other in entries:
-            if other is entry or entry.id in other.supersedes or entry.id in other.links:
-                continue
-            for row in other.rows:
-                if _reaches(entry, mark, row) and not _lifted(entry, row, lifts):
-                    found.setdefault(row.ref, []).append((entry, mark))
-    return found
-
-
-def _reaches(entry: Entry, mark: Mark, row: ResultRow) -> bool:
-    return any(
-        selector.selects(row) and (row.date <= entry.date or _made_known(selector, row))
-        for selector in mark.selectors
-    )
-
-
-def _made_known(selector: Selector, row: ResultRow) -> bool:
-    """Of a row that was logged later: does it itself say when or by what it was made?"""
-    return selector.traced and (
-        row.measured is not None or all(key != "dates" for key, _ in selector.conditions)
-    )
-
-
-def _lifted(entry: Entry, row: ResultRow, lifts: Iterable[Reached]) -> bool:
-    return any(
-        selector.entry == entry.id and selector.selects(row)
-        for _, lift in lifts
-        for selector in lift.selectors
-    )
-
-
-def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries, each current row with the status that standing marks give it: invalidated before contested."""
-    reached = marks_of(entries) if any(entry.marks for entry in entries) else {}
-    if not reached:
-        return tuple(entries)
-
-    def status(row: ResultRow) -> str:
-        kinds = {mark.kind for _, mark in reached.get(row.ref, ())}
-        if row.status not in ("current", "contested") or not kinds:
-            return row.status
-        return STATUS["Invalidates" if "Invalidates" in kinds else "Contests"]
-
-    return tuple(
-        replace(entry, rows=tuple(replace(row, status=status(row)) for row in entry.rows))
-        if any(row.ref in reached for row in entry.rows)
-        else entry
-        for entry in entries
-    )

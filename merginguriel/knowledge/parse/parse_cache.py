@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merginguriel import __version__, files
-from merginguriel.errors import MuError
+from merginguriel import __version__, cache
 
 ALLOWED = {
     "merginguriel.knowledge.parse.claims": {"Claim"},
     "merginguriel.knowledge.parse.entries": {"Entry"},
     "merginguriel.knowledge.parse.expectations": {"Expectation"},
     "merginguriel.knowledge.parse.questions": {"OpenQuestion", "Settled"},
-    "merginguriel.knowledge.search.troubleshooting": {"Pattern", "Trouble"},
+    "merginguriel.knowledge.parse.troubleshooting": {"Pattern", "Trouble"},
     "merginguriel.knowledge.parse.invalidation": {"Mark", "Selector"},
     "merginguriel.knowledge.parse.rows": {"ResultRow"},
     "merginguriel.knowledge.parse.skills": {"Skill"},
@@ -65,33 +63,24 @@ def program() -> str:
 
 
 def recall(root: Path, key: str) -> Any:
-    """What `remember` was given for this workspace and key; None if that is not there."""
-    path = place(root)
+    """Return what `remember` stored for this workspace and key; None if there is nothing."""
+    data = cache.read(place(root))
+    if data is None:
+        return None
     try:
-        found = Reader(io.BytesIO(path.read_bytes())).load()
-        os.utime(path)
-    except (OSError, ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
+        found = Reader(io.BytesIO(data)).load()
+    except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
         return None
     except (AttributeError, ImportError, IndexError, KeyError, TypeError):
         return None  # a damaged file can name anything
     return found[1] if isinstance(found, tuple) and len(found) == 2 and found[0] == key else None
 
 
-def remember(root: Path, key: str, found: Any) -> None:
-    """Keep it, if there is a place: a cache that cannot be written is no error."""
-    path = place(root)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(path, pickle.dumps((key, found), protocol=5))
-        kept = sorted(path.parent.glob("*.pickle"), key=lambda one: one.stat().st_mtime_ns)
-        for old in kept[:-WORKSPACES]:
-            old.unlink(missing_ok=True)
-    except (OSError, MuError):
-        return
+def remember(root: Path, key: str, parsed: Any) -> None:
+    """Store parsed knowledge under its key; a cache that cannot be written is no error."""
+    cache.write(place(root), pickle.dumps((key, parsed), protocol=5), keep=WORKSPACES)
 
 
 def place(root: Path) -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/knowledge/…`, in ~/.cache by default; one file for each workspace."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]
-    return Path(cache) / "merginguriel" / "knowledge" / f"{name}.pickle"
+    """Return the cache file of a workspace."""
+    return cache.of_folder("knowledge", root, ".pickle")

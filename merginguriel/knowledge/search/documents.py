@@ -8,8 +8,7 @@ from pathlib import Path
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.skills import Skill
-
-from .troubleshooting import Trouble
+from merginguriel.knowledge.parse.troubleshooting import Trouble
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from merginguriel import cache
 from merginguriel.errors import MuError, UnavailableError
-from merginguriel.knowledge.base import Knowledge, load, superseded
+from merginguriel.knowledge.base import Knowledge, load_readable
 from merginguriel.knowledge.parse import parse_cache
-from merginguriel.knowledge.parse.entries import Entry, entry_paths, parse_entry
+from merginguriel.knowledge.parse.entries import Entry, parse_entry
 from merginguriel.knowledge.parse.file_stamps import is_settled, stamps
 from merginguriel.knowledge.parse.rows import SUPERSEDED
-from merginguriel.knowledge.parse.skills import Skill, parse_skill, skill_paths
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
@@ -88,10 +87,8 @@ def _damaged(error: sqlite3.Error) -> bool:
 
 
 def place(root: Path) -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/search/…`, in ~/.cache by default; one file for each workspace."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]
-    return Path(cache) / "merginguriel" / "search" / f"{name}.sqlite"
+    """Return the index file of a workspace."""
+    return cache.of_folder("search", root, ".sqlite")
 
 
 def follow(connection: sqlite3.Connection, space: Workspace) -> bool:
@@ -174,7 +171,7 @@ def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str
         return
     if not read.keys() & held.keys() and _step(connection, space, changed, read):
         return
-    knowledge = readable(space)
+    knowledge = load_readable(space)
     entries = {unit_of(knowledge, entry.path): entry for entry in knowledge.entries}
     skills = {unit_of(knowledge, skill.path): skill for skill in knowledge.skills}
     of_unit = documents(knowledge)
@@ -242,24 +239,6 @@ def _digest(path: Path) -> str:
             data = b""
         found.update(len(data).to_bytes(8, "big") + data)
     return found.hexdigest()
-
-
-def readable(space: Workspace) -> Knowledge:
-    """The knowledge of a workspace, without what cannot be read: one broken file hides no other."""
-    try:
-        return load(space)
-    except MuError:
-        pass
-    skills: list[Skill] = []
-    entries: list[Entry] = []
-    for path in skill_paths(space.skills):
-        claims = path.with_name("claims.yaml")
-        with contextlib.suppress(MuError):
-            skills.append(parse_skill(read_text(path), path, read_text(claims) if claims.is_file() else None))
-    for path in entry_paths(space.log):
-        with contextlib.suppress(MuError):
-            entries.append(parse_entry(read_text(path), path))
-    return Knowledge(space, tuple(skills), superseded(entries), "")
 
 
 def _insert(connection: sqlite3.Connection, unit: str, one: Document) -> None:

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from merginguriel.knowledge.base import Knowledge, superseded
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims import row_status
 from merginguriel.knowledge.parse import parse_cache
 from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
-from merginguriel.knowledge.parse.invalidation import marked
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import read_text
@@ -92,7 +92,7 @@ def part(
     by = {unit for (unit,) in _of(connection, "SELECT unit FROM superseding WHERE old", found)}
     found |= {e.id: e for e in _entries(connection, "unit", by) if e.id not in found}
     entries = sorted(found.values(), key=lambda entry: entry.path.name)
-    return Knowledge(space, tuple(skills), marked(superseded(entries)), ""), set(moved)
+    return Knowledge(space, tuple(skills), row_status.derive(entries), ""), set(moved)
 
 
 def _concerns(claim: Claim, moved: dict[str, Entry]) -> bool:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.rows import SUPERSEDED
+from merginguriel.knowledge.parse.troubleshooting import Pattern
 from merginguriel.workspace import Workspace
 
 from .index import CLOSING, OPENING, opened
-from .troubleshooting import Pattern, match
+from .troubleshooting import match
 
 KINDS = ("skill", "claim", "entry")
 FEW = 6  # words of a question; more than that is a text, of which not every word must be found

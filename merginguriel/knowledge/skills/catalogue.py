@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from merginguriel.knowledge.base import Knowledge, superseded
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims import row_status
 from merginguriel.knowledge.claims.grading import LEVELS, grade
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.knowledge.parse.invalidation import marked
 from merginguriel.knowledge.parse.rows import SUPERSEDED
 from merginguriel.knowledge.parse.skills import Skill
 
@@ -82,7 +82,7 @@ def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Fres
         if len(known) == len(knowledge.entries):
             found |= {skill.name: Freshness(days) for skill in skills}
             continue
-        then = Knowledge(knowledge.space, tuple(skills), marked(superseded(known)), "")
+        then = Knowledge(knowledge.space, tuple(skills), row_status.derive(known), "")
         for skill in skills:
             pairs = [
                 (c.id, then.standings[c.id].status, knowledge.standings[c.id].status) for c in skill.claims

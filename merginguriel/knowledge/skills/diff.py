@@ -10,12 +10,12 @@ from pathlib import Path
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge import git
-from merginguriel.knowledge.base import Knowledge, superseded
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims import row_status
 from merginguriel.knowledge.claims.claim_status import Standing
 from merginguriel.knowledge.claims.pooling import differences
 from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
-from merginguriel.knowledge.parse.invalidation import marked
 from merginguriel.knowledge.parse.markdown import sections
 from merginguriel.knowledge.parse.rows import ResultRow, format_value
 from merginguriel.knowledge.parse.skills import Skill, parse_skill, read_skill
@@ -323,7 +323,7 @@ def knowledge_at(knowledge: Knowledge, revision: str, needed: str) -> Knowledge:
         raise KnowledgeError(
             f"there was no skill {needed} at {revision[:9]}.", mend=f"See: mu skills history {needed}"
         )
-    return Knowledge(knowledge.space, tuple(skills), marked(superseded(entries)), "")
+    return Knowledge(knowledge.space, tuple(skills), row_status.derive(entries), "")
 
 
 def states(

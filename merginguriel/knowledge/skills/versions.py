@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merginguriel import files
+from merginguriel import cache
 from merginguriel.errors import KnowledgeError, MuError
 from merginguriel.knowledge import git
 from merginguriel.knowledge.parse import parse_cache
@@ -62,9 +60,7 @@ def history(folder: Path) -> History:
     fresh = _states(folder, f"{held['head']}..{head}" if held["head"] else head)
     for name, states in fresh.items():
         found[name] = [*states, *found.get(name, ())]
-    with suppress(MuError, OSError):
-        text = json.dumps({"program": program, "head": head, "skills": found})
-        files.write_text(place(folder), text)
+    cache.write(place(folder), json.dumps({"program": program, "head": head, "skills": found}).encode())
     return found
 
 
@@ -114,17 +110,15 @@ def _at(folder: Path, wanted: list[tuple[str, str]]) -> list[Skill | None]:
 
 def _recall(folder: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(place(folder).read_text(encoding="utf-8"))
+        found = json.loads(cache.read(place(folder)) or b"")
         states = {
             str(n): [(str(c), str(v), str(m)) for c, v, m in held] for n, held in found["skills"].items()
         }
         return {"program": str(found["program"]), "head": str(found["head"]), "skills": states}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def place(folder: Path) -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/versions/…`, in ~/.cache by default; one file for each folder of skills."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]
-    return Path(cache) / "merginguriel" / "versions" / f"{name}.json"
+    """Return the cache file of a folder of skills."""
+    return cache.of_folder("versions", folder, ".json")

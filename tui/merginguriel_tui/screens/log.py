@@ -111,7 +111,7 @@ class LogScreen(MuScreen):
         def work() -> Any:
             from merginguriel.knowledge.base import load
             from merginguriel.knowledge.log.drafts import folder
-            from merginguriel.knowledge.log.unfinished import unfinished
+            from merginguriel.knowledge.log.questions import unfinished
 
             knowledge = load(space)
             marks = unfinished(knowledge, date.today().isoformat())

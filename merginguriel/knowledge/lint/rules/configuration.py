@@ -9,7 +9,7 @@ from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.contradictions import effects_without_gain, in_any, standing_claims, told
 from merginguriel.knowledge.claims.sentence_match import NUMBERS
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.log.vocabulary import known
 from merginguriel.knowledge.parse import markdown
 from merginguriel.knowledge.parse.claims import both

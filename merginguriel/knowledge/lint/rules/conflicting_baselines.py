@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.rows import ResultRow
 
 

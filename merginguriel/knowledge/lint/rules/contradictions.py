@@ -11,7 +11,7 @@ from merginguriel.knowledge.claims.contradictions import (
     standing_claims,
     uncited,
 )
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.rows import ResultRow
 
 

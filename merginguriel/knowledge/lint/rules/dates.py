@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
-from merginguriel.knowledge.log.today import is_future
+from merginguriel.knowledge.lint.rules import Problem
+from merginguriel.knowledge.parse.row_parser import is_future
 
 MEND = "Write the day on which it was written, and set the clock right."
 

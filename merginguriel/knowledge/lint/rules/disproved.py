@@ -9,7 +9,7 @@ from merginguriel import locales
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.evidence_tree import prose
 from merginguriel.knowledge.claims.sentence_match import Index, own_words, takes_back
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse import markdown
 from merginguriel.knowledge.parse.claims import STRONG_WORDS, Claim
 from merginguriel.knowledge.parse.prose_numbers import Passage, numbers, passages

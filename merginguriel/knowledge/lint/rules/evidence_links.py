@@ -10,9 +10,9 @@ from urllib.parse import unquote
 from merginguriel.errors import MuError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.evidence_tree import prose, run_rows
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse import markdown
-from merginguriel.knowledge.parse.prose_numbers import ENTRY_ID
+from merginguriel.knowledge.parse.prose_numbers import ENTRY_ID, named_entries
 from merginguriel.knowledge.parse.rows import ResultRow
 
 POINTING = (
@@ -40,7 +40,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     root = knowledge.space.root
     for skill in knowledge.skills:
         found += _pointers(skill.body, skill.body_line, skill.path, root)
-        found += unknown_ids(skill.body, skill.body_line, skill.path, ids)
+        found += _unknown(skill.body, skill.body_line, skill.path, ids)
         for passage in prose(skill):
             for ref in passage.refs:
                 if _CLAIM_ID.match(ref) and ref not in claims and ref not in ids and not ENTRY_ID.match(ref):
@@ -51,7 +51,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     for entry in knowledge.entries:
         first = entry.body_line
         found += _pointers(entry.body, first, entry.path, root)
-        found += unknown_ids(entry.body, first, entry.path, ids)
+        found += _unknown(entry.body, first, entry.path, ids)
     return found + _runs(knowledge)
 
 
@@ -80,19 +80,12 @@ def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
     return found
 
 
-def unknown_ids(body: str, first: int, path: Path, ids: Collection[str]) -> list[Problem]:
-    """Entries and rows that a text names and that are not among `ids`."""
+def _unknown(body: str, first: int, path: Path, ids: Collection[str]) -> list[Problem]:
     return [
-        Problem(f"{path}:{number}", f"names {match[0]}, which is not in the log.", "See: mu log list")
-        for _, number, text in _lines(body, first)
-        for match in ENTRY_ID.finditer(text)
-        if match[0] not in ids and not text.startswith("rows:") and not _is_file(match, text)
+        Problem(f"{path}:{line}", f"names {name}, which is not in the log.", "See: mu log list")
+        for line, name in named_entries(body, first)
+        if name not in ids
     ]
-
-
-def _is_file(match: re.Match[str], text: str) -> bool:
-    """An entry's id with an ending is the name of a file beside it: `2026-…-5f6a7b8c.csv`."""
-    return bool(re.match(r"\.\w", text[match.end() :]))
 
 
 def _runs(knowledge: Knowledge) -> list[Problem]:

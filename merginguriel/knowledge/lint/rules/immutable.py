@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path, PurePosixPath
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.entries import ID
 
 SECONDS = 30  # after which a history is too long to be asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.contradictions import standing_claims
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 
 
 def check(knowledge: Knowledge) -> list[Problem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from merginguriel.errors import MuError
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.yaml_lines import read_text
 
 MEND = "Add the entry that names it again, which takes it over; or, if there is none, remove it."

@@ -6,7 +6,7 @@ import re
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.claim_status import Standing
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.claims import STRONG_WORDS, Claim
 
 LOSES = re.compile(r"\b(?:costs?|loses?|lost|losing|falls?|fell|worse)\b", re.IGNORECASE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.log.plan_scores import lost_answers
 
 SINCE = "2026-11-21"  # plans of earlier days landed before an expectation was asked for

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
+from merginguriel.knowledge.log.questions import threads
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.knowledge.parse.questions import threads
 
 
 def check(knowledge: Knowledge) -> list[Problem]:

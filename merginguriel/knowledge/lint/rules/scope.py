@@ -8,7 +8,7 @@ from dataclasses import replace
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.claim_status import NOTHING_COMPARED
 from merginguriel.knowledge.claims.pooling import differences
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.claims import Claim, in_scope
 from merginguriel.knowledge.parse.rows import ResultRow
 

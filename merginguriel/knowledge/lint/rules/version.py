@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from merginguriel.errors import KnowledgeError, MuError, UsageError
 from merginguriel.knowledge import git
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.skills import Skill, parse_skill
 from merginguriel.knowledge.skills import versions
 from merginguriel.knowledge.skills.diff import meaning_changes, raised
