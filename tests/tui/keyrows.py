@@ -282,7 +282,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "page.follow": differs(lambda app: (app.current_mode, app.screen.here), lambda app: setattr(app.focused, "link", 0)),
     },
     "writing an entry": {
-        "compose.land": says("cannot land yet"), "compose.preview": differs(lambda app: app.focused.id),
+        "compose.land": says("cannot be added yet"), "compose.preview": differs(lambda app: app.focused.id),
         "compose.anyway": becomes(lambda app: app.screen.anyway, True), "compose.discard": opens(Confirm),
         "compose.close": closes(),
     },
@@ -298,7 +298,7 @@ ROWS: dict[str, dict[str, Row]] = {
     },
     "should it be cancelled": {"confirm.yes": closes(), "confirm.no": closes()},
     "one run": {
-        "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("The log stays here."),
+        "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("Not following the log."),
         "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "metrics"), "run.cancel": opens(Confirm),
         "run.pause": says("it cannot be asked to pause"), "run.resume": says("it cannot be asked to resume"),
         "run.again": opens(LaunchScreen),
@@ -316,7 +316,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "matrix.order": becomes(lambda app: app.screen.wish.order, "family"),
         "matrix.about": becomes(lambda app: app.screen.wish.order, "similarity"),
         "matrix.value": becomes(lambda app: app.screen.wish.order, "value"),
-        "matrix.next": differs(lambda app: app.screen.seen.one), "matrix.export": says("Written: results/"),
+        "matrix.next": differs(lambda app: app.screen.seen.one), "matrix.export": says("saved: results/"),
         "matrix.advise": becomes(lambda app: app.current_mode, "advise"),
         "matrix.up": at(1, 2), "matrix.down": at(3, 2), "matrix.left": at(2, 1), "matrix.right": at(2, 3),
         "matrix.pageup": at(0, 2), "matrix.pagedown": at(5, 2), "matrix.pageleft": at(2, 0), "matrix.pageright": at(2, 5),

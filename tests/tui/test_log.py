@@ -168,7 +168,7 @@ def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space
         screen = app.screen
         await until(app, pilot, lambda: "title" in str(screen.query_one("#checked").visual))
         await press(app, pilot, "f2")
-        assert "cannot land" in notes(app)
+        assert "cannot be added yet" in notes(app)
         screen.area.text = screen.text.replace('title: ""', 'title: "An [i]idea[/i]"')
         screen.keep()
         await settled(app, pilot)
@@ -183,7 +183,7 @@ def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space
 
     async def second(app, pilot):
         await ready(app, pilot)
-        assert "draft waits" in notes(app)
+        assert "1 unfinished draft" in notes(app)
         await press(app, pilot, "n", *"draft", "enter")
         screen = app.screen
         assert isinstance(screen, ComposeScreen) and "It may work." in screen.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import App, ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.reactive import reactive
@@ -21,7 +22,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from merginguriel import workspace
-from merginguriel.errors import TOLD, MuError, told
+from merginguriel.errors import TOLD, MuError, UsageError, told
 from merginguriel.text.tables import columns, plain
 from merginguriel.workspace import Workspace
 
@@ -62,6 +63,36 @@ class Client(App[None]):
     def show_error(self, error: MuError) -> None:
         """Show an error as a notification. Its text is data, not markup."""
         self.notify(plain(error.render()), severity="error", timeout=12, markup=False)
+
+    def edit(self, path: Path) -> None:
+        """Open a file in $VISUAL or $EDITOR and wait until the editor ends.
+
+        Raises:
+            UsageError: No editor is set, it cannot be started, it failed, or the terminal cannot be suspended.
+        """
+        import subprocess
+
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+        if not editor or not editor.strip():
+            raise UsageError("no editor is set.", mend="Set $EDITOR before starting mu-tui.")
+        try:
+            words = [*shlex.split(editor), str(path)]
+        except ValueError as error:
+            raise UsageError(
+                f"$EDITOR cannot be parsed: {editor!r}: {str(error).lower()}.",
+                mend="Close every quote, then start mu-tui again.",
+            ) from error
+        try:
+            with self.suspend():
+                code = subprocess.run(words, check=False).returncode
+        except SuspendNotSupported as error:
+            raise UsageError(
+                "mu-tui cannot open an editor in this terminal.", mend=f"In another one: {shlex.join(words)}"
+            ) from error
+        except OSError as error:
+            raise UsageError(f"the editor {words[0]!r} cannot be started.") from error
+        if code:
+            raise UsageError(f"the editor ended with exit code {code}.", where=str(path))
 
     def follow_run(self, name: str) -> None:
         """Report the end of a run that was started here, even if it ends before the next check."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import sys
@@ -12,6 +11,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from merginguriel.errors import MuError
+from merginguriel.text.suggest import suggest
 
 # name → (module of screens/, class, description in the palette)
 SCREENS = {
@@ -71,11 +71,6 @@ def unknown_ids(keymap: dict[str, str], where: str) -> list[MuError]:
     errors = []
     for name in keymap:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            hint = f"Did you mean {' or '.join(near)}? " if near else ""
-            errors.append(
-                MuError(
-                    f"unknown key id tui.keys.{name}.", where=where, mend=f"{hint}The help (?) lists the ids."
-                )
-            )
+            hint = f"{suggest(name, known, cutoff=0.4)} The help (?) lists the ids.".lstrip()
+            errors.append(MuError(f"unknown key id tui.keys.{name}.", where=where, mend=hint))
     return errors

@@ -1,4 +1,4 @@
-"""Merge or not, how, from which sources, and how sure? The home screen: pick a target, read, ask what if, act."""
+"""Advise screen: pick a target, read the advice, ask what if, act on it."""
 
 from __future__ import annotations
 

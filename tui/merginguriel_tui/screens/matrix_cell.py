@@ -1,4 +1,4 @@
-"""What is to be said of the cell under the cursor, and of its target? As text for the pane beside the matrix."""
+"""Text of the pane beside the matrix: cell, chosen sources, and column of the target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]) -> Text:
-    """Source, target, value, rank in its column, the target's own model, n, majority class; one or two lines."""
+    """Describe a cell: value, rank in its column, n, majority class, the target's own model; one or two lines."""
     from merginguriel.study.matrix_store import rank
 
     value = float(shown.accuracy[shown.sources.index(source), shown.targets.index(target)])
@@ -31,7 +31,7 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
         said.append(f"  rank {place} of {of}")
     if source == target:
         said.append("  its own model")
-    said.append(f"\nn = {n:,}" if n else "\nn not known")
+    said.append(f"\nn = {n:,}" if n else "\nn unknown")
     if target in commonest:
         said.append(f"  majority class {100 * commonest[target]:.1f}%")
     if source != target and target in shown.sources:
@@ -42,18 +42,23 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
 
 
 def choices(picked: Chosen | None) -> Text:
-    """Whom URIEL, REAL and the engine would take for the target: three lines."""
+    """Return three lines: the sources that URIEL, REAL and the advice would choose; None: not known yet."""
     if picked is None:
         return Text("URIEL …\nREAL …\nadvice …", "dim")
     said = Text()
     lines = (
-        ("U", "URIEL", [f"{plain(s)} {picked.near[s]:.2f}" for s in picked.by_uriel], "no features of it"),
+        (
+            "U",
+            "URIEL",
+            [f"{plain(s)} {picked.near[s]:.2f}" for s in picked.by_uriel],
+            "no typological features",
+        ),
         ("R", "REAL", [f"{plain(s)} {100 * picked.measured[s]:.1f}" for s in picked.by_real], "not measured"),
     )
     for letter, name, named, none in lines:
         said.append(f"{letter} ", "bold")
         said.append(f"{name}  {', '.join(named) or none}")
-        # How far REAL may be trusted: on development data it was measured for choosing, on others it was not.
+        # The data behind REAL: development data may be used for choosing, test data may not.
         said.append(f"  by {plain(picked.real_from)}\n" if letter == "R" and named else "\n", "dim")
     said.append("E ", "bold")
     weights = [plain(s) + ("" if w is None else f" {w:.2f}") for s, w in picked.engine.items()]
@@ -64,7 +69,7 @@ def choices(picked: Chosen | None) -> Text:
 
 
 def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
-    """The target's column, the best `most` sources, with URIEL similarity and who would take each."""
+    """Return the target's column: its best `most` sources, with URIEL similarity and the methods that chose each."""
     values = [float(v) for v in shown.accuracy[:, shown.targets.index(target)]]
     order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
     names = [set_cell_size(plain(shown.sources[i]), 12) for i in order[:most]]
@@ -81,6 +86,7 @@ def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text
 
 
 def plain(text: str) -> str:
+    """Return the text on one line, control characters escaped."""
     from merginguriel.text.tables import plain as shown
 
     return shown(text).replace("\n", " ").replace("\t", " ")

@@ -1,4 +1,4 @@
-"""What does the matrix screen read, off the UI thread? A matrix in an order, and all that is drawn of it."""
+"""Data of the matrix screen, read in threads: a matrix in an order, ready to draw."""
 
 from __future__ import annotations
 
@@ -18,13 +18,27 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.study.matrix_store import Chosen, Stored
 
-ORDERS = ("name", "family", "script", "similarity", "value")  # stored.ORDERS, before it is imported
+ORDERS = (
+    "name",
+    "family",
+    "script",
+    "similarity",
+    "value",
+)  # those of study.matrix_store, which is imported later
 NEEDS_TARGET = ("similarity", "value")
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What to show. target: where the cursor goes; about: the target that an order by similarity or value is about."""
+    """What to show.
+
+    Attributes:
+        context: Task and base model; None: the first.
+        split: Data that was scored; None: the first.
+        order: One of ORDERS.
+        target: Target for the cursor.
+        about: Target that an order by similarity or value refers to.
+    """
 
     context: str | None = None
     split: str | None = None
@@ -33,7 +47,7 @@ class Wish:
     about: str | None = None
 
     def command(self, target: str | None = None) -> str:
-        """The `mu` command that prints this, asked about the target under the cursor."""
+        """Return the `mu` command that prints this, for the target under the cursor."""
         named = self.about if self.order in NEEDS_TARGET else target or self.target
         words = ["mu", "matrix", self.context or "", *(["--split", self.split] if self.split else [])]
         words += ["--sort", self.order] if self.order != "name" else []
@@ -43,7 +57,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Look:
-    """A matrix as it is shown; copies: how → text."""
+    """A matrix as shown, with its copies (how → text)."""
 
     wish: Wish
     one: Stored
@@ -57,7 +71,11 @@ class Look:
 
 
 def wish_of(words: tuple[str, ...]) -> Wish:
-    """`sw-KE`, `home/e5-small`, `home/e5-small dev sw-KE`, in any order. Raises UsageError naming near locales."""
+    """Parse `sw-KE`, `home/e5-small`, `home/e5-small dev sw-KE`, in any order.
+
+    Raises:
+        UsageError: A word is not a context, split or locale.
+    """
     from merginguriel import locales
 
     given: dict[str, Any] = {}
@@ -72,7 +90,11 @@ def wish_of(words: tuple[str, ...]) -> Wish:
 
 
 def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Look:
-    """Raises MuError where there is no such matrix, or a file cannot be read."""
+    """Read a matrix.
+
+    Raises:
+        MuError: No such matrix, or a file cannot be read.
+    """
     from merginguriel.knowledge.base import load
     from merginguriel.study import matrix_store
 
@@ -81,7 +103,9 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
     whole = matrix_store.read(knowledge, one)
     for name in (wish.target, wish.about):
         if name and name not in whole.targets:
-            raise UsageError(f"{one.name} has no column {name}.", mend=f"It has: {', '.join(whole.targets)}")
+            raise UsageError(
+                f"unknown target {name} in {one.name}.", mend=f"Targets: {', '.join(whole.targets)}"
+            )
     about = (wish.about or wish.target or whole.targets[0]) if wish.order in NEEDS_TARGET else None
     shown = matrix_store.ordered(whole, wish.order, about)
     asked = Wish(one.context, one.split, wish.order, wish.target, about)
@@ -99,13 +123,14 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
 
 
 def chosen(space: Workspace, seen: Look, target: str) -> Chosen:
+    """Return the sources that each method would choose for the target."""
     from merginguriel.study import matrix_store
 
     return matrix_store.chosen(space, seen.knowledge, seen.one, seen.whole, target)
 
 
 def picture(shown: Matrix) -> Picture:
-    """Every cell's text and shade, so that drawing a line computes nothing."""
+    """Return every cell's text and shade, so that drawing a line computes nothing."""
     import numpy as np
 
     from merginguriel.evaluation import heatmap
@@ -134,7 +159,7 @@ def picture(shown: Matrix) -> Picture:
 
 
 def copies(shown: Matrix) -> dict[str, str]:
-    """The whole matrix as text, as a Markdown table, and as the CSV that `mu nxn` writes."""
+    """Return the matrix as text, Markdown table, and CSV as `mu nxn` writes it."""
     from merginguriel.evaluation import heatmap, nxn
 
     lines = [["source", *shown.targets], ["---", *("---:" for _ in shown.targets)]]
@@ -151,6 +176,7 @@ def copies(shown: Matrix) -> dict[str, str]:
 
 
 def plain_lines(text: str) -> str:
+    """Return the text with control characters escaped."""
     from merginguriel.text.tables import plain as shown
 
     return shown(text)

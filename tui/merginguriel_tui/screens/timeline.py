@@ -1,4 +1,4 @@
-"""How does an entry stand in a line of the log, and which day was typed?"""
+"""Lines of the list of log entries."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ SHORT = {"Observation": "Observ.", "Retrospective": "Retro", "Troubleshooting": 
 
 
 def columns() -> list[Column]:
+    """Return the columns of the list."""
     return [
         Column("date", 10, lambda row: Text(row["date"])),
         Column("type", 7, lambda row: Text(SHORT.get(str(row["type"]), str(row["type"]))), gives=1),
@@ -29,7 +30,12 @@ def columns() -> list[Column]:
 
 
 def lines(entries: Sequence[Entry], marks: Mapping[str, str]) -> list[dict[str, str]]:
-    """marks: entry → what of it is open."""
+    """Return a row of the list for each entry.
+
+    Args:
+        entries: The entries.
+        marks: Entry → its open plan or questions.
+    """
     return [
         {
             "id": one.id, "date": one.date, "type": one.type, "title": plain(one.title).replace("\n", " "),
@@ -40,13 +46,17 @@ def lines(entries: Sequence[Entry], marks: Mapping[str, str]) -> list[dict[str, 
 
 
 def short(marks: str) -> str:
-    """`plan, 2 questions` → `plan 2 ?`."""
+    """Shorten `plan, 2 questions` to `plan 2 ?`."""
     said = marks.replace(" questions", " ?").replace(" question", " ?").replace(",", "")
     return said.replace(" in part", "½")
 
 
 def day(text: str) -> None:
-    """Raises UsageError for what is no date."""
+    """Check a date.
+
+    Raises:
+        UsageError: It is not written YYYY-MM-DD.
+    """
     try:
         date.fromisoformat(text)
     except ValueError as error:
