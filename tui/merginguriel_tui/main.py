@@ -19,7 +19,19 @@ from . import gc_pause
 SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+HELP = """Ask, launch, watch, compare and log from one terminal screen.
+
+SCREEN and WHAT open a place: a target, a skill, an entry, runs.
+
+\b
+mu-tui
+mu-tui advise sw-KE
+mu-tui runs RUN
+mu-tui compare RUN RUN
+"""
+
+
+@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("screen", type=click.Choice(SCREENS), required=False)
 @click.argument("what", nargs=-1)
 @click.option("--workspace", "path", type=click.Path(path_type=Path, file_okay=False),
@@ -34,17 +46,8 @@ SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
     default=True,
     help="With --no-mouse, the terminal handles the mouse, for example to select text.",
 )
-def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: bool, mouse: bool) -> None:  # noqa: D301
-    """Ask, launch, watch, compare and log from one terminal screen.
-
-    SCREEN and WHAT open a place: a target, a skill, an entry, runs.
-
-    \b
-    mu-tui
-    mu-tui advise sw-KE
-    mu-tui runs RUN
-    mu-tui compare RUN RUN
-    """
+def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: bool, mouse: bool) -> None:
+    """Run `mu-tui`."""
     if demo:
         show_demo(screen, what, mouse=mouse)
     else:
