@@ -1,4 +1,4 @@
-"""`mu why`: what does a claim, a skill, an entry or a row rest on?"""
+"""`mu why`: what a claim, a skill, an entry or a row rests on."""
 
 from __future__ import annotations
 

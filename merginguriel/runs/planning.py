@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from merginguriel.config.run_config import Config, study_of, training_settings
+from merginguriel.config.run_config import training_settings
+from merginguriel.config.schema import Config
 from merginguriel.errors import MuError
 from merginguriel.models import build_record
 from merginguriel.study.study import Study
@@ -17,6 +18,7 @@ from merginguriel.workspace import Workspace
 
 from . import index, run_store
 from .kinds.common import trained_so
+from .resolve import study_of
 from .run_store import Run
 
 LOOK_BACK = 30  # runs from which the time of one is estimated

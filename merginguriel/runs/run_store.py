@@ -28,10 +28,12 @@ import yaml
 
 from merginguriel import files, workspace
 from merginguriel.config import run_config as configs
-from merginguriel.config.run_config import Config
+from merginguriel.config.schema import Config
 from merginguriel.errors import MuError, UsageError
 from merginguriel.version import code
 from merginguriel.workspace import Workspace
+
+from . import resolve
 
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
 ENDED = ("finished", "failed", "cancelled", "paused")  # events after which no process is at work
@@ -67,7 +69,7 @@ def run_id(config: Config) -> str:
 
 def create(space: Workspace, config: Config) -> Run:
     """The run of this configuration in the workspace, made on the first call."""
-    config = configs.resolved(config, workspace.writable(space))
+    config = resolve.resolved(config, workspace.writable(space))
     run = Run(run_id(config), space.runs / run_id(config))
     if not (run.folder / "config.yaml").is_file():
         try:
@@ -291,7 +293,7 @@ def outdated(run: Run) -> str | None:
     from merginguriel.tasks.base import fingerprint
 
     found, config = result(run), run.config
-    study = configs.study_of(config, run.space)
+    study = resolve.study_of(config, run.space)
     if found.get("data") and config.target and found["data"] != fingerprint(study.data(config.target).test):
         return f"the test sentences of {config.target}"
     for name, before in (found.get("models") or {}).items():

@@ -64,7 +64,7 @@ ACTIONS = (
     Action("cancel a run", "runs.worker:steer", "mu runs cancel", "runs:runs.cancel"),
     Action("pause a run", "runs.worker:steer", "mu runs pause", "runs:runs.pause"),
     Action("resume a run", "runs.worker:steer", "mu runs resume", "runs:runs.resume"),
-    Action("what a configuration comes to", "config.run_config:resolved", "mu config show", "runs"),
+    Action("what a configuration comes to", "runs.resolve:resolved", "mu config show", "runs"),
     Action("compare runs", "report.run_comparison:compared", "mu runs compare", "runs:runs.compare"),
     Action("read a comparison", "report.run_comparison:compared", "mu runs compare", "compare"),
     Action("remove what was given up", "runs.gc:find", "mu runs gc", "", "removes files for good, which is better typed"),

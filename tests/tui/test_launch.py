@@ -13,7 +13,7 @@ from pilot import play
 from run_screens import SIZES, press, settled, shown, until, waiting
 from textual.widgets import Input
 
-from merginguriel.config.keys import KEYS
+from merginguriel.config.schema import KEYS
 from merginguriel.runs import run_store, worker
 
 

@@ -1,4 +1,4 @@
-"""What does one log entry say? Front matter, result rows, expectations, questions, trouble of a file of the log."""
+"""Parse one log entry: front matter, result rows, expectations, questions, marks and troubleshooting."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROWS_FILE = re.compile(r"^rows:\s+(\S+)\s+sha256:([0-9a-f]{64})\s*$")
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the log. `path` is the file; `rows` are named `<id>#r1`, `#r2`, …"""
+    """One entry of the log. `path` is its file; its rows are named `<id>#r1`, `#r2` and so on."""
 
     id: str
     path: Path
@@ -57,6 +57,7 @@ class Entry:
     body_line: int = 1  # where the body starts in the file
 
     def as_dict(self) -> dict[str, object]:
+        """Return the entry as JSON-ready data, without its body."""
         return {
             "id": self.id,
             "title": self.title,
@@ -80,7 +81,7 @@ class Entry:
 
 
 def parse_entry(text: str, path: Path) -> Entry:
-    """An entry from its file's text. Raises KnowledgeError with file and line."""
+    """Parse an entry from its file's text; raise KnowledgeError with file and line."""
     match = ID.match(path.stem)
     if not match:
         raise KnowledgeError(
@@ -176,7 +177,7 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _check_columns(table: markdown.Table, defaults: dict[str, str], path: Path) -> None:
-    """Say at the table's own line which column it lacks, rather than at its first row."""
+    """Report a missing column at the table's own line rather than at its first row."""
     for name in (*rows.REQUIRED, "context", "metric"):
         if name not in table.columns and name not in defaults:
             where_else = " or a key of that name in the front matter" if name in ("context", "metric") else ""
@@ -217,7 +218,7 @@ def _rows_files(
 
 
 def entry_paths(log: Path) -> list[Path]:
-    """Every entry's file, oldest date first."""
+    """Return every entry's file, oldest date first."""
     if not log.is_dir():
         return []
     # A refused draft lies in .draft/: it must not make the log unreadable.
@@ -226,4 +227,5 @@ def entry_paths(log: Path) -> list[Path]:
 
 
 def load_entry(path: Path) -> Entry:
+    """Read and parse one entry."""
     return parse_entry(read_text(path), path)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from merginguriel.config.run_config import Config, training_settings
+from merginguriel.config.run_config import training_settings
+from merginguriel.config.schema import Config
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import Progress

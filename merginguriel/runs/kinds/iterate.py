@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from merginguriel.config.run_config import Config, settings_of, study_of, training_settings
+from merginguriel.config.run_config import settings_of, training_settings
+from merginguriel.config.schema import Config
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.accuracy import accuracy_interval
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.merging.recipe import Recipe, Source, check
 from merginguriel.models import build_record
+from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.similarity import real

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from merginguriel.config.run_config import Config, study_of
+from merginguriel.config.schema import Config
 from merginguriel.errors import CheckpointError, UnavailableError, UsageError
 from merginguriel.evaluation import ensemble, predict
 from merginguriel.evaluation import predictions as stored
@@ -23,6 +23,7 @@ from merginguriel.merging import engine
 from merginguriel.merging.inplace import merge_into
 from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, seen_of_target
 from merginguriel.models.build_record import text_hash
+from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.study import source_choice

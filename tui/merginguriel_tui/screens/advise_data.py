@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 if TYPE_CHECKING:
-    from merginguriel.config.run_config import Config
+    from merginguriel.config.schema import Config
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.workspace import Workspace
 

@@ -23,8 +23,7 @@ from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
 
 if TYPE_CHECKING:
-    from merginguriel.config.keys import Key
-    from merginguriel.config.run_config import Config
+    from merginguriel.config.schema import Config, Key
 
 # Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
@@ -124,7 +123,7 @@ class LaunchScreen(MuScreen):
         """Create the form, with defaults or the settings of the other run."""
         from merginguriel.config import run_config as configs
         from merginguriel.merging import registry
-        from merginguriel.runs import run_store
+        from merginguriel.runs import resolve, run_store
 
         if self.fields:
             self.check()
@@ -138,13 +137,13 @@ class LaunchScreen(MuScreen):
                 run = run_store.get(space, like)
                 file = run.folder / "config.yaml"
                 values = configs.flat_values(run.config)
-                given = {n: set_text(v) for n, v in values.items() if v != configs.DEFAULTS[n]}
+                given = {n: set_text(v) for n, v in values.items() if v != configs.KEYS[n].default}
             names = sorted(
                 configs.KEYS, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), "." in n)
             )
             fields = [Field(name, configs.KEYS[name], given.get(name, "")) for name in names]
-            placed = configs.placed(configs.Config(), space)
-            known = configs.study_of(placed, space).trained()
+            placed = resolve.placed(configs.Config(), space)
+            known = resolve.study_of(placed, space).trained()
             return fields, file, sorted(registry.all_methods()), sorted(known)
 
         self.load(work, self.fill, group="form")
@@ -217,19 +216,14 @@ class LaunchScreen(MuScreen):
 
     def typed(self, widget: str, value: str) -> None:
         """Check one value at once, and the whole form when typing pauses."""
-        from merginguriel.config import values
+        from merginguriel.config import run_config as configs
 
         field = next((f for f in self.fields.values() if safe(f.name) == widget), None)
         if field is None:
             return
         wrong = ""
         if value.strip() and field.key.kind != "table":
-            try:
-                values.typed(field.key, value.strip())
-            except ValueError as error:
-                wrong = f"must be {error}"
-            except MuError as error:
-                wrong = error.what
+            wrong = configs.problem(field.name, value.strip())
         self.hint(field, wrong)
         if self.waiting:
             self.waiting.stop()
@@ -342,9 +336,7 @@ class LaunchScreen(MuScreen):
 
 def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
     """Return the line of a key: name, field, description."""
-    from merginguriel.config.keys import DEFAULTS
-
-    key, default = field.key, set_text(DEFAULTS[field.name])
+    key, default = field.key, set_text(field.key.default)
     widget: Widget
     choices = ("true", "false") if key.kind == "flag" else key.choices
     if choices and key.kind in ("word", "flag"):
@@ -390,13 +382,13 @@ def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:
         MuError: The run cannot be carried out.
     """
     from merginguriel.config import run_config as configs
-    from merginguriel.runs import run_store
+    from merginguriel.runs import resolve, run_store
     from merginguriel.runs.planning import plan
     from merginguriel.text.runs import plan_lines
     from merginguriel.workspace import writable
 
     config, places = configs.read(file, sets)
-    wanted = configs.resolved(config, writable(space), places)
+    wanted = resolve.resolved(config, writable(space), places)
     name = run_store.run_id(wanted)
     there = (space.runs / name / "config.yaml").is_file()
     state = run_store.state(run_store.get(space, name)) if there else "new"

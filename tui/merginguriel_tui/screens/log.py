@@ -360,7 +360,7 @@ class LogScreen(MuScreen):
 
         def work() -> tuple[str, Path]:
             from merginguriel.knowledge.log import append, drafts
-            from merginguriel.knowledge.log.templates import template
+            from merginguriel.knowledge.log.entry_text import template
             from merginguriel.knowledge.parse.yaml_lines import read_text
             from merginguriel.loop import entry_draft
 

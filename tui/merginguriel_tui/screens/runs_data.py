@@ -62,7 +62,7 @@ def preview(space: Workspace, name: str) -> str:
     settings = [
         [key, _cut(setting(value))]
         for key, value in values.items()
-        if value != configs.DEFAULTS[key] and value
+        if value != configs.KEYS[key].default and value
     ]
     lines += ["", "settings that differ from the defaults", *columns(settings).splitlines()]
     return plain(true_minus("\n".join(lines)))

@@ -1,4 +1,4 @@
-"""Does an entry, a claim or a skill carry a day that has not come?"""
+"""Rule: no entry, row, skill or claim has a date in the future."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ MEND = "Write the day on which it was written, and set the clock right."
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Report dates in the future."""
     found: list[Problem] = []
     for entry in knowledge.entries:
         if is_future(entry.date):

@@ -1,4 +1,4 @@
-"""Does every plan state what could come true or not, and keep its score once it was answered?"""
+"""Rule: every plan states an expectation, and keeps its score once it was answered."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ SINCE = "2026-11-21"  # plans of earlier days landed before an expectation was a
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the plans that are not superseded."""
     found = []
     for plan in knowledge.entries:
         if plan.type != "Plan" or plan.id in knowledge.superseders:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from merginguriel.errors import MuError
 from merginguriel.merging import registry
 
-from .keys import Config
+from .schema import Config
 
 USUAL_K = 5  # sources that are chosen where no `k` says how many
 
