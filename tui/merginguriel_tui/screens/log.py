@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shlex
 from datetime import date
 from pathlib import Path
@@ -14,24 +13,23 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import Input, Static
 
-from merginguriel import workspace
 from merginguriel.errors import UsageError
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
+from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Choice, Pick
 from merginguriel_tui.widgets.page import Page
 from merginguriel_tui.widgets.paged import PAGE, PagedTable
 
-from . import links, timeline
+from . import links, log_data
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.entries import Entry
 
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
-TYPES = ("", "Plan", "Observation", "Retrospective", "Troubleshooting")
+TYPES = ("", *log_data.TYPES)
 FIELDS = {"target": "target", "method": "method", "since": "since", "until": "until"}
-RUNS = 200  # finished runs offered, newest first
 WAIT = 0.15  # seconds after a key before the filters are applied
 
 
@@ -85,7 +83,7 @@ class LogScreen(MuScreen):
                 yield Input(id=name, placeholder=hint, compact=True)
             yield Static(id="counts")
         with Horizontal(id="both"):
-            yield PagedTable(timeline.columns(), id="timeline")
+            yield PagedTable(log_data.columns(), id="timeline")
             yield Page(id="entry")
 
     def on_mount(self) -> None:
@@ -176,7 +174,7 @@ class LogScreen(MuScreen):
                 if len(given.get(name, "")) not in (0, 10):
                     given.pop(name)  # not typed in full
                 elif name in given:
-                    timeline.day(given[name])
+                    log_data.check_day(given[name])
             if "target" in given:
                 try:
                     given["target"] = locales.get(given["target"]).tag
@@ -202,7 +200,7 @@ class LogScreen(MuScreen):
         self.query_one("#counts", Static).update(Text(said if found else "no entries"))
 
     def _rows(self, first: int) -> list[dict[str, str]]:
-        return timeline.lines(self.found[first : first + PAGE], self.marks)
+        return log_data.lines(self.found[first : first + PAGE], self.marks)
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
         """Load the rows in view."""
@@ -324,28 +322,7 @@ class LogScreen(MuScreen):
     def action_new(self) -> None:
         """Offer what an entry can begin from: drafts, finished runs, empty forms."""
         space = self.mu.space
-
-        def work() -> dict[str, tuple[str, str]]:
-            from merginguriel.knowledge.log import drafts
-            from merginguriel.merging.registry import parameters
-            from merginguriel.runs import index
-
-            workspace.writable(space)
-            offers = {}
-            for one in drafts.listed(space, parameters()):
-                said = f"{one.title or 'no title'}: {one.problem or 'valid'}"
-                offers[plain(f"draft  {one.id}  {one.saved}  {said}")] = ("draft", one.id)
-            rows = index.listed(space, RUNS, state="finished")[0]
-            for row in rows:
-                offers[plain(f"run  {row['id']}  {row['target'] or ''} {row['method'] or ''}")] = (
-                    "run",
-                    row["id"],
-                )
-            return offers | {
-                f"empty  {kind}": ("empty", kind) for kind in ("Retrospective", *TYPES[1:3], TYPES[4])
-            }
-
-        self.load(work, self._offer, group="offer")
+        self.load(lambda: log_data.beginnings(space), self._offer, group="offer")
 
     def _offer(self, offers: dict[str, tuple[str, str]]) -> None:
         def begin(said: str | None) -> None:
@@ -357,29 +334,14 @@ class LogScreen(MuScreen):
     def begin(self, kind: str, what: str) -> None:
         """Open the editor on `draft` ID, `run` ID or `empty` TYPE."""
         space = self.mu.space
-
-        def work() -> tuple[str, Path]:
-            from merginguriel.knowledge.log import append, drafts
-            from merginguriel.knowledge.log.entry_text import template
-            from merginguriel.knowledge.parse.yaml_lines import read_text
-            from merginguriel.loop import entry_draft
-
-            if kind == "draft":
-                path = drafts.find(space.log, what)
-                return read_text(path), path
-            fresh = drafts.folder(space.log) / f"{secrets.token_hex(4)}.md"
-            if kind == "run":
-                # Save it at once: its row files are among the drafts already.
-                text = entry_draft.retrospective(space, what)
-                return text, append.keep_draft(space.log, text, fresh)
-            return template(what, str(space.settings["context"])), fresh
-
-        self.load(work, lambda found: self._write_on(*found, kind != "draft"), group="begin")
+        self.load(
+            lambda: log_data.begin(space, kind, what),
+            lambda found: self._write_on(*found, kind != "draft"),
+            group="begin",
+        )
 
     def _write_on(self, text: str, path: Path, filled: bool) -> None:
-        from .compose_entry import ComposeScreen
-
-        self.app.push_screen(ComposeScreen(text, path, self._written, filled=filled))
+        self.app.push_screen(create("compose", text, path, self._written, filled=filled))
 
     def _written(self, entry: str | None) -> None:
         """Reload after editing and show the new entry."""

@@ -19,7 +19,7 @@ from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.plots import CurvePlot, bar
 from merginguriel_tui.widgets.steering import steer
 
-from .runs import short, state_text
+from .runs_data import short, state_text
 
 if TYPE_CHECKING:
     from merginguriel.runs.progress import Standing, Watch

@@ -20,7 +20,7 @@ from merginguriel_tui.widgets.paged import PAGE, Column, PagedTable
 from merginguriel_tui.widgets.plots import bar
 from merginguriel_tui.widgets.steering import steer
 
-from .runs_data import pages_around
+from .runs_data import pages_around, short, state_text
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -35,26 +35,6 @@ EVERY = 1.0  # seconds between two checks of live runs
 MANY = 200  # live runs that are checked, beside those in view
 ORDERS = {"newest": "newest first", "best": "best first", "state": "by state", "target": "by target"}
 NEWEST = "newest"
-STATES = {
-    "running": ("▶", "bold green"), "queued": ("…", ""), "paused": ("‖", "yellow"), "finished": ("✓", "green"),
-    "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
-}  # fmt: skip
-
-
-def state_text(state: str) -> Text:
-    """Return a sign and a word, coloured: `▶ running`."""
-    sign, style = STATES.get(state, ("?", ""))
-    return Text(f"{sign} {state}", style)
-
-
-def short(seconds: float | None) -> str:
-    """Format seconds as `12s`, `3m`, `2h`, `5d`."""
-    if seconds is None:
-        return ""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{max(seconds, 0):.0f}s"
 
 
 class RunsScreen(MuScreen):

@@ -1,8 +1,10 @@
-"""Data of the runs screen, read in threads: pages of the list, and the preview of a run."""
+"""Data of the screens of runs: states and times as text, pages of the list, and the preview of a run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
 
 from merginguriel.text.tables import columns, plain, true_minus
 from merginguriel_tui.widgets.paged import PAGE
@@ -10,7 +12,27 @@ from merginguriel_tui.widgets.paged import PAGE
 if TYPE_CHECKING:
     from merginguriel.workspace import Workspace
 
+STATES = {
+    "running": ("▶", "bold green"), "queued": ("…", ""), "paused": ("‖", "yellow"), "finished": ("✓", "green"),
+    "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
+}  # fmt: skip
 SETTING_WIDTH = 44  # characters of a setting in the preview; the run's own screen shows all
+
+
+def state_text(state: str) -> Text:
+    """Return a sign and a word, coloured: `▶ running`."""
+    sign, style = STATES.get(state, ("?", ""))
+    return Text(f"{sign} {state}", style)
+
+
+def short(seconds: float | None) -> str:
+    """Format seconds as `12s`, `3m`, `2h`, `5d`."""
+    if seconds is None:
+        return ""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
 
 
 def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int, list[dict[str, Any]]]:
