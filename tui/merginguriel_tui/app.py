@@ -158,8 +158,8 @@ class MuApp(Client):
         self.push_screen(JumpScreen(self.screen), self._jumped)
 
     def _jumped(self, widget_id: str | None) -> None:
-        if widget_id and (found := self.screen.query(f"#{widget_id}")):
-            found.first().focus()
+        if widget_id and (result := self.screen.query(f"#{widget_id}")):
+            result.first().focus()
 
     def action_copy(self, what: str) -> None:
         """Copy the screen's content as text, Markdown or CSV, or the `mu` command that prints it."""
@@ -199,12 +199,12 @@ class MuApp(Client):
         self.watch_runs.live |= self.begun
         self.begun.clear()
         try:
-            found = self.watch_runs.ended()
+            result = self.watch_runs.ended()
         except TOLD:
-            found = []  # tried again at the next check; the runs screen shows the error
+            result = []  # tried again at the next check; the runs screen shows the error
         finally:
             self.looking = False
-        for name, state in found:
+        for name, state in result:
             self.call_from_thread(
                 self.notify,
                 f"{name} is {state}.",

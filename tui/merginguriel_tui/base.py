@@ -236,13 +236,13 @@ class MuScreen(Screen[None]):
         field = self.focused
         # TextArea is tested by name: its import would take a twentieth of the time to the first paint.
         if isinstance(field, Input) or "TextArea" in {cls.__name__ for cls in type(field).__mro__}:
-            found = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
-            self.set_focus(found.first() if found else None)
+            result = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
+            self.set_focus(result.first() if result else None)
 
     def remembered(self) -> dict[str, Any]:
         """Return this screen's state from the last session. It comes from a file: check every value."""
-        found = self.mu.kept.get(self.NAME)
-        return found if isinstance(found, dict) else {}
+        result = self.mu.kept.get(self.NAME)
+        return result if isinstance(result, dict) else {}
 
     def remember(self, **what: Any) -> None:
         """Add values to the state that the next session gets."""

@@ -54,10 +54,10 @@ def path(space: Workspace) -> Path:
 def read(space: Workspace) -> dict[str, Any]:
     """Return what `write` saved; empty if the file is missing or unreadable."""
     try:
-        found = json.loads(path(space).read_text(encoding="utf-8"))
+        result = json.loads(path(space).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return result if isinstance(result, dict) else {}
 
 
 def write(space: Workspace, kept: dict[str, Any]) -> None:

@@ -35,9 +35,9 @@ def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None, int 
     return None if k is not None and k < 1 else (k, least, budget)
 
 
-def kept(found: object) -> dict[str, str]:
+def kept(state: object) -> dict[str, str]:
     """Return the question of the last session without invalid values: it was read from a file."""
-    asked = {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
+    asked = {k: v for k, v in state.items() if isinstance(v, str)} if isinstance(state, dict) else {}
     return asked if numbers_of({"k": "", "min_gain": "", "budget": "", **asked}) is not None else {}
 
 

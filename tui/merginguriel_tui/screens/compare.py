@@ -106,8 +106,8 @@ class CompareScreen(MuScreen):
 
         def work() -> Found:
             asked = [comparable.get(space, name) for name in names]
-            found = compared(asked)
-            return Found(found, by_seed(found, asked))
+            result = compared(asked)
+            return Found(result, by_seed(result, asked))
 
         def gone(error: MuError) -> None:
             self.names = ()
@@ -116,11 +116,11 @@ class CompareScreen(MuScreen):
 
         self.load(work, self.fill, otherwise=gone if restored else None)
 
-    def fill(self, found: Found) -> None:
+    def fill(self, result: Found) -> None:
         """Take a finished comparison."""
-        self.found = found
+        self.found = result
         self.remember(runs=list(self.names))
-        self.command = shlex.join(["mu", "runs", "compare", *(one.name for one in found.runs)])
+        self.command = shlex.join(["mu", "runs", "compare", *(one.name for one in result.runs)])
         self.draw()
 
     def draw(self) -> None:
@@ -131,11 +131,11 @@ class CompareScreen(MuScreen):
             return
         width = self.query_one("#main").size.width - 2
         runs, seeds = self.found
-        said = sidebyside.differing(runs)
-        said.append_text(sidebyside.paired(runs, width))
-        said.append_text(sidebyside.over_seeds(runs, seeds))
-        said.append_text(sidebyside.locales(runs, width))
-        self.query_one("#said", Static).update(said)
+        text = sidebyside.differing(runs)
+        text.append_text(sidebyside.paired(runs, width))
+        text.append_text(sidebyside.over_seeds(runs, seeds))
+        text.append_text(sidebyside.locales(runs, width))
+        self.query_one("#said", Static).update(text)
 
     def on_resize(self) -> None:
         """Draw for the new width."""
@@ -162,19 +162,19 @@ class CompareScreen(MuScreen):
         typed = "" if complete else words[-1]
         self.load(lambda: comparable.names(space, typed), self.offered, group="find")
 
-    def offered(self, found: list[str]) -> None:
+    def offered(self, result: list[str]) -> None:
         """Show the suggestions."""
         from merginguriel.text.tables import plain
 
         listed = self.query_one("#offered", OptionList)
-        self.listed = found[:OFFERED]
+        self.listed = result[:OFFERED]
         listed.clear_options()
         listed.add_options(
             [Option(Text(plain(name), no_wrap=True, overflow="ellipsis")) for name in self.listed]
         )
-        if len(found) > OFFERED:
-            said = Text(f"… {len(found) - OFFERED:,} more: type part of the name", "dim")
-            listed.add_option(Option(said, disabled=True))
+        if len(result) > OFFERED:
+            text = Text(f"… {len(result) - OFFERED:,} more: type part of the name", "dim")
+            listed.add_option(Option(text, disabled=True))
         if self.listed:
             listed.highlighted = 0
 

@@ -150,27 +150,27 @@ class ComposeScreen(MuScreen):
                 return knowledge, error
             return knowledge, entry
 
-        self.load(work, lambda found: self._checked(text, *found), group="check")
+        self.load(work, lambda result: self._checked(text, *result), group="check")
 
-    def _checked(self, text: str, knowledge: Knowledge, found: Any) -> None:
+    def _checked(self, text: str, knowledge: Knowledge, result: Any) -> None:
         self.knowledge = knowledge
         if text != self.text:
             return
-        if isinstance(found, MuError):
+        if isinstance(result, MuError):
             self.entry = None
-            where = (found.where or "").rpartition(":")[2]
-            said = Text(f"✗ line {where}: " if where.isdigit() else "✗ ", "bold")
-            said.append(plain(found.what), "not bold")
-            said.append(f"\n{plain(found.mend)}" if found.mend else "", "dim not bold")
+            where = (result.where or "").rpartition(":")[2]
+            label = Text(f"✗ line {where}: " if where.isdigit() else "✗ ", "bold")
+            label.append(plain(result.what), "not bold")
+            label.append(f"\n{plain(result.mend)}" if result.mend else "", "dim not bold")
         else:
-            self.entry = found
-            count = len(found.rows)
-            said = Text("✓ ", "bold").append(
-                f"valid: {found.id}, {count} row{'s' * (count != 1)}", "not bold"
+            self.entry = result
+            count = len(result.rows)
+            label = Text("✓ ", "bold").append(
+                f"valid: {result.id}, {count} row{'s' * (count != 1)}", "not bold"
             )
-            said.append("  (repetition allowed)" if self.anyway else "", "dim")
+            label.append("  (repetition allowed)" if self.anyway else "", "dim")
             self._draw()
-        self.query_one("#checked", Static).update(said)
+        self.query_one("#checked", Static).update(label)
 
     def _draw(self) -> None:
         from .links import entry_page, names
@@ -179,7 +179,7 @@ class ComposeScreen(MuScreen):
         if entry is not None and knowledge is not None and self.query_one("#preview").display:
             self.load(
                 lambda: (entry_page(entry, knowledge), names(knowledge)),
-                lambda found: self.query_one("#preview", Page).read(*found),
+                lambda result: self.query_one("#preview", Page).read(*result),
                 group="preview",
             )
 

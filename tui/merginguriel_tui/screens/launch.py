@@ -148,9 +148,9 @@ class LaunchScreen(MuScreen):
 
         self.load(work, self.fill, group="form")
 
-    async def fill(self, found: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
+    async def fill(self, result: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
         """Create the fields."""
-        fields, self.file, methods, trained = found
+        fields, self.file, methods, trained = result
         self.fields = {field.name: field for field in fields}
         # Await it: after a refresh alone, some fields may be missing on a slow machine.
         await self.query_one("#form").mount_all([row_of(field, methods, trained) for field in fields])
@@ -182,16 +182,16 @@ class LaunchScreen(MuScreen):
 
     def sets(self) -> list[str]:
         """Return the `--set` values: every key that differs from its initial value."""
-        said: list[str] = []
+        pairs: list[str] = []
         for name, field in self.fields.items():
             value = self.value(name)
             if value == field.given:
                 continue
             if field.key.kind == "table":
-                said += [f"{name}.{one}" for one in tables(value, field.given)]
+                pairs += [f"{name}.{one}" for one in tables(value, field.given)]
             else:
-                said.append(f"{name}={value}")
-        return said
+                pairs.append(f"{name}={value}")
+        return pairs
 
     def fit(self) -> None:
         """Show only the keys that apply to this kind of run."""
@@ -231,9 +231,9 @@ class LaunchScreen(MuScreen):
 
     def hint(self, field: Field, wrong: str) -> None:
         """Show an error, or the description, of a field."""
-        said = self.query_one(f"#{safe(field.name)}-doc", Static)
-        said.set_class(bool(wrong), "wrong")
-        said.update(Text(f"✗ {plain(wrong)}" if wrong else field.key.doc, no_wrap=True, overflow="ellipsis"))
+        doc = self.query_one(f"#{safe(field.name)}-doc", Static)
+        doc.set_class(bool(wrong), "wrong")
+        doc.update(Text(f"✗ {plain(wrong)}" if wrong else field.key.doc, no_wrap=True, overflow="ellipsis"))
 
     # Plan
 
@@ -254,22 +254,22 @@ class LaunchScreen(MuScreen):
             except MuError as error:
                 return Checked("", "", [], None, error)
 
-        self.load(work, lambda found: self.show_plan(found, words), group="check")
+        self.load(work, lambda result: self.show_plan(result, words), group="check")
 
-    def show_plan(self, found: Checked, words: list[str]) -> None:
+    def show_plan(self, result: Checked, words: list[str]) -> None:
         """Show the plan or the error."""
-        self.checked, self.checked_words = found, words
-        if found.error:
-            error = found.error
-            said = Text.assemble(("✗ cannot run yet\n", "bold"), plain(error.what))
-            said.append(f"\n{plain(error.mend)}" if error.mend else "", "dim")
+        self.checked, self.checked_words = result, words
+        if result.error:
+            error = result.error
+            text = Text.assemble(("✗ cannot run yet\n", "bold"), plain(error.what))
+            text.append(f"\n{plain(error.mend)}" if error.mend else "", "dim")
         else:
-            said = Text.assemble(
-                (plain(found.run), "bold"), f"  {found.state}\n", plain("\n".join(found.lines))
+            text = Text.assemble(
+                (plain(result.run), "bold"), f"  {result.state}\n", plain("\n".join(result.lines))
             )
-            there = found.state in ("finished", "running")
-            said.append(f"\nctrl+l {'shows' if there else 'launches'} it", "dim")
-        self.query_one("#planned", Static).update(said)
+            there = result.state in ("finished", "running")
+            text.append(f"\nctrl+l {'shows' if there else 'launches'} it", "dim")
+        self.query_one("#planned", Static).update(text)
 
     def shown(self, done: str) -> tuple[str, Config] | None:
         """Return the planned run and its configuration; None if the form has changed since."""

@@ -20,9 +20,9 @@ ROWS = 200  # rows of an entry to show; `mu log show` prints all
 
 def names(knowledge: Knowledge) -> dict[str, str]:
     """Return every skill, claim and entry with its link: `skills:NAME`, `skills:CLAIM`, `log:ENTRY`."""
-    found = {skill.name: f"skills:{skill.name}" for skill in knowledge.skills}
-    found |= {claim.id: f"skills:{claim.id}" for claim in knowledge.claims}
-    return found | {entry.id: f"log:{entry.id}" for entry in knowledge.entries}
+    result = {skill.name: f"skills:{skill.name}" for skill in knowledge.skills}
+    result |= {claim.id: f"skills:{claim.id}" for claim in knowledge.claims}
+    return result | {entry.id: f"log:{entry.id}" for entry in knowledge.entries}
 
 
 def place(href: str, known: dict[str, str]) -> tuple[str, str] | None:
@@ -66,22 +66,22 @@ def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
     return f"{head}\n\n{skill.body}\n"
 
 
-def changes_page(name: str, since: str, found: Sequence[Any], error: MuError | None = None) -> str:
+def changes_page(name: str, since: str, result: Sequence[Any], error: MuError | None = None) -> str:
     """Return the changes in a skill's meaning as Markdown.
 
     Args:
         name: The skill.
         since: Commit to compare with; empty: the last one.
-        found: The changes.
+        result: The changes.
         error: The reason why the changes are unknown.
     """
     lines = [f"# {escaped(name)} {f'since {since[:9]}' if since else 'since the last commit'}", ""]
-    for change in found:
+    for change in result:
         lines += [f"- **{escaped(change.kind)}** {escaped(change.what)}: {escaped(change.said)}"]
         lines += [f"    - {escaped(line)}" for line in change.evidence]
     if error is not None:
         lines += [escaped(line) + "\n" for line in error.render().splitlines()]
-    elif not found:
+    elif not result:
         lines.append("No changes.")
     return "\n".join(lines)
 
@@ -90,8 +90,8 @@ def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
     """Return an entry as Markdown: title, references in both directions, text, and its rows as parsed."""
     from merginguriel.text.evidence import row_cells
 
-    said = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
-    lines = [f"# {escaped(entry.title)}", "", escaped(said), "", escaped(entry.summary), ""]
+    label = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
+    lines = [f"# {escaped(entry.title)}", "", escaped(label), "", escaped(entry.summary), ""]
     for word, ids in (
         ("corrected by", knowledge.superseders.get(entry.id, ())),
         ("answers", entry.answers),

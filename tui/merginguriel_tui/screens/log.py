@@ -118,13 +118,13 @@ class LogScreen(MuScreen):
             knowledge = load(space)
             marks = unfinished(knowledge, date.today().isoformat())
             waiting = len(list(folder(space.log).glob("[!.]*.md")))
-            said = {name: ", ".join(open_) for name, open_ in marks.items()}
-            return knowledge, said, links.names(knowledge), waiting
+            joined = {name: ", ".join(open_) for name, open_ in marks.items()}
+            return knowledge, joined, links.names(knowledge), waiting
 
-        self.load(work, lambda found: self._known(found, wanted))
+        self.load(work, lambda result: self._known(result, wanted))
 
-    def _known(self, found: Any, wanted: str) -> None:
-        self.knowledge, self.marks, self.names, drafts = found
+    def _known(self, result: Any, wanted: str) -> None:
+        self.knowledge, self.marks, self.names, drafts = result
         there = self.knowledge.by_entry
         self.before = [name for name in self.before if name in there]
         self.here, self.read = self.here if self.here in there else "", ""
@@ -185,19 +185,21 @@ class LogScreen(MuScreen):
 
         self.load(work, self._selected, group="select")
 
-    def _selected(self, found: list[Entry] | None) -> None:
-        if found is None:
+    def _selected(self, result: list[Entry] | None) -> None:
+        if result is None:
             self.query_one("#counts", Static).update(Text("unknown target", "bold"))
             return
-        self.found = found
-        at = next((i for i, one in enumerate(found) if one.id == self.here), 0)
+        self.found = result
+        at = next((i for i, one in enumerate(result) if one.id == self.here), 0)
         # The list is in memory; only rows in view are drawn.
-        self.table.begin(len(found), self._rows(0))
+        self.table.begin(len(result), self._rows(0))
         self.table.put(at // PAGE * PAGE, self._rows(at // PAGE * PAGE))
         self.table.cursor = at
         self._moved(at)
-        said = f"{len(found):,} {'entry' if len(found) == 1 else 'entries'}" + (", open" if self.only else "")
-        self.query_one("#counts", Static).update(Text(said if found else "no entries"))
+        text = f"{len(result):,} {'entry' if len(result) == 1 else 'entries'}" + (
+            ", open" if self.only else ""
+        )
+        self.query_one("#counts", Static).update(Text(text if result else "no entries"))
 
     def _rows(self, first: int) -> list[dict[str, str]]:
         return log_data.lines(self.found[first : first + PAGE], self.marks)
@@ -218,8 +220,8 @@ class LogScreen(MuScreen):
             return  # removed since the list was drawn; the list is reloading
         self.here = self.read = name
         self.remember(entry=name)
-        said = self.marks.get(name, "")
-        state = f"open: {said}" if said else ""
+        label = self.marks.get(name, "")
+        state = f"open: {label}" if label else ""
         self.load(
             lambda: links.entry_page(entry, knowledge, state),
             lambda text: self.page.read(text, self.names),
@@ -325,9 +327,9 @@ class LogScreen(MuScreen):
         self.load(lambda: log_data.beginnings(space), self._offer, group="offer")
 
     def _offer(self, offers: dict[str, tuple[str, str]]) -> None:
-        def begin(said: str | None) -> None:
-            if said:
-                self.begin(*offers[said])
+        def begin(text: str | None) -> None:
+            if text:
+                self.begin(*offers[text])
 
         self.app.push_screen(Pick("Begin an entry from", list(offers)), begin)
 
@@ -336,7 +338,7 @@ class LogScreen(MuScreen):
         space = self.mu.space
         self.load(
             lambda: log_data.begin(space, kind, what),
-            lambda found: self._write_on(*found, kind != "draft"),
+            lambda result: self._write_on(*result, kind != "draft"),
             group="begin",
         )
 

@@ -176,9 +176,9 @@ class MatrixScreen(MuScreen):
             "context": self.seen.one.context, "split": self.seen.one.split, "target": heat.target,
         }  # fmt: skip
         self.command = self.wish.command(heat.target)
-        said = matrix_cell.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
+        text = matrix_cell.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
         # Fixed height: a new layout of the screen for each key would be visible.
-        self.query_one("#matrix-cell", Static).update(said, layout=False)
+        self.query_one("#matrix-cell", Static).update(text, layout=False)
         self.tell_choice(heat.target)
         if self.rest is not None:
             self.rest.stop()
@@ -223,9 +223,9 @@ class MatrixScreen(MuScreen):
             except MuError as error:
                 return error.render()
 
-        def refused(said: str) -> None:
+        def refused(text: str) -> None:
             if target == self.query_one(Heat).target:
-                self.query_one("#matrix-choices", Static).update(Text(matrix_cell.plain(said)))
+                self.query_one("#matrix-choices", Static).update(Text(matrix_cell.plain(text)))
             else:
                 self.rested()
 
@@ -234,13 +234,13 @@ class MatrixScreen(MuScreen):
             self.mu.show_error(error)
             refused(error.render())
 
-        def then(found: Chosen | str) -> None:
+        def then(result: Chosen | str) -> None:
             self.asking = None
-            if isinstance(found, str):
-                refused(found)
+            if isinstance(result, str):
+                refused(result)
                 return
             if self.seen is not None and (seen.one, seen.knowledge) == (self.seen.one, self.seen.knowledge):
-                self.picked[target] = found
+                self.picked[target] = result
             here = self.query_one(Heat).target
             if here in self.picked:
                 self.tell_choice(here)

@@ -21,31 +21,31 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
 
     value = float(shown.accuracy[shown.sources.index(source), shown.targets.index(target)])
     n = int(shown.n[shown.targets.index(target)])
-    said = Text()
-    said.append(f"{plain(source)} on {plain(target)}  ", "bold")
+    text = Text()
+    text.append(f"{plain(source)} on {plain(target)}  ", "bold")
     if math.isnan(value):
-        said.append("not measured")
+        text.append("not measured")
     else:
         place, of = rank(shown, source, target)
-        said.append(f"{100 * value:.2f}%", "bold")
-        said.append(f"  rank {place} of {of}")
+        text.append(f"{100 * value:.2f}%", "bold")
+        text.append(f"  rank {place} of {of}")
     if source == target:
-        said.append("  its own model")
-    said.append(f"\nn = {n:,}" if n else "\nn unknown")
+        text.append("  its own model")
+    text.append(f"\nn = {n:,}" if n else "\nn unknown")
     if target in commonest:
-        said.append(f"  majority class {100 * commonest[target]:.1f}%")
+        text.append(f"  majority class {100 * commonest[target]:.1f}%")
     if source != target and target in shown.sources:
         own = float(shown.accuracy[shown.sources.index(target), shown.targets.index(target)])
         if not math.isnan(own):
-            said.append(f"  own model {100 * own:.1f}%")
-    return said
+            text.append(f"  own model {100 * own:.1f}%")
+    return text
 
 
 def choices(picked: Chosen | None) -> Text:
     """Return three lines: the sources that URIEL, REAL and the advice would choose; None: not known yet."""
     if picked is None:
         return Text("URIEL …\nREAL …\nadvice …", "dim")
-    said = Text()
+    text = Text()
     lines = (
         (
             "U",
@@ -56,16 +56,16 @@ def choices(picked: Chosen | None) -> Text:
         ("R", "REAL", [f"{plain(s)} {100 * picked.measured[s]:.1f}" for s in picked.by_real], "not measured"),
     )
     for letter, name, named, none in lines:
-        said.append(f"{letter} ", "bold")
-        said.append(f"{name}  {', '.join(named) or none}")
+        text.append(f"{letter} ", "bold")
+        text.append(f"{name}  {', '.join(named) or none}")
         # The data behind REAL: development data may be used for choosing, test data may not.
-        said.append(f"  by {plain(picked.real_from)}\n" if letter == "R" and named else "\n", "dim")
-    said.append("E ", "bold")
+        text.append(f"  by {plain(picked.real_from)}\n" if letter == "R" and named else "\n", "dim")
+    text.append("E ", "bold")
     weights = [plain(s) + ("" if w is None else f" {w:.2f}") for s, w in picked.engine.items()]
     verdict = picked.verdict.replace("-", " ").upper()
-    said.append(f"{verdict}: {plain(picked.recipe)}" if picked.recipe else verdict)
-    said.append(f": {', '.join(weights)}" if weights else f"; {plain(picked.note)}", "" if weights else "dim")
-    return said
+    text.append(f"{verdict}: {plain(picked.recipe)}" if picked.recipe else verdict)
+    text.append(f": {', '.join(weights)}" if weights else f"; {plain(picked.note)}", "" if weights else "dim")
+    return text
 
 
 def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
@@ -73,16 +73,16 @@ def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text
     values = [float(v) for v in shown.accuracy[:, shown.targets.index(target)]]
     order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
     names = [set_cell_size(plain(shown.sources[i]), 12) for i in order[:most]]
-    said = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)
+    text = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)
     for i, name in zip(order, names, strict=False):
         source, value = shown.sources[i], values[i]
         near = picked.near.get(source) if picked else None
         marks = "own" if source == target else picked.marks(source) if picked else ""
         number = "–" if math.isnan(value) else f"{100 * value:.1f}"
-        said.append(f"\n{name} {number:>5}  {'' if near is None else f'{near:.2f}':>5}  {marks}", "not bold")
+        text.append(f"\n{name} {number:>5}  {'' if near is None else f'{near:.2f}':>5}  {marks}", "not bold")
     if len(order) > most:
-        said.append(f"\n… and {len(order) - most} more", "not bold")
-    return said
+        text.append(f"\n… and {len(order) - most} more", "not bold")
+    return text
 
 
 def plain(text: str) -> str:

@@ -185,7 +185,7 @@ class RunScreen(MuScreen):
         place = facts.place if facts else 0
         self.load(
             lambda: looked(still, watch, place, facts),
-            lambda found: self.took(watch, found),
+            lambda result: self.took(watch, result),
             otherwise=self.missed,
             group="look",
         )
@@ -250,19 +250,19 @@ class RunScreen(MuScreen):
         head.no_wrap, head.overflow = True, "ellipsis"
         self.query_one("#head", Static).update(head)
 
-    def metrics(self, told: Metrics) -> None:
+    def metrics(self, shown: Metrics) -> None:
         """Show accuracies as bars and losses as curves over minutes."""
         for widget in ("#bars", "#sidebars"):
-            self.query_one(widget, Static).update(told.bars)
+            self.query_one(widget, Static).update(shown.bars)
         for plot in ("#curves", "#sidecurves"):
-            self.query_one(plot, CurvePlot).draw(told.curves, "minutes since the start")
+            self.query_one(plot, CurvePlot).draw(shown.curves, "minutes since the start")
 
     # Keys
 
     def kept(self, lines: list[str], *, short_time: bool = False) -> list[str]:
         """Return the lines that match the search; `short_time` cuts the date."""
-        found = [line for line in lines if self.filter in line.lower()] if self.filter else lines
-        return [STAMP.sub(r"\1", line) for line in found] if short_time else found
+        result = [line for line in lines if self.filter in line.lower()] if self.filter else lines
+        return [STAMP.sub(r"\1", line) for line in result] if short_time else result
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show only the lines that match."""
@@ -344,8 +344,8 @@ def looked(still: Still, watch: Watch, place: int, before: Facts | None) -> Fact
         whole = plan(still.run.space, still.run.config).seconds
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
     # Go through thousands of metrics only if there is a new one.
-    told = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
-    return Facts(standing, lines, place, events, result, whole, told)
+    shown = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
+    return Facts(standing, lines, place, events, result, whole, shown)
 
 
 def metrics_of(metrics: list[tuple[float, str, float]]) -> Metrics:

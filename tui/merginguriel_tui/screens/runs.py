@@ -186,9 +186,9 @@ class RunsScreen(MuScreen):
 
         self.load(work, self.fill, group="list")
 
-    def fill(self, found: Any) -> None:
+    def fill(self, result: Any) -> None:
         """Show a loaded list."""
-        rows, count, live, waiting, looked, near, name = found
+        rows, count, live, waiting, looked, near, name = result
         here = self.table.here
         if (
             here
@@ -221,8 +221,8 @@ class RunsScreen(MuScreen):
         if here is None or not self.query_one("#preview").display:
             return
 
-        def put(said: str) -> None:
-            first, _, rest = said.partition("\n")
+        def put(label: str) -> None:
+            first, _, rest = label.partition("\n")
             text = Text(first, "bold").append(f"\n{rest}", "not bold")
             self.query_one("#previewed", Static).update(text)
 
@@ -236,15 +236,15 @@ class RunsScreen(MuScreen):
     def show_counts(self) -> None:
         """Show the counts and the order."""
         at_work = sum(one.live for one in self.standings.values())
-        said = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
+        text = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
         if at_work:
-            said.append(f", {at_work} running", "bold green")
+            text.append(f", {at_work} running", "bold green")
         if self.waiting:
-            said.append(f", {self.waiting} queued")
-        said.append(f"  {ORDERS[self.order]}", "dim")
+            text.append(f", {self.waiting} queued")
+        text.append(f"  {ORDERS[self.order]}", "dim")
         if not self.table.count and not self.text:
-            said = Text("no runs yet; press n to start one", "bold")
-        self.query_one("#counts", Static).update(said)
+            text = Text("no runs yet; press n to start one", "bold")
+        self.query_one("#counts", Static).update(text)
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
         """Load the rows in view."""
@@ -253,10 +253,10 @@ class RunsScreen(MuScreen):
         first, space, text, order = event.first, self.mu.space, self.text, self.order
         pages = self.table.pages
 
-        def put(found: Any) -> None:
+        def put(result: Any) -> None:
             # In a list that has been replaced, the same numbers are other runs.
             if pages is self.table.pages and (text, order) == (self.text, self.order):
-                self.table.put(first, found[0])
+                self.table.put(first, result[0])
 
         self.load(
             lambda: index.listed(space, PAGE, offset=first, text=text, order=order, look=False),
@@ -300,9 +300,9 @@ class RunsScreen(MuScreen):
             self.wrong = error.render()
             self.mu.show_error(error)
 
-    def checked(self, found: Any) -> None:
+    def checked(self, result: Any) -> None:
         """Show the results of a check."""
-        seen, stamp = found
+        seen, stamp = result
         self.busy, self.wrong = False, ""
         ended = False
         for name, standing in seen.items():

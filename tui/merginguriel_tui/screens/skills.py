@@ -117,8 +117,8 @@ class SkillsScreen(MuScreen):
 
         self.load(work, self._known)
 
-    def _known(self, found: Any) -> None:
-        self.knowledge, self.grades, self.names, wanted = found
+    def _known(self, result: Any) -> None:
+        self.knowledge, self.grades, self.names, wanted = result
         if not self.query_text:
             self._list_all()
         try:
@@ -138,8 +138,8 @@ class SkillsScreen(MuScreen):
         self.listed = list(self.grades)
         room = 33 if self.has_class("-narrow") else 39
         for name, (grade, _, fresh) in self.grades.items():
-            said = plain(name) if len(name) <= room - 8 else f"{plain(name)[: room - 9]}…"
-            listed.add_option(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), said)))
+            text = plain(name) if len(name) <= room - 8 else f"{plain(name)[: room - 9]}…"
+            listed.add_option(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), text)))
         if here in self.listed:
             listed.highlighted = self.listed.index(here)
 
@@ -222,11 +222,11 @@ class SkillsScreen(MuScreen):
 
             self.load(changes, self._changes, group="diff", otherwise=lambda e: self._changes([], e))
 
-    def _history(self, found: list[Any], error: MuError | None = None) -> None:
+    def _history(self, result: list[Any], error: MuError | None = None) -> None:
         listed = self.query_one("#states", OptionList)
         listed.clear_options()
-        self.commits = [state.commit for state in found]
-        for state in found:
+        self.commits = [state.commit for state in result]
+        for state in result:
             line = f"{state.commit[:9] or '-'}  {state.date or '-'}  {state.version or '-'}  {state.subject}"
             text = Text(plain(line), "bold")
             for change in state.changes or ("no change in meaning",):
@@ -234,11 +234,11 @@ class SkillsScreen(MuScreen):
             listed.add_option(Option(text))
         if error is not None:
             listed.add_option(Option(Text(plain(error.render())), disabled=True))
-        elif found:
+        elif result:
             listed.highlighted = 0
 
-    def _changes(self, found: list[Any], error: MuError | None = None) -> None:
-        text = links.changes_page(self.name_, self.since, found, error)
+    def _changes(self, result: list[Any], error: MuError | None = None) -> None:
+        text = links.changes_page(self.name_, self.since, result, error)
         self.query_one("#changes", Page).read(text, self.names)
 
     def on_page_redrawn(self, event: Page.Redrawn) -> None:

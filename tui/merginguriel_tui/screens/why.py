@@ -60,12 +60,12 @@ class WhyTree(Tree[Any]):
             chosen: Id of the claim to open.
         """
         self.clear()
-        for name, status, reason, grade, said in claims:
+        for name, status, reason, grade, text in claims:
             label = Text.assemble(
                 f"{SIGNS.get(status, '?')} {status:<11}  ", (name, "bold"), (f"  {grade}", "dim")
             )
             node = self.root.add(label, data=("claim", name))
-            self._say(node, said)
+            self._say(node, text)
             self._say(node, reason, "dim")
             if name == chosen:
                 self.call_after_refresh(self._choose, node)
@@ -94,13 +94,13 @@ class WhyTree(Tree[Any]):
         for child in walked.children:
             self._hang(under, child)
 
-    def _say(self, under: TreeNode[Any], said: str, style: str = "") -> None:
+    def _say(self, under: TreeNode[Any], label: str, style: str = "") -> None:
         """Add text below a node, wrapped to the width of the tree."""
         depth, node = 1, under
         while node.parent is not None:
             depth, node = depth + 1, node.parent
-        text = " ".join(true_minus(plain(said)).split())
-        indent = " " * (len(said) - len(said.lstrip()))
+        text = " ".join(true_minus(plain(label)).split())
+        indent = " " * (len(label) - len(label.lstrip()))
         width = max(self.size.width - self.guide_depth * depth - 2, 20)
         for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent):
             under.add_leaf(Text(line, style))
@@ -109,15 +109,15 @@ class WhyTree(Tree[Any]):
         from merginguriel.text.evidence import node_lines
 
         name = walked.name[walked.name.index("#") :] if walked.kind == "row" else walked.name
-        said = " ".join(true_minus(plain(walked.says)).split())
-        label = Text.assemble((plain(name), "bold"), f"  {said}")
-        told = list(node_lines(walked))
+        text = " ".join(true_minus(plain(walked.says)).split())
+        label = Text.assemble((plain(name), "bold"), f"  {text}")
+        shown = list(node_lines(walked))
         data = (walked.kind, walked.name)
-        if not (told or walked.children):
+        if not (shown or walked.children):
             under.add_leaf(label, data=data)
             return
         node = under.add(label, data=data)
-        for line in told:
+        for line in shown:
             self._say(node, line, "dim")
         for child in walked.children:
             self._hang(node, child)

@@ -105,8 +105,8 @@ class Pick(ModalScreen[str | None]):
 
         matcher = Matcher(event.value)
         scored = [(matcher.match(value or ANY) if event.value else 1, value) for value in self.options]
-        found = [pair for pair in scored if pair[0] > 0]
-        self.shown = [value for _, value in sorted(found, key=lambda pair: -pair[0])]
+        result = [pair for pair in scored if pair[0] > 0]
+        self.shown = [value for _, value in sorted(result, key=lambda pair: -pair[0])]
         listed = self.query_one("#picked", OptionList)
         listed.clear_options()
         listed.add_options(self._rows())

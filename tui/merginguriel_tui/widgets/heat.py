@@ -243,14 +243,14 @@ class Heat(ScrollView, can_focus=True):
     def figures(self, row: int, first: int, last: int, base: Style) -> list[Segment]:
         """Draw the numbers of a row from column `first` to before `last`."""
         texts, shades = self.picture.texts[row], self.picture.shades[row]
-        found = []
+        result = []
         for j in range(first, last):
             here = row == self.row and j == self.column
             look = base + style(shades[j], self.basic)
             text = texts[j].rjust(self.cell - 1)
             # The shade fills the whole cell, so that there are no gaps between cells.
-            found.append(Segment(f"›{text}", look + HERE) if here else Segment(f" {text}", look))
-        return found
+            result.append(Segment(f"›{text}", look + HERE) if here else Segment(f" {text}", look))
+        return result
 
     def cursor_region(self) -> Region:
         """Where the cursor's cell stands inside the widget."""

@@ -40,13 +40,13 @@ class KeyBar(Widget):
         """Return (first column, end column, binding, displayed key) of every key that fits."""
         active = self.screen.active_bindings
         at, room = 0, self.size.width
-        found = []
+        result = []
         palette = active.get(self.app.COMMAND_PALETTE_BINDING)
         if palette is not None:
             key = self.app.get_key_display(palette.binding)
             start = room - len(key) - len(palette.binding.description) - 4
             if start >= 0:
-                found.append((start, room, palette, key))
+                result.append((start, room, palette, key))
                 room = start
         actions = set()
         for one in active.values():
@@ -57,9 +57,9 @@ class KeyBar(Widget):
             key = self.app.get_key_display(binding)
             end = at + len(key) + len(binding.description) + 3
             if end <= room:
-                found.append((at, end, one, key))
+                result.append((at, end, one, key))
                 at = end
-        return sorted(found, key=lambda place: place[0])
+        return sorted(result, key=lambda place: place[0])
 
     def render(self) -> Text:
         """Draw the line."""

@@ -85,9 +85,9 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
 
     class Head(RichHeading):
         def __rich_console__(self, console: Any, options: Any) -> Any:
-            said = self.text.plain
+            label = self.text.plain
             self.text.justify = "left"
-            self.text.stylize(Style(meta={"heading": [int(self.tag[1]), said]}))
+            self.text.stylize(Style(meta={"heading": [int(self.tag[1]), label]}))
             yield self.text
 
     class Table(TableElement):
@@ -121,9 +121,9 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
             style = segment.style or Style()
             cells = segment.cell_length
             if style.meta.get("heading"):
-                level, said = style.meta["heading"]
-                if not headings or headings[-1].text != said or headings[-1].line < number - 1:
-                    headings.append(Heading(level, said, number))
+                level, label = style.meta["heading"]
+                if not headings or headings[-1].text != label or headings[-1].line < number - 1:
+                    headings.append(Heading(level, label, number))
             if style.link:
                 links.setdefault(style.link_id, (style.link, []))[1].append((number, at, at + cells))
                 # No address from a file reaches the terminal: this program follows links itself.
@@ -135,8 +135,8 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
         lines.pop(0)
         headings = [Heading(one.level, one.text, one.line - 1) for one in headings]
         links = {k: (href, [(a - 1, b, c) for a, b, c in at]) for k, (href, at) in links.items()}
-    found = tuple(Link(href, tuple(at)) for href, at in links.values())
-    return Drawn(tuple(lines), tuple(headings), found, max((line.cell_length for line in lines), default=0))
+    result = tuple(Link(href, tuple(at)) for href, at in links.values())
+    return Drawn(tuple(lines), tuple(headings), result, max((line.cell_length for line in lines), default=0))
 
 
 def _colour(style: Style) -> Style:
@@ -151,14 +151,14 @@ def linked(token: Token, names: Mapping[str, str]) -> Token:
         token.type, token.tag, token.info = "code_block", "code", ""
     if not token.children:
         return token
-    found: list[Token] = []
+    result: list[Token] = []
     inside = 0
     for child in token.children:
         inside += (child.type == "link_open") - (child.type == "link_close")
         if child.type == "html_inline":
             child.type, child.tag = "text", ""
         if inside or child.type not in ("text", "code_inline"):
-            found.append(child)
+            result.append(child)
             continue
         at = 0
         for match in NAME.finditer(child.content):
@@ -168,13 +168,13 @@ def linked(token: Token, names: Mapping[str, str]) -> Token:
             if not href or not ("-" in match[0] or (whole and child.type == "code_inline")):
                 continue
             row = match[0].partition("#")[2]
-            found.append(child.copy(content=child.content[at : match.start()]))
-            found.append(Token("link_open", "a", 1, attrs={"href": f"{href}#{row}" if row else href}))
-            found.append(child.copy(content=match[0]))
-            found.append(Token("link_close", "a", -1))
+            result.append(child.copy(content=child.content[at : match.start()]))
+            result.append(Token("link_open", "a", 1, attrs={"href": f"{href}#{row}" if row else href}))
+            result.append(child.copy(content=match[0]))
+            result.append(Token("link_close", "a", -1))
             at = match.end()
-        found.append(child.copy(content=child.content[at:]))
-    token.children = [one for one in found if one.type not in ("text", "code_inline") or one.content]
+        result.append(child.copy(content=child.content[at:]))
+    token.children = [one for one in result if one.type not in ("text", "code_inline") or one.content]
     return token
 
 

@@ -28,19 +28,19 @@ def heading(text: str) -> Text:
     return Text("\n").append(f"{text}\n", "bold underline")
 
 
-def differing(found: Sequence[Against]) -> Text:
+def differing(result: Sequence[Against]) -> Text:
     """List the runs with their letters, and the settings that differ."""
     out = Text()
-    for number, one in enumerate(found):
+    for number, one in enumerate(result):
         out.append(f" {letter(number)}  ", "bold")
         out.append(plain(one.name))
         out.append("\n" if one.file is None else f"  recipe of {one.run}\n", "dim")
     out.append_text(heading("What differs"))
-    keys = sorted({key for one in found for key in one.settings})
+    keys = sorted({key for one in result for key in one.settings})
     if not keys:
         return out.append(" no settings\n", "dim")
-    table = [["", *(letter(i) for i in range(len(found)))]]
-    table += [[key, *(plain(setting(one.settings.get(key))) for one in found)] for key in keys]
+    table = [["", *(letter(i) for i in range(len(result)))]]
+    table += [[key, *(plain(setting(one.settings.get(key))) for one in result)] for key in keys]
     return out.append_text(aligned(table))
 
 
@@ -55,16 +55,16 @@ def aligned(table: Sequence[Sequence[str]], most: int = 36) -> Text:
     return out
 
 
-def paired(found: Sequence[Against], width: int) -> Text:
+def paired(result: Sequence[Against], width: int) -> Text:
     """Show each run against the first: difference and 95% interval in pp, p value, and the interval on a shared scale."""
     from merginguriel.text.differences import number as signed
     from merginguriel.text.differences import p_number
 
     out = heading(f"Against {letter(0)}, item by item (pp, 95%)")
-    known = [one.found for one in found if one.found is not None]
+    known = [one.found for one in result if one.found is not None]
     ends = [end for c in known if c.se is not None for end in (c.interval.low, c.interval.high)]
     least, most = min([0.0, *ends]), max([0.0, *ends])
-    for place, one in enumerate(found):
+    for place, one in enumerate(result):
         value = "–" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
         out.append(f" {letter(place)}  ", "bold")
         out.append(f"{value:>7}  ")
@@ -89,11 +89,11 @@ def paired(found: Sequence[Against], width: int) -> Text:
     return out
 
 
-def locales(found: Sequence[Against], width: int) -> Text:
+def locales(result: Sequence[Against], width: int) -> Text:
     """Draw a bar for every run on every locale, with the 95% interval of its accuracy."""
     out = heading("By locale")
     by: dict[str, list[tuple[int, Bar]]] = {}
-    for place, one in enumerate(found):
+    for place, one in enumerate(result):
         for each in one.bars:
             by.setdefault(each.locale, []).append((place, each))
     if not by:
@@ -112,24 +112,24 @@ def locales(found: Sequence[Against], width: int) -> Text:
     return out
 
 
-def over_seeds(found: Sequence[Against], groups: Sequence[Seeds]) -> Text:
+def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
     """Show runs that differ by their seed alone as one group; empty if there are none."""
     if not groups:
         return Text()
     from merginguriel.text.differences import difference_words
 
-    names = {one.run: letter(place) for place, one in enumerate(found)}
+    names = {one.run: letter(place) for place, one in enumerate(result)}
     out = heading("Seeds together")
     for place, one in enumerate(groups):
         out.append(f" {' '.join(names[run] for run in one.runs)}  ", "bold")
         if one.mean is not None and one.low is not None and one.high is not None:
             out.append(f"mean {100 * one.mean:.2f}%  {100 * one.low:.2f} … {100 * one.high:.2f}  ")
-        said = (
+        text = (
             difference_words(one.found)
             if one.found
             else "fewer than two seeds in common"
             if place
             else "the first"
         )
-        out.append(f"{said}\n")
+        out.append(f"{text}\n")
     return out
