@@ -16,8 +16,8 @@ from merginguriel.errors import MuError
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.widgets.heat import Heat
 
-from . import matrix_cell
-from .matrix_load import NEEDS_TARGET, ORDERS, Look, Wish, chosen, look, wish_of
+from . import matrix_data
+from .matrix_data import NEEDS_TARGET, ORDERS, Look, Wish, chosen, look, wish_of
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -136,7 +136,7 @@ class MatrixScreen(MuScreen):
         """Report that no matrix can be shown."""
         self.mu.show_error(error)
         if self.seen is None:
-            self.query_one("#matrix-cell", Static).update(Text(matrix_cell.plain(error.what)))
+            self.query_one("#matrix-cell", Static).update(Text(matrix_data.one_line(error.what)))
 
     def reload(self) -> None:
         """Read the matrix again."""
@@ -176,7 +176,7 @@ class MatrixScreen(MuScreen):
             "context": self.seen.one.context, "split": self.seen.one.split, "target": heat.target,
         }  # fmt: skip
         self.command = self.wish.command(heat.target)
-        text = matrix_cell.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
+        text = matrix_data.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
         # Fixed height: a new layout of the screen for each key would be visible.
         self.query_one("#matrix-cell", Static).update(text, layout=False)
         self.tell_choice(heat.target)
@@ -192,7 +192,7 @@ class MatrixScreen(MuScreen):
             return
         self.shown_choice = target, picked is not None
         self.query_one("#matrix-choices", Static).update(
-            matrix_cell.choices(picked), layout=picked is not None
+            matrix_data.choices(picked), layout=picked is not None
         )
         marks = {s: picked.marks(s) for s in self.seen.shown.sources if s != target} if picked else {}
         self.query_one(Heat).mark(marks)
@@ -206,7 +206,7 @@ class MatrixScreen(MuScreen):
             now = (id(self.seen), target, picked is not None, self.size.height)
             if now != self.columned:
                 self.columned = now
-                column.update(matrix_cell.column(self.seen.shown, target, picked, self.size.height))
+                column.update(matrix_data.column(self.seen.shown, target, picked, self.size.height))
         self.ask()
 
     def ask(self) -> None:
@@ -225,7 +225,7 @@ class MatrixScreen(MuScreen):
 
         def refused(text: str) -> None:
             if target == self.query_one(Heat).target:
-                self.query_one("#matrix-choices", Static).update(Text(matrix_cell.plain(text)))
+                self.query_one("#matrix-choices", Static).update(Text(matrix_data.one_line(text)))
             else:
                 self.rested()
 

@@ -1,30 +1,28 @@
-"""Data of the matrix screen, read in threads: a matrix in an order, ready to draw."""
+"""Data of the matrix screen, read in threads: a matrix ready to draw, and the text of the pane beside it."""
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import set_cell_size
+from rich.text import Text
+
 from merginguriel.errors import UsageError
+from merginguriel.text.tables import plain
 from merginguriel.workspace import Workspace
 from merginguriel_tui.widgets.heat import STEPS, Picture
-
-from .matrix_cell import plain
 
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.study.matrix_store import Chosen, Stored
 
-ORDERS = (
-    "name",
-    "family",
-    "script",
-    "similarity",
-    "value",
-)  # those of study.matrix_store, which is imported later
+# The orders of study.matrix_store, which is imported later.
+ORDERS = ("name", "family", "script", "similarity", "value")
 NEEDS_TARGET = ("similarity", "value")
 
 
@@ -150,8 +148,8 @@ def picture(shown: Matrix) -> Picture:
     return Picture(
         shown.sources,
         shown.targets,
-        tuple(map(plain, shown.sources)),
-        tuple(map(plain, shown.targets)),
+        tuple(map(one_line, shown.sources)),
+        tuple(map(one_line, shown.targets)),
         texts,
         tuple(tuple(row) for row in shades.tolist()),
         {target: j for j, target in enumerate(shown.targets)},
@@ -167,16 +165,91 @@ def copies(shown: Matrix) -> dict[str, str]:
         [source, *("" if value != value else f"{100 * value:.1f}" for value in row)]
         for source, row in zip(shown.sources, shown.accuracy.tolist(), strict=True)
     ]
-    table = ("| " + " | ".join(plain(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    table = ("| " + " | ".join(one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return {
-        "text": plain_lines(heatmap.render(shown, width=10**6)),
+        "text": plain(heatmap.render(shown, width=10**6)),
         "markdown": "\n".join(table) + "\n",
         "csv": nxn.as_csv(shown),
     }
 
 
-def plain_lines(text: str) -> str:
-    """Return the text with control characters escaped."""
-    from merginguriel.text.tables import plain as shown
+def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]) -> Text:
+    """Describe a cell: value, rank in its column, n, majority class, the target's own model; one or two lines."""
+    from merginguriel.study.matrix_store import rank
 
-    return shown(text)
+    value = float(shown.accuracy[shown.sources.index(source), shown.targets.index(target)])
+    n = int(shown.n[shown.targets.index(target)])
+    text = Text()
+    text.append(f"{one_line(source)} on {one_line(target)}  ", "bold")
+    if math.isnan(value):
+        text.append("not measured")
+    else:
+        place, of = rank(shown, source, target)
+        text.append(f"{100 * value:.2f}%", "bold")
+        text.append(f"  rank {place} of {of}")
+    if source == target:
+        text.append("  its own model")
+    text.append(f"\nn = {n:,}" if n else "\nn unknown")
+    if target in commonest:
+        text.append(f"  majority class {100 * commonest[target]:.1f}%")
+    if source != target and target in shown.sources:
+        own = float(shown.accuracy[shown.sources.index(target), shown.targets.index(target)])
+        if not math.isnan(own):
+            text.append(f"  own model {100 * own:.1f}%")
+    return text
+
+
+def choices(picked: Chosen | None) -> Text:
+    """Return three lines: the sources that URIEL, REAL and the advice would choose; None: not known yet."""
+    if picked is None:
+        return Text("URIEL …\nREAL …\nadvice …", "dim")
+    text = Text()
+    lines = (
+        (
+            "U",
+            "URIEL",
+            [f"{one_line(s)} {picked.near[s]:.2f}" for s in picked.by_uriel],
+            "no typological features",
+        ),
+        (
+            "R",
+            "REAL",
+            [f"{one_line(s)} {100 * picked.measured[s]:.1f}" for s in picked.by_real],
+            "not measured",
+        ),
+    )
+    for letter, name, named, none in lines:
+        text.append(f"{letter} ", "bold")
+        text.append(f"{name}  {', '.join(named) or none}")
+        # The data behind REAL: development data may be used for choosing, test data may not.
+        text.append(f"  by {one_line(picked.real_from)}\n" if letter == "R" and named else "\n", "dim")
+    text.append("E ", "bold")
+    weights = [one_line(s) + ("" if w is None else f" {w:.2f}") for s, w in picked.engine.items()]
+    verdict = picked.verdict.replace("-", " ").upper()
+    text.append(f"{verdict}: {one_line(picked.recipe)}" if picked.recipe else verdict)
+    text.append(
+        f": {', '.join(weights)}" if weights else f"; {one_line(picked.note)}", "" if weights else "dim"
+    )
+    return text
+
+
+def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
+    """Return the target's column: its best `most` sources, with URIEL similarity and the methods that chose each."""
+    values = [float(v) for v in shown.accuracy[:, shown.targets.index(target)]]
+    order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
+    names = [set_cell_size(one_line(shown.sources[i]), 12) for i in order[:most]]
+    text = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)
+    for i, name in zip(order, names, strict=False):
+        source, value = shown.sources[i], values[i]
+        near = picked.near.get(source) if picked else None
+        marks = "own" if source == target else picked.marks(source) if picked else ""
+        number = "–" if math.isnan(value) else f"{100 * value:.1f}"
+        text.append(f"\n{name} {number:>5}  {'' if near is None else f'{near:.2f}':>5}  {marks}", "not bold")
+    if len(order) > most:
+        text.append(f"\n… and {len(order) - most} more", "not bold")
+    return text
+
+
+def one_line(text: str) -> str:
+    """Return the text on one line, control characters escaped."""
+    return plain(text).replace("\n", " ").replace("\t", " ")
