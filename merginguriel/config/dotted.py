@@ -7,7 +7,7 @@ from collections.abc import Mapping as AnyMapping
 from typing import Any
 
 from merginguriel.errors import MuError
-from merginguriel.knowledge.parse.yaml_lines import Mapping
+from merginguriel.knowledge.parse.yaml_lines import Mapping, Text
 
 
 def leaves(table: AnyMapping[str, Any], before: str = "") -> Iterator[tuple[str, Any, int]]:
@@ -37,3 +37,8 @@ def line_of(value: Any, otherwise: int) -> int:
     while isinstance(value, list) and value:
         value = value[0]
     return getattr(value, "line", 0) or otherwise
+
+
+def is_nothing(value: Any) -> bool:
+    """Return whether a value is empty, which leaves its key at the default."""
+    return value is None or (isinstance(value, Text) and value.bare and value in ("", "null", "~"))

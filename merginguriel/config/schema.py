@@ -25,7 +25,8 @@ from merginguriel import locales
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.yaml_lines import Text
 from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS
-from merginguriel.similarity import COMPUTED
+from merginguriel.similarity import registry as similarities
+from merginguriel.similarity.uriel import SETS
 
 KINDS = ("merge", "train", "nxn", "iterate")
 NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
@@ -119,8 +120,10 @@ Base = Annotated[str, AfterValidator(base_model), Kind("base")]
 Method = Annotated[str, Kind("method")]
 RunKind = Annotated[str, Kind("word", KINDS)]
 Mode = Annotated[str, Kind("word", MODES)]
-Similarity = Annotated[str, Kind("word", COMPUTED)]
-Preweight = Annotated[str, Kind("word", ("equal", "real", "uriel"))]
+Similarity = Annotated[str, Kind("word", similarities.names())]
+Preweight = Annotated[str, Kind("word", similarities.preweights())]
+Feature = Annotated[str, Kind("word", SETS)]
+Features = Annotated[tuple[Feature, ...], BeforeValidator(words), Kind("words")]
 Embeddings = Annotated[str, Kind("word", EMBEDDINGS)]
 TrimScope = Annotated[str, Kind("word", TRIMS)]
 Dtype = Annotated[str, Kind("word", tuple(DTYPES))]
@@ -217,6 +220,22 @@ class Config(Section):
     k: Whole | None = key(
         None, "sources to choose, the target's own model among them; unset: 5", low=1, only=SOURCES
     )
+    features: Features = key((), "sets of URIEL features; unset: all", only=SOURCES)
+    nearest: Whole | None = key(
+        None,
+        "keep so many nearest sources of each target, before anything else; unset: all",
+        low=1,
+        only=SOURCES,
+    )
+    sinkhorn: Flag = key(
+        False, "balance the similarities: sources near to everything lose weight", only=SOURCES
+    )
+    sinkhorn_steps: Whole = key(100, "of that, at most", low=1, only=SOURCES)
+    similarity_table: Folder | None = key(
+        None,
+        "CSV file, dense or sparse, to read the similarity from: see mu similarity --matrix",
+        only=SOURCES,
+    )
     preweight: Preweight | None = key(
         None, "weights of the sources; unset: those of the similarity for linear, else equal", only=("merge",)
     )
@@ -265,8 +284,14 @@ def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, 
             continue
         kinds = [kind for part in (*field.metadata, field.annotation) for kind in found_kinds(part)]
         extra = field.json_schema_extra
-        only = tuple(extra.get("only", ())) if isinstance(extra, dict) else ()
-        only = ("iterate",) if prefix == "iterate." else only
+        listed = extra.get("only") if isinstance(extra, dict) else None
+        only = (
+            ("iterate",)
+            if prefix == "iterate."
+            else tuple(map(str, listed))
+            if isinstance(listed, list)
+            else ()
+        )
         choices = next((kind.choices for kind in kinds if kind.choices), ())
         yield f"{prefix}{name}", Key(kinds[0].name, field.default, field.description or "", choices, only)
 

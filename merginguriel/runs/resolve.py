@@ -8,6 +8,8 @@ from pathlib import Path
 from merginguriel.config import source_checks
 from merginguriel.config.run_config import changed, flat_values
 from merginguriel.config.schema import Config
+from merginguriel.similarity.choice import Options
+from merginguriel.similarity.registry import sees_labels
 from merginguriel.study.study import Study, of_context
 from merginguriel.workspace import Workspace
 
@@ -16,6 +18,12 @@ def study_of(config: Config, space: Workspace) -> Study:
     """Return the study that the run works in."""
     data = Path(config.data) if config.data else None
     return Study(space, config.task or "", config.base or "", data, config.seed, dict(config.options))
+
+
+def options_of(config: Config) -> Options:
+    """Return how the configuration prepares a similarity."""
+    table = Path(config.similarity_table) if config.similarity_table else None
+    return Options(config.features, config.nearest, config.sinkhorn, config.sinkhorn_steps, table)
 
 
 def placed(config: Config, space: Workspace) -> Config:
@@ -37,10 +45,13 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     """
     config = placed(config, space)
     trained = tuple(sorted(study_of(config, space).trained()))
-    if config.kind == "iterate" and config.similarity == "REAL" and not config.sources:
+    if config.kind == "iterate" and sees_labels(config.similarity) and not config.sources:
         from merginguriel.study.iterate_study import chosen_now
 
-        now = chosen_now(study_of(config, space), config.target, config.mode, config.candidates, config.k)
+        now = chosen_now(
+            study_of(config, space), config.target, config.mode, config.candidates, config.k,
+            str(config.similarity), options_of(config),
+        )  # fmt: skip
         config = changed(config, candidates=now)
     if config.kind == "merge" and not config.sources and not config.candidates:
         config = changed(config, candidates=trained)

@@ -22,7 +22,7 @@ from .base import Client, MuScreen
 from .registry import SCREENS
 
 if TYPE_CHECKING:
-    from merginguriel.runs.finished import Watch
+    from merginguriel.runs.progress import EndWatch
 
 SWITCH = 0.001  # thread switch interval in seconds: a reading thread delays drawing at most so long (default 0.005)
 EVERY = 2.0  # seconds between two checks for runs that have ended
@@ -72,7 +72,7 @@ class MuApp(Client):
             self.what[screen] = what
         self.clashes: set[str] = set()
         self.looking = False
-        self.watch_runs: Watch | None = None
+        self.watch_runs: EndWatch | None = None
         self.tidy = gc_pause.Tidy()
 
     def get_default_screen(self) -> Screen[None]:
@@ -192,10 +192,10 @@ class MuApp(Client):
             self.run_worker(self._ended, thread=True, group="watch")
 
     def _ended(self) -> None:
-        from merginguriel.runs.finished import Watch
+        from merginguriel.runs.progress import EndWatch
 
         if self.watch_runs is None:
-            self.watch_runs = Watch(self.space)
+            self.watch_runs = EndWatch(self.space)
         self.watch_runs.live |= self.begun
         self.begun.clear()
         try:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError
-from merginguriel.similarity import COMPUTED
+from merginguriel.similarity.registry import names as similarities
 
 from .rows import BASELINE_KINDS, MODES
 from .yaml_lines import Mapping as YamlMapping
@@ -230,7 +230,7 @@ def _may_match(key: str, text: str) -> bool:
         return "=" in text
     if key == "k":
         return text.isascii() and text.isdigit()
-    allowed = {"mode": MODES, "similarity": COMPUTED}.get(key)
+    allowed = {"mode": MODES, "similarity": similarities()}.get(key)
     return bool(text) if allowed is None else text in allowed
 
 

@@ -74,12 +74,6 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     return not studies.other_data(study, {locale: study.data(locale)}, [study.model(locale)])
 
 
-def inside_or_not(config: Config) -> tuple[str, ...]:
-    """The named sources, with the target's own model last or without it, as the mode says."""
-    others = tuple(name for name in config.sources if name != config.target)
-    return (*others, str(config.target)) if config.mode == "IncTar" else others
-
-
 def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
     return {
         "model": found.model,

@@ -234,7 +234,7 @@ class CompareScreen(MuScreen):
             return
         first = self.found.runs[0]
         if first.state == "new":
-            self.notify(f"This recipe has no run yet: {first.command}", severity="warning", markup=False)
+            self.notify(f"not run yet: {first.command}", severity="warning", markup=False)
         else:
             self.mu.action_go("runs", first.run)
 

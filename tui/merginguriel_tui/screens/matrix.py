@@ -22,7 +22,7 @@ from .matrix_data import NEEDS_TARGET, ORDERS, Look, Wish, chosen, look, wish_of
 if TYPE_CHECKING:
     from textual.timer import Timer
 
-    from merginguriel.study.matrix_store import Chosen
+    from merginguriel.loop.matrix_choice import Chosen
 
 WIDE = 120  # columns; from there the pane is beside the matrix, not below
 PAUSE = 0.15  # seconds the cursor rests on a target before its sources are chosen

@@ -19,7 +19,8 @@ from merginguriel_tui.widgets.heat import STEPS, Picture
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.knowledge.base import Knowledge
-    from merginguriel.study.matrix_store import Chosen, Stored
+    from merginguriel.loop.matrix_choice import Chosen
+    from merginguriel.study.matrix_store import Stored
 
 # The orders of study.matrix_store, which is imported later.
 ORDERS = ("name", "family", "script", "similarity", "value")
@@ -94,6 +95,7 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
         MuError: No such matrix, or a file cannot be read.
     """
     from merginguriel.knowledge.base import load
+    from merginguriel.loop import matrix_choice
     from merginguriel.study import matrix_store
 
     knowledge = knowledge or load(space)
@@ -115,16 +117,16 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
         whole,
         shown,
         picture(shown),
-        matrix_store.majority(space, knowledge, one.context),
+        matrix_choice.majority(space, knowledge, one.context),
         copies(shown),
     )
 
 
 def chosen(space: Workspace, seen: Look, target: str) -> Chosen:
     """Return the sources that each method would choose for the target."""
-    from merginguriel.study import matrix_store
+    from merginguriel.loop import matrix_choice
 
-    return matrix_store.chosen(space, seen.knowledge, seen.one, seen.whole, target)
+    return matrix_choice.chosen(space, seen.knowledge, seen.one, seen.whole, target)
 
 
 def picture(shown: Matrix) -> Picture:

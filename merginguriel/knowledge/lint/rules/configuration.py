@@ -16,7 +16,7 @@ from merginguriel.knowledge.parse.claims import both
 from merginguriel.knowledge.parse.rows import MODES, ResultRow
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import Mapping, line_of, read_yaml
-from merginguriel.similarity import COMPUTED
+from merginguriel.similarity.registry import names as similarities
 
 from .contradictions import above
 
@@ -56,7 +56,7 @@ _PLAIN = (
 _REFUSED = re.compile(r"\b(?:not|never|no|leave|without|instead|avoid|rather than)\b", re.IGNORECASE)
 _WORDS = {
     "similarity": re.compile(
-        r"\b(?:" + "|".join(re.escape(name) for name in COMPUTED if name.isalpha()) + r")\b"
+        r"\b(?:" + "|".join(map(re.escape, similarities(models=False, products=False))) + r")\b"
     ),
     "mode": re.compile(r"\b(?:" + "|".join(mode for mode in MODES if mode.isalpha()) + r")\b"),
     "k": re.compile(
@@ -169,7 +169,7 @@ def _against_rows(
         if row.similarity and row.status == "current"
     ]
     ran = {str(row.similarity) for row in cited}
-    if not cited or given.get("similarity", "") not in COMPUTED or given["similarity"] in ran:
+    if not cited or given.get("similarity", "") not in similarities() or given["similarity"] in ran:
         return []
     return [
         Problem(
