@@ -286,9 +286,9 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
             ]
         )
         return
-    from merginguriel.text.run_comparison import against_table, seeds_table
+    from merginguriel.report.run_comparison import comparison_table, seeds_table
 
-    click.echo(plain(columns(against_table(found))))
+    click.echo(plain(columns(comparison_table(found))))
     if seeds:
         click.echo("\n" + plain(columns(seeds_table(seeds))))
 

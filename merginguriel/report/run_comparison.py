@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from merginguriel.errors import MuError
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.runs import run_store as runs
 from merginguriel.runs.run_store import Run
+from merginguriel.study.results import words
+from merginguriel.text.differences import Difference, difference_words
+from merginguriel.text.numbers import percent
+from merginguriel.text.runs import setting
 
 from .comparable import NEW, Recipe
-
-if TYPE_CHECKING:
-    from .comparisons import Difference
 
 # Keys of results that must be equal for a paired comparison: ids alone may be line numbers. `data` is a digest of items.
 SAME = {"context": "context", "target": "target", "metric": "metric", "data": "test sentences"}
@@ -253,3 +254,33 @@ def items_of(run: Run, arm: str = "merge") -> Items | None:
             where=str(path),
             mend="Remove the run's folder and run it again.",
         ) from error
+
+
+# tables of text
+
+
+def comparison_table(runs: Sequence[Against]) -> list[list[str]]:
+    """Lay out runs with the settings that differ and the comparison with the first; the first row is the heading."""
+    keys = sorted({key for one in runs for key in one.settings})
+    table = [["run", *keys, "accuracy", "against the first"]]
+    for number, one in enumerate(runs):
+        result = words(one.found) if one.found else one.why if number else ""
+        value = "" if one.accuracy is None else percent(one.accuracy)
+        if one.missing:
+            value, result = one.missing, one.command or ""
+        table.append([one.name, *(setting(one.settings.get(key)) for key in keys), value, result])
+    return table
+
+
+def seeds_table(seeds: Sequence[Seeds]) -> list[list[str]]:
+    """Lay out groups of runs that differ by their seed alone; the first row is the heading."""
+    keys = sorted({key for one in seeds for key in one.settings})
+    table = [["seeds", *keys, "mean", "lowest … highest", "against the first, over seeds"]]
+    for number, one in enumerate(seeds):
+        mean = "" if one.mean is None else percent(one.mean)
+        span = "" if one.low is None or one.high is None else f"{100 * one.low:.2f} … {100 * one.high:.2f}"
+        missing = "fewer than two seeds in common" if number else ""
+        result = difference_words(one.found) if one.found else missing
+        row = [str(len(one.runs)), *(setting(one.settings.get(key)) for key in keys), mean, span, result]
+        table.append(row)
+    return table

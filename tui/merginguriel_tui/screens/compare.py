@@ -249,9 +249,9 @@ class CompareScreen(MuScreen):
         """Return the comparison as text or table."""
         if how == "command" or self.found is None:
             return self.command
-        from merginguriel.text.run_comparison import against_table
+        from merginguriel.report.run_comparison import comparison_table
 
         if how == "text":
             shown = self.query_one("#said", Static).content
             return shown.plain if isinstance(shown, Text) else ""
-        return table_as(how, against_table(self.found.runs))
+        return table_as(how, comparison_table(self.found.runs))
