@@ -128,7 +128,9 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         )
     similarity = cell("similarity") or None
     if similarity not in (None, *similarities()):
-        raise fail("similarity", f"unknown similarity {similarity!r}.", f"Known: {', '.join(similarities())}.")
+        raise fail(
+            "similarity", f"unknown similarity {similarity!r}.", f"Known: {', '.join(similarities())}."
+        )
     saw = cell("saw") or None
     if saw not in (None, *SAW):
         raise fail("saw", f"unknown value of saw {saw!r}.", f"Known: {', '.join(SAW)}.")
