@@ -1,4 +1,4 @@
-"""`mu matrix`: look at an N×N matrix that was measured before."""
+"""`mu matrix`: print a measured N×N matrix."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def matrix(
 def as_dict(
     one: object, shown: Matrix, commonest: dict[str, float], picked: Chosen | None
 ) -> dict[str, object]:
-    """What --json prints; the terminal interface copies figures of the same matrix."""
+    """Return what --json prints; the terminal interface copies figures of the same matrix."""
     import math
 
     from merginguriel.study.matrix_store import Stored
@@ -127,7 +127,7 @@ def as_dict(
 
 
 def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:
-    """The target's column, best first, with who would take each source."""
+    """Return the target's column, best first, with who would choose each source."""
     import numpy as np
 
     from merginguriel.study.matrix_store import rank

@@ -1,4 +1,4 @@
-"""What do several kinds of run do alike? Train the models that are missing; say what a result is compared with."""
+"""Steps that several kinds of run share: train missing models, write baselines as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POINTS = 50  # of a curve over one training
 
 
 def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell) -> dict[str, Path]:
-    """The base and the model of every locale, each a step of its own; those that are there are taken as they are."""
+    """Train the base and the model of every locale that is missing, each as a step of its own; return their folders."""
     settings = training_settings(config)
     wanted = list(dict.fromkeys(locales))
     if not (study.root / "base" / "config.json").is_file():
@@ -42,7 +42,7 @@ def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell
 
 
 def with_losses(tell: Tell, locale: str) -> Progress:
-    """tell.progress, which also keeps the loss of the training as a metric: about POINTS times, for a curve."""
+    """Return `tell.progress` that also records the loss of the training as a metric: about POINTS times, for a curve."""
     kept = 0.0
 
     def progress(done: float, total: float, text: str) -> None:
@@ -57,7 +57,7 @@ def with_losses(tell: Tell, locale: str) -> Progress:
 
 
 def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
-    """Is there a model of the locale that was trained with the settings that are given, and on the sentences given?
+    """Return whether the locale has a model that was trained with these settings and sentences.
 
     A task's own data are not read for this: of fifty models that lie there, a run takes one or two seconds to see it. The
     user's data, or a task with options, may be others than last time. `study.train`, for a model that differs, says
@@ -75,6 +75,7 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
 
 
 def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
+    """Return a baseline and its comparison as JSON data."""
     return {
         "model": found.model,
         "value": found.value,

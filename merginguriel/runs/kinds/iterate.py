@@ -1,4 +1,4 @@
-"""What does a run of the kind `iterate` do? Train locales in turn, merge as they learn, score, compare with everything."""
+"""Runs of kind `iterate`: train locales in turn, merge as they learn, score, compare."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Train and merge in turn, score the merge, and compare it with baselines and with merging once."""
     config = run.config
     if config.target is None:
         raise UsageError("a run of the kind iterate is scored on its target, and none is named.")
@@ -93,7 +94,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
 
 
 def settings_from(config: Config) -> IterateSettings:
-    """The settings that the configuration means."""
+    """Return the settings that the configuration means."""
     others = tuple(name for name in config.sources if name != config.target)
     inside = (str(config.target),) if config.sources and config.mode == "IncTar" else ()
     training = {k: v for k, v in training_settings(config).items() if k not in NOT_OF_ROUNDS}
@@ -117,7 +118,7 @@ def settings_from(config: Config) -> IterateSettings:
 def weights_once(
     study: Study, settings: IterateSettings, sources: Sequence[str], dev: Matrix
 ) -> dict[str, float]:
-    """Source → weight in a merge of the single models by the same rule as in the rounds.
+    """Return source → weight in a merge of the single models by the same rule as in the rounds.
 
     With REAL, by what the single models score on the target's development data, as each round's models are weighed.
     """
@@ -128,7 +129,7 @@ def weights_once(
 
 
 def once(study: Study, config: Config, weights: Mapping[str, float], method: str) -> Recipe:
-    """The merge of the single models of the same sources. weights: source → weight, brought to the sum 1."""
+    """Return the merge of the single models of the same sources. weights: source → weight, brought to the sum 1."""
     params = {} if method == "linear" else dict(config.params)
     models = tuple(Source(name, study.model(name).resolve(), weights[name]) for name in weights)
     mode = "IncTar" if config.target in weights else "ExcTar"

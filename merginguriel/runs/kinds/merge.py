@@ -1,4 +1,4 @@
-"""What does a run of the kind `merge` do? Train what is missing, choose, merge in memory, score, compare with everything."""
+"""Runs of kind `merge`: train missing models, choose sources, merge in memory, score, compare."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ from .common import baseline_dict, make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Train missing models, choose sources, merge in memory, score, and compare with every baseline."""
     config = run.config
     study, target = study_of(config, space), str(config.target)
     data = study.data(target)
@@ -156,14 +157,14 @@ def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recip
 
 
 def right_of(study: Study, recipe: Recipe, data: TaskData, tell: Tell) -> np.ndarray:
-    """Which test items the merge gets right, bool [n]; merged in memory, its logits kept by what it is made from."""
+    """Return bool [n], which test items the merge answers correctly; its logits are cached by what it is made from."""
     items = data.test
     path = stored.cache_path(study.cache, fingerprint(recipe), items)
     return stored.correct(answers(recipe, items, path, tell), items)
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Digest of the recipe and of the models that it names: equal ones make equal weights."""
+    """Return a digest of the recipe and of the models that it names: equal ones make equal weights."""
     folders = [*(source.path for source in recipe.sources), *([recipe.base] if recipe.base else [])]
     parts = [arithmetic(), dump_recipe(replace(recipe, base_sha256={})), *map(stored.fingerprint, folders)]
     if recipe.text is not None:
@@ -173,12 +174,13 @@ def fingerprint(recipe: Recipe) -> str:
 
 @cache
 def arithmetic() -> str:
-    """Digest of the code that merges: after a mend, what the old one made is computed again."""
+    """Return a digest of the code that merges, so that corrected code does not reuse old results."""
     root = Path(engine.__file__).parent
     return text_hash(path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py")))
 
 
 def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> stored.Predictions:
+    """Return the predictions of the merge, from the cache where it has them."""
     if path.is_file():
         try:
             return stored.load(path, fingerprint(recipe))
@@ -194,8 +196,11 @@ def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> st
 def all_baselines(
     study: Study, recipe: Recipe, dev: Matrix, test: Matrix, data: TaskData, tell: Tell
 ) -> dict[str, Baseline]:
-    """kind → baseline; the plain average of the same sources, whatever the merge's policies, and the base with its fresh
-    head are scored for it."""
+    """Return kind → baseline.
+
+    The plain average of the same sources, without the policies of the merge, and the base with a fresh head are scored
+    for it.
+    """
     plain = replace(
         recipe,
         method="average",
@@ -226,7 +231,7 @@ def all_baselines(
 def ensembles(
     study: Study, config: Config, recipe: Recipe, dev: Matrix, data: TaskData, tell: Tell
 ) -> dict[str, np.ndarray]:
-    """Ensemble → which test items it gets right, bool [n]: the merge's own sources, by their kept logits."""
+    """Return ensemble → bool [n], which test items it answers correctly, from the cached logits of the sources."""
     models = {source.name: source.path for source in recipe.sources}
     inputs = source_choice.inputs_of(study, options_of(config), dev=dev)
     weights, methods = {}, []
@@ -242,7 +247,7 @@ def ensembles(
 
 
 def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
-    """What an ensemble scored, beside the row of the merge of the same sources, which the same similarity chose."""
+    """Return the row of an ensemble, beside that of the merge of the same sources."""
     by_labels = merge.mode == "IncTar" or sees_labels(merge.similarity)
     chosen, _, _ = (merge.similarity or "").partition("×")
     return replace(
@@ -262,7 +267,7 @@ def other_rows(
     beat: dict[str, Baseline],
     compared: dict[str, Comparison],
 ) -> list[ResultRow]:
-    """The row `like`, if there is one, against every baseline that a row can name and that is not in `named`."""
+    """Return the row `like`, if any, against every loggable baseline that is not in `named`."""
     more = []
     for kind in BASELINE_KINDS:
         if like and kind in beat and kind not in named:

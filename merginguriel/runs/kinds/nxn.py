@@ -1,4 +1,4 @@
-"""What does a run of the kind `nxn` do? Every model on every locale, into the run's folder and the study's table."""
+"""Runs of kind `nxn`: every model on every locale."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .common import make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Score every model on every locale, into the run's folder and the study's table."""
     config = run.config
     if not config.sources or not config.locales:
         raise UsageError(

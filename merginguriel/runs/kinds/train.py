@@ -1,4 +1,4 @@
-"""What does a run of the kind `train` do? One model per locale, with the accuracy of each on its development data."""
+"""Runs of kind `train`: one model per locale."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .common import make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Train one model per locale; the result has the development accuracy of each."""
     config = run.config
     if not config.locales:
         raise UsageError(
