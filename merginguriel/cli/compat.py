@@ -132,7 +132,7 @@ def models_of(study: Study, sources: tuple[str, ...]) -> dict[str, Path]:
     models = {**named, **inside} if sources else study.trained()
     if len(models) < 2:
         raise UsageError(
-            f"there is {len(models)} model to compare." if models else "there is no trained model yet.",
+            "only one model to compare." if models else "no trained model to compare.",
             mend=f"Name two with --source, or train some: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
     return models

@@ -96,7 +96,7 @@ def score(
     from merginguriel.evaluation.significance import compare
     from merginguriel.study.results import comparison_dict
 
-    told = []
+    results = []
     for one in score_all(study, targets, methods, sources, k, similarity, mode, prepare):
         beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
         assert beat.correct is not None  # measured here, item by item
@@ -130,7 +130,7 @@ def score(
                 },
             }
             stated = reached or stated
-        told.append(
+        results.append(
             {
                 "target": one.target,
                 "mode": mode,
@@ -156,7 +156,7 @@ def score(
                 click.echo(f"goal {stated.number}: to beat {stated.aim}")
             click.echo(f"not scored here: {', '.join(lacking(one.baselines)) or 'none'}\n")
     if as_json:
-        emit(told)
+        emit(results)
 
 
 @ensemble.command("compare", short_help="Methods against one of them, or a baseline, over targets.")
@@ -246,7 +246,7 @@ def score_all(
     need_trained(study, [*sources, *(targets if mode == "IncTar" else ())])
     if not trained:
         raise UsageError(
-            f"there is no trained model in {study.space.display(study.root)} yet.",
+            f"no trained model in {study.space.display(study.root)}.",
             mend=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
     data = load_all(study, tuple(targets))
@@ -294,7 +294,7 @@ def score_one(
     for note in chosen.notes:
         say(note)
     if not chosen.sources:
-        raise UsageError(f"there is no model for {target} but its own.", mend="Train more, or: --mode IncTar")
+        raise UsageError(f"no model for {target} but its own.", mend="Train more, or: --mode IncTar")
     kinds = {METHOD_WEIGHTS[method] for method in methods if method in METHOD_WEIGHTS} - {similarity}
     weights = {kind: choice.values(target, chosen.names, kind, inputs) for kind in sorted(kinds)}
     weights[similarity] = chosen.weights

@@ -148,11 +148,11 @@ def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> s
             "own model" if source == picked.target else picked.marks(source),
         ])  # fmt: skip
     n = int(shown.n[shown.targets.index(picked.target)])
-    told = [f"{picked.target}: n = {n:,}" if n else f"{picked.target}: n is not known"]
+    heading = [f"{picked.target}: n = {n:,}" if n else f"{picked.target}: n unknown"]
     if picked.target in commonest:
-        told.append(f"majority class {100 * commonest[picked.target]:.1f}%")
+        heading.append(f"majority class {100 * commonest[picked.target]:.1f}%")
     notes = [
         f"U: URIEL; R: REAL, by {picked.real_from}; E: mu advise ({picked.verdict}: {picked.recipe})",
         *([] if picked.engine else [f"mu advise names no source: {picked.note}"]),
     ]
-    return "\n".join([", ".join(told), columns(lines), *notes])
+    return "\n".join([", ".join(heading), columns(lines), *notes])

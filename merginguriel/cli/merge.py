@@ -29,7 +29,7 @@ class Size(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return a size such as `2GB` in bytes."""
-        from merginguriel.merging.recipe_fields import bytes_of
+        from merginguriel.merging.recipe import bytes_of
 
         try:
             return value if isinstance(value, int) else bytes_of(value)

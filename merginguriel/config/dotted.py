@@ -7,7 +7,8 @@ from collections.abc import Mapping as AnyMapping
 from typing import Any
 
 from merginguriel.errors import MuError
-from merginguriel.knowledge.parse.yaml_lines import Mapping
+from merginguriel.knowledge.parse.yaml_lines import Mapping, Text
+from merginguriel.validation import line_of
 
 
 def leaves(table: AnyMapping[str, Any], before: str = "") -> Iterator[tuple[str, Any, int]]:
@@ -32,8 +33,6 @@ def put(table: Mapping, key: str, value: Any, where: str | None) -> None:
     table[last] = value
 
 
-def line_of(value: Any, otherwise: int) -> int:
-    """Return the line of a value as read; of a list, that of its first item."""
-    while isinstance(value, list) and value:
-        value = value[0]
-    return getattr(value, "line", 0) or otherwise
+def is_nothing(value: Any) -> bool:
+    """Return whether a value is empty, which leaves its key at the default."""
+    return value is None or (isinstance(value, Text) and value.bare and value in ("", "null", "~"))

@@ -14,18 +14,17 @@ from pydantic import ValidationError
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse.yaml_lines import Mapping as Lines
-from merginguriel.knowledge.parse.yaml_lines import Text, read_text, read_yaml
+from merginguriel.knowledge.parse.yaml_lines import read_text, read_yaml
 from merginguriel.merging import registry
 from merginguriel.merging.recipe import HEADS
-from merginguriel.validation import Location, did_you_mean, mu_error
+from merginguriel.validation import did_you_mean, dotted, mu_error
 
 from . import source_checks, sweep_file
-from .dotted import leaves, put
+from .dotted import is_nothing, leaves, put
 from .schema import KEYS, NOT_DECIDING, SECTIONS, Config, Section
 
 __all__ = ["KEYS", "Config"]
 
-NOTHING = ("", "null", "~")
 Flat = dict[str, tuple[Any, str]]  # dotted key → value as it was written, and where
 
 
@@ -113,29 +112,23 @@ def overrides(sets: Sequence[str]) -> Iterator[tuple[str, Any]]:
 def validated(flat: Flat, folder: Path | None) -> Config:
     """Return the configuration of dotted keys, each value of its type. Raises MuError naming the key and its place."""
     table = Lines()
-    for name, (value, place) in flat.items():
+    for name, (value, _) in flat.items():
         if is_nothing(value):
             continue  # as if it were not given
         if isinstance(value, bool) and name in KEYS:
             value = str(value).lower()  # Python takes True for the number 1
-        put(table, name, Lines(value) if isinstance(value, Mapping) else value, place or None)
+        put(table, name, Lines(value) if isinstance(value, Mapping) else value, place_of(flat, name))
     sets = {name for name, (_, place) in flat.items() if place == "--set"}
-
-    def place(loc: Location) -> str | None:
-        return place_of(flat, ".".join(str(part) for part in loc))
 
     try:
         return Config.model_validate(table, context={"folder": folder, "sets": sets})
     except ValidationError as error:
-        found = mu_error(error, place, lambda loc: did_you_mean(".".join(map(str, loc)), list(KEYS)))
+        found = mu_error(
+            error, lambda loc: place_of(flat, dotted(loc)), lambda loc: did_you_mean(dotted(loc), list(KEYS))
+        )
         if found.where == "--set":
             raise UsageError(found.what, where=found.where, mend=found.mend) from error
         raise found from error
-
-
-def is_nothing(value: Any) -> bool:
-    """Return whether a value is empty, which leaves its key at the default."""
-    return value is None or (isinstance(value, Text) and value.bare and value in NOTHING)
 
 
 def place_of(flat: Flat, name: str) -> str | None:
@@ -191,7 +184,7 @@ def checked(config: Config, flat: Flat) -> Config:
     if config.kind == "merge":
         if not config.sources and not config.similarity:
             raise MuError(
-                "nothing says which sources to merge.",
+                "no sources, and no similarity to choose them by.",
                 where=place_of(flat, "sources"),
                 mend="Name them as `sources: [de-DE, sv-SE]`, or let `similarity: REAL` and `k: 5` choose.",
             )

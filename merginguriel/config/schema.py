@@ -284,8 +284,14 @@ def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, 
             continue
         kinds = [kind for part in (*field.metadata, field.annotation) for kind in found_kinds(part)]
         extra = field.json_schema_extra
-        only = tuple(extra.get("only", ())) if isinstance(extra, dict) else ()
-        only = ("iterate",) if prefix == "iterate." else only
+        listed = extra.get("only") if isinstance(extra, dict) else None
+        only = (
+            ("iterate",)
+            if prefix == "iterate."
+            else tuple(map(str, listed))
+            if isinstance(listed, list)
+            else ()
+        )
         choices = next((kind.choices for kind in kinds if kind.choices), ())
         yield f"{prefix}{name}", Key(kinds[0].name, field.default, field.description or "", choices, only)
 

@@ -23,16 +23,12 @@ import math
 import random
 import re
 from collections.abc import Iterator
-from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
@@ -40,19 +36,12 @@ from pydantic import (
 
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.yaml_lines import Mapping, Text, read_text, read_yaml
-from merginguriel.validation import TABLE, Location, at, did_you_mean, mu_error
+from merginguriel.validation import Location, at, did_you_mean, line_of, mu_error
 
-from .dotted import leaves, line_of, put
-from .schema import KEYS
+from .dotted import is_nothing, leaves, put
+from .schema import KEYS, Section
 
 MOST = 100_000  # runs of one sweep; a larger grid is a slip
-
-
-def non_empty(value: Any) -> Any:
-    """Refuse an empty mapping."""
-    if isinstance(value, AnyMapping) and not value:
-        raise ValueError(f"{TABLE}; like: - {{method: ties, params.density: 0.2}}")
-    return value
 
 
 def folder_name(text: str) -> str:
@@ -62,23 +51,12 @@ def folder_name(text: str) -> str:
     return text
 
 
-def blank(value: Any) -> Any:
-    """Return an empty mapping for a key that has nothing below it."""
-    return Mapping() if isinstance(value, Text) and not value else value
-
-
-Section = Annotated[dict[str, Any], BeforeValidator(blank)]
 Values = Annotated[list[Any], Field(min_length=1)]
-Items = Annotated[list[Annotated[dict[str, Any], BeforeValidator(non_empty)]], Field(min_length=1)]
+Item = Annotated[dict[str, Any], Field(min_length=1)]
+Items = Annotated[list[Item], Field(min_length=1)]
 
 
-class Strict(BaseModel):
-    """Part of a sweep's file; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Range(Strict):
+class Range(Section):
     """What one key is drawn from: `uniform` or `loguniform` between two numbers, or a `choice`."""
 
     uniform: tuple[float, float] | None = None
@@ -111,7 +89,7 @@ class Range(Strict):
         return f"{low * (high / low) ** share:.4g}"
 
 
-class Draws(Strict):
+class Draws(Section):
     """The section `random`: n draws by the seed. The same file gives the same draws everywhere."""
 
     n: int = Field(ge=1)
@@ -119,13 +97,13 @@ class Draws(Strict):
     over: dict[str, Range] = Field(min_length=1)
 
 
-class Table(Strict):
+class Table(Section):
     """The keys of a sweep's file."""
 
     name: Annotated[str, AfterValidator(folder_name)] = ""
     about: str = ""
-    base: Section = Field(default_factory=Mapping)
-    grid: Annotated[dict[str, Values], BeforeValidator(blank)] = {}
+    base: dict[str, Any] = Field({})
+    grid: dict[str, Values] = Field({})
     list: Items | None = None
     random: Draws | None = None
 
@@ -184,11 +162,14 @@ def read(path: Path) -> SweepFile:
         return did_you_mean(str(loc[-1]), list(model.model_fields))
 
     try:
-        content = Table.model_validate({"name": path.stem, **table} if isinstance(table, Mapping) else table)
+        if isinstance(table, Mapping):
+            given = {key: value for key, value in table.items() if not is_nothing(value)}
+            content = Table.model_validate({"name": path.stem, **given})
+        else:
+            content = Table.model_validate(table)
     except ValidationError as error:
         raise mu_error(error, lambda loc: f"{path}:{at(table, loc)}", hint) from error
-    base = table.get("base") or Mapping()
-    base = base if isinstance(base, Mapping) else Mapping()
+    base = table["base"] if content.base else Mapping()
     axes = [[{key: value} for value in values] for key, values in content.grid.items()]
     if content.list:
         axes.append([{key: value for key, value, _ in leaves(item)} for item in table["list"]])

@@ -53,7 +53,7 @@ class Compatibility:
             ("part", part, self.matrices.get(measure, {})),
         ):
             if key not in known:
-                raise UsageError(f"there is no {what} {key!r}.", mend=f"It is one of: {', '.join(known)}.")
+                raise UsageError(f"unknown {what} {key!r}.", mend=f"Known: {', '.join(known)}.")
         return self.matrices[measure][part]
 
 

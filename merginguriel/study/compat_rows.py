@@ -22,7 +22,7 @@ def need_locales(names: Sequence[str]) -> None:
     """Raise UsageError for a name that is no locale: the target of a row must be one."""
     if strange := [name for name in names if name not in locales.table()]:
         raise UsageError(
-            f"{', '.join(strange)} is no locale, so that no result row can name it.",
+            f"unknown locale {', '.join(strange)}: a result row names models by locales.",
             mend="Name a model by its locale: --source sw-KE=FOLDER.",
         )
 

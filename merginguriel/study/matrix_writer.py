@@ -39,7 +39,7 @@ def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = 
     try:
         old = nxn.load(path)
     except MuError:
-        return None  # damaged: what can be measured again is no loss
+        return None  # damaged: its pairs can be measured again
     missing = [pair for pair in old.origin if pair not in new.origin]
     if not missing:
         return None

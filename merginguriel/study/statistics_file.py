@@ -31,7 +31,7 @@ def read_for(
     text  a file of the target's sentences, one a line; `sources` for each source's own training text; None for the
           recipe's `text`, else for the target's training text
 
-    Statistics are kept in the study's folder `statistics`, and taken from there the next time.
+    Statistics are cached in the study's folder `statistics`.
     Raises UsageError (no target and no text), what the task raises for a locale without text, CheckpointError.
     """
     recipe = check(recipe)
@@ -118,8 +118,8 @@ def statistics(
 
     root = study.root / "statistics"
     if recipe.method == "regmean++":
-        told = (lambda done, total, unit: progress(done, total, unit)) if progress else None
-        return write_in_order(recipe, texts, root / f"in-order-{mark(recipe, texts)}", on_progress=told)
+        report = (lambda done, total, unit: progress(done, total, unit)) if progress else None
+        return write_in_order(recipe, texts, root / f"in-order-{mark(recipe, texts)}", on_progress=report)
     found: dict[str, Path] = {}
     settings: dict[str, Any] = {}
     if kind == "importance":

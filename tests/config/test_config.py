@@ -56,7 +56,7 @@ def file(tmp_path):
         ("density: 0.3", "density: 7", 4, "out of range"),
         ("ties", "tied", 3, "is not a merging method"),
         ("kind: merge", "kind: train", 2, "no meaning for a run of kind train"),
-        ("similarity: REAL\ncandidates: [de-DE, nb-NO]", "", 1, "which sources"),
+        ("similarity: REAL\ncandidates: [de-DE, nb-NO]", "", 1, "no sources, and no similarity"),
         ("k: 2", "locales: [de-DE]", 7, "no meaning for a run of kind merge"),
         ("k: 2", "k: 2\nk: 3", 8, "stands twice"),
         ("training:\n  epochs: 2\n  bf16: false", "training: 3", 8, "training must be a table"),
@@ -100,6 +100,28 @@ def test_the_digest_is_of_what_decides_the_result_however_it_is_written(file):
     assert configs.digest(configs.load(file(dotted))) == plain
     assert configs.digest(configs.load(file(GOOD), ["keep=true"])) == plain
     assert configs.digest(configs.load(file(GOOD), ["seed=1"])) != plain
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        ("kind: train\ntask: home\nlocales: [de-DE, sv-SE]\n", "train-home-fe6ac23d"),
+        ("kind: nxn\nsources: de-DE sv-SE\nlocales: [nb-NO]\nsplits: [test]\n", "nxn-71266048"),
+        (
+            "kind: iterate\ntarget: sv-SE\nsimilarity: REAL\ncandidates: [de-DE, nb-NO]\nk: 2\n"
+            "iterate: {epochs: 3, schedule: Gain, min_gain_pp: 1, keep_checkpoints: yes}\n",
+            "iterate-sv-SE-a6343b62",
+        ),
+        (
+            "target: sv-SE\nmethod: ties\nparams: {density: 0.3}\nsources: [de-DE, nb-NO]\n"
+            "options: {a: 1, b: 'x', c: true, d: 1e-3}\nheads: source:de-DE\ninclude: ['*.bias', x]\n"
+            "training: {learning_rate: 1, warmup: 0.1, bf16: no, epochs: 2.0}\n",
+            "merge-sv-SE-ties-e918a4fd",
+        ),
+    ],
+)
+def test_the_id_of_a_run_that_is_on_disk_already_stays_the_same(file, text, id):
+    assert run_store.run_id(configs.load(file(text))) == id
 
 
 def test_similarity_is_another_name_for_linear_with_its_weights(file):

@@ -76,7 +76,7 @@ ACTIONS = (
     Action("write a matrix as CSV and PNG", "study.matrix_store:export", "mu matrix", "matrix:matrix.export"),
     Action("measure an N×N matrix", "evaluation.nxn:nxn", "mu nxn", "", MODELS),
     Action("rank sources", "study.matrix_store:ordered", "mu similarity", "matrix:matrix.about"),
-    Action("be told of a run's end", "runs.finished:Watch", "mu runs watch", "runs"),
+    Action("be told of a run's end", "runs.progress:EndWatch", "mu runs watch", "runs"),
     Action("quick start", "loop.quickstart:run", "mu quickstart", "", "one command for the first minutes; its run is in the runs screen"),
     Action("list tasks", "tasks.base:tasks", "mu tasks", "", "the launch form offers them"),
     Action("get a base model", "study.study:make_base", "mu base", "", MODELS),
