@@ -1,4 +1,4 @@
-"""Which test items did each arm of a run get right? `items.npz`, written and read in one place."""
+"""Items file of a run, `items.npz`: which test items each arm answers correctly."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Stored(NamedTuple):
 
 
 def write(path: Path, ids: Sequence[str], groups: Sequence[str], arms: Mapping[str, np.ndarray]) -> None:
+    """Write which items each arm answers correctly."""
     buffer = io.BytesIO()
     named = {name: np.asarray(right, dtype=bool) for name, right in arms.items()}
     np.savez_compressed(
@@ -38,7 +39,7 @@ def write(path: Path, ids: Sequence[str], groups: Sequence[str], arms: Mapping[s
 
 
 def read(path: Path) -> Stored:
-    """Raises MuError for a file that is damaged, or not of this form."""
+    """Return the content of a file. Raises MuError for one that is damaged, or of another form."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             ids, groups = stored["ids"], stored["groups"]

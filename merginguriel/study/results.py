@@ -1,4 +1,4 @@
-"""How do accuracies become result rows, and how is a comparison said in words?"""
+"""Result rows of accuracies, and comparisons in words."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ LOGGED = ("best_single_source", "source_mean", "target_alone")  # baselines that
 
 
 def logged_method(recipe: Recipe) -> str:
-    """A weighted mean whose weights are a similarity is called `similarity` in the log."""
+    """Return the method as the log names it: `similarity` for a weighted mean with the weights of a similarity."""
     return "similarity" if recipe.method == "linear" and recipe.similarity else recipe.method
 
 
 def merge_name(recipe: Recipe) -> str:
-    """What people read: `similarity (REAL)`, `ties`."""
+    """Return a readable name: `similarity (REAL)`, `ties`."""
     return logged_method(recipe) + (f" ({recipe.similarity})" if recipe.similarity else "")
 
 
 def matrix_rows(matrix: Matrix, context: str, run: str, code: str | None = None) -> list[ResultRow]:
-    """Every source on every target that it was scored on, as rows of the method `single`.
+    """Return every source on every target that it was scored on, as rows of the method `single`.
 
     code  what measured the pairs of which the matrix does not say it
     """
@@ -64,7 +64,7 @@ def matrix_rows(matrix: Matrix, context: str, run: str, code: str | None = None)
 def compare_all(
     right: np.ndarray, groups: Sequence[str], baselines: Mapping[str, Baseline]
 ) -> dict[str, Comparison]:
-    """The merge against every baseline that is a model scored on the same items.
+    """Return the comparison of the merge with every baseline that is a model scored on the same items.
 
     right [n] bool: which test items the merge got right; groups [n]: variants of one template share a name
     """
@@ -84,7 +84,7 @@ def merge_rows(
     context: str,
     run: str,
 ) -> list[ResultRow]:
-    """One row per baseline of LOGGED that is known; paired with wins, losses and standard error where it can be."""
+    """Return one row per known baseline of LOGGED, with wins, losses and standard error where the baseline is a model."""
     rows = []
     for kind in LOGGED:
         if kind not in baselines:
@@ -106,7 +106,7 @@ def merge_rows(
 
 
 def seen_words(model: Path, target: str) -> str | None:
-    """What a merge knows of the target that it was made for, in words; None for another model or target, or nothing."""
+    """Return what a merge used of its own target, in words; None for another model or target, or nothing."""
     if not (model / "recipe.yaml").is_file():
         return None
     recipe = load_recipe(model / "recipe.yaml")
@@ -123,7 +123,7 @@ def scored_row(
     against: Path | None = None,
     found: Comparison | None = None,
 ) -> ResultRow:
-    """The row of one scored model: a merge, as its recipe.yaml says what it is, or the model of one locale.
+    """Return the row of one scored model: a merge, as its recipe.yaml describes it, or the model of one locale.
 
     right [n] bool; against: the model of `found`, which decides the kind of baseline: the target's own model, a
     plain average, or else a single source. Raises UsageError where it is none of these.
@@ -153,7 +153,7 @@ def scored_row(
 
 
 def baseline_kind(study: Study, target: str, against: Path) -> str:
-    """What a comparison with the model `against` is called in a row for `target`."""
+    """Return the baseline kind of a comparison with the model `against` in a row for `target`."""
     if (against / "recipe.yaml").is_file():
         if load_recipe(against / "recipe.yaml").method == "average":
             return "average_merge"
@@ -167,14 +167,14 @@ def baseline_kind(study: Study, target: str, against: Path) -> str:
 
 
 def row_text(row: ResultRow) -> str:
-    """The cells as `mu log add --row` reads them: `target=da-DK mode=ExcTar … sources='de-DE sv-SE'`."""
+    """Return the cells as `mu log add --row` reads them: `target=da-DK mode=ExcTar … sources='de-DE sv-SE'`."""
     return " ".join(
         f"{key}={shlex.quote(cell)}" for key, cell in row_cells(row).items() if cell not in ("", "-")
     )
 
 
 def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
-    """What a merge scored, compared with nothing yet."""
+    """Return the row of a merge, without a baseline."""
     return ResultRow(
         context=context,
         target=recipe.target or "-",
@@ -195,7 +195,7 @@ def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
 
 
 def logged_params(recipe: Recipe) -> tuple[tuple[str, str], ...]:
-    """Parameters of the method, and every policy that another recipe of this name might not have.
+    """Return the parameters of the method, and every policy that another recipe of this name might not have.
 
     Heads that are averaged beside a method that is no average are named: rows that do not name them are of heads
     that the method merged. Weights of a similarity are named, but for a weighted mean, whose similarity says it.
@@ -214,7 +214,7 @@ def _number(value: object) -> str:
 
 
 def words(found: Comparison) -> str:
-    """`+2.4 pp, 95% −0.4 … +5.2, p = 0.09: within noise`."""
+    """Return a comparison in words: `+2.4 pp, 95% −0.4 … +5.2, p = 0.09: within noise`."""
     p = found.p if found.p_groups is None else found.p_groups
     low, high = found.interval.low, found.interval.high
     if not found.wins and not found.losses:
@@ -231,9 +231,10 @@ def words(found: Comparison) -> str:
 
 
 def p_text(p: float) -> str:
+    """Return a p value as text."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def comparison_dict(found: Comparison) -> dict[str, Any]:
-    """JSON form: differences in pp, accuracies as fractions."""
+    """Return a comparison as JSON data: differences in pp, accuracies as fractions."""
     return {**asdict(found), "significant": found.significant}

@@ -230,7 +230,7 @@ def all_baselines(
 def ensembles(
     study: Study, config: Config, recipe: Recipe, dev: Matrix, data: TaskData, tell: Tell
 ) -> dict[str, np.ndarray]:
-    """Ensemble → which test items it gets right, bool [n]: the merge's own sources, by their kept logits."""
+    """Return ensemble → bool [n], which test items it answers correctly, from the cached logits of the sources."""
     models = {source.name: source.path for source in recipe.sources}
     inputs = source_choice.inputs_of(study, options_of(config), dev=dev)
     weights, methods = {}, []
@@ -246,7 +246,7 @@ def ensembles(
 
 
 def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
-    """What an ensemble scored, beside the row of the merge of the same sources, which the same similarity chose."""
+    """Return the row of an ensemble, beside that of the merge of the same sources."""
     by_labels = merge.mode == "IncTar" or sees_labels(merge.similarity)
     chosen, _, _ = (merge.similarity or "").partition("×")
     return replace(
