@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from merginguriel.cli.config import text_of
+from .runs import setting
 
 if TYPE_CHECKING:
     from merginguriel.report.run_comparison import Against, Seeds
@@ -22,7 +22,7 @@ def against_table(found: Sequence[Against]) -> list[list[str]]:
         value = "" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
         if one.missing:
             value, said = one.missing, one.command or ""
-        table.append([one.name, *(text_of(one.settings.get(key)) for key in keys), value, said])
+        table.append([one.name, *(setting(one.settings.get(key)) for key in keys), value, said])
     return table
 
 
@@ -39,6 +39,6 @@ def seeds_table(seeds: Sequence[Seeds]) -> list[list[str]]:
         said = (
             difference_words(one.found) if one.found else "fewer than two seeds in common" if number else ""
         )
-        row = [str(len(one.runs)), *(text_of(one.settings.get(key)) for key in keys), mean, span, said]
+        row = [str(len(one.runs)), *(setting(one.settings.get(key)) for key in keys), mean, span, said]
         table.append(row)
     return table

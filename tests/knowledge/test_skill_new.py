@@ -58,12 +58,12 @@ def test_a_skill_as_template_gives_its_sections_and_not_its_claims_or_dates(mu, 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["Upper"], 2, "not a skill's name"),
-        (["a--b"], 2, "not a skill's name"),
-        (["../out"], 2, "not a skill's name"),
-        ([""], 2, "not a skill's name"),
+        (["Upper"], 2, "not a valid skill name"),
+        (["a--b"], 2, "not a valid skill name"),
+        (["../out"], 2, "not a valid skill name"),
+        ([""], 2, "not a valid skill name"),
         (["a-skill"], 1, "already there"),
-        (["fresh", "--from", "nothing"], 2, "neither a template nor a skill"),
+        (["fresh", "--from", "nothing"], 2, "not a template or a skill"),
         (["fresh", "--description", "x" * 1025], 1, "1,024"),
         (["fresh", "--description", "Before --- after"], 1, "three dashes"),
         (["fresh", "--description", "one\ntwo"], 1, "one line"),
@@ -98,7 +98,7 @@ def test_an_editor_is_opened_only_when_asked_for(mu, bench, tmp_path, monkeypatc
 def test_outside_a_workspace_nothing_is_written(mu, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = mu("skills", "new", "fresh")
-    assert told.code == 2 and "no workspace here" in told.err and list(tmp_path.iterdir()) == []
+    assert told.code == 2 and "no workspace to write into" in told.err and list(tmp_path.iterdir()) == []
 
 
 def test_an_editor_that_cannot_be_started_is_said_before_anything_is_made(mu, bench, monkeypatch):

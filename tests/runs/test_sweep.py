@@ -99,7 +99,7 @@ def test_the_score_of_a_merge_is_shown_with_what_varied(trained):
     assert words[:2] == ["average", "finished"]
     result = trained.space / "runs" / words[-1] / "result.json"
     assert float(words[2]) == pytest.approx(json.loads(result.read_text())["accuracy"], abs=5e-5)
-    assert "1 finished; nobody carries it out" in shown.err
+    assert "1 finished; not running" in shown.err
 
 
 def test_runs_that_mean_the_same_are_one(trained):
@@ -217,7 +217,7 @@ def test_the_second_of_two_sweeps_at_once_is_refused_with_who_holds_it(trained):
         told = run(trained, path)
         shown = trained.mu("sweep", "status", "tiny", "--workspace", trained.space)
     assert told.code == 1 and f"by process {os.getpid()} on " in told.data["error"]
-    assert "2 new; being carried out" in shown.err
+    assert "2 new; running" in shown.err
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def test_when_a_node_is_lost_its_run_is_begun_again_elsewhere(trained, cluster):
         assert happened.count("created") == happened.count("finished") == 1 and happened[-1] == "finished"
         begun.append(happened.count("started"))
     assert sorted(begun) == [1, 1, 2]
-    assert "begun 2 times" in told.err
+    assert "started 2 times" in told.err
 
 
 def test_no_cluster_at_an_address_is_said(trained):

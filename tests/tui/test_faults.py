@@ -12,7 +12,7 @@ import time
 
 import pytest
 from looking import notes, press, settled, text_of
-from merginguriel_tui.app import SCREENS
+from merginguriel_tui.registry import SCREENS
 from pilot import play
 from places import EVIL, each, furnished, ready, whats
 from run_screens import until, waiting

@@ -125,7 +125,7 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     keys("n", session="again")
     until(again, "Begin an entry from", run.id)
     keys("run", "Enter", session="again")
-    until(again, "✓ would land as", run.id)  # filled in from the run
+    until(again, "✓ valid: ", run.id)  # filled in from the run
     still(again)
     for name in ("Down", "End"):
         keys(name, session="again")
@@ -133,7 +133,7 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     keys("BSpace", session="again")  # the quote at the end of the title …
     until(again, "✗ line")
     keys("-l", ': as a trial"', session="again")
-    until(again, "✓ would land as", "as a trial")
+    until(again, "✓ valid: ", "as a trial")
     keys("C-s", session="again")
     until(again, "to the log?", "as a trial", "-title:", "+title:")
     keys("y", session="again")
