@@ -56,7 +56,6 @@ def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
         await press(app, pilot, "enter", *"slerp", "enter", "tab", "right", "right")
         await press(app, pilot, "tab", "2", "tab", *["backspace", "0", ".", "5"], "tab", "1")
         app.screen.query_one("#min_gain", Input)
-        time.sleep(0.2)
         await settled(app, pilot)
         found.update(app.screen.advice, command=app.screen.command)
 
