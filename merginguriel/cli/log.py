@@ -43,7 +43,7 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--until", type=DATE, help="Entries of this day or earlier."),
         click.option("--claim", metavar="ID", help="Entries that this claim names as evidence."),
         click.option("--tag", help="Entries with this tag."),
-        click.option("--text", help="Entries in which these words stand, in any case."),
+        click.option("--text", help="Entries with these words, in any case."),
     )):  # fmt: skip
         command = option(command)
     return command
@@ -131,8 +131,8 @@ def export_entries(
 
 
 @log.command("questions")
-@click.option("--all", "every", is_flag=True, help="Closed ones too.")
-@click.option("--text", help="Questions in which these words stand, in any case.")
+@click.option("--all", "every", is_flag=True, help="Include closed ones.")
+@click.option("--text", help="Questions with these words, in any case.")
 @json_option
 @workspace_option
 def show_questions(every: bool, text: str | None, as_json: bool, workspace_path: Path | None) -> None:

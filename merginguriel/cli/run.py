@@ -1,4 +1,4 @@
-"""`mu run`: carry out what a configuration says, here or in a process of its own."""
+"""`mu run`: carry out the run of a configuration, here or in a process of its own."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ set_option = click.option(
 @click.command(short_help="Carry out an experiment that a YAML file describes.")
 @click.argument("config_file", metavar="[CONFIG.yaml]", required=False, type=click.Path(path_type=Path))
 @set_option
-@click.option("--detach", is_flag=True, help="In a process of its own, which outlives this terminal.")
-@click.option("--dry-run", is_flag=True, help="Say which run this is and what it is made of; run nothing.")
+@click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
+@click.option("--dry-run", is_flag=True, help="Show the run, its plan and configuration; run nothing.")
 @json_option
 @workspace_option
 def run(
@@ -33,8 +33,10 @@ def run(
     as_json: bool,
     workspace_path: Path | None,
 ) -> int:
-    """Carry out the run that CONFIG.yaml describes. The same configuration is the same run: one that has finished is
-    shown, one that was interrupted goes on. Without a file, --set says everything.
+    """Carry out the run that CONFIG.yaml describes.
+
+    The same configuration is the same run: a finished run is shown, an interrupted one continues. Without a file, --set
+    gives every key.
 
     \b
     mu run merge.yaml
@@ -47,7 +49,7 @@ def run(
     where = writable(space(workspace_path))
     if config_file is None and not sets:
         raise UsageError(
-            "nothing says what to run.", mend="Name a file, or keys: --set target=sw-KE --set method=ties"
+            "no configuration.", mend="Name a file, or keys: --set target=sw-KE --set method=ties"
         )
     config, places = configs.read(config_file, sets)
     wanted = resolve.resolved(config, where, places)
@@ -74,23 +76,23 @@ def run(
                 emit({"run": found.id, "state": "running", "pid": pid})
             else:
                 click.echo(found.id)
-                say(f"at work in process {pid}; watch it with: mu runs watch {found.id}")
+                say(f"running in process {pid}; watch it with: mu runs watch {found.id}")
             return 0
     found = run_store.create(where, config)
     if run_store.state(found) == "finished" and (changed := run_store.outdated(found)):
-        say(f"note: {changed} changed since this run was made; it is shown as it was.\n"
-            f"To do it again, remove {where.display(found.folder)}")  # fmt: skip
+        say(f"note: {changed} changed since this run was made; the result shown is the old one.\n"
+            f"To repeat the run, remove {where.display(found.folder)}")  # fmt: skip
     with Bar(found.id) as bar:
         state = worker.execute(found, bar)
     if state != "finished":
-        say(f"{found.id} is {state}; it goes on with: mu runs resume {found.id}")
+        say(f"{found.id} is {state}; continue with: mu runs resume {found.id}")
         return 0 if state == "paused" else 130
     show(run_store.result(found), as_json)
     return 0
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:
-    """A run's result: JSON as it is, or the figures that matter."""
+    """Print a run's result: as JSON, or its main figures."""
     if as_json:
         emit(result)
         return

@@ -41,7 +41,7 @@ def why(name: str, everything: bool, as_of: str | None, as_json: bool, workspace
 
 
 def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]:
-    # Under its entry, a row's number is name enough.
+    # Under its entry, a row is named by its number.
     name = node.name[node.name.index("#") :] if node.kind == "row" and first else node.name
     yield from _wrapped(f"{name}  {node.says}" if node.says else name, first, rest)
     children = node.children

@@ -80,6 +80,7 @@ async def begin(app, pilot, place):
     await until(app, pilot, lambda: place.there(app))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("screen", [*SCREENS])
 def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, monkeypatch):

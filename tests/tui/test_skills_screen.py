@@ -225,6 +225,6 @@ def test_text_of_files_is_neither_markup_nor_obeyed():
 def test_an_unknown_skill_is_a_note(space):
     async def script(app, pilot):
         await ready(app, pilot)
-        assert "no skill is called 'nothing'" in notes(app) and app.screen.name_
+        assert "unknown skill 'nothing'" in notes(app) and app.screen.name_
 
     play(space, script, screen="skills", what=("nothing",))

@@ -21,6 +21,7 @@ from merginguriel.text.advice import headline
 from merginguriel.text.numbers import pp, signed
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
