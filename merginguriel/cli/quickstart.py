@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from merginguriel import workspace
+from merginguriel.text.runs import duration
 
 from .common import LOCALE, columns, emit, json_option, program, say, text_width
-from .progress import Bar, duration
+from .progress import Bar
 
 if TYPE_CHECKING:
     import numpy as np

@@ -152,7 +152,7 @@ def test_processes_that_find_a_merge_outdated_at_once_make_it_once_and_leave_it_
     )
     words = [sys.executable, "-c", code, str(models / "recipe.yaml"), str(out)]
     begun = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [one.communicate(timeout=60)[0].strip() for one in begun] == [str(out)] * 4
+    assert [one.communicate(timeout=120)[0].strip() for one in begun] == [str(out)] * 4
     assert load_recipe(out / "recipe.yaml").sources == made.sources
     assert studies.is_current(out) and not list(out.parent.glob(".*"))
 

@@ -15,7 +15,7 @@ from merginguriel.runs import executors, run_store, sweep
 NEEDED = "the extra is not installed: pip install 'merginguriel[ray]'"
 
 
-def until(true, seconds=60):
+def until(true, seconds=120):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

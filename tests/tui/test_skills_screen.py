@@ -193,7 +193,7 @@ def test_a_skill_is_edited_in_the_users_editor_and_read_again(tmp_path, monkeypa
     async def script(app, pilot):
         await ready(app, pilot)
         await press(app, pilot, "e")
-        assert "cannot be lent" in notes(app)  # this terminal is no real one
+        assert "cannot open an editor" in notes(app)  # this terminal is no real one
         app.suspend = contextlib.nullcontext
         await press(app, pilot, "e")
         assert "version 9.9." in app.screen.query_one("#page", Page).text
