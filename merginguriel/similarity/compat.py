@@ -15,8 +15,6 @@ import numpy as np
 from merginguriel.errors import MuError, UnavailableError
 from merginguriel.files import write_text
 
-from .choice import shares
-
 
 def cosines(gram: np.ndarray) -> np.ndarray:
     """Return cosines [N, N] from inner products [N, N]; NaN for a vector that is zero."""
@@ -86,7 +84,9 @@ def weights(
     # A source whose fit with the others is unknown is neither favoured nor punished.
     fit = np.divide(sums, known.sum(axis=1), out=np.ones(len(chosen)), where=known.any(axis=1))
     products = np.array([max(column[name], 0.0) for name in chosen]) * fit
-    return shares(dict(zip(chosen, products.tolist(), strict=True)), chosen)
+    if products.sum() <= 0:
+        return {name: 1 / len(chosen) for name in chosen}
+    return dict(zip(chosen, (products / products.sum()).tolist(), strict=True))
 
 
 def save(path: Path, names: Sequence[str], matrix: np.ndarray) -> None:

@@ -93,4 +93,4 @@ def test_a_model_that_is_not_named_by_its_locale_cannot_be_logged(trained, tmp_p
         "--source",
         "sv-SE",
     )
-    assert ran.code == 2 and "mine is no locale" in ran.err and "--source sw-KE=FOLDER" in ran.err
+    assert ran.code == 2 and "unknown locale mine" in ran.err and "--source sw-KE=FOLDER" in ran.err
