@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.text.runs import setting
 
 from .common import columns, emit, json_option, plain, space, workspace_option
 from .run import set_option
@@ -61,7 +62,7 @@ def show(
         emit({"run": run_id(found), "digest": configs.digest(found), "keys": table})
         return
     rows = [
-        [name, text_of(value), origins[name], *([configs.KEYS[name].doc] if every else [])]
+        [name, setting(value), origins[name], *([configs.KEYS[name].doc] if every else [])]
         for name, value in shown.items()
     ]
     click.echo(plain(f"{run_id(found)}\n{columns(rows)}"))
@@ -95,16 +96,6 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
             "runs": {id: {n: configs.plain(one[n]) for n in varied} for id, one in found.items()},
         })  # fmt: skip
         return
-    rows = [[n, text_of(first[n]), origins[n], *([configs.KEYS[n].doc] if every else [])] for n in alike]
-    runs = [["run", *varied], *([id, *(text_of(one[n]) for n in varied)] for id, one in found.items())]
+    rows = [[n, setting(first[n]), origins[n], *([configs.KEYS[n].doc] if every else [])] for n in alike]
+    runs = [["run", *varied], *([id, *(setting(one[n]) for n in varied)] for id, one in found.items())]
     click.echo(plain(f"{file.name}  {len(found)} runs\n{columns(rows)}\n\n{columns(runs)}"))
-
-
-def text_of(value: object) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{name}={inner}" for name, inner in value.items()) or "-"
-    if isinstance(value, list | tuple):
-        return " ".join(map(str, value)) or "-"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "-" if value is None else str(value)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.text.runs import plan_lines, result_lines
 
-from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
-from .progress import Bar, duration
-
-if TYPE_CHECKING:
-    from merginguriel.runs.planning import Plan
+from .common import emit, json_option, plain, say, space, true_minus, workspace_option
+from .progress import Bar
 
 set_option = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key: training.epochs=2. Repeat."
@@ -93,85 +91,9 @@ def run(
     return 0
 
 
-def plan_lines(planned: Plan, state: str) -> list[str]:
-    """What a run would train, merge and score, and how long it should take."""
-    if state == "finished":
-        return ["  has finished: it would be shown, and nothing done again"]
-    rows = []
-    if not planned.base:
-        rows.append(["base", "to be made"])
-    if planned.train:
-        each = next(iter(planned.train.values()))
-        long = "time not known: none was trained here yet" if each is None else f"about {duration(each)} each"
-        rows.append(["train", f"{' '.join(planned.train)}  ({long})"])
-    if planned.there:
-        rows.append(["there", " ".join(planned.there)])
-    if planned.other:
-        rows.append(["other", f"{' '.join(planned.other)}  (trained with other settings or data: refused)"])
-    if planned.merges != 0:
-        rows.append(["merge", "as the training goes" if planned.merges is None else str(planned.merges)])
-    if planned.scores:
-        rows.append(
-            ["score", f"{planned.scores} times a model on a split; answers that are kept cost nothing"]
-        )
-    if planned.seconds is not None:
-        long = f"about {duration(planned.seconds)}, as it took before"
-    elif planned.work is None:
-        long = "not known: no run of this kind has finished here"
-    else:
-        long = f"about {duration(planned.work)} and the training"
-    return [f"  {line}" for line in columns([*rows, ["time", long]]).splitlines()]
-
-
 def show(result: dict[str, Any], as_json: bool) -> None:
     """Print a run's result: as JSON, or its main figures."""
     if as_json:
         emit(result)
         return
-    click.echo(true_minus(plain("\n".join(lines_of(result)))))
-
-
-def lines_of(result: dict[str, Any]) -> list[str]:
-    head = f"{result['run']}  {result['context']}"
-    if result["kind"] == "train":
-        rows = [["", "on development data", "sentences", ""]]
-        for locale, found in result["models"].items():
-            value = found["dev_accuracy"]
-            said = "not scored" if value is None else f"{100 * value:.1f}%"
-            rows.append([locale, said, str(found["train_items"]), duration(found["seconds"] or 0)])
-        return [head, columns(rows)]
-    if result["kind"] == "nxn":
-        found = result.get("test") or result["dev"]
-        sources, targets = list(found["accuracy"]), list(found["n"])
-        table = [["", *targets]]
-        table += [[s, *(f"{100 * found['accuracy'][s][t]:.1f}" for t in targets)] for s in sources]
-        return [head, columns(table)]
-    from merginguriel.study.results import p_text
-
-    low, high = result["ci95"]
-    lines = [
-        head,
-        f"{result['target']}  {result['mode']}  {result['method']}  {100 * result['accuracy']:.2f}%  "
-        f"95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']}",
-        "sources  "
-        + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
-    ]
-    rows = [["against", "", "accuracy", "difference", "95%", "p"]]
-    for kind, found in result["baselines"].items():
-        compared = found["comparison"]
-        cells = ["", "", ""]
-        if compared:
-            p = compared["p"] if compared["p_groups"] is None else compared["p_groups"]
-            span = compared["interval"]
-            cells = [
-                f"{compared['difference']:+.1f} pp",
-                f"{span['low']:+.1f} … {span['high']:+.1f}",
-                p_text(p).removeprefix("p = ").removeprefix("p "),
-            ]
-        rows.append([kind.replace("_", " "), found["model"] or "", f"{100 * found['value']:.2f}%", *cells])
-    for name, value in sorted(result.get("ensembles", {}).items(), key=lambda pair: -pair[1]):
-        rows.append(["ensemble", name.replace("_", " "), f"{100 * value:.2f}%", "", "", ""])
-    goal = result.get("goal")
-    if goal:
-        lines.insert(2, f"goal {goal['number']} {goal['state']}: against {goal['against'].replace('_', ' ')}")
-    return [*lines, columns(rows)]
+    click.echo(true_minus(plain("\n".join(result_lines(result)))))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import FAILED, INTERRUPTED, UsageError
+from merginguriel.text.runs import duration, event_line, result_lines
 
 from .common import (
     columns,
@@ -23,8 +24,7 @@ from .common import (
     true_minus,
     workspace_option,
 )
-from .progress import Bar, duration
-from .run import lines_of
+from .progress import Bar
 
 if TYPE_CHECKING:
     from merginguriel.runs.run_store import Run
@@ -158,20 +158,10 @@ def show(name: str, as_json: bool, workspace_path: Path | None) -> None:
     lines += [f"  {line}" for line in configs.dump_table(table).splitlines()]
     lines += ["", *(event_line(event) for event in happened[-12:])]
     if result:
-        lines += ["", *lines_of(result)]
+        lines += ["", *result_lines(result)]
     elif now in ("dead", "failed", "cancelled", "paused"):
         lines += ["", f"continue with: mu runs resume {run.id}"]
     click.echo(true_minus(plain("\n".join(lines))))
-
-
-def event_line(event: dict[str, Any]) -> str:
-    """`19:02:11  step  train de-DE (1 of 3)`."""
-    more = {k: v for k, v in event.items() if k not in ("time", "event", "config", "digest", "text", "error")}
-    words = [str(event[key]) for key in ("text", "error") if event.get(key)]
-    words += [
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in more.items()
-    ]
-    return f"{str(event.get('time'))[11:19]}  {event['event']}  {'  '.join(words)}".rstrip()
 
 
 @runs.command(short_help="Follow a run until it ends.")
@@ -296,9 +286,9 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
             ]
         )
         return
-    from merginguriel.text.run_comparison import against_table, seeds_table
+    from merginguriel.report.run_comparison import comparison_table, seeds_table
 
-    click.echo(plain(columns(against_table(found))))
+    click.echo(plain(columns(comparison_table(found))))
     if seeds:
         click.echo("\n" + plain(columns(seeds_table(seeds))))
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import FAILED, OK, UsageError
+from merginguriel.text.runs import duration
 
 from .common import columns, emit, json_option, say, space, workspace_option
-from .progress import Bar, duration
+from .progress import Bar
 
 if TYPE_CHECKING:
     from merginguriel.runs.sweep import MemberState, Sweep

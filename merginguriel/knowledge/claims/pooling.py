@@ -21,7 +21,7 @@ def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
 
     Accuracies where there are any (difference in pp), else scores such as NDCG (in points out of 100).
     """
-    # Asked first, and plainly: of a thousand rows for each of fifty claims, these three leave a few.
+    # Cheap tests first: of a thousand rows for each of fifty claims, these three leave a few.
     contexts, methods, targets = (claim.scope.get(key) for key in ("context", "method", "target"))
     usable = distinct(
         row

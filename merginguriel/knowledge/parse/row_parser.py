@@ -219,7 +219,7 @@ def parse_value(text: str, unit: str, column: str, where: str) -> float:
         mend = {
             "fraction": "An accuracy is a fraction, 0.4832, or carries its sign: 48.32%.",
             "score": "Write a fraction, 0.8664, or points out of 100 with the unit: 86.64 pt.",
-            "correlation": "A correlation lies between −1 and 1.",
+            "correlation": "A correlation is between −1 and 1.",
         }[unit]
         raise fail("outside the range of this metric; fraction or percent?", mend)
     return number_
