@@ -89,7 +89,7 @@ def built(
     for name, value, line in leaves(table):
         place = f"{where}:{line}" if where and line else where
         if name in flat:
-            raise MuError(f"the key {name!r} is given twice.", where=place or None)
+            raise MuError(f"the key {name!r} appears twice.", where=place or None)
         flat[name] = (value, place)
     for name, value in overrides(sets):
         for inner in [other for other in flat if other.startswith(f"{name}.")]:

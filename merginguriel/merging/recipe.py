@@ -313,7 +313,7 @@ def python_value(node: Any, path: Path) -> Any:
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else "?"
             if name in table:
-                raise MuError(f"the key {name!r} is given twice.", where=f"{path}:{key.start_mark.line + 1}")
+                raise MuError(f"the key {name!r} appears twice.", where=f"{path}:{key.start_mark.line + 1}")
             table[name] = python_value(value, path)
         return {name: value for name, value in table.items() if value is not None}
     if isinstance(node, yaml.SequenceNode):

@@ -371,7 +371,7 @@ def held(sweep: Sweep) -> Iterator[Sweep]:
         else:
             pid, host, since = (lock.read_text(encoding="utf-8").split() + ["?"] * 3)[:3]
             raise MuError(
-                f"process {pid} on {host} carries out the sweep {sweep.id} since {since}.",
+                f"the sweep {sweep.id} is already running: process {pid} on {host}, since {since}.",
                 where=str(sweep.folder),
                 mend=f"See its progress: mu sweep status {sweep.name}",
             )

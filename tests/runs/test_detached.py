@@ -57,7 +57,7 @@ def test_a_cancelled_run_leaves_nothing_half_and_a_paused_one_gives_its_memory_b
     assert run_store.state(run) == "cancelled" and lab.litter() == [] and not (lab.root / "de-DE").exists()
     pid = worker.start(run)
     assert run_store.request(run, "pause") == "running"
-    with pytest.raises(run_store.MuError, match="another process is at work"):
+    with pytest.raises(run_store.MuError, match="another process executes"):
         worker.start(run)
     os.waitpid(pid, 0)
     assert run_store.state(run) == "paused" and not (lab.root / "de-DE").exists()
@@ -72,7 +72,7 @@ def test_a_run_that_waits_is_cancelled_and_paused_without_a_process(trained):
     assert run_store.request(run, "pause") == "paused"
     assert run_store.request(run, "resume") == "queued"
     assert run_store.request(run, "cancel") == "cancelled"
-    with pytest.raises(UsageError, match="cannot be asked to pause"):
+    with pytest.raises(UsageError, match="cannot pause"):
         run_store.request(run, "pause")
     assert worker.execute(run) == "finished"
     with pytest.raises(UsageError, match="is finished"):

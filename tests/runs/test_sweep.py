@@ -216,7 +216,7 @@ def test_the_second_of_two_sweeps_at_once_is_refused_with_who_holds_it(trained):
     with sweep.held(sweep.plan(workspace.find(explicit=trained.space), path)):
         told = run(trained, path)
         shown = trained.mu("sweep", "status", "tiny", "--workspace", trained.space)
-    assert told.code == 1 and f"by process {os.getpid()} on " in told.data["error"]
+    assert told.code == 1 and f"process {os.getpid()} on " in told.data["error"]
     assert "2 new; running" in shown.err
 
 

@@ -50,7 +50,7 @@ ACTIONS = (
     Action("search skills", "knowledge.search.query:search", "mu skills search", "skills:skills.find"),
     Action("why a claim stands", "knowledge.claims.evidence_tree:why", "mu why", "skills:skills.claims"),
     Action("search everything", "knowledge.search.query:search", "mu search", "", "the skills and log screens search as one types"),
-    Action("follow questions", "knowledge.parse.questions:threads", "mu log questions", "", "a list to read; entries show theirs in the log screen"),
+    Action("follow questions", "knowledge.log.questions:threads", "mu log questions", "", "a list to read; entries show theirs in the log screen"),
     Action("compare plans with outcomes", "knowledge.log.plan_scores:plans", "mu log plans", "", "a list to read; entries show theirs in the log screen"),
     Action("calibration of predictions", "knowledge.log.plan_scores:scores", "mu log calibration", "", "a page to read; advice shows its own under `checked`"),
     Action("what was tried", "knowledge.log.prior_attempts:tried", "mu log tried", "", "the advice lists every row that was measured here"),

@@ -124,7 +124,7 @@ def test_cancelling_asks_first_and_pausing_does_not(space):
         await until(app, pilot, lambda: "○ cancelled" in shown(app))
         await press(app, pilot, "p")  # refused by the core, told as a note, and the screen stays
         await until(
-            app, pilot, lambda: any("cannot be asked to pause" in note.message for note in app._notifications)
+            app, pilot, lambda: any("cannot pause" in note.message for note in app._notifications)
         )
 
     play(space, script, screen="runs")

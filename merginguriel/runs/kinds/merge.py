@@ -246,7 +246,7 @@ def ensembles(
 
 
 def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
-    """Return the row of an ensemble, beside that of the merge of the same sources."""
+    """Return the row of an ensemble of the merge's sources, which the same similarity chose."""
     by_labels = merge.mode == "IncTar" or sees_labels(merge.similarity)
     chosen, _, _ = (merge.similarity or "").partition("×")
     return replace(
