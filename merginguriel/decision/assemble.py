@@ -16,7 +16,7 @@ from . import cross_validation as measured
 from . import estimate as model
 from .baseline import Trial, best_single, detectable, singles_of
 from .compatibility import Fits, value_of
-from .evidence import GOAL, Observation, Setting, setting_of
+from .evidence import GOAL, Observation, Arm, arm_of
 from .next_steps import words_of
 from .pilot import Plan
 from .question import DEFAULT, Candidate, Question
@@ -45,7 +45,7 @@ def _item(observation: Observation, part: float | None) -> dict[str, object]:
         "date": row.date,
         "context": row.context,
         "target": row.target,
-        "recipe": observation.setting.label,
+        "recipe": observation.arm.label,
         "value": row.value if observation.kind == "gain" else None,
         "baseline": row.baseline if observation.kind == "gain" else None,
         "gain_pp": round(observation.gain_pp, 2),
@@ -63,12 +63,12 @@ def _item(observation: Observation, part: float | None) -> dict[str, object]:
 def evidence(found: Sequence[Observation], best: Candidate, question: Question) -> list[dict[str, object]]:
     """This target's rows one by one, largest part first; then all other targets' rows as one item."""
     parts = dict(zip((id(o) for o in found), best.estimate.parts_pp, strict=True))
-    here = [o for o in found if (o.setting.target, o.setting.context) == (question.target, question.context)]
+    here = [o for o in found if (o.arm.target, o.arm.context) == (question.target, question.context)]
     items = [_item(o, parts[id(o)]) for o in here]
     items.sort(key=lambda item: (-abs(float(str(item["contribution_pp"]))), str(item["ref"])))
-    rest = [o for o in found if (o.setting.target, o.setting.context) != (question.target, question.context)]
+    rest = [o for o in found if (o.arm.target, o.arm.context) != (question.target, question.context)]
     if rest:
-        targets = {(o.setting.context, o.setting.target) for o in rest}
+        targets = {(o.arm.context, o.arm.target) for o in rest}
         items.append(
             {
                 "ref": "prior",
@@ -96,7 +96,7 @@ def dissent(
 ) -> list[dict[str, object]]:
     """Rows on this target that point against the verdict, and rows that are not counted: contested, invalidated, superseded."""
     sign = -1 if verdict == "no-merge" or best.estimate.mean_pp < 0 else 1
-    here = [o for o in found if (o.setting.target, o.setting.context) == (question.target, question.context)]
+    here = [o for o in found if (o.arm.target, o.arm.context) == (question.target, question.context)]
     items = [_item(o, None) for o in here if o.gain_pp * sign < 0]
     items.sort(key=lambda item: (float(str(item["gain_pp"])) * sign, str(item["ref"])))
     doubted = [
@@ -113,7 +113,7 @@ def dissent(
             {
                 "ref": row.ref,
                 "date": row.date,
-                "recipe": setting_of(row).label,
+                "recipe": arm_of(row).label,
                 "gain_pp": round(row.difference_pp or 0.0, 2),
                 "n": row.n,
                 "kind": row.status,
@@ -126,14 +126,14 @@ def dissent(
 def rules_applied(
     knowledge: Knowledge,
     vetoes: Sequence[claim_rules.Rule],
-    setting: Setting,
+    arm: Arm,
     candidates: Sequence[Candidate],
 ) -> list[dict[str, object]]:
-    """Claims that bear on the question: vetoes of its context, target and mode, and what speaks of the setting."""
+    """Claims that bear on the question: vetoes of its context, target and mode, and what speaks of the arm."""
     applied = [
-        *(veto for veto in vetoes if claim_rules.concerns(veto, setting)),
+        *(veto for veto in vetoes if claim_rules.concerns(veto, arm)),
         *claim_rules.bearing(
-            knowledge.claims, knowledge.standings, setting, ("beats", "fails", "requires", "prefers")
+            knowledge.claims, knowledge.standings, arm, ("beats", "fails", "requires", "prefers")
         ),
     ]
     applied += [c.passed_over for c in candidates if c.passed_over]
@@ -146,7 +146,7 @@ def alternatives(
     """Other recipes by predicted gain, and the other mode's figures where they are known."""
     items: list[dict[str, object]] = [
         {
-            "what": c.setting.label,
+            "what": c.arm.label,
             "mode": question.mode,
             **gain(c.estimate, question.min_gain_pp),
             "measured_here": bool(c.rows),
@@ -170,7 +170,7 @@ def alternatives(
     for row in sorted(best_of.values(), key=lambda r: (-r.value, r.ref))[:2]:
         items.append(
             {
-                "what": setting_of(row).label,
+                "what": arm_of(row).label,
                 "mode": other,
                 "needs": needs,
                 "value": row.value,
@@ -198,9 +198,9 @@ def alternatives(
 
 def arms(best: Candidate) -> list[str]:
     """What a trial would merge: the recipe, and the plain average beside it."""
-    k = best.setting.k or DEFAULT[2]
-    average = [] if best.setting.method == "average" else [f"average, {k} sources"]
-    return [best.setting.label, *average]
+    k = best.arm.k or DEFAULT[2]
+    average = [] if best.arm.method == "average" else [f"average, {k} sources"]
+    return [best.arm.label, *average]
 
 
 def pilot(
@@ -237,16 +237,14 @@ def calibration(left: measured.LeftOut | None) -> dict[str, object] | None:
     }
 
 
-def compatibility(
-    fits: Fits, fitted: model.Model, setting: Setting, chosen: Choice
-) -> list[dict[str, object]]:
+def compatibility(fits: Fits, fitted: model.Model, arm: Arm, chosen: Choice) -> list[dict[str, object]]:
     """What is known of how the sources fit each other, and what that does to the expected gain."""
     sources = [source.locale for source in chosen.sources]
     found: list[dict[str, object]] = []
     for measure, slope in zip(PAIRWISE, model.slopes(fitted), strict=False):
-        value = value_of(fits, setting.context, measure, sources)
+        value = value_of(fits, arm.context, measure, sources)
         if value is not None:
-            fit = fits[setting.context, measure]
+            fit = fits[arm.context, measure]
             found.append(
                 {
                     "measure": measure,

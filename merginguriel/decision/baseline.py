@@ -115,7 +115,7 @@ def trial_of(
     How often two models disagree depends on the method: gains of the same one on this target tell, where there are.
     """
     gains = [o for o in own if o.kind == "gain"]
-    gains = [o for o in gains if o.setting.method == method] or gains
+    gains = [o for o in gains if o.arm.method == method] or gains
     paired = [o for o in gains if o.row.paired]
     if paired:
         variance, n = _middle([(o.variance, o.row.n or USUAL_N) for o in paired])

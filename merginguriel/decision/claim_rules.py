@@ -9,7 +9,7 @@ from typing import NamedTuple
 from merginguriel.knowledge.claims.claim_status import Standing
 from merginguriel.knowledge.parse.claims import Claim, in_scope
 
-from .evidence import Setting
+from .evidence import Arm
 
 ACTIVE = ("supported", "under noise")
 
@@ -37,15 +37,15 @@ def vetoes(claims: Iterable[Claim], standings: Mapping[str, Standing]) -> list[R
     return [rule for rule in found if rule.standing.status == "supported"]
 
 
-def veto_of(setting: Setting, vetoes: Iterable[Rule]) -> Rule | None:
-    """The first veto that `setting` falls under, if any."""
-    return next((rule for rule in vetoes if in_scope(setting, rule.claim.scope)), None)
+def veto_of(arm: Arm, vetoes: Iterable[Rule]) -> Rule | None:
+    """The first veto that `arm` falls under, if any."""
+    return next((rule for rule in vetoes if in_scope(arm, rule.claim.scope)), None)
 
 
-def concerns(rule: Rule, setting: Setting) -> bool:
+def concerns(rule: Rule, arm: Arm) -> bool:
     """Does a rule speak of this context, target and mode, whatever the method?"""
     where = {key: rule.claim.scope[key] for key in ("context", "target", "mode") if key in rule.claim.scope}
-    return in_scope(setting, where)
+    return in_scope(arm, where)
 
 
 def names_a_method(rule: Rule) -> bool:
@@ -58,42 +58,40 @@ def names_a_method(rule: Rule) -> bool:
 
 
 def dispreferred(
-    setting: Setting, others: Iterable[Setting], claims: Iterable[Claim], standings: Mapping[str, Standing]
+    arm: Arm, others: Iterable[Arm], claims: Iterable[Claim], standings: Mapping[str, Standing]
 ) -> Rule | None:
-    """The standing preference that sets `setting` aside for one of `others`, if there is one."""
+    """The standing preference that sets `arm` aside for one of `others`, if there is one."""
     choice = list(others)
     for claim in claims:
         if claim.predicate != "prefers" or standings[claim.id].status not in ACTIVE:
             continue
         scope = claim.scope
-        if not (in_scope(setting, scope) and in_scope(setting, claim.over_scope)):
+        if not (in_scope(arm, scope) and in_scope(arm, claim.over_scope)):
             continue
         named = {*claim.prefer, *claim.over_scope}
         for other in choice:
             if not in_scope(other, scope, claim.prefer):
                 continue
             if all(
-                getattr(setting, f) == getattr(other, f)
-                for f in ("method", "similarity", "k")
-                if f not in named
+                getattr(arm, f) == getattr(other, f) for f in ("method", "similarity", "k") if f not in named
             ):
                 return Rule(claim, standings[claim.id])
     return None
 
 
 def bearing(
-    claims: Iterable[Claim], standings: Mapping[str, Standing], setting: Setting, predicates: tuple[str, ...]
+    claims: Iterable[Claim], standings: Mapping[str, Standing], arm: Arm, predicates: tuple[str, ...]
 ) -> list[Rule]:
-    """Claims of these predicates whose scope a setting on this target lies in, refuted and superseded ones left out."""
+    """Claims of these predicates whose scope an arm on this target lies in, refuted and superseded ones left out."""
     found = []
     for claim in claims:
         status = standings[claim.id].status
         if claim.predicate not in predicates or status in ("superseded", "refuted"):
             continue
-        if in_scope(setting, claim.scope):
+        if in_scope(arm, claim.scope):
             found.append(Rule(claim, standings[claim.id]))
     return found
 
 
-def for_target(setting: Setting, target: str, context: str, mode: str) -> Setting:
-    return replace(setting, target=target, context=context, mode=mode)
+def for_target(arm: Arm, target: str, context: str, mode: str) -> Arm:
+    return replace(arm, target=target, context=context, mode=mode)

@@ -20,7 +20,7 @@ GAP_TARGETS = 3  # fewer say nothing about how much the gap varies
 
 
 @dataclass(frozen=True)
-class Setting:
+class Arm:
     """What is asked of a merge: method, similarity, k and parameters, for a target in a mode and context.
 
     A recipe (merging/recipe.py) is more: it also names the sources and their weights.
@@ -55,20 +55,18 @@ class Observation:
     """One measured gain in pp. `kind`: `gain`, against the goal's baseline, or `effect`, inferred over a `gap`."""
 
     row: ResultRow
-    setting: Setting
+    arm: Arm
     gain_pp: float
     variance: float
     kind: str
     gap: Gap | None = None
 
 
-def setting_of(row: ResultRow) -> Setting:
-    return Setting(row.context, row.target, row.mode, row.method, row.similarity, row.k, row.params)
+def arm_of(row: ResultRow) -> Arm:
+    return Arm(row.context, row.target, row.mode, row.method, row.similarity, row.k, row.params)
 
 
-def observations(
-    rows: Iterable[ResultRow], mode: str, excluded: Callable[[Setting], bool]
-) -> list[Observation]:
+def observations(rows: Iterable[ResultRow], mode: str, excluded: Callable[[Arm], bool]) -> list[Observation]:
     """Current rows of this mode as gains; each measurement counts once.
 
     A row that knows only its sources' mean gives an effect. Where other targets of the same context show how far
@@ -77,36 +75,29 @@ def observations(
     usable = distinct(
         row
         for row in rows
-        if row.mode == mode
-        and row.status == "current"
-        and is_merge(row.method)
-        and not excluded(setting_of(row))
+        if row.mode == mode and row.status == "current" and is_merge(row.method) and not excluded(arm_of(row))
     )
     # Where the best of all models was recorded beside the best of the sources, that is what a merge has to beat.
     strict = {row.measurement() for row in usable if row.baseline_kind == BEST_OF_ALL}
     found: list[Observation] = []
     effects: dict[object, Observation] = {}
     for row in usable:
-        setting = setting_of(row)
+        arm = arm_of(row)
         difference, variance = row.difference_pp, row.variance_pp
         beaten = row.baseline_kind == GOAL[mode] and not (mode == "ExcTar" and row.measurement() in strict)
         beaten |= mode == "ExcTar" and row.baseline_kind == BEST_OF_ALL
         if beaten and difference is not None and variance is not None:
-            found.append(Observation(row, setting, difference, variance, "gain"))
+            found.append(Observation(row, arm, difference, variance, "gain"))
         elif mode == "ExcTar" and row.baseline_kind == "source_mean" and difference is not None and row.n:
-            effects.setdefault(
-                (setting, row.seed), Observation(row, setting, difference, variance or 0.0, "effect")
-            )
+            effects.setdefault((arm, row.seed), Observation(row, arm, difference, variance or 0.0, "effect"))
         elif mode == "ExcTar" and row.metric == "merging_effect" and row.n:
             # The accuracies were not recorded; ½ is the accuracy with the largest variance.
-            effects.setdefault(
-                (setting, row.seed), Observation(row, setting, row.value, 1e4 * 0.5 / row.n, "effect")
-            )
-    measured = {observation.setting for observation in found}
+            effects.setdefault((arm, row.seed), Observation(row, arm, row.value, 1e4 * 0.5 / row.n, "effect"))
+    measured = {observation.arm for observation in found}
     gaps = _gaps(found, effects.values())
     for effect in effects.values():
-        gap = next((gaps[key] for key in _gap_keys(effect.setting) if key in gaps), None)
-        if gap is not None and effect.setting not in measured:
+        gap = next((gaps[key] for key in _gap_keys(effect.arm) if key in gaps), None)
+        if gap is not None and effect.arm not in measured:
             found.append(
                 replace(
                     effect,
@@ -118,26 +109,26 @@ def observations(
     return found
 
 
-def _gap_keys(setting: Setting) -> tuple[object, ...]:
+def _gap_keys(arm: Arm) -> tuple[object, ...]:
     """Whose gap may stand for this one's: the same way to choose sources, else the same context.
 
     Never another context: how far sources lie apart depends on the task and the base model.
     """
-    return (setting.context, setting.similarity, setting.k), setting.context
+    return (arm.context, arm.similarity, arm.k), arm.context
 
 
 def _gaps(gains: Sequence[Observation], effects: Iterable[Observation]) -> dict[object, Gap]:
     """A gap for every key that `GAP_TARGETS` targets or more tell of."""
-    by_setting: dict[Setting, list[float]] = {}
+    by_setting: dict[Arm, list[float]] = {}
     for gain in gains:
-        by_setting.setdefault(gain.setting, []).append(gain.gain_pp)
+        by_setting.setdefault(gain.arm, []).append(gain.gain_pp)
     known: dict[object, dict[str, list[float]]] = {}
     for effect in effects:
-        setting = effect.setting
-        if setting in by_setting:
-            gap = effect.gain_pp - _mean(by_setting[setting])
-            for key in _gap_keys(setting):
-                known.setdefault(key, {}).setdefault(setting.target, []).append(gap)
+        arm = effect.arm
+        if arm in by_setting:
+            gap = effect.gain_pp - _mean(by_setting[arm])
+            for key in _gap_keys(arm):
+                known.setdefault(key, {}).setdefault(arm.target, []).append(gap)
     found: dict[object, Gap] = {}
     for key, by_target in known.items():
         if len(by_target) >= GAP_TARGETS:

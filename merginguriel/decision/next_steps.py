@@ -21,7 +21,7 @@ HOME = ("home", "e5-small")  # what the commands take without --task and --base
 
 
 def summary(verdict: str, best: Candidate, question: Question, veto: claim_rules.Rule | None) -> str:
-    label, least = best.setting.label, question.min_gain_pp
+    label, least = best.arm.label, question.min_gain_pp
     if veto:
         return f"Do not merge with {label}: {veto.claim.text}"
     mean, p = pp(best.estimate.mean_pp), best.estimate.p_above(0)
@@ -56,7 +56,7 @@ def unknowns(
         )
     if not own:
         said.append(f"no merge for {target} has been measured in {question.context} ({question.mode})")
-        if found and all(o.setting.target != target for o in found):
+        if found and all(o.arm.target != target for o in found):
             said.append(
                 f"anything specific to {target}: the gain is the same for every language without rows"
             )
@@ -68,7 +68,7 @@ def unknowns(
         said.append(f"{missing} of the sources: the log does not hold an N×N matrix for {target}")
     if not found:
         said.append(f"anything about {question.mode} merges: the log holds no such row")
-    elif question.method is not None and question.method not in {o.setting.method for o in found}:
+    elif question.method is not None and question.method not in {o.arm.method for o in found}:
         said.append(f"how {question.method} does in {question.mode}: no row counts for it")
     return said
 
@@ -91,7 +91,7 @@ def would_change(
     if enough is not None:
         found.append(f"a budget of {count(enough, 'piece')} of work or more: it is enough for a pilot")
     if veto:
-        found.append(f"rows that refute {veto.claim.id}, the claim that forbids {best.setting.label}")
+        found.append(f"rows that refute {veto.claim.id}, the claim that forbids {best.arm.label}")
     elif not own:
         found.append(
             f"any measured merge for {question.target}: its accuracy, the best single source's, and n"
@@ -99,7 +99,7 @@ def would_change(
     elif verdict == "pilot":
         need = needed_again(best.estimate, trial.variance, least)
         found.append(
-            f"{best.setting.label} measured again, on development data or from models trained with other seeds "
+            f"{best.arm.label} measured again, on development data or from models trained with other seeds "
             f"(n = {trial.n:,}, paired): {pp(need)} or more would say merge, for then the expected gain is "
             f"{least:g} pp or more, and P(gain > 0) {MERGE_AT:g} or more"
         )
@@ -107,12 +107,12 @@ def would_change(
         found.append(f"a merge for {question.target} that gains more than {least:g} pp, outside noise")
         untried = [c for c in candidates if not c.rows and not c.passed_over and c.runnable][:1]
         found += [
-            f"a trial of what was not tried here: {c.setting.label}, predicted "
+            f"a trial of what was not tried here: {c.arm.label}, predicted "
             f"{pp(c.estimate.mean_pp)} ± {c.estimate.sd_pp:.1f} from other targets"
             for c in untried
         ]
     else:
-        found.append(f"a paired repetition of {best.setting.label} that loses")
+        found.append(f"a paired repetition of {best.arm.label} that loses")
     if own and not any(o.row.paired for o in own):
         found.append("per-item results (wins and losses): pairing narrows the interval at no further cost")
     if question.mode == "ExcTar":
@@ -140,7 +140,7 @@ def next_commands(
     question: Question,
 ) -> list[str]:
     """The commands that follow from the verdict, in order. What stands in brackets at a line's end is a remark."""
-    target, setting, lab = question.target, best.setting, question.lab
+    target, arm, lab = question.target, best.arm, question.lab
     task, _, base = question.context.partition("/")
     where = "" if (task, base) == HOME else f" --task {task} --base {base}"
     if verdict == "no-merge":
@@ -155,12 +155,12 @@ def next_commands(
         return [
             f"mu tasks {task}   (too little {target} there, or none: bring your own sentences, --task files --data FOLDER)"
         ]
-    if lab and setting.method not in lab.methods:
-        other = next((c.setting for c in candidates if c.runnable), None)
+    if lab and arm.method not in lab.methods:
+        other = next((c.arm for c in candidates if c.runnable), None)
         if other is None:
-            return [f"mu methods   ({setting.method} is not in this program)"]
+            return [f"mu methods   ({arm.method} is not in this program)"]
         asked = f"mu advise --target {target} --context {question.context}"
-        return [f"{asked} --method {other.method}   ({setting.method} is not in this program)"]
+        return [f"{asked} --method {other.method}   ({arm.method} is not in this program)"]
     lines = []
     if chosen.untrained:
         models = " ".join(f"--locale {source}" for source in chosen.untrained)
@@ -169,16 +169,16 @@ def next_commands(
     if chosen.missing:
         lines.append(f"mu nxn --split dev --locale {target}{where}   (an N×N matrix names the sources)")
         return lines
-    known = lab.methods[setting.method] if lab else None
+    known = lab.methods[arm.method] if lab else None
     sources = " ".join(f"--source {source.locale}" for source in chosen.sources)
-    params = "".join(_flag(k, v) for k, v in setting.params if known is None or k in known or k in POLICIES)
-    if known is not None and known.heads != "merge" and "heads" not in dict(setting.params):
+    params = "".join(_flag(k, v) for k, v in arm.params if known is None or k in known or k in POLICIES)
+    if known is not None and known.heads != "merge" and "heads" not in dict(arm.params):
         params += " --heads merge"  # a row that does not name them is of heads that the method merged
-    kind, _, times = (setting.similarity or "").partition("×")
+    kind, _, times = (arm.similarity or "").partition("×")
     # `similarity` without more is REAL; the sources are named, so nothing else needs the kind.
-    weigh = f" --similarity {kind}" if times or (setting.method == "similarity" and kind == "URIEL") else ""
+    weigh = f" --similarity {kind}" if times or (arm.method == "similarity" and kind == "URIEL") else ""
     weigh += f" --times {times}" if times else ""
-    return [*lines, f"mu merge --method {setting.method} --target {target}{weigh} {sources}{params}{where}"]
+    return [*lines, f"mu merge --method {arm.method} --target {target}{weigh} {sources}{params}{where}"]
 
 
 def _flag(key: str, value: str) -> str:

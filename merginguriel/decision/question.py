@@ -10,7 +10,7 @@ from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
 
 from . import claim_rules
 from . import estimate as model
-from .evidence import Setting
+from .evidence import Arm
 
 MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
 DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
@@ -42,14 +42,12 @@ class Lab:
     trained: frozenset[str] = frozenset()
     offers_target: bool = True
 
-    def runs(self, setting: Setting) -> bool:
+    def runs(self, arm: Arm) -> bool:
         """Can this be done here, with these parameters?"""
         return (
-            setting.method in self.methods
-            and self.methods[setting.method].issuperset(
-                name for name, _ in setting.params if name not in POLICIES
-            )
-            and (setting.similarity is None or setting.similarity in self.similarities)
+            arm.method in self.methods
+            and self.methods[arm.method].issuperset(name for name, _ in arm.params if name not in POLICIES)
+            and (arm.similarity is None or arm.similarity in self.similarities)
         )
 
 
@@ -71,13 +69,13 @@ class Question:
     lab: Lab | None = None
     budget: int | None = None
 
-    def can_run(self, setting: Setting) -> bool:
-        return self.lab is None or self.lab.runs(setting)
+    def can_run(self, arm: Arm) -> bool:
+        return self.lab is None or self.lab.runs(arm)
 
 
 class Candidate(NamedTuple):
-    setting: Setting
+    arm: Arm
     estimate: model.Estimate
-    rows: tuple[ResultRow, ...]  # this setting, measured on this target
+    rows: tuple[ResultRow, ...]  # this arm, measured on this target
     passed_over: claim_rules.Rule | None = None
     runnable: bool = True

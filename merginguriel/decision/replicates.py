@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .evidence import Noise, Setting, sampling
+from .evidence import Noise, Arm, sampling
 
 
 class Repeats(NamedTuple):
@@ -47,21 +47,21 @@ class Repeats(NamedTuple):
         return np.linalg.inv(known)
 
 
-def repeats(settings: Sequence[Setting], noise: Noise, features: np.ndarray) -> Repeats | None:
+def repeats(arms: Sequence[Arm], noise: Noise, features: np.ndarray) -> Repeats | None:
     """The rows as merges; None where no merge was measured twice, or a row claims to have no noise."""
     merges: dict[object, int] = {}
     known = np.ascontiguousarray(features)
     merge = np.array(
         [
-            merges.setdefault((setting, known[i].tobytes(), gap), len(merges))
-            for i, (setting, gap) in enumerate(zip(settings, noise.gap.tolist(), strict=True))
+            merges.setdefault((arm, known[i].tobytes(), gap), len(merges))
+            for i, (arm, gap) in enumerate(zip(arms, noise.gap.tolist(), strict=True))
         ]
     )
-    if len(merges) == len(settings) or not (noise.sd > 0).all():
+    if len(merges) == len(arms) or not (noise.sd > 0).all():
         return None
     sharing: dict[object, list[int]] = {}
-    for i, (setting, baseline) in enumerate(zip(settings, noise.baseline.tolist(), strict=True)):
-        sharing.setdefault((setting.context, setting.target, baseline), []).append(i)
+    for i, (arm, baseline) in enumerate(zip(arms, noise.baseline.tolist(), strict=True)):
+        sharing.setdefault((arm.context, arm.target, baseline), []).append(i)
     sized: dict[int, list[list[int]]] = {}
     for group in sharing.values():
         sized.setdefault(len(group), []).append(group)

@@ -19,22 +19,22 @@ import numpy as np
 from merginguriel import __version__, files
 from merginguriel.errors import MuError
 
-from .evidence import Noise, Setting
+from .evidence import Noise, Arm
 
 FITTING = ("covariance.py", "estimate.py", "evidence.py", "replicates.py")
 KEPT = 64  # fits; the one unused for longest gives way
 
 
-def digest(settings: Sequence[Setting], gains: np.ndarray, noise: Noise, features: np.ndarray) -> str:
+def digest(arms: Sequence[Arm], gains: np.ndarray, noise: Noise, features: np.ndarray) -> str:
     """Of these observations, and of the program that fits them."""
     here = Path(__file__).resolve().parent
     parts = [__version__, np.__version__]
     for name in FITTING:
         status = (here / name).stat()
         parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
-    numbers = {setting: i for i, setting in enumerate(dict.fromkeys(settings))}
+    numbers = {arm: i for i, arm in enumerate(dict.fromkeys(arms))}
     parts.append(repr(list(numbers)))
-    of = np.array([numbers[setting] for setting in settings])
+    of = np.array([numbers[arm] for arm in arms])
     found = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape"))
     for array in (of, gains, *noise, features):
         found.update(f"{array.dtype}{array.shape}".encode())

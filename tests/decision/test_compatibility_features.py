@@ -61,14 +61,14 @@ def test_a_feature_that_matters_is_found_and_one_that_does_not_stays_near_zero()
         made = observation("sw-KE", "ties", 3 * x[0] + random.normal(0, 1), 1.0, baseline=0.4 + i / 1000)
         target = f"t{i}"
         found.append(
-            replace(made, setting=replace(made.setting, target=target), row=replace(made.row, target=target))
+            replace(made, arm=replace(made.arm, target=target), row=replace(made.row, target=target))
         )
     fitted = estimate.fit(found, noise(found), known)
     matters, idle = estimate.slopes(fitted)
     assert abs(matters.mean_pp - 3) < 3 * matters.sd_pp and matters.mean_pp > 5 * matters.sd_pp
     assert abs(idle.mean_pp) < 3 * idle.sd_pp < 1.5
     # and a prediction moves by the slope
-    new = replace(found[0].setting, target="new")
+    new = replace(found[0].arm, target="new")
     at = [estimate.predict(fitted, new, np.array([x, 0.0])).mean_pp for x in (0.0, 1.0)]
     assert at[1] - at[0] == pytest.approx(matters.mean_pp, abs=1e-6)
 
