@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from merginguriel.text.numbers import count
 
-Mode = Literal["ExcTar", "IncTar"]
 Verdict = Literal["merge", "pilot", "no-merge", "unknown"]
 BaselineKind = Literal["best_single_source", "target_alone"]
 
@@ -226,8 +225,8 @@ class UncountedRow(Part):
     """Measured gain, pp."""
     n: int | None
     """Number of test items."""
-    kind: Literal["contested", "invalidated", "superseded"]
-    """Why it is not counted."""
+    kind: str
+    """Why it is not counted: contested, invalidated, superseded."""
     note: str
     """Note of the row."""
 
@@ -240,8 +239,8 @@ class AppliedClaim(Part):
     """Id of the claim."""
     skill: str
     """Skill that it belongs to."""
-    predicate: Literal["forbids", "beats", "fails", "requires", "prefers"]
-    """Kind of the claim."""
+    predicate: str
+    """Kind of the claim: forbids, beats, fails, requires or prefers."""
     text: str
     """Text of the claim."""
     status: str
@@ -256,7 +255,7 @@ class PredictedArm(Gain):
 
     arm: ArmName
     """What would be merged."""
-    mode: Mode
+    mode: str
     """Mode of the question."""
     measured_here: bool
     """Whether it was measured on this target."""
@@ -274,7 +273,7 @@ class MeasuredArm(Part):
 
     arm: ArmName
     """What was measured."""
-    mode: Mode
+    mode: str
     """The other mode."""
     needs: str
     """What the other mode needs."""
@@ -374,7 +373,7 @@ class Advice(Part):
 
     target: str
     """The locale to serve."""
-    mode: Mode
+    mode: str
     """ExcTar: the target's own model is not among the sources. IncTar: it is."""
     context: str
     """Task and base model, like massive/xlm-roberta-base."""

@@ -1,4 +1,4 @@
-"""What do the claims forbid, prefer and require for a question?"""
+"""Claims that exclude, prefer or describe arms of a question."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 from merginguriel.knowledge.claims.claim_status import Standing
 from merginguriel.knowledge.parse.claims import Claim, in_scope
 
+from .advice_types import AppliedClaim
 from .evidence import Arm
 
 ACTIVE = ("supported", "under noise")
@@ -20,39 +21,34 @@ class Rule(NamedTuple):
     claim: Claim
     standing: Standing
 
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "claim": self.claim.id,
-            "skill": self.claim.skill,
-            "predicate": self.claim.predicate,
-            "text": self.claim.text,
-            "status": self.standing.status,
-            "reason": self.standing.reason,
-        }
+    def applied(self) -> AppliedClaim:
+        """Return the claim as the advice names it."""
+        claim, status = self.claim, self.standing
+        return AppliedClaim(claim.id, claim.skill, claim.predicate, claim.text, status.status, status.reason)
 
 
 def vetoes(claims: Iterable[Claim], standings: Mapping[str, Standing]) -> list[Rule]:
-    """Claims that forbid something, with evidence outside noise."""
+    """Return the claims that exclude something, with evidence outside noise."""
     found = (Rule(claim, standings[claim.id]) for claim in claims if claim.predicate == "forbids")
     return [rule for rule in found if rule.standing.status == "supported"]
 
 
 def veto_of(arm: Arm, vetoes: Iterable[Rule]) -> Rule | None:
-    """The first veto that `arm` falls under, if any."""
+    """Return the first claim that excludes `arm`, if any."""
     return next((rule for rule in vetoes if in_scope(arm, rule.claim.scope)), None)
 
 
 def concerns(rule: Rule, arm: Arm) -> bool:
-    """Does a rule speak of this context, target and mode, whatever the method?"""
+    """Return True if a rule applies to this context, target and mode, whatever the method."""
     where = {key: rule.claim.scope[key] for key in ("context", "target", "mode") if key in rule.claim.scope}
     return in_scope(arm, where)
 
 
 def names_a_method(rule: Rule) -> bool:
-    """Does a veto speak of a way to merge, rather than of a target, a mode or a context as a whole?
+    """Return True if an exclusion is about a way to merge, not about a target, mode or context as a whole.
 
-    What destroyed a merge says nothing about other methods, so its rows are kept out of the estimate. The rows
-    behind a veto on a target as a whole are what is known of that target, and stay in.
+    The rows of an excluded method say nothing about other methods and are left out of the estimate. The rows behind an
+    exclusion of a whole target are the evidence on that target and are used.
     """
     return not {"method", "similarity", "k", "params"}.isdisjoint(rule.claim.scope)
 
@@ -60,7 +56,7 @@ def names_a_method(rule: Rule) -> bool:
 def dispreferred(
     arm: Arm, others: Iterable[Arm], claims: Iterable[Claim], standings: Mapping[str, Standing]
 ) -> Rule | None:
-    """The standing preference that sets `arm` aside for one of `others`, if there is one."""
+    """Return the active claim that prefers one of `others` to `arm`, if any."""
     choice = list(others)
     for claim in claims:
         if claim.predicate != "prefers" or standings[claim.id].status not in ACTIVE:
@@ -82,7 +78,7 @@ def dispreferred(
 def bearing(
     claims: Iterable[Claim], standings: Mapping[str, Standing], arm: Arm, predicates: tuple[str, ...]
 ) -> list[Rule]:
-    """Claims of these predicates whose scope an arm on this target lies in, refuted and superseded ones left out."""
+    """Return the claims of these predicates whose scope contains `arm`, without refuted and superseded ones."""
     found = []
     for claim in claims:
         status = standings[claim.id].status
@@ -94,4 +90,5 @@ def bearing(
 
 
 def for_target(arm: Arm, target: str, context: str, mode: str) -> Arm:
+    """Return the arm for another target, context and mode."""
     return replace(arm, target=target, context=context, mode=mode)

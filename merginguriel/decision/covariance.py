@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .evidence import Noise, Arm, sampling
+from .evidence import Arm, Noise, sampling
 from .replicates import Repeats
 
 # Before any evidence, a merge is as likely to lose as to gain, and 5 pp either way is unsurprising.

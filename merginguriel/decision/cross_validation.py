@@ -17,7 +17,7 @@ import numpy as np
 from merginguriel import stats
 
 from . import estimate as model
-from .evidence import Observation, Arm
+from .evidence import Arm, Observation
 
 PRIOR_DF = 2
 FEWEST = 3  # targets, of anything; of one method, below which all methods' errors stand for it

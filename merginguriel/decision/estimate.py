@@ -18,7 +18,7 @@ from merginguriel import stats
 
 from . import covariance, variance_cache
 from .covariance import EFFECTS, LEVEL_SD
-from .evidence import Noise, Observation, Arm
+from .evidence import Arm, Noise, Observation
 from .replicates import Repeats, repeats
 
 # Inverse-gamma prior of every variance but the level's: mode (2 pp)², weak (worth about four observations).

@@ -1,4 +1,4 @@
-"""What may be asked, and what is a recipe that could answer?"""
+"""A question to the engine, what the asker can run, and candidate arms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
 
 
 class Ability(frozenset[str]):
-    """Names of a method's parameters. `heads`: what becomes of heads where a recipe does not say, `merge` or `average`."""
+    """Names of a method's parameters. `heads`: what the method does with heads by default, `merge` or `average`."""
 
     heads: str
 
@@ -29,12 +29,13 @@ class Ability(frozenset[str]):
 
 @dataclass(frozen=True)
 class Lab:
-    """What the asker can run. Without it, advice takes every recipe of the log as one that could be tried.
+    """What the asker can run. Without it, every arm of the log counts as one that can be run.
 
-    methods        method → names of its parameters
-    similarities   those that can be computed: URIEL, REAL
-    trained        locales that have a model in the question's context
-    offers_target  does the context's task have enough sentences of the target to score a model on?
+    Attributes:
+        methods: Method → names of its parameters.
+        similarities: Similarities that can be computed: URIEL, REAL.
+        trained: Locales that have a model in the question's context.
+        offers_target: Whether the context's task has enough sentences of the target to score a model.
     """
 
     methods: Mapping[str, Ability]
@@ -43,7 +44,7 @@ class Lab:
     offers_target: bool = True
 
     def runs(self, arm: Arm) -> bool:
-        """Can this be done here, with these parameters?"""
+        """Return True if this program has the method with these parameters, and the similarity."""
         return (
             arm.method in self.methods
             and self.methods[arm.method].issuperset(name for name, _ in arm.params if name not in POLICIES)
@@ -53,9 +54,19 @@ class Lab:
 
 @dataclass(frozen=True)
 class Question:
-    """`min_gain_pp`: the smallest gain worth a merge. `method`, `similarity`, `k`: fixed by the asker, or open.
+    """What is asked of the engine.
 
-    `budget`: the most pieces of work (merges, evaluations, trainings) that a pilot may take; None: as many as it takes.
+    Attributes:
+        target: Locale to serve.
+        mode: `ExcTar` or `IncTar`.
+        context: Task and base model.
+        min_gain_pp: Smallest gain worth a merge, pp.
+        method: Only this method, or None; likewise `similarity` and `k`.
+        similarity: `URIEL` or `REAL`.
+        k: Number of sources.
+        as_of: Day whose knowledge is used, YYYY-MM-DD; None: today's.
+        lab: What the asker can run.
+        budget: The most pieces of work (merges, evaluations, trainings) that a pilot may take; None: no limit.
     """
 
     target: str
@@ -70,10 +81,13 @@ class Question:
     budget: int | None = None
 
     def can_run(self, arm: Arm) -> bool:
+        """Return True if the asker can run the arm."""
         return self.lab is None or self.lab.runs(arm)
 
 
 class Candidate(NamedTuple):
+    """An arm that could answer the question, with its estimate."""
+
     arm: Arm
     estimate: model.Estimate
     rows: tuple[ResultRow, ...]  # this arm, measured on this target

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .evidence import Noise, Arm, sampling
+from .evidence import Arm, Noise, sampling
 
 
 class Repeats(NamedTuple):

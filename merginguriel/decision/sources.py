@@ -1,4 +1,4 @@
-"""Which source models would an arm use, and why each?"""
+"""Source models of an arm, each with the reason for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from merginguriel.knowledge.parse.rows import ResultRow, is_merge
 from merginguriel.similarity import real
 from merginguriel.text.numbers import percent
 
+from .advice_types import Source
 from .baseline import enough, singles_of
 from .evidence import Arm
 from .question import DEFAULT, Question
@@ -17,19 +18,15 @@ from .question import DEFAULT, Question
 ROUNDING = 1e-4  # an accuracy of the log is given to a hundredth of a percentage point
 
 
-class Source(NamedTuple):
-    locale: str
-    weight: float | None
-    reason: str
-    ref: str | None
-
-    def as_dict(self) -> dict[str, object]:
-        weight = None if self.weight is None else round(self.weight, 4)
-        return {"locale": self.locale, "weight": weight, "reason": self.reason, "ref": self.ref}
-
-
 class Choice(NamedTuple):
-    """`untrained`: locales whose models are needed first, as far as can be said."""
+    """Sources of an arm.
+
+    Attributes:
+        sources: The sources that the log can name.
+        missing: Number of sources that it cannot name.
+        note: How the sources were chosen, or what is known of the missing ones.
+        untrained: Locales whose models must be trained first, as far as is known.
+    """
 
     sources: tuple[Source, ...]
     missing: int
@@ -40,7 +37,7 @@ class Choice(NamedTuple):
 def choose_sources(
     rows: Sequence[ResultRow], arm: Arm, measured: Sequence[ResultRow], question: Question
 ) -> Choice:
-    """The sources of the measured row where it names them; else the best by REAL, if enough models were scored.
+    """Return the sources of the measured row where it names them, else the best by REAL, if enough models were scored.
 
     Sources by URIEL are named only where a row names them: accuracies say nothing about typology.
     """
@@ -49,7 +46,7 @@ def choose_sources(
         if row.sources:
             weights = row.weights or (None,) * len(row.sources)
             named = tuple(
-                Source(source, weight, f"used by {row.ref}", row.ref)
+                Source(source, None if weight is None else round(weight, 4), f"used by {row.ref}", row.ref)
                 for source, weight in zip(row.sources, weights, strict=True)
             )
             return Choice(named, 0, "as measured", _without(row.sources, trained))
@@ -76,7 +73,7 @@ def choose_sources(
     sources = tuple(
         Source(
             source,
-            shares.get(source),
+            round(shares[source], 4) if source in shares else None,
             f"{100 * column[source]:.2f}% on {arm.target}, rank {rank} of {len(column)} measured",
             by_source[source].ref,
         )
@@ -90,19 +87,19 @@ def choose_sources(
 
 
 def _known(rows: Sequence[ResultRow], arm: Arm, column: dict[str, float], k: int) -> str:
-    """What a few measured models do say: which are the best known, and which cannot be among the k."""
+    """Describe what a few measured models show: the best known, and those that cannot be among the k."""
     best = max(column.values())
     top = sorted(source for source, value in column.items() if value == best)
-    said = f"best known: {', '.join(top)} {percent(best)}"
+    text = f"best known: {', '.join(top)} {percent(best)}"
     mean = _mean_of_sources(rows, arm)
     out = sorted(_ruled_out(column, k, mean))
     if out and mean:
-        said += f"; not among the {k}: {', '.join(out)} (their mean was {percent(mean)})"
-    return said
+        text += f"; not among the {k}: {', '.join(out)} (their mean was {percent(mean)})"
+    return text
 
 
 def _mean_of_sources(rows: Sequence[ResultRow], arm: Arm) -> float | None:
-    """What the sources of this very arm score on average, if a row recorded it."""
+    """Return the mean accuracy of the sources of this arm, if a row recorded it."""
     means = [
         r.baseline
         for r in rows
@@ -116,10 +113,7 @@ def _mean_of_sources(rows: Sequence[ResultRow], arm: Arm) -> float | None:
 
 
 def _ruled_out(column: dict[str, float], k: int, mean: float | None) -> set[str]:
-    """Models too weak to be among k whose mean is `mean`.
-
-    With one of the k at `value` and the others at most as good as the best, the mean is at most this.
-    """
+    """Return the models too weak to be among k whose mean is `mean`, were all others as good as the best."""
     if mean is None:
         return set()
     best = max(column.values(), default=0.0)
@@ -137,9 +131,9 @@ def _candidates(
     k: int,
     trained: frozenset[str] | None,
 ) -> tuple[str, ...]:
-    """k models that a matrix should score at least: the best known, then those that merges of the context used.
+    """Return k models that a matrix should score: the best known, then those that merges of the context used.
 
-    None where k or more models are there already: a matrix can do with these.
+    Empty where k or more models are trained already.
     """
     if trained is not None and len(trained - {arm.target}) >= k:
         return ()

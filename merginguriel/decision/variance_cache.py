@@ -19,7 +19,7 @@ import numpy as np
 from merginguriel import __version__, files
 from merginguriel.errors import MuError
 
-from .evidence import Noise, Arm
+from .evidence import Arm, Noise
 
 FITTING = ("covariance.py", "estimate.py", "evidence.py", "replicates.py")
 KEPT = 64  # fits; the one unused for longest gives way

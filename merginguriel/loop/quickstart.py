@@ -139,8 +139,8 @@ class Outcome:
                 }
                 for m in self.merges
             ],
-            "before": self.before,
-            "after": self.after,
+            "before": self.before.as_dict(),
+            "after": self.after.as_dict(),
             "changed": self.changed,
             "entry": self.entry.id,
             "figure": str(self.figure),
@@ -190,7 +190,7 @@ def run(
     begin("ask", f"ask for advice: {target} in {study.context}")
     run = run_id(study, target, everyone, epochs) if set(everyone) <= set(study.trained()) else None
     before = _first_advice(study, question, run)
-    tell.note(str(before["summary"]))
+    tell.note(before.summary)
     pace.finish("ask", 0.0, skipped=True)
 
     clock, progress = begin("base", f"base model {study.base_name}, with a head for the task's labels")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from merginguriel import locales
+from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import UnavailableError, UsageError
 from merginguriel.evaluation import heatmap, nxn
 from merginguriel.evaluation.nxn import Matrix
@@ -262,9 +263,6 @@ def chosen(
         }
     near = {s: v for s, v in similarities(target, matrix.sources).items() if s != target}
     answer = asked(space, knowledge, one.context, target)
-    recipe = answer["recipe"]
-    assert isinstance(recipe, dict)
-    words = [recipe["method"], recipe["similarity"], f"{recipe['k']} sources" if recipe["k"] else None]
     return Chosen(
         target,
         near,
@@ -272,14 +270,14 @@ def chosen(
         measured,
         tuple(real.top_k(measured, k)),
         real_from,
-        {source["locale"]: source["weight"] for source in recipe["sources"]},
-        str(answer["verdict"]),
-        ", ".join(str(word) for word in words if word),
-        str(recipe["note"]),
+        {source.locale: source.weight for source in answer.recipe.sources},
+        answer.verdict,
+        answer.recipe.short,
+        answer.recipe.note,
     )
 
 
-def asked(space: Workspace, knowledge: Knowledge, context: str, target: str) -> dict[str, object]:
+def asked(space: Workspace, knowledge: Knowledge, context: str, target: str) -> Advice:
     """The advice for a target in the matrix's context, as `mu advise --target … --context …` gives it."""
     from merginguriel.loop import advise_request
 

@@ -84,6 +84,11 @@ def test_tools_answer_with_the_json_that_the_commands_print(place, mu):
                 found = (await client.call_tool(tool, given)).structured_content
                 said = mu(*command, "--json", "--workspace", place).json
                 assert found == (said if isinstance(said, dict) else {"result": said}), tool
+            answer = await client.call_tool("advise", {"target": "sw-KE"})
+            shown = mu("advise", "--target", "sw-KE", "--workspace", place).out
+            assert answer.content[-1].text == shown.rstrip(
+                "\n"
+            )  # the layout of the command line, after the JSON
 
     talk(conversation)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from merginguriel.decision.covariance import CROSSED, LEVEL_SD, NESTED, SLOPES
-from merginguriel.decision.evidence import SHARED_BASELINE, Noise, Arm
+from merginguriel.decision.evidence import SHARED_BASELINE, Arm, Noise
 
 KEYS = {**CROSSED, **NESTED}
 

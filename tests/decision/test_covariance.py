@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.decision import covariance
-from merginguriel.decision.evidence import Noise, Arm
+from merginguriel.decision.evidence import Arm, Noise
 
 from .dense import dense_covariance, dense_noise, same, some_features
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from merginguriel.decision import estimate
 from merginguriel.decision.covariance import SLOPES
-from merginguriel.decision.evidence import Observation, Arm, noise
+from merginguriel.decision.evidence import Arm, Observation, noise
 from merginguriel.decision.pilot import expected_improvement, value_of_trial
 from merginguriel.knowledge.parse.rows import ResultRow
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from merginguriel.config.run_config import Config
+    from merginguriel.decision.advice_types import Advice
     from merginguriel.workspace import Workspace
 
 
@@ -17,14 +18,14 @@ class Proposal(NamedTuple):
     config: Config
 
 
-def save(space: Workspace, advice: dict[str, Any]) -> str:
+def save(space: Workspace, advice: Advice) -> str:
     """Write the recipe as a run's configuration; returns its path as a person in the workspace names it."""
     from merginguriel.loop import advised_run
 
     return space.display(advised_run.save(advice, space))
 
 
-def proposal(space: Workspace, advice: dict[str, Any]) -> Proposal:
+def proposal(space: Workspace, advice: Advice) -> Proposal:
     """The run of the recipe, checked as `mu run --dry-run` checks it. Raises MuError where it cannot be."""
     from merginguriel.cli.common import plain
     from merginguriel.cli.run import plan_lines
@@ -37,7 +38,7 @@ def proposal(space: Workspace, advice: dict[str, Any]) -> Proposal:
     name = run_store.run_id(wanted)
     there = (space.runs / name / "config.yaml").is_file()
     state = run_store.state(run_store.get(space, name)) if there else "new"
-    against = "" if advice["verdict"] in ("merge", "pilot") else f"The advice is {advice['verdict']}.\n\n"
+    against = "" if advice.verdict in ("merge", "pilot") else f"The advice is {advice['verdict']}.\n\n"
     planned = "\n".join(plan_lines(planning.plan(space, wanted), state))
     shown = config.dump_table(config.as_table(wanted))
     return Proposal(name, plain(f"{against}{planned}\n\n{shown}"), wanted)

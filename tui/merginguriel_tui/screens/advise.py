@@ -1,4 +1,4 @@
-"""Merge or not, how, from which sources, and how sure? The home screen: pick a target, read, ask what if, act."""
+"""Home screen: choose a target, read the advice, vary the question, save or run the recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from merginguriel_tui.targets import Find, target_line, targets
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
-    from merginguriel_tui.advice_view import Reason
+    from merginguriel.decision.advice_types import Advice
+    from merginguriel.text.advice import Row
 
 MODES = ("ExcTar", "IncTar")
 SIMILARITIES = ("", "URIEL", "REAL")
@@ -56,12 +57,12 @@ class AdviseScreen(MuScreen):
     def __init__(self) -> None:
         super().__init__()
         self.knowledge: Knowledge | None = None
-        self.advice: dict[str, Any] | None = None
+        self.advice: Advice | None = None
         self.target: str | None = None
         self.about: str | None = None  # the context that the question came with, until it is set
         self.sought = ""  # typed and sent before there was anything to look it up in
         self.listed: list[str] = []
-        self.reasons: list[Reason] = []
+        self.reasons: list[Row] = []
         self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
         self.open: dict[str, str] = {}  # what the controls say where nothing was chosen
 
@@ -184,7 +185,7 @@ class AdviseScreen(MuScreen):
             return  # half a number
         k, least, budget = numbers
 
-        def work() -> tuple[dict[str, Any], str | None]:
+        def work() -> tuple[Advice, str | None]:
             from merginguriel import locales
             from merginguriel.loop import advise_request
 
@@ -200,27 +201,28 @@ class AdviseScreen(MuScreen):
 
     def _refused(self, error: MuError) -> None:
         self.mu.tell(error)
-        self.target = self.advice["target"] if self.advice else None
+        self.target = self.advice.target if self.advice else None
         if self.target is None:
             self._ask()
 
-    def _answered(self, found: tuple[dict[str, Any], str | None]) -> None:
+    def _answered(self, found: tuple[Advice, str | None]) -> None:
+        from merginguriel.text.advice import Row
         from merginguriel_tui import advice_view as view
 
         self.advice, note = found
-        self.target = str(self.advice["target"])
+        self.target = self.advice.target
         given = self.given()
         changed = {name: value for name, value in given.items() if value != self.open[name]}
         self.command = command(self.target, changed)
         self.remember(target=self.target, asked=changed)
         self.query_one("#verdict", Static).update(view.card(self.advice))
         self.query_one("#scale", Scale).tell(self.advice)
-        self.reasons = view.reasons(self.advice)
+        self.reasons = view.rows(self.advice)
         if note:
-            self.reasons.insert(0, view.Reason("note", note))
+            self.reasons.insert(0, Row("note", note))
         listed = self.query_one("#reasons", OptionList)
-        groups = [""] + [reason.group for reason in self.reasons]
-        rows = [view.line(reason, first=reason.group != groups[at]) for at, reason in enumerate(self.reasons)]
+        groups = [""] + [row.label for row in self.reasons]
+        rows = [view.line(row, first=row.label != groups[at]) for at, row in enumerate(self.reasons)]
         listed.clear_options()
         listed.add_options([Option(row) for row in rows])
         if self.focused is None:
@@ -291,11 +293,11 @@ class AdviseScreen(MuScreen):
         else:
             self._follow(self.reasons[event.option_index])
 
-    def _follow(self, reason: Reason) -> None:
-        """Enter on a reason: the entry or skill that it rests on, the recipe that it names, the command."""
-        if reason.goes is None:
+    def _follow(self, row: Row) -> None:
+        """Open the entry or skill of a row, ask about its method, or copy its command."""
+        if row.link is None:
             return
-        where, what = reason.goes
+        where, what = row.link
         if where == "ask":
             self.query_one("#method", Choice).take(what)
         elif where == "copy":
@@ -326,9 +328,9 @@ class AdviseScreen(MuScreen):
             self._ask()
 
     def action_next(self) -> None:
-        for reason in self.reasons:
-            if reason.goes and reason.goes[0] == "copy":
-                self._follow(reason)
+        for row in self.reasons:
+            if row.link and row.link.kind == "copy":
+                self._follow(row)
                 return
         self.notify("No command follows from this answer.", severity="warning")
 
