@@ -100,7 +100,7 @@ def advise(
         if note:
             say(plain(note))
     if save:
-        say(plain(f"the recipe is in {save}; carry it out with: mu run {shlex.quote(str(save))}"))
+        say(plain(f"wrote the recipe to {save}; run it with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if all(answer.verdict == "unknown" for answer in answers) else 0
 
 

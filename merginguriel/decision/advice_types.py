@@ -448,8 +448,6 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of `Advice.as_dict`."""
     from pydantic import TypeAdapter
 
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **TypeAdapter(Advice).json_schema(mode="serialization"),
-        "title": "MergingUriel advice",
-    }
+    derived = TypeAdapter(Advice).json_schema(mode="serialization")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "MergingUriel advice"}
+    return {**head, **derived, **head}

@@ -13,10 +13,10 @@ from conftest import HEAD, row
 from merginguriel import stats
 from merginguriel.decision.advice import Lab, Question, advise
 from merginguriel.decision.advice_diff import changes
+from merginguriel.decision.advice_types import PredictedArm, schema
 from merginguriel.decision.baseline import pairing
 from merginguriel.decision.pilot import planned
 from merginguriel.decision.question import Ability
-from merginguriel.decision.advice_types import PredictedArm, schema
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.text.advice import LEGEND, render
 

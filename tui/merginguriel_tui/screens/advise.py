@@ -22,8 +22,8 @@ from merginguriel_tui.choice_list import Choice
 from merginguriel_tui.targets import Find, target_line, targets
 
 if TYPE_CHECKING:
-    from merginguriel.knowledge.base import Knowledge
     from merginguriel.decision.advice_types import Advice
+    from merginguriel.knowledge.base import Knowledge
     from merginguriel.text.advice import Row
 
 MODES = ("ExcTar", "IncTar")
