@@ -147,8 +147,10 @@ def why(
 
 
 def plan_check(space: Workspace, entry: dict[str, Any]) -> dict[str, Any]:
-    """Check a plan before you write it: earlier attempts, waiting plans for the same measurement, open questions that it
-    may answer, the advice on each merge, and how good past expectations were. Nothing is written.
+    """Check a plan before you write it. Nothing is written.
+
+    Returns earlier attempts, plans that wait for the same measurement, open questions that it may answer, the advice on
+    each merge, and how good past expectations were.
 
     Takes the arguments of log_add; `expected` is enough. `lands`: log_add would accept this plan as it is.
     """

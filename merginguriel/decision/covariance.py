@@ -1,4 +1,4 @@
-"""How measured gains vary together: in blocks of one target each, and across targets by what they share.
+"""Covariance of measured gains: blocks of one target each, and shared effects across targets.
 
 V = B + U C Uᵀ. B has a block for each (context, target): effects that stay within one target, sampling noise, and the
 noise of a shared baseline. Every column of U is a level of an effect that crosses targets (or one gap's error), with

@@ -1,4 +1,4 @@
-"""How wrong are predictions when each target is predicted from the others, and how wide does that make an interval?
+"""Calibration of predictions: each target predicted from the others, and the width of intervals that follows.
 
 The model gives every method one variance on a target; some collapse on one target and hold on the next. So a method's
 own errors, with its targets left out, scale what the model says of it: the prior of the scale is 1, worth PRIOR_DF
@@ -98,7 +98,7 @@ def scale(left: LeftOut, method: str, *, besides: int | None = None) -> Scale:
 
 
 def predict(fitted: model.Model, left: LeftOut | None, arm: Arm, features: np.ndarray) -> model.Estimate:
-    """The gain of `arm` given everything observed, as sure as such predictions proved to be.
+    """Predict the gain of `arm` from all observations, with the uncertainty that calibration showed.
 
     What was learnt from other targets is scaled; what this target's own rows add to it is measurement, whose noise is
     known. With P the variance without them, V with them and s the factor: 1 / (1/(s² P) + 1/V − 1/P).

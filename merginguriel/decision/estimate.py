@@ -1,4 +1,4 @@
-"""What gain does the evidence predict for an arm on a target, and how sure is that?
+"""Expected gain of an arm on a target, with its uncertainty.
 
 A linear mixed model with crossed random effects (Henderson 1975): a gain is the sum of an overall level, and of
 deviations of context, target, method, and their combinations down to the single cell. Each kind of deviation has a
@@ -41,6 +41,7 @@ class Estimate(NamedTuple):
     df: int | None = None
 
     def interval(self, level: float) -> tuple[float, float]:
+        """Return the interval that contains the gain with probability `level`, pp."""
         p = 0.5 + level / 2
         half = (stats.student_inv_cdf(p, self.df) if self.df else stats.NORMAL.inv_cdf(p)) * self.sd_pp
         return self.mean_pp - half, self.mean_pp + half
@@ -79,10 +80,13 @@ class Model(NamedTuple):
 
 
 def fit(found: Sequence[Observation], noise: Noise, features: np.ndarray, *, keep: bool = False) -> Model:
-    """The model with the variances that these observations settle at.
+    """Fit the variances of the model to observations.
 
-    features  [n, f] what is known of each merge's sources; a linear part of its gain, whose slopes are shrunk to 0
-    keep      take the variances from the user's cache if the same was fitted before, and keep them there
+    Args:
+        found: Measured gains, n of them.
+        noise: Their noise.
+        features: Compatibility of each merge's sources, [n, f]; a linear part of the gain with slopes shrunk to 0.
+        keep: Read the variances from the user's cache if the same was fitted before, and write them there.
     """
     gains = np.array([o.gain_pp for o in found])
     arms = tuple(o.arm for o in found)
@@ -156,7 +160,13 @@ def _newton(factor: covariance.Factor, gains: np.ndarray) -> tuple[np.ndarray, n
 
 
 def predict(model: Model, arm: Arm, features: np.ndarray) -> Estimate:
-    """The gain of `arm`, given everything observed. features: [f] what is known of its sources, 0 if nothing."""
+    """Predict the gain of an arm from all observations.
+
+    Args:
+        model: The fitted model.
+        arm: The arm.
+        features: Compatibility of its sources, [f]; 0 where unknown.
+    """
     own = sum(v for name, v in model.variances.items() if name != covariance.SLOPES)
     prior = LEVEL_SD**2 + own + model.variances[covariance.SLOPES] * float(features @ features)
     if model.factor is None:
@@ -176,7 +186,7 @@ class Slope(NamedTuple):
 
 
 def slopes(model: Model) -> list[Slope]:
-    """The posterior of every feature's slope; none without observations."""
+    """Return the posterior of every feature's slope; empty without observations."""
     if model.factor is None:
         return []
     design = model.factor.design

@@ -1,4 +1,4 @@
-"""Which measured gains are of one and the same merge, and what do those say together?
+"""Pooling of gains that were measured for the same merge.
 
 Rows that are alike in every effect, feature and gap differ by their noise alone. With S their membership [n, g], N the
 noise and K the covariance of the g merges, V = N + S K Sᵀ. Then P = (Sᵀ N⁻¹ S)⁻¹ and ȳ = P Sᵀ N⁻¹ y are sufficient: the
@@ -48,7 +48,7 @@ class Repeats(NamedTuple):
 
 
 def repeats(arms: Sequence[Arm], noise: Noise, features: np.ndarray) -> Repeats | None:
-    """The rows as merges; None where no merge was measured twice, or a row claims to have no noise."""
+    """Group rows by merge; None where no merge was measured twice, or a row has no noise."""
     merges: dict[object, int] = {}
     known = np.ascontiguousarray(features)
     merge = np.array(

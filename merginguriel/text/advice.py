@@ -178,7 +178,7 @@ def wrap(label: str, text: str, width: int, *, hang: bool = False) -> list[str]:
 
 
 def _lines(rows: Iterable[Row], width: int) -> list[str]:
-    """Rows as lines; a label is printed once, and commands and ids are not broken."""
+    """Format rows as lines; a label is printed once, and commands and ids are not broken."""
     lines: list[str] = []
     last = ""
     for row in rows:
@@ -195,7 +195,7 @@ def _lines(rows: Iterable[Row], width: int) -> list[str]:
 
 
 def _headline(a: Advice) -> str:
-    """The arm that the verdict is about."""
+    """Return the arm that the verdict is about."""
     label = a.recipe.label
     text = {
         "no-merge": f"{label} is excluded by {a.recipe.vetoed_by}"
@@ -261,7 +261,7 @@ def _sources(a: Advice) -> list[Row]:
 
 
 def _source(source: Source) -> str:
-    """A source with its weight, if it has one, and the reason for it."""
+    """Format a source with its weight, if it has one, and the reason for it."""
     weight = f"{source.weight:.2f}  " if source.weight is not None else ""
     reason = source.reason.replace(source.ref, short_ref(source.ref)) if source.ref else source.reason
     return f"{source.locale}  {weight}{reason}"
@@ -275,7 +275,7 @@ def _fit(fit: Compatibility) -> str:
 
 
 def _evidence(a: Advice, every: bool) -> list[Row]:
-    """Rows in favour, rows against, the other targets, and rows that are not counted."""
+    """Return rows in favour, rows against, the other targets, and rows that are not counted."""
     gains = sorted((row for row in a.rows if row.gain_pp > 0), key=lambda r: -r.gain_pp)
     losses = sorted((row for row in a.rows if row.gain_pp <= 0), key=lambda r: r.gain_pp)
     rows = [*_measured("for", gains, every), *_measured("against", losses, every)]
@@ -294,7 +294,7 @@ def _evidence(a: Advice, every: bool) -> list[Row]:
 
 
 def _measured(label: str, items: Sequence[EvidenceRow], every: bool) -> list[Row]:
-    """Result rows by size of the gain; not `every`: those with the largest parts."""
+    """Return result rows by size of the gain; not `every`: those with the largest parts."""
     most = items if every else sorted(items, key=lambda i: -abs(i.contribution_pp or 0.0))[:SHOWN]
     rows = []
     for item in items:
@@ -337,7 +337,7 @@ def _claims(claims: Sequence[AppliedClaim], every: bool) -> list[Row]:
 
 
 def _alternative(item: PredictedArm | MeasuredArm) -> Row:
-    """Another arm with its prediction, or a measured arm of the other mode."""
+    """Format another arm with its prediction, or a measured arm of the other mode."""
     arm = item.arm
     if isinstance(item, MeasuredArm):
         link = Link("log", item.ref)
@@ -362,7 +362,7 @@ def _alternative(item: PredictedArm | MeasuredArm) -> Row:
 
 
 def _pilot(pilot: Pilot) -> str:
-    """What a trial would merge, its value and its work."""
+    """Format what a trial would merge, its value and its work."""
     work = vars(pilot.cost)
     takes = ", ".join(count(n, name.removesuffix("s")) for name, n in work.items() if n)
     return (
@@ -372,7 +372,7 @@ def _pilot(pilot: Pilot) -> str:
 
 
 def _checked(checked: Calibration) -> str:
-    """How many rows the intervals of such advice contained."""
+    """Format how many rows the intervals of such advice contained."""
     return (
         f"{checked.how} ({count(checked.predictions, 'row')}, {count(checked.targets, 'target')}): "
         f"{100 * checked.inside80:.0f}% in the 80% interval, {100 * checked.inside90:.0f}% in the 90% interval, "

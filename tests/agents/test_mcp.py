@@ -219,7 +219,7 @@ def test_nothing_outside_the_workspace_is_read(place, tmp_path):
             for tool, given in (("search", {"query": "xylophone"}), ("show", {"name": "advise"})):
                 refused = await client.call_tool(tool, given)
                 assert (
-                    refused.is_error and "leads out of the workspace" in refused.structured_content["error"]
+                    refused.is_error and "points out of the workspace" in refused.structured_content["error"]
                 )
             (place / "skills" / "advise" / "leak.md").unlink()
             for name, value in (

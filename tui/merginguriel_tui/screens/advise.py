@@ -67,6 +67,7 @@ class AdviseScreen(MuScreen):
         self.open: dict[str, str] = {}  # what the controls say where nothing was chosen
 
     def body(self) -> ComposeResult:
+        """Lay out the what-if line, the target list and the answer."""
         with Container(id="whatif"):
             yield Choice("mode", MODES, MODES[0], id="mode")
             yield Choice("method", ("",), "", id="method")
@@ -95,6 +96,7 @@ class AdviseScreen(MuScreen):
     # Asking
 
     def show(self, *what: str) -> None:
+        """Show the advice on a target, and on a context if one is given."""
         if what or self.target is None:
             last = self.remembered().get("target")
             self.target = what[0] if what else last if isinstance(last, str) and last else None
@@ -113,6 +115,7 @@ class AdviseScreen(MuScreen):
             self.about = None
 
     def reload(self) -> None:
+        """Read the knowledge again and ask again."""
         self.knowledge = None
         self.show()
 
@@ -150,7 +153,7 @@ class AdviseScreen(MuScreen):
             self.query_one("#verdict", Static).update(text)
 
     def given(self) -> dict[str, str]:
-        """What the controls say."""
+        """Return the values of the controls."""
         fields = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
         picked = {
             name: self.query_one(f"#{name}", Choice).value
@@ -263,6 +266,7 @@ class AdviseScreen(MuScreen):
             listed.highlighted = self.listed.index(self.target) if self.target in self.listed else 0
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Search, or ask again, after typing."""
         if self.knowledge is None:
             return
         if event.input.id == "find":
@@ -271,6 +275,7 @@ class AdviseScreen(MuScreen):
             self.set_timer(WAIT, lambda: self._ask() if event.input.value == event.value else None)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Ask about the typed target or values."""
         if event.input.id == "find":
             # Whoever is in the field already types the key that leads to it too.
             if typed := event.value.strip().lstrip("/"):
@@ -282,11 +287,13 @@ class AdviseScreen(MuScreen):
             self.action_leave()
 
     def on_choice_changed(self, event: Choice.Changed) -> None:
+        """Ask again with another choice."""
         if event.choice.id == "context":
             self._list()
         self._ask()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Ask about a target, or follow a row's link."""
         if event.option_list.id == "targets":
             self.target = self.listed[event.option_index]
             self._ask()
@@ -310,24 +317,30 @@ class AdviseScreen(MuScreen):
     # Keys
 
     def action_to_targets(self) -> None:
+        """Move to the target list."""
         self.query_one("#targets").focus()
 
     def action_find(self) -> None:
+        """Move to the search field."""
         self.query_one("#find").focus()
 
     def action_what_if(self) -> None:
+        """Move to the what-if line."""
         self.query_one("#mode").focus()
 
     def action_mode(self) -> None:
+        """Switch between ExcTar and IncTar."""
         self.query_one("#mode", Choice).action_step(1)
 
     def action_open(self) -> None:
+        """Ask again with nothing fixed."""
         if self.open:
             self._put(self.open)
             self._list()
             self._ask()
 
     def action_next(self) -> None:
+        """Copy the next command."""
         for row in self.reasons:
             if row.link and row.link.kind == "copy":
                 self._follow(row)
@@ -335,11 +348,13 @@ class AdviseScreen(MuScreen):
         self.notify("No command follows from this answer.", severity="warning")
 
     def action_explain(self) -> None:
+        """Show the key to the terms."""
         from merginguriel_tui.legend import WordsScreen
 
         self.app.push_screen(WordsScreen())
 
     def action_pilot(self) -> None:
+        """Report that a pilot cannot be run yet."""
         self.notify(
             "The core does not offer to run a pilot yet. What one would take stands under `pilot`.",
             severity="warning",
@@ -356,7 +371,7 @@ class AdviseScreen(MuScreen):
         self.notify(f"The recipe is in {path}.\nmu run {shlex.quote(path)}", timeout=8, markup=False)
 
     def action_run(self) -> None:
-        """Say what the run would do; launched when that is confirmed."""
+        """Show what the run would do, and launch it when confirmed."""
         if self.advice is not None:
             space, advice = self.mu.space, self.advice
             self.load(lambda: recipe.proposal(space, advice), self._proposed, group="recipe")
@@ -378,6 +393,7 @@ class AdviseScreen(MuScreen):
         self.mu.action_go("runs", name)
 
     def copied(self, how: str) -> str:
+        """Return the answer as it is copied: text, command, markdown or csv."""
         if how == "command":
             return self.command
         if self.advice is None:
