@@ -22,6 +22,7 @@ class Ability(frozenset[str]):
     heads: str
 
     def __new__(cls, params: Iterable[str] = (), *, heads: str = "merge") -> Ability:
+        """Store the names and what the method does with heads."""
         made = super().__new__(cls, params)
         made.heads = heads
         return made
