@@ -109,9 +109,9 @@ def advise(
 def schema(name: str) -> None:
     """Print a JSON Schema: of the output of `mu advise`, the input of `mu log add`, or the YAML of `mu run`."""
     if name == "run":
-        from merginguriel.config.run_config import schema as run_schema
+        from merginguriel.config.schema import json_schema
 
-        emit(run_schema())
+        emit(json_schema())
         return
     if name == "entry":
         from merginguriel.knowledge.log.entry_json import schema as entry_schema

@@ -1,4 +1,4 @@
-"""`mu log`: what was planned, seen and learned, and how to read it."""
+"""`mu log`: list, show, export and add entries of the experiment log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.text.evidence import row_cells
 
 from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, workspace_option
 from .log_add import add_entry, list_drafts
@@ -21,7 +22,7 @@ TYPES = ["Plan", "Observation", "Retrospective", "Troubleshooting"]
 
 @click.group(short_help="List, show and add entries of the experiment log.")
 def log() -> None:
-    """The experiment log: plans, observations and retrospectives, one file each, never edited once landed."""
+    """Read and write the experiment log: one file per entry, never edited once landed."""
 
 
 log.add_command(log_search)
@@ -33,7 +34,7 @@ log.add_command(show_tried)
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose entries; they reach the command as `chosen`."""
+    """Add the options that select entries; the command receives them as `chosen`."""
     for option in reversed((
         click.option("--type", "kind", type=click.Choice(TYPES)),
         click.option("--target", type=LOCALE, help="Entries with a row or an expectation for this locale."),
@@ -42,7 +43,7 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--until", type=DATE, help="Entries of this day or earlier."),
         click.option("--claim", metavar="ID", help="Entries that this claim names as evidence."),
         click.option("--tag", help="Entries with this tag."),
-        click.option("--text", help="Entries in which these words stand, in any case."),
+        click.option("--text", help="Entries with these words, in any case."),
     )):  # fmt: skip
         command = option(command)
     return command
@@ -59,7 +60,7 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
 def list_entries(
     only_open: bool, show_rows: bool, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
-    """Entries in order of date: id, type, number of rows, title."""
+    """List entries in order of date: id, type, number of rows, title."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.questions import unfinished
     from merginguriel.knowledge.log.timeline import Filter, select
@@ -77,7 +78,7 @@ def list_entries(
         if as_json:
             emit([row.as_dict() for row in rows])
         else:
-            click.echo(columns([row_line(row) for row in rows]))
+            click.echo(columns([row_cells(row) for row in rows]))
         return
     if as_json:
         emit([{k: v for k, v in e.as_dict().items() if k != "rows"} | {"rows": len(e.rows)} for e in found])
@@ -91,8 +92,8 @@ def _count(rows: int) -> str:
 
 
 def _hint(knowledge: Any, wanted: Any) -> str:
-    """The methods or tags that may be meant where the log has none of that name."""
-    from merginguriel.knowledge.log.vocabulary import near
+    """Return similar methods or tags where the log has none of that name."""
+    from merginguriel.text.suggest import suggest
 
     methods = {row.method for row in knowledge.rows} | {
         one.method for e in knowledge.entries for one in e.expected
@@ -100,10 +101,7 @@ def _hint(knowledge: Any, wanted: Any) -> str:
     tags = {tag for entry in knowledge.entries for tag in entry.tags}
     for what, name, names in (("method", wanted.method, methods), ("tag", wanted.tag, tags)):
         if name is not None and name not in names:
-            meant = near(name, names, 0.6)
-            return f"No entry has the {what} {name!r}." + (
-                f" Did you mean {' or '.join(meant)}?" if meant else ""
-            )
+            return f"No entry has the {what} {name!r}. {suggest(name, names)}".rstrip()
     return ""
 
 
@@ -115,7 +113,7 @@ def _hint(knowledge: Any, wanted: Any) -> str:
 def export_entries(
     out: Path | None, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
-    """The log, or a part of it, as one chronological Markdown file."""
+    """Export the log, or a part of it, as one chronological Markdown file."""
     from merginguriel import files
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.timeline import Filter, export, select
@@ -133,12 +131,12 @@ def export_entries(
 
 
 @log.command("questions")
-@click.option("--all", "every", is_flag=True, help="Closed ones too.")
-@click.option("--text", help="Questions in which these words stand, in any case.")
+@click.option("--all", "every", is_flag=True, help="Include closed ones.")
+@click.option("--text", help="Questions with these words, in any case.")
 @json_option
 @workspace_option
 def show_questions(every: bool, text: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """What nobody has answered yet: the question's name, who opened it, who narrowed or closed it."""
+    """List open questions: name, who opened each, and who narrowed or closed it."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.questions import threads
 
@@ -160,23 +158,15 @@ def show_questions(every: bool, text: str | None, as_json: bool, workspace_path:
     say(done + (f", {sum(t.state == 'closed' for t in found)} closed." if every else "."))
 
 
-def row_line(row: Any) -> list[str]:
-    """A result row as cells: its name, what was measured, against what, and whether it counts."""
-    from merginguriel.knowledge.parse.rows import SUPERSEDED, format_value
-
-    difference = "" if row.difference_pp is None else f"{row.difference_pp:+.2f} pp".replace("-", "−")
-    over = f"over {format_value(row, row.baseline)} {row.baseline_kind}" if row.baseline is not None else ""
-    label = " ".join(str(x) for x in (row.method, row.similarity, row.k) if x)
-    status = {"current": "", SUPERSEDED: "superseded, not counted"}.get(row.status, row.status)
-    return [row.ref, row.target, row.mode, label, format_value(row, row.value), over, difference, status]
-
-
 @log.command("show")
 @click.argument("entry_id", metavar="ID")
 @json_option
 @workspace_option
 def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> None:
-    """One entry. ID may be any unique beginning of its id, and may name a row: ID#r3."""
+    """Show one entry.
+
+    ID may be any unique beginning of its id, and may name a row: ID#r3.
+    """
     from merginguriel.knowledge.base import load
 
     knowledge = load(space(workspace_path))
@@ -192,7 +182,7 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
         if as_json:
             emit(knowledge.by_row[ref].as_dict())
         else:
-            click.echo(columns([row_line(knowledge.by_row[ref])]))
+            click.echo(columns([row_cells(knowledge.by_row[ref])]))
         return
     if as_json:
         emit({**entry.as_dict(), "superseded_by": knowledge.superseders.get(entry.id, [])})
@@ -202,4 +192,4 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
         click.echo(f"corrected by {new}")
     click.echo(f"\n{plain(entry.body)}")
     if entry.rows:
-        click.echo("\nRows as read:\n" + columns([row_line(r) for r in entry.rows]))
+        click.echo("\nRows as read:\n" + columns([row_cells(r) for r in entry.rows]))

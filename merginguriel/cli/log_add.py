@@ -1,4 +1,4 @@
-"""`mu log add` and `mu log drafts`: how an entry is written down, and what becomes of one that is refused."""
+"""`mu log add` and `mu log drafts`: write entries, and list those that were refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from merginguriel import workspace
 from merginguriel.errors import MuError, UsageError
 
-from . import log_text
+from . import entry_input
 from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CONTENT = (
 TYPED = (
     "title", "summary", "rows", "expected", "figure", "sections", "questions", "narrows", "closes", "answers", "links",
     "supersedes", "tags",
-)  # fmt: skip  # what somebody thought of: worth keeping
+)  # fmt: skip  # typed by a person: kept if refused
 
 
 @click.command("add")
@@ -45,14 +45,18 @@ TYPED = (
 @click.option("--expect", "expected", multiple=True, metavar="CELLS",
               help='What a plan expects: "target=sw-KE method=ties similarity=REAL k=5 low_pp=-1 high_pp=2".')  # fmt: skip
 @click.option("--from-run", "--run", "runs", multiple=True, metavar="RUN",
-              help="Take rows, and what is not given of title, summary and text, from this finished run; repeat.")  # fmt: skip
+              help="Take rows, and missing title, summary and text, from this finished run; repeatable.")  # fmt: skip
 @click.option(
-    "--sweep", "sweeps", multiple=True, metavar="NAME", help="The same from all runs of this sweep; repeat."
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME",
+    help="The same from all runs of this sweep; repeatable.",
 )
 @click.option("--matrix", "matrices", multiple=True, metavar="FILE.csv", type=click.Path(path_type=Path),
-              help="Take the rows of this N×N matrix of mu nxn; repeat.")  # fmt: skip
+              help="Take the rows of this N×N matrix of mu nxn; repeatable.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE[,VALUE]",
-              help="Of the rows of runs and sweeps, those that say so: method=ties,slerp")  # fmt: skip
+              help="Only these rows of runs and sweeps: method=ties,slerp")  # fmt: skip
 @click.option(
     "--figure", metavar="'CAPTION=FILE.png'", help="A picture, copied beside the entry and shown in it."
 )
@@ -81,11 +85,11 @@ TYPED = (
 @click.option("--tags", help="Comma-separated.")
 @click.option("--repository", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Where a range commits=A..B is looked up. Default: the workspace's, or the program's.")  # fmt: skip
-@click.option("--again", is_flag=True, help="Take rows of runs that are in the log already.")
-@click.option("--draft", metavar="ID", help="Go on with a draft; see: mu log drafts")
-@click.option("--edit", is_flag=True, help="Open what was given in $EDITOR, and ask before it is added.")
-@click.option("--yes", is_flag=True, help="Add what was edited without asking.")
-@click.option("--anyway", is_flag=True, help="A plan may repeat what was tried, or state no expectation; a name may be nearly a known one.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Take rows even if the log already has them.")
+@click.option("--draft", metavar="ID", help="Continue a draft; see: mu log drafts")
+@click.option("--edit", is_flag=True, help="Open the entry in $EDITOR, and ask before adding it.")
+@click.option("--yes", is_flag=True, help="Add the edited entry without asking.")
+@click.option("--anyway", is_flag=True, help="Accept a plan that repeats what was tried or states no expectation, and a name that resembles a known one.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check and print the entry, write nothing.")
 @json_option
 @workspace_option
@@ -114,7 +118,7 @@ def add_entry(
     mu log add - < entry.json        (its form: mu schema entry)
     mu log add                       (opens $EDITOR)
     """
-    from merginguriel.knowledge.log import acceptance, append, drafts
+    from merginguriel.knowledge.log import acceptance, append, drafts, entry_text
     from merginguriel.merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
@@ -122,13 +126,14 @@ def add_entry(
     flags = [name for name in CONTENT if given[name]]
     if (file or draft) and flags:
         raise UsageError(
-            "a file or a draft is a whole entry; flags cannot change it.", mend="Leave out one of the two."
+            "a file or a draft cannot be combined with flags that change the entry.",
+            mend="Leave out one of them.",
         )
     if draft:
         kept = drafts.find(where.log, draft)
-        text, beside = log_text.read(kept), kept.parent
+        text, beside = entry_input.read(kept), kept.parent
     elif file is not None:
-        text = log_text.standard_input(where.log) if str(file) == "-" else log_text.read(file)
+        text = entry_input.standard_input(where.log) if str(file) == "-" else entry_input.read(file)
         if str(file) != "-":
             beside = file.resolve().parent
             kept = file if beside == drafts.folder(where.log).resolve() else None
@@ -137,7 +142,7 @@ def add_entry(
             text, note = _from_flags(where, given, dry_run)
         except MuError as error:
             if any(given[name] for name in TYPED) and not dry_run:
-                append.refuse(where.log, log_text.as_given(where, given), error)
+                append.refuse(where.log, entry_text.as_given(where, given), error)
             raise
         beside = (
             drafts.folder(where.log)
@@ -146,16 +151,16 @@ def add_entry(
         )
     else:
         edit = True
-        text = log_text.template(given["kind"], str(where.settings["context"]))
+        text = entry_text.template(given["kind"], str(where.settings["context"]))
     again = kept
     if edit:
         if text.lstrip().startswith("{"):
             text, again = acceptance.source_of(where, text).markdown, None
-        text = log_text.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
+        text = entry_input.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
     if dry_run:
         if note:
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
-            say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
+            say(f"{counted(int(note), 'row')} would be written to a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
         entry, text = acceptance.preview(
@@ -183,8 +188,8 @@ def _note(text: str) -> None:
 
 
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:
-    """The text of an entry; for a dry run over runs, how many rows would lie beside it, else ''."""
-    from merginguriel.knowledge.log import append
+    """Return the text of an entry; for a dry run over runs, also how many rows its CSV would have, else ""."""
+    from merginguriel.knowledge.log import append, entry_text
 
     measured, origin, filled = _measured(where, given)
     if not (given["title"] and given["kind"] and given["summary"]):
@@ -198,20 +203,20 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
         context=given["context"] or (str(where.settings["context"]) if in_table else ""),
         metric="accuracy" if given["rows"] else "",
         n=str(given["n"] or ""),
-        supersedes=", ".join(log_text.whole_ids(where, given["supersedes"])),
-        links=", ".join(log_text.whole_ids(where, given["links"])),
+        supersedes=", ".join(entry_text.whole_ids(where, given["supersedes"])),
+        links=", ".join(entry_text.whole_ids(where, given["links"])),
         answers=", ".join(
-            dict.fromkeys([*log_text.whole_ids(where, given["answers"]), *filled.get("answers", [])])
+            dict.fromkeys([*entry_text.whole_ids(where, given["answers"]), *filled.get("answers", [])])
         ),
         tags=given["tags"] or "",
         origin=origin,
         sections=tuple(_sections(where, given, filled)),
     )
     if not (measured or given["figure"]):
-        return append.render(draft, raw_table=log_text.table(given["rows"]) if given["rows"] else ""), ""
+        return append.render(draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""), ""
     if given["rows"]:
         raise UsageError(
-            "give rows, or runs and figures, not both.", mend="Write the rows as an entry of their own."
+            "rows cannot be combined with runs or figures.", mend="Add the rows as a separate entry."
         )
     shown = None
     if given["figure"]:
@@ -224,12 +229,16 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
 
 
 def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow], str, dict[str, list[Any]]]:
-    """Rows of the runs and matrices that were named, where they come from, and what they fill in where no flag says it.
+    """Return the rows of the named runs and matrices, their origin, and what they fill in where no flag does.
 
-    Title, type and summary of runs go straight into `given`. Raises UsageError for rows that are in the log already.
+    Title, type and summary of runs are written into `given`.
+
+    Raises:
+        UsageError: For rows that the log already has.
     """
     if not (given["runs"] or given["sweeps"] or given["matrices"]):
         return [], "", {}
+    from merginguriel.knowledge.log import entry_text
     from merginguriel.loop import entry_draft, row_filter
     from merginguriel.loop.dedupe import gather, refuse_logged
 
@@ -237,7 +246,7 @@ def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow],
     for text in given["only"]:
         rows = row_filter.only(rows, text)
     if not given["again"]:
-        refuse_logged(where, rows, log_text.whole_ids(where, given["supersedes"]))
+        refuse_logged(where, rows, entry_text.whole_ids(where, given["supersedes"]))
     if given["matrices"]:
         return rows, origin, {}
     begun = entry_draft.begin(where, rows, given["kind"])
@@ -249,14 +258,16 @@ def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow],
 
 
 def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[Any]]) -> list[tuple[str, str]]:
-    own = [log_text.section(text) for text in given["sections"]]
+    from merginguriel.knowledge.log import entry_text
+
+    own = [entry_text.section(text) for text in given["sections"]]
     said = {heading for heading, _ in own}
     found = [pair for pair in filled.get("sections", []) if pair[0] not in said] + own
     if given["expected"]:
-        found.insert(0, ("Expected", log_text.expected(given["expected"])))
+        found.insert(0, ("Expected", entry_text.expected(given["expected"])))
     lines = [f"- [open] {one}" for one in given["questions"]]
     for verb in ("narrows", "closes"):
-        lines += [f"- [{verb} {ref}] {why}" for ref, why in log_text.settled(where, given[verb], verb)]
+        lines += [f"- [{verb} {ref}] {why}" for ref, why in entry_text.settled(where, given[verb], verb)]
     if lines:
         found.append(("Open questions", "\n".join(lines)))
     return found
@@ -267,7 +278,7 @@ def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[An
 @json_option
 @workspace_option
 def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """Entries that were refused, newest first: what is wrong with each. Go on with one: mu log add --draft ID"""
+    """List refused entries, newest first, with what is wrong. Continue one: mu log add --draft ID."""
     from merginguriel.knowledge.log import drafts
     from merginguriel.merging.registry import parameters
 
@@ -289,12 +300,11 @@ def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None)
         return
     if found:
         table = [
-            [one.id, one.saved, plain(one.title), plain(one.problem or "nothing is wrong with it")]
-            for one in found
+            [one.id, one.saved, plain(one.title), plain(one.problem or "no problem found")] for one in found
         ]
         click.echo(columns(table))
     say(
-        f"{counted(len(found), 'draft')}. Go on with one: mu log add --draft ID --edit"
+        f"{counted(len(found), 'draft')}. Continue one: mu log add --draft ID --edit"
         if found
-        else "There is no draft."
+        else "No drafts."
     )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from merginguriel import workspace
+from merginguriel.text.runs import duration
 
 from .common import LOCALE, columns, emit, json_option, program, say, text_width
-from .progress import Bar, duration
+from .progress import Bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,7 +183,7 @@ def _indented(text: str, wide: int) -> list[str]:
 def _table(outcome: Outcome, wide: int) -> list[str]:
     """Merges, best first, and what they are compared with."""
     from merginguriel.evaluation.accuracy import accuracy_interval
-    from merginguriel.study.results import merge_name, p_text
+    from merginguriel.study.results import p_text
 
     beat = outcome.baselines
     groups = outcome.merges[0].groups
@@ -199,7 +200,7 @@ def _table(outcome: Outcome, wide: int) -> list[str]:
         inside = f"[{best.interval.low:+.1f}, {best.interval.high:+.1f}]"
         rows.append(
             [
-                merge_name(merged.recipe),
+                merged.name,
                 accuracy(merged.right),
                 f"{best.difference:+5.1f} {inside}".replace("-", "−"),
                 p,

@@ -1,4 +1,4 @@
-"""What does the program know? Every skill, claim, entry and row of a workspace, read once."""
+"""The knowledge of a workspace: its skills, claims, entries and result rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ from .parse.yaml_lines import read_text
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Skills and entries as read. `hash`: beginning of the sha256 over what was read, of a past day over what counts."""
+    """Skills and log entries as parsed.
+
+    `hash` is the beginning of the sha256 over everything that was read; for a past day, over what was known by then.
+    `program` maps the program's merging methods to their parameters, where the caller knows them.
+    """
 
     space: Workspace
     skills: tuple[Skill, ...]
@@ -36,23 +40,27 @@ class Knowledge:
 
     @cached_property
     def rows(self) -> tuple[ResultRow, ...]:
+        """Return all result rows, in order of their entries."""
         return tuple(row for entry in self.entries for row in entry.rows)
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
+        """Return the claims of all skills."""
         return tuple(claim for skill in self.skills for claim in skill.claims)
 
     @cached_property
     def by_entry(self) -> dict[str, Entry]:
+        """Map entry ids to entries."""
         return {entry.id: entry for entry in self.entries}
 
     @cached_property
     def by_row(self) -> dict[str, ResultRow]:
+        """Map row ids (`<entry id>#r<n>`) to rows."""
         return {row.ref: row for row in self.rows}
 
     @cached_property
     def superseders(self) -> dict[str, list[str]]:
-        """Entry id → ids of the entries that supersede it."""
+        """Map the id of each superseded entry to the ids of the entries that supersede it."""
         found: dict[str, list[str]] = {}
         for entry in self.entries:
             for old in entry.supersedes:
@@ -61,12 +69,12 @@ class Knowledge:
 
     @cached_property
     def marks(self) -> dict[str, list[row_status.Reached]]:
-        """Row → the entries that contest or invalidate it, each with what it says."""
+        """Map the id of each contested or invalidated row to the marks that reach it, with their entries."""
         return row_status.marks_of(self.entries)
 
     @cached_property
     def baselines(self) -> dict[tuple[object, ...], list[ResultRow]]:
-        """(context, target, kind, n) → current rows that give that baseline, oldest first."""
+        """Map (context, target, kind, n) to the current rows that give this baseline, oldest first."""
         found: dict[tuple[object, ...], list[ResultRow]] = {}
         for row in sorted(self.rows, key=lambda row: (row.day, row.ref)):
             if row.baseline is not None and row.status == "current":
@@ -75,7 +83,7 @@ class Knowledge:
 
     @cached_property
     def newest(self) -> dict[str, str]:
-        """Context → day of its newest row."""
+        """Map each context to the day of its newest row."""
         found: dict[str, str] = {}
         for row in self.rows:
             found[row.context] = max(row.day, found.get(row.context, ""))
@@ -83,7 +91,7 @@ class Knowledge:
 
     @cached_property
     def _by_target(self) -> dict[tuple[str, str | None], list[ResultRow]]:
-        """(target, method) → rows; under None those of every method."""
+        """Map (target, method) to rows; method None stands for all methods."""
         found: dict[tuple[str, str | None], list[ResultRow]] = {}
         for row in self.rows:
             for method in (row.method, None):
@@ -91,12 +99,12 @@ class Knowledge:
         return found
 
     def near(self, claim: Claim) -> Sequence[ResultRow]:
-        """Every row that could lie in the claim's scope, and some that do not."""
+        """Return a superset of the rows in a claim's scope, cheaply."""
         methods = claim.scope.get("method", ())
         return self.of_targets(claim, methods[0] if len(methods) == 1 else None)
 
     def of_targets(self, claim: Claim, method: str | None = None) -> Sequence[ResultRow]:
-        """Every row of the claim's targets, or of one method there; where it names no target, every row."""
+        """Return the rows of a claim's targets, or of one method there; all rows where it names no target."""
         targets = claim.scope.get("target")
         if targets is None:
             return self.rows
@@ -104,7 +112,7 @@ class Knowledge:
 
     @cached_property
     def standings(self) -> dict[str, Standing]:
-        """Claim id → its derived status."""
+        """Map claim ids to derived statuses."""
         return {claim.id: self._standing(claim) for claim in self.claims}
 
     def _standing(self, claim: Claim) -> Standing:
@@ -124,14 +132,14 @@ class Knowledge:
         return replace(now, reason=f"{now.reason} ({said[0]})") if said else now
 
     def evidence_rows(self, ref: str) -> tuple[ResultRow, ...]:
-        """The rows that an evidence id names: one row, or all of an entry's."""
+        """Return the rows that an evidence id names: one row, or all rows of an entry."""
         if "#" in ref:
             return (self.by_row[ref],) if ref in self.by_row else ()
         entry = self.by_entry.get(ref)
         return entry.rows if entry else ()
 
     def entry(self, prefix: str) -> Entry:
-        """The entry whose id starts with `prefix`, or an error that lists the choice."""
+        """Return the entry whose id starts with `prefix`; raise UsageError, with the candidates, if it is not unique."""
         found = [entry for entry in self.entries if entry.id.startswith(prefix)]
         if len(found) == 1:
             return found[0]
@@ -140,34 +148,38 @@ class Knowledge:
             return exact[0]
         if found:
             raise UsageError(
-                f"{prefix!r} begins {len(found)} entries.", mend="\n".join(entry.id for entry in found[:8])
+                f"{prefix!r} matches {len(found)} entries.", mend="\n".join(entry.id for entry in found[:8])
             )
         words = [w for w in prefix.lower().split("-") if len(w) > 2]
         near = [e.id for e in self.entries if any(w in e.id for w in words if not w.isdigit())][:5]
         raise UsageError(
-            f"no entry's id begins with {prefix!r}.",
-            mend="Did you mean:\n" + "\n".join(near) if near else "See all: mu log list",
+            f"no entry id starts with {prefix!r}.",
+            mend="Did you mean:\n" + "\n".join(near) if near else "List all: mu log list",
         )
 
     def skill(self, name: str) -> Skill:
+        """Return the skill of this name; raise UsageError if there is none."""
         for skill in self.skills:
             if skill.name == name:
                 return skill
         near = [s.name for s in self.skills if set(name.split("-")) & set(s.name.split("-"))]
         raise UsageError(
-            f"no skill is called {name!r}.",
-            mend=f"There are: {', '.join(near or [s.name for s in self.skills])}",
+            f"unknown skill {name!r}.",
+            mend=f"Known: {', '.join(near or [s.name for s in self.skills])}",
         )
 
 
 def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
-    """Read a workspace. `as_of` (YYYY-MM-DD): only what was known by then.
+    """Read a workspace.
 
-    What was read before and has not changed is taken from the user's cache. Raises KnowledgeError for the first thing
-    that cannot be read, `problems` finds them all; UsageError for a day to come.
+    Unchanged knowledge is taken from the user's cache.
+
+    Raises:
+        KnowledgeError: For the first file that cannot be read; `lint.runner.problems` finds all.
+        UsageError: For a day in the future.
     """
     entries = entry_paths(space.log)
-    # An entry may be dated ahead of this machine's clock: what it says is known all the same.
+    # An entry may be dated ahead of this machine's clock.
     newest = max([date.today().isoformat(), *(path.name[:10] for path in entries)])
     if as_of and as_of > newest:
         raise UsageError(
@@ -177,7 +189,7 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     paths = skill_paths(space.skills)
     if not paths:
         raise UnavailableError(
-            "there is no skill to answer from.",
+            "the workspace has no skills.",
             where=str(space.skills),
             mend="Restore the shipped ones with: mu init --restore" if not space.shipped else None,
         )
@@ -200,7 +212,7 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
 
 
 def load_readable(space: Workspace) -> Knowledge:
-    """Read a workspace without the files that cannot be read: one broken file hides no other; `mu lint` names it."""
+    """Read a workspace without the files that cannot be read, which `mu lint` reports."""
     with suppress(MuError):
         return load(space)
     skills: list[Skill] = []
@@ -221,7 +233,7 @@ def parsed(
     texts: Mapping[Path, str],
     as_of: str | None,
 ) -> Knowledge:
-    """The knowledge in these texts of skills, claims and entries."""
+    """Parse skills, claims and entries from the texts of their files."""
     digest = hashlib.sha256()
     skills: list[Skill] = []
     for path in paths:
@@ -250,7 +262,7 @@ def _feed(digest: hashlib._Hash, *texts: str) -> None:
 
 
 def _known_by(skill: Skill, day: str) -> Skill:
-    """The skill without claims made after `day`; a claim replaced later stands again."""
+    """Return the skill without claims made after `day`; a claim superseded later is restored."""
     since = {claim.id: claim.since for claim in skill.claims}
     kept = tuple(
         replace(c, superseded_by=None) if c.superseded_by and since.get(c.superseded_by, "") > day else c

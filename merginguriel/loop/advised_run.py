@@ -7,10 +7,11 @@ from typing import Any
 
 from merginguriel import files
 from merginguriel.config import run_config
-from merginguriel.config.run_config import Config
+from merginguriel.config.schema import Config
 from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.rows import POLICIES
+from merginguriel.runs.resolve import resolved
 from merginguriel.runs.run_store import run_id
 from merginguriel.study import capabilities
 from merginguriel.workspace import Workspace, writable
@@ -58,7 +59,7 @@ def configuration(advice: Advice, space: Workspace) -> Config:
                 mend="\n".join(step.text for step in advice.next),
             )
         table |= {"similarity": kind or "REAL", **({"k": recipe.k} if recipe.k else {})}
-    return run_config.resolved(run_config.from_table(table), space)
+    return resolved(run_config.from_table(table), space)
 
 
 def save(advice: Advice, space: Workspace, path: Path | None = None) -> Path:

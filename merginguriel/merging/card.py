@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from merginguriel import __version__
+from merginguriel.similarity import registry as similarities
 
 from .recipe import Recipe
 from .registry import Method
@@ -21,8 +22,11 @@ def seen(recipe: Recipe, method: Method) -> list[str]:
     if recipe.text is not None:
         text = f"{lines(recipe.text):,} unlabelled sentences ({recipe.text.name})"
         found.append(f"{text}, by the choice of embeddings" if recipe.embeddings == "used" else text)
-    if (recipe.similarity or "").startswith("REAL") or recipe.preweight == "real":
-        found.append("labels of its development data, by the choice or weights of the sources (REAL)")
+    for name in (recipe.similarity, recipe.preweight):
+        if similarities.sees_labels(name):
+            by = similarities.get(str(name)).name
+            found.append(f"labels of its development data, by the choice or weights of the sources ({by})")
+            break
     if recipe.mode == "IncTar":
         found.append("labels of its training data, by its own model")
     return found or ["nothing"]

@@ -7,18 +7,19 @@ their defaults, and weights have the sum 1. Equal recipes give equal bytes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import fsum, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.similarity import COMPUTED as SIMILARITIES
+from merginguriel.similarity import registry as similarities
+from merginguriel.validation import Location, did_you_mean, mu_error
 
-from . import recipe_fields as kinds
 from . import registry
 from .registry import Value
 
@@ -26,6 +27,8 @@ MODES = ("ExcTar", "IncTar")
 HEADS = ("auto", "average", "merge", "base", "fresh", "common")
 EMBEDDINGS = ("merge", "base", "used")
 TRIMS = ("tensor", "model")
+SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
+STRICT = {"extra": "forbid"}  # for pydantic: an unknown key is an error
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
@@ -38,6 +41,7 @@ class Source:
                   (`embeddings`, `layer 0` …, `head`), else `all`
     """
 
+    __pydantic_config__: ClassVar = STRICT
     name: str
     path: Path
     weight: float = 1.0
@@ -68,6 +72,7 @@ class Recipe:
     learnt: for the record, on what text the sources' statistics or coefficients were found, and how
     """
 
+    __pydantic_config__: ClassVar = STRICT
     method: str
     sources: tuple[Source, ...]
     params: Mapping[str, Value] = field(default_factory=dict)
@@ -120,8 +125,8 @@ def check(recipe: Recipe) -> Recipe:
         )
     for value, allowed, what in (
         (recipe.mode, MODES, "mode"),
-        (recipe.similarity, SIMILARITIES, "similarity"),
-        (recipe.preweight, ("equal", "real", "uriel"), "preweight"),
+        (recipe.similarity, similarities.names(), "similarity"),
+        (recipe.preweight, similarities.preweights(), "preweight"),
         (recipe.dtype, tuple(DTYPES), "dtype"),
         (recipe.embeddings, EMBEDDINGS, "embeddings"),
         (recipe.trim_scope, TRIMS, "trim_scope"),
@@ -164,7 +169,7 @@ def check(recipe: Recipe) -> Recipe:
 
 def seen_of_target(recipe: Recipe) -> str:
     """Return the most that this merge uses of its target, one of registry.SAW: by method, text, similarity, sources."""
-    chosen = (recipe.similarity or "").startswith("REAL") or recipe.preweight == "real"
+    chosen = similarities.sees_labels(recipe.similarity) or similarities.sees_labels(recipe.preweight)
     found = ["labels"] if chosen or recipe.mode == "IncTar" else ["nothing"]
     if recipe.learnt.get("text") != "sources":
         found.append(registry.get(recipe.method).saw)
@@ -265,61 +270,110 @@ def written(value: Any, folder: Path | None) -> Any:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe. Relative paths in it start at its folder. Raises MuError with file and line."""
+    """Read a recipe from YAML. Relative paths in it start at its folder.
+
+    Raises:
+        MuError: For a wrong key or value, with file and line.
+    """
+    from pydantic import TypeAdapter, ValidationError  # advice and `mu --help` start without it
+
     try:
         document = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        table = python_value(document, path)
     except FileNotFoundError:
-        raise UsageError("there is no such recipe.", where=str(path)) from None
+        raise UsageError("no such recipe.", where=str(path)) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise MuError(f"this is not valid YAML: {error.problem}.", where=f"{path}:{line}") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise MuError(f"cannot be read: {error}", where=str(path)) from error
-    values = kinds.read_table(document, RECIPE_FIELDS, path, needed=("method", "sources"))
+
+    def place(loc: Location) -> str:
+        return f"{path}:{line_at(document, loc)}"
+
+    def hint(loc: Location) -> str:
+        return did_you_mean(str(loc[-1]), [f.name for f in fields(Source if loc[0] == "sources" else Recipe)])
+
+    if isinstance(table, dict):
+        check_values(table, place)
     try:
-        return check(Recipe(**values))
+        recipe = TypeAdapter(Recipe).validate_python(table)
+    except ValidationError as error:
+        raise mu_error(error, place, hint) from error
+    try:
+        return check(from_folder(recipe, path.absolute().parent))
     except MuError as error:
         raise type(error)(error.what, where=str(path), mend=error.mend) from error
 
 
-def source_list(node: Any, path: Path) -> tuple[Source, ...]:
-    """Read the list of sources of a recipe."""
-    if not isinstance(node, yaml.SequenceNode):
-        raise ValueError("a list of sources, each with name, path and weight")
-    return tuple(
-        Source(**kinds.read_table(item, SOURCE_FIELDS, path, needed=("name", "path"))) for item in node.value
-    )
+def python_value(node: Any, path: Path) -> Any:
+    """Return a YAML node as Python values, without keys that are null. Raises MuError for a key that is given twice."""
+    if isinstance(node, yaml.MappingNode):
+        table: dict[str, Any] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else "?"
+            if name in table:
+                raise MuError(f"the key {name!r} is given twice.", where=f"{path}:{key.start_mark.line + 1}")
+            table[name] = python_value(value, path)
+        return {name: value for name, value in table.items() if value is not None}
+    if isinstance(node, yaml.SequenceNode):
+        return [python_value(item, path) for item in node.value]
+    try:
+        return yaml.SafeLoader("").construct_object(node) if node is not None else None
+    except (yaml.YAMLError, ValueError) as error:  # `2026-99-99` looks like a date
+        raise MuError(
+            f"{node.value!r} is not a valid value.",
+            where=f"{path}:{node.start_mark.line + 1}",
+            mend="Put it in quotes if it is text.",
+        ) from error
 
 
-SOURCE_FIELDS: dict[str, Callable[[Any, Path], Any]] = {
-    "name": kinds.name,
-    "path": kinds.folder,
-    "weight": kinds.number,
-    "sha256": kinds.digests,
-    "statistics": kinds.folder,
-    "coefficients": kinds.numbers_by_layer,
-}
-RECIPE_FIELDS: dict[str, Callable[[Any, Path], Any]] = {
-    "method": kinds.name,
-    "params": kinds.parameters,
-    "base": kinds.folder,
-    "base_sha256": kinds.digests,
-    "target": kinds.word,
-    "mode": kinds.word,
-    "similarity": kinds.word,
-    "k": kinds.whole,
-    "context": kinds.word,
-    "preweight": kinds.word,
-    "seed": kinds.whole,
-    "dtype": kinds.word,
-    "include": kinds.patterns,
-    "exclude": kinds.patterns,
-    "heads": kinds.name,
-    "embeddings": kinds.name,
-    "text": kinds.folder,
-    "layer_weights": kinds.lists_of_numbers,
-    "trim_scope": kinds.name,
-    "shard_size": kinds.size,
-    "learnt": kinds.parameters,
-    "sources": source_list,
-}
+def line_at(node: Any, loc: Location) -> int:
+    """Return the line of the key at `loc` in a YAML document; of the table that it should be in, if it is missing."""
+    line = node.start_mark.line if node is not None else 0
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            found = (node.value[part], node.value[part])
+        else:
+            break
+        if found is None:
+            break
+        line, node = found[0].start_mark.line, found[1]
+    return line + 1
+
+
+def check_values(table: dict[str, Any], place: Callable[[Location], str]) -> None:
+    """Bring a size in words to bytes. Raises MuError for one that is none, and for a parameter that is not one value."""
+    for key in ("params", "learnt"):
+        values = table.get(key)
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if not isinstance(value, bool | int | float | str):
+                raise MuError(f"{key}.{name} must be a number or a word.", where=place((key, name)))
+    if isinstance(table.get("shard_size"), str):
+        try:
+            table["shard_size"] = bytes_of(table["shard_size"])
+        except ValueError as error:
+            raise MuError(f"shard_size must be {error}.", where=place(("shard_size",))) from error
+
+
+def from_folder(found: Any, folder: Path) -> Any:
+    """Return a Recipe or Source with its relative paths, and those of its sources, starting at `folder`."""
+    values = {f.name: getattr(found, f.name) for f in fields(found)}
+    paths: dict[str, Any] = {
+        name: Path(os.path.normpath(folder / value.expanduser()))
+        for name, value in values.items()
+        if isinstance(value, Path)
+    }
+    if isinstance(found, Recipe):
+        paths["sources"] = tuple(from_folder(source, folder) for source in found.sources)
+    return replace(found, **paths)
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes of `2GB` or `500 MB`, in powers of ten. Raises ValueError with the form that is expected."""
+    found = SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("a size such as 2GB or 500MB")
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))

@@ -17,6 +17,7 @@ import pytest
 from lab_fixtures import FAST
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them"),
 ]

@@ -190,5 +190,5 @@ def test_without_trained_models_uriel_has_nothing_to_choose_from(lab, k):
 def test_uriel_says_how_many_models_there_are_to_choose_from(trained):
     told = trained.mu("merge", "--method", "similarity", "--similarity", "URIEL", "--k", "9", "--target",
                       "da-DK", "--dry-run")  # fmt: skip
-    assert told.code == 2 and "--k is 9, but there are 3 sources to choose from for da-DK: " in told.err
+    assert told.code == 2 and "k is 9, but there are 3 sources to choose from for da-DK: " in told.err
     assert "matrix" not in told.err

@@ -191,7 +191,7 @@ def test_a_workspace_below_the_repository_is_compared_too(mu, tmp_path):
         (["a-skill", "nowhere"], 2, "is not a commit"),
         (["a-skill", "--", "-x"], 2, "is not a commit"),
         (["no-skill"], 1, "there was no skill no-skill"),
-        (["no-skill", "a-skill"], 2, "no skill is called"),
+        (["no-skill", "a-skill"], 2, "unknown skill"),
     ],
 )
 def test_what_is_not_there_is_said(mu, past, arguments, code, said):

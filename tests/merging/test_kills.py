@@ -21,7 +21,10 @@ from merginguriel.merging.recipe import Recipe, Source, dump_recipe
 
 KILLS, INTERRUPTS = 200, 12
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="ends processes as POSIX does")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="ends processes as POSIX does"),
+]
 
 # One warm process forks every merge, which saves two hundred starts of Python. It has no threads when it forks.
 SERVER = """

@@ -18,7 +18,7 @@ from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
 from merginguriel.report import comparisons, contrasts, loading, pages
 from merginguriel.report.report import build, origins_words
 from merginguriel.study import item_file
-from merginguriel.text import differences
+from merginguriel.text import differences, numbers
 
 N = 400
 ROW = ResultRow(
@@ -235,7 +235,7 @@ def test_items_give_paired_noise_where_rows_have_none(tmp_path):
 def test_the_report_says_where_a_seed_was_measured_twice(tmp_path):
     rows = [against(replace(ROW, value=v), 0.5) for v in (0.6, 0.7)]
     report = build(loading.from_runs([run_folder(tmp_path, "r", rows)]))
-    assert "told apart by their order alone, not averaged" in text_of(report)
+    assert "distinguished by their order, not averaged" in text_of(report)
 
 
 def test_noise_is_never_called_above(tmp_path):
@@ -286,7 +286,7 @@ def test_one_and_many_are_told_apart(tmp_path):
         "From 1 run: r." in text_of(one)
         and origins_words(["a", "b", "2026-11-21-x"]) == "2 runs and 1 log entry"
     )
-    assert differences.count(2, "log entry") == "2 log entries" and differences.count(1, "class") == "1 class"
+    assert numbers.count(2, "log entry") == "2 log entries" and numbers.count(1, "class") == "1 class"
 
 
 def test_p_is_that_of_the_run_on_the_same_items(tmp_path):
@@ -438,3 +438,59 @@ def test_without_runs_the_command_says_how_to_get_some(bench, mu):
     assert told.code == 2 and "mu run" in told.err
     assert mu("report", "nope", "--workspace", bench.root).code == 2
     assert mu("report", "--sweep", "nope", "--workspace", bench.root).code == 2
+
+
+def test_an_entry_and_its_runs_give_the_same_answer_where_rows_allow_a_test(tmp_path):
+    """Sixty templates of ten variants each; with the items of the run beside its rows, the tests are the same."""
+    rng = np.random.default_rng(4)
+    groups = np.array([f"t{i // 10}" for i in range(600)])
+    ids = np.array([f"i{i}" for i in range(600)])
+    arms, stripped, folders = [], [], []
+    for number, target in enumerate(("da-DK", "fi-FI", "cy-GB", "ro-RO")):
+        level = rng.normal(size=60).repeat(10)
+        one, two = (level + rng.normal(size=600) < 0.3 for _ in range(2))
+        merge = level + rng.normal(size=600) < 0.3 + 0.12 * number
+        seen = significance.compare(merge, one, groups=groups, draws=0)
+        row = replace(ROW, target=target, n=600, value=float(merge.mean()), sources=("de-DE", "sv-SE"), k=2)
+        more = {"wins": seen.wins, "losses": seen.losses, "se_pp": seen.se}
+        rows = [
+            against(row, float(one.mean()), "best_zero_shot", **more),
+            against(row, float((one.mean() + two.mean()) / 2), "source_mean"),
+        ]
+        folders.append(run_folder(tmp_path, target, rows))
+        stripped += loading.from_runs(folders[-1:]).arms
+        named = {"merge": merge, "best_zero_shot": one, "single:de-DE": one, "single:sv-SE": two}
+        item_file.write(folders[-1] / "items.npz", ids, groups, named)
+    arms = loading.from_runs(folders).arms
+    by_items, by_rows = (comparisons.cells(each) for each in (arms, stripped))
+    for exact, near in zip(by_items, by_rows, strict=True):
+        a, b = exact.against["best_zero_shot"], near.against["best_zero_shot"]
+        assert a.verdict == b.verdict and a.family == b.family == 4
+        assert max(a.p, b.p) < 1e-4 or 0.5 * a.p < b.p < 2 * a.p
+        assert near.against["source_mean"].verdict in (
+            differences.UNTESTED,
+            exact.against["source_mean"].verdict,
+        )
+    assert {c.against["source_mean"].verdict for c in by_items} == {differences.NOISE, differences.ABOVE}
+    short = build(loading.Evidence(tuple(stripped), ("e",))).short
+    assert "2 synergy, 0 interference, 2 untested" in short[-1]
+    short = build(loading.Evidence(tuple(stripped[:2]), ("e",))).short
+    assert "untested on each of 2 merges" in short[-1] and "synergy" not in short[-1]
+
+
+def test_the_number_of_ensembles_does_not_change_what_merges_show(tmp_path):
+    row = against(ROW, 0.5, wins=70, losses=30)
+    votes = [against(replace(ROW, method=f"ensemble_{i}"), 0.5, wins=50, losses=45) for i in range(30)]
+    alone, among = (
+        next(c for c in comparisons.cells(arms_of(*rows)) if c.kind == "merge").against["best_single_source"]
+        for rows in ([row], [row, *votes])
+    )
+    assert (alone.p_holm, alone.family) == (among.p_holm, among.family) == (alone.p, 1)
+
+
+def test_items_of_another_measurement_are_not_joined(tmp_path):
+    right = np.arange(N) % 2 == 0
+    folder = run_folder(tmp_path, "r", [against(ROW, 0.5, "target_alone")], items={"merge": right})
+    evidence = loading.from_runs([folder])
+    assert evidence.arms[0].right is None
+    assert evidence.notes == ("r: merge has 0.500000 in items.npz, 0.600000 in its row.",)

@@ -14,6 +14,7 @@ from merginguriel.errors import UsageError
 from merginguriel.runs import run_store, worker
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(sys.platform == "win32", reason="signals and locks as POSIX has them"),
 ]

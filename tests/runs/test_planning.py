@@ -7,7 +7,7 @@ from run_files import QUICK, config_file, only_run, space_of
 
 from merginguriel.config import run_config as configs
 from merginguriel.models import build_record
-from merginguriel.runs import planning, run_store
+from merginguriel.runs import planning, resolve, run_store
 
 pytestmark = pytest.mark.lab
 
@@ -28,13 +28,13 @@ def test_a_dry_run_names_what_is_there_what_is_trained_and_what_time_is_known(tr
     assert said["there"] == ["de-DE", "en-US", "sv-SE"] and said["train"] == {} and said["other"] == []
     other = config_file(trained, training={**QUICK, "epochs": 4}, candidates=["de-DE", "en-US"])
     text = trained.mu("run", other, "--dry-run", "--workspace", trained.space)
-    assert "other  de-DE en-US sv-SE" in text.out and "not known: no run of this kind" in text.out
+    assert "refused  de-DE en-US sv-SE" in text.out and "unknown: no run of this kind" in text.out
     assert not (trained.space / "runs").exists()
 
 
 def test_after_a_run_the_next_one_is_expected_to_take_as_long(trained):
     first = config_file(trained, training=None, method="average", candidates=["de-DE", "en-US"])
-    planned = planning.plan(space_of(trained), configs.resolved(configs.load(first), space_of(trained)))
+    planned = planning.plan(space_of(trained), resolve.resolved(configs.load(first), space_of(trained)))
     assert trained.mu("run", first, "--workspace", trained.space).code == 0
     run = only_run(trained)
     events = run_store.events(run)
@@ -47,7 +47,7 @@ def test_after_a_run_the_next_one_is_expected_to_take_as_long(trained):
     assert 0 < said["seconds"] <= ended["seconds"] + 0.5 and said["merges"] == 2
     config_file(trained, training=None, method="average", candidates=["de-DE", "en-US"])
     again = trained.mu("run", first, "--dry-run", "--workspace", trained.space).out
-    assert "has finished: it would be shown" in again
+    assert "already finished" in again
 
 
 def test_time_that_went_into_training_or_was_lost_to_a_kill_is_no_time_of_the_work():

@@ -21,6 +21,7 @@ from merginguriel.config import run_config as configs
 from merginguriel.runs import run_store, worker
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them"),
 ]

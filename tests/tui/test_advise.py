@@ -10,7 +10,7 @@ import time
 import pytest
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.advice_view import scale
-from merginguriel_tui.choice_list import Choice
+from merginguriel_tui.widgets.choice import Choice
 from pilot import play
 from textual.widgets import Input, OptionList
 
@@ -229,7 +229,7 @@ def test_a_word_that_is_no_target_is_a_note_and_the_answer_stays(space):
     async def script(app, pilot):
         await settled(app, pilot)
         await press(app, pilot, "slash", *"qqqqqq", "enter")
-        assert "not a locale" in notes(app)
+        assert "unknown locale" in notes(app)
         assert app.screen.advice.target == "gl-ES" == app.screen.target
 
     play(space, script, screen="advise", what=("gl-ES",))

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from looking import notes, press, settled, text_of
-from merginguriel_tui.app import SCREENS
+from merginguriel_tui.registry import SCREENS
 from pilot import play
 from places import EVIL, each, furnished, ready, whats
 from run_screens import until, waiting
@@ -119,6 +119,8 @@ def test_a_broken_file_is_named_and_every_screen_stays(bench, damage, what):
 OTHERS = """
 import os, shutil, sys, time
 from pathlib import Path
+
+pytestmark = pytest.mark.slow
 store, mine = Path(sys.argv[1]), sys.argv[2]
 model = sorted(store.glob("merge-*"))[0]
 for i in range(25):

@@ -17,7 +17,7 @@ import time
 import pytest
 from looking import SIZES, press, settled, text_of
 from merginguriel_tui import gc_pause
-from merginguriel_tui.app import SCREENS
+from merginguriel_tui.registry import SCREENS
 from merginguriel_tui.screens import skills as skills_screen
 from merginguriel_tui.widgets import page as pages
 from merginguriel_tui.widgets.keybar import KeyBar

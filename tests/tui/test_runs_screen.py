@@ -97,7 +97,7 @@ def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_de
             said = {"step": "train et-EE (1 of 1)", "done": 5, "total": 10, "text": "", "time": time.time()}
             (run.folder / "heartbeat").write_text(json.dumps(said))
             await until(app, pilot, lambda: " 50%" in shown(app))
-            assert "▶ running" in shown(app) and "1 at work" in shown(app)
+            assert "▶ running" in shown(app) and "1 running" in shown(app)
         await until(app, pilot, lambda: "▶" not in shown(app))
         (line,) = [line for line in shown(app).splitlines() if run.id[:24] in line and "†" in line]
         assert "dead" in line
@@ -190,7 +190,7 @@ def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_sa
 def test_a_name_that_no_run_has_is_told_and_the_table_stays(space):
     async def script(app, pilot):
         await settled(app, pilot)
-        assert any("there is no run" in note.message for note in app._notifications)
+        assert any("unknown run" in note.message for note in app._notifications)
         await press(app, pilot, "escape")
         assert "merge-da-DK" in shown(app)
 

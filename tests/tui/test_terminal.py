@@ -21,6 +21,7 @@ from merginguriel.text.advice import WORDS
 from merginguriel.text.numbers import pp, signed
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
@@ -108,7 +109,7 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     keys("n", session="again")
     until(again, "Begin an entry from", run.id)
     keys("run", "Enter", session="again")
-    until(again, "✓ would land as", run.id)  # filled in from the run
+    until(again, "✓ valid: ", run.id)  # filled in from the run
     time.sleep(1)
     for name in ("Down", "End"):
         keys(name, session="again")
@@ -116,7 +117,7 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     keys("BSpace", session="again")  # the quote at the end of the title …
     until(again, "✗ line")
     keys("-l", ': as a trial"', session="again")
-    until(again, "✓ would land as", "as a trial")
+    until(again, "✓ valid: ", "as a trial")
     keys("C-s", session="again")
     until(again, "to the log?", "as a trial", "-title:", "+title:")
     keys("y", session="again")

@@ -19,7 +19,7 @@ def derive(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 
 def superseded(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries, with the current rows of those that another one supersedes marked so: they count no more.
+    """Return the entries, with current rows of superseded entries marked so.
 
     What still stands of an entry, the one that supersedes it repeats. `contested` and `invalidated` stay as written.
     """
@@ -38,7 +38,7 @@ def superseded(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 
 def marks_of(entries: Sequence[Entry]) -> dict[str, list[Reached]]:
-    """Row → the standing marks that reach it, in the order they were made.
+    """Map each row's id to the marks that reach it, in the order they were made.
 
     A mark reaches the rows logged by its day, of other entries; one that names dates, commits or runs also reaches
     later rows which say that they were made then. An entry that names the marking one under `supersedes` or
@@ -69,7 +69,7 @@ def _reaches(entry: Entry, mark: Mark, row: ResultRow) -> bool:
 
 
 def _made_known(selector: Selector, row: ResultRow) -> bool:
-    """Of a row that was logged later: does it itself say when or by what it was made?"""
+    """Return whether a row that was logged later states itself when or by what it was made."""
     return selector.traced and (
         row.measured is not None or all(key != "dates" for key, _ in selector.conditions)
     )
@@ -84,7 +84,7 @@ def _lifted(entry: Entry, row: ResultRow, lifts: Iterable[Reached]) -> bool:
 
 
 def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries, each current row with the status that standing marks give it: invalidated before contested."""
+    """Return the entries, each current row with the status that marks give it; invalidated outranks contested."""
     reached = marks_of(entries) if any(entry.marks for entry in entries) else {}
     if not reached:
         return tuple(entries)

@@ -1,4 +1,4 @@
-"""Does a sentence say again what a claim says? Their words in order, whatever their endings."""
+"""Recognise a sentence that repeats a claim, by its words in order without their endings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from merginguriel import locales
 from merginguriel.knowledge.parse.claims import Claim
 
-ALIKE = 0.8  # share of a claim's words that stand in the sentence in the same order
+ALIKE = 0.8  # share of a claim's words that the sentence has in the same order
 FEWEST = 4  # words below which a likeness is chance
 
 _WORD = re.compile(r"[a-z]{2,3}-(?:[A-Z][a-z]{3}-)?[A-Z]{2}\b|[^\W\d_]+|\d+(?:\.\d+)?")
@@ -32,7 +32,7 @@ NUMBERS = {  # as words
     "eight": "8",
     "ten": "10",
 }
-# A sentence that takes a statement back, or denies it, may repeat it.
+# A sentence that withdraws or denies a statement may repeat it.
 _TAKEN_BACK = re.compile(
     r"\b(?:withdr[ae]wn?|superseded|refuted|disproved?|wrong|false|untrue|no longer|not|never|no|cannot|nor|earlier|"
     r"instead|contested|invalid(?:ated)?|used to|was thought|old rule|in place of)\b|n't\b",
@@ -44,7 +44,7 @@ _CITED = re.compile(r"`[^`\n]*`|\"[^\"\n]{0,300}\"|“[^”]{0,300}”")
 
 @cache
 def words(text: str) -> tuple[str, ...]:
-    """`Merges gain on sw-KE` → ('merg', 'gain', 'swahili')."""
+    """Return stemmed words: `Merges gain on sw-KE` → ('merg', 'gain', 'swahili')."""
     known = locales.table()
     found = []
     for word in _WORD.findall(text):
@@ -60,16 +60,17 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def own_words(text: str) -> str:
-    """The text without what stands in quotation marks or backticks: that is somebody else's."""
+    """Return the text without quotations and code."""
     return _CITED.sub(" ", text)
 
 
 def takes_back(text: str) -> bool:
+    """Return whether a sentence denies or withdraws a statement."""
     return bool(_TAKEN_BACK.search(text))
 
 
 class Index:
-    """Claims by their words, to be asked of many sentences.
+    """Claims indexed by their words, to be compared with many sentences.
 
     A sentence that says ALIKE of a claim's words again leaves out the rest at most, so it has one of any that are one more
     than the rest: a claim stands under as many of its words, those that fewest claims have (Chaudhuri et al. 2006, the
@@ -80,7 +81,7 @@ class Index:
         self.claims = [(claim, words(claim.text)) for claim in claims]
         self.own = [frozenset(said) for _, said in self.claims]
         languages = {name for locale in locales.table().values() for name in words(locale.name)}
-        # About another language, or without its strong word, it is another statement.
+        # A sentence about another language, or without the strong word, is another statement.
         self.needed = [languages.union(_STRONG).intersection(said) for _, said in self.claims]
         frequency = Counter(word for own in self.own for word in own)
         self.by_word: dict[str, list[int]] = {}
@@ -92,7 +93,7 @@ class Index:
                 self.by_word.setdefault(word, []).append(i)
 
     def alike(self, text: str) -> list[tuple[float, Claim]]:
-        """(likeness from ALIKE to 1, claim) of claims that `text` says again, the most alike first."""
+        """Return (likeness from ALIKE to 1, claim) of the claims that `text` repeats, most similar first."""
         said = words(text)
         every = frozenset(said)
         possible = {i for word in every for i in self.by_word.get(word, ())}
@@ -108,12 +109,12 @@ class Index:
 
 
 def _enough(words: int) -> int:
-    """Of so many different words, how many a sentence has to share at least."""
+    """Return the least number of shared words for a claim of this many different words."""
     return next(count for count in range(words + 1) if count >= ALIKE * words)
 
 
 def _in_order(a: Sequence[str], b: Sequence[str]) -> int:
-    """Length of the longest common subsequence."""
+    """Return the length of the longest common subsequence."""
     before = [0] * (len(b) + 1)
     for x in a:
         now = [0]

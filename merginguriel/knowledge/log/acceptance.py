@@ -1,4 +1,4 @@
-"""May this entry land? What its own text cannot say: is the plan new, do its references lead somewhere?"""
+"""Checks of a proposed entry against the log, and its acceptance."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from merginguriel.knowledge.parse.entries import Entry, entry_paths
 from merginguriel.knowledge.parse.invalidation import Selector
 from merginguriel.knowledge.parse.prose_numbers import named_entries
 from merginguriel.knowledge.parse.row_parser import CellError, is_future
+from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
 from . import append, commits, prior_attempts, vocabulary
@@ -173,32 +174,33 @@ def check(
     program: vocabulary.Program | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Raises KnowledgeError for what may not land beside the log as it is; the arguments are those of `accept`.
+    """Raise KnowledgeError for an entry that does not fit the log.
 
-    That is a day that has not come, a name that is nearly a known one, a selector or reference that leads nowhere, and a
-    plan without an expectation, or for what was tried.
+    These are a date in the future, a name that resembles a known one, an unknown selector or reference, and a
+    plan without an expectation, or one that the log has measured.
 
-    knowledge  of this workspace, where the caller has read it already
+    Args:
+        knowledge: Knowledge of this workspace, if the caller has read it.
     """
     plan = entry.type == "Plan"
     if is_future(entry.date):
-        raise KnowledgeError(f"the date {entry.date} lies in the future.", where=str(entry.path))
+        raise KnowledgeError(f"the date {entry.date} is in the future.", where=str(entry.path))
     for row in entry.rows:
         if row.measured and is_future(row.measured):
-            raise KnowledgeError(f"measured says {row.measured}, which lies in the future.", where=row.where)
+            raise KnowledgeError(f"measured says {row.measured}, which is in the future.", where=row.where)
     if plan and not entry.expected and not anyway:
         raise KnowledgeError(
             "this plan states no expectation that can be scored.",
             where=str(entry.path),
             mend=f"Add to it, before anything is measured:\n{EXPECTED}\n"
-            "or, where nothing is going to be measured: --anyway",
+            "or, if nothing will be measured: --anyway",
         )
     knowledge = knowledge or load_readable(space)
     new = vocabulary.unknown(knowledge, program or {}, entry)
     for one in new:
         if one.near and not anyway:
             raise KnowledgeError(
-                f"{one.what}.", where=one.where, mend=f"{one.guess} If it is really another one: --anyway"
+                f"{one.what}.", where=one.where, mend=f"{one.guess} If it is a different one: --anyway"
             )
     check_references(knowledge, entry)
     check_selectors(knowledge, entry)
@@ -208,33 +210,32 @@ def check(
         if found:
             raise prior_attempts.TriedAlready(found, where=str(entry.path))
     for one in new:
-        tell(f"{one.what}: it is new to this log.")
+        tell(f"{one.what}: it is new in this log.")
 
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
-    """Raises KnowledgeError for an entry or row that is named and not in the log, `answers` that names no plan, and a
-    question that nobody asked."""
+    """Raise KnowledgeError for unknown entries, rows and questions, and for `answers` that name no plan."""
     _check_named(knowledge, entry)
     for ref in entry.answers:
         named = knowledge.by_entry.get(ref)
         if named is None or named.type != "Plan":
             raise KnowledgeError(
-                f"answers names {ref}, which is no plan of this log.",
+                f"answers names {ref}, which is not a plan of this log.",
                 where=str(entry.path),
-                mend="Write the plan's id whole; see: mu log plans",
+                mend="Write the full id of the plan; see: mu log plans",
             )
     for one in entry.settles:
         asked = knowledge.by_entry.get(one.question.partition("#")[0])
         if asked is None or int(one.question.rpartition("#q")[2]) > len(asked.questions):
             raise KnowledgeError(
-                f"{one.question} is no question of this log.",
+                f"{one.question} is not a question of this log.",
                 where=f"{entry.path}:{one.line}",
-                mend="See their names: mu log questions --all",
+                mend="List them: mu log questions --all",
             )
 
 
 def check_text(knowledge: Knowledge, entry: Entry) -> None:
-    """Raises KnowledgeError for an entry or row that the text names and the log has not."""
+    """Raise KnowledgeError for an entry or row that the text names and the log does not have."""
     there = {*_logged_ids(knowledge), *knowledge.by_row}
     for line, name in named_entries(entry.body, entry.body_line):
         if name not in there:
@@ -246,7 +247,7 @@ def check_text(knowledge: Knowledge, entry: Entry) -> None:
 
 
 def _logged_ids(knowledge: Knowledge) -> set[str]:
-    """Ids of all entries. A file that cannot be read is in the log all the same."""
+    """Return the ids of all entries, including those that cannot be read."""
     return {*knowledge.by_entry, *(path.stem for path in entry_paths(knowledge.space.log))}
 
 
@@ -257,11 +258,10 @@ def _check_named(knowledge: Knowledge, entry: Entry) -> None:
     there = _logged_ids(knowledge) if named else set()
     for kind, ref, where in named:
         if ref not in there:
-            near = vocabulary.near(ref, there, 0.6)
             raise KnowledgeError(
                 f"{kind} names {ref}, which is not in the log.",
                 where=where,
-                mend=f"Did you mean {' or '.join(near)}?" if near else "Write its id whole; see: mu log list",
+                mend=suggest(ref, there) or "Write the full id; see: mu log list",
             )
 
 
@@ -277,7 +277,7 @@ def refuse_json(
 
 
 def check_selectors(knowledge: Knowledge, entry: Entry) -> None:
-    """Raises KnowledgeError for a row, entry or value that a selector names and the log has not: it would mark nothing."""
+    """Raise KnowledgeError for a row, entry or value of a selector that the log does not have."""
     for mark in entry.marks:
         for selector in mark.selectors:
             where = f"{entry.path}:{selector.line}"
@@ -293,16 +293,15 @@ def check_selectors(knowledge: Knowledge, entry: Entry) -> None:
 def _check_lifted(knowledge: Knowledge, selector: Selector, where: str) -> None:
     marking = [e.id for e in knowledge.entries if any(mark.kind != "Lifts" for mark in e.marks)]
     if selector.entry not in marking:
-        near = vocabulary.near(selector.entry or "", marking, 0.6)
         raise KnowledgeError(
-            f"lifts {selector.entry}, which contests and invalidates nothing.",
+            f"lifts {selector.entry}, which has no mark to lift.",
             where=where,
-            mend=f"Did you mean {' or '.join(near)}?" if near else "No entry like it has such a section.",
+            mend=suggest(selector.entry or "", marking) or "No entry with a similar id has a mark.",
         )
 
 
 def _names(knowledge: Knowledge, key: str) -> set[str] | None:
-    """What the log has under a selector's key; None for a key whose values may match rows that come later."""
+    """Return the log's values under a selector's key; None where later rows may have further ones."""
     if key == "rows":
         return set(knowledge.by_row)
     if key == "entries":
@@ -313,13 +312,13 @@ def _names(knowledge: Knowledge, key: str) -> set[str] | None:
 
 
 def _names_nothing(key: str, value: str, names: set[str], where: str) -> KnowledgeError:
-    near = vocabulary.near(value, names, 0.6)
+    near = suggest(value, names)
     if key == "rows" and (
         of_entry := [ref for ref in names if ref.startswith(value.partition("#")[0] + "#r")]
     ):
         mend = f"That entry has {len(of_entry)} row{'s' * (len(of_entry) > 1)}: #r1 … #r{len(of_entry)}."
     elif near:
-        mend = f"Did you mean {' or '.join(near)}?"
+        mend = near
     else:
         mend = (
             f"It has: {', '.join(sorted(names)[:12])}."

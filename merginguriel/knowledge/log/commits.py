@@ -1,6 +1,6 @@
-"""Which commits does a range mean? Asked of git once, before an entry lands; what lands lists them.
+"""Replace ranges of commits in an entry by the list of commits, before it is written.
 
-A reader needs no git then, and the list says the same for ever, whatever becomes of the repository.
+Readers need no git then, and the list stays the same whatever becomes of the repository.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ def resolved(
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> str:
-    """An entry's text in which `range=A..B commits=…` stands for each `commits=A..B` that selects rows.
+    """Return the text with `range=A..B commits=…` for each `commits=A..B` that selects rows.
 
-    repository  where the range is looked up; without it, the workspace's and that of the program are asked, and the one
-                that has both ends counts
-    tell        is called with a line for each range: how many commits it is, and where
+    Args:
+        repository: Where the range is looked up; without it, the workspace's and that of the program are asked, and
+            the one that has both ends counts.
+        tell: Called with a line for each range: how many commits it is, and where.
 
-    Raises KnowledgeError with the line of the text for a range that no repository has, that two have, or that is empty.
+    Raises:
+        KnowledgeError: With the line of the text for a range that no repository has, that two have, or that is empty.
     """
     lines = text.split("\n")
     for section in markdown.sections(text) if ".." in text else ():
@@ -58,9 +60,9 @@ def _listed(
         found = git.ask(where, "rev-list", f"{first}..{last}").decode().split()
         if not found:
             raise KnowledgeError(
-                f"the range {one!r} holds no commit.",
+                f"the range {one!r} contains no commit.",
                 where=f"line:{line}",
-                mend="It is read as git reads it: what B has and A has not. The older end comes first.",
+                mend="As in git, A..B means the commits of B that A does not have; the older end comes first.",
             )
         ranges.append(f"{first[:SHORT]}..{last[:SHORT]}")
         commits += [commit[:SHORT] for commit in found]
@@ -69,11 +71,11 @@ def _listed(
 
 
 def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tuple[Path, str, str]:
-    """The repository that has both ends of a range, and their commits."""
+    """Return the repository that has both ends of a range, and their commits."""
     ends = one.split("..")
     if len(ends) != 2 or not all(ends):
         raise KnowledgeError(
-            f"the range {one!r} has not two ends.", where=f"line:{line}", mend="Write it as A..B"
+            f"the range {one!r} needs two ends.", where=f"line:{line}", mend="Write it as A..B"
         )
     found: dict[tuple[str, str], Path] = {}
     for folder in (repository,) if repository else (workspace, PROGRAM):
@@ -92,6 +94,6 @@ def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tup
         if not found
         else f"{one!r} is one range in the workspace's repository and another in the program's.",
         where=f"line:{line}",
-        mend="Say where the program lies that measured: mu log add --repository DIR\n"
+        mend="Name the repository of the program that measured: mu log add --repository DIR\n"
         f"or list the commits: git log --format=%h {one} | paste -sd, -",
     )

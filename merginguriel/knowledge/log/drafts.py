@@ -1,4 +1,4 @@
-"""Which rejected entries wait to be mended? Texts and JSON under experiment_log/.draft/, named by eight hex digits."""
+"""Rejected entries, Markdown or JSON, in experiment_log/.draft/; named by eight hex digits."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from .vocabulary import Program
 
 @dataclass(frozen=True)
 class Kept:
-    """A draft: its id, when it was kept (local time, to the minute), its title, and why it would not land now.
+    """A draft: its id, when it was saved (local time, to the minute), its title, and why it is refused.
 
-    problem, mend  what is wrong and the way out; '' where nothing is: it was kept before it was ever checked
+    Attributes:
+        problem, mend: What is wrong and how to correct it; '' for a draft that was never checked and is valid.
     """
 
     id: str
@@ -33,10 +34,12 @@ class Kept:
     mend: str = ""
 
     def as_dict(self) -> dict[str, str]:
+        """Return the draft as JSON-ready data."""
         return {**vars(self), "path": str(self.path)}
 
 
 def folder(log: Path) -> Path:
+    """Return the folder of drafts."""
     return log / ".draft"
 
 
@@ -45,7 +48,7 @@ def _paths(log: Path) -> list[Path]:
 
 
 def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
-    """Every draft, newest first. program: see `accept.accept`."""
+    """Return every draft, newest first; `program` as in `acceptance.accept`."""
     log = space.log
     paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
     if not paths:
@@ -78,18 +81,18 @@ def _title(text: str) -> str:
 
 
 def find(log: Path, prefix: str) -> Path:
-    """The draft whose id begins with `prefix`. Raises UsageError if none or several do."""
+    """Return the draft whose id begins with `prefix`; raise UsageError if none or several do."""
     found = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
     if len(found) == 1:
         return found[0]
     raise UsageError(
-        f"{len(found)} drafts begin with {prefix!r}." if found else f"no draft begins with {prefix!r}.",
-        mend="\n".join(path.stem for path in found[:8]) if found else "See all: mu log drafts",
+        f"{len(found)} drafts match {prefix!r}." if found else f"no draft matches {prefix!r}.",
+        mend="\n".join(path.stem for path in found[:8]) if found else "List all: mu log drafts",
     )
 
 
 def discard(log: Path, path: Path) -> None:
-    """Remove a draft, and the row files and figures that it alone names."""
+    """Remove a draft, and the row files and figures that no other draft names."""
     others = {file for other in _paths(log) if other != path for file in _files(log, other)}
     for file in (*_files(log, path), path):
         if file not in others:

@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse import expectations, rows
 from merginguriel.knowledge.parse.entries import EntryType
+from merginguriel.knowledge.parse.expectations import in_pp
 from merginguriel.knowledge.parse.expectations import table as expected_table
 from merginguriel.knowledge.parse.markdown import format_table, item, sections
 from merginguriel.text.suggest import suggest
@@ -30,7 +31,7 @@ class _Model(BaseModel):
 
 
 Cell = str | int | float | None
-_PP = (int | float | None, Field(None, description="Percentage points; null or absent: open."))
+_PP: Any = (int | float | None, Field(None, description="Percentage points; null or absent: open."))
 
 
 def _cells(columns: Iterable[str], required: Iterable[str]) -> dict[str, Any]:
@@ -158,20 +159,6 @@ def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tup
     if lines:
         # A line break in a question would end its list item.
         yield "Open questions", "\n".join(" ".join(line.split()) for line in lines)
-
-
-def in_pp(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an expectation's cells with `low_pp` and `high_pp` under the table's column names."""
-    return {name.removesuffix("_pp"): _pp(name, value) for name, value in row.items()}
-
-
-def _pp(name: str, value: Any) -> Any:
-    if not name.endswith("_pp") or value in (None, ""):
-        return value
-    try:
-        return float(value)
-    except ValueError as error:
-        raise UsageError(f"{name} is {value!r}, not a number of percentage points.") from error
 
 
 def _results_table(found: list[dict[str, Any]]) -> str:

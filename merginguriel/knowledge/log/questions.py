@@ -1,4 +1,4 @@
-"""Open questions of the log, what became of each, and the entries that still wait for an answer."""
+"""Open questions of the log, their history, and entries that still wait for an answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALIKE = 0.6  # share of a question's words in a plan's text from which on the pl
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happened to a question: `narrowed` or `closed`, by which entry, and why if it says so."""
+    """A change of a question's state: `narrowed` or `closed`, by which entry, and why if it says so."""
 
     state: str
     by: str
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Thread:
-    """A question from its opening on. state: open, narrowed or closed, by the last of its steps."""
+    """A question and its history."""
 
     ref: str
     text: str
@@ -38,10 +38,12 @@ class Thread:
 
     @property
     def state(self) -> str:
+        """Return `open`, `narrowed` or `closed`."""
         done = [step.state for step in self.steps]
         return "closed" if "closed" in done else "narrowed" if done else "open"
 
     def as_dict(self) -> dict[str, object]:
+        """Return the question as JSON-ready data."""
         return {
             "question": self.ref,
             "text": self.text,
@@ -53,7 +55,7 @@ class Thread:
 
 
 def threads(entries: Sequence[Entry]) -> list[Thread]:
-    """Every question of the log in order of its opening, with what became of it."""
+    """Return every question of the log in the order of opening, with its history."""
     dates = {entry.id: entry.date for entry in entries}
     later: dict[str, list[Step]] = {}
     for entry in entries:
@@ -73,7 +75,7 @@ def threads(entries: Sequence[Entry]) -> list[Thread]:
 
 
 def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple[str, ...]]]:
-    """Questions that nobody closed and that a plan may answer, with what they have in common; the most alike first.
+    """Return open questions that a plan may answer, each with what they share, best match first.
 
     A question counts if it names a target or a method of the plan, or if most of its words stand in the plan's text;
     one that names other languages alone does not.
@@ -104,12 +106,12 @@ def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple
 
 @cache
 def _languages() -> frozenset[str]:
-    """The first word of every language's name, as `resemblance.words` has it."""
+    """Return the first word of every language's name, stemmed as by `words`."""
     return frozenset(words(locale.name)[0] for locale in locales.table().values() if words(locale.name))
 
 
 def unfinished(knowledge: Knowledge, today: str) -> dict[str, list[str]]:
-    """Entry → what is open of it: `plan` or `plan in part`, and `2 questions`. today: YYYY-MM-DD."""
+    """Map each entry to what is open of it: `plan` or `plan in part`, and `2 questions`."""
     found: dict[str, list[str]] = {}
     for plan in plans(knowledge, today):
         if plan.state in ("open", "partly answered"):

@@ -1,4 +1,4 @@
-"""What does one log entry say? Front matter, result rows, expectations, questions, trouble of a file of the log."""
+"""Parse one log entry: front matter, result rows, expectations, questions, marks and troubleshooting."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROWS_FILE = re.compile(r"^rows:\s+(\S+)\s+sha256:([0-9a-f]{64})\s*$")
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the log. `path` is the file; `rows` are named `<id>#r1`, `#r2`, …"""
+    """One entry of the log. `path` is its file; its rows are named `<id>#r1`, `#r2` and so on."""
 
     id: str
     path: Path
@@ -57,6 +57,7 @@ class Entry:
     body_line: int = 1  # where the body starts in the file
 
     def as_dict(self) -> dict[str, object]:
+        """Return the entry as JSON-ready data, without its body."""
         return {
             "id": self.id,
             "title": self.title,
@@ -80,13 +81,13 @@ class Entry:
 
 
 def parse_entry(text: str, path: Path) -> Entry:
-    """An entry from its file's text. Raises KnowledgeError with file and line."""
+    """Parse an entry from its file's text; raise KnowledgeError with file and line."""
     match = ID.match(path.stem)
     if not match:
         raise KnowledgeError(
             "the file's name is not <date>-<slug>-<8 hex>.md.",
             where=str(path),
-            mend="Let the program name it: mu log add FILE",
+            mend="Add it with: mu log add FILE",
         )
     front, body, body_line = read_front_matter(text, path)
     fields = _front_fields(front, path)
@@ -107,7 +108,7 @@ def parse_entry(text: str, path: Path) -> Entry:
         meant = section.title.rstrip(": ").capitalize()
         if meant in READ_SECTIONS and section.title != meant:
             raise KnowledgeError(
-                f"the heading {section.title!r} is not read.",
+                f"unknown heading {section.title!r}.",
                 where=f"{path}:{section.line}",
                 mend=f"Write: ## {meant}",
             )
@@ -176,7 +177,7 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _check_columns(table: markdown.Table, defaults: dict[str, str], path: Path) -> None:
-    """Say at the table's own line which column it lacks, rather than at its first row."""
+    """Report a missing column at the table's own line rather than at its first row."""
     for name in (*rows.REQUIRED, "context", "metric"):
         if name not in table.columns and name not in defaults:
             where_else = " or a key of that name in the front matter" if name in ("context", "metric") else ""
@@ -203,11 +204,11 @@ def _rows_files(
             )
         file = path.parent / match[1]
         if "/" in match[1] or "\\" in match[1]:
-            raise KnowledgeError(f"{match[1]} must lie beside the entry.", where=where)
+            raise KnowledgeError(f"{match[1]} must be in the folder of the entry.", where=where)
         data = read_text(file)
         if disk.sha256(file) != match[2]:
             raise KnowledgeError(
-                f"{match[1]} is not the file that the entry was written with (its sha256 differs).",
+                f"{match[1]} was changed after the entry was written (its sha256 differs).",
                 where=where,
                 mend="Restore the file, or write a new entry for the new rows.",
             )
@@ -217,13 +218,14 @@ def _rows_files(
 
 
 def entry_paths(log: Path) -> list[Path]:
-    """Every entry's file, oldest date first."""
+    """Return every entry's file, oldest date first."""
     if not log.is_dir():
         return []
-    # A refused draft lies in .draft/: it must not make the log unreadable.
+    # Refused drafts in .draft/ must not make the log unreadable.
     found = (path for path in log.glob("[!.]*/*.md") if not path.name.startswith("."))
     return sorted(found, key=lambda path: path.name)
 
 
 def load_entry(path: Path) -> Entry:
+    """Read and parse one entry."""
     return parse_entry(read_text(path), path)

@@ -1,12 +1,13 @@
-"""What does a plan expect? The rows of its table under `## Expected`: a difference in pp, or how likely a gain is."""
+"""Parse what a plan expects: a difference in pp, or the probability of a gain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from merginguriel.errors import KnowledgeError
+from merginguriel.errors import KnowledgeError, UsageError
 
 from .markdown import Section, format_table, tables
 from .row_parser import CellError, parse_row, parse_value
@@ -24,11 +25,12 @@ OVER = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
 class Expectation:
     """One row of an Expected table.
 
-    low_pp, high_pp  interval of value − baseline in percentage points; one of them may be open (None)
-    level            share of times that such an interval means to hold
-    p_positive       P(value > baseline)
-    over             kind of baseline, as in a result row
-    plan             id of the plan that expected it, where another entry writes it down; else ''
+    Attributes:
+        low_pp, high_pp: Interval of value − baseline in percentage points; one of them may be open (None).
+        level: Probability that the interval is meant to have.
+        p_positive: P(value > baseline).
+        over: Kind of baseline, as in a result row.
+        plan: Id of the plan that expected it, where another entry writes it down; else ''.
     """
 
     context: str
@@ -49,18 +51,19 @@ class Expectation:
     where: str = ""  # file:line
 
     def label(self) -> str:
-        """`sw-KE ExcTar ties REAL 5 density=0.2`."""
+        """Return `sw-KE ExcTar ties REAL 5 density=0.2`."""
         params = " ".join(f"{key}={value}" for key, value in self.params)
         return " ".join(
             str(x) for x in (self.target, self.mode, self.method, self.similarity, self.k, params) if x
         )
 
     def as_dict(self) -> dict[str, object]:
+        """Return the expectation as JSON-ready data."""
         found = {name: value for name, value in vars(self).items() if name != "where"}
         return {**found, "params": dict(self.params), "sources": list(self.sources)}
 
     def covers(self, row: ResultRow) -> bool:
-        """Is this a measurement of what was expected? What the expectation leaves open, the row may say."""
+        """Return whether a row measures this expectation; open fields match anything."""
         return (
             (row.context, row.target, row.mode, row.method)
             == (self.context, self.target, self.mode, self.method)
@@ -72,7 +75,7 @@ class Expectation:
 
 
 def parse(section: Section, defaults: Mapping[str, str], path: Path) -> list[Expectation]:
-    """The expectations of a section. Raises KnowledgeError with file and line."""
+    """Parse the expectations of a section; raise KnowledgeError with file and line."""
     found = []
     for table in tables(section, path):
         if not set(STATED) & set(table.columns):
@@ -115,12 +118,12 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
         )
     if low is None and high is None and p_positive is None:
         raise KnowledgeError(
-            "this row states nothing that could come true or not.",
+            "this row states no expectation that can be scored.",
             where=where,
             mend="Give low and high, `+1 pp` and `+3 pp` (one may be - for open), or p_positive.",
         )
     if low is not None and high is not None and low > high:
-        raise KnowledgeError(f"low, {low:+g} pp, lies above high, {high:+g} pp.", where=where)
+        raise KnowledgeError(f"low, {low:+g} pp, must not be above high, {high:+g} pp.", where=where)
     return Expectation(
         context=row.context, target=row.target, mode=row.mode, method=row.method, over=over, params=row.params,
         similarity=row.similarity, k=row.k, sources=row.sources, low_pp=low, high_pp=high,
@@ -130,7 +133,7 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """The Expected table of these cells, columns in their usual order. A number under low or high is in pp."""
+    """Return the Expected table of these cells, columns in their usual order; numbers under low and high are pp."""
     names = [name for name in COLUMNS if any(row.get(name) not in (None, "") for row in rows)]
     names += sorted({str(name) for row in rows for name in row} - set(COLUMNS))
 
@@ -140,3 +143,17 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
         return f"{value:+g} pp" if name in ("low", "high") and isinstance(value, int | float) else str(value)
 
     return format_table(names, [[text(name, row.get(name)) for name in names] for row in rows])
+
+
+def in_pp(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an expectation's cells with `low_pp` and `high_pp` under the table's column names."""
+    return {name.removesuffix("_pp"): _pp(name, value) for name, value in row.items()}
+
+
+def _pp(name: str, value: Any) -> Any:
+    if not name.endswith("_pp") or value in (None, ""):
+        return value
+    try:
+        return float(value)
+    except ValueError as error:
+        raise UsageError(f"{name} must be a number of percentage points, got {value!r}.") from error

@@ -1,4 +1,4 @@
-"""Which rows does a later entry contest or invalidate, and for what reason? Derived on every load; no row is edited.
+"""Parse the sections by which an entry contests or invalidates rows of others, or lifts such a mark.
 
 An entry says it in a section `## Invalidates`, `## Contests` or `## Lifts`: its reason in prose, and a list whose
 items each select rows. docs/formats.md describes the form.
@@ -30,7 +30,7 @@ _ROW = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}#r[1-9][0-9]*\Z")
 
 @dataclass(frozen=True)
 class Selector:
-    """One list item: `conditions` that all must hold, each (key, the values it may have). `entry`: for Lifts."""
+    """One list item: conditions (key, possible values) that must all hold. `entry` is set for Lifts."""
 
     conditions: tuple[tuple[str, tuple[str, ...]], ...]
     line: int
@@ -38,19 +38,21 @@ class Selector:
 
     @cached_property
     def traced(self) -> bool:
-        """Does it name what a row carries from its making? Then it reaches rows that are logged later, too."""
+        """Return whether it selects by provenance (runs, commits, dates), which also reaches rows logged later."""
         return any(key in ("runs", "commits", "dates") for key, _ in self.conditions)
 
     def selects(self, row: ResultRow) -> bool:
+        """Return whether a row meets all conditions."""
         return all(_holds(key, values, row) for key, values in self.conditions)
 
     def as_dict(self) -> dict[str, object]:
+        """Return the selector as JSON-ready data."""
         return {"entry": self.entry, "conditions": {key: list(values) for key, values in self.conditions}}
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What one section of an entry says of rows elsewhere. `kind`: one of HEADINGS; `reason`: its prose."""
+    """What one section of an entry says about rows of others. `kind` is one of HEADINGS; `reason` its prose."""
 
     kind: str
     selectors: tuple[Selector, ...]
@@ -58,11 +60,12 @@ class Mark:
     line: int
 
     def as_dict(self) -> dict[str, object]:
+        """Return the mark as JSON-ready data."""
         return {"kind": self.kind, "selectors": [s.as_dict() for s in self.selectors], "reason": self.reason}
 
 
 def parse(section: markdown.Section, path: Path) -> list[Mark]:
-    """The mark of one such section. Raises KnowledgeError with file and line."""
+    """Parse the mark of one such section; raise KnowledgeError with file and line."""
     selectors: list[Selector] = []
     prose: list[str] = []
     for number, text in section.lines:
@@ -95,7 +98,7 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
         entry, words = (words[0] if words else ""), words[1:]
         if not _ENTRY.match(entry):
             raise KnowledgeError(
-                f"{text!r} does not begin with an entry's id.",
+                f"{text!r} does not start with an entry id.",
                 where=where,
                 mend="Name the entry whose mark is lifted; what follows (rows=…, target=…) narrows it.",
             )
@@ -103,22 +106,22 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
     for word in words:
         key, sign, value = word.partition("=")
         if not sign or key not in KEYS:
-            raise KnowledgeError(f"{word!r} selects nothing.", where=where, mend=f"Write key=value; keys: {', '.join(KEYS)}.")  # fmt: skip
+            raise KnowledgeError(f"{word!r} is not a selector.", where=where, mend=f"Write key=value; keys: {', '.join(KEYS)}.")  # fmt: skip
         values = tuple(v for v in value.split(",") if v)
         if key in conditions or not values:
-            raise KnowledgeError(f"{key!r} stands twice, or has no value.", where=where)
+            raise KnowledgeError(f"{key!r} is given twice or has no value.", where=where)
         for one in values:
             _check(key, one, where)
         conditions[key] = values
     if "range" in conditions and "commits" not in conditions:
-        raise KnowledgeError("a range without its commits selects nothing.", where=where, mend="Write commits=A..B and land it with mu log add.")  # fmt: skip
+        raise KnowledgeError("range needs commits beside it.", where=where, mend="Write commits=A..B and add the entry with mu log add.")  # fmt: skip
     if not conditions and kind != "Lifts":
-        raise KnowledgeError("this item selects every row of the log.", where=where, mend="Name which.")
+        raise KnowledgeError("this item would select every row of the log.", where=where, mend="Name which.")
     return Selector(tuple(conditions.items()), line, entry)
 
 
 def _check(key: str, value: str, where: str) -> None:
-    """A condition that no row could meet would mark nothing, and nobody would notice."""
+    """Raise KnowledgeError for a condition that no row could meet, as it would silently select nothing."""
     if key == "commits" and ".." in value:
         raise KnowledgeError(
             f"the range {value!r} means something only beside its repository.",
@@ -165,7 +168,7 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
 
 
 def _same_code(one: str, other: str) -> bool:
-    """Either may be the longer spelling of the same commit; a version is spelled one way."""
+    """Return whether two spellings name one commit (either may be longer) or one version."""
     if one[:7] != other[:7] or "." in one:
         return one == other
     return one.startswith(other) or other.startswith(one)

@@ -1,8 +1,7 @@
-"""How is knowledge that has not changed read again in no time? As it was parsed, from the user's cache.
+"""Cache of parsed knowledge.
 
-It is kept under a digest of every text that it was parsed from and of the program that parsed it: what has changed is
-parsed again, whatever the clock says. Only the classes below are read back, so that a file which somebody put there
-runs nothing.
+The key is a digest of every text and of the program that parsed it, so that any change is parsed anew. Only the
+classes below are unpickled: a foreign file in the cache cannot run anything.
 """
 
 from __future__ import annotations
@@ -28,20 +27,21 @@ ALLOWED = {
     "pathlib": {"PosixPath", "WindowsPath"},
     "pathlib._local": {"PosixPath", "WindowsPath"},
 }
-WORKSPACES = 32  # of as many workspaces knowledge is kept; that of the one unused for longest gives way
+WORKSPACES = 32  # number of cached workspaces; the least recently used is removed
 
 
 class Reader(pickle.Unpickler):
-    """Reads back the parts of knowledge and nothing else."""
+    """Unpickler for the classes of parsed knowledge only."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return an allowed class; raise UnpicklingError for any other."""
         if name in ALLOWED.get(module, ()):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is no part of knowledge")
 
 
 def digest(texts: Mapping[Path, str]) -> str:
-    """Of the texts, where they lie, and the program that reads them."""
+    """Return the key of these texts: their paths and contents, and the program that parses them."""
     found = hashlib.sha256(program().encode())
     for path, text in texts.items():
         for part in (str(path), text):
@@ -52,7 +52,7 @@ def digest(texts: Mapping[Path, str]) -> str:
 
 
 def program() -> str:
-    """What decides how a text is parsed: the version, and in a checkout the state of the files that parse."""
+    """Return what decides how a text is parsed: the version, and the stamps of the files that parse."""
     package = Path(__file__).resolve().parents[2]
     parts = [__version__]
     others = ("locales.py", "locales.tsv", "stats.py", "similarity/__init__.py")

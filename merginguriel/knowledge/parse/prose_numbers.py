@@ -1,4 +1,4 @@
-"""Which numbers stand in a text, and in which unit? Passages of Markdown, and the figures that rows can have."""
+"""Numbers with units in prose, and the passages of Markdown that they are in."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _DIFFERENCE = re.compile(
     rf"|(?<![\w.])[0-9][0-9.,]*\s?%\s+(?:better|worse|higher|lower|gain|loss|improvement)\b",
     re.IGNORECASE,
 )
-# What somebody else wrote, and code: not this entry's own words.
+# Quotations and code, which are not the author's own words.
 _CITED = re.compile(
     r"^(?P<fence>```|~~~).*?^(?P=fence)|`[^`\n]*`|\"(?:[^\"\n]|\n(?!\s*\n)){0,300}\"|“[^”]{0,300}”",
     re.MULTILINE | re.DOTALL,
@@ -61,7 +61,7 @@ NAME_THE_UNIT = "Write percentage points, `5 pp`, or say in the same sentence th
 
 @dataclass(frozen=True)
 class Passage:
-    """A unit of text with its line. `table`: a row of one; `head`: what its column names say."""
+    """A table row, list item or sentence with its line. `head`: the table's column names."""
 
     line: int
     text: str
@@ -70,12 +70,13 @@ class Passage:
 
     @cached_property
     def refs(self) -> tuple[str, ...]:
+        """Return the ids in brackets."""
         return tuple(part.strip() for found in BRACKETS.findall(self.text) for part in found.split(","))
 
 
 @dataclass(frozen=True)
 class Number:
-    """`+1.62 pp` as 1.62, two decimals, signed, of the unit `pp`."""
+    """A number in a text: `+1.62 pp` is 1.62 with two decimals, signed, of the unit `pp`."""
 
     shown: str
     value: float
@@ -84,7 +85,7 @@ class Number:
     unit: str
 
     def is_near(self, real: float, *, units: float = 0.5) -> bool:
-        """Is `real`, rounded as this number is, this number? Within `units` of the last digit, and its own rounding."""
+        """Return whether `real`, rounded as this number is, equals it, within `units` of the last digit."""
         slack = units * 1.0000001 * 10**-self.decimals + 1e-9
         if self.unit in ("pp", "rel_pct"):
             # Differences are often taken of accuracies that were themselves rounded to two decimals of a percent.
@@ -93,7 +94,7 @@ class Number:
 
 
 def numbers(text: str) -> Iterator[Number]:
-    """Every number with a unit that rows can have; `90% of the items` is a share, and none of them.
+    """Yield every number with a unit that rows can have; a share such as `90% of the items` is none.
 
     `loses 1.01 pp` is as good as a sign, and so is `2.79 pp below`. An accuracy may be a fraction: `accuracy of 0.4832`.
     """
@@ -112,7 +113,7 @@ def numbers(text: str) -> Iterator[Number]:
 
 
 def _direction(text: str, match: re.Match[str]) -> str:
-    """The sign that the words beside an unsigned difference give it; empty where they do not."""
+    """Return the sign that the words beside an unsigned difference give it; "" where they give none."""
     found = BEFORE.search(text, 0, match.start()) or AFTER.match(text, match.end())
     if found is None or _DENIED.search(text, max(0, match.start() - 40), match.end()):
         return ""
@@ -120,7 +121,7 @@ def _direction(text: str, match: re.Match[str]) -> str:
 
 
 def with_units(row: str, head: str) -> str:
-    """A table row whose bare numbers have the unit that their column's name ends in: `accuracy, %`, `gain (pp)`."""
+    """Return a table row with the unit of the column name (`accuracy, %`, `gain (pp)`) added to bare numbers."""
     cells, names = row.split("|"), head.split("|")
     for i, (cell, name) in enumerate(zip(cells, names, strict=False)):
         unit = _HEADED.search(name)
@@ -136,7 +137,7 @@ def with_units(row: str, head: str) -> str:
 
 
 def passages(section: markdown.Section) -> Iterator[Passage]:
-    """Table rows, list items and sentences, each on the line where it starts."""
+    """Yield table rows, list items and sentences, each with the line where it starts."""
     block: list[tuple[int, str]] = []
     head: str | None = None
     for number, text in (*section.lines, (0, "")):
@@ -168,9 +169,9 @@ def _sentences(block: Sequence[tuple[int, str]]) -> Iterator[Passage]:
 
 
 def bare_differences(text: str) -> list[tuple[int, str]]:
-    """(line, words) of every difference in percent whose sentence does not say what it is percent of."""
+    """Return (line, words) of every difference in percent whose sentence does not name what it is percent of."""
     front, mark, body = text.partition("\n---")
-    front = _FRONT_QUOTES.sub(lambda m: f"{m[1]} {m[2]} ", front)  # the quotes of YAML cite nobody
+    front = _FRONT_QUOTES.sub(lambda m: f"{m[1]} {m[2]} ", front)  # YAML quotes are no quotations
     plain = _CITED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), front + mark + body)
     found = []
     for match in _DIFFERENCE.finditer(plain):

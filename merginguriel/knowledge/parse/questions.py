@@ -1,8 +1,8 @@
-"""Which questions are open, and which entry opened, narrowed or closed each? Read from `## Open questions`.
+"""Parse the section `## Open questions` of an entry.
 
-The n-th question that an entry asks is `<entry id>#q<n>`. An entry says of its own question that it is
-`[open]`, `[narrowed ID]` or `[closed ID]` by another; since what has landed is not edited, a later entry says of
-somebody else's `[narrows ID#q2]` or `[closes ID#q2]`, and why.
+The n-th question of an entry is `<entry id>#q<n>`. An entry marks its own question as `[open]`, `[narrowed ID]` or
+`[closed ID]` by another entry; a later entry writes `[narrows ID#q2]` or `[closes ID#q2]` and why, since landed
+entries are not edited.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class OpenQuestion:
 
 @dataclass(frozen=True)
 class Settled:
-    """What an entry says of another one's question. question: `<entry id>#q<n>`; state: narrowed or closed."""
+    """What an entry says about a question of another: `<entry id>#q<n>` is narrowed or closed."""
 
     question: str
     state: str
@@ -42,11 +42,12 @@ class Settled:
     line: int
 
     def as_dict(self) -> dict[str, str]:
+        """Return it as JSON-ready data."""
         return {"question": self.question, "state": self.state, "text": self.text}
 
 
 def parse(section: Section, path: Path) -> tuple[list[OpenQuestion], list[Settled]]:
-    """The questions that an entry asks, and those of others that it settles."""
+    """Return the questions that an entry asks, and those of others that it settles."""
     asked: list[OpenQuestion] = []
     settled: list[Settled] = []
     for number, text in section.lines:

@@ -1,4 +1,4 @@
-"""What is one measured number? A result row: its fields, their units, and how it is written as cells."""
+"""Result rows: the fields of one measured number, their units, and their cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUPERSEDED = (
     "superseded"  # of a current row whose entry a later one supersedes; derived on every load, never written
 )
 SAW = ("nothing", "unlabelled text", "labels")  # of the target, from little to much
-# What of a recipe's policies stands among the params of a row, where it is not the default.
+# Policies of a recipe that are listed among a row's params where they are not the default.
 POLICIES = ("heads", "embeddings", "trim_scope", "include", "exclude", "preweight")
 BASELINE_KINDS = (
     "best_single_source",
@@ -54,7 +54,7 @@ _CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One measured number. `value` and `baseline` are fractions for accuracy; see docs/formats.md for each field."""
+    """One measured number. `value` and `baseline` are fractions for accuracy; docs/formats.md has each field."""
 
     context: str
     target: str
@@ -86,23 +86,24 @@ class ResultRow:
 
     @property
     def day(self) -> str:
-        """When it was measured, as far as is known: its own day, else that of its entry."""
+        """Return the day of the measurement, or of its entry where that is not known."""
         return self.measured or self.date
 
     @property
     def paired(self) -> bool:
+        """Return whether wins and losses on the same items are known."""
         return self.wins is not None
 
     @property
     def difference_pp(self) -> float | None:
-        """value − baseline in percentage points, for accuracies with a baseline."""
+        """Return value − baseline in percentage points, for accuracies with a baseline."""
         if self.metric != "accuracy" or self.baseline is None:
             return None
         return 100 * (self.value - self.baseline)
 
     @property
     def variance_pp(self) -> float | None:
-        """Sampling variance of `difference_pp`, in pp².
+        """Return the sampling variance of `difference_pp` in pp².
 
         From wins and losses where they are known, else binomial. An `se` stands for a binomial one, and beside wins
         and losses counts where it is larger: test items that are variants of each other say less than they count.
@@ -122,7 +123,7 @@ class ResultRow:
         return max(given, 1e4 * counted, 1e4 / self.n**2)
 
     def measurement(self) -> tuple[object, ...]:
-        """What two rows share when they report the same measurement, whatever it is compared with.
+        """Return what identifies a measurement, whatever it is compared with.
 
         The order in which they name the sources is no difference: a merge has none.
         """
@@ -132,23 +133,24 @@ class ResultRow:
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, object]:
+        """Return the row as JSON-ready data."""
         found: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
         found["params"] = dict(self.params)
         return found
 
 
 def is_merge(method: str) -> bool:
-    """Is this a merge, and not a single model, two that are compared, or several that answer together?"""
+    """Return whether a method merges, rather than being a single model, a comparison or an ensemble."""
     return method not in ("single", "compat") and not method.startswith("ensemble")
 
 
 def is_context(text: str) -> bool:
-    """Is `text` of the form task/base-model?"""
+    """Return whether `text` has the form task/base-model."""
     return bool(_CONTEXT.match(text))
 
 
 def check_context(text: str) -> None:
-    """Raises UsageError for what is not of this form."""
+    """Raise UsageError for a text that is not of the form task/base-model."""
     if not is_context(text):
         raise UsageError(
             f"{text!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
@@ -156,7 +158,7 @@ def check_context(text: str) -> None:
 
 
 def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:
-    """Each measurement against each kind of baseline once, whatever the order of `found`, oldest first.
+    """Return each measurement against each kind of baseline once, oldest first, independent of input order.
 
     Of repeats, the first record counts. Where a later one gives another baseline it corrects the first (of the same
     day: the higher baseline, so that no gain is overstated). One that says more of its noise beats one that says
@@ -179,7 +181,7 @@ def _standing(row: ResultRow) -> tuple[bool, bool, bool]:
 
 
 def format_value(row: ResultRow, value: float) -> str:
-    """`value` as a cell of this row's metric, read back as the same number to six decimals."""
+    """Return `value` as a cell of this row's metric, read back as the same number to six decimals."""
     unit = METRICS[row.metric]
     if unit == "pp":
         return f"{decimal(value, 2, sign='+')} pp"
@@ -187,14 +189,14 @@ def format_value(row: ResultRow, value: float) -> str:
 
 
 def decimal(value: float, places: int, *, sign: str = "-") -> str:
-    """`value` with `places` decimals, or with as many more, up to six, as it has."""
+    """Return `value` with `places` decimals, or with as many more, up to six, as it has."""
     whole, _, digits = f"{value:{sign}.6f}".partition(".")
     digits = digits[:places] + digits[places:].rstrip("0")
     return f"{whole}.{digits}" if digits else whole
 
 
 def row_cells(row: ResultRow) -> dict[str, str]:
-    """The cells that `parse_row` reads back as this row."""
+    """Return the cells that `parse_row` reads back as this row."""
     text = {
         "context": row.context,
         "target": row.target,

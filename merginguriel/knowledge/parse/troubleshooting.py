@@ -16,13 +16,13 @@ SECTIONS = ("Error pattern", "Symptom", "Cause", "Mend")
 LONGEST = 300  # characters of a pattern
 
 _PATTERN = re.compile(r"^(?:`(?P<literal>[^`]+)`|/(?P<regex>.+)/)\s*$")
-# A repeated group can take time that grows exponentially with the text.
+# A repeated group can take time exponential in the length of the text.
 _REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]|\\[1-9]|\(\?P=")
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """What an error says: literal words, in any case and spacing, or a regular expression for one line."""
+    """Literal words of an error in any case and spacing, or a regular expression for one line."""
 
     text: str
     regex: bool = False
@@ -33,7 +33,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Trouble:
-    """patterns of the error's text; symptom, cause, mend as Markdown."""
+    """A known error: its patterns, and symptom, cause and mend as Markdown."""
 
     patterns: tuple[Pattern, ...]
     symptom: str
@@ -41,6 +41,7 @@ class Trouble:
     mend: str
 
     def as_dict(self) -> dict[str, object]:
+        """Return the trouble as JSON-ready data."""
         return {
             "patterns": [str(pattern) for pattern in self.patterns],
             "symptom": self.symptom,
@@ -50,7 +51,7 @@ class Trouble:
 
 
 def parse(sections: Sequence[Section], path: Path) -> Trouble:
-    """The trouble that an entry's sections describe. Raises KnowledgeError for one that is missing or unreadable."""
+    """Parse the sections of an entry; raise KnowledgeError for one that is missing or unreadable."""
     named = {section.title: section for section in sections}
     for title in SECTIONS:
         if title not in named or not named[title].text:
@@ -66,7 +67,7 @@ def parse(sections: Sequence[Section], path: Path) -> Trouble:
         item = _PATTERN.match(markdown.item(text) or "")
         if not item:
             raise KnowledgeError(
-                "this line is no pattern.",
+                "this line is not a pattern.",
                 where=f"{path}:{number}",
                 mend="Write - `the error's own words` or - /a regular expression/, one a line.",
             )
@@ -90,4 +91,4 @@ def _check(pattern: Pattern, where: str) -> None:
     try:
         re.compile(pattern.text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise KnowledgeError(f"this is no regular expression: {error}.", where=where) from error
+        raise KnowledgeError(f"this is not a regular expression: {error}.", where=where) from error

@@ -1,9 +1,8 @@
-"""Which words stand in which skill, claim or entry? An SQLite index in the user's cache, which follows the files.
+"""SQLite full-text index of skills, claims and entries in the user's cache.
 
-The files are the truth and the index may be deleted at any time. A call compares the stamps of all files and reads those
-that have changed. What a document is worth (how its claim stands, whether its entry was superseded) rests on other
-files too, so it is derived again for all of them when anything has changed; where entries were only added, for those
-that they can concern (indexstep.py).
+The files are the source; the index may be deleted at any time. A call compares the stamps of all files and reads
+those that changed. The status of a document depends on other files too, so it is derived anew for all documents after
+a change; after entries were only added, for those that they can affect (`index_update`).
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ TRUST = {
 
 @contextlib.contextmanager
 def opened(space: Workspace) -> Iterator[sqlite3.Connection]:
-    """The index of a workspace, brought up to date. Without a place to keep it, it is made in memory."""
+    """Open the index of a workspace and bring it up to date; in memory where no file can be written."""
     path = place(space.root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +91,7 @@ def place(root: Path) -> Path:
 
 
 def follow(connection: sqlite3.Connection, space: Workspace) -> bool:
-    """Make the index say what the files say. True if anything had changed."""
+    """Bring the index up to date; return whether anything had changed."""
     program = f"{VERSION}\n{parse_cache.program()}"
     if not stale(connection, space, program):
         return False
@@ -115,7 +114,7 @@ def follow(connection: sqlite3.Connection, space: Workspace) -> bool:
 
 
 def stale(connection: sqlite3.Connection, space: Workspace, program: str) -> dict[str, str]:
-    """Unit → its stamp now, of units that are not as they were; gone ones have the stamp ''."""
+    """Map each changed unit to its stamp now; removed ones to ''."""
     now = units(space)
     if not _is_of(connection, program):
         return now or {"": ""}
@@ -125,7 +124,7 @@ def stale(connection: sqlite3.Connection, space: Workspace, program: str) -> dic
 
 
 def units(space: Workspace) -> dict[str, str]:
-    """What is read as one: an entry with the file of its rows, a skill with its claims. Name → stamps of its files."""
+    """Map each unit (an entry with its row file, a skill with its claims) to the stamps of its files."""
     found: dict[str, str] = {}
     for name, one in sorted(stamps(space.root, space.log, depth=2).items()):
         stem, _, ending = name.rpartition(".")
@@ -195,7 +194,7 @@ def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str
 def _step(
     connection: sqlite3.Connection, space: Workspace, changed: dict[str, str], read: dict[str, str]
 ) -> bool:
-    """Take in entries that are new, if they change no more than `indexstep.part` tells. False if nothing was done."""
+    """Add new entries that change no more than `index_update.part` returns; return False if nothing was done."""
     if not all(digest and not unit.endswith("/SKILL.md") for unit, digest in read.items()):
         return False
     try:
@@ -226,7 +225,7 @@ def _step(
 
 
 def _settled(stamp: str) -> str:
-    """The stamps of a unit, or one that nothing has: a file that was written just now is looked at again."""
+    """Return a unit's stamps, or one that never matches where a file was written just now."""
     return stamp if all(is_settled(one) for one in stamp.split()) else "unsettled"
 
 
@@ -262,12 +261,12 @@ def _insert(connection: sqlite3.Connection, unit: str, one: Document) -> None:
 
 
 def clean(text: str) -> str:
-    """Text without the marks that this index sets around a match, and without what SQLite would end it at."""
+    """Return text without the match marks of this index and without NUL, at which SQLite would cut it."""
     return text.translate({ord(OPENING): " ", ord(CLOSING): " ", 0: " "})
 
 
 def _judge(connection: sqlite3.Connection, knowledge: Knowledge) -> None:
-    """Write down how every document stands: its status, the reason, and what it is worth beside others."""
+    """Store every document's status, reason and trust."""
     found: list[Judged] = []
     for entry in knowledge.entries:
         found.append((*_of_entry(entry, knowledge), "entry", entry.id))

@@ -1,4 +1,4 @@
-"""Where does the knowledge speak of this? Full text over skills, claims and entries, the surest and newest first."""
+"""Full-text search over skills, claims and entries, ranked by match, trust and age."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ _ERROR = re.compile(r"\n.*\n|Traceback|Error\b|Exception\b|error:|^mu: ", re.MUL
 
 @dataclass(frozen=True)
 class Hit:
-    """One document that was found.
+    """A document that was found.
 
-    status   how its claim stands, or `current`, `superseded`, `contested`, `unreadable`; '' for a skill
-    reason   why, in words; of a skill, how its claims stand
-    snippet  the words around the match, as they stand in the file but for white space
-    marks    (start, end) of each match in `snippet`
-    score    match × grade × freshness × fit to the scope asked for, at most 1; of a known trouble, how far it matches
-    mend     where the query is the error of a Troubleshooting entry: its mend as Markdown; else ''
+    Attributes:
+        status: Status of its claim, or `current`, `superseded`, `contested`, `unreadable`; '' for a skill.
+        reason: Why, in words; of a skill, its claims by status.
+        snippet: The words around the match, with white space collapsed.
+        marks: (start, end) of each match in `snippet`.
+        score: Match × grade × freshness × fit to the scope asked for, at most 1; of a known trouble, how far it
+            matches.
+        mend: Where the query is the error of a Troubleshooting entry: its mend as Markdown; else ''.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Hit:
     mend: str = ""
 
     def as_dict(self) -> dict[str, object]:
+        """Return the hit as JSON-ready data."""
         return {
             "kind": self.kind, "name": self.name, "title": self.title, "type": self.type, "date": self.date,
             "status": self.status, "reason": self.reason, "path": self.path, "snippet": self.snippet,
@@ -73,22 +76,24 @@ def search(
     method: str | None = None,
     limit: int = 10,
 ) -> list[Hit]:
-    """What speaks of `query`, best first. A pasted error of many lines is a query too: every character is data.
-
-    kinds           of `skill`, `claim`, `entry`
-    target, method  leave out what speaks of others only; what names them comes before what is open
-    limit           at most so many
+    """Search the knowledge, best match first; a pasted error of many lines is a valid query.
 
     A word is found in its other forms too (merge, merged, merging). Of few words, documents with all of them come
-    first; of a text, the words that are rare in the knowledge count. An error that a Troubleshooting entry knows brings
-    that entry first, with its mend, whatever paths and numbers it has here; where the query looks like an error, other
-    entries about trouble come next. Raises UsageError for a query without a word.
+    first; of a text, the words that are rare in the knowledge count. An error that a Troubleshooting entry knows
+    brings that entry first, with its mend, whatever paths and numbers it has here; where the query looks like an
+    error, other entries about trouble come next.
+
+    Args:
+        kinds: Any of `skill`, `claim`, `entry`.
+        target, method: Leave out documents about others only; those that name it come first.
+        limit: Number of hits at most.
+
+    Raises:
+        UsageError: For a query without any word.
     """
     asked = terms(query)
     if not asked:
-        raise UsageError(
-            "there is no word to search for.", mend='Write a word or more: mu search "ties sw-KE"'
-        )
+        raise UsageError("the query contains no word.", mend='Example: mu search "ties sw-KE"')
     with opened(space) as index:
         index.row_factory = sqlite3.Row
         known = _troubles(index, query) if "entry" in kinds else []
@@ -114,7 +119,7 @@ def search(
 
 
 def _troubles(index: sqlite3.Connection, query: str) -> list[tuple[float, sqlite3.Row]]:
-    """(score, document with its mend) of the troubles that `query` shows, best first."""
+    """Return (score, document with its mend) of the known errors in `query`, best first."""
     patterns: dict[str, list[Pattern]] = {}
     documents: dict[str, sqlite3.Row] = {}
     ask = """SELECT docs.*, pattern, regex, mend FROM troubles JOIN docs ON docs.id = troubles.doc
@@ -127,24 +132,24 @@ def _troubles(index: sqlite3.Connection, query: str) -> list[tuple[float, sqlite
 
 
 def looks_like_error(query: str) -> bool:
-    """Was this pasted from a terminal where something failed?"""
+    """Return whether a query was probably pasted from a failing program."""
     return bool(_ERROR.search(query))
 
 
 def terms(query: str) -> list[str]:
-    """The words of a query as FTS5 strings, each once. Quoted, none of its characters is an operator."""
+    """Return the words of a query as quoted FTS5 strings, each once, so that no character is an operator."""
     found = dict.fromkeys(
         word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
     )
     words = list(found)
     if len(words) > CONSIDERED:
-        # What went wrong stands at the end of a long output, and what was asked at its beginning.
+        # In a long output, the error is at the end and the command at the beginning.
         words = words[: CONSIDERED // 4] + words[-3 * CONSIDERED // 4 :]
     return [f'"{word}"' for word in words]
 
 
 def rarest(index: sqlite3.Connection, asked: Sequence[str]) -> list[str]:
-    """The words that tell documents apart: those that stand in few of them, and in one at least."""
+    """Return the words that occur in the fewest documents, and in one at least."""
     ask = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT 2000)"
     counts = {term: index.execute(ask, (term,)).fetchone()[0] for term in asked}
     there = [term for term in asked if counts[term]]
@@ -154,7 +159,7 @@ def rarest(index: sqlite3.Connection, asked: Sequence[str]) -> list[str]:
 def _ranked(
     index: sqlite3.Connection, match: str, kinds: Sequence[str], target: str | None, method: str | None
 ) -> list[tuple[float, sqlite3.Row]]:
-    """(score, document) of what matches an FTS5 expression, best first."""
+    """Return (score, document) of the matches of an FTS5 expression, best first."""
     named = "target = :target OR :target IS NULL", "method = :method OR :method IS NULL"
     ask = f"""
         SELECT docs.*, bm25(words, {", ".join(map(str, COLUMNS))}) AS distance,
@@ -185,7 +190,7 @@ def _ranked(
 
 
 def freshness(day: str, newest: str | None) -> float:
-    """1 for the newest document of the workspace, towards 0.8 for an old one, or one without a date."""
+    """Return 1 for the newest document of the workspace, falling to 0.8 for an old or undated one."""
     try:
         age = (date.fromisoformat(newest or "") - date.fromisoformat(day)).days
     except ValueError:

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:[.,_]\d+)*")
 
 
 def match_error(text: str, knowledge: Knowledge) -> list[tuple[Entry, float]]:
-    """Troubleshooting entries whose error `text` shows, best first, each with a score from 0 to 1.
+    """Return (entry, score from 0 to 1) of the Troubleshooting entries whose error `text` shows, best first.
 
     A pattern that stands in the text scores 0.9 and more, the longer the more; one that stands there with other paths
     and numbers 0.85; one of whose words most are there, in proportion to them (rare words count for more) and at most
@@ -33,7 +33,7 @@ def match_error(text: str, knowledge: Knowledge) -> list[tuple[Entry, float]]:
 
 
 def match(text: str, known: Mapping[str, Sequence[Pattern]]) -> list[tuple[str, float]]:
-    """(name, score) of the troubles whose patterns `text` shows, as `match_error` scores them. known: name → patterns."""
+    """Return (name, score) of the known errors that `text` shows, scored as by `match_error`."""
     if not known or not text.strip():
         return []
     lines = [line[: 4 * LONGEST] for line in text.splitlines()]
@@ -50,7 +50,7 @@ def match(text: str, known: Mapping[str, Sequence[Pattern]]) -> list[tuple[str, 
 
 @dataclass(frozen=True)
 class _Pasted:
-    """A text line by line, on one line, without what differs from one case of an error to the next, and its words."""
+    """A pasted text: by line, on one line, without paths and numbers, and as words."""
 
     lines: Sequence[str]
     flat: str
@@ -82,7 +82,7 @@ def _score(pattern: Pattern, pasted: _Pasted, spread: Counter[str], entries: int
 
 
 def _general(flat: str) -> str:
-    """`/home/ann/a.bin has 60 rows` → `/ has # rows`: paths and numbers are those of one machine and one run."""
+    """Replace paths and numbers: `/home/ann/a.bin has 60 rows` → `/ has # rows`."""
     return " ".join("/" if "/" in w or "\\" in w else _NUMBER.sub("#", w) for w in flat.split())
 
 

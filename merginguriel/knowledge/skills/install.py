@@ -1,4 +1,4 @@
-"""How do skills get to where coding agents look for them, and how is it known that they are stale there?"""
+"""Install skills where coding agents look for them, and detect stale installations."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ FORM = 1
 
 @dataclass(frozen=True)
 class Installed:
-    """One skill at one place. `how`: link or copy; `source`: its folder, relative to the place where it lies below the
-    same workspace; `sha256`: of the folder when it was installed.
+    """An installed skill.
+
+    `how` is link or copy; `source` its folder (relative to the place if both are in one workspace); `sha256` the
+    digest of the folder when it was installed.
     """
 
     name: str
@@ -37,7 +39,7 @@ class Installed:
 
 
 def place_of(space: Workspace, to: str) -> Path:
-    """The folder that `to` names: `.agents/skills` and `.claude/skills` are the workspace's."""
+    """Return the folder that `to` names; `.agents/skills` and `.claude/skills` are the workspace's."""
     if to in AGENTS and not space.shipped:
         return space.root / to
     return Path(to).expanduser().absolute()
@@ -46,15 +48,18 @@ def place_of(space: Workspace, to: str) -> Path:
 def install(
     space: Workspace, place: Path, names: Sequence[str] = (), *, copy: bool | None = None, force: bool = False
 ) -> list[Installed]:
-    """Put skills (default: all of the workspace) at `place`, as links or copies; what is registered there now.
+    """Link or copy skills (default: all) to `place` and return what is registered there.
 
-    Without `copy`, what is installed already stays what it is, and the rest are links; shipped skills are copied.
-    Raises MuError, before anything is written, if a name is taken there by what this did not install or what was changed
-    there since; `force` replaces it. A skill that cannot be read is not installed.
+    Without `copy`, installed skills keep their kind, and others are linked; shipped skills are copied. A
+    skill that cannot be read is not installed.
+
+    Raises:
+        MuError: If a name is taken by something that this did not install or that was changed since; nothing is
+            there since; `force` replaces it.
     """
     if place.resolve().is_relative_to(space.skills.resolve()):
         raise UsageError(
-            f"{place} is the workspace's own folder of skills: who looks there finds them already.",
+            f"{place} is the workspace's own folder of skills, where its skills already are.",
             mend=f"Name another: --to {' or --to '.join(AGENTS)}",
         )
     registry = read_registry(place)
@@ -72,7 +77,7 @@ def install(
             skill.name, "copy" if copied else "link", _source(space, place, skill), skill.version,
             digests[skill.name], date.today().isoformat(),
         )  # fmt: skip
-        # After each: a killed program leaves no skill that nobody knows the origin of, but the one being written.
+        # After each skill, so that a killed program leaves at most one unregistered.
         write_registry(place, registry)
     return list(registry.values())
 
@@ -98,38 +103,39 @@ def put(skill: Skill, place: Path, *, copy: bool) -> None:
 
 
 def check(place: Path) -> list[tuple[Installed, str]]:
-    """Every skill registered at `place` with what is wrong there now, empty where nothing is.
+    """Return every skill registered at `place` with what is stale about it, or "".
 
-    Raises UsageError if nothing was installed there.
+    Raises:
+        UsageError: If nothing was installed there.
     """
     registry = read_registry(place)
     if not registry:
-        raise UsageError(f"no skills were installed in {place}.", mend="Install them: mu skills install")
+        raise UsageError(f"no skills are installed in {place}.", mend="Install them: mu skills install")
     return [(one, trouble(place, one)) for one in registry.values()]
 
 
 def trouble(place: Path, one: Installed) -> str:
-    """Why an installed skill is stale: its source changed or went, or it was changed or removed here."""
+    """Return why an installed skill is stale: its source or its copy was changed or removed."""
     target, source = place / one.name, (place / one.source).resolve()
     if not (source / "SKILL.md").is_file():
-        return f"its source is gone: {source}"
+        return f"its source no longer exists: {source}"
     if not target.exists():
-        return "the link leads nowhere" if target.is_symlink() else "it was removed here"
+        return "the link is broken" if target.is_symlink() else "it was removed"
     if one.how == "link":
-        return "" if target.resolve() == source else "it leads somewhere else now"
+        return "" if target.resolve() == source else "the link points to another folder"
     here = folder_sha256(target)
     if here != one.sha256:
-        return "it was changed here"
-    return "" if here == folder_sha256(source) else "its source has changed since"
+        return "it was changed after it was installed"
+    return "" if here == folder_sha256(source) else "its source changed after it was installed"
 
 
 def remove(place: Path, names: Sequence[str] = (), *, force: bool = False) -> list[str]:
-    """Take away what was installed at `place` (default: all of it). Raises MuError for a copy that was changed there."""
+    """Remove what was installed at `place` (default: all); raise MuError for a copy that was changed there."""
     registry = read_registry(place)
     for name in names:
         if name not in registry:
             raise UsageError(
-                f"{name!r} was not installed in {place}.",
+                f"{name!r} is not installed in {place}.",
                 mend=f"Installed there: {', '.join(registry) or 'none'}",
             )
     chosen = list(names or registry)
@@ -154,18 +160,18 @@ def _chosen(space: Workspace, names: Sequence[str]) -> list[str]:
     here = [path.parent.name for path in skill_paths(space.skills)]
     for name in names:
         if name not in here:
-            raise UsageError(f"no skill is called {name!r}.", mend=f"There are: {', '.join(here)}")
+            raise UsageError(f"unknown skill {name!r}.", mend=f"Known: {', '.join(here)}")
     return list(dict.fromkeys(names)) or here
 
 
 def _check_free(place: Path, name: str, known: Installed | None) -> None:
-    """Raises MuError if what has this name at `place` is somebody else's work."""
+    """Raise MuError if this name at `place` is taken by something that this program did not install."""
     target = place / name
     if not target.exists() and not target.is_symlink():
         return
     if known is None:
         raise MuError(
-            "something of this name is there already, and was not installed by this program.",
+            "this name is taken by something that this program did not install.",
             where=str(target),
             mend="Rename or remove it, or replace it with: --force",
         )
@@ -173,27 +179,29 @@ def _check_free(place: Path, name: str, known: Installed | None) -> None:
         known.how == "copy" and folder_sha256(target) != known.sha256
     ):
         raise MuError(
-            "it was changed here since it was installed.",
+            "it was changed after it was installed.",
             where=str(target),
-            mend="Take what is worth keeping into skills/, then let it go with: --force",
+            mend="Copy what you want to keep into skills/, then replace it with: --force",
         )
 
 
 def _source(space: Workspace, place: Path, skill: Skill) -> str:
-    """Relative where place and skill can only move together, so that a checkout elsewhere checks too."""
+    """Return the source relative to `place` where both can only move together, else absolute."""
     source = skill.path.parent.resolve()
     together = place.resolve().is_relative_to(space.root.resolve())
     return os.path.relpath(source, place.resolve()) if together else str(source)
 
 
 def folder_sha256(folder: Path) -> str:
-    """Hex digest over the names and contents of all files of a folder. Raises MuError for a link that leads out of it."""
+    """Return the digest of all file names and contents of a folder; raise MuError for a link that leads out of it."""
     digest = hashlib.sha256()
     root = folder.resolve()
     for path in sorted(root.rglob("*"), key=lambda path: path.relative_to(root).as_posix()):
         if not path.resolve().is_relative_to(root):
             raise MuError(
-                "a link leads out of the skill's folder.", where=str(path), mend="Put the file itself there."
+                "a link points outside the skill's folder.",
+                where=str(path),
+                mend="Replace the link by the file.",
             )
         if path.is_file():
             for data in (
@@ -206,7 +214,7 @@ def folder_sha256(folder: Path) -> str:
 
 
 def read_registry(place: Path) -> dict[str, Installed]:
-    """Name → what was installed; empty if nothing was. Raises MuError for a registry that is damaged."""
+    """Return name → installed skill; raise MuError for a damaged registry."""
     path = place / REGISTRY
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -222,7 +230,7 @@ def read_registry(place: Path) -> dict[str, Installed]:
         sound, found = False, {}
     if not sound:
         raise MuError(
-            "this registry of installed skills cannot be read.",
+            "the registry of installed skills cannot be read.",
             where=str(path),
             mend="Remove it, then install again with: mu skills install --force",
         )
@@ -230,6 +238,7 @@ def read_registry(place: Path) -> dict[str, Installed]:
 
 
 def write_registry(place: Path, registry: dict[str, Installed]) -> None:
+    """Write the registry; remove it if it is empty."""
     path = place / REGISTRY
     if not registry:
         with contextlib.suppress(FileNotFoundError):

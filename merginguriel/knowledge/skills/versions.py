@@ -1,7 +1,7 @@
-"""What did each version of a skill mean, as git remembers it? Every committed state, read once and kept.
+"""Committed states of skills by version, cached.
 
-One version has one meaning. Whoever installed a skill at 1.2.0 must not find that another 1.2.0 says something else,
-be it that somebody forgot to raise the version, or that two branches raised it to the same and were merged.
+One version has one meaning: whoever installed a skill at 1.2.0 must not find another 1.2.0 that says something else,
+be it that a raise was forgotten, or that two branches raised it to the same version.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ History = dict[
 
 @dataclass(frozen=True)
 class Clash:
-    """An earlier state of a skill that meant something else, under the same version or a higher one."""
+    """An earlier state of a skill with another meaning and the same version or a higher one."""
 
     commit: str
     before: Skill
 
 
 def clash(history: History, skill: Skill) -> Clash | None:
-    """The newest committed state whose version this skill's does not exceed although its meaning is another."""
+    """Return the newest committed state with another meaning whose version this skill does not exceed."""
     now = meaning(skill)
     for commit, version, meant in history.get(skill.path.parent.name, ()):
         if meant != now and not raised(version, skill.version):
@@ -45,10 +45,13 @@ def clash(history: History, skill: Skill) -> Clash | None:
 
 
 def history(folder: Path) -> History:
-    """The states that every skill in `folder` had at the commits behind HEAD which changed it, merges too.
+    """Return the states of every skill in `folder` at the commits behind HEAD that changed it, merges included.
 
-    Kept in the user's cache; of commits that came since, only those are read. States that cannot be read, and those of
-    skills from elsewhere, are left out. Raises MuError where git has no HEAD.
+    Kept in the user's cache; of commits that came since, only those are read. States that cannot be read, and those
+    of skills from elsewhere, are left out.
+
+    Raises:
+        MuError: Where git has no HEAD.
     """
     head, program = git.commit(folder, "HEAD"), hashlib.sha256(parse_cache.program().encode()).hexdigest()
     held = _recall(folder)
@@ -93,7 +96,7 @@ def _states(folder: Path, revisions: str) -> History:
 
 
 def _at(folder: Path, wanted: list[tuple[str, str]]) -> list[Skill | None]:
-    """The skills of these (commit, name); None where one was not there, or not in a form that can be compared."""
+    """Return the skills of these (commit, name); None where one was missing or cannot be compared."""
     names = [(commit, f"{name}/{file}") for commit, name in wanted for file in ("SKILL.md", "claims.yaml")]
     texts = git.texts(folder, names)
     read: dict[tuple[str, str, str | None], Skill | None] = {}

@@ -1,4 +1,4 @@
-"""What do several kinds of run do alike? Train the models that are missing; say what a result is compared with."""
+"""Steps that several kinds of run share: training missing models, and the baselines of a result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from merginguriel.config.run_config import Config, training_settings
+from merginguriel.config.run_config import training_settings
+from merginguriel.config.schema import Config
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import Progress
@@ -18,11 +19,15 @@ from merginguriel.study.results import comparison_dict
 from merginguriel.study.study import Study
 
 LOSS = re.compile(r"\bloss ([0-9.]+)")
-POINTS = 50  # of a curve over one training
+POINTS = 50  # of the loss curve of one training
 
 
 def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell) -> dict[str, Path]:
-    """The base and the model of every locale, each a step of its own; those that are there are taken as they are."""
+    """Make the base and the model of every locale that is missing, each in a step of its own.
+
+    Returns:
+        Locale → folder of its model.
+    """
     settings = training_settings(config)
     wanted = list(dict.fromkeys(locales))
     if not (study.root / "base" / "config.json").is_file():
@@ -41,31 +46,30 @@ def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell
 
 
 def with_losses(tell: Tell, locale: str) -> Progress:
-    """tell.progress, which also keeps the loss of the training as a metric: about POINTS times, for a curve."""
-    kept = 0.0
+    """Return tell.progress, which also records the training loss as a metric, about POINTS times."""
+    last = 0.0
 
     def progress(done: float, total: float, text: str) -> None:
-        nonlocal kept
+        nonlocal last
         tell.progress(done, total, text)
         found = LOSS.search(text)
-        if found and total and (not kept or done - kept >= total / POINTS):
-            kept = done
+        if found and total and (not last or done - last >= total / POINTS):
+            last = done
             tell.metric(f"loss of {locale}", float(found[1]))
 
     return progress
 
 
 def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
-    """Is there a model of the locale that was trained with the settings that are given, and on the sentences given?
+    """Return whether the locale has a model that was trained with these settings and sentences.
 
-    A task's own data are not read for this: of fifty models that lie there, a run takes one or two seconds to see it. The
-    user's data, or a task with options, may be others than last time. `study.train`, for a model that differs, says
-    what differs.
+    The sentences are compared only for the user's own data or a task with options: reading those of a task takes seconds
+    for fifty models. For a model that differs, study.train names the difference.
     """
     if not (study.model(locale) / "training.yaml").is_file():
         return False
-    made = build_record.read(study.model(locale) / "training.yaml").get("made")
-    before = made.get("settings") if isinstance(made, dict) else None
+    record = build_record.read(study.model(locale) / "training.yaml").get("made")
+    before = record.get("settings") if isinstance(record, dict) else None
     if not isinstance(before, dict) or any(before.get(name) != value for name, value in settings.items()):
         return False
     if study.folder is None and not study.options:
@@ -73,13 +77,8 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     return not studies.other_data(study, {locale: study.data(locale)}, [study.model(locale)])
 
 
-def inside_or_not(config: Config) -> tuple[str, ...]:
-    """The named sources, with the target's own model last or without it, as the mode says."""
-    others = tuple(name for name in config.sources if name != config.target)
-    return (*others, str(config.target)) if config.mode == "IncTar" else others
-
-
 def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
+    """Return a baseline and its comparison with the merge as JSON data."""
     return {
         "model": found.model,
         "value": found.value,

@@ -1,19 +1,21 @@
-"""What does a run of the kind `iterate` do? Train locales in turn, merge as they learn, score, compare with everything."""
+"""Runs of kind `iterate`: train locales in turn, merge as they learn, score, compare with the baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from merginguriel.config.run_config import Config, settings_of, study_of, training_settings
+from merginguriel.config.run_config import settings_of, training_settings
+from merginguriel.config.schema import Config
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.accuracy import accuracy_interval
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.merging.recipe import Recipe, Source, check
 from merginguriel.models import build_record
+from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
-from merginguriel.similarity import real
+from merginguriel.similarity import choice
 from merginguriel.study import iterate_study
 from merginguriel.study.results import compare_all
 from merginguriel.study.statistics_file import read_for
@@ -25,17 +27,18 @@ from merginguriel.workspace import Workspace
 from .common import make_models
 from .merge import all_baselines, baseline_dict, other_rows, right_of
 
-# Keys of `training` that rounds have no use for: their epochs are those of `iterate`, and a patience of their own.
+# Keys of `training` that rounds do not use: `iterate` has its own epochs and patience.
 NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Carry out the run."""
     config = run.config
     if config.target is None:
-        raise UsageError("a run of the kind iterate is scored on its target, and none is named.")
+        raise UsageError("a run of kind iterate needs a target to be scored on.")
     study, target = study_of(config, space), config.target
     data = study.data(target)
-    settings = iterate_study.settled(study, settings_from(config))[0]
+    settings = iterate_study.settled(study, settings_from(config), options_of(config))[0]
 
     tell.step(f"train {', '.join(settings.sources)} in turn, merging by {settings.method}")
     path = iterate_study.iterate(study, settings, tell.progress)
@@ -91,7 +94,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
 
 
 def settings_from(config: Config) -> IterateSettings:
-    """The settings that the configuration means."""
+    """Return the settings of the iterative training."""
     others = tuple(name for name in config.sources if name != config.target)
     inside = (str(config.target),) if config.sources and config.mode == "IncTar" else ()
     training = {k: v for k, v in training_settings(config).items() if k not in NOT_OF_ROUNDS}
@@ -115,18 +118,18 @@ def settings_from(config: Config) -> IterateSettings:
 def weights_once(
     study: Study, settings: IterateSettings, sources: Sequence[str], dev: Matrix
 ) -> dict[str, float]:
-    """Source → weight in a merge of the single models by the same rule as in the rounds.
+    """Return source → weight of a merge of the single models, by the same rule as in the rounds.
 
-    With REAL, by what the single models score on the target's development data, as each round's models are weighed.
+    With REAL, the weights are the scores of the single models on the target's development data.
     """
     if settings.similarity == "REAL" and settings.method in ("linear", "similarity"):
-        return real.weights({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
+        return choice.shares({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
     shares = iterate_study.shares(study, settings) or dict.fromkeys(sources, 1.0)
     return {name: shares[name] for name in sources}
 
 
 def once(study: Study, config: Config, weights: Mapping[str, float], method: str) -> Recipe:
-    """The merge of the single models of the same sources. weights: source → weight, brought to the sum 1."""
+    """Return the recipe that merges the single models of the same sources. weights: source → weight, brought to the sum 1."""
     params = {} if method == "linear" else dict(config.params)
     models = tuple(Source(name, study.model(name).resolve(), weights[name]) for name in weights)
     mode = "IncTar" if config.target in weights else "ExcTar"

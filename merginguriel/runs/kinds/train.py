@@ -1,10 +1,10 @@
-"""What does a run of the kind `train` do? One model per locale, with the accuracy of each on its development data."""
+"""Runs of kind `train`: one model per locale, with its accuracy on development data."""
 
 from __future__ import annotations
 
-from merginguriel.config.run_config import study_of
 from merginguriel.errors import UsageError
 from merginguriel.models import build_record
+from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.workspace import Workspace
@@ -13,16 +13,15 @@ from .common import make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Carry out the run."""
     config = run.config
     if not config.locales:
-        raise UsageError(
-            "nothing says which models to train.", mend="Name them as `locales: [de-DE, sv-SE]`."
-        )
+        raise UsageError("no models to train.", mend="Name them as `locales: [de-DE, sv-SE]`.")
     study = study_of(config, space)
     models = make_models(study, config, config.locales, tell)
     found = {}
     for locale, path in models.items():
-        made = build_record.read(path / "training.yaml")
+        record = build_record.read(path / "training.yaml")
         keys = ("dev_accuracy", "dev_items", "train_items", "seconds")
-        found[locale] = {"path": space.display(path), **{name: made.get(name) for name in keys}}
+        found[locale] = {"path": space.display(path), **{name: record.get(name) for name in keys}}
     return Outcome({"kind": "train", "context": study.context, "seed": study.seed, "models": found})

@@ -1,4 +1,4 @@
-"""Does every pointer in the texts lead somewhere: links, figures, ids, data files, and rows of runs that are here?"""
+"""Rule: links, figures, ids, data files and rows of runs exist."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ _CLAIM_ID = re.compile(r"^[a-z0-9]+(?:-[a-z0-9]+)+$")
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the texts of skills and entries, and the rows of runs on this machine."""
     found: list[Problem] = []
     claims = {claim.id for claim in knowledge.claims}
     ids = {*knowledge.by_entry, *knowledge.by_row}
@@ -56,7 +57,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _lines(body: str, first: int) -> Iterator[tuple[str, int, str]]:
-    """(heading in lower case, line, text) outside fenced code."""
+    """Yield (heading in lower case, line, text) outside fenced code."""
     for section in markdown.sections(body, first):
         for number, text in section.lines:
             yield section.title.lower().rstrip(": "), number, text
@@ -69,7 +70,7 @@ def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
             to = unquote(match["to"].partition("#")[0])
             if to and not _ELSEWHERE.match(match["to"]) and not (path.parent / to).exists():
                 found.append(Problem(f"{path}:{number}", f"links to {to}, which does not exist.",
-                                     "Correct the link, or say in words what was not kept."))  # fmt: skip
+                                     "Correct the link, or say that the file was not kept."))  # fmt: skip
         if title in POINTING:
             for match in _PATH.finditer(_LINK.sub("", re.sub(r"\S+://\S+", "", text))):
                 if not ENTRY_ID.search(match[0]) and not any(
@@ -89,7 +90,7 @@ def _unknown(body: str, first: int, path: Path, ids: Collection[str]) -> list[Pr
 
 
 def _runs(knowledge: Knowledge) -> list[Problem]:
-    """A row that names a run which is here must be one of its rows; the first of each run that is not is told."""
+    """Report rows that name a run on this machine which did not measure them, one of each run."""
     by_run: dict[str, list[ResultRow]] = {}
     for row in knowledge.rows:
         if row.run and row.status == "current":

@@ -1,4 +1,4 @@
-"""Does every entry that git has seen still say what it said first? What has landed is corrected by a new entry."""
+"""Rule: an entry does not change after its first commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.entries import ID
 
 SECONDS = 30  # after which a history is too long to be asked
-MEND = "Restore it: git restore --source={commit} -- {name}\nWhat corrects it is a new entry that names it: mu log add"
+MEND = "Restore it: git restore --source={commit} -- {name}\nTo correct it, add a new entry that names it: mu log add"
 # git knows these two trees in every repository, by the length of its names.
 EMPTY_TREES = {
     40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -21,7 +21,7 @@ EMPTY_TREES = {
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
-    """Entries, row files and figures that were changed since they were first committed, and entries that were removed.
+    """Report entries, row files and figures that changed since they were first committed, and removed entries.
 
     None where there is no git. Of a removed file, the entry that names it tells.
     """
@@ -36,7 +36,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     if not first:
         return []
     empty = EMPTY_TREES[len(next(iter(first.values()))[1])]
-    # git's own name for a file as it lies here: with its filters and line ends, and zeros if it differs from the index.
+    # git's id of a file on disk: after its filters and line ends, zeros if it differs from the index.
     now = {name: blob for _, blob, name in _listed(log, "diff", empty)}
     entries = {path.name: path for path in log.glob("[!.]*/*.md")}
     found = []
@@ -51,14 +51,14 @@ def check(knowledge: Knowledge) -> list[Problem]:
             if blob not in _blobs(path):
                 what = "entry" if path.suffix == ".md" else "file of an entry"
                 where = f"{path}:1" if path.suffix == ".md" else str(path)
-                found.append(Problem(where, f"this {what} was changed after it had landed.", mend))
+                found.append(Problem(where, f"this {what} was changed after its first commit.", mend))
         elif path.suffix == ".md":
-            found.append(Problem(str(path), "this entry has landed and was removed.", mend))
+            found.append(Problem(str(path), "this entry was removed after its first commit.", mend))
     return found
 
 
 def _counts(name: str) -> bool:
-    """Is this an entry, or of a kind that lies beside one?"""
+    """Return whether a file is an entry or a row file or figure."""
     path = PurePosixPath(name)
     if any(part.startswith(".") for part in path.parts):
         return False
@@ -66,7 +66,7 @@ def _counts(name: str) -> bool:
 
 
 def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
-    """(commit, blob after it, path in the log) of each change that git lists, in its order."""
+    """Return (commit, blob after it, path in the log) of each change that git lists, in its order."""
     if not log.is_dir():
         return []
     call = ["git", "-c", "core.fsmonitor=false", "-C", str(log), command, *words, "--raw", "--no-renames", "--no-abbrev",
@@ -93,7 +93,7 @@ def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
 
 
 def _blobs(path: Path) -> set[str]:
-    """The names that git may have for this file's bytes: with line ends as they are, and as \\n."""
+    """Return the blob ids that git may have for a file's bytes, with either kind of line end."""
     data = path.read_bytes()
     found = set()
     for text in (data, data.replace(b"\r\n", b"\n")):

@@ -1,4 +1,4 @@
-"""Does every reference in skills and log lead to something, and does every id stand once?"""
+"""Rule: references between entries and claims exist, and every id is unique."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from merginguriel.knowledge.parse.entries import Entry
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the ids and references of entries and claims."""
     found: list[Problem] = []
     ids = set(knowledge.by_entry)
     seen: dict[str, Claim] = {}
     first: dict[str, Entry] = {}
     for entry in knowledge.entries:
         if first.setdefault(entry.id, entry) is not entry:
-            found.append(Problem(f"{entry.path}:1", f"the entry's id stands in {first[entry.id].path} too."))
+            found.append(
+                Problem(f"{entry.path}:1", f"the entry's id is also used in {first[entry.id].path}.")
+            )
         for kind, refs in (("supersedes", entry.supersedes), ("links", entry.links)):
             found += [
                 Problem(f"{entry.path}:1", f"{kind} names {ref}, which is not in the log.")
@@ -33,7 +36,9 @@ def check(knowledge: Knowledge) -> list[Problem]:
     claim_ids = {claim.id for claim in knowledge.claims}
     for claim in knowledge.claims:
         if claim.id in seen:
-            found.append(Problem(claim.where, f"the claim {claim.id} stands in {seen[claim.id].where} too."))
+            found.append(
+                Problem(claim.where, f"the claim {claim.id} is also defined in {seen[claim.id].where}.")
+            )
         seen[claim.id] = claim
         for ref in claim.evidence:
             if ref not in ids and ref not in knowledge.by_row:
@@ -47,14 +52,14 @@ def check(knowledge: Knowledge) -> list[Problem]:
                 Problem(
                     claim.where,
                     f"superseded_by leads back to the claim itself: {' → '.join(circle)}.",
-                    "One of them has to stand: take its superseded_by away.",
+                    "Remove the superseded_by of one of them.",
                 )
             )
     return found
 
 
 def _circle(claim: Claim, knowledge: Knowledge) -> list[str]:
-    """The claims from this one back to itself; empty if its replacements end elsewhere."""
+    """Return the claims from this one back to itself by superseded_by; empty if the chain ends elsewhere."""
     after = {c.id: c.superseded_by for c in knowledge.claims}
     way = [claim.id]
     while (following := after.get(way[-1])) is not None:

@@ -1,4 +1,4 @@
-"""Does every plan state what could come true or not, and keep its score once it was answered?"""
+"""Rule: every plan states an expectation, and keeps its score once it was answered."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.log.plan_scores import lost_answers
 
-SINCE = "2026-11-21"  # plans of earlier days landed before an expectation was asked for
+SINCE = "2026-11-21"  # plans before this day need no expectation
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the plans that are not superseded."""
     found = []
     for plan in knowledge.entries:
         if plan.type != "Plan" or plan.id in knowledge.superseders:
             continue
         if plan.date >= SINCE and not plan.expected:
             found.append(
-                Problem(f"{plan.path}:{plan.body_line}", "this plan expects nothing that could come true or not.",
+                Problem(f"{plan.path}:{plan.body_line}", "this plan states no expectation that can be scored.",
                         "Give it a table under ## Expected, with low and high or p_positive: docs/formats.md.")
             )  # fmt: skip
         for answer, by in lost_answers(knowledge, plan):

@@ -1,4 +1,4 @@
-"""Does every entry that settles a question, or answers a plan, name one that is there and is not younger?"""
+"""Rule: settled questions and answered plans exist and are older than the entry that names them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from merginguriel.knowledge.parse.entries import Entry
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the questions that entries settle, and the plans that they answer."""
     if not any(e.settles or e.answers or e.expected for e in knowledge.entries):
         return []
     opened = {thread.ref: thread for thread in threads(knowledge.entries)}
@@ -19,7 +20,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
             if thread is None:
                 found.append(
                     Problem(
-                        where, f"{one.question} is no question of the log.", "See: mu log questions --all"
+                        where, f"{one.question} is not a question of the log.", "See: mu log questions --all"
                     )
                 )
             elif thread.date > entry.date:
@@ -29,13 +30,13 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _plans(knowledge: Knowledge, entry: Entry) -> list[Problem]:
-    """What is wrong with the plans that an entry answers, or whose expectations it writes down."""
+    """Report wrong references to plans under `answers`, and in the table of expectations."""
     found = []
     for ref in entry.answers:
         plan = knowledge.by_entry.get(ref)
         if plan is None or plan.type != "Plan":
             found.append(
-                Problem(f"{entry.path}:1", f"answers names {ref}, which is no plan.", "See: mu log plans")
+                Problem(f"{entry.path}:1", f"answers names {ref}, which is not a plan.", "See: mu log plans")
             )
         elif plan.date > entry.date:
             found.append(Problem(f"{entry.path}:1", f"answers a plan of {plan.date}, made after this entry."))
@@ -45,7 +46,7 @@ def _plans(knowledge: Knowledge, entry: Entry) -> list[Problem]:
             found.append(
                 Problem(
                     one.where,
-                    f"the expectation is that of {one.plan or 'this entry'}, which is no plan.",
+                    f"the expectation is that of {one.plan or 'this entry'}, which is not a plan.",
                     "Name the plan in a column `plan`, or write a Plan: nothing else is scored.",
                 )
             )

@@ -1,4 +1,4 @@
-"""Do the keys that say which sources are merged agree with each other, with the method, and with what there is?"""
+"""Checks of the keys that say which sources are merged: against each other, the method and the models that exist."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from collections.abc import Mapping
 
 from merginguriel.errors import MuError
 from merginguriel.merging import registry
+from merginguriel.similarity import choice
+from merginguriel.similarity.choice import USUAL_K
 
-from .keys import Config
-
-USUAL_K = 5  # sources that are chosen where no `k` says how many
+from .schema import Config
 
 
 def check(config: Config, places: Mapping[str, str] | None = None) -> Config:
-    """The configuration as it is, which says whose candidates there are. Raises MuError naming the key that is wrong.
+    """Return the configuration as it is, once its sources are checked.
 
-    places  key → where it was given, as config.read tells
+    Args:
+        config: The configuration, resolved.
+        places: Where each key was given, as run_config.read returns.
+
+    Raises:
+        MuError: For keys that contradict each other; it names the key.
     """
     if config.kind not in ("merge", "iterate"):
         return config
@@ -28,7 +33,7 @@ def check(config: Config, places: Mapping[str, str] | None = None) -> Config:
 
 
 def check_named(config: Config, places: Mapping[str, str]) -> None:
-    """Named sources leave nothing to choose: a key that would choose has no effect, and would be recorded as if it had."""
+    """Refuse keys that would choose sources where the sources are named: they would be recorded without any effect."""
     count = number_of_sources(config)
     if config.k is not None and config.k != count:
         raise MuError(
@@ -39,11 +44,8 @@ def check_named(config: Config, places: Mapping[str, str]) -> None:
     kind, _, times = (config.similarity or "").partition("×")
     if not kind:
         return
-    if config.kind == "iterate":
-        weighs = config.method in ("linear", "similarity")
-    else:
-        by = config.preweight or (kind.lower() if config.method == "linear" or times else "equal")
-        weighs = by == kind.lower() or (bool(times) and by != "equal")
+    weigh = choice.weighing(config.similarity, config.method, config.preweight)
+    weighs = weigh is not None and (weigh.partition("×")[0] == kind or bool(times))
     if not weighs:
         why = f"preweight is {config.preweight}" if config.preweight else f"{config.method} weighs them alike"
         also = f", or weigh them by it: `preweight: {kind.lower()}`" if config.kind == "merge" else ""
@@ -56,7 +58,7 @@ def check_named(config: Config, places: Mapping[str, str]) -> None:
 
 
 def check_candidates(config: Config, places: Mapping[str, str]) -> None:
-    """Are there as many to choose from as `k` asks for?"""
+    """Refuse a `k` that is larger than the number of models to choose from."""
     others = [name for name in config.candidates if name != config.target]
     inside = config.mode == "IncTar"
     if config.k is not None and config.candidates and config.k - inside > len(others):
@@ -69,7 +71,7 @@ def check_candidates(config: Config, places: Mapping[str, str]) -> None:
 
 
 def check_bounds(config: Config, places: Mapping[str, str]) -> None:
-    """Does the method merge so many sources?"""
+    """Refuse a number of sources that the method cannot merge."""
     count = number_of_sources(config)
     if config.method is None or count is None:
         return
@@ -80,21 +82,21 @@ def check_bounds(config: Config, places: Mapping[str, str]) -> None:
         f"exactly {least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
     )
     key = "sources" if config.sources else "k" if config.k is not None else "method"
-    said = f"the sources are {count}" if config.sources else f"k is {count}"
+    number = f"the sources are {count}" if config.sources else f"k is {count}"
     if key == "method":
-        said = f"without k, {count} are chosen"
-    amend = (
+        number = f"without k, {count} are chosen"
+    change = (
         f"Name {wanted} sources" if config.sources else f"Write k: {least}" if count > least or most else ""
     )
     raise MuError(
-        f"{config.method} merges {wanted} sources, and {said}.",
+        f"{config.method} merges {wanted} sources, and {number}.",
         where=places.get(key) or places.get("method"),
-        mend=f"{amend or 'Name more candidates'}, or take another method: mu methods",
+        mend=f"{change or 'Name more candidates'}, or take another method: mu methods",
     )
 
 
 def number_of_sources(config: Config) -> int | None:
-    """How many the merge will have; None where that cannot be known before the candidates are."""
+    """Return how many sources the merge will have; None while the candidates are not known."""
     inside = config.mode == "IncTar"
     if config.sources:
         return len({name for name in config.sources if name != config.target}) + inside
