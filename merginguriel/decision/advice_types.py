@@ -449,5 +449,9 @@ def schema() -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     derived = TypeAdapter(Advice).json_schema(mode="serialization")
+    kinds = derived["$defs"]
+    for child, parent in (("Recipe", "ArmName"), ("PredictedArm", "Gain")):
+        # pydantic reads the strings below the fields of the class itself only.
+        kinds[child]["properties"] |= kinds[parent]["properties"]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "MergingUriel advice"}
     return {**head, **derived, **head}

@@ -236,7 +236,7 @@ def test_nothing_outside_the_workspace_is_read(place, tmp_path):
                     name: value,
                 }
                 refused = await client.call_tool("run_start", {"config": config})
-                assert refused.is_error and "leads out" in refused.structured_content["error"], (name, value)
+                assert refused.is_error and "points out" in refused.structured_content["error"], (name, value)
             assert not (place / "runs").exists()
 
     talk(conversation)
@@ -251,7 +251,7 @@ def test_nothing_outside_the_workspace_is_written(place, tmp_path):
     async def conversation():
         async with agent(place) as client:
             refused = await client.call_tool("log_add", {"title": "t", "type": "Observation", "summary": "s"})
-            assert refused.is_error and "leads out" in refused.structured_content["error"]
+            assert refused.is_error and "points out" in refused.structured_content["error"]
 
     talk(conversation)
     assert set(elsewhere.rglob("*")) == before

@@ -126,10 +126,11 @@ def table(advice: Advice) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    prior = [advice.prior] if advice.prior else []
-    for row in (*advice.rows, *prior, *advice.uncounted):
-        recipe = row.label if isinstance(row, PriorRows) else row.arm.label
-        writer.writerow({**vars(row), "recipe": recipe})
+    for item in advice.evidence:
+        label = item.label if isinstance(item, PriorRows) else item.arm.label
+        writer.writerow({**vars(item), "recipe": label})
+    for row in advice.uncounted:
+        writer.writerow({**vars(row), "recipe": row.arm.label})
     return text.getvalue()
 
 
