@@ -163,7 +163,7 @@ def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs
     (line,) = [one for one in told.err.splitlines() if "results/" in one]
     assert "scores of 2 models on sw-KE" in line and told.out == mu(*asked).out
     assert "matrix" not in mu("advise", "--target", "cy-GB", "--workspace", root).err
-    words = shlex.split(line.partition("write it down: mu ")[2])
+    words = shlex.split(line.partition("add them: mu ")[2])
     words[words.index("--matrix") + 1] = str(root / words[words.index("--matrix") + 1])
     added = mu(*words, "--workspace", root, "--json")
     assert added.code == 0 and [row["method"] for row in added.json["rows"]] == 3 * ["single"]

@@ -119,7 +119,7 @@ def test_enter_on_a_reason_opens_the_entry_or_the_skill_that_it_rests_on(where):
         await settled(app, pilot)
         home = app.screen
         at, reason = next(
-            ((n, r) for n, r in enumerate(home.reasons) if r.goes and r.goes[0] == where), (0, None)
+            ((n, r) for n, r in enumerate(home.reasons) if r.link and r.link[0] == where), (0, None)
         )
         gone: list = []
         app.action_go = lambda *to: gone.append(to)
@@ -127,7 +127,7 @@ def test_enter_on_a_reason_opens_the_entry_or_the_skill_that_it_rests_on(where):
         reasons.focus()
         reasons.highlighted = at
         await press(app, pilot, "enter")
-        assert reason is not None and gone == [reason.goes]
+        assert reason is not None and gone == [reason.link]
 
     play(workspace.shipped(), script, screen="advise", what=("sw-KE",))
 
