@@ -1,4 +1,4 @@
-"""Does everything that an agent can reach lie inside the workspace? Links and paths that lead out are refused."""
+"""Restriction of agents to the workspace: links and paths out of it are rejected."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from merginguriel.workspace import Workspace
 
 
 def inside(space: Workspace, path: Path, name: str) -> Path:
-    """`path`, every link in it followed. Raises UsageError if that lies outside the workspace."""
+    """Return `path` with all links resolved.
+
+    Raises:
+        UsageError: The resolved path is outside the workspace.
+    """
     real = path.resolve()
     if not real.is_relative_to(space.root.resolve()):
         raise UsageError(
-            f"{name} leads out of the workspace.",
+            f"{name} points out of the workspace.",
             where=space.display(path),
             mend="An agent reads and writes inside the workspace only.",
         )
@@ -25,7 +29,7 @@ def inside(space: Workspace, path: Path, name: str) -> Path:
 
 
 def check_links(space: Workspace) -> None:
-    """Raises UsageError for a link in skills or log that leads out of the workspace: what it names would be read."""
+    """Raise UsageError if skills, log or runs contain a link out of the workspace."""
     for folder in (space.skills, space.log, space.runs):
         for path in _links(folder):
             inside(space, path, "a link")
@@ -35,11 +39,11 @@ def _links(folder: Path) -> Iterator[Path]:
     if folder.is_symlink():
         yield folder
     try:
-        with os.scandir(folder) as found:
-            held = list(found)
+        with os.scandir(folder) as scan:
+            entries = list(scan)
     except OSError:
         return
-    for one in held:
+    for one in entries:
         if one.is_symlink():
             yield Path(one.path)
         elif one.is_dir():
@@ -47,7 +51,7 @@ def _links(folder: Path) -> Iterator[Path]:
 
 
 def check_config(space: Workspace, config: Config) -> None:
-    """Raises UsageError if a run's configuration names a file or folder outside the workspace."""
+    """Raise UsageError if a run's configuration names a file or folder outside the workspace."""
     for name, value in flat_values(config).items():
         kind = KEYS[name].kind
         for one in value.values() if isinstance(value, dict) else [value]:
@@ -58,6 +62,6 @@ def check_config(space: Workspace, config: Config) -> None:
             ):
                 continue
             if one.startswith("~"):
-                raise UsageError(f"{name} leads out of the workspace.", mend="Name a path inside it.")
-            # What is a word or the name of a model on the hub is a path inside, which happens not to exist.
+                raise UsageError(f"{name} points out of the workspace.", mend="Name a path inside it.")
+            # A word, or the name of a model on the hub, resolves to a path inside that does not exist.
             inside(space, space.root / one, name)

@@ -1,4 +1,4 @@
-"""How is the server reached over HTTP, and by whom? On this machine only, with a token, from no foreign web page."""
+"""MCP over HTTP: on this machine only, with a token, and not from web pages of other origins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Asgi = Callable[
 
 
 def loopback(host: str) -> str:
-    """`host` as an address of this machine's own loopback. Raises UsageError for any other."""
+    """Return `host` as a loopback address; raise UsageError for any other."""
     name = "127.0.0.1" if host == "localhost" else host
     try:
         if ipaddress.ip_address(name).is_loopback:
@@ -31,13 +31,13 @@ def loopback(host: str) -> str:
     except ValueError:
         pass
     raise UsageError(
-        f"--host is {host!r}, which other machines may reach.",
-        mend="Only 127.0.0.1, ::1 or localhost. From elsewhere, come through a tunnel: ssh -L PORT:127.0.0.1:PORT HOST",
+        f"--host must be 127.0.0.1, ::1 or localhost, got {host!r}, which other machines may reach.",
+        mend="From another machine, use a tunnel: ssh -L PORT:127.0.0.1:PORT HOST",
     )
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that waits for clients; port 0: any that is free. Raises UsageError if it is taken."""
+    """Return a bound socket; port 0: any free port. Raise UsageError if the port is in use."""
     address = loopback(host)
     found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -46,20 +46,21 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         found.close()
         raise UsageError(
-            f"port {port} of {address} is taken.", mend="Name another: --port 0 takes any."
+            f"port {port} of {address} is in use.", mend="--port 0 uses any free port."
         ) from error
     return found
 
 
 def url(bound: socket.socket) -> str:
+    """Return the address of the server."""
     host, port = bound.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
 
 
 def app(server: Server[Any], bound: socket.socket, token: str) -> Asgi:
-    """The web application: token first, then Host and Origin (a page elsewhere must not reach it), then the protocol."""
+    """Return the web application, which checks the token, then Host and Origin, then the protocol."""
     if len(token) < SHORTEST or not token.isascii() or not token.isprintable():
-        raise UsageError(f"the token is not {SHORTEST} or more printable ASCII characters.")
+        raise UsageError(f"the token must have {SHORTEST} or more printable ASCII characters.")
     port = bound.getsockname()[1]
     names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
     rules = TransportSecuritySettings(
@@ -71,7 +72,7 @@ def app(server: Server[Any], bound: socket.socket, token: str) -> Asgi:
 
 
 def guarded(inner: Asgi, token: str) -> Asgi:
-    """`inner` for requests that carry `Authorization: Bearer TOKEN`; 401 for any other, without a word of why."""
+    """Return `inner` for requests with `Authorization: Bearer TOKEN`, and status 401 without a reason for all others."""
     wanted = f"Bearer {token}".encode("ascii")
 
     async def outer(scope: Any, receive: Any, send: Any) -> None:
@@ -90,7 +91,7 @@ def guarded(inner: Asgi, token: str) -> Asgi:
 
 
 def serve(application: Asgi, bound: socket.socket) -> None:
-    """Answer until interrupted."""
+    """Serve until interrupted."""
     settings = uvicorn.Config(
         application, log_level="warning", access_log=False, ws="none", server_header=False
     )

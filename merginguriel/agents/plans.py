@@ -1,4 +1,4 @@
-"""Is this plan worth its work? What was tried, what waits, which questions it may answer, and what is expected of it."""
+"""Check of a plan: earlier attempts, waiting plans, open questions and expected gains."""
 
 from __future__ import annotations
 
@@ -16,21 +16,26 @@ from merginguriel.loop import advise_request
 from merginguriel.merging.registry import parameters
 from merginguriel.workspace import Workspace
 
-TOLD = ("target", "mode", "context", "verdict", "summary", "why", "recipe", "gain", "mde_pp", "baseline")
+HEAD = ("target", "mode", "context", "verdict", "summary", "why", "recipe", "gain", "mde_pp", "baseline")
 
 
 def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
-    """What the knowledge says of a plan, written as the JSON of `mu log add -`. Nothing is written.
+    """Return what the knowledge says about a plan. Nothing is written.
 
-    lands        it would be taken as it is; else `tried` says what it repeats
-    tried        rows of the same merges and close ones, as `mu log tried --json` prints them
-    waiting      plans that wait for one of the same measurements
-    questions    open ones that it may answer, each with what they have in common
-    expected     each expectation, and under advice what `mu advise` says of this very merge
-    advice       what `mu advise` says for each target, whatever the plan is
-    calibration  how good the expectations of past plans were, as `mu log calibration --json` sums them up
+    Args:
+        space: The workspace.
+        given: The plan, as the JSON of `mu log add -`.
 
-    Raises UsageError for JSON of another form, KnowledgeError for a plan that could not land whatever was tried.
+    Returns:
+        `lands`: whether the plan would be accepted as it is. `tried`: rows of the same and similar merges, like
+        `mu log tried --json`. `waiting`: plans that wait for one of the same measurements. `questions`: open questions
+        that it may answer, with what they have in common. `expected`: each expectation with the advice on this merge.
+        `advice`: the advice on each target. `calibration`: how good past expectations were, like
+        `mu log calibration --json`.
+
+    Raises:
+        UsageError: The JSON has another form.
+        KnowledgeError: The plan could not be accepted whatever was tried.
     """
     today = date.today().isoformat()
     source = acceptance.source_of(space, json.dumps(given))
@@ -53,13 +58,13 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
         "waiting": waiting(knowledge, plan, today),
         "questions": [{**thread.as_dict(), "common": list(common)} for thread, common in touched],
         "expected": [{**one.as_dict(), "advice": foreseen(knowledge, one)} for one in plan.expected],
-        "advice": [told(knowledge, target, mode, context) for target, mode, context in targets],
+        "advice": [advice_head(knowledge, target, mode, context) for target, mode, context in targets],
         "calibration": plan_scores.summary(plan_scores.scores(knowledge)).as_dict(),
     }
 
 
 def waiting(knowledge: Knowledge, plan: Entry, today: str) -> list[str]:
-    """Ids of the plans that wait for a measurement which this one is about too."""
+    """Return the ids of plans that wait for one of the same measurements."""
     wanted = {one.label() for one in plan.expected}
     return [
         state.plan.id
@@ -69,14 +74,14 @@ def waiting(knowledge: Knowledge, plan: Entry, today: str) -> list[str]:
 
 
 def foreseen(knowledge: Knowledge, one: Expectation) -> dict[str, Any]:
-    """What `mu advise` says if it may answer with this merge alone."""
-    return told(
+    """Return the advice on this merge alone."""
+    return advice_head(
         knowledge, one.target, one.mode, one.context, method=one.method, similarity=one.similarity, k=one.k
     )
 
 
-def told(knowledge: Knowledge, target: str, mode: str, context: str, **asked: Any) -> dict[str, Any]:
-    """The head of an advice; `verdict` unknown, with the reason, where nobody has heard of what is asked for."""
+def advice_head(knowledge: Knowledge, target: str, mode: str, context: str, **asked: Any) -> dict[str, Any]:
+    """Return the head of an advice; verdict `unknown` with the reason where the question itself is invalid."""
     try:
         found = advise_request.advise(
             knowledge, advise_request.question(knowledge, target, mode=mode, context=context, **asked)
@@ -89,4 +94,5 @@ def told(knowledge: Knowledge, target: str, mode: str, context: str, **asked: An
             "verdict": "unknown",
             "summary": error.what,
         }
-    return {name: found[name] for name in TOLD}
+    data = found.as_dict()
+    return {name: data[name] for name in HEAD}

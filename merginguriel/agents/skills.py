@@ -1,4 +1,4 @@
-"""How are skills served over MCP? As the Skills extension says: entries with digests, and every file a resource.
+"""Skills over MCP: entries with digests, and every file as a resource, after the Skills extension.
 
 Source: SEP-2640, extension io.modelcontextprotocol/skills, specification of 2026-09.
 """
@@ -24,24 +24,24 @@ MOST_FILES, MOST_BYTES = 512, 16 << 20  # of one skill: what every host will tak
 
 
 def entries(space: Workspace) -> list[dict[str, Any]]:
-    """Every skill that can be read: its URI, its front matter as it is written, and its files with digest and size."""
+    """Return all readable skills: URI, front matter as written, and files with digest and size."""
     found = []
     for path in skill_paths(space.skills):
         try:
             found.append(entry(space, path.parent.name))
         except MuError:
-            continue  # one broken skill hides no other; `mu lint` names it
+            continue  # `mu lint` reports it
     return found
 
 
 def entry(space: Workspace, name: str) -> dict[str, Any]:
-    """One skill. Raises MuError if there is none of this name, or it cannot be served."""
+    """Return one skill; raise MuError if it does not exist or cannot be served."""
     folder = space.skills / name
     if not name or Path(name).name != name or name.startswith(".") or not (folder / "SKILL.md").is_file():
-        raise UsageError(f"no skill is called {name!r}.", mend="See: skills/list")
+        raise UsageError(f"unknown skill {name!r}.", mend="See: skills/list")
     found = files(space, name)
     if len(found) > MOST_FILES or sum(len(data) for data in found.values()) > MOST_BYTES:
-        raise MuError(f"the skill {name} is larger than a client need take.", where=space.display(folder))
+        raise MuError(f"the skill {name} is larger than clients must accept.", where=space.display(folder))
     front, _, _ = read_front_matter(read_text(folder / "SKILL.md"), folder / "SKILL.md")
     return {
         "uri": uri(name, "SKILL.md"),
@@ -58,7 +58,7 @@ def entry(space: Workspace, name: str) -> dict[str, Any]:
 
 
 def files(space: Workspace, name: str) -> dict[str, bytes]:
-    """Every file of a skill by its path inside it, SKILL.md first; hidden ones and links out are no part of it."""
+    """Return the files of a skill by their path inside it, SKILL.md first, without hidden files."""
     folder = space.skills / name
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     inner = {path: path.relative_to(folder) for path in paths}
@@ -68,11 +68,12 @@ def files(space: Workspace, name: str) -> dict[str, bytes]:
 
 
 def uri(name: str, file: str) -> str:
+    """Return the URI of a skill's file."""
     return f"{SCHEME}{name}/{quote(file)}"
 
 
 def skill_of(text: str) -> str:
-    """`skill://NAME/SKILL.md` → NAME. Raises UsageError for anything else."""
+    """Return NAME of `skill://NAME/SKILL.md`; raise UsageError for anything else."""
     name, sign, file = text.removeprefix(SCHEME).partition("/")
     if not text.startswith(SCHEME) or not sign or file != "SKILL.md":
         raise UsageError(f"{text!r} is not the address of a skill.", mend="skill://NAME/SKILL.md")
@@ -80,17 +81,18 @@ def skill_of(text: str) -> str:
 
 
 def read(space: Workspace, text: str) -> tuple[bytes, str]:
-    """The bytes of the file that `skill://NAME/PATH` names, and their media type. Raises UsageError if there is none."""
+    """Return the content of `skill://NAME/PATH` and its media type; raise UsageError if it does not exist."""
     name, _, file = text.removeprefix(SCHEME).partition("/")
     name, file = unquote(name), unquote(file)
     if text.startswith(SCHEME) and Path(name).name == name and (space.skills / name / "SKILL.md").is_file():
-        found = files(space, name).get(file)  # by its name in the list, so that no path is ever followed
+        found = files(space, name).get(file)  # looked up by name: no path is followed
         if found is not None:
             return found, media_type(file)
-    raise UsageError(f"there is no resource {text!r}.", mend="See: resources/list")
+    raise UsageError(f"unknown resource {text!r}.", mend="See: resources/list")
 
 
 def media_type(file: str) -> str:
+    """Return the media type of a file by its ending."""
     if file.endswith(".md"):
         return "text/markdown"
     if file.endswith((".yaml", ".yml")):
@@ -99,7 +101,7 @@ def media_type(file: str) -> str:
 
 
 def written(value: Any) -> Any:
-    """Front matter as JSON: the words as they are written."""
+    """Return front matter as JSON, with text as written."""
     if isinstance(value, dict):
         return {str(key): written(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

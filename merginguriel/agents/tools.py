@@ -1,6 +1,6 @@
-"""What can an agent do? One function a tool: what it is given, and the JSON that the command line prints for the same.
+"""MCP tools: one function each, with the JSON output of the command of the same name.
 
-The first parameter is the workspace; the others are the tool's arguments, each with the words that explain it.
+The first parameter is the workspace; the others are the tool's arguments with their descriptions.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from merginguriel import locales, workspace
+from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.log.entry_json import schema
+from merginguriel.text.advice import render
 from merginguriel.workspace import Workspace
 
 from .bounds import check_config, check_links, inside
@@ -26,16 +28,22 @@ Method = Annotated[str | None, "this method only; see the skill merging-methods 
 class ToolFunction:
     """A function as a tool.
 
-    writes  it adds to the workspace; no tool changes or removes what is there
-    schema  of its arguments, where they are one object that the function checks itself; else from its signature
+    Attributes:
+        call: The function.
+        writes: Whether it adds to the workspace; no tool changes or removes anything.
+        schema: Schema of the arguments, where they are one object that the function checks itself; otherwise it is
+            derived from the signature.
+        text: Format the result as text, in addition to the JSON.
     """
 
     call: Callable[..., Any]
     writes: bool = False
     schema: dict[str, Any] | None = None
+    text: Callable[[Any], str] | None = None
 
     @property
     def name(self) -> str:
+        """Name of the tool."""
         return self.call.__name__
 
 
@@ -54,13 +62,13 @@ def advise(
     budget: Annotated[
         int | None, "the most pieces of work that a pilot may take: trainings, merges, evaluations"
     ] = None,
-) -> dict[str, Any]:
-    """Ask before you merge: merge or not, how, from which sources, and how sure. Every row of evidence is named."""
+) -> Advice:
+    """Merge or not, how, from which sources, and how sure; with every row of evidence. Call this before a merge."""
     from merginguriel.knowledge.base import load
     from merginguriel.loop import advise_request
 
     if k is not None and k < 1:
-        raise UsageError(f"k is {k}.", mend="At least 1.")
+        raise UsageError(f"k must be 1 or more, got {k}.")
     knowledge = load(space, as_of=day(as_of))
     question = advise_request.question(
         knowledge, locales.get(target).tag, mode=mode, context=context, method=method, similarity=similarity,
@@ -73,16 +81,16 @@ def search(
     space: Workspace,
     query: Annotated[str, "words, or a pasted error of many lines; every character is data"],
     kinds: Annotated[list[Literal["skill", "claim", "entry"]] | None, "default: all three"] = None,
-    target: Annotated[str | None, "leave out what speaks of other targets only"] = None,
-    method: Annotated[str | None, "leave out what speaks of other methods only"] = None,
+    target: Annotated[str | None, "skip what is about other targets only"] = None,
+    method: Annotated[str | None, "skip what is about other methods only"] = None,
     limit: Annotated[int, "at most so many, 1 to 200"] = 10,
 ) -> list[dict[str, object]]:
-    """Where skills, claims and log entries speak of something, the surest and newest first; each says how it stands."""
+    """Search skills, claims and log entries, the most certain and newest first; each hit has its status."""
     from merginguriel.knowledge.search.query import KINDS
     from merginguriel.knowledge.search.query import search as find
 
     if not 1 <= limit <= 200:
-        raise UsageError(f"limit is {limit}.", mend="Between 1 and 200.")
+        raise UsageError(f"limit must be between 1 and 200, got {limit}.")
     found = find(
         space, query, kinds=kinds or KINDS, method=method, limit=limit,
         target=locales.get(target).tag if target else None,
@@ -94,7 +102,7 @@ def show(
     space: Workspace,
     name: Annotated[str, "a skill, a claim, an entry (any unique beginning of its id) or a row: ID#r3"],
 ) -> dict[str, Any]:
-    """One skill with its claims and how they stand, one claim, one log entry, or one result row."""
+    """Return one skill with its claims and their status, one claim, one log entry, or one result row."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.claims.grading import grade
 
@@ -131,7 +139,7 @@ def why(
     name: Annotated[str, "a claim, a skill, an entry (any unique beginning of its id) or a row: ID#r3"],
     as_of: Annotated[str | None, "only what was known by this day, YYYY-MM-DD"] = None,
 ) -> dict[str, object]:
-    """What a statement rests on, down to the file: claim, entry, row, run, artefact, with grades and what would change it."""
+    """Return the evidence of a statement, down to the file: claim, entry, row, run, artefact, with grades."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.claims.evidence_tree import why as walk
 
@@ -139,10 +147,12 @@ def why(
 
 
 def plan_check(space: Workspace, entry: dict[str, Any]) -> dict[str, Any]:
-    """Ask before you plan: what was tried already, which plans wait for the same, which open questions it may answer, what
-    advise expects of each merge and advises instead, and how good past expectations were. Nothing is written.
+    """Check a plan before you write it. Nothing is written.
 
-    Takes what log_add takes; `expected` is enough. `lands`: log_add would take this plan as it is.
+    Returns earlier attempts, plans that wait for the same measurement, open questions that it may answer, the advice on
+    each merge, and how good past expectations were.
+
+    Takes the arguments of log_add; `expected` is enough. `lands`: log_add would accept this plan as it is.
     """
     from .plans import checked
 
@@ -150,10 +160,11 @@ def plan_check(space: Workspace, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
-    """Add an entry to the log, whatever came out. It is checked, lands whole under a name of its own, and is never edited.
+    """Add an entry to the log, whatever the outcome. It is checked, written under its own name, and never edited.
 
-    A Plan says what it expects, before anything is measured; its Retrospective names it under `answers`. What is refused is
-    kept as a draft, and the error says where and why; a plan for what was measured already lists the rows under `matches`.
+    A Plan states what it expects before anything is measured; its Retrospective names it under `answers`. A rejected entry
+    is saved as a draft, and the error names the draft and the reason; for a plan that was already measured, `matches` has
+    the rows.
     """
     from merginguriel.knowledge.log import acceptance
     from merginguriel.merging.registry import parameters
@@ -175,7 +186,7 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
 
 
 def default(space: Workspace) -> str:
-    """The context that an entry is about if it does not say."""
+    """Return the context of an entry that does not name one."""
     return str(space.settings["context"])
 
 
@@ -185,9 +196,9 @@ def run_start(
         dict[str, Any], "what `mu run` reads from YAML: kind, target, sources or similarity, method, …"
     ],
 ) -> dict[str, Any]:
-    """Carry out an experiment in a process of its own, which outlives this server. The same configuration is the same run.
+    """Start an experiment in a separate process, which outlives this server. The same configuration is the same run.
 
-    Ask `run_status` how far it is.
+    `run_status` reports its progress.
     """
     from merginguriel.config import run_config as configs
     from merginguriel.runs import run_store, worker
@@ -205,7 +216,7 @@ def run_start(
 def run_status(
     space: Workspace, run: Annotated[str | None, "a run's id or its beginning; without it, all runs"] = None
 ) -> Any:
-    """How far a run is: its state, what happened, and what it found when it has finished; or the list of all runs."""
+    """Return the state, events and result of a run, or the list of all runs."""
     from merginguriel.config import run_config as configs
     from merginguriel.runs import index
     from merginguriel.runs import run_store as stored
@@ -235,13 +246,13 @@ LANDING = {
         **ENTRY["properties"],
         "anyway": {
             "type": "boolean",
-            "description": "A plan may repeat what was tried, or state no expectation: what --anyway says.",
+            "description": "Accept a plan that repeats an earlier attempt or states no expectation, like --anyway.",
         },
     },
 }
 
 TOOLS = (
-    ToolFunction(advise),
+    ToolFunction(advise, text=render),
     ToolFunction(search),
     ToolFunction(show),
     ToolFunction(why),
@@ -253,7 +264,7 @@ TOOLS = (
 
 
 def day(text: str | None) -> str | None:
-    """`text` if it is a day as YYYY-MM-DD. Raises UsageError otherwise."""
+    """Return `text` if it is a day as YYYY-MM-DD; raise UsageError otherwise."""
     if text is None:
         return None
     try:
@@ -261,11 +272,11 @@ def day(text: str | None) -> str | None:
             return text
     except ValueError:
         pass
-    raise UsageError(f"{text!r} is not a date.", mend="YYYY-MM-DD")
+    raise UsageError(f"{text!r} is not a date: YYYY-MM-DD.")
 
 
 def call(tool: ToolFunction, space: Workspace, arguments: dict[str, Any]) -> Any:
-    """What the tool answers, from the workspace as it is on the disk now. Raises MuError."""
+    """Run a tool on the workspace as it is on the disk now."""
     again = workspace.find(explicit=space.root) if not space.shipped else space
     check_links(again)
     return tool.call(again, **arguments)

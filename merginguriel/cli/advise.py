@@ -1,4 +1,4 @@
-"""`mu advise`: ask before you merge."""
+"""`mu advise` and `mu schema`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
     help="Ask about this similarity only.",
 )
 @click.option("--k", type=click.IntRange(min=1), help="Ask about this number of sources only.")
-@click.option("--min-gain", type=float, help="The smallest gain worth a merge, in pp. Default: from mu.toml.")
+@click.option("--min-gain", type=float, help="Smallest gain worth a merge, in pp. Default: from mu.toml.")
 @click.option("--budget", type=int, metavar="N",
               help="The most pieces of work that a pilot may take: trainings, merges, evaluations.")  # fmt: skip
 @click.option("--as-of", type=DATE, help="Answer from what was known on this day, YYYY-MM-DD.")
 @click.option("--all", "every", is_flag=True, help="Show every row of evidence.")
-@click.option("--explain", is_flag=True, help="Add a key to the words of the answer.")
+@click.option("--explain", is_flag=True, help="Add a key to the terms of the answer.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.yaml",
               help="Write the recipe as a configuration for mu run.")  # fmt: skip
 @json_option
@@ -71,9 +71,7 @@ def advise(
     where = space(workspace_path)
     knowledge = load(where, as_of=as_of)
     if save and len(set(targets)) > 1:
-        raise UsageError(
-            "--save writes one recipe, and several targets were asked about.", mend="Ask about one."
-        )
+        raise UsageError("--save takes one --target: it writes one recipe.", mend="Name one target.")
     questions = [
         advise_request.question(
             knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
@@ -87,28 +85,29 @@ def advise(
 
         advised_run.save(answers[0], where, save)
     if as_json:
-        emit(answers if len(targets) > 1 else answers[0])
+        data = [answer.as_dict() for answer in answers]
+        emit(data if len(targets) > 1 else data[0])
     else:
         from merginguriel.text.advice import render
 
-        told = [
+        texts = [
             render(answer, every=every, width=text_width(), explain=explain and answer is answers[-1])
             for answer in answers
         ]
-        click.echo(plain("\n\n".join(told)))
+        click.echo(plain("\n\n".join(texts)))
     for question in questions:
         note = advise_request.unlogged_note(knowledge, question)
         if note:
             say(plain(note))
     if save:
-        say(plain(f"the recipe is in {save}; carry it out with: mu run {shlex.quote(str(save))}"))
-    return ABSTAINED if all(answer["verdict"] == "unknown" for answer in answers) else 0
+        say(plain(f"wrote the recipe to {save}; run it with: mu run {shlex.quote(str(save))}"))
+    return ABSTAINED if all(answer.verdict == "unknown" for answer in answers) else 0
 
 
 @click.command(short_help="Print the JSON Schema of an output or input.")
 @click.argument("name", type=click.Choice(["advice", "entry", "run"]))
 def schema(name: str) -> None:
-    """Print a JSON Schema: of what `mu advise` prints, of what `mu log add` reads, or of the YAML of `mu run`."""
+    """Print a JSON Schema: of the output of `mu advise`, the input of `mu log add`, or the YAML of `mu run`."""
     if name == "run":
         from merginguriel.config.schema import json_schema
 
@@ -119,6 +118,6 @@ def schema(name: str) -> None:
 
         emit(entry_schema())
         return
-    from merginguriel.decision.schema import ADVICE
+    from merginguriel.decision.advice_types import schema as advice_schema
 
-    emit(ADVICE)
+    emit(advice_schema())

@@ -1,4 +1,4 @@
-"""`mu mcp`: the same questions and answers, for agents that speak the Model Context Protocol."""
+"""`mu mcp`: the Model Context Protocol server."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ TOKEN = "MU_MCP_TOKEN"
 
 
 @click.command(short_help="Serve advice, search, log and runs to agents over MCP.")
-@click.option("--http", is_flag=True, help="On HTTP, with a token, instead of standard input and output.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address of this machine alone.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free."
+    "--http", is_flag=True, help="Serve on HTTP, with a token, instead of standard input and output."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any free port."
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=f"The token is the first line of this file. Default: ${TOKEN}, else a new one, said on stderr.",
+    help=f"The token is the first line of this file. Default: ${TOKEN}, else a new one, printed on stderr.",
 )
-@click.option("--read-only", is_flag=True, help="Without the tools that add to the workspace.")
+@click.option("--read-only", is_flag=True, help="Leave out the tools that add to the workspace.")
 @workspace_option
 def mcp(
     http: bool, host: str, port: int, token_file: Path | None, read_only: bool, workspace_path: Path | None
 ) -> None:
-    """Serve this workspace to an agent: tools to ask, search, log and run, and the skills as resources.
+    """Serve this workspace to an agent: tools for advice, search, log and runs, and skills as resources.
 
     \b
-    mu mcp                                (an agent's program starts this itself; see docs/mcp.md)
+    mu mcp                                (the agent's program starts this; see docs/mcp.md)
     mu mcp --http --port 8765             (prints address and token)
     """
-    # Matrices are small here, and several questions may be answered at once.
+    # Matrices are small, and several questions may be answered at once.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     where = space(workspace_path)
@@ -66,10 +68,10 @@ def mcp(
 
 
 def chosen_token(file: Path | None) -> tuple[str, bool]:
-    """The token, and whether it was made just now. Raises UsageError for a file that others may read."""
+    """Return the token, and whether it is new; raise UsageError for a missing file or one that others may read."""
     if file is not None:
         if not file.is_file():
-            raise UsageError(f"there is no file {file}.")
+            raise UsageError(f"no file {file}.")
         if os.name == "posix" and file.stat().st_mode & 0o077:
             raise UsageError(f"others may read {file}.", mend=f"chmod 600 {file}")
         lines = file.read_text(encoding="utf-8").splitlines()

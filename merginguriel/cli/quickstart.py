@@ -158,7 +158,7 @@ def screen(outcome: Outcome) -> str:
         "",
         f"Advice for {outcome.target} before and after",
         *(line for text in outcome.changed for line in _indented(text, wide)),
-        *_indented(f"now: {outcome.after['summary']}", wide),
+        *_indented(f"now: {outcome.after.summary}", wide),
         "",
         f"Files in {root}",
         f"  entry   {space.display(outcome.entry.path)}",

@@ -1,4 +1,4 @@
-"""How is what was found told, key by key of the advice?"""
+"""Parts of the advice: gain, evidence, dissent, claims, alternatives, pilot, calibration."""
 
 from __future__ import annotations
 
@@ -9,82 +9,96 @@ from math import sqrt
 from merginguriel import stats
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import PAIRWISE, SAW
-from merginguriel.text.numbers import count
 
-from . import claim_rules
-from . import cross_validation as measured
+from . import claim_rules, cross_validation
 from . import estimate as model
+from .advice_types import (
+    AppliedClaim,
+    ArmName,
+    Calibration,
+    Compatibility,
+    EvidenceRow,
+    Gain,
+    MeasuredArm,
+    Pilot,
+    PredictedArm,
+    PriorRows,
+    UncountedRow,
+)
 from .baseline import Trial, best_single, detectable, singles_of
 from .compatibility import Fits, value_of
-from .evidence import GOAL, Observation, Setting, setting_of
+from .evidence import GOAL, Arm, Observation, arm_of
 from .next_steps import words_of
 from .pilot import Plan
 from .question import DEFAULT, Candidate, Question
 from .sources import Choice
 
 
-def gain(estimate: model.Estimate, min_gain_pp: float) -> dict[str, object]:
-    return {
-        "mean_pp": round(estimate.mean_pp, 2),
-        "ci80_pp": [round(x, 2) for x in estimate.interval(0.8)],
-        "ci90_pp": [round(x, 2) for x in estimate.interval(0.9)],
-        "p_positive": round(estimate.p_above(0), 3),
-        "p_worth": round(estimate.p_above(min_gain_pp), 3),
-    }
+def gain(estimate: model.Estimate, min_gain_pp: float) -> Gain:
+    """Return the estimate, rounded to what is shown."""
+    (low80, high80), (low90, high90) = estimate.interval(0.8), estimate.interval(0.9)
+    return Gain(
+        mean_pp=round(estimate.mean_pp, 2),
+        ci80_pp=(round(low80, 2), round(high80, 2)),
+        ci90_pp=(round(low90, 2), round(high90, 2)),
+        p_positive=round(estimate.p_above(0), 3),
+        p_worth=round(estimate.p_above(min_gain_pp), 3),
+    )
 
 
-def _item(observation: Observation, part: float | None) -> dict[str, object]:
+def _row(observation: Observation, part: float | None) -> EvidenceRow:
     row, sd = observation.row, sqrt(observation.variance)
     if row.wins is not None and row.losses is not None and row.se_pp is None:
         p = stats.exact_mcnemar(row.wins, row.losses)
     else:
-        # A standard error given with the row knows more: which items are variants of each other.
+        # A standard error given with the row also accounts for items that are variants of each other.
         p = stats.two_sided_p(observation.gain_pp / sd)
-    return {
-        "ref": row.ref,
-        "date": row.date,
-        "context": row.context,
-        "target": row.target,
-        "recipe": observation.setting.label,
-        "value": row.value if observation.kind == "gain" else None,
-        "baseline": row.baseline if observation.kind == "gain" else None,
-        "gain_pp": round(observation.gain_pp, 2),
-        "se_pp": round(sd, 2),
-        "n": row.n,
-        "kind": observation.kind,
-        "paired": row.paired,
-        "saw": row.saw,
-        "p_value": round(p, 4),
-        "within_noise": p >= 0.05,
-        "contribution_pp": None if part is None else round(part, 3),
-    }
+    return EvidenceRow(
+        ref=row.ref,
+        date=row.date,
+        context=row.context,
+        target=row.target,
+        arm=observation.arm.name,
+        value=row.value if observation.kind == "gain" else None,
+        baseline=row.baseline if observation.kind == "gain" else None,
+        gain_pp=round(observation.gain_pp, 2),
+        se_pp=round(sd, 2),
+        n=row.n,
+        kind=observation.kind,
+        paired=row.paired,
+        saw=row.saw,
+        p_value=round(p, 4),
+        within_noise=p >= 0.05,
+        contribution_pp=None if part is None else round(part, 3),
+    )
 
 
-def evidence(found: Sequence[Observation], best: Candidate, question: Question) -> list[dict[str, object]]:
-    """This target's rows one by one, largest part first; then all other targets' rows as one item."""
+def evidence(
+    found: Sequence[Observation], best: Candidate, question: Question
+) -> tuple[EvidenceRow | PriorRows, ...]:
+    """Return this target's rows one by one, largest part first, then the rows of all other targets as one item."""
     parts = dict(zip((id(o) for o in found), best.estimate.parts_pp, strict=True))
-    here = [o for o in found if (o.setting.target, o.setting.context) == (question.target, question.context)]
-    items = [_item(o, parts[id(o)]) for o in here]
-    items.sort(key=lambda item: (-abs(float(str(item["contribution_pp"]))), str(item["ref"])))
-    rest = [o for o in found if (o.setting.target, o.setting.context) != (question.target, question.context)]
-    if rest:
-        targets = {(o.setting.context, o.setting.target) for o in rest}
-        items.append(
-            {
-                "ref": "prior",
-                "recipe": f"{count(len(rest), 'row')} on {count(len(targets), 'other target')}",
-                "gain_pp": round(sum(o.gain_pp for o in rest) / len(rest), 2),
-                "se_pp": _spread([o.gain_pp for o in rest]),
-                "kind": "prior",
-                "contribution_pp": round(sum(parts[id(o)] for o in rest), 3),
-                "refs": sorted({o.row.ref for o in rest}),
-            }
-        )
-    return items
+    here = [o for o in found if (o.arm.target, o.arm.context) == (question.target, question.context)]
+    rows = [_row(o, parts[id(o)]) for o in here]
+    rows.sort(key=lambda row: (-abs(row.contribution_pp or 0.0), row.ref))
+    rest = [o for o in found if (o.arm.target, o.arm.context) != (question.target, question.context)]
+    if not rest:
+        return tuple(rows)
+    prior = PriorRows(
+        ref="prior",
+        rows=len(rest),
+        targets=len({(o.arm.context, o.arm.target) for o in rest}),
+        gain_pp=round(sum(o.gain_pp for o in rest) / len(rest), 2),
+        se_pp=_spread([o.gain_pp for o in rest]),
+        kind="prior",
+        contribution_pp=round(sum(parts[id(o)] for o in rest), 3),
+        refs=tuple(sorted({o.row.ref for o in rest})),
+    )
+    return (*rows, prior)
 
 
 def _spread(values: Sequence[float]) -> float | None:
-    """Standard deviation; one value has none."""
+    """Return the standard deviation; None for one value."""
     if len(values) < 2:
         return None
     mean = sum(values) / len(values)
@@ -93,14 +107,14 @@ def _spread(values: Sequence[float]) -> float | None:
 
 def dissent(
     found: Sequence[Observation], best: Candidate, verdict: str, question: Question, knowledge: Knowledge
-) -> list[dict[str, object]]:
-    """Rows on this target that point against the verdict, and rows that are not counted: contested, invalidated, superseded."""
+) -> tuple[EvidenceRow | UncountedRow, ...]:
+    """Return the target's rows that point against the verdict, and its contested, invalidated and superseded rows."""
     sign = -1 if verdict == "no-merge" or best.estimate.mean_pp < 0 else 1
-    here = [o for o in found if (o.setting.target, o.setting.context) == (question.target, question.context)]
-    items = [_item(o, None) for o in here if o.gain_pp * sign < 0]
-    items.sort(key=lambda item: (float(str(item["gain_pp"])) * sign, str(item["ref"])))
-    doubted = [
-        r
+    here = [o for o in found if (o.arm.target, o.arm.context) == (question.target, question.context)]
+    against = [_row(o, None) for o in here if o.gain_pp * sign < 0]
+    against.sort(key=lambda row: (row.gain_pp * sign, row.ref))
+    uncounted = [
+        UncountedRow(r.ref, r.date, arm_of(r).name, round(r.difference_pp or 0.0, 2), r.n, r.status, r.note)
         for r in knowledge.rows
         if r.status != "current"
         and (r.target, r.context) == (question.target, question.context)
@@ -108,54 +122,43 @@ def dissent(
         and r.baseline_kind == GOAL[question.mode]
         and r.difference_pp is not None
     ]
-    for row in doubted:
-        items.append(
-            {
-                "ref": row.ref,
-                "date": row.date,
-                "recipe": setting_of(row).label,
-                "gain_pp": round(row.difference_pp or 0.0, 2),
-                "n": row.n,
-                "kind": row.status,
-                "note": row.note,
-            }
-        )
-    return items
+    return (*against, *uncounted)
 
 
 def rules_applied(
     knowledge: Knowledge,
     vetoes: Sequence[claim_rules.Rule],
-    setting: Setting,
+    arm: Arm,
     candidates: Sequence[Candidate],
-) -> list[dict[str, object]]:
-    """Claims that bear on the question: vetoes of its context, target and mode, and what speaks of the setting."""
+) -> tuple[AppliedClaim, ...]:
+    """Return the claims that bear on the question: exclusions of its context, target and mode, and claims on the arm."""
     applied = [
-        *(veto for veto in vetoes if claim_rules.concerns(veto, setting)),
+        *(veto for veto in vetoes if claim_rules.concerns(veto, arm)),
         *claim_rules.bearing(
-            knowledge.claims, knowledge.standings, setting, ("beats", "fails", "requires", "prefers")
+            knowledge.claims, knowledge.standings, arm, ("beats", "fails", "requires", "prefers")
         ),
     ]
     applied += [c.passed_over for c in candidates if c.passed_over]
-    return list({rule.claim.id: rule.as_dict() for rule in applied}.values())
+    return tuple({rule.claim.id: rule.applied() for rule in applied}.values())
 
 
 def alternatives(
     knowledge: Knowledge, candidates: Sequence[Candidate], question: Question
-) -> list[dict[str, object]]:
-    """Other recipes by predicted gain, and the other mode's figures where they are known."""
-    items: list[dict[str, object]] = [
-        {
-            "what": c.setting.label,
-            "mode": question.mode,
-            **gain(c.estimate, question.min_gain_pp),
-            "measured_here": bool(c.rows),
-            "runnable": c.runnable,
-            "saw": max((r.saw for r in c.rows if r.saw), key=SAW.index, default=None),
-            "passed_over": c.passed_over.claim.id if c.passed_over else None,
-        }
+) -> tuple[PredictedArm | MeasuredArm, ...]:
+    """Return other arms by predicted gain, and the other mode's figures where they are known."""
+    predicted = [
+        PredictedArm(
+            **vars(gain(c.estimate, question.min_gain_pp)),
+            arm=c.arm.name,
+            mode=question.mode,
+            measured_here=bool(c.rows),
+            runnable=c.runnable,
+            saw=max((r.saw for r in c.rows if r.saw), key=SAW.index, default=None),
+            passed_over=c.passed_over.claim.id if c.passed_over else None,
+        )
         for c in candidates[1:5]
     ]
+    measured = []
     other = "IncTar" if question.mode == "ExcTar" else "ExcTar"
     needs = "labelled data of the target language" if other == "IncTar" else "no data of the target language"
     rows = [
@@ -168,93 +171,82 @@ def alternatives(
     ]
     best_of = {r.measurement(): r for r in rows}
     for row in sorted(best_of.values(), key=lambda r: (-r.value, r.ref))[:2]:
-        items.append(
-            {
-                "what": setting_of(row).label,
-                "mode": other,
-                "needs": needs,
-                "value": row.value,
-                "baseline_kind": row.baseline_kind,
-                "baseline": row.baseline,
-                "gain_pp": round(row.difference_pp or 0.0, 2),
-                "se_pp": round(sqrt(row.variance_pp or 0.0), 2),
-                "ref": row.ref,
-            }
+        difference, se = round(row.difference_pp or 0.0, 2), round(sqrt(row.variance_pp or 0.0), 2)
+        measured.append(
+            MeasuredArm(
+                arm_of(row).name,
+                other,
+                needs,
+                row.value,
+                GOAL[other],
+                row.baseline,
+                difference,
+                se,
+                row.n,
+                row.ref,
+            )
         )
     own = best_single(singles_of(knowledge.rows, replace(question, mode="IncTar")))
     if own and question.mode == "ExcTar":
-        items.append(
-            {
-                "what": "train the target's own model",
-                "mode": "IncTar",
-                "needs": needs,
-                "value": own.value,
-                "n": own.n,
-                "ref": own.ref,
-            }
+        single = ArmName("single", None, None, {})
+        measured.append(
+            MeasuredArm(single, "IncTar", needs, own.value, None, None, None, None, own.n, own.ref)
         )
-    return items
+    return (*predicted, *measured)
 
 
-def arms(best: Candidate) -> list[str]:
-    """What a trial would merge: the recipe, and the plain average beside it."""
-    k = best.setting.k or DEFAULT[2]
-    average = [] if best.setting.method == "average" else [f"average, {k} sources"]
-    return [best.setting.label, *average]
+def trial_arms(best: Candidate) -> list[ArmName]:
+    """Return what a trial would merge: the recipe, and the plain average beside it."""
+    average = ArmName("average", None, best.arm.k or DEFAULT[2], {})
+    return [best.arm.name] if best.arm.method == "average" else [best.arm.name, average]
 
 
-def pilot(
-    plan: Plan,
-    trial: Trial,
-    kind: object,
-    *,
-    worth_pp: float,
-) -> dict[str, object]:
-    """One trial of the best recipe: what deciding after it is worth, what it takes, and what it could see."""
-    return {
-        "arms": plan.arms,
-        "measure": f"accuracy on the target's test items, paired with the {words_of(kind)}",
-        "n": trial.n,
-        "value_pp": round(worth_pp, 2),
-        "cost_pp": round(plan.price_pp, 2),
-        "sees_pp": detectable(trial),
-        "sees_how": trial.how,
-        "cost": dict(plan.cost),
-    }
+def pilot(plan: Plan, trial: Trial, kind: str, *, worth_pp: float) -> Pilot:
+    """Return the trial of the recipe: its value, its cost and what it can detect."""
+    return Pilot(
+        arms=plan.arms,
+        measure=f"accuracy on the target's test items, paired with the {words_of(kind)}",
+        n=trial.n,
+        value_pp=round(worth_pp, 2),
+        cost_pp=round(plan.price_pp, 2),
+        sees_pp=detectable(trial),
+        sees_how=trial.how,
+        cost=plan.cost,
+    )
 
 
-def calibration(left: measured.LeftOut | None) -> dict[str, object] | None:
-    scored = measured.calibrate(left)
+def calibration(left: cross_validation.LeftOut | None) -> Calibration | None:
+    """Return how well targets were predicted from the others; None where they are too few."""
+    scored = cross_validation.calibrate(left)
     if scored is None:
         return None
-    return {
-        "how": "each target predicted from the others",
-        "targets": scored.targets,
-        "predictions": scored.predictions,
-        "inside80": round(scored.inside80, 2),
-        "inside90": round(scored.inside90, 2),
-        "mean_error_pp": round(scored.mean_error_pp, 2),
-    }
+    return Calibration(
+        how="each target predicted from the others",
+        targets=scored.targets,
+        predictions=scored.predictions,
+        inside80=round(scored.inside80, 2),
+        inside90=round(scored.inside90, 2),
+        mean_error_pp=round(scored.mean_error_pp, 2),
+    )
 
 
-def compatibility(
-    fits: Fits, fitted: model.Model, setting: Setting, chosen: Choice
-) -> list[dict[str, object]]:
-    """What is known of how the sources fit each other, and what that does to the expected gain."""
+def compatibility(fits: Fits, fitted: model.Model, arm: Arm, chosen: Choice) -> tuple[Compatibility, ...]:
+    """Return the known compatibility of the sources, and its part of the expected gain."""
     sources = [source.locale for source in chosen.sources]
-    found: list[dict[str, object]] = []
+    found = []
     for measure, slope in zip(PAIRWISE, model.slopes(fitted), strict=False):
-        value = value_of(fits, setting.context, measure, sources)
+        value = value_of(fits, arm.context, measure, sources)
         if value is not None:
-            fit = fits[setting.context, measure]
+            fit = fits[arm.context, measure]
+            sds = (value - fit.mean) / fit.sd
             found.append(
-                {
-                    "measure": measure,
-                    "value": round(value, 4),
-                    "sds": round((value - fit.mean) / fit.sd, 2),
-                    "slope_pp": round(slope.mean_pp, 2),
-                    "slope_sd_pp": round(slope.sd_pp, 2),
-                    "contribution_pp": round(slope.mean_pp * (value - fit.mean) / fit.sd, 2),
-                }
+                Compatibility(
+                    measure=measure,
+                    value=round(value, 4),
+                    sds=round(sds, 2),
+                    slope_pp=round(slope.mean_pp, 2),
+                    slope_sd_pp=round(slope.sd_pp, 2),
+                    contribution_pp=round(slope.mean_pp * sds, 2),
+                )
             )
-    return found
+    return tuple(found)

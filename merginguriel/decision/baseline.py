@@ -1,28 +1,35 @@
-"""Which figure has a merge to beat, and what can one more measurement on this target see?"""
+"""The figure that a merge has to beat, and the precision of one more measurement."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from merginguriel import stats
 from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.text.numbers import count
+from merginguriel.text.numbers import count, percent
 
+from .advice_types import Baseline, BetterModel
 from .evidence import GOAL, Observation
 from .question import Question
 
 ROUNDING = 5e-5  # an accuracy of the log is given to a hundredth of a percentage point
-FEWEST_PAIRED = 5  # rows of a context that tell of another merge there
+FEWEST_PAIRED = 5  # paired rows of a context, below which other contexts are used
 USUAL_N = 500  # test items of a trial where the log knows no test set
 
 
 def baseline_of(
     rows: Sequence[ResultRow], question: Question, own: Sequence[Observation], k: int
-) -> dict[str, object]:
-    """The figure to beat: the one recorded most recently with this target's rows, else the best single model.
+) -> Baseline:
+    """Return the figure to beat: the most recent one of this target's rows, else that of the best single model.
 
-    Of single models, the best is only known where enough of them were scored (see `enough`).
+    The best single model is only known where enough of them were scored (see `enough`).
+
+    Args:
+        rows: All result rows.
+        question: The question.
+        own: Gains measured on the question's target.
+        k: Number of sources of the merge.
     """
     singles = singles_of(rows, question)
     best = best_single(singles)
@@ -33,38 +40,39 @@ def baseline_of(
         how = "recorded with the rows of this target"
         if others:
             how += f"; other rows give {', '.join(f'{100 * v:.2f}' for v in others)}"
-        told = _told(question, row.baseline, row.n, _level_with(singles, row.baseline), how, row.ref)
+        better = None
         if best and row.baseline is not None and best.value > row.baseline + ROUNDING:
-            # Its sources were fewer than the models that the log knows: a gain over them may be none over this one.
-            told["better"] = {"model": best.sources[0], "value": best.value, "ref": best.ref}
-        return told
+            # The row's sources were fewer than the models of the log: a gain over them may be none over this one.
+            better = BetterModel(best.sources[0], best.value, best.ref)
+        return _baseline(
+            question, row.baseline, row.n, _models_at(singles, row.baseline), how, row.ref, better=better
+        )
     if best and (question.mode == "IncTar" or enough(singles, k)):
-        models = _level_with(singles, best.value)
+        models = _models_at(singles, best.value)
         how = f"the best of {len(singles)} single models in the log"
-        return _told(question, best.value, best.n, models, how, best.ref)
+        return _baseline(question, best.value, best.n, models, how, best.ref)
     if best:
-        known = f"{len(singles)} model{'s' * (len(singles) != 1)} measured"
-        return _told(question, None, best.n, [], f"at least {100 * best.value:.2f}% ({known})", None)
-    return _told(question, None, None, [], "not measured yet", None)
+        how = f"at least {percent(best.value)} ({count(len(singles), 'model')} measured)"
+        return _baseline(question, None, best.n, [], how, None)
+    return _baseline(question, None, None, [], "not measured yet", None)
 
 
-def _told(
-    question: Question, value: float | None, n: int | None, models: Sequence[str], how: str, ref: str | None
-) -> dict[str, object]:
-    return {
-        "kind": GOAL[question.mode],
-        "value": value,
-        "n": n,
-        "model": models[0] if models else None,
-        "tied": list(models[1:]),
-        "how": how,
-        "ref": ref,
-        "better": None,
-    }
+def _baseline(
+    question: Question,
+    value: float | None,
+    n: int | None,
+    models: Sequence[str],
+    how: str,
+    ref: str | None,
+    *,
+    better: BetterModel | None = None,
+) -> Baseline:
+    first = models[0] if models else None
+    return Baseline(GOAL[question.mode], value, n, first, tuple(models[1:]), how, ref, better)
 
 
 def singles_of(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]:
-    """Unmerged models scored on the target, one row each: the other locales' models, or for IncTar its own."""
+    """Return the rows of single models scored on the target: those of other locales, or for IncTar its own."""
     own = question.mode == "IncTar"
     found = {
         r.sources: r
@@ -79,22 +87,27 @@ def singles_of(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]
 
 
 def best_single(singles: Sequence[ResultRow]) -> ResultRow | None:
+    """Return the row with the highest accuracy."""
     return min(singles, key=lambda r: (-r.value, r.sources)) if singles else None
 
 
 def enough(singles: Sequence[ResultRow], k: int) -> bool:
-    """Can the best of these be called the best? A run scored every model it had; by hand, k or more are needed."""
+    """Return True if the best of `singles` counts as the best model: a run scored all its models, or k were scored."""
     return len(singles) >= k or any(single.run for single in singles)
 
 
-def _level_with(singles: Iterable[ResultRow], value: float | None) -> list[str]:
+def _models_at(singles: Iterable[ResultRow], value: float | None) -> list[str]:
     return sorted(r.sources[0] for r in singles if r.value == value)
 
 
 class Trial(NamedTuple):
-    """One more measurement on the target's test set, paired: n items, sampling variance of the gain in pp².
+    """One more measurement on the target's test set, paired.
 
-    `known`: the test set and the figure to beat are known. `how`: where the variance comes from.
+    Attributes:
+        n: Number of test items.
+        variance: Sampling variance of the gain, pp².
+        known: Whether the test set and the figure to beat are known.
+        how: Where the variance comes from.
     """
 
     n: int
@@ -105,17 +118,18 @@ class Trial(NamedTuple):
 
 def trial_of(
     own: Sequence[Observation],
-    baseline: Mapping[str, object],
+    baseline: Baseline,
     rows: Sequence[ResultRow],
     question: Question,
     method: str,
 ) -> Trial:
-    """What one more measurement of `method` would be worth as a measurement.
+    """Return the size and variance of one more measurement of `method`.
 
-    How often two models disagree depends on the method: gains of the same one on this target tell, where there are.
+    How often two models disagree depends on the method: gains of the same method on this target are used where they
+    exist.
     """
     gains = [o for o in own if o.kind == "gain"]
-    gains = [o for o in gains if o.setting.method == method] or gains
+    gains = [o for o in gains if o.arm.method == method] or gains
     paired = [o for o in gains if o.row.paired]
     if paired:
         variance, n = _middle([(o.variance, o.row.n or USUAL_N) for o in paired])
@@ -129,9 +143,9 @@ def trial_of(
             return Trial(n, variance, True, "by the standard errors measured on this target")
         variance, n = _middle([(o.variance, o.row.n or USUAL_N) for o in gains])
         return Trial(n, ratio * variance, True, how)
-    value, n_items = baseline["value"], baseline["n"]
-    if isinstance(value, float) and isinstance(n_items, int):
-        return Trial(n_items, ratio * 1e4 * stats.unpaired_variance(value, value, n_items), True, how)
+    value, items = baseline.value, baseline.n
+    if value is not None and items is not None:
+        return Trial(items, ratio * 1e4 * stats.unpaired_variance(value, value, items), True, how)
     usual = [r.n for r in rows if r.context == question.context and r.n]
     n = max(set(usual), key=lambda size: (usual.count(size), size)) if usual else USUAL_N
     return Trial(n, ratio * 1e4 * 0.5 / n, False, how)
@@ -142,10 +156,10 @@ def _middle(found: list[tuple[float, int]]) -> tuple[float, int]:
 
 
 def pairing(rows: Sequence[ResultRow], context: str) -> tuple[float, str]:
-    """Paired variance over the unpaired bound, and in words. The median of the rows with wins and losses.
+    """Return the ratio of paired variance to the unpaired bound, and a description: the median of rows with wins and losses.
 
-    Those of the context, with the dependence between their items if that is known; of any context where they are
-    fewer than FEWEST_PAIRED: how often two models disagree depends on the method, and one row speaks for one.
+    Rows of the context are used, with the dependence between their items if that is known; where they are fewer than
+    FEWEST_PAIRED, rows of any context.
     """
     paired = [r for r in rows if r.paired and r.status == "current" and r.baseline is not None and r.n]
     here = [r for r in paired if r.context == context]
@@ -171,5 +185,5 @@ def pairing(rows: Sequence[ResultRow], context: str) -> tuple[float, str]:
 
 
 def detectable(trial: Trial) -> float:
-    """The smallest gain in pp that the trial finds with 80% power."""
+    """Return the smallest gain in pp that the trial detects with 80% power."""
     return round(100 * stats.minimum_detectable_effect(trial.variance / 1e4), 2)

@@ -1,4 +1,4 @@
-"""What do the claims forbid, prefer and require for a question?"""
+"""Claims that exclude, prefer or describe arms of a question."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import NamedTuple
 from merginguriel.knowledge.claims.claim_status import Standing
 from merginguriel.knowledge.parse.claims import Claim, in_scope
 
-from .evidence import Setting
+from .advice_types import AppliedClaim
+from .evidence import Arm
 
 ACTIVE = ("supported", "under noise")
 
@@ -20,80 +21,74 @@ class Rule(NamedTuple):
     claim: Claim
     standing: Standing
 
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "claim": self.claim.id,
-            "skill": self.claim.skill,
-            "predicate": self.claim.predicate,
-            "text": self.claim.text,
-            "status": self.standing.status,
-            "reason": self.standing.reason,
-        }
+    def applied(self) -> AppliedClaim:
+        """Return the claim as the advice names it."""
+        claim, status = self.claim, self.standing
+        return AppliedClaim(claim.id, claim.skill, claim.predicate, claim.text, status.status, status.reason)
 
 
 def vetoes(claims: Iterable[Claim], standings: Mapping[str, Standing]) -> list[Rule]:
-    """Claims that forbid something, with evidence outside noise."""
+    """Return the claims that exclude something, with evidence outside noise."""
     found = (Rule(claim, standings[claim.id]) for claim in claims if claim.predicate == "forbids")
     return [rule for rule in found if rule.standing.status == "supported"]
 
 
-def veto_of(setting: Setting, vetoes: Iterable[Rule]) -> Rule | None:
-    """The first veto that `setting` falls under, if any."""
-    return next((rule for rule in vetoes if in_scope(setting, rule.claim.scope)), None)
+def veto_of(arm: Arm, vetoes: Iterable[Rule]) -> Rule | None:
+    """Return the first claim that excludes `arm`, if any."""
+    return next((rule for rule in vetoes if in_scope(arm, rule.claim.scope)), None)
 
 
-def concerns(rule: Rule, setting: Setting) -> bool:
-    """Does a rule speak of this context, target and mode, whatever the method?"""
+def concerns(rule: Rule, arm: Arm) -> bool:
+    """Return True if a rule applies to this context, target and mode, whatever the method."""
     where = {key: rule.claim.scope[key] for key in ("context", "target", "mode") if key in rule.claim.scope}
-    return in_scope(setting, where)
+    return in_scope(arm, where)
 
 
 def names_a_method(rule: Rule) -> bool:
-    """Does a veto speak of a way to merge, rather than of a target, a mode or a context as a whole?
+    """Return True if an exclusion is about a way to merge, not about a target, mode or context as a whole.
 
-    What destroyed a merge says nothing about other methods, so its rows are kept out of the estimate. The rows
-    behind a veto on a target as a whole are what is known of that target, and stay in.
+    The rows of an excluded method say nothing about other methods and are left out of the estimate. The rows behind an
+    exclusion of a whole target are the evidence on that target and are used.
     """
     return not {"method", "similarity", "k", "params"}.isdisjoint(rule.claim.scope)
 
 
 def dispreferred(
-    setting: Setting, others: Iterable[Setting], claims: Iterable[Claim], standings: Mapping[str, Standing]
+    arm: Arm, others: Iterable[Arm], claims: Iterable[Claim], standings: Mapping[str, Standing]
 ) -> Rule | None:
-    """The standing preference that sets `setting` aside for one of `others`, if there is one."""
+    """Return the active claim that prefers one of `others` to `arm`, if any."""
     choice = list(others)
     for claim in claims:
         if claim.predicate != "prefers" or standings[claim.id].status not in ACTIVE:
             continue
         scope = claim.scope
-        if not (in_scope(setting, scope) and in_scope(setting, claim.over_scope)):
+        if not (in_scope(arm, scope) and in_scope(arm, claim.over_scope)):
             continue
         named = {*claim.prefer, *claim.over_scope}
         for other in choice:
             if not in_scope(other, scope, claim.prefer):
                 continue
             if all(
-                getattr(setting, f) == getattr(other, f)
-                for f in ("method", "similarity", "k")
-                if f not in named
+                getattr(arm, f) == getattr(other, f) for f in ("method", "similarity", "k") if f not in named
             ):
                 return Rule(claim, standings[claim.id])
     return None
 
 
 def bearing(
-    claims: Iterable[Claim], standings: Mapping[str, Standing], setting: Setting, predicates: tuple[str, ...]
+    claims: Iterable[Claim], standings: Mapping[str, Standing], arm: Arm, predicates: tuple[str, ...]
 ) -> list[Rule]:
-    """Claims of these predicates whose scope a setting on this target lies in, refuted and superseded ones left out."""
+    """Return the claims of these predicates whose scope contains `arm`, without refuted and superseded ones."""
     found = []
     for claim in claims:
         status = standings[claim.id].status
         if claim.predicate not in predicates or status in ("superseded", "refuted"):
             continue
-        if in_scope(setting, claim.scope):
+        if in_scope(arm, claim.scope):
             found.append(Rule(claim, standings[claim.id]))
     return found
 
 
-def for_target(setting: Setting, target: str, context: str, mode: str) -> Setting:
-    return replace(setting, target=target, context=context, mode=mode)
+def for_target(arm: Arm, target: str, context: str, mode: str) -> Arm:
+    """Return the arm for another target, context and mode."""
+    return replace(arm, target=target, context=context, mode=mode)

@@ -1,8 +1,8 @@
-"""How well do the sources of a merge fit each other, as far as the log knows?
+"""Compatibility of the sources of a merge, from the rows of `mu compat`.
 
-A row of method `compat` says what a measure gives for two models of a context. A merge's feature is the mean over
-the pairs of its sources, in standard deviations from the mean of all pairs of that context: measures of different
-models and bases are not comparable otherwise. What is not known is 0, and moves nothing.
+A row of method `compat` holds a measure of two models of a context. A merge's feature is the mean over the pairs of its
+sources, in standard deviations from the mean of all pairs of that context: measures of different models and bases are
+not comparable otherwise. An unknown feature is 0 and has no influence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from merginguriel.knowledge.parse.rows import PAIRWISE, ResultRow
 
-FEWEST_PAIRS = 3  # of a context: fewer have no spread to speak of
+FEWEST_PAIRS = 3  # of a context, to estimate a standard deviation
 
 
 class Fit(NamedTuple):
@@ -30,7 +30,7 @@ Fits = Mapping[tuple[str, str], Fit]  # (context, measure)
 
 
 def known_fits(rows: Iterable[ResultRow]) -> Fits:
-    """What current rows say; of a pair measured again, the later one."""
+    """Return the measures of all contexts from current rows; of a pair measured twice, the later row."""
     values: dict[tuple[str, str], dict[frozenset[str], float]] = {}
     of_pairs = (r for r in rows if r.method == "compat" and r.metric in PAIRWISE)
     for row in sorted(of_pairs, key=lambda r: (r.date, r.ref)):
@@ -47,7 +47,7 @@ def known_fits(rows: Iterable[ResultRow]) -> Fits:
 
 
 def value_of(fits: Fits, context: str, measure: str, sources: Sequence[str]) -> float | None:
-    """Mean of the measure over the pairs of `sources`; None if a pair is not known, or there is none."""
+    """Return the mean of a measure over the pairs of `sources`; None if a pair is unknown or there is none."""
     fit = fits.get((context, measure))
     if fit is None or len(sources) < 2:
         return None
@@ -58,7 +58,7 @@ def value_of(fits: Fits, context: str, measure: str, sources: Sequence[str]) -> 
 
 
 def features(fits: Fits, context: str, sources: Sequence[str]) -> np.ndarray:
-    """[measures] in the order of PAIRWISE, in standard deviations; 0 where it is not known."""
+    """Return the features in the order of PAIRWISE, [measures] in standard deviations; 0 where unknown."""
     found = np.zeros(len(PAIRWISE))
     for i, measure in enumerate(PAIRWISE):
         value = value_of(fits, context, measure, sources)

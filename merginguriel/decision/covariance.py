@@ -1,4 +1,4 @@
-"""How measured gains vary together: in blocks of one target each, and across targets by what they share.
+"""Covariance of measured gains: blocks of one target each, and shared effects across targets.
 
 V = B + U C Uᵀ. B has a block for each (context, target): effects that stay within one target, sampling noise, and the
 noise of a shared baseline. Every column of U is a level of an effect that crosses targets (or one gap's error), with
@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .evidence import Noise, Setting, sampling
+from .evidence import Arm, Noise, sampling
 from .replicates import Repeats
 
 # Before any evidence, a merge is as likely to lose as to gain, and 5 pp either way is unsurprising.
 LEVEL_SD = 5.0
 
-Effect = Callable[[Setting], object]
+Effect = Callable[[Arm], object]
 CROSSED: dict[str, Effect] = {
     "context": lambda r: r.context,
     "target": lambda r: r.target,
@@ -83,35 +83,35 @@ class Factor(NamedTuple):
 
 
 def design(
-    settings: Sequence[Setting], noise: Noise, features: np.ndarray, repeated: Repeats | None = None
+    arms: Sequence[Arm], noise: Noise, features: np.ndarray, repeated: Repeats | None = None
 ) -> Design:
-    """Lay out one row for each setting. features: [n, f] what is known of each merge's sources, 0 where it is not.
+    """Lay out one row for each arm. features: [n, f] what is known of each merge's sources, 0 where it is not.
 
     repeated  of rows that repeat merges: one row is laid out for each merge, with the noise of all its rows together
     """
     gap = noise.gap
     if repeated is not None:
-        settings = [settings[i] for i in repeated.first]
+        arms = [arms[i] for i in repeated.first]
         gap, features = gap[repeated.first], features[repeated.first]
-    n = len(settings)
+    n = len(arms)
     sizes: dict[tuple[str, str], int] = {}
     numbers: dict[tuple[str, str], int] = {}
     place = np.empty((2, n), dtype=int)
-    for i, setting in enumerate(settings):
-        key = setting.context, setting.target
+    for i, arm in enumerate(arms):
+        key = arm.context, arm.target
         place[:, i] = numbers.setdefault(key, len(numbers)), sizes.get(key, 0)
         sizes[key] = sizes.get(key, 0) + 1
     at = place[0], place[1]
     full = np.zeros((len(sizes), max(sizes.values())), dtype=bool)
     full[at] = True
-    columns, crossed, owner = _crossed(settings, gap, len(noise.gap_variance))
+    columns, crossed, owner = _crossed(arms, gap, len(noise.gap_variance))
     slopes = features.shape[1]
     crossed = np.hstack([crossed, features])
     owner = np.append(owner, [CROSSING.index(SLOPES)] * slopes)
     levels: dict[tuple[str, object], int] = {}
     nested = np.array(
         [
-            [levels.setdefault((name, effect(setting)), len(levels)) for setting in settings]
+            [levels.setdefault((name, effect(arm)), len(levels)) for arm in arms]
             for name, effect in NESTED.items()
         ]
     )
@@ -132,19 +132,19 @@ def design(
 
 
 def _crossed(
-    settings: Sequence[Setting], gap: np.ndarray, gaps: int
+    arms: Sequence[Arm], gap: np.ndarray, gaps: int
 ) -> tuple[dict[tuple[str, object], int], np.ndarray, np.ndarray]:
     """U, which column a level has, and which effect a column belongs to."""
     columns: dict[tuple[str, object], int] = {("level", None): 0}
     owner = [-1]
-    hits = np.empty((len(CROSSED), len(settings)), dtype=int)
+    hits = np.empty((len(CROSSED), len(arms)), dtype=int)
     for number, (name, effect) in enumerate(CROSSED.items()):
-        for i, setting in enumerate(settings):
-            hits[number, i] = columns.setdefault((name, effect(setting)), len(columns))
+        for i, arm in enumerate(arms):
+            hits[number, i] = columns.setdefault((name, effect(arm)), len(columns))
         owner += [number] * (len(columns) - len(owner))
-    crossed = np.zeros((len(settings), len(columns) + gaps))
+    crossed = np.zeros((len(arms), len(columns) + gaps))
     crossed[:, 0] = 1
-    crossed[np.arange(len(settings)), hits] = 1
+    crossed[np.arange(len(arms)), hits] = 1
     inferred = np.flatnonzero(gap >= 0)
     crossed[inferred, len(columns) + gap[inferred]] = 1
     return columns, crossed, np.array([*owner, *[-1] * gaps])
@@ -191,19 +191,19 @@ def spread_over(design: Design, x: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def shared_with(factor: Factor, setting: Setting, features: np.ndarray) -> np.ndarray:
-    """[n] pp²: the covariance of the true gain of `setting`, its sources known by `features`, with each row's."""
+def shared_with(factor: Factor, arm: Arm, features: np.ndarray) -> np.ndarray:
+    """[n] pp²: the covariance of the true gain of `arm`, its sources known by `features`, with each row's."""
     design = factor.design
     asked = np.zeros(len(factor.spread))
     asked[0] = 1
     for name, effect in CROSSED.items():
-        column = design.columns.get((name, effect(setting)))
+        column = design.columns.get((name, effect(arm)))
         if column is not None:
             asked[column] = 1
     asked[len(asked) - len(features) :] = features
     shared = design.crossed @ (factor.spread * asked)
     for i, (name, effect) in enumerate(NESTED.items()):
-        level = design.levels.get((name, effect(setting)))
+        level = design.levels.get((name, effect(arm)))
         if level is not None:
             shared += factor.variances[len(CROSSING) + i] * (design.nested[i] == level)
     return shared

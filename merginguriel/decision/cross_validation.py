@@ -1,4 +1,4 @@
-"""How wrong are predictions when each target is predicted from the others, and how wide does that make an interval?
+"""Calibration of predictions: each target predicted from the others, and the width of intervals that follows.
 
 The model gives every method one variance on a target; some collapse on one target and hold on the next. So a method's
 own errors, with its targets left out, scale what the model says of it: the prior of the scale is 1, worth PRIOR_DF
@@ -17,7 +17,7 @@ import numpy as np
 from merginguriel import stats
 
 from . import estimate as model
-from .evidence import Observation, Setting
+from .evidence import Arm, Observation
 
 PRIOR_DF = 2
 FEWEST = 3  # targets, of anything; of one method, below which all methods' errors stand for it
@@ -75,7 +75,7 @@ def leave_targets_out(found: Sequence[Observation], fitted: model.Model) -> Left
         variances = variances - np.diagonal(design.noise, axis1=1, axis2=2)[design.place]
         variances = variances[rows] + np.array([o.variance for o in found])
     errors, sds = errors[gains], np.sqrt(variances[gains])
-    methods = np.array([o.setting.method for o in found])[gains]
+    methods = np.array([o.arm.method for o in found])[gains]
     return LeftOut(errors, errors / sds, methods, blocks)
 
 
@@ -97,20 +97,18 @@ def scale(left: LeftOut, method: str, *, besides: int | None = None) -> Scale:
     return Scale(factor, df if df < NORMAL_FROM else None)
 
 
-def predict(
-    fitted: model.Model, left: LeftOut | None, setting: Setting, features: np.ndarray
-) -> model.Estimate:
-    """The gain of `setting` given everything observed, as sure as such predictions proved to be.
+def predict(fitted: model.Model, left: LeftOut | None, arm: Arm, features: np.ndarray) -> model.Estimate:
+    """Predict the gain of `arm` from all observations, with the uncertainty that calibration showed.
 
     What was learnt from other targets is scaled; what this target's own rows add to it is measurement, whose noise is
     known. With P the variance without them, V with them and s the factor: 1 / (1/(s² P) + 1/V − 1/P).
     """
-    told = model.predict(fitted, setting, features)
+    told = model.predict(fitted, arm, features)
     if left is None:
         return told
-    found = scale(left, setting.method)
+    found = scale(left, arm.method)
     variance = told.sd_pp**2
-    without = max(model.predict(fitted, replace(setting, target=""), features).sd_pp ** 2, variance)
+    without = max(model.predict(fitted, replace(arm, target=""), features).sd_pp ** 2, variance)
     scaled = 1 / (1 / (found.factor**2 * without) + 1 / variance - 1 / without)
     # Degrees of freedom by how much of the variance hangs on the scale (Satterthwaite 1946).
     share = scaled / (found.factor**2 * without)

@@ -1,4 +1,4 @@
-"""What gain does the evidence predict for a setting on a target, and how sure is that?
+"""Expected gain of an arm on a target, with its uncertainty.
 
 A linear mixed model with crossed random effects (Henderson 1975): a gain is the sum of an overall level, and of
 deviations of context, target, method, and their combinations down to the single cell. Each kind of deviation has a
@@ -18,7 +18,7 @@ from merginguriel import stats
 
 from . import covariance, variance_cache
 from .covariance import EFFECTS, LEVEL_SD
-from .evidence import Noise, Observation, Setting
+from .evidence import Arm, Noise, Observation
 from .replicates import Repeats, repeats
 
 # Inverse-gamma prior of every variance but the level's: mode (2 pp)², weak (worth about four observations).
@@ -41,6 +41,7 @@ class Estimate(NamedTuple):
     df: int | None = None
 
     def interval(self, level: float) -> tuple[float, float]:
+        """Return the interval that contains the gain with probability `level`, pp."""
         p = 0.5 + level / 2
         half = (stats.student_inv_cdf(p, self.df) if self.df else stats.NORMAL.inv_cdf(p)) * self.sd_pp
         return self.mean_pp - half, self.mean_pp + half
@@ -60,7 +61,7 @@ class Model(NamedTuple):
     Without observations there is nothing to factor.
     """
 
-    settings: tuple[Setting, ...]
+    arms: tuple[Arm, ...]
     gains: np.ndarray  # [n] pp
     variances: dict[str, float]
     factor: covariance.Factor | None
@@ -79,28 +80,31 @@ class Model(NamedTuple):
 
 
 def fit(found: Sequence[Observation], noise: Noise, features: np.ndarray, *, keep: bool = False) -> Model:
-    """The model with the variances that these observations settle at.
+    """Fit the variances of the model to observations.
 
-    features  [n, f] what is known of each merge's sources; a linear part of its gain, whose slopes are shrunk to 0
-    keep      take the variances from the user's cache if the same was fitted before, and keep them there
+    Args:
+        found: Measured gains, n of them.
+        noise: Their noise.
+        features: Compatibility of each merge's sources, [n, f]; a linear part of the gain with slopes shrunk to 0.
+        keep: Read the variances from the user's cache if the same was fitted before, and write them there.
     """
     gains = np.array([o.gain_pp for o in found])
-    settings = tuple(o.setting for o in found)
+    arms = tuple(o.arm for o in found)
     if not found:
-        return Model(settings, gains, dict(zip(EFFECTS, np.exp(_start()).tolist(), strict=True)), None, gains)
-    repeated = repeats(settings, noise, features)
-    design = covariance.design(settings, noise, features, repeated)
+        return Model(arms, gains, dict(zip(EFFECTS, np.exp(_start()).tolist(), strict=True)), None, gains)
+    repeated = repeats(arms, noise, features)
+    design = covariance.design(arms, noise, features, repeated)
     pooled = gains
     if repeated is not None:
         told = repeated.total(repeated.weighed(gains))
         pooled = (design.noise @ design.blocks(told[:, None]))[design.place][:, 0]
-    key = variance_cache.digest(settings, gains, noise, features) if keep else None
+    key = variance_cache.digest(arms, gains, noise, features) if keep else None
     known = variance_cache.recall(key, len(EFFECTS)) if key else None
     factor = _settle(design, pooled) if known is None else covariance.factor(design, known)
     if key and known is None:
         variance_cache.remember(key, factor.variances)
     variances = dict(zip(EFFECTS, factor.variances.tolist(), strict=True))
-    return Model(settings, gains, variances, factor, pooled, repeated)
+    return Model(arms, gains, variances, factor, pooled, repeated)
 
 
 def _start() -> np.ndarray:
@@ -155,13 +159,19 @@ def _newton(factor: covariance.Factor, gains: np.ndarray) -> tuple[np.ndarray, n
     return slope, -np.linalg.solve(curvature, slope)
 
 
-def predict(model: Model, setting: Setting, features: np.ndarray) -> Estimate:
-    """The gain of `setting`, given everything observed. features: [f] what is known of its sources, 0 if nothing."""
+def predict(model: Model, arm: Arm, features: np.ndarray) -> Estimate:
+    """Predict the gain of an arm from all observations.
+
+    Args:
+        model: The fitted model.
+        arm: The arm.
+        features: Compatibility of its sources, [f]; 0 where unknown.
+    """
     own = sum(v for name, v in model.variances.items() if name != covariance.SLOPES)
     prior = LEVEL_SD**2 + own + model.variances[covariance.SLOPES] * float(features @ features)
     if model.factor is None:
         return Estimate(0.0, sqrt(prior), ())
-    shared = covariance.shared_with(model.factor, setting, features)
+    shared = covariance.shared_with(model.factor, arm, features)
     weights = model.factor.solve(shared[:, None])[:, 0]
     variance = max(prior - float(shared @ weights), 1e-6)
     parts = model.weights(weights) * model.gains
@@ -176,7 +186,7 @@ class Slope(NamedTuple):
 
 
 def slopes(model: Model) -> list[Slope]:
-    """The posterior of every feature's slope; none without observations."""
+    """Return the posterior of every feature's slope; empty without observations."""
     if model.factor is None:
         return []
     design = model.factor.design

@@ -1,16 +1,18 @@
-"""Which rows speak to a question, and as what gain with what noise?"""
+"""Measured gains of a mode, read from result rows, with their noise."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from merginguriel.knowledge.parse.rows import ResultRow, distinct, is_merge
 
-GOAL = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
+from .advice_types import ArmName, BaselineKind
+
+GOAL: dict[str, BaselineKind] = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
 BEST_OF_ALL = "best_zero_shot"  # of all models but the target's own, not only of the sources
 # Rows of one target are differences from the same baseline on the same items. For two differences with equal
 # parts of noise from the merge and from the baseline, the shared part is half.
@@ -20,11 +22,8 @@ GAP_TARGETS = 3  # fewer say nothing about how much the gap varies
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is asked of a merge: method, similarity, k and parameters, for a target in a mode and context.
-
-    A recipe (merging/recipe.py) is more: it also names the sources and their weights.
-    """
+class Arm:
+    """A way to merge for a target in a mode and context, without its sources and weights."""
 
     context: str
     target: str
@@ -35,11 +34,14 @@ class Setting:
     params: tuple[tuple[str, str], ...]
 
     @property
+    def name(self) -> ArmName:
+        """The arm without target, mode and context."""
+        return ArmName(self.method, self.similarity, self.k, dict(self.params))
+
+    @property
     def label(self) -> str:
         """`similarity, REAL, 5 sources`."""
-        parts = [self.method, self.similarity or "", f"{self.k} sources" if self.k else ""]
-        parts += [f"{key}={value}" for key, value in self.params]
-        return ", ".join(part for part in parts if part)
+        return self.name.label
 
 
 class Gap(NamedTuple):
@@ -55,58 +57,56 @@ class Observation:
     """One measured gain in pp. `kind`: `gain`, against the goal's baseline, or `effect`, inferred over a `gap`."""
 
     row: ResultRow
-    setting: Setting
+    arm: Arm
     gain_pp: float
     variance: float
-    kind: str
+    kind: Literal["gain", "effect"]
     gap: Gap | None = None
 
 
-def setting_of(row: ResultRow) -> Setting:
-    return Setting(row.context, row.target, row.mode, row.method, row.similarity, row.k, row.params)
+def arm_of(row: ResultRow) -> Arm:
+    """Return the arm that a row measured."""
+    return Arm(row.context, row.target, row.mode, row.method, row.similarity, row.k, row.params)
 
 
-def observations(
-    rows: Iterable[ResultRow], mode: str, excluded: Callable[[Setting], bool]
-) -> list[Observation]:
-    """Current rows of this mode as gains; each measurement counts once.
+def observations(rows: Iterable[ResultRow], mode: str, excluded: Callable[[Arm], bool]) -> list[Observation]:
+    """Return the current rows of a mode as gains; each measurement counts once.
 
-    A row that knows only its sources' mean gives an effect. Where other targets of the same context show how far
-    the best source lies above that mean (the gap), effect − gap estimates the gain, with the gap's variance added.
+    A row that was compared only with the mean of its sources gives an effect. Where other targets of the same context
+    show how far the best source is above that mean (the gap), effect − gap estimates the gain, with the gap's variance
+    added.
+
+    Args:
+        rows: Result rows of any mode.
+        mode: `ExcTar` or `IncTar`.
+        excluded: Whether the rows of an arm are left out.
     """
     usable = distinct(
         row
         for row in rows
-        if row.mode == mode
-        and row.status == "current"
-        and is_merge(row.method)
-        and not excluded(setting_of(row))
+        if row.mode == mode and row.status == "current" and is_merge(row.method) and not excluded(arm_of(row))
     )
     # Where the best of all models was recorded beside the best of the sources, that is what a merge has to beat.
     strict = {row.measurement() for row in usable if row.baseline_kind == BEST_OF_ALL}
     found: list[Observation] = []
     effects: dict[object, Observation] = {}
     for row in usable:
-        setting = setting_of(row)
+        arm = arm_of(row)
         difference, variance = row.difference_pp, row.variance_pp
         beaten = row.baseline_kind == GOAL[mode] and not (mode == "ExcTar" and row.measurement() in strict)
         beaten |= mode == "ExcTar" and row.baseline_kind == BEST_OF_ALL
         if beaten and difference is not None and variance is not None:
-            found.append(Observation(row, setting, difference, variance, "gain"))
+            found.append(Observation(row, arm, difference, variance, "gain"))
         elif mode == "ExcTar" and row.baseline_kind == "source_mean" and difference is not None and row.n:
-            effects.setdefault(
-                (setting, row.seed), Observation(row, setting, difference, variance or 0.0, "effect")
-            )
+            effects.setdefault((arm, row.seed), Observation(row, arm, difference, variance or 0.0, "effect"))
         elif mode == "ExcTar" and row.metric == "merging_effect" and row.n:
             # The accuracies were not recorded; ½ is the accuracy with the largest variance.
-            effects.setdefault(
-                (setting, row.seed), Observation(row, setting, row.value, 1e4 * 0.5 / row.n, "effect")
-            )
-    measured = {observation.setting for observation in found}
+            effects.setdefault((arm, row.seed), Observation(row, arm, row.value, 1e4 * 0.5 / row.n, "effect"))
+    measured = {observation.arm for observation in found}
     gaps = _gaps(found, effects.values())
     for effect in effects.values():
-        gap = next((gaps[key] for key in _gap_keys(effect.setting) if key in gaps), None)
-        if gap is not None and effect.setting not in measured:
+        gap = next((gaps[key] for key in _gap_keys(effect.arm) if key in gaps), None)
+        if gap is not None and effect.arm not in measured:
             found.append(
                 replace(
                     effect,
@@ -118,26 +118,26 @@ def observations(
     return found
 
 
-def _gap_keys(setting: Setting) -> tuple[object, ...]:
-    """Whose gap may stand for this one's: the same way to choose sources, else the same context.
+def _gap_keys(arm: Arm) -> tuple[object, ...]:
+    """Return the groups whose gap applies to an arm: the same choice of sources, else the same context.
 
-    Never another context: how far sources lie apart depends on the task and the base model.
+    Never another context: how far sources are apart depends on the task and the base model.
     """
-    return (setting.context, setting.similarity, setting.k), setting.context
+    return (arm.context, arm.similarity, arm.k), arm.context
 
 
 def _gaps(gains: Sequence[Observation], effects: Iterable[Observation]) -> dict[object, Gap]:
-    """A gap for every key that `GAP_TARGETS` targets or more tell of."""
-    by_setting: dict[Setting, list[float]] = {}
+    """Return the gap of every group with `GAP_TARGETS` targets or more."""
+    by_setting: dict[Arm, list[float]] = {}
     for gain in gains:
-        by_setting.setdefault(gain.setting, []).append(gain.gain_pp)
+        by_setting.setdefault(gain.arm, []).append(gain.gain_pp)
     known: dict[object, dict[str, list[float]]] = {}
     for effect in effects:
-        setting = effect.setting
-        if setting in by_setting:
-            gap = effect.gain_pp - _mean(by_setting[setting])
-            for key in _gap_keys(setting):
-                known.setdefault(key, {}).setdefault(setting.target, []).append(gap)
+        arm = effect.arm
+        if arm in by_setting:
+            gap = effect.gain_pp - _mean(by_setting[arm])
+            for key in _gap_keys(arm):
+                known.setdefault(key, {}).setdefault(arm.target, []).append(gap)
     found: dict[object, Gap] = {}
     for key, by_target in known.items():
         if len(by_target) >= GAP_TARGETS:
@@ -160,7 +160,7 @@ class Noise(NamedTuple):
 
 
 def noise(found: Sequence[Observation]) -> Noise:
-    """The noise of these observations. An inferred gain has no recorded baseline and shares it with none."""
+    """Return the noise of observations. An inferred gain has no recorded baseline and shares it with no other."""
     baselines: dict[object, int] = {}
     gaps: dict[Gap, int] = {}
     for o in found:
@@ -186,7 +186,15 @@ def noise(found: Sequence[Observation]) -> Noise:
 
 
 def sampling(sd: np.ndarray, baseline: np.ndarray) -> np.ndarray:
-    """[…, m, m] pp², for sd and baseline […, m]: differences from one baseline share a part of their noise."""
+    """Return the sampling covariance: differences from one baseline share a part of their noise.
+
+    Args:
+        sd: Standard deviations, [..., m] pp.
+        baseline: Number of each difference's baseline, [..., m].
+
+    Returns:
+        Covariance, [..., m, m] pp².
+    """
     variance = sd**2
     # The quieter of two differences bounds what both can owe to their baseline.
     shared = SHARED_BASELINE * np.minimum(variance[..., :, None], variance[..., None, :])

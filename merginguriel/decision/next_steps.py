@@ -1,9 +1,9 @@
-"""What is not known, what would change the verdict, and which command comes next?"""
+"""What is unknown, what would change the verdict, and the steps that follow."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import sqrt
 
 from merginguriel import stats
@@ -12,16 +12,18 @@ from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
 from . import estimate as model
+from .advice_types import Baseline, Next
 from .baseline import Trial
 from .evidence import Observation
 from .question import MERGE_AT, Candidate, Question
 from .sources import Choice
 
-HOME = ("home", "e5-small")  # what the commands take without --task and --base
+HOME = ("home", "e5-small")  # defaults of --task and --base
 
 
 def summary(verdict: str, best: Candidate, question: Question, veto: claim_rules.Rule | None) -> str:
-    label, least = best.setting.label, question.min_gain_pp
+    """Return the answer in a sentence."""
+    label, least = best.arm.label, question.min_gain_pp
     if veto:
         return f"Do not merge with {label}: {veto.claim.text}"
     mean, p = pp(best.estimate.mean_pp), best.estimate.p_above(0)
@@ -35,46 +37,56 @@ def summary(verdict: str, best: Candidate, question: Question, veto: claim_rules
     if verdict == "pilot":
         return (
             f"Run a pilot of {label}: expected at {mean}, P(gain > 0) {p:.2f}; "
-            "the evidence does not settle it."
+            "the evidence does not decide it."
         )
-    return f"Unknown: nothing was measured for {question.target}. A pilot would tell."
+    return f"Unknown: nothing was measured for {question.target}. A pilot would show it."
 
 
 def unknowns(
     question: Question,
     own: Sequence[Observation],
     found: Sequence[Observation],
-    baseline: Mapping[str, object],
+    baseline: Baseline,
     missing: int,
 ) -> list[str]:
+    """Return what the knowledge does not contain about the question.
+
+    Args:
+        question: The question.
+        own: Gains measured on its target.
+        found: All gains of its mode.
+        baseline: The figure to beat.
+        missing: Number of sources that the log cannot name.
+    """
     target = question.target
-    said = []
+    texts = []
     if question.lab and not question.lab.offers_target:
         task = question.context.partition("/")[0]
-        said.append(
-            f"how a merge for {target} could be measured: the task {task} has too few sentences of it, or none"
+        texts.append(
+            f"how to measure a merge for {target}: the task {task} has too few sentences of it, or none"
         )
     if not own:
-        said.append(f"no merge for {target} has been measured in {question.context} ({question.mode})")
-        if found and all(o.setting.target != target for o in found):
-            said.append(
+        texts.append(f"no merge for {target} has been measured in {question.context} ({question.mode})")
+        if found and all(o.arm.target != target for o in found):
+            texts.append(
                 f"anything specific to {target}: the gain is the same for every language without rows"
             )
     elif all(o.kind == "effect" for o in own):
-        said.append("the gain over the best source was not recorded, only over the mean of the sources")
-    if baseline["value"] is None:
-        said.append(f"what the {words_of(baseline['kind'])} reaches on {target}")
+        texts.append("the gain over the best source was not recorded, only over the mean of the sources")
+    if baseline.value is None:
+        texts.append(f"what the {words_of(baseline.kind)} reaches on {target}")
     if missing:
-        said.append(f"{missing} of the sources: the log does not hold an N×N matrix for {target}")
+        texts.append(f"{missing} of the sources: the log has no N×N matrix for {target}")
     if not found:
-        said.append(f"anything about {question.mode} merges: the log holds no such row")
-    elif question.method is not None and question.method not in {o.setting.method for o in found}:
-        said.append(f"how {question.method} does in {question.mode}: no row counts for it")
-    return said
+        texts.append(f"anything about {question.mode} merges: the log has no such row")
+    elif question.method is not None and question.method not in {o.arm.method for o in found}:
+        texts.append(f"how {question.method} does in {question.mode}: no row counts for it")
+    return texts
 
 
-def words_of(kind: object) -> str:
-    return str(kind).replace("_", " ")
+def words_of(kind: str) -> str:
+    """Return the name of a kind of baseline."""
+    return kind.replace("_", " ")
 
 
 def would_change(
@@ -86,12 +98,22 @@ def would_change(
     veto: claim_rules.Rule | None,
     enough: int | None = None,
 ) -> list[str]:
-    """enough: the budget from which a pilot would be proposed, where that of the question stands in its way."""
+    """Return what would change the verdict.
+
+    Args:
+        candidates: Arms by predicted gain, the recipe first.
+        verdict: The verdict.
+        trial: Size and variance of one more measurement.
+        question: The question.
+        own: Gains measured on the target.
+        veto: The claim that excludes the recipe.
+        enough: Smallest budget with which a pilot would be proposed, where the budget is too small.
+    """
     found, best, least = [], candidates[0], question.min_gain_pp
     if enough is not None:
         found.append(f"a budget of {count(enough, 'piece')} of work or more: it is enough for a pilot")
     if veto:
-        found.append(f"rows that refute {veto.claim.id}, the claim that forbids {best.setting.label}")
+        found.append(f"rows that refute {veto.claim.id}, the claim that excludes {best.arm.label}")
     elif not own:
         found.append(
             f"any measured merge for {question.target}: its accuracy, the best single source's, and n"
@@ -99,7 +121,7 @@ def would_change(
     elif verdict == "pilot":
         need = needed_again(best.estimate, trial.variance, least)
         found.append(
-            f"{best.setting.label} measured again, on development data or from models trained with other seeds "
+            f"{best.arm.label} measured again, on development data or from models trained with other seeds "
             f"(n = {trial.n:,}, paired): {pp(need)} or more would say merge, for then the expected gain is "
             f"{least:g} pp or more, and P(gain > 0) {MERGE_AT:g} or more"
         )
@@ -107,12 +129,12 @@ def would_change(
         found.append(f"a merge for {question.target} that gains more than {least:g} pp, outside noise")
         untried = [c for c in candidates if not c.rows and not c.passed_over and c.runnable][:1]
         found += [
-            f"a trial of what was not tried here: {c.setting.label}, predicted "
+            f"a trial of what was not tried here: {c.arm.label}, predicted "
             f"{pp(c.estimate.mean_pp)} ± {c.estimate.sd_pp:.1f} from other targets"
             for c in untried
         ]
     else:
-        found.append(f"a paired repetition of {best.setting.label} that loses")
+        found.append(f"a paired repetition of {best.arm.label} that loses")
     if own and not any(o.row.paired for o in own):
         found.append("per-item results (wins and losses): pairing narrows the interval at no further cost")
     if question.mode == "ExcTar":
@@ -121,9 +143,14 @@ def would_change(
 
 
 def needed_again(estimate: model.Estimate, trial_variance_pp: float, min_gain_pp: float) -> float:
-    """The gain in pp that one more measurement must show for the verdict to become `merge`.
+    """Return the gain in pp that one more measurement must show for the verdict to become `merge`.
 
-    Normal prior and normal sampling: the posterior mean must reach `min_gain_pp`, and P(gain > 0) `MERGE_AT`.
+    With normal prior and normal sampling, the posterior mean must reach `min_gain_pp`, and P(gain > 0) `MERGE_AT`.
+
+    Args:
+        estimate: The gain as it is expected now.
+        trial_variance_pp: Sampling variance of the measurement, pp².
+        min_gain_pp: Smallest gain worth a merge, pp.
     """
     before, new = 1 / estimate.sd_pp**2, 1 / trial_variance_pp
     after = before + new
@@ -131,63 +158,59 @@ def needed_again(estimate: model.Estimate, trial_variance_pp: float, min_gain_pp
     return (mean * after - estimate.mean_pp * before) / new
 
 
-def next_commands(
+def next_steps(
     verdict: str,
     best: Candidate,
     candidates: Sequence[Candidate],
     chosen: Choice,
-    baseline: Mapping[str, object],
+    baseline: Baseline,
     question: Question,
-) -> list[str]:
-    """The commands that follow from the verdict, in order. What stands in brackets at a line's end is a remark."""
-    target, setting, lab = question.target, best.setting, question.lab
+) -> list[Next]:
+    """Return the steps that follow from the verdict, in order; each command runs as it is printed."""
+    target, arm, lab = question.target, best.arm, question.lab
     task, _, base = question.context.partition("/")
     where = "" if (task, base) == HOME else f" --task {task} --base {base}"
     if verdict == "no-merge":
-        model = baseline["model"]
-        if isinstance(model, str):
-            tied = "".join(f" or {name}'s" for name in _names(baseline["tied"]))
-            return [f"use {model}'s{tied} model as it is"]
-        if chosen.missing and not baseline["ref"]:
-            return [f"mu nxn --split dev --locale {target}{where}   (the best single source is not known)"]
-        return [f"mu log list --rows --target {target}   (the model to use instead stands with its rows)"]
+        if baseline.model is not None:
+            models = " or ".join((baseline.model, *baseline.tied))
+            return [Next(None, f"use the model of {models} as it is")]
+        if chosen.missing and not baseline.ref:
+            matrix = f"mu nxn --split dev --locale {target}{where}"
+            return [Next(matrix, "the best single source is not known")]
+        return [Next(f"mu log list --rows --target {target}", "its rows name the model to use instead")]
     if lab and not lab.offers_target:
-        return [
-            f"mu tasks {task}   (too little {target} there, or none: bring your own sentences, --task files --data FOLDER)"
-        ]
-    if lab and setting.method not in lab.methods:
-        other = next((c.setting for c in candidates if c.runnable), None)
-        if other is None:
-            return [f"mu methods   ({setting.method} is not in this program)"]
-        asked = f"mu advise --target {target} --context {question.context}"
-        return [f"{asked} --method {other.method}   ({setting.method} is not in this program)"]
-    lines = []
+        remark = f"too few sentences of {target}: use your own with --task files --data FOLDER"
+        return [Next(f"mu tasks {task}", remark)]
+    if lab and arm.method not in lab.methods:
+        other = next((c.arm for c in candidates if c.runnable), None)
+        command = "mu methods"
+        if other is not None:
+            command = f"mu advise --target {target} --context {question.context} --method {other.method}"
+        return [Next(command, f"{arm.method} is not in this program")]
+    steps = []
     if chosen.untrained:
         models = " ".join(f"--locale {source}" for source in chosen.untrained)
-        remark = "   (and what else may serve as a source)" if chosen.missing else ""
-        lines.append(f"mu train {models}{where}{remark}")
+        remark = "and other locales that may be sources" if chosen.missing else ""
+        steps.append(Next(f"mu train {models}{where}", remark))
     if chosen.missing:
-        lines.append(f"mu nxn --split dev --locale {target}{where}   (an N×N matrix names the sources)")
-        return lines
-    known = lab.methods[setting.method] if lab else None
+        matrix = f"mu nxn --split dev --locale {target}{where}"
+        return [*steps, Next(matrix, "an N×N matrix names the sources")]
+    known = lab.methods[arm.method] if lab else None
     sources = " ".join(f"--source {source.locale}" for source in chosen.sources)
-    params = "".join(_flag(k, v) for k, v in setting.params if known is None or k in known or k in POLICIES)
-    if known is not None and known.heads != "merge" and "heads" not in dict(setting.params):
+    params = "".join(_flag(k, v) for k, v in arm.params if known is None or k in known or k in POLICIES)
+    if known is not None and known.heads != "merge" and "heads" not in dict(arm.params):
         params += " --heads merge"  # a row that does not name them is of heads that the method merged
-    kind, _, times = (setting.similarity or "").partition("×")
+    kind, _, times = (arm.similarity or "").partition("×")
     # `similarity` without more is REAL; the sources are named, so nothing else needs the kind.
-    weigh = f" --similarity {kind}" if times or (setting.method == "similarity" and kind == "URIEL") else ""
+    weigh = f" --similarity {kind}" if times or (arm.method == "similarity" and kind == "URIEL") else ""
     weigh += f" --times {times}" if times else ""
-    return [*lines, f"mu merge --method {setting.method} --target {target}{weigh} {sources}{params}{where}"]
+    merge = f"mu merge --method {arm.method} --target {target}{weigh} {sources}{params}{where}"
+    return [*steps, Next(merge, "")]
 
 
 def _flag(key: str, value: str) -> str:
-    """A parameter of a row as `mu merge` takes it: a policy has a flag of its own, a pattern one each."""
+    """Return a parameter as a flag of `mu merge`: policies have their own flags, patterns one each."""
     if key not in POLICIES:
         return f" --param {key}={value}"
     parts = value.split(",") if key in ("include", "exclude") else [value]
     return "".join(f" --{key.replace('_', '-')} {shlex.quote(part)}" for part in parts)
-
-
-def _names(found: object) -> list[str]:
-    return [str(name) for name in found] if isinstance(found, list) else []

@@ -1,4 +1,4 @@
-"""What may be asked, and what is a recipe that could answer?"""
+"""A question to the engine, what the asker can run, and candidate arms."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
 
 from . import claim_rules
 from . import estimate as model
-from .evidence import Setting
+from .evidence import Arm
 
 MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
 DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
 
 
 class Ability(frozenset[str]):
-    """Names of a method's parameters. `heads`: what becomes of heads where a recipe does not say, `merge` or `average`."""
+    """Names of a method's parameters. `heads`: what the method does with heads by default, `merge` or `average`."""
 
     heads: str
 
     def __new__(cls, params: Iterable[str] = (), *, heads: str = "merge") -> Ability:
+        """Store the names and what the method does with heads."""
         made = super().__new__(cls, params)
         made.heads = heads
         return made
@@ -29,12 +30,13 @@ class Ability(frozenset[str]):
 
 @dataclass(frozen=True)
 class Lab:
-    """What the asker can run. Without it, advice takes every recipe of the log as one that could be tried.
+    """What the asker can run. Without it, every arm of the log counts as one that can be run.
 
-    methods        method → names of its parameters
-    similarities   those that can be computed: URIEL, REAL
-    trained        locales that have a model in the question's context
-    offers_target  does the context's task have enough sentences of the target to score a model on?
+    Attributes:
+        methods: Method → names of its parameters.
+        similarities: Similarities that can be computed: URIEL, REAL.
+        trained: Locales that have a model in the question's context.
+        offers_target: Whether the context's task has enough sentences of the target to score a model.
     """
 
     methods: Mapping[str, Ability]
@@ -42,22 +44,30 @@ class Lab:
     trained: frozenset[str] = frozenset()
     offers_target: bool = True
 
-    def runs(self, setting: Setting) -> bool:
-        """Can this be done here, with these parameters?"""
+    def runs(self, arm: Arm) -> bool:
+        """Return True if this program has the method with these parameters, and the similarity."""
         return (
-            setting.method in self.methods
-            and self.methods[setting.method].issuperset(
-                name for name, _ in setting.params if name not in POLICIES
-            )
-            and (setting.similarity is None or setting.similarity in self.similarities)
+            arm.method in self.methods
+            and self.methods[arm.method].issuperset(name for name, _ in arm.params if name not in POLICIES)
+            and (arm.similarity is None or arm.similarity in self.similarities)
         )
 
 
 @dataclass(frozen=True)
 class Question:
-    """`min_gain_pp`: the smallest gain worth a merge. `method`, `similarity`, `k`: fixed by the asker, or open.
+    """What is asked of the engine.
 
-    `budget`: the most pieces of work (merges, evaluations, trainings) that a pilot may take; None: as many as it takes.
+    Attributes:
+        target: Locale to serve.
+        mode: `ExcTar` or `IncTar`.
+        context: Task and base model.
+        min_gain_pp: Smallest gain worth a merge, pp.
+        method: Only this method, or None; likewise `similarity` and `k`.
+        similarity: `URIEL` or `REAL`.
+        k: Number of sources.
+        as_of: Day whose knowledge is used, YYYY-MM-DD; None: today's.
+        lab: What the asker can run.
+        budget: The most pieces of work (merges, evaluations, trainings) that a pilot may take; None: no limit.
     """
 
     target: str
@@ -71,13 +81,16 @@ class Question:
     lab: Lab | None = None
     budget: int | None = None
 
-    def can_run(self, setting: Setting) -> bool:
-        return self.lab is None or self.lab.runs(setting)
+    def can_run(self, arm: Arm) -> bool:
+        """Return True if the asker can run the arm."""
+        return self.lab is None or self.lab.runs(arm)
 
 
 class Candidate(NamedTuple):
-    setting: Setting
+    """An arm that could answer the question, with its estimate."""
+
+    arm: Arm
     estimate: model.Estimate
-    rows: tuple[ResultRow, ...]  # this setting, measured on this target
+    rows: tuple[ResultRow, ...]  # this arm, measured on this target
     passed_over: claim_rules.Rule | None = None
     runnable: bool = True

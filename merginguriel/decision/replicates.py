@@ -1,4 +1,4 @@
-"""Which measured gains are of one and the same merge, and what do those say together?
+"""Pooling of gains that were measured for the same merge.
 
 Rows that are alike in every effect, feature and gap differ by their noise alone. With S their membership [n, g], N the
 noise and K the covariance of the g merges, V = N + S K Sᵀ. Then P = (Sᵀ N⁻¹ S)⁻¹ and ȳ = P Sᵀ N⁻¹ y are sufficient: the
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .evidence import Noise, Setting, sampling
+from .evidence import Arm, Noise, sampling
 
 
 class Repeats(NamedTuple):
@@ -47,21 +47,21 @@ class Repeats(NamedTuple):
         return np.linalg.inv(known)
 
 
-def repeats(settings: Sequence[Setting], noise: Noise, features: np.ndarray) -> Repeats | None:
-    """The rows as merges; None where no merge was measured twice, or a row claims to have no noise."""
+def repeats(arms: Sequence[Arm], noise: Noise, features: np.ndarray) -> Repeats | None:
+    """Group rows by merge; None where no merge was measured twice, or a row has no noise."""
     merges: dict[object, int] = {}
     known = np.ascontiguousarray(features)
     merge = np.array(
         [
-            merges.setdefault((setting, known[i].tobytes(), gap), len(merges))
-            for i, (setting, gap) in enumerate(zip(settings, noise.gap.tolist(), strict=True))
+            merges.setdefault((arm, known[i].tobytes(), gap), len(merges))
+            for i, (arm, gap) in enumerate(zip(arms, noise.gap.tolist(), strict=True))
         ]
     )
-    if len(merges) == len(settings) or not (noise.sd > 0).all():
+    if len(merges) == len(arms) or not (noise.sd > 0).all():
         return None
     sharing: dict[object, list[int]] = {}
-    for i, (setting, baseline) in enumerate(zip(settings, noise.baseline.tolist(), strict=True)):
-        sharing.setdefault((setting.context, setting.target, baseline), []).append(i)
+    for i, (arm, baseline) in enumerate(zip(arms, noise.baseline.tolist(), strict=True)):
+        sharing.setdefault((arm.context, arm.target, baseline), []).append(i)
     sized: dict[int, list[list[int]]] = {}
     for group in sharing.values():
         sized.setdefault(len(group), []).append(group)

@@ -1,6 +1,6 @@
-"""At which variances did the same evidence settle before? Kept in the user's cache, so that a second question fits nothing.
+"""Cache of fitted variance components, so that a second question fits nothing.
 
-Kept under a digest of all that a fit looks at (merges, gains, noise, features) and of the program that fits: whatever
+The key is a digest of all that a fit looks at (merges, gains, noise, features) and of the program that fits: whatever
 the workspace, mode, day or vetoes, the same evidence settles at the same variances, and other evidence is fitted anew.
 Every variance is kept as the float that it is, so that the answer is the same to the last bit.
 """
@@ -19,22 +19,22 @@ import numpy as np
 from merginguriel import __version__, files
 from merginguriel.errors import MuError
 
-from .evidence import Noise, Setting
+from .evidence import Arm, Noise
 
 FITTING = ("covariance.py", "estimate.py", "evidence.py", "replicates.py")
 KEPT = 64  # fits; the one unused for longest gives way
 
 
-def digest(settings: Sequence[Setting], gains: np.ndarray, noise: Noise, features: np.ndarray) -> str:
-    """Of these observations, and of the program that fits them."""
+def digest(arms: Sequence[Arm], gains: np.ndarray, noise: Noise, features: np.ndarray) -> str:
+    """Return a digest of the observations and of the program that fits them."""
     here = Path(__file__).resolve().parent
     parts = [__version__, np.__version__]
     for name in FITTING:
         status = (here / name).stat()
         parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
-    numbers = {setting: i for i, setting in enumerate(dict.fromkeys(settings))}
+    numbers = {arm: i for i, arm in enumerate(dict.fromkeys(arms))}
     parts.append(repr(list(numbers)))
-    of = np.array([numbers[setting] for setting in settings])
+    of = np.array([numbers[arm] for arm in arms])
     found = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape"))
     for array in (of, gains, *noise, features):
         found.update(f"{array.dtype}{array.shape}".encode())
@@ -43,7 +43,7 @@ def digest(settings: Sequence[Setting], gains: np.ndarray, noise: Noise, feature
 
 
 def recall(key: str, effects: int) -> np.ndarray | None:
-    """[effects] pp², as `remember` was given them; None if that is not there, or is no such list."""
+    """Return the stored variances, [effects] pp²; None if there are none of this length."""
     path = place(key)
     try:
         found = np.array(json.loads(path.read_text(encoding="utf-8"))[key], dtype=float)
@@ -54,7 +54,7 @@ def recall(key: str, effects: int) -> np.ndarray | None:
 
 
 def remember(key: str, variances: np.ndarray) -> None:
-    """Keep them, if there is a place: a cache that cannot be written is no error."""
+    """Store variances; a cache that cannot be written is not an error."""
     path = place(key)
     with suppress(MuError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,6 @@ def remember(key: str, variances: np.ndarray) -> None:
 
 
 def place(key: str) -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/variances/…`, in ~/.cache by default; one file for each fit."""
+    """Return the file of a fit: `$XDG_CACHE_HOME/merginguriel/variances/…`, in ~/.cache by default."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "merginguriel" / "variances" / f"{key[:24]}.json"

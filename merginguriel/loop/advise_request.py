@@ -1,8 +1,7 @@
-"""What is being asked? The question of `mu advise`, put together from what was given, mu.toml, the log and the lab."""
+"""Questions to `mu advise`, from options, mu.toml, the log and what can be run here."""
 
 from __future__ import annotations
 
-import difflib
 import shlex
 
 from merginguriel.decision.advice import Advice, Question, advise
@@ -11,6 +10,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import check_context, is_merge
 from merginguriel.locales import table
 from merginguriel.study import capabilities
+from merginguriel.text.suggest import suggest
 
 from .dedupe import unlogged
 
@@ -32,19 +32,28 @@ def question(
     as_of: str | None = None,
     budget: int | None = None,
 ) -> Question:
-    """The question, with what was not given taken from mu.toml. Raises UsageError for what neither log nor program knows.
+    """Return a checked question, with defaults from mu.toml.
 
-    knowledge  as `knowledge.base.load(space, as_of=as_of)` gives it
-    target     locale; context: task/base-model, by default that of mu.toml
-    min_gain   smallest gain worth a merge, in pp, by default that of mu.toml
-    as_of      YYYY-MM-DD, the day whose knowledge this is; None: today's
-    budget     the most pieces of work (merges, evaluations, trainings) that a pilot may take; None: as many as it takes
+    Args:
+        knowledge: `knowledge.base.load(space, as_of=as_of)`.
+        target: Locale to serve.
+        mode: `ExcTar` or `IncTar`.
+        context: Task/base-model; None: that of mu.toml.
+        method: Only this method.
+        similarity: Only this similarity, `URIEL` or `REAL`.
+        k: Only this number of sources.
+        min_gain: Smallest gain worth a merge, pp; None: that of mu.toml.
+        as_of: Day whose knowledge is used, YYYY-MM-DD; None: today's.
+        budget: The most pieces of work (merges, evaluations, trainings) that a pilot may take; None: no limit.
+
+    Raises:
+        UsageError: A value is out of range, or unknown to both log and program.
     """
     space = knowledge.space
     if min_gain is not None and not 0 <= min_gain <= 100:
-        raise UsageError(f"--min-gain is {min_gain:g}.", mend="Percentage points between 0 and 100.")
+        raise UsageError(f"--min-gain must be between 0 and 100 percentage points, got {min_gain:g}.")
     if budget is not None and budget < 0:
-        raise UsageError(f"--budget is {budget}.", mend="Pieces of work, 0 or more; 0 for no pilot.")
+        raise UsageError(f"--budget must be 0 or more (0: no pilot), got {budget}.")
     if context is not None:
         check_context(context)
     about = context or str(space.settings["context"])
@@ -74,7 +83,7 @@ def question(
 
 
 def choices(knowledge: Knowledge) -> tuple[list[str], list[str]]:
-    """Contexts and methods that may be asked about, each sorted; mu.toml's context comes first."""
+    """Return the contexts and methods that may be asked about, each sorted; mu.toml's context comes first."""
     usual = str(knowledge.space.settings["context"])
     contexts = sorted(_contexts(knowledge) - {usual})
     measured = {row.method for row in knowledge.rows if row.mode != "-" and is_merge(row.method)}
@@ -87,37 +96,38 @@ def _contexts(knowledge: Knowledge) -> set[str]:
 
 
 def check_k(k: int, context: str) -> None:
-    """Raises UsageError for more sources than there can be models: one per locale."""
+    """Raise UsageError if k is larger than the number of locales of the context's task."""
     there = capabilities.scorable(context)
     most = len(table() if there is None else there)
     if k > most:
         whose = "known" if there is None else f"of the task {context.partition('/')[0]}"
-        raise UsageError(
-            f"--k is {k}, more sources than there are locales {whose}: {most}.", mend=f"At most {most}."
-        )
+        raise UsageError(f"--k must be at most {most}, the number of locales {whose}, got {k}.")
 
 
 def known(name: str, value: str, choice: set[str], more: str = "") -> None:
-    """Raises UsageError with the nearest of `choice` if `value` is none of them: a misspelt question has no answer."""
+    """Raise UsageError with the nearest of `choice` if `value` is none of them.
+
+    Args:
+        name: Option, without dashes.
+        value: Its value.
+        choice: Values known to log or program.
+        more: Another hint.
+    """
     if value in choice:
         return
-    near = difflib.get_close_matches(value, sorted(choice), n=3, cutoff=0.6)
-    lines = [f"Did you mean {' or '.join(near)}?"] if near else []
-    lines += [f"Known: {', '.join(sorted(choice))}.", *([more] if more else [])]
-    raise UsageError(
-        f"--{name} is {value!r}, which neither the log nor the program knows.", mend="\n".join(lines)
-    )
+    lines = [suggest(value, choice), f"Known: {', '.join(sorted(choice))}.", more]
+    raise UsageError(f"unknown {name} {value!r}.", mend="\n".join(line for line in lines if line))
 
 
 def unlogged_note(knowledge: Knowledge, about: Question) -> str | None:
-    """What to write down first, in words: an N×N matrix of the workspace that the log does not know of."""
+    """Return a note on an N×N matrix of the workspace that the log does not contain, with the command that logs it."""
     found = unlogged(knowledge, about.context, about.target)
     if found is None:
         return None
     path, count = found
     shown = knowledge.space.display(path)
     return (
-        f"note: {shown} scores {count} models on {about.target} that the log does not know of; write it down: "
+        f"note: {shown} has scores of {count} models on {about.target} that the log does not have; add them: "
         f"mu log add --matrix {shlex.quote(shown)} --context {shlex.quote(about.context)} --type Observation "
         f"--title 'N×N matrix' --summary 'Every model on every locale.'"
     )

@@ -1,14 +1,14 @@
-"""How does a recipe that was advised become a run? As a configuration: in memory, or a YAML file for `mu run`."""
+"""Configuration of a run from an advised recipe, in memory or as a YAML file for `mu run`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from merginguriel import files
 from merginguriel.config import run_config
 from merginguriel.config.schema import Config
+from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.rows import POLICIES
 from merginguriel.runs.resolve import resolved
@@ -16,25 +16,26 @@ from merginguriel.runs.run_store import run_id
 from merginguriel.study import capabilities
 from merginguriel.workspace import Workspace, writable
 
-HEAD = "# {summary}\n# Asked of knowledge {hash}. Carry it out with: mu run {name}\n"
+HEAD = "# {summary}\n# From knowledge {hash}. Run it with: mu run {name}\n"
 
 
-def configuration(advice: Mapping[str, Any], space: Workspace) -> Config:
-    """The run that merges as the advice says. Raises MuError where the recipe cannot be run in this workspace.
-
-    advice  as decision.advice.advise gives it
+def configuration(advice: Advice, space: Workspace) -> Config:
+    """Return the run that merges as advised.
 
     Sources that the log can name are named; otherwise similarity and k choose them from the models trained here.
+
+    Raises:
+        MuError: The recipe cannot be run in this workspace.
     """
-    recipe: Mapping[str, Any] = advice["recipe"]
-    task, _, base = str(advice["context"]).partition("/")
-    method = str(recipe["method"])
+    recipe = advice.recipe
+    task, _, base = advice.context.partition("/")
+    method = recipe.method
     known = capabilities.methods()
-    if method not in known or not recipe["runnable"]:
+    if method not in known or not recipe.runnable:
         raise MuError(f"{method} as it was measured is not in this program.", mend="See: mu methods")
     table: dict[str, Any] = {"kind": "merge", "task": task, "base": base}
-    table |= {name: advice[name] for name in ("target", "mode")} | {"method": method}
-    for name, value in recipe["params"].items():
+    table |= {"target": advice.target, "mode": advice.mode, "method": method}
+    for name, value in recipe.params.items():
         if name in ("include", "exclude"):
             table[name] = value.split(",")
         elif name in POLICIES:
@@ -42,30 +43,35 @@ def configuration(advice: Mapping[str, Any], space: Workspace) -> Config:
         elif name in known[method]:
             table[f"params.{name}"] = value
     if known[method].heads != "merge":
-        table.setdefault("heads", "merge")  # a row that does not name them is of heads that the method merged
-    named = [source["locale"] for source in recipe["sources"]]
-    kind = recipe["similarity"]
-    if named and not recipe["sources_missing"]:
+        table.setdefault("heads", "merge")  # rows without this parameter merged the heads too
+    named = [source.locale for source in recipe.sources]
+    kind = recipe.similarity
+    if named and not recipe.sources_missing:
         table["sources"] = named
         if kind and (method == "similarity" or "×" in kind):
             table["similarity"] = kind
     else:
-        others = capabilities.trained(space, str(advice["context"])) - {advice["target"]}
-        inside = advice["mode"] == "IncTar"
-        if len(others) + inside < max(recipe["k"] or 2, 2):
+        others = capabilities.trained(space, advice.context) - {advice.target}
+        inside = advice.mode == "IncTar"
+        if len(others) + inside < max(recipe.k or 2, 2):
             raise MuError(
                 f"the log cannot name the sources, and there are {len(others)} models here to choose from.",
-                mend="\n".join(str(line) for line in advice["next"]),
+                mend="\n".join(step.text for step in advice.next),
             )
-        table |= {"similarity": kind or "REAL", **({"k": recipe["k"]} if recipe["k"] else {})}
+        table |= {"similarity": kind or "REAL", **({"k": recipe.k} if recipe.k else {})}
     return resolved(run_config.from_table(table), space)
 
 
-def save(advice: Mapping[str, Any], space: Workspace, path: Path | None = None) -> Path:
-    """Write the advised recipe as a run's YAML, which `mu run` carries out; returns where.
+def save(advice: Advice, space: Workspace, path: Path | None = None) -> Path:
+    """Write the advised recipe as a YAML file for `mu run` and return its path.
 
-    path  None: recipes/<run id>.yaml in the workspace; the same recipe is written once. Raises MuError where another
-          file has this name.
+    Args:
+        advice: The advice.
+        space: The workspace.
+        path: The file; None: recipes/<run id>.yaml in the workspace, where the same recipe is written once.
+
+    Raises:
+        MuError: Another file has this name, or the recipe cannot be run in this workspace.
     """
     usual = path is None
     root = writable(space).root if usual else space.root
@@ -73,7 +79,7 @@ def save(advice: Mapping[str, Any], space: Workspace, path: Path | None = None) 
     place = root / "recipes" / f"{run_id(wanted)}.yaml" if path is None else path
     if usual and place.is_file() and run_config.load(place) == wanted:
         return place
-    head = HEAD.format(summary=one_line(advice["summary"]), hash=advice["knowledge_hash"], name=place.name)
+    head = HEAD.format(summary=one_line(advice.summary), hash=advice.knowledge_hash, name=place.name)
     if usual:
         head = head.replace(f"mu run {place.name}", f"mu run {space.display(place)}")
     files.write_text(place, head + run_config.dump_table(run_config.as_table(wanted)), exclusive=True)
@@ -81,5 +87,5 @@ def save(advice: Mapping[str, Any], space: Workspace, path: Path | None = None) 
 
 
 def one_line(text: object) -> str:
-    """Text from files, as one printable line of a comment."""
+    """Return text as one printable line of a comment."""
     return "".join(c if c.isprintable() else " " for c in str(text))

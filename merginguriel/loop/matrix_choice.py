@@ -70,9 +70,7 @@ def chosen(
         }
     near = {s: v for s, v in matrix_store.similarities(target, matrix.sources).items() if s != target}
     answer = advise_request.advise(knowledge, advise_request.question(knowledge, target, context=one.context))
-    recipe = answer["recipe"]
-    assert isinstance(recipe, dict)
-    words = [recipe["method"], recipe["similarity"], f"{recipe['k']} sources" if recipe["k"] else None]
+    recipe = answer.recipe
     return Chosen(
         target,
         near,
@@ -80,10 +78,10 @@ def chosen(
         measured,
         tuple(choice.top_k(measured, k)),
         real_from,
-        {source["locale"]: source["weight"] for source in recipe["sources"]},
-        str(answer["verdict"]),
-        ", ".join(str(word) for word in words if word),
-        str(recipe["note"]),
+        {source.locale: source.weight for source in recipe.sources},
+        answer.verdict,
+        recipe.short,
+        recipe.note,
     )
 
 

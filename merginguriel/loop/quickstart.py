@@ -143,8 +143,8 @@ class Outcome:
                 }
                 for m in self.merges
             ],
-            "before": self.before,
-            "after": self.after,
+            "before": self.before.as_dict(),
+            "after": self.after.as_dict(),
             "changed": self.changed,
             "entry": self.entry.id,
             "figure": str(self.figure),
@@ -197,7 +197,7 @@ def run(
     ids = {run_store.run_id(resolve.resolved(one, study.space)) for one in (scoring, *merges)}
     with step("ask", f"ask for advice: {target} in {study.context}"):
         before = _first_advice(study, question, ids)
-        tell.note(str(before["summary"]))
+        tell.note(before.summary)
     for locale, config in zip(everyone, trainings, strict=True):
         role = "the target's own model, as a baseline" if locale == target else "source"
         with step(f"train {locale}", f"fine-tune {locale} ({role})") as progress:

@@ -84,6 +84,11 @@ def test_tools_answer_with_the_json_that_the_commands_print(place, mu):
                 found = (await client.call_tool(tool, given)).structured_content
                 said = mu(*command, "--json", "--workspace", place).json
                 assert found == (said if isinstance(said, dict) else {"result": said}), tool
+            answer = await client.call_tool("advise", {"target": "sw-KE"})
+            shown = mu("advise", "--target", "sw-KE", "--workspace", place).out
+            assert answer.content[-1].text == shown.rstrip(
+                "\n"
+            )  # the layout of the command line, after the JSON
 
     talk(conversation)
 
@@ -214,7 +219,7 @@ def test_nothing_outside_the_workspace_is_read(place, tmp_path):
             for tool, given in (("search", {"query": "xylophone"}), ("show", {"name": "advise"})):
                 refused = await client.call_tool(tool, given)
                 assert (
-                    refused.is_error and "leads out of the workspace" in refused.structured_content["error"]
+                    refused.is_error and "points out of the workspace" in refused.structured_content["error"]
                 )
             (place / "skills" / "advise" / "leak.md").unlink()
             for name, value in (
@@ -231,7 +236,7 @@ def test_nothing_outside_the_workspace_is_read(place, tmp_path):
                     name: value,
                 }
                 refused = await client.call_tool("run_start", {"config": config})
-                assert refused.is_error and "leads out" in refused.structured_content["error"], (name, value)
+                assert refused.is_error and "points out" in refused.structured_content["error"], (name, value)
             assert not (place / "runs").exists()
 
     talk(conversation)
@@ -246,7 +251,7 @@ def test_nothing_outside_the_workspace_is_written(place, tmp_path):
     async def conversation():
         async with agent(place) as client:
             refused = await client.call_tool("log_add", {"title": "t", "type": "Observation", "summary": "s"})
-            assert refused.is_error and "leads out" in refused.structured_content["error"]
+            assert refused.is_error and "points out" in refused.structured_content["error"]
 
     talk(conversation)
     assert set(elsewhere.rglob("*")) == before

@@ -91,7 +91,7 @@ def test_an_unknown_locale_is_answered_with_the_nearest_ones(mu, study):
         (["--min-gain", "-1"], "between 0 and 100"),
         (["--context", "massive"], "not a context"),
         (["--k", "0"], "--k"),
-        (["--budget", "-1"], "--budget is -1"),
+        (["--budget", "-1"], "--budget must be 0 or more"),
         (["--budget", "few"], "--budget"),
         (["--similarity", "cosine"], "--similarity"),
         (["--workspace", "/nowhere"], "not a workspace"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from merginguriel.decision.covariance import CROSSED, LEVEL_SD, NESTED, SLOPES
-from merginguriel.decision.evidence import SHARED_BASELINE, Noise, Setting
+from merginguriel.decision.evidence import SHARED_BASELINE, Arm, Noise
 
 KEYS = {**CROSSED, **NESTED}
 
@@ -27,28 +27,25 @@ def dense_noise(noise: Noise) -> np.ndarray:
     return matrix
 
 
-def dense_covariance(
-    settings: Sequence[Setting], variances: Mapping[str, float], features: np.ndarray
-) -> np.ndarray:
+def dense_covariance(arms: Sequence[Arm], variances: Mapping[str, float], features: np.ndarray) -> np.ndarray:
     """[n, n] pp² of the true gains. features: [n, f] what is known of their sources."""
-    matrix = np.full((len(settings), len(settings)), LEVEL_SD**2)
+    matrix = np.full((len(arms), len(arms)), LEVEL_SD**2)
     for name in variances:
-        matrix += variances[name] * same(settings, name, features)
+        matrix += variances[name] * same(arms, name, features)
     return matrix
 
 
-def same(settings: Sequence[Setting], name: str, features: np.ndarray) -> np.ndarray:
-    """[n, n] 1 where two settings share the level of this effect; for slopes, the products of their features."""
+def same(arms: Sequence[Arm], name: str, features: np.ndarray) -> np.ndarray:
+    """[n, n] 1 where two arms share the level of this effect; for slopes, the products of their features."""
     if name == SLOPES:
         return features @ features.T
-    levels = [KEYS[name](setting) for setting in settings]
+    levels = [KEYS[name](arm) for arm in arms]
     return np.array([[float(a == b) for b in levels] for a in levels])
 
 
-def some_features(settings: Sequence[Setting]) -> np.ndarray:
+def some_features(arms: Sequence[Arm]) -> np.ndarray:
     """[n, 2] numbers that depend on target, method and k alone; 0, as where nothing is known, for k = 3."""
     found = [
-        [len(s.method) - 6, s.method.count("e") - ord(s.target[0]) % 3] if s.k == 5 else [0, 0]
-        for s in settings
+        [len(s.method) - 6, s.method.count("e") - ord(s.target[0]) % 3] if s.k == 5 else [0, 0] for s in arms
     ]
-    return np.array(found, dtype=float).reshape(len(settings), 2) / 2
+    return np.array(found, dtype=float).reshape(len(arms), 2) / 2

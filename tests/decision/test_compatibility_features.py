@@ -61,14 +61,14 @@ def test_a_feature_that_matters_is_found_and_one_that_does_not_stays_near_zero()
         made = observation("sw-KE", "ties", 3 * x[0] + random.normal(0, 1), 1.0, baseline=0.4 + i / 1000)
         target = f"t{i}"
         found.append(
-            replace(made, setting=replace(made.setting, target=target), row=replace(made.row, target=target))
+            replace(made, arm=replace(made.arm, target=target), row=replace(made.row, target=target))
         )
     fitted = estimate.fit(found, noise(found), known)
     matters, idle = estimate.slopes(fitted)
     assert abs(matters.mean_pp - 3) < 3 * matters.sd_pp and matters.mean_pp > 5 * matters.sd_pp
     assert abs(idle.mean_pp) < 3 * idle.sd_pp < 1.5
     # and a prediction moves by the slope
-    new = replace(found[0].setting, target="new")
+    new = replace(found[0].arm, target="new")
     at = [estimate.predict(fitted, new, np.array([x, 0.0])).mean_pp for x in (0.0, 1.0)]
     assert at[1] - at[0] == pytest.approx(matters.mean_pp, abs=1e-6)
 
@@ -81,16 +81,16 @@ def test_advice_says_what_the_fit_of_its_sources_is_worth(bench):
         "| cy-GB | ExcTar | similarity | REAL | 2 | de-DE pl-PL | 0.4400 | best_single_source | 0.4600 |"
     )
     bench.entry(table=table)
-    assert advise(bench.load(), Question("sw-KE"))["recipe"]["compatibility"] == []
+    assert advise(bench.load(), Question("sw-KE")).recipe.compatibility == ()
     pairs = [("de-DE", "sv-SE", 0.8), ("de-DE", "pl-PL", 0.2), ("sv-SE", "pl-PL", 0.5)]
     bench.entry(
         table=COMPAT + "\n".join(f"| {b} | - | compat | {a} | cosine | {v:.4f} |" for a, b, v in pairs),
         entry="2026-01-21-test-00000002",
     )
     told = advise(bench.load(), Question("sw-KE"))
-    (fit,) = told["recipe"]["compatibility"]
-    assert (fit["measure"], fit["value"], fit["sds"]) == ("cosine", 0.8, 1.0)
-    assert fit["contribution_pp"] == pytest.approx(fit["slope_pp"] * fit["sds"], abs=0.01)
+    (fit,) = told.recipe.compatibility
+    assert (fit.measure, fit.value, fit.sds) == ("cosine", 0.8, 1.0)
+    assert fit.contribution_pp == pytest.approx(fit.slope_pp * fit.sds, abs=0.01)
     assert "fit       cosine of task vectors 0.80 (+1.0 sd)" in render(told)
 
 
@@ -99,8 +99,8 @@ def test_advice_says_what_the_fit_of_its_sources_is_worth(bench):
     [
         ("| sv-SE | - | compat | sv-SE | cosine | 1.0000 |", "compares two models"),
         ("| sv-SE | ExcTar | compat | de-DE | cosine | 0.1000 |", "compares two models"),
-        ("| sv-SE | - | compat | de-DE | accuracy | 0.1000 |", "go with the method compat"),
-        ("| sv-SE | ExcTar | ties | de-DE | cosine | 0.1000 |", "go with the method compat"),
+        ("| sv-SE | - | compat | de-DE | accuracy | 0.1000 |", "need the method compat"),
+        ("| sv-SE | ExcTar | ties | de-DE | cosine | 0.1000 |", "need the method compat"),
     ],
 )
 def test_a_comparison_that_is_none_is_refused(bench, line, said):

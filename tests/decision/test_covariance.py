@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.decision import covariance
-from merginguriel.decision.evidence import Noise, Setting
+from merginguriel.decision.evidence import Arm, Noise
 
 from .dense import dense_covariance, dense_noise, same, some_features
 
 SETTINGS = st.lists(
     st.builds(
-        Setting,
+        Arm,
         st.sampled_from(["a/b", "c/d"]),
         st.sampled_from(["sw-KE", "cy-GB", "vi-VN"]),
         st.just("ExcTar"),
@@ -31,7 +31,7 @@ VARIANCES = st.lists(
 ).map(np.array)
 
 
-def noise_of(rows: list[Setting], seed: int) -> Noise:
+def noise_of(rows: list[Arm], seed: int) -> Noise:
     """Some gains measured over baselines of their target, some inferred over one of two gaps."""
     random = np.random.default_rng(seed)
     gap = random.integers(-1, 2, len(rows))

@@ -27,9 +27,7 @@ def simulated(spread: dict[str, float], targets: int = 24, seed: int = 0) -> lis
             made = observation(TARGETS[0], method, gain, 1.0, baseline=0.5 + i / 100)
             target = f"t{i}"
             found.append(
-                replace(
-                    made, setting=replace(made.setting, target=target), row=replace(made.row, target=target)
-                )
+                replace(made, arm=replace(made.arm, target=target), row=replace(made.row, target=target))
             )
     return found
 
@@ -40,13 +38,13 @@ def test_errors_are_what_leaving_each_target_out_gives(found):
     """Solved again from the other targets' rows, with the same variances."""
     model = fitted(found)
     left = cross_validation.leave_targets_out(found, model)
-    targets = [o.setting.target for o in found]
+    targets = [o.arm.target for o in found]
     if len(set(targets)) < 3:
         assert left is None and cross_validation.calibrate(left) is None
         return
-    everything = dense_covariance(
-        model.settings, model.variances, some_features(model.settings)
-    ) + dense_noise(noise(found))
+    everything = dense_covariance(model.arms, model.variances, some_features(model.arms)) + dense_noise(
+        noise(found)
+    )
     for target in set(targets):
         held = np.array([t == target for t in targets])
         weights = np.linalg.solve(everything[np.ix_(~held, ~held)], everything[np.ix_(~held, held)])
@@ -71,7 +69,7 @@ def test_a_method_that_collapses_here_and_there_gets_a_wider_interval_and_the_st
     left = cross_validation.leave_targets_out(found, model)
     wild, steady = cross_validation.scale(left, "ties"), cross_validation.scale(left, "similarity")
     assert wild.factor > 1.3 > steady.factor == 1.0
-    new = replace(found[0].setting, target="new")
+    new = replace(found[0].arm, target="new")
     for method, scale in (("ties", wild), ("similarity", steady)):
         asked = replace(new, method=method)
         assert cross_validation.predict(model, left, asked, some_features([asked])[0]).sd_pp == pytest.approx(
@@ -95,7 +93,7 @@ def test_what_the_target_itself_measured_is_not_made_less_sure():
     model = fitted(found)
     left = cross_validation.leave_targets_out(found, model)
     factor = cross_validation.scale(left, "ties").factor
-    here, new = found[2].setting, replace(found[2].setting, target="new")
+    here, new = found[2].arm, replace(found[2].arm, target="new")
     known = some_features([here])[0]
     raw, told = predict(model, here), cross_validation.predict(model, left, here, known)
     assert raw.sd_pp <= told.sd_pp < 1.1 * raw.sd_pp < factor * raw.sd_pp

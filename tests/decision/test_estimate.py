@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from merginguriel.decision import estimate
 from merginguriel.decision.covariance import SLOPES
-from merginguriel.decision.evidence import Observation, Setting, noise
+from merginguriel.decision.evidence import Arm, Observation, noise
 from merginguriel.decision.pilot import expected_improvement, value_of_trial
 from merginguriel.knowledge.parse.rows import ResultRow
 
@@ -27,7 +27,7 @@ def observation(
         "a/b", target, "ExcTar", method, "accuracy", baseline + gain / 100, n=1000, k=k,
         baseline_kind="best_single_source", baseline=baseline,
     )  # fmt: skip
-    return Observation(row, Setting("a/b", target, "ExcTar", method, "REAL", k, ()), gain, sd**2, "gain")
+    return Observation(row, Arm("a/b", target, "ExcTar", method, "REAL", k, ()), gain, sd**2, "gain")
 
 
 OBSERVATIONS = st.lists(
@@ -45,10 +45,10 @@ OBSERVATIONS = st.lists(
 
 
 def fitted(found: list[Observation]) -> estimate.Model:
-    return estimate.fit(found, noise(found), some_features([o.setting for o in found]))
+    return estimate.fit(found, noise(found), some_features([o.arm for o in found]))
 
 
-def predict(model: estimate.Model, asked: Setting) -> estimate.Estimate:
+def predict(model: estimate.Model, asked: Arm) -> estimate.Estimate:
     return estimate.predict(model, asked, some_features([asked])[0])
 
 
@@ -57,10 +57,10 @@ def predict(model: estimate.Model, asked: Setting) -> estimate.Estimate:
 def test_a_prediction_solves_the_mixed_model_equations(found, target, method):
     """Henderson's equations over the effects themselves give the same mean and variance."""
     model = fitted(found)
-    asked = Setting("a/b", target, "ExcTar", method, "REAL", 5, ())
+    asked = Arm("a/b", target, "ExcTar", method, "REAL", 5, ())
     # One column per level of every effect, the overall level first; the last row is what is asked.
     columns, variances = [np.ones(len(found) + 1)], [estimate.LEVEL_SD**2]
-    every = [*model.settings, asked]
+    every = [*model.arms, asked]
     for name, key in KEYS.items():
         for level in dict.fromkeys(key(r) for r in every):
             columns.append(np.array([float(key(r) == level) for r in every]))
@@ -81,7 +81,7 @@ def test_a_prediction_solves_the_mixed_model_equations(found, target, method):
 @settings(max_examples=30, deadline=None)
 @given(OBSERVATIONS)
 def test_the_parts_add_up_to_the_mean(found):
-    told = predict(fitted(found), found[0].setting)
+    told = predict(fitted(found), found[0].arm)
     assert sum(told.parts_pp) == pytest.approx(told.mean_pp, abs=1e-9)
     assert len(told.parts_pp) == len(found)
 
@@ -91,7 +91,7 @@ def test_the_parts_add_up_to_the_mean(found):
 def test_the_order_of_observations_does_not_matter(found, random):
     other = found[:]
     random.shuffle(other)
-    a, b = (predict(fitted(o), found[0].setting) for o in (found, other))
+    a, b = (predict(fitted(o), found[0].arm) for o in (found, other))
     assert (a.mean_pp, a.sd_pp) == pytest.approx((b.mean_pp, b.sd_pp), abs=2e-3)
 
 
@@ -100,7 +100,7 @@ def test_the_order_of_observations_does_not_matter(found, random):
 def test_the_variances_have_settled_when_the_fit_ends(found):
     """The penalised likelihood is no lower than at the start, and no single variance could raise it much."""
     matrix = dense_noise(noise(found))
-    gains, asked = np.array([o.gain_pp for o in found]), [o.setting for o in found]
+    gains, asked = np.array([o.gain_pp for o in found]), [o.arm for o in found]
 
     def loss(variances: dict[str, float]) -> float:
         covariance = dense_covariance(asked, variances, some_features(asked)) + matrix
@@ -120,9 +120,7 @@ def test_the_variances_have_settled_when_the_fit_ends(found):
 
 def test_less_noise_makes_the_interval_narrower():
     sds = [
-        predict(
-            fitted([observation("sw-KE", "ties", 1.0, sd)]), observation("sw-KE", "ties", 0, 1).setting
-        ).sd_pp
+        predict(fitted([observation("sw-KE", "ties", 1.0, sd)]), observation("sw-KE", "ties", 0, 1).arm).sd_pp
         for sd in (4.0, 2.0, 1.0, 0.5)
     ]
     assert sds == sorted(sds, reverse=True)
@@ -130,12 +128,12 @@ def test_less_noise_makes_the_interval_narrower():
 
 def test_what_was_measured_on_the_target_weighs_most():
     found = [observation("sw-KE", "ties", 4.0, 1.0), observation("cy-GB", "ties", -4.0, 1.0)]
-    told = predict(fitted(found), found[0].setting)
+    told = predict(fitted(found), found[0].arm)
     assert told.parts_pp[0] > 0 > told.parts_pp[1] and told.parts_pp[0] > -told.parts_pp[1]
 
 
 def test_with_no_evidence_the_prior_answers():
-    told = predict(fitted([]), observation("sw-KE", "ties", 0, 1).setting)
+    told = predict(fitted([]), observation("sw-KE", "ties", 0, 1).arm)
     assert told.mean_pp == 0 and told.sd_pp > estimate.LEVEL_SD and told.p_above(0) == 0.5
 
 
@@ -152,7 +150,7 @@ def test_identical_recipes_without_noise_of_their_own_are_no_singular_matrix():
         baseline=1.0,
     )
     one = observation("sw-KE", "ties", 0.0, perfect.variance_pp**0.5)
-    told = predict(fitted([one, replace(one), replace(one)]), one.setting)
+    told = predict(fitted([one, replace(one), replace(one)]), one.arm)
     assert np.isfinite([told.mean_pp, told.sd_pp]).all()
 
 

@@ -91,7 +91,7 @@ def test_an_effect_above_zero_is_not_a_gain():
     rows = [effect(t, pp) for t, pp, _, _ in targets]
     rows += [measured(t, value, baseline=best) for t, _, value, best in targets]
     found = observations([*rows, effect("th-TH", 2.72)], "ExcTar", nothing)
-    by_target = {o.setting.target: o for o in found}
+    by_target = {o.arm.target: o for o in found}
     assert by_target["tr-TR"].gain_pp == pytest.approx(-0.20)
     gap = by_target["th-TH"].gap
     assert gap is not None and gap.targets == 3 and gap.mean_pp > 0
@@ -154,7 +154,7 @@ def test_rows_with_the_same_baseline_share_its_noise():
         [measured("sw-KE", 0.6), measured("sw-KE", 0.55, k=3), measured("cy-GB", 0.6)], "ExcTar", nothing
     )
     correlation = dense_noise(noise(found))
-    at = {(o.setting.target, o.setting.k): i for i, o in enumerate(found)}
+    at = {(o.arm.target, o.arm.k): i for i, o in enumerate(found)}
     assert correlation[at["sw-KE", 5], at["sw-KE", 3]] > 0
     assert correlation[at["sw-KE", 5], at["cy-GB", 5]] == 0
 
@@ -166,5 +166,5 @@ def test_gaps_that_happen_to_be_equal_are_not_known_without_error(bench):
     rows.append(row("th-TH", 0.48, 0.44, kind="source_mean"))
     bench.entry(*rows)
     found = observations(bench.load().rows, "ExcTar", lambda setting: False)
-    assert [o.setting.target for o in found if o.gap] == ["th-TH"]
+    assert [o.arm.target for o in found if o.gap] == ["th-TH"]
     assert (noise(found).gap_variance > 0).all()

@@ -1,4 +1,4 @@
-"""Are sources, and the best of them, named only where the log says so?"""
+"""Sources, and the best of them, are named only where the log names them."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ def ask(bench, target: str = "sw-KE", **more):
 
 def test_one_measured_model_is_not_called_the_best(study):
     told = ask(study, "th-TH")
-    assert told["baseline"]["value"] is None and told["baseline"]["model"] is None
-    assert told["baseline"]["how"] == "at least 44.00% (1 model measured)"
-    assert told["mde_pp"] is None and "what the best single source reaches on th-TH" in told["unknowns"]
-    assert told["recipe"]["sources"] == []
-    assert told["pilot"]["cost"]["trainings"] == told["recipe"]["sources_missing"] == 5
+    assert told.baseline.value is None and told.baseline.model is None
+    assert told.baseline.how == "at least 44.00% (1 model measured)"
+    assert told.mde_pp is None and "what the best single source reaches on th-TH" in told.unknowns
+    assert told.recipe.sources == ()
+    assert told.pilot.cost.trainings == told.recipe.sources_missing == 5
 
 
 def test_as_many_models_as_a_merge_needs_have_a_best(bench):
     bench.entry(table=singles("sw-KE", sq_AL=0.46, en_US=0.47, az_AZ=0.41))
-    assert ask(bench, k=4, similarity="REAL")["baseline"]["value"] is None
+    assert ask(bench, k=4, similarity="REAL").baseline.value is None
     told = ask(bench, k=3, similarity="REAL")
-    assert (told["baseline"]["value"], told["baseline"]["model"]) == (0.47, "en-US")
-    assert told["mde_pp"] is not None and told["pilot"]["cost"]["trainings"] == 0
+    assert (told.baseline.value, told.baseline.model) == (0.47, "en-US")
+    assert told.mde_pp is not None and told.pilot.cost.trainings == 0
 
 
 def test_a_run_scored_every_model_it_had(bench):
     table = singles("sw-KE", sq_AL=0.46, en_US=0.47).replace("baseline |\n", "baseline | run |\n", 1)
     table = table.replace("|---|\n", "|---|---|\n", 1).replace("| - | - |", "| - | - | a-run |")
     bench.entry(table=table)
-    assert ask(bench)["baseline"]["value"] == 0.47
+    assert ask(bench).baseline.value == 0.47
 
 
 def test_sources_that_the_recorded_mean_rules_out_are_not_named(study):
-    recipe = ask(study)["recipe"]
-    assert recipe["sources"] == [] and recipe["sources_missing"] == 5
-    assert "best known: en-US, sq-AL 46.70%" in recipe["note"]
-    assert "not among the 5: az-AZ, th-TH (their mean was 46.02%)" in recipe["note"]
+    recipe = ask(study).recipe
+    assert recipe.sources == () and recipe.sources_missing == 5
+    assert "best known: en-US, sq-AL 46.70%" in recipe.note
+    assert "not among the 5: az-AZ, th-TH (their mean was 46.02%)" in recipe.note
 
 
 def test_models_that_tie_at_the_top_are_all_named(study):
     told = ask(study)
-    assert (told["baseline"]["model"], told["baseline"]["tied"]) == ("en-US", ["sq-AL"])
+    assert (told.baseline.model, told.baseline.tied) == ("en-US", ("sq-AL",))
     assert "(en-US, sq-AL)" in render(told)
 
 
@@ -61,19 +61,19 @@ LAB = Lab({"similarity": Ability(), "average": Ability()}, frozenset({"REAL"}))
 
 
 def test_the_next_commands_train_what_is_missing_then_ask_for_a_matrix(study):
-    train, matrix = ask(study, lab=LAB)["next"]
+    train, matrix = (step.command for step in ask(study, lab=LAB).next)
     assert train.startswith("mu train --locale en-US --locale sq-AL --locale ")
     assert "--task massive --base xlm-roberta-base" in train and "az-AZ" not in train and "sw-KE" not in train
     assert matrix.startswith("mu nxn --split dev --locale sw-KE --task massive --base xlm-roberta-base")
     there = frozenset({"en-US", "sq-AL", "de-DE", "fr-FR", "it-IT"})
     have_all = Lab(LAB.methods, LAB.similarities, trained=there)
-    assert [c.split()[1] for c in ask(study, lab=have_all)["next"]] == ["nxn"]
+    assert [step.command.split()[1] for step in ask(study, lab=have_all).next] == ["nxn"]
 
 
 def test_named_sources_that_have_no_model_here_are_trained_first(bench):
     bench.entry(table=singles("sw-KE", sq_AL=0.46, en_US=0.47))
     bench.entry(row("sw-KE", 0.60, 0.47, k=2), entry="2026-01-21-merge-00000002")
     lab = Lab(LAB.methods, LAB.similarities, trained=frozenset({"en-US"}))
-    train, merge = ask(bench, lab=lab)["next"]
+    train, merge = (step.command for step in ask(bench, lab=lab).next)
     assert train == "mu train --locale sq-AL --task massive --base xlm-roberta-base"
     assert merge.startswith("mu merge --method similarity --target sw-KE --source en-US --source sq-AL")

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.decision import covariance
-from merginguriel.decision.evidence import Setting
+from merginguriel.decision.evidence import Arm
 from merginguriel.decision.replicates import repeats
 
 from .dense import dense_covariance, dense_noise, some_features
@@ -16,7 +16,7 @@ from .test_covariance import VARIANCES, noise_of
 from .test_estimate import fitted, observation
 
 FEW = st.builds(
-    Setting,
+    Arm,
     st.sampled_from(["a/b", "c/d"]),
     st.sampled_from(["sw-KE", "cy-GB"]),
     st.just("ExcTar"),
@@ -76,7 +76,7 @@ def test_where_nothing_was_measured_twice_or_without_noise_rows_stay_rows():
 
 
 def test_a_merge_with_other_features_is_another_merge():
-    rows = [observation("sw-KE", "ties", 2.0, 1.0).setting] * 2
+    rows = [observation("sw-KE", "ties", 2.0, 1.0).arm] * 2
     noise = noise_of(rows, 3)
     alike = noise._replace(gap=np.array([-1, -1]), baseline=np.array([0, 0]))
     assert repeats(rows, alike, np.array([[1.0], [1.0]])) is not None

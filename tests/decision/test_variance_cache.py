@@ -29,11 +29,11 @@ def _cache(tmp_path, monkeypatch):
 
 
 def fit(found, keep=True):
-    return estimate.fit(found, noise(found), some_features([o.setting for o in found]), keep=keep)
+    return estimate.fit(found, noise(found), some_features([o.arm for o in found]), keep=keep)
 
 
 def told(model):
-    return estimate.predict(model, FOUND[0].setting, np.zeros(2))
+    return estimate.predict(model, FOUND[0].arm, np.zeros(2))
 
 
 def test_the_second_answer_is_the_first_to_the_last_bit_and_takes_no_step(monkeypatch):
@@ -53,7 +53,7 @@ def test_it_is_what_is_fitted_without_a_cache():
     [
         lambda o: replace(o, gain_pp=o.gain_pp + 1e-9),
         lambda o: replace(o, variance=o.variance + 1e-9),
-        lambda o: replace(o, setting=replace(o.setting, params=(("density", "0.2"),))),
+        lambda o: replace(o, arm=replace(o.arm, params=(("density", "0.2"),))),
         lambda o: replace(o, row=replace(o.row, baseline=0.6)),
     ],
 )
@@ -65,14 +65,14 @@ def test_any_change_of_the_evidence_is_fitted_anew(change):
 
 
 def test_other_features_are_fitted_anew():
-    known = some_features([o.setting for o in FOUND])
+    known = some_features([o.arm for o in FOUND])
     fit(FOUND)
     estimate.fit(FOUND, noise(FOUND), known + 1, keep=True)
     assert len(list(variance_cache.place("x").parent.glob("*.json"))) == 2
 
 
 def test_the_program_that_fits_is_part_of_the_key(monkeypatch):
-    arguments = [o.setting for o in FOUND], np.zeros(4), noise(FOUND), np.zeros((4, 2))
+    arguments = [o.arm for o in FOUND], np.zeros(4), noise(FOUND), np.zeros((4, 2))
     before = variance_cache.digest(*arguments)
     monkeypatch.setattr(variance_cache, "FITTING", ("covariance.py",))
     assert variance_cache.digest(*arguments) != before

@@ -1,8 +1,9 @@
-"""Does every verdict follow from a rule that is told, and can what it proposes be done?"""
+"""Every verdict follows from a rule that is shown, and its proposals can be done."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from math import sqrt
 
 import jsonschema
@@ -12,10 +13,10 @@ from conftest import HEAD, row
 from merginguriel import stats
 from merginguriel.decision.advice import Lab, Question, advise
 from merginguriel.decision.advice_diff import changes
+from merginguriel.decision.advice_types import PredictedArm, schema
 from merginguriel.decision.baseline import pairing
 from merginguriel.decision.pilot import planned
 from merginguriel.decision.question import Ability
-from merginguriel.decision.schema import ADVICE
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.text.advice import LEGEND, render
 
@@ -23,6 +24,7 @@ LAB = Lab(
     {"average": Ability(), "similarity": Ability(), "ties": Ability({"density", "scale"}, heads="average")},
     frozenset({"REAL"}),
 )
+SCHEMA = schema()
 PAIRED = HEAD.replace("baseline |\n", "baseline | wins | losses |\n").replace("|---|\n", "|---|---|---|\n")
 WITH_SE = HEAD.replace("baseline |\n", "baseline | wins | losses | se |\n").replace(
     "|---|\n", "|---|---|---|---|\n"
@@ -49,9 +51,9 @@ def ask(bench, target: str = "sw-KE", **more):
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_pilot_is_worth_its_cost_and_can_see_a_plausible_gain(study, target):
     told = ask(study, target)
-    pilot, most = told["pilot"], told["gain"]["ci90_pp"][1]
-    fit = pilot["value_pp"] >= pilot["cost_pp"] and pilot["sees_pp"] <= most
-    assert told["verdict"] == ("pilot" if fit else "no-merge")
+    pilot, most = told.pilot, told.gain.ci90_pp[1]
+    fit = pilot.value_pp >= pilot.cost_pp and pilot.sees_pp <= most
+    assert told.verdict == ("pilot" if fit else "no-merge")
 
 
 def test_a_gain_that_is_likely_but_not_proven_is_worth_a_trial(bench):
@@ -59,18 +61,18 @@ def test_a_gain_that_is_likely_but_not_proven_is_worth_a_trial(bench):
     bench.skill()
     bench.entry(row(value=0.49, baseline=0.46), n=900)
     told = ask(bench)
-    assert told["gain"]["mean_pp"] > 1 and 0.6 < told["gain"]["p_positive"] < 0.95
-    assert told["pilot"]["value_pp"] > told["gain"]["mean_pp"] - 1 > 0
+    assert told.gain.mean_pp > 1 and 0.6 < told.gain.p_positive < 0.95
+    assert told.pilot.value_pp > told.gain.mean_pp - 1 > 0
 
 
 def test_a_better_single_model_than_the_recorded_baseline_is_named(bench):
     bench.skill()
     bench.entry(row(value=0.49, baseline=0.46))
-    assert ask(bench)["baseline"]["better"] is None
+    assert ask(bench).baseline.better is None
     table = "| target | mode | method | sources | value |\n|---|---|---|---|---|\n"
     bench.entry(table=table + "| sw-KE | - | single | sq-AL | 0.5600 |", entry="2026-01-21-test-00000002")
     told = ask(bench)
-    assert told["baseline"]["value"] == 0.46 and told["baseline"]["better"]["model"] == "sq-AL"
+    assert told.baseline.value == 0.46 and told.baseline.better.model == "sq-AL"
     assert "sq-AL alone has 56.00%" in " ".join(render(told).split())
 
 
@@ -78,20 +80,20 @@ def test_a_better_single_model_than_the_recorded_baseline_is_named(bench):
 def test_the_screen_says_why_with_the_smallest_gain_and_its_probability(study, target):
     told = ask(study, target)
     text = render(told, width=200)
-    assert f"P(gain > 1 pp) {told['gain']['p_worth']:.2f}" in text
-    if told["verdict"] != "unknown":
-        assert told["why"] in text
-        assert ("0.95" if told["gain"]["mean_pp"] >= 0 else "gain is negative") in told["why"]
-    assert told["gain"]["p_worth"] < told["gain"]["p_positive"]
+    assert f"P(gain > 1 pp) {told.gain.p_worth:.2f}" in text
+    if told.verdict != "unknown":
+        assert told.why in text
+        assert ("0.95" if told.gain.mean_pp >= 0 else "gain is negative") in told.why
+    assert told.gain.p_worth < told.gain.p_positive
 
 
 def test_a_loss_that_a_trial_could_not_turn_is_no_pilot(study):
     told = ask(study, "ka-GE")
-    assert told["verdict"] == "no-merge" and "could not settle it" in told["why"]
+    assert told.verdict == "no-merge" and "could not settle it" in told.why
 
 
 def test_what_would_change_a_pilot_can_be_done_and_names_both_thresholds(study):
-    (said, *_) = ask(study)["would_change"]
+    (said, *_) = ask(study).would_change
     assert "development data" in said and "other seeds" in said and "other items" not in said
     assert "1 pp or more" in said and "0.95 or more" in said
 
@@ -100,11 +102,13 @@ def test_what_would_change_a_pilot_can_be_done_and_names_both_thresholds(study):
 
 
 def test_where_nothing_was_measured_a_recipe_is_proposed_that_can_be_run(study):
-    assert ask(study, "de-DE")["recipe"]["method"] not in LAB.methods
+    assert ask(study, "de-DE").recipe.method not in LAB.methods
     told = ask(study, "de-DE", lab=LAB)
-    assert told["recipe"]["method"] in LAB.methods and told["recipe"]["runnable"]
-    assert "selection" not in told["recipe"]["params"]
-    others = {a["what"]: a["runnable"] for a in ask(study, lab=LAB)["alternatives"] if "runnable" in a}
+    assert told.recipe.method in LAB.methods and told.recipe.runnable
+    assert "selection" not in told.recipe.params
+    others = {
+        a.arm.label: a.runnable for a in ask(study, lab=LAB).alternatives if isinstance(a, PredictedArm)
+    }
     assert (
         others["similarity, REAL, 3 sources"]
         and not others["adamerging, REAL, 3 sources, iterations=5, lr=0.001"]
@@ -114,9 +118,11 @@ def test_where_nothing_was_measured_a_recipe_is_proposed_that_can_be_run(study):
 
 def test_a_method_that_the_program_lacks_is_tagged_and_has_a_way_on(study):
     told = ask(study, "de-DE", method="adamerging", lab=LAB)
-    assert not told["recipe"]["runnable"]
+    assert not told.recipe.runnable
     assert "measured elsewhere, not in this program" in " ".join(render(told).split())
-    assert not any("mu merge --method adamerging" in line or "mu train" in line for line in told["next"])
+    assert not any(
+        "adamerging" in step.text.partition("(")[0] or "mu train" in step.text for step in told.next
+    )
 
 
 def test_next_gives_a_method_only_parameters_that_it_has(bench):
@@ -125,14 +131,14 @@ def test_next_gives_a_method_only_parameters_that_it_has(bench):
     )
     ties = row("sw-KE", 0.60, 0.50, method="ties", k=2)
     bench.entry(table=table + ties + " density=0.2 selection=sinkhorn | en-US sq-AL |")
-    (*_, merge) = ask(bench, lab=LAB)["next"]
+    merge = ask(bench, lab=LAB).next[-1].command
     assert merge.startswith("mu merge --method ties") and "density=0.2" in merge and "selection" not in merge
 
 
 def test_a_target_without_sentences_is_sent_to_the_tasks(study):
     lab = Lab(LAB.methods, LAB.similarities, offers_target=False)
     told = ask(study, "xh-ZA", lab=lab)
-    assert told["next"][0].startswith("mu tasks massive") and "too few sentences" in told["unknowns"][0]
+    assert told.next[0].command == "mu tasks massive" and "too few sentences" in told.unknowns[0]
 
 
 # The evidence
@@ -141,24 +147,24 @@ def test_a_target_without_sentences_is_sent_to_the_tasks(study):
 def test_a_row_is_judged_by_its_standard_error_where_it_has_one(bench):
     line = row("sw-KE", 0.52, 0.50)
     bench.entry(table=WITH_SE + line + " 50 | 30 | 1.70 pp |", n=1000)
-    clustered = ask(bench)["evidence"][0]
-    assert clustered["within_noise"] and clustered["p_value"] == pytest.approx(0.239, abs=2e-3)
+    clustered = ask(bench).evidence[0]
+    assert clustered.within_noise and clustered.p_value == pytest.approx(0.239, abs=2e-3)
     bench.entry(table=PAIRED + line + " 50 | 30 |", n=1000)
-    exact = ask(bench)["evidence"][0]
-    assert exact["p_value"] == pytest.approx(stats.exact_mcnemar(50, 30), abs=1e-4)
-    assert not exact["within_noise"]
+    exact = ask(bench).evidence[0]
+    assert exact.p_value == pytest.approx(stats.exact_mcnemar(50, 30), abs=1e-4)
+    assert not exact.within_noise
 
 
 def test_what_a_trial_sees_is_paired_by_what_rows_with_wins_and_losses_show(bench):
     bench.entry(row("sw-KE", 0.52, 0.50))
     bound = 280 * sqrt(stats.unpaired_variance(0.52, 0.50, 2974))
     told = ask(bench)
-    assert told["mde_pp"] == pytest.approx(bound, rel=0.01) and "unpaired bound" in told["pilot"]["sees_how"]
+    assert told.mde_pp == pytest.approx(bound, rel=0.01) and "unpaired bound" in told.pilot.sees_how
     bench.entry(table=PAIRED + row("cy-GB", 0.52, 0.50) + " 80 | 60 |", n=1000, entry="2026-01-21-p-00000002")
     ratio, how = pairing(bench.load().rows, "massive/xlm-roberta-base")
     expected = stats.paired_variance(80, 60, 1000) / stats.unpaired_variance(0.52, 0.50, 1000)
     assert ratio == pytest.approx(expected) and "paired" in how
-    assert ask(bench)["mde_pp"] == pytest.approx(bound * sqrt(ratio), rel=0.01)
+    assert ask(bench).mde_pp == pytest.approx(bound * sqrt(ratio), rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -181,22 +187,22 @@ def test_a_veto_is_shown_only_where_it_holds(bench, scope, shown):
     bench.entry(table=table + "\n".join(lines))
     bench.skill(claims=FORBIDS.replace("{SCOPE}", scope))
     assert bench.load().standings["no-dare"].status == "supported"
-    assert ("no-dare" in [r["claim"] for r in ask(bench)["rules"]]) == shown
+    assert ("no-dare" in [r.claim for r in ask(bench).rules]) == shown
 
 
 def test_the_hash_as_of_a_day_is_not_of_todays_texts(bench):
     bench.entry(row("sw-KE", 0.60, 0.50))
-    first = ask(bench, as_of="2026-01-20")["knowledge_hash"], ask(bench)["knowledge_hash"]
+    first = ask(bench, as_of="2026-01-20").knowledge_hash, ask(bench).knowledge_hash
     path = bench.skill(
         claims=FORBIDS.replace("{SCOPE}", "{method: ties}").replace(
             'since: "2026-01-20"', 'since: "2026-02-01"'
         )
     )
     path.write_text(path.read_text().replace("Do it.", "Do it well."))
-    then = ask(bench, as_of="2026-01-20")["knowledge_hash"], ask(bench)["knowledge_hash"]
+    then = ask(bench, as_of="2026-01-20").knowledge_hash, ask(bench).knowledge_hash
     assert then[0] == first[0] and then[1] != first[1]
     bench.entry(row("sw-KE", 0.61, 0.50))
-    assert ask(bench, as_of="2026-01-20")["knowledge_hash"] != first[0]
+    assert ask(bench, as_of="2026-01-20").knowledge_hash != first[0]
 
 
 # How it reads
@@ -206,7 +212,7 @@ def test_the_hash_as_of_a_day_is_not_of_todays_texts(bench):
 @pytest.mark.parametrize("target", [*TARGETS, "de-DE"])
 def test_no_line_is_wider_than_the_page_but_a_command(study, target, width):
     text = render(ask(study, target, lab=LAB), every=True, width=width, explain=True)
-    rows = re.compile(r"  (mu|use) |\d{4}-\d\d-\d\d-")
+    rows = re.compile(r"  mu |\d{4}-\d\d-\d\d-")
     assert [line for line in text.splitlines() if len(line) > width and not rows.search(line)] == []
     if width >= 80:
         assert [line for line in text.splitlines() if len(line) > width and "  mu " not in line] == []
@@ -221,33 +227,34 @@ def test_the_key_explains_every_label_of_a_row(study):
 
 def test_an_interval_that_did_not_hold_is_warned_of_at_the_top(study):
     told = ask(study)
-    told["calibration"] = {**told["calibration"], "inside90": 0.9}
-    assert "careful" not in render(told)
-    told["calibration"] = {**told["calibration"], "inside90": 0.77}
-    head = " ".join(render(told).partition("unknown")[0].split())
-    assert "such 90% intervals held 77% of the time" in head
+    good, poor = (
+        replace(told, calibration=replace(told.calibration, inside90=share)) for share in (0.9, 0.77)
+    )
+    assert "careful" not in render(good)
+    head = " ".join(render(poor).partition("unknown")[0].split())
+    assert "such 90% intervals contained 77% of the rows" in head
 
 
 def test_one_other_row_has_no_spread_and_is_one_row(bench):
     bench.entry(row("cy-GB", 0.48, 0.50))
     told = ask(bench)
-    assert told["evidence"][0]["se_pp"] is None
+    assert told.evidence[0].se_pp is None
     assert "1 row on 1 other target: mean −2.0 pp, spread unknown" in render(told)
 
 
 def test_a_figure_from_other_languages_says_that_it_is_not_of_this_one(study):
     for target in ("kn-IN", "te-IN"):
-        assert any(f"anything specific to {target}" in said for said in ask(study, target)["unknowns"])
-    assert not any("anything specific" in said for said in ask(study)["unknowns"])
+        assert any(f"anything specific to {target}" in said for said in ask(study, target).unknowns)
+    assert not any("anything specific" in said for said in ask(study).unknowns)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_minus_is_a_minus_everywhere(study, target):
     told = ask(study, target)
     said = [
-        told["summary"],
-        told["why"],
-        *told["would_change"],
+        told.summary,
+        told.why,
+        *told.would_change,
         *changes(ask(study, as_of="2026-01-20"), told),
     ]
     assert [s for s in said if re.search(r"(?<![\w-])-\d", s)] == []
@@ -279,7 +286,7 @@ def test_a_recorded_standard_error_is_not_made_smaller_by_what_pairing_saved_els
         for t in ("cy-GB", "vi-VN", "th-TH", "ka-GE", "de-DE")
     ]
     bench.entry(table=head + line + told + "\n".join(near), n=1000)
-    assert ask(bench)["mde_pp"] == pytest.approx(2.80, abs=0.01)
+    assert ask(bench).mde_pp == pytest.approx(2.80, abs=0.01)
 
 
 # The budget
@@ -297,45 +304,41 @@ def test_a_budget_is_never_exceeded_and_only_takes_pilots_away(study, target):
     free = ask(study, target)
     for budget in BUDGETS:
         told = ask(study, target, budget=budget)
-        jsonschema.validate(told, ADVICE)
-        pieces = sum(told["pilot"]["cost"].values())
-        if told["verdict"] == "pilot":
-            assert free["verdict"] == "pilot" and pieces <= budget
-        elif free["verdict"] == "pilot":
-            assert told["verdict"] == "no-merge"
-            assert f"would take {pieces} pieces of work, more than the budget of {budget}" in told["why"]
-            assert told["why"] in " ".join(render(told, width=400).split())
+        jsonschema.validate(told.as_dict(), SCHEMA)
+        pieces = told.pilot.cost.pieces
+        if told.verdict == "pilot":
+            assert free.verdict == "pilot" and pieces <= budget
+        elif free.verdict == "pilot":
+            assert told.verdict == "no-merge"
+            assert f"would take {pieces} pieces of work, more than the budget of {budget}" in told.why
+            assert told.why in " ".join(render(told, width=400).split())
         else:
-            assert told["verdict"] == free["verdict"]
-    assert {**told, "budget": None} == {**free, "budget": None}  # the last budget is no limit
+            assert told.verdict == free.verdict
+    assert replace(told, budget=None) == replace(free, budget=None)  # the last budget is no limit
 
 
 @pytest.mark.parametrize("target", ["sw-KE", "de-DE"])
 def test_the_budget_that_is_said_to_be_enough_is_enough_and_one_less_is_not(study, target):
     free = ask(study, target)
-    (enough,) = re.findall(
-        r"a budget of (\d+) pieces", " ".join(ask(study, target, budget=0)["would_change"])
-    )
+    (enough,) = re.findall(r"a budget of (\d+) pieces", " ".join(ask(study, target, budget=0).would_change))
     told, less = (ask(study, target, budget=int(enough) - by) for by in (0, 1))
-    assert told["verdict"] == free["verdict"]
-    assert told["pilot"]["arms"] == free["pilot"]["arms"][:1]  # the recipe, without the average beside it
-    assert not any("a budget of" in line for line in told["would_change"])
-    assert (
-        any("a budget of" in line for line in less["would_change"]) and "more than the budget" in less["why"]
-    )
-    assert less["why"] in " ".join(render(less, width=400).split())
+    assert told.verdict == free.verdict
+    assert told.pilot.arms == free.pilot.arms[:1]  # the recipe, without the average beside it
+    assert not any("a budget of" in line for line in told.would_change)
+    assert any("a budget of" in line for line in less.would_change) and "more than the budget" in less.why
+    assert less.why in " ".join(render(less, width=400).split())
 
 
 def test_a_pilot_that_is_cut_to_the_budget_says_so_and_costs_less(study):
     whole = ask(study)
-    told = ask(study, budget=sum(whole["pilot"]["cost"].values()) - 1)
-    assert told["verdict"] == "pilot" and f"{whole['pilot']['arms'][0]} alone" in told["why"]
-    assert told["pilot"]["cost_pp"] < whole["pilot"]["cost_pp"]
-    assert told["pilot"]["value_pp"] == whole["pilot"]["value_pp"]
+    told = ask(study, budget=whole.pilot.cost.pieces - 1)
+    assert told.verdict == "pilot" and f"{whole.pilot.arms[0].label} alone" in told.why
+    assert told.pilot.cost_pp < whole.pilot.cost_pp
+    assert told.pilot.value_pp == whole.pilot.value_pp
 
 
 def test_a_pilot_that_is_not_worth_all_its_work_is_not_cut_to_one_that_is():
     """With the recipe alone it costs 0.02 pp, less than it is worth: a budget would have made a pilot of no pilot."""
     whole = planned(["a", "b"], 0, 1.0, 2, wanted_pp=0.03)
-    assert whole.arms == ["a", "b"] and whole.price_pp == pytest.approx(0.04)
-    assert planned(["a", "b"], 0, 1.0, 2, wanted_pp=0.05).arms == ["a"]
+    assert whole.arms == ("a", "b") and whole.price_pp == pytest.approx(0.04)
+    assert planned(["a", "b"], 0, 1.0, 2, wanted_pp=0.05).arms == ("a",)

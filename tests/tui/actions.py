@@ -92,6 +92,6 @@ ACTIONS = (
     Action("how far a sweep is", "runs.sweep:standings", "mu sweep status", "", "its runs are in the runs screen"),
     Action("explain methods", "merging.registry:all_methods", "mu methods", "", "a page to read; the what-if list offers them"),
     Action("report", "report.report:build", "mu report", "", SCRIPT),
-    Action("print a schema", "decision.schema:ADVICE", "mu schema", "", SCRIPT),
+    Action("print a schema", "decision.advice_types:schema", "mu schema", "", SCRIPT),
     Action("complete words", "cli.main:mu", "mu completion", "", SHELL),
 )  # fmt: skip

@@ -237,7 +237,7 @@ def to_entry(app):
 
 
 def answered_of(app):
-    return app.screen.advice["mode"]
+    return app.screen.advice.mode
 
 
 # (place, id) → what must have happened. A place has a way in, below.

@@ -34,7 +34,7 @@ def test_the_card_says_what_the_command_prints(space, mu, size):
     async def script(app, pilot):
         await settled(app, pilot)
         shown = text_of(app)
-        found.update(app.screen.advice, command=app.screen.command)
+        found.update(app.screen.advice.as_dict(), command=app.screen.command)
         for words in ("gl-ES", "80%", "90%", "P(gain > 0)", "to beat", "◆ gain"):
             assert words in shown, shown
 
@@ -57,7 +57,7 @@ def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
         await press(app, pilot, "tab", "2", "tab", *["backspace", "0", ".", "5"], "tab", "1")
         app.screen.query_one("#min_gain", Input)
         await settled(app, pilot)
-        found.update(app.screen.advice, command=app.screen.command)
+        found.update(app.screen.advice.as_dict(), command=app.screen.command)
 
     found: dict = {}
     play(space, script, size=size, screen="advise", what=("gl-ES",))
@@ -75,10 +75,10 @@ def test_another_context_and_back_to_the_open_question(space):
         await settled(app, pilot)
         app.screen.query_one("#context").focus()
         await press(app, pilot, "enter", *"massive/xlm", "enter")
-        assert app.screen.advice["context"] == "massive/xlm-roberta-base"
+        assert app.screen.advice.context == "massive/xlm-roberta-base"
         assert app.screen.command.endswith("--context massive/xlm-roberta-base --all")
         await press(app, pilot, "x")
-        assert app.screen.advice["context"] == "home/e5-small"
+        assert app.screen.advice.context == "home/e5-small"
         assert app.screen.command == "mu advise --target cy-GB --all"
 
     play(space, script, screen="advise", what=("cy-GB",))
@@ -90,7 +90,7 @@ def test_another_context_and_back_to_the_open_question(space):
 def test_a_target_is_found_by_tag_and_by_name(space, typed, tag):
     async def script(app, pilot):
         await press(app, pilot, "slash", *typed, "enter")
-        assert app.screen.advice["target"] == tag
+        assert app.screen.advice.target == tag
 
     play(space, script, screen="advise", what=("fi-FI",))
 
@@ -101,7 +101,7 @@ def test_the_arrows_lead_from_the_search_into_the_list_and_escape_out_of_the_fie
         assert app.focused.id == "targets"
         first = app.screen.listed[0]
         await press(app, pilot, "j", "k", "enter")
-        assert app.screen.advice["target"] == first
+        assert app.screen.advice.target == first
         await press(app, pilot, "slash", "escape")
         assert app.focused.id == "targets"
         await press(app, pilot, "G")
@@ -118,7 +118,7 @@ def test_enter_on_a_reason_opens_the_entry_or_the_skill_that_it_rests_on(where):
         await settled(app, pilot)
         home = app.screen
         at, reason = next(
-            ((n, r) for n, r in enumerate(home.reasons) if r.goes and r.goes[0] == where), (0, None)
+            ((n, r) for n, r in enumerate(home.reasons) if r.link and r.link[0] == where), (0, None)
         )
         gone: list = []
         app.action_go = lambda *to: gone.append(to)
@@ -126,7 +126,7 @@ def test_enter_on_a_reason_opens_the_entry_or_the_skill_that_it_rests_on(where):
         reasons.focus()
         reasons.highlighted = at
         await press(app, pilot, "enter")
-        assert reason is not None and gone == [reason.goes]
+        assert reason is not None and gone == [reason.link]
 
     play(workspace.shipped(), script, screen="advise", what=("sw-KE",))
 
@@ -229,7 +229,7 @@ def test_a_word_that_is_no_target_is_a_note_and_the_answer_stays(space):
         await settled(app, pilot)
         await press(app, pilot, "slash", *"qqqqqq", "enter")
         assert "unknown locale" in notes(app)
-        assert app.screen.advice["target"] == "gl-ES" == app.screen.target
+        assert app.screen.advice.target == "gl-ES" == app.screen.target
 
     play(space, script, screen="advise", what=("gl-ES",))
 

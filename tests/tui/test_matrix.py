@@ -265,7 +265,7 @@ def test_enter_asks_about_the_context_of_the_matrix(space):
         await press(app, pilot, "enter")
         await until(app, pilot, lambda: app.current_mode == "advise" and app.screen.advice is not None)
         await settled(app, pilot)
-        return app.screen.advice["context"]
+        return app.screen.advice.context
 
     assert (
         play(workspace.find(explicit=space.root), script, what=("home/e5-small", "test", "nb-NO"))

@@ -17,7 +17,7 @@ from run_screens import waiting
 from merginguriel import workspace
 from merginguriel.knowledge.base import load
 from merginguriel.runs import run_store
-from merginguriel.text.advice import headline
+from merginguriel.text.advice import WORDS
 from merginguriel.text.numbers import pp, signed
 
 pytestmark = [
@@ -49,10 +49,9 @@ def still(screen):
 
 def card(advice):
     """What the card says of an answer: verdict, gain, and how sure."""
-    word, _ = headline(advice)
     low, high = advice["gain"]["ci90_pp"]
     return (
-        word,
+        WORDS[advice["verdict"]],
         pp(advice["gain"]["mean_pp"]),
         f"{signed(low)} … {signed(high)}",
         f"{advice['gain']['p_positive']:.2f}",

@@ -136,7 +136,7 @@ def test_a_session_goes_on_where_it_ended(small):
     async def second(app, pilot):
         await settled(app, pilot)
         assert app.current_mode == "advise"
-        assert app.screen.advice["target"] == "cy-GB" and app.screen.advice["mode"] == "IncTar"
+        assert app.screen.advice.target == "cy-GB" and app.screen.advice.mode == "IncTar"
 
     play(small.load_space(), first, screen="advise", what=("cy-GB",))
     play(small.load_space(), second)
@@ -170,7 +170,7 @@ def test_a_broken_skill_is_named_with_its_line_and_read_again_when_it_is_mended(
         assert "SKILL.md" in notes(app) and "Nothing can be answered" in text_of(app)
         shutil.rmtree(path.parent)
         await press(app, pilot, "ctrl+r")
-        assert app.screen.advice["target"] == "sw-KE"
+        assert app.screen.advice.target == "sw-KE"
 
     play(small.load_space(), script, screen="advise", what=("sw-KE",))
 

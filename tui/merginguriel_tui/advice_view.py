@@ -1,56 +1,44 @@
-"""How does advice look on a screen? A card, a drawn scale, and a list of reasons that lead somewhere."""
+"""Advice on a screen: a card, a drawn scale, and a list of rows with links."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
+from merginguriel.decision.advice_types import PriorRows
 from merginguriel.text.tables import plain
+
+if TYPE_CHECKING:
+    from merginguriel.decision.advice_types import Advice, Gain
+    from merginguriel.text.advice import Row
 
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # pp between two figures of the scale
 STYLES = {"MERGE": "bold green", "PILOT": "bold yellow", "NO MERGE": "bold red", "UNKNOWN": "bold magenta"}
-OPENS = " ›"  # stands at the end of a reason that leads somewhere
+OPENS = " ›"  # ends a row that has a link
 
 
-class Reason(NamedTuple):
-    """A line of the list: its group, what it says, and where Enter leads (screen and what; or `ask`, `copy`)."""
+def card(advice: Advice) -> Text:
+    """Return verdict, recipe and figures."""
+    from merginguriel.text.advice import lay_out
 
-    group: str
-    text: str
-    goes: tuple[str, str] | None = None
-
-
-def card(advice: dict[str, Any]) -> Text:
-    """Verdict, recipe and figures, the smallest gain that a test there sees among them."""
-    from merginguriel.text.advice import headline
-    from merginguriel.text.numbers import pp, signed
-
-    word, head = headline(advice)
-    gain, least = advice["gain"], advice["min_gain_pp"]
+    layout = lay_out(advice)
     text = Text()
-    text.append(plain(f"{advice['target']}  {advice['mode']}  {advice['context']}\n"), "dim")
-    text.append(f" {word} ", f"{STYLES[word]} reverse")
-    text.append(f"  {plain(head)}\n", "bold")
-    (low80, high80), (low90, high90) = gain["ci80_pp"], gain["ci90_pp"]
-    text.append(f"gain {pp(gain['mean_pp'])}  80% {signed(low80)} … {signed(high80)}  ")
-    text.append(f"90% {signed(low90)} … {signed(high90)}\nP(gain > 0) {gain['p_positive']:.2f}")
-    text.append(f"  P(gain > {least:g} pp) {gain['p_worth']:.2f}" if least else "")
-    if advice["mde_pp"] is not None:
-        text.append(f"  detectable from {pp(advice['mde_pp']).removeprefix('+')}")
-    if advice["verdict"] == "unknown" and advice["evidence"]:
-        text.append("  (from other targets)")
+    text.append(plain(f"{layout.title}\n"), "dim")
+    text.append(f" {layout.word} ", f"{STYLES[layout.word]} reverse")
+    text.append(f"  {plain(layout.headline)}\n", "bold")
+    text.append(plain("  ".join(layout.figures)))
     return text
 
 
-def scale(gain: dict[str, Any], least: float, width: int) -> Text:
-    """The expected gain as an interval on an axis in pp: four lines of `width` characters, readable without colour."""
-    (low80, high80), (low90, high90) = gain["ci80_pp"], gain["ci90_pp"]
+def scale(gain: Gain, least: float, width: int) -> Text:
+    """Draw the expected gain as an interval on an axis in pp: four lines of `width` characters, readable without colour."""
+    (low80, high80), (low90, high90) = gain.ci80_pp, gain.ci90_pp
     low, high = min(low90, 0.0, least), max(high90, 0.0, least)
     inner = max(width - 8, 8)  # figures at the ends stand half outside
     step = next((s for s in STEPS if (high - low) / s <= max(inner // 9, 2)), STEPS[-1])
@@ -67,7 +55,7 @@ def scale(gain: dict[str, Any], least: float, width: int) -> Text:
     bar[at(low80) : at(high80) + 1] = "━" * (at(high80) - at(low80) + 1)
     for x, over in ((0.0, {" ": "│", "─": "┼", "━": "╋", "├": "├", "┤": "┤"}), (least, {})):
         bar[at(x)] = over.get(bar[at(x)], "╎")
-    bar[at(gain["mean_pp"])] = "◆"
+    bar[at(gain.mean_pp)] = "◆"
     axis, labels = list("─" * inner), [" "] * (inner + 10)
     for number in range(round((high - low) / step) + 1):
         x = low + number * step
@@ -83,142 +71,81 @@ def scale(gain: dict[str, Any], least: float, width: int) -> Text:
     return text
 
 
-def reasons(advice: dict[str, Any]) -> list[Reason]:
-    """What the verdict rests on and what follows from it, in reading order."""
-    from merginguriel.text import advice as render
-    from merginguriel.text.numbers import pp, signed
+def rows(advice: Advice) -> list[Row]:
+    """Return the reasons for the verdict and the next steps, in reading order."""
+    from merginguriel.text.advice import lay_out
 
-    recipe, checked = advice["recipe"], advice["calibration"]
-    found = [
-        Reason(
-            "to beat", render.baseline_line(advice["baseline"], advice["mde_pp"]).removeprefix("to beat: ")
-        )
-    ]
-    if advice["verdict"] != "unknown" or "budget" in advice:
-        found.append(Reason("why", advice["why"]))
-    if checked and checked["inside90"] < 0.9 - render.HELD_SHORT:
-        share = f"{100 * checked['inside90']:.0f}%"
-        found.append(
-            Reason("careful", f"such 90% intervals held {share} of the time, so this one is too narrow")
-        )
-    for source in recipe["sources"]:
-        goes = ("log", str(source["ref"])) if source["ref"] else None
-        found.append(Reason("sources", render.source_line(source), goes))
-    if recipe["sources_missing"] or not recipe["sources"]:
-        found.append(Reason("sources", recipe["note"]))
-    for fit in recipe["compatibility"]:
-        found.append(
-            Reason(
-                "fit",
-                f"{render.FIT[fit['measure']]} {fit['value']:.2f} ({signed(fit['sds'], 1)} sd): part "
-                f"{signed(fit['contribution_pp'], 2)}; 1 sd is worth {pp(fit['slope_pp'])} ± {fit['slope_sd_pp']:.1f}",
-            )
-        )
-    found += [Reason("unknown", text) for text in advice["unknowns"]]
-    rows = [item for item in advice["evidence"] if item["kind"] != "prior"]
-    for name, items in (
-        ("for", sorted((i for i in rows if i["gain_pp"] > 0), key=lambda i: -i["gain_pp"])),
-        ("against", sorted((i for i in rows if i["gain_pp"] <= 0), key=lambda i: i["gain_pp"])),
-    ):
-        for item in items:
-            part = signed(item["contribution_pp"], 2)
-            said = (
-                f"{pp(item['gain_pp'], 2)}  part {part}  {render.measured(item)}  {render.short(item['ref'])}"
-            )
-            found.append(Reason(name, said, ("log", item["ref"])))
-    for item in advice["evidence"]:
-        if item["kind"] == "prior":
-            found.append(Reason("prior", render.prior_line(item)))
-    for item in advice["dissent"]:
-        if item["kind"] not in ("gain", "effect"):
-            said = f"{pp(item['gain_pp'], 2)}  {render.without_params(item['recipe'])}: {item['kind']}, not counted"
-            found.append(Reason("left out", f"{said}  {render.short(item['ref'])}", ("log", item["ref"])))
-    for rule in advice["rules"]:
-        said = f"{rule['text']} [{rule['status']}; {rule['skill']}]"
-        found.append(Reason(render.SAYS[rule["predicate"]], said, ("skills", rule["skill"])))
-    for item in advice["alternatives"]:
-        method = str(item["what"]).partition(",")[0]
-        goes = ("ask", method) if "mean_pp" in item else ("log", item["ref"]) if item.get("ref") else None
-        found.append(Reason("or", render.alternative(item), goes))
-    if advice["pilot"] and advice["verdict"] in ("pilot", "unknown"):
-        found.append(Reason("pilot", render.pilot_line(advice["pilot"])))
-        found.append(Reason("pilot", "(the program cannot run a pilot by itself yet)"))
-    found += [Reason("change", text) for text in advice["would_change"]]
-    if checked:
-        found.append(Reason("checked", render.checked_line(checked)))
-    for text in advice["next"]:
-        command, _, remark = text.partition("   (")
-        goes = ("copy", command) if command.startswith("mu ") else None
-        found.append(Reason("next", f"{command}   ({remark}" if remark else command, goes))
-    found.append(Reason("from", f"knowledge {advice['knowledge_hash']}"))
-    return found
+    return lay_out(advice).rows
 
 
-def line(reason: Reason, *, first: bool) -> Table:
-    """A reason as it stands in the list: the group's name where it begins, what it says right of it."""
+def statement(row: Row) -> str:
+    """Return what a row says on one line."""
+    command = row.link.name if row.link and row.link.kind == "copy" else ""
+    return "  ".join(part for part in (row.figures.strip(), command, row.text, row.ref) if part)
+
+
+def line(row: Row, *, first: bool) -> Table:
+    """Return a row of the list: the label at the first row of a group, the statement right of it."""
     table = Table.grid(padding=(0, 1, 0, 0), expand=True)
     table.add_column(width=8, no_wrap=True)
     table.add_column(ratio=1)
     table.add_row(
-        Text(reason.group if first else "", "bold" if reason.group in ("for", "against") else "dim"),
-        Text(plain(reason.text) + (OPENS if reason.goes else "")),
+        Text(row.label if first else "", "bold" if row.label in ("for", "against") else "dim"),
+        Text(plain(statement(row)) + (OPENS if row.link else "")),
     )
     return table
 
 
-def markdown(advice: dict[str, Any]) -> str:
-    """The answer as Markdown, for an issue or a note."""
-    from merginguriel.text.advice import headline
+def markdown(advice: Advice) -> str:
+    """Return the answer as Markdown, for an issue or a note."""
+    from merginguriel.text.advice import lay_out
 
     def cell(text: object) -> str:
         return plain(str(text)).replace("|", "\\|").replace("\n", " ")
 
-    word, head = headline(advice)
+    layout = lay_out(advice)
     lines = [
-        f"## {advice['target']}, {advice['mode']}, {cell(advice['context'])}: {word}",
+        f"## {advice.target}, {advice.mode}, {cell(advice.context)}: {layout.word}",
         "",
-        cell(head),
+        cell(layout.headline),
         "",
+        cell("  ".join(layout.figures)),
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {row.label} | {cell(statement(row))} |" for row in layout.rows),
     ]
-    lines += [cell(card(advice).plain.split("\n", 2)[2]), ""]
-    lines += ["| | |", "|---|---|"]
-    lines += [f"| {reason.group} | {cell(reason.text)} |" for reason in reasons(advice)]
     return "\n".join(lines) + "\n"
 
 
-def table(advice: dict[str, Any]) -> str:
-    """Every row of evidence and dissent as CSV."""
+def table(advice: Advice) -> str:
+    """Return every row of evidence, and every row that is not counted, as CSV."""
     columns = (
-        "ref",
-        "kind",
-        "target",
-        "recipe",
-        "value",
-        "baseline",
-        "gain_pp",
-        "se_pp",
-        "n",
-        "p_value",
-        "contribution_pp",
-    )
+        "ref", "kind", "target", "recipe", "value", "baseline", "gain_pp", "se_pp", "n", "p_value", "contribution_pp",
+    )  # fmt: skip
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    left_out = [item for item in advice["dissent"] if item["kind"] not in ("gain", "effect")]
-    writer.writerows([*advice["evidence"], *left_out])
+    for item in advice.evidence:
+        label = item.label if isinstance(item, PriorRows) else item.arm.label
+        writer.writerow({**vars(item), "recipe": label})
+    for row in advice.uncounted:
+        writer.writerow({**vars(row), "recipe": row.arm.label})
     return text.getvalue()
 
 
 class Scale(Widget):
     """The expected gain, drawn as wide as there is room."""
 
-    advice: dict[str, Any] | None = None
+    advice: Advice | None = None
 
-    def tell(self, advice: dict[str, Any] | None) -> None:
+    def tell(self, advice: Advice | None) -> None:
+        """Draw another advice."""
         self.advice = advice
         self.refresh(layout=True)
 
     def render(self) -> Text:
+        """Return the drawing."""
         if self.advice is None:
             return Text()
-        return scale(self.advice["gain"], self.advice["min_gain_pp"], min(self.size.width, 110))
+        return scale(self.advice.gain, self.advice.min_gain_pp, min(self.size.width, 110))

@@ -1,4 +1,4 @@
-"""Advise screen: pick a target, read the advice, ask what if, act on it."""
+"""Home screen: choose a target, read the advice, vary the question, save or run the recipe."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from . import advise_data
 from .advise_data import Find, command, kept, numbers_of, read, target_line, targets
 
 if TYPE_CHECKING:
+    from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
-    from merginguriel_tui.advice_view import Reason
+    from merginguriel.text.advice import Row
 
 MODES = ("ExcTar", "IncTar")
 SIMILARITIES = ("", "URIEL", "REAL")
@@ -56,16 +57,17 @@ class AdviseScreen(MuScreen):
     def __init__(self) -> None:
         super().__init__()
         self.knowledge: Knowledge | None = None
-        self.advice: dict[str, Any] | None = None
+        self.advice: Advice | None = None
         self.target: str | None = None
         self.about: str | None = None  # the context that the question came with, until it is set
         self.sought = ""  # typed and sent before there was anything to look it up in
         self.listed: list[str] = []
-        self.reasons: list[Reason] = []
+        self.reasons: list[Row] = []
         self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
         self.open: dict[str, str] = {}  # what the controls say where nothing was chosen
 
     def body(self) -> ComposeResult:
+        """Lay out the what-if line, the target list and the answer."""
         with Container(id="whatif"):
             yield Choice("mode", MODES, MODES[0], id="mode")
             yield Choice("method", ("",), "", id="method")
@@ -94,6 +96,7 @@ class AdviseScreen(MuScreen):
     # Asking
 
     def show(self, *what: str) -> None:
+        """Show the advice on a target, and on a context if one is given."""
         if what or self.target is None:
             last = self.remembered().get("target")
             self.target = what[0] if what else last if isinstance(last, str) and last else None
@@ -112,6 +115,7 @@ class AdviseScreen(MuScreen):
             self.about = None
 
     def reload(self) -> None:
+        """Read the knowledge again and ask again."""
         self.knowledge = None
         self.show()
 
@@ -149,7 +153,7 @@ class AdviseScreen(MuScreen):
             self.query_one("#verdict", Static).update(text)
 
     def given(self) -> dict[str, str]:
-        """What the controls say."""
+        """Return the values of the controls."""
         fields = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
         picked = {
             name: self.query_one(f"#{name}", Choice).value
@@ -184,7 +188,7 @@ class AdviseScreen(MuScreen):
             return  # half a number
         k, least, budget = numbers
 
-        def work() -> tuple[dict[str, Any], str | None]:
+        def work() -> tuple[Advice, str | None]:
             from merginguriel import locales
             from merginguriel.loop import advise_request
 
@@ -200,27 +204,28 @@ class AdviseScreen(MuScreen):
 
     def _refused(self, error: MuError) -> None:
         self.mu.show_error(error)
-        self.target = self.advice["target"] if self.advice else None
+        self.target = self.advice.target if self.advice else None
         if self.target is None:
             self._ask()
 
-    def _answered(self, found: tuple[dict[str, Any], str | None]) -> None:
+    def _answered(self, found: tuple[Advice, str | None]) -> None:
+        from merginguriel.text.advice import Row
         from merginguriel_tui import advice_view as view
 
         self.advice, note = found
-        self.target = str(self.advice["target"])
+        self.target = self.advice.target
         given = self.given()
         changed = {name: value for name, value in given.items() if value != self.open[name]}
         self.command = command(self.target, changed)
         self.remember(target=self.target, asked=changed)
         self.query_one("#verdict", Static).update(view.card(self.advice))
         self.query_one("#scale", Scale).tell(self.advice)
-        self.reasons = view.reasons(self.advice)
+        self.reasons = view.rows(self.advice)
         if note:
-            self.reasons.insert(0, view.Reason("note", note))
+            self.reasons.insert(0, Row("note", note))
         listed = self.query_one("#reasons", OptionList)
-        groups = [""] + [reason.group for reason in self.reasons]
-        rows = [view.line(reason, first=reason.group != groups[at]) for at, reason in enumerate(self.reasons)]
+        groups = [""] + [row.label for row in self.reasons]
+        rows = [view.line(row, first=row.label != groups[at]) for at, row in enumerate(self.reasons)]
         listed.clear_options()
         listed.add_options([Option(row) for row in rows])
         if self.focused is None:
@@ -261,6 +266,7 @@ class AdviseScreen(MuScreen):
             listed.highlighted = self.listed.index(self.target) if self.target in self.listed else 0
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Search, or ask again, after typing."""
         if self.knowledge is None:
             return
         if event.input.id == "find":
@@ -269,6 +275,7 @@ class AdviseScreen(MuScreen):
             self.set_timer(WAIT, lambda: self._ask() if event.input.value == event.value else None)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Ask about the typed target or values."""
         if event.input.id == "find":
             # Whoever is in the field already types the key that leads to it too.
             if typed := event.value.strip().lstrip("/"):
@@ -280,22 +287,24 @@ class AdviseScreen(MuScreen):
             self.action_leave()
 
     def on_choice_changed(self, event: Choice.Changed) -> None:
+        """Ask again with another choice."""
         if event.choice.id == "context":
             self._list()
         self._ask()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Ask about a target, or follow a row's link."""
         if event.option_list.id == "targets":
             self.target = self.listed[event.option_index]
             self._ask()
         else:
             self._follow(self.reasons[event.option_index])
 
-    def _follow(self, reason: Reason) -> None:
-        """Enter on a reason: the entry or skill that it rests on, the recipe that it names, the command."""
-        if reason.goes is None:
+    def _follow(self, row: Row) -> None:
+        """Open the entry or skill of a row, ask about its method, or copy its command."""
+        if row.link is None:
             return
-        where, what = reason.goes
+        where, what = row.link
         if where == "ask":
             self.query_one("#method", Choice).take(what)
         elif where == "copy":
@@ -308,36 +317,44 @@ class AdviseScreen(MuScreen):
     # Keys
 
     def action_to_targets(self) -> None:
+        """Move to the target list."""
         self.query_one("#targets").focus()
 
     def action_find(self) -> None:
+        """Move to the search field."""
         self.query_one("#find").focus()
 
     def action_what_if(self) -> None:
+        """Move to the what-if line."""
         self.query_one("#mode").focus()
 
     def action_mode(self) -> None:
+        """Switch between ExcTar and IncTar."""
         self.query_one("#mode", Choice).action_step(1)
 
     def action_open(self) -> None:
+        """Ask again with nothing fixed."""
         if self.open:
             self._put(self.open)
             self._list()
             self._ask()
 
     def action_next(self) -> None:
-        for reason in self.reasons:
-            if reason.goes and reason.goes[0] == "copy":
-                self._follow(reason)
+        """Copy the next command."""
+        for row in self.reasons:
+            if row.link and row.link.kind == "copy":
+                self._follow(row)
                 return
         self.notify("No command follows from this answer.", severity="warning")
 
     def action_explain(self) -> None:
+        """Show the key to the terms."""
         from merginguriel_tui.dialogs import WordsScreen
 
         self.app.push_screen(WordsScreen())
 
     def action_pilot(self) -> None:
+        """Report that a pilot cannot be run yet."""
         self.notify(
             "The core does not offer to run a pilot yet. What one would take stands under `pilot`.",
             severity="warning",
@@ -354,7 +371,7 @@ class AdviseScreen(MuScreen):
         self.notify(f"The recipe is in {path}.\nmu run {shlex.quote(path)}", timeout=8, markup=False)
 
     def action_run(self) -> None:
-        """Say what the run would do; launched when that is confirmed."""
+        """Show what the run would do, and launch it when confirmed."""
         if self.advice is not None:
             space, advice = self.mu.space, self.advice
             self.load(lambda: advise_data.proposal(space, advice), self._proposed, group="recipe")
@@ -376,6 +393,7 @@ class AdviseScreen(MuScreen):
         self.mu.action_go("runs", name)
 
     def copied(self, how: str) -> str:
+        """Return the answer as it is copied: text, command, markdown or csv."""
         if how == "command":
             return self.command
         if self.advice is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config
+    from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.workspace import Workspace
 
@@ -117,14 +118,14 @@ class Proposal(NamedTuple):
     config: Config
 
 
-def save(space: Workspace, advice: dict[str, Any]) -> str:
+def save(space: Workspace, advice: Advice) -> str:
     """Write the recipe as a run's configuration; return its path relative to the workspace."""
     from merginguriel.loop import advised_run
 
     return space.display(advised_run.save(advice, space))
 
 
-def proposal(space: Workspace, advice: dict[str, Any]) -> Proposal:
+def proposal(space: Workspace, advice: Advice) -> Proposal:
     """Return the run of the recipe, checked as `mu run --dry-run` checks it.
 
     Raises:
@@ -141,7 +142,7 @@ def proposal(space: Workspace, advice: dict[str, Any]) -> Proposal:
     name = run_store.run_id(wanted)
     exists = (space.runs / name / "config.yaml").is_file()
     state = run_store.state(run_store.get(space, name)) if exists else "new"
-    against = "" if advice["verdict"] in ("merge", "pilot") else f"The advice is {advice['verdict']}.\n\n"
+    against = "" if advice.verdict in ("merge", "pilot") else f"The advice is {advice.verdict}.\n\n"
     planned = "\n".join(plan_lines(planning.plan(space, wanted), state))
     shown = config.dump_table(config.as_table(wanted))
     return Proposal(name, plain(f"{against}{planned}\n\n{shown}"), wanted)
