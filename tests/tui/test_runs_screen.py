@@ -123,9 +123,7 @@ def test_cancelling_asks_first_and_pausing_does_not(space):
         assert run_store.state(run) == "cancelled"
         await until(app, pilot, lambda: "○ cancelled" in shown(app))
         await press(app, pilot, "p")  # refused by the core, told as a note, and the screen stays
-        await until(
-            app, pilot, lambda: any("cannot pause" in note.message for note in app._notifications)
-        )
+        await until(app, pilot, lambda: any("cannot pause" in note.message for note in app._notifications))
 
     play(space, script, screen="runs")
 
