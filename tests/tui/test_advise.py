@@ -15,6 +15,7 @@ from pilot import play
 from textual.widgets import Input, OptionList
 
 from merginguriel import workspace
+from merginguriel.decision.advice_types import Gain
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +270,7 @@ def test_markup_and_control_characters_of_a_file_are_shown_and_not_obeyed(bench)
 )
 def test_the_scale_fits_its_width_and_shows_zero_and_the_least_gain(width, gain):
     mean, low, high = gain
-    told = {"mean_pp": mean, "ci80_pp": [low * 0.8, high * 0.8], "ci90_pp": [low, high]}
+    told = Gain(mean, (low * 0.8, high * 0.8), (low, high), 0.5, 0.5)
 
     lines = scale(told, 2.0, width).plain.splitlines()
 
