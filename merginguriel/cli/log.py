@@ -164,7 +164,9 @@ def row_line(row: Any) -> list[str]:
     """A result row as cells: its name, what was measured, against what, and whether it counts."""
     from merginguriel.knowledge.parse.rows import SUPERSEDED, format_value
 
-    difference = "" if row.difference_pp is None else f"{row.difference_pp:+.2f} pp".replace("-", "−")
+    difference = (
+        "" if row.difference_pp is None else f"{row.difference_pp:+.2f} {row.points}".replace("-", "−")
+    )
     over = f"over {format_value(row, row.baseline)} {row.baseline_kind}" if row.baseline is not None else ""
     label = " ".join(str(x) for x in (row.method, row.similarity, row.k) if x)
     status = {"current": "", SUPERSEDED: "superseded, not counted"}.get(row.status, row.status)

@@ -181,14 +181,14 @@ def _indented(text: str, wide: int) -> list[str]:
 
 def _table(outcome: Outcome, wide: int) -> list[str]:
     """Merges, best first, and what they are compared with."""
-    from merginguriel.evaluation.accuracy import accuracy_interval
+    from merginguriel.evaluation.significance import value_interval
     from merginguriel.study.results import merge_name, p_text
 
     beat = outcome.baselines
     groups = outcome.merges[0].groups
 
     def accuracy(right: np.ndarray) -> str:
-        low, high = accuracy_interval(right, groups)
+        low, high = value_interval(right, groups)
         return f"{100 * right.mean():5.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
     own = "target_alone" in beat

@@ -140,21 +140,23 @@ def lines_of(result: dict[str, Any]) -> list[str]:
         return [head, columns(rows)]
     if result["kind"] == "nxn":
         found = result.get("test") or result["dev"]
-        sources, targets = list(found["accuracy"]), list(found["n"])
+        scores = found[found.get("metric", "accuracy")]
+        sources, targets = list(scores), list(found["n"])
         table = [["", *targets]]
-        table += [[s, *(f"{100 * found['accuracy'][s][t]:.1f}" for t in targets)] for s in sources]
+        table += [[s, *(f"{100 * scores[s][t]:.1f}" for t in targets)] for s in sources]
         return [head, columns(table)]
     from merginguriel.study.results import p_text
 
     low, high = result["ci95"]
+    metric = str(result.get("metric", "accuracy"))
     lines = [
         head,
-        f"{result['target']}  {result['mode']}  {result['method']}  {100 * result['accuracy']:.2f}%  "
+        f"{result['target']}  {result['mode']}  {result['method']}  {100 * result[metric]:.2f}%  "
         f"95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']}",
         "sources  "
         + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
     ]
-    rows = [["against", "", "accuracy", "difference", "95%", "p"]]
+    rows = [["against", "", metric, "difference", "95%", "p"]]
     for kind, found in result["baselines"].items():
         compared = found["comparison"]
         cells = ["", "", ""]

@@ -17,7 +17,7 @@ from . import assemble, claim_rules, cross_validation, next_steps
 from . import estimate as model
 from .baseline import baseline_of, detectable, trial_of
 from .compatibility import Fits, features, known_fits
-from .evidence import Observation, Setting, noise, observations, setting_of
+from .evidence import Observation, Setting, metric_of, noise, observations, setting_of
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import choose_sources
@@ -43,6 +43,8 @@ class Learned(NamedTuple):
 
 def advise(knowledge: Knowledge, question: Question) -> Advice:
     """The advice, in the form that `schema.ADVICE` describes. Deterministic."""
+    metric = metric_of(knowledge.rows, question.context)
+    knowledge = knowledge.of_metric(metric)
     standings = knowledge.standings
     vetoes = claim_rules.vetoes(knowledge.claims, standings)
     learned = _learn(knowledge.rows, question.mode, vetoes)
@@ -79,6 +81,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         "target": question.target,
         "mode": question.mode,
         "context": question.context,
+        "metric": metric,
         "verdict": verdict,
         "why": why,
         "summary": next_steps.summary(verdict, best, question, veto),
@@ -103,7 +106,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         "dissent": assemble.dissent(found, best, verdict, question, knowledge),
         "rules": assemble.rules_applied(knowledge, vetoes, best.setting, candidates),
         "alternatives": assemble.alternatives(knowledge, candidates, question),
-        "pilot": assemble.pilot(plan, trial, baseline["kind"], worth_pp=worth),
+        "pilot": assemble.pilot(plan, trial, baseline["kind"], worth_pp=worth, metric=metric),
         "calibration": assemble.calibration(learned.left),
         "would_change": next_steps.would_change(candidates, verdict, trial, question, own, veto, enough),
         "unknowns": next_steps.unknowns(question, own, found, baseline, chosen.missing),

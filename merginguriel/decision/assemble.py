@@ -114,7 +114,7 @@ def dissent(
                 "ref": row.ref,
                 "date": row.date,
                 "recipe": setting_of(row).label,
-                "gain_pp": round(row.difference_pp or 0.0, 2),
+                "gain_pp": round(row.gain_pp or 0.0, 2),
                 "n": row.n,
                 "kind": row.status,
                 "note": row.note,
@@ -167,7 +167,7 @@ def alternatives(
         and r.difference_pp is not None
     ]
     best_of = {r.measurement(): r for r in rows}
-    for row in sorted(best_of.values(), key=lambda r: (-r.value, r.ref))[:2]:
+    for row in sorted(best_of.values(), key=lambda r: (-r.sign * r.value, r.ref))[:2]:
         items.append(
             {
                 "what": setting_of(row).label,
@@ -176,7 +176,7 @@ def alternatives(
                 "value": row.value,
                 "baseline_kind": row.baseline_kind,
                 "baseline": row.baseline,
-                "gain_pp": round(row.difference_pp or 0.0, 2),
+                "gain_pp": round(row.gain_pp or 0.0, 2),
                 "se_pp": round(sqrt(row.variance_pp or 0.0), 2),
                 "ref": row.ref,
             }
@@ -209,11 +209,12 @@ def pilot(
     kind: object,
     *,
     worth_pp: float,
+    metric: str,
 ) -> dict[str, object]:
     """One trial of the best recipe: what deciding after it is worth, what it takes, and what it could see."""
     return {
         "arms": plan.arms,
-        "measure": f"accuracy on the target's test items, paired with the {words_of(kind)}",
+        "measure": f"{metric} on the target's test items, paired with the {words_of(kind)}",
         "n": trial.n,
         "value_pp": round(worth_pp, 2),
         "cost_pp": round(plan.price_pp, 2),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from merginguriel import stats
-from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 from merginguriel.text.numbers import count
 
 from .evidence import GOAL, Observation
@@ -34,7 +34,7 @@ def baseline_of(
         if others:
             how += f"; other rows give {', '.join(f'{100 * v:.2f}' for v in others)}"
         told = _told(question, row.baseline, row.n, _level_with(singles, row.baseline), how, row.ref)
-        if best and row.baseline is not None and best.value > row.baseline + ROUNDING:
+        if best and row.baseline is not None and best.sign * (best.value - row.baseline) > ROUNDING:
             # Its sources were fewer than the models that the log knows: a gain over them may be none over this one.
             told["better"] = {"model": best.sources[0], "value": best.value, "ref": best.ref}
         return told
@@ -70,7 +70,7 @@ def singles_of(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]
         r.sources: r
         for r in rows
         if r.method == "single"
-        and r.metric == "accuracy"
+        and r.metric not in MEASURES
         and (r.context, r.target) == (question.context, question.target)
         and (r.sources == (question.target,)) == own
         and r.status == "current"
@@ -79,7 +79,7 @@ def singles_of(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]
 
 
 def best_single(singles: Sequence[ResultRow]) -> ResultRow | None:
-    return min(singles, key=lambda r: (-r.value, r.sources)) if singles else None
+    return min(singles, key=lambda r: (-r.sign * r.value, r.sources)) if singles else None
 
 
 def enough(singles: Sequence[ResultRow], k: int) -> bool:

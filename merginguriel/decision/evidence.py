@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from merginguriel.knowledge.parse.rows import ResultRow, distinct, is_merge
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct, is_merge
 
 GOAL = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
 BEST_OF_ALL = "best_zero_shot"  # of all models but the target's own, not only of the sources
@@ -62,6 +63,15 @@ class Observation:
     gap: Gap | None = None
 
 
+def metric_of(rows: Iterable[ResultRow], context: str) -> str:
+    """Return the metric that most rows of a context have, compared rows before others; accuracy where there are none."""
+    here = [row for row in rows if row.context == context and row.metric not in MEASURES]
+    counts = Counter(row.metric for row in here if row.baseline is not None) or Counter(
+        r.metric for r in here
+    )
+    return min(counts, key=lambda name: (-counts[name], name), default="accuracy")
+
+
 def setting_of(row: ResultRow) -> Setting:
     return Setting(row.context, row.target, row.mode, row.method, row.similarity, row.k, row.params)
 
@@ -69,7 +79,7 @@ def setting_of(row: ResultRow) -> Setting:
 def observations(
     rows: Iterable[ResultRow], mode: str, excluded: Callable[[Setting], bool]
 ) -> list[Observation]:
-    """Current rows of this mode as gains; each measurement counts once.
+    """Return current rows of this mode, all of one metric, as gains; each measurement counts once.
 
     A row that knows only its sources' mean gives an effect. Where other targets of the same context show how far
     the best source lies above that mean (the gap), effect − gap estimates the gain, with the gap's variance added.
@@ -88,7 +98,7 @@ def observations(
     effects: dict[object, Observation] = {}
     for row in usable:
         setting = setting_of(row)
-        difference, variance = row.difference_pp, row.variance_pp
+        difference, variance = row.gain_pp, row.variance_pp
         beaten = row.baseline_kind == GOAL[mode] and not (mode == "ExcTar" and row.measurement() in strict)
         beaten |= mode == "ExcTar" and row.baseline_kind == BEST_OF_ALL
         if beaten and difference is not None and variance is not None:

@@ -222,6 +222,9 @@ ADVICE: Schema = {
             "target": _text("The locale to serve."),
             "mode": _MODE,
             "context": _CONTEXT,
+            "metric": _text(
+                "Metric of every value and gain: differences are in hundredths of its unit (pp for shares)."
+            ),
             "verdict": _one_of("What to do.", "merge", "pilot", "no-merge", "unknown"),
             "why": _text("The rule that gave the verdict, with its figures."),
             "summary": _text("The answer in a sentence."),

@@ -76,8 +76,9 @@ def scored(
     *,
     methods: Sequence[str] = tuple(METHODS),
     similarity: str = "REAL",
+    metric: str = "accuracy",
 ) -> dict[str, np.ndarray]:
-    """Method → bool [n]: which items the ensemble of these models gets right. No model is run.
+    """Return method → statistics of the metric for each ensemble; for accuracy bool [n]. No model is run.
 
     weights     similarity (`REAL`, `URIEL`) → model → weight, as far as the methods need them
     similarity  the one that weighs where a method takes any
@@ -87,7 +88,7 @@ def scored(
     for method in methods:
         kind = METHODS[method].weights if method in METHODS else None
         used = None if kind is None else weights.get(similarity if kind == "any" else kind)
-        found[method] = stored.correct(combine(answers, method, used), items)
+        found[method] = stored.scored(combine(answers, method, used), items, metric)
     return found
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from merginguriel.errors import CheckpointError, IncompatibleError
 from merginguriel.files import write_bytes
+from merginguriel.metrics import base as metrics
 from merginguriel.models.checkpoint import TOKENIZER_FILES
 from merginguriel.models.digest_cache import digest
 from merginguriel.tasks.base import Item
@@ -36,12 +37,24 @@ class Predictions:
         return [self.labels[i] for i in self.logits.argmax(axis=1)]
 
 
-def correct(predictions: Predictions, items: Sequence[Item]) -> np.ndarray:
-    """bool [n]: is the model's label the item's label, in the order of `items`?
+def scored(predictions: Predictions, items: Sequence[Item], metric: str = "accuracy") -> np.ndarray:
+    """Return the metric's statistics [n] or [n, S] in the order of `items`; for accuracy bool [n], is the label right?
 
-    Labels are compared by name, so heads of different order agree. Raises IncompatibleError if the predictions
-    lack an item, or if the model does not know an item's label: it could not but be wrong there.
+    Labels are compared by name, so heads of different order agree.
+
+    Raises:
+        UsageError: The metric is unknown.
+        IncompatibleError: The predictions lack an item, or the model does not know an item's label, so that it could
+            only be wrong there, or the metric does not read such labels.
     """
+    used = metrics.find(metric)
+    reads = "tags" if items and items[0].tokens else "label"
+    if items and used.reads != reads:
+        fitting = ", ".join(name for name, one in metrics.metrics().items() if one.reads == reads)
+        raise IncompatibleError(
+            f"{metric} reads a {used.reads} per item; these items have a {reads}.",
+            mend=f"Metrics that fit: {fitting}.",
+        )
     check_labels(predictions.labels, items)
     chosen = dict(zip(predictions.ids, predictions.chosen(), strict=True))
     missing = [item.id for item in items if item.id not in chosen]
@@ -49,12 +62,12 @@ def correct(predictions: Predictions, items: Sequence[Item]) -> np.ndarray:
         raise IncompatibleError(
             f"the predictions are of other items: {len(missing)} of {len(items)} are missing ({missing[0]})."
         )
-    return np.array([chosen[item.id] == item.label for item in items], dtype=bool)
+    return used.statistics([item.label for item in items], [chosen[item.id] for item in items])
 
 
 def check_labels(known: Sequence[str], items: Iterable[Item], where: Path | None = None) -> None:
     """Raise IncompatibleError if an item has a label that the model, which knows `known`, cannot give."""
-    gold = {item.label for item in items}
+    gold = {label for item in items for label in item.labels}
     missing = gold - set(known)
     if missing:
         raise IncompatibleError(

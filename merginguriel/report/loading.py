@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.row_parser import read_csv
-from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, ResultRow, distinct
+from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, MEASURES, ResultRow, distinct
 from merginguriel.study import item_file
 from merginguriel.workspace import Workspace
 
@@ -80,14 +81,14 @@ class Items:
         """The first of the arms `names` whose accuracy is `value`: one that disagrees with its row is not of it."""
         for name in names:
             found = self.right.get(name)
-            if found is not None and abs(float(found.mean()) - value) < 1e-5:
+            if found is not None and found.ndim == 1 and abs(float(found.mean()) - value) < 1e-5:
                 return found
         return None
 
     def mean_of(self, sources: Sequence[str], value: float) -> np.ndarray | None:
         """Share [n] of the sources that gets an item right, if every source is there and the mean is `value`."""
         each = [self.right.get(f"{SINGLE}:{source}") for source in sources]
-        known = [one for one in each if one is not None]
+        known = [one for one in each if one is not None and one.ndim == 1]
         if not known or len(known) < len(each):
             return None
         found = np.mean(known, axis=0)
@@ -233,10 +234,20 @@ def from_runs(folders: Sequence[Path]) -> Evidence:
 
 
 def joined(parts: Sequence[Evidence]) -> Evidence:
+    """Return the evidence of all parts, as far as it is of one metric: the one that most arms have."""
+    arms = _distinct([arm for part in parts for arm in part.arms])
+    notes = [note for part in parts for note in part.notes]
+    counts = Counter(arm.row.metric for arm in arms)
+    metric = min(counts, key=lambda name: (-counts[name], name), default="accuracy")
+    notes += [
+        f"Results in {name} are left out, {counts[name]} of them: a report is of one metric, {metric}."
+        for name in sorted(counts)
+        if name != metric
+    ]
     return Evidence(
-        tuple(_distinct([arm for part in parts for arm in part.arms])),
+        tuple(arm for arm in arms if arm.row.metric == metric),
         tuple(dict.fromkeys(origin for part in parts for origin in part.origins)),
-        tuple(note for part in parts for note in part.notes),
+        tuple(notes),
         {key: value for part in parts for key, value in part.singles.items()},
     )
 
@@ -328,12 +339,12 @@ def _gathered(
     more: Mapping[str, float],
     items: Items | None = None,
 ) -> tuple[Arm, ...]:
-    """Rows of accuracies as arms: those that differ in the baseline only are one arm."""
+    """Return rows of registered metrics as arms: those that differ in the baseline only are one arm."""
     items = items or Items()
     bare: dict[object, tuple[ResultRow, str, Mapping[str, str]]] = {}
     against: dict[object, dict[str, ResultRow]] = {}
     for row, origin, extras in rows:
-        if row.metric != "accuracy":
+        if row.metric in MEASURES:
             continue
         measured = (row.measurement(), origin)
         bare.setdefault(measured, (row, origin, extras))

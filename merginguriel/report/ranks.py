@@ -135,16 +135,16 @@ def matrices(evidence: Evidence) -> list[Section]:
 
 
 def matrix_sentence(matrix: Matrix) -> str:
-    known = int((~np.isnan(matrix.accuracy)).sum())
+    known = int((~np.isnan(matrix.scores)).sum())
     own = [matrix.value(t, t) for t in matrix.targets if t in matrix.sources and not np.isnan(
-        matrix.accuracy[matrix.sources.index(t), matrix.targets.index(t)])]  # fmt: skip
+        matrix.scores[matrix.sources.index(t), matrix.targets.index(t)])]  # fmt: skip
     foreign = [
-        float(matrix.accuracy[i, j])
+        float(matrix.scores[i, j])
         for i, s in enumerate(matrix.sources)
         for j, t in enumerate(matrix.targets)
-        if s != t and not np.isnan(matrix.accuracy[i, j])
+        if s != t and not np.isnan(matrix.scores[i, j])
     ]
-    text = f"{known} of {matrix.accuracy.size} pairs were measured."
+    text = f"{known} of {matrix.scores.size} pairs were measured."
     if own:
         text += f" Own model: mean {percent(float(np.mean(own)))}% over {count(len(own), 'target')}."
     if foreign:

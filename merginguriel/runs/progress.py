@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from merginguriel.metrics.base import metrics
+
 from . import run_store
 from .index import MERGING, is_number
 from .run_store import Run
@@ -63,7 +65,7 @@ class Watch:
             self.take(line)
         state = run_store.state_of(self.run, [{"event": self.last}])
         # What single models score on the way is no result of a merge.
-        counts = (lambda name: name == "accuracy") if self.merging else is_accuracy
+        counts = (lambda name: name in metrics()) if self.merging else is_accuracy
         best = max((value for _, name, value in self.metrics if counts(name)), default=None)
         beat = heartbeat(self.run) if state == "running" else None
         if not beat or beat.get("step") != self.step:
@@ -103,7 +105,7 @@ class Watch:
 
 def is_accuracy(name: str) -> bool:
     """Is it one of the metrics of which higher is better, in a table's column `best`?"""
-    return "accuracy" in name
+    return any(metric in name for metric in metrics())
 
 
 def seconds(text: object) -> float | None:

@@ -19,7 +19,7 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
     """Source, target, value, rank in its column, the target's own model, n, majority class; one or two lines."""
     from merginguriel.study.matrix_store import rank
 
-    value = float(shown.accuracy[shown.sources.index(source), shown.targets.index(target)])
+    value = float(shown.scores[shown.sources.index(source), shown.targets.index(target)])
     n = int(shown.n[shown.targets.index(target)])
     said = Text()
     said.append(f"{plain(source)} on {plain(target)}  ", "bold")
@@ -35,7 +35,7 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
     if target in commonest:
         said.append(f"  majority class {100 * commonest[target]:.1f}%")
     if source != target and target in shown.sources:
-        own = float(shown.accuracy[shown.sources.index(target), shown.targets.index(target)])
+        own = float(shown.scores[shown.sources.index(target), shown.targets.index(target)])
         if not math.isnan(own):
             said.append(f"  own model {100 * own:.1f}%")
     return said
@@ -65,7 +65,7 @@ def choices(picked: Chosen | None) -> Text:
 
 def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
     """The target's column, the best `most` sources, with URIEL similarity and who would take each."""
-    values = [float(v) for v in shown.accuracy[:, shown.targets.index(target)]]
+    values = [float(v) for v in shown.scores[:, shown.targets.index(target)]]
     order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
     names = [set_cell_size(plain(shown.sources[i]), 12) for i in order[:most]]
     said = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)

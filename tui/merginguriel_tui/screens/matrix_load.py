@@ -110,17 +110,17 @@ def picture(shown: Matrix) -> Picture:
 
     from merginguriel.evaluation import heatmap
 
-    low, high = heatmap.span(shown.accuracy)
-    best = heatmap.column_best(shown.accuracy)
-    known = ~np.isnan(shown.accuracy)
-    scaled = np.clip((np.where(known, shown.accuracy, low) - low) / (high - low), 0, 1) * (STEPS - 1)
+    low, high = heatmap.span(shown.scores)
+    best = heatmap.column_best(shown.scores)
+    known = ~np.isnan(shown.scores)
+    scaled = np.clip((np.where(known, shown.scores, low) - low) / (high - low), 0, 1) * (STEPS - 1)
     shades = np.where(known, scaled.astype(np.int64), -1)
     texts = tuple(
         tuple(
             heatmap.number(value, source == target, value == top)
             for value, target, top in zip(map(float, row), shown.targets, best, strict=True)
         )
-        for source, row in zip(shown.sources, shown.accuracy, strict=True)
+        for source, row in zip(shown.sources, shown.scores, strict=True)
     )
     return Picture(
         shown.sources,
@@ -140,7 +140,7 @@ def copies(shown: Matrix) -> dict[str, str]:
     lines = [["source", *shown.targets], ["---", *("---:" for _ in shown.targets)]]
     lines += [
         [source, *("" if value != value else f"{100 * value:.1f}" for value in row)]
-        for source, row in zip(shown.sources, shown.accuracy.tolist(), strict=True)
+        for source, row in zip(shown.sources, shown.scores.tolist(), strict=True)
     ]
     table = ("| " + " | ".join(plain(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return {
