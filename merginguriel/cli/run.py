@@ -130,11 +130,13 @@ def show(result: dict[str, Any], as_json: bool) -> None:
 
 
 def lines_of(result: dict[str, Any]) -> list[str]:
+    from merginguriel.training.settings import dev_score
+
     head = f"{result['run']}  {result['context']}"
     if result["kind"] == "train":
         rows = [["", "on development data", "sentences", ""]]
         for locale, found in result["models"].items():
-            value = found["dev_accuracy"]
+            _, value = dev_score(found)
             said = "not scored" if value is None else f"{100 * value:.1f}%"
             rows.append([locale, said, str(found["train_items"]), duration(found["seconds"] or 0)])
         return [head, columns(rows)]

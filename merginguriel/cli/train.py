@@ -62,7 +62,9 @@ def train(
         planned = [plan_of(study, found, given["epochs"]) for found in data.values()]
         emit(planned) if as_json else click.echo(plan_text(planned))
         return
+    from merginguriel.metrics.base import find
     from merginguriel.models.build_record import read
+    from merginguriel.training.settings import dev_score
 
     settings = {key: value for key, value in given.items() if value is not None}
     found: list[dict[str, Any]] = []
@@ -81,11 +83,13 @@ def train(
             failed[locale] = error
             say(f"{locale} was not trained: {error.render()}")
             continue
-        accuracy = read(path / "training.yaml")["dev_accuracy"]
-        found.append({"locale": locale, "path": str(path), "dev_accuracy": accuracy})
+        metric, value = dev_score(read(path / "training.yaml"))
+        found.append({"locale": locale, "path": str(path), f"dev_{metric}": value})
         if not as_json:
-            said = "not scored" if accuracy is None else f"{100 * accuracy:.1f}% on development data"
-            click.echo(f"{locale}  {said}  {study.space.display(path)}")
+            named = "" if metric == "accuracy" else f"{metric} "
+            shown = "" if value is None else f"{named}{find(metric).unit.show(value, 1)} on development data"
+            line = shown or "not scored"
+            click.echo(f"{locale}  {line}  {study.space.display(path)}")
     if failed:
         first = next(iter(failed.values()))
         raise MuError(

@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,11 +22,14 @@ from merginguriel.tasks.base import fingerprint as items_fingerprint
 from . import predictions as stored
 from .predictions import Predictions, check_labels, scored
 
+if TYPE_CHECKING:
+    from .predict import Encoded
+
 COLUMNS = ["source", "target", "accuracy", "n"]  # the third is named by the metric
 ORIGIN = ["model", "data"]  # columns that a matrix written by a person may lack
 CODE = ["code"]  # another that it may lack
 # (tokenizer, longest sentence, target) → token ids of the target's items.
-Tokens = dict[tuple[str, int, str], list[list[int]]]
+Tokens = dict[tuple[str, int, str], "Encoded"]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from merginguriel.errors import MuError
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.runs import run_store as runs
 from merginguriel.runs.run_store import Run
+from merginguriel.training.settings import dev_score
 
 from .comparable import NEW, Recipe
 
@@ -169,7 +170,7 @@ def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
         low, high = result["ci95"]
         return (Bar(result["target"], result[result.get("metric", "accuracy")], low, high, result["n"]),)
     if result.get("kind") == "train":
-        found = {locale: one.get("dev_accuracy") for locale, one in result["models"].items()}
+        found = {locale: dev_score(one)[1] for locale, one in result["models"].items()}
         return tuple(Bar(locale, value) for locale, value in found.items() if value is not None)
     scored = result.get("test") or result.get("dev") or {"accuracy": {}, "n": {}}
     metric = scored.get("metric", "accuracy")

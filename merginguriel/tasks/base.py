@@ -194,10 +194,15 @@ def digest(*parts: str, length: int = 8) -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()[:length]
 
 
-def make_items(task: str, locale: str, split: str, rows: Sequence[tuple[str, str, str]]) -> tuple[Item, ...]:
-    """Items of (text, label, group) with stable ids; a text that comes twice with one label is kept once."""
+def make_items(
+    task: str, locale: str, split: str, rows: Sequence[tuple[str, str, str]], *, tokens: bool = False
+) -> tuple[Item, ...]:
+    """Return items of (text, label, group) with stable ids; a text that comes twice with one label is kept once.
+
+    tokens  the text is words and the label tags, each separated by single spaces
+    """
     items: dict[str, Item] = {}
     for text, label, group in rows:
         id = f"{task}/{locale}/{split}/{digest(text, label)}"
-        items.setdefault(id, Item(id, text, label, group))
+        items.setdefault(id, Item(id, text, label, group, tuple(text.split(" ")) if tokens else ()))
     return tuple(items.values())

@@ -7,6 +7,7 @@ from merginguriel.errors import UsageError
 from merginguriel.models import build_record
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
+from merginguriel.training.settings import dev_score
 from merginguriel.workspace import Workspace
 
 from .common import make_models
@@ -23,6 +24,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     found = {}
     for locale, path in models.items():
         made = build_record.read(path / "training.yaml")
-        keys = ("dev_accuracy", "dev_items", "train_items", "seconds")
-        found[locale] = {"path": space.display(path), **{name: made.get(name) for name in keys}}
+        metric, value = dev_score(made)
+        keys = ("dev_items", "train_items", "seconds")
+        found[locale] = {"path": space.display(path), f"dev_{metric}": value, **{name: made.get(name) for name in keys}}
     return Outcome({"kind": "train", "context": study.context, "seed": study.seed, "models": found})
