@@ -25,7 +25,7 @@ from merginguriel.knowledge.parse.entries import entry_paths, load_entry
 WRITER = """
 import sys
 from pathlib import Path
-from merginguriel.knowledge.rows import ResultRow
+from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.knowledge.writing import Draft, add, add_text, render
 from merginguriel.errors import KnowledgeError
 log, writer, first, last = Path(sys.argv[1]), *map(int, sys.argv[2:])

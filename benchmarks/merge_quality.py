@@ -32,7 +32,7 @@ from merginguriel.merging import registry
 from merginguriel.merging.engine import merge_arrays
 from merginguriel.merging.recipe import Recipe, Source, check
 from merginguriel.models.checkpoint import open_checkpoint, read
-from merginguriel.similarity import real
+from merginguriel.similarity import choice
 from merginguriel.study import results
 from merginguriel.study import study as studies
 from merginguriel.study.study import Study
@@ -67,7 +67,7 @@ def main() -> int:
         name for name, method in registry.all_methods().items() if method.saw == "nothing"
     ]
     for target in options.target:
-        chosen = real.top_k({s: dev.value(s, target) for s in options.source}, options.k, exclude=[target])
+        chosen = choice.top_k({s: dev.value(s, target) for s in options.source}, options.k, exclude=[target])
         merger = None
         for recipe in recipes(study, dev, target, chosen, names, options.equal):
             key = name_of(recipe)
@@ -115,7 +115,7 @@ def tensors(folder: Path) -> dict[str, np.ndarray]:
 
 def recipes(study: Study, dev: Matrix, target: str, chosen: list[str], names: list[str], equal: bool) -> list[Recipe]:  # fmt: skip
     """Every method at its defaults, with equal weights and, where it takes them, with those of REAL similarity."""
-    shares = real.weights({source: dev.value(source, target) for source in chosen}, chosen)
+    shares = choice.shares({source: dev.value(source, target) for source in chosen}, chosen)
     built = []
     for name in names:
         method = registry.get(name)
@@ -186,7 +186,7 @@ def report(study: Study, options: argparse.Namespace, dev: Matrix, test: Matrix,
         + hashlib.sha256("".join([*options.target, *options.source]).encode()).hexdigest()[:8]
     )
     for target in options.target:
-        chosen = real.top_k({s: dev.value(s, target) for s in options.source}, options.k, exclude=[target])
+        chosen = choice.top_k({s: dev.value(s, target) for s in options.source}, options.k, exclude=[target])
         beat: dict[str, Baseline] = baselines(target, dev, test, chosen, data[target])
         source = beat["best_single_source"]
         for kind, baseline in beat.items():

@@ -1,3 +1,3 @@
-"""For this target language: should I merge, how, from which source languages, and how sure are we?"""
+"""MergingUriel: decide whether and how to merge language models for a target language, and do it."""
 
 __version__ = "0.1.0"

@@ -1,8 +1,7 @@
-"""What can go wrong, in words that tell a user what to do next.
+"""Errors that a user can cause or meet, and the exit codes of the program.
 
-Every error that a user can cause or meet is a `MuError`: `what` is wrong, `where` (a file and line, or a
-tensor), and how to `mend` it. `render` gives the text that the command line prints; `exit_code` is what the
-process returns.
+Each is a `MuError`: `what` is wrong, `where` (a file and line, or a tensor), and a `mend`: how to correct it. `render`
+returns the text that the command line prints; `exit_code` is what the process returns.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ OK, FAILED, USAGE, UNAVAILABLE, ABSTAINED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 class MuError(Exception):
-    """Something is wrong that a person can mend. Exit code 1."""
+    """An error that a user can correct. Exit code 1."""
 
     exit_code = FAILED
 
@@ -25,33 +24,34 @@ class MuError(Exception):
         return self.render()
 
     def render(self) -> str:
-        """The message as lines: where and what first, then how to mend it, indented."""
+        """Return the message as lines: where and what first, then the hint, indented."""
         lines = [f"{self.where}: {self.what}" if self.where else self.what]
         lines += [f"    {line}" for line in (self.mend or "").splitlines()]
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:
+        """Return the error as JSON data."""
         return {"error": self.what, "where": self.where, "mend": self.mend, "exit_code": self.exit_code}
 
 
 class UsageError(MuError):
-    """The command was given something it cannot use. Exit code 2."""
+    """Invalid arguments of a command. Exit code 2."""
 
     exit_code = USAGE
 
     def as_dict(self) -> dict[str, object]:
-        """Without a `mend` of its own, the text itself says what to write instead."""
+        """Return the error as JSON data; the text itself is the hint where no other is given."""
         return {**super().as_dict(), "mend": self.mend or self.what}
 
 
 class UnavailableError(MuError):
-    """A model, a data set or an optional package is not here. Exit code 3."""
+    """A model, a data set or an optional package is not available. Exit code 3."""
 
     exit_code = UNAVAILABLE
 
 
 class KnowledgeError(MuError):
-    """A skill, a claim or a log entry says something that cannot be read one way only."""
+    """A skill, a claim or a log entry is invalid or ambiguous."""
 
 
 class CheckpointError(MuError):
@@ -59,11 +59,11 @@ class CheckpointError(MuError):
 
 
 class IncompatibleError(MuError):
-    """Models that cannot be merged or compared with each other."""
+    """Models cannot be merged or compared with each other."""
 
 
 def missing_extra(package: str, extra: str = "lab") -> UnavailableError:
-    """The error for an optional package that is not installed."""
+    """Return the error for an optional package that is not installed."""
     return UnavailableError(
         f"this needs the package {package}, which is not installed.",
         mend=f"Install it with: pip install 'merginguriel[{extra}]'",
@@ -71,7 +71,7 @@ def missing_extra(package: str, extra: str = "lab") -> UnavailableError:
 
 
 def told(error: BaseException) -> MuError | None:
-    """What a user is told of an error that is not ours: of a file, of memory, of a missing package. None: it is a bug."""
+    """Convert an error of the system (a file, memory, a missing package) to a MuError; None if it is a bug."""
     if isinstance(error, MuError):
         return error
     if isinstance(error, ModuleNotFoundError):

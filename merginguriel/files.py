@@ -1,4 +1,4 @@
-"""How is a file or folder written so that a killed program leaves nothing or a whole result?"""
+"""Atomic writes of files and folders: a killed program leaves nothing or a whole result."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MENDS = {
 
 
 class BeingWritten(MuError):
-    """Another process is writing this folder now."""
+    """Another process is writing this folder."""
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes, read in blocks."""
+    """Return the hex digest of a file's bytes, read in blocks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 22):
@@ -47,6 +47,7 @@ def write_text(path: Path, text: str, *, exclusive: bool = False) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:
+    """Write `data` beside `path`, then rename it into place. `exclusive`: refuse if `path` exists."""
     temporary = beside(path, "partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,16 +70,16 @@ def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:
 
 
 def beside(path: Path, ending: str) -> Path:
-    """A name beside `path` that nobody else uses: hidden, random, with `ending`."""
+    """Return an unused name beside `path`: hidden, random, with `ending`."""
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}.{ending}")
 
 
 @contextlib.contextmanager
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its name when the block ends without an error.
+    """Yield a temporary folder beside `path` that takes its name when the block ends without an error.
 
     On any error or interrupt, the temporary folder is removed and `path` is as it was. A killed program leaves
-    the temporary folder; its lock is free then, and the next call removes it. Raises MuError if `path` exists
+    the temporary folder without a lock, and the next call removes it. Raises MuError if `path` exists
     (unless `replace`), if another process is writing it, or if the disk refuses.
     """
     temporary, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
@@ -113,9 +114,9 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def claimed(temporary: Path, path: Path) -> Iterator[None]:
-    """Make the folder `temporary` and hold it while the block runs; of many who ask, one gets it.
+    """Make the folder `temporary` and lock it while the block runs; only one process succeeds.
 
-    Whoever holds the lock of the folder that has this name now is writing `path`.
+    The holder of the lock of the folder that has this name now is writing `path`.
     """
     being_written = BeingWritten(
         "another process is writing this folder.",
@@ -134,7 +135,7 @@ def claimed(temporary: Path, path: Path) -> Iterator[None]:
                 place = temporary.stat()
             except FileNotFoundError:
                 held.close()
-                continue  # its writer has finished, or somebody took it for litter before it was locked
+                continue  # its writer has finished, or another process removed it as stale before it was locked
             except BlockingIOError:
                 raise being_written from None
             if descriptor is not None and not os.path.samestat(place, os.fstat(descriptor)):
@@ -155,7 +156,7 @@ def claimed(temporary: Path, path: Path) -> Iterator[None]:
 
 
 def remove(temporary: Path, place: os.stat_result) -> None:
-    """Remove the folder if it is still the one that was at `place`: once renamed, its name is anybody's."""
+    """Remove the folder if it is still the one with the status `place`: after a rename the name may be another's."""
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(temporary.stat(), place):
             shutil.rmtree(temporary, ignore_errors=True)
@@ -176,7 +177,7 @@ def wait_for_writer(path: Path, tell: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
-    """Hold the lock of a folder, which the system takes back when this process ends, however it ends.
+    """Hold the lock of a folder, which the system releases when this process ends for any reason.
 
     Yields its descriptor; None where there are no locks (Windows, some network disks). Raises BlockingIOError
     if another process holds it, unless `wait`.
@@ -201,7 +202,7 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
 
 
 def os_error(error: OSError, path: Path) -> MuError:
-    """A full disk, a missing right or the like, as an error that names the path."""
+    """Return a MuError that names the path, for a full disk, a missing permission or the like."""
     return MuError(
         f"cannot write: {(error.strerror or str(error)).lower()}.",
         where=str(path),

@@ -1,4 +1,4 @@
-"""What is a locale? `sw-KE` is one: a language, a territory, sometimes a script (`sr-Latn-RS`)."""
+"""Table of locales: language, territory and sometimes script, such as `sw-KE` and `sr-Latn-RS`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .errors import UsageError
 
 
 class Locale(NamedTuple):
-    """tag `sw-KE`, language `swh` (ISO 639-3), script `Latn` (ISO 15924), name `Swahili`."""
+    """A locale: tag `sw-KE`, language `swh` (ISO 639-3), script `Latn` (ISO 15924), name `Swahili`."""
 
     tag: str
     language: str
@@ -21,14 +21,14 @@ class Locale(NamedTuple):
 
 @cache
 def table() -> dict[str, Locale]:
-    """Every known locale by its tag, sorted."""
+    """Return every known locale by its tag, sorted."""
     text = Path(__file__).with_name("locales.tsv").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
     return {tag: Locale(tag, language, script, name) for tag, language, script, name in rows}
 
 
 def normalize(tag: str) -> str:
-    """`SW_ke` → `sw-KE`, `sr-latn-rs` → `sr-Latn-RS`."""
+    """Return the standard spelling of a tag: `SW_ke` → `sw-KE`, `sr-latn-rs` → `sr-Latn-RS`."""
     parts = tag.strip().replace("_", "-").split("-")
     return "-".join(
         part.lower() if i == 0 else part.title() if len(part) == 4 else part.upper()
@@ -37,14 +37,14 @@ def normalize(tag: str) -> str:
 
 
 def get(tag: str, *, prefer: Collection[str] = ()) -> Locale:
-    """The locale that `tag` names. Raises UsageError naming the nearest valid ones, those of `prefer` first."""
+    """Return the locale of a tag. Raises UsageError that names the nearest valid ones, those of `prefer` first."""
     known = table()
     found = known.get(tag) or known.get(normalize(tag))
     if found:
         return found
     near = nearest(tag, prefer=prefer)
     raise UsageError(
-        f"{tag!r} is not a locale.",
+        f"unknown locale {tag!r}.",
         mend=f"Did you mean {', '.join(near)}?\nA locale is a language and a territory, like sw-KE."
         if near
         else "A locale is a language and a territory, like sw-KE.",
@@ -52,7 +52,7 @@ def get(tag: str, *, prefer: Collection[str] = ()) -> Locale:
 
 
 def nearest(tag: str, count: int = 4, *, prefer: Collection[str] = ()) -> list[str]:
-    """Valid locales that look most like `tag`: same language first (of these, `prefer` first), then by spelling."""
+    """Return the valid locales closest to `tag`: same language first (of these, `prefer` first), then by spelling."""
     import difflib
 
     wanted = normalize(tag)

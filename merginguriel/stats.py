@@ -1,6 +1,6 @@
-"""How large is the noise of an accuracy, and what difference can a test set see? Closed forms, no arrays.
+"""Noise of an accuracy and detectable differences, in closed forms without arrays.
 
-Values are fractions (0.01 is one percentage point) where nothing else is said.
+Values are fractions (0.01 is one percentage point) unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from math import atan, cos, erfc, exp, log, nan, pi, sin, sqrt, tan
 
 
 class _Normal:
-    """The standard normal distribution. (`statistics.NormalDist` costs `mu advise` a tenth of its cold start.)"""
+    """The standard normal distribution; importing `statistics.NormalDist` would slow `mu advise` by a tenth."""
 
     @staticmethod
     def pdf(x: float) -> float:
+        """Return the density at x."""
         return exp(-x * x / 2) / sqrt(2 * pi)
 
     @staticmethod
     def cdf(x: float) -> float:
+        """Return P(X ≤ x)."""
         return erfc(-x / sqrt(2)) / 2
 
     @staticmethod
     def inv_cdf(p: float) -> float:
-        """The x with cdf(x) = p, for 0 < p < 1. Newton steps from Abramowitz & Stegun 1964, 26.2.23."""
+        """Return x with cdf(x) = p, for 0 < p < 1. Newton steps from Abramowitz & Stegun 1964, 26.2.23."""
         if not 0 < p < 1:
             raise ValueError(f"a probability between 0 and 1 is needed, not {p}")
         if p == 0.5:
@@ -41,7 +43,7 @@ NORMAL = _Normal()
 
 
 def proportion_variance(p: float, n: int) -> float:
-    """Sampling variance of an accuracy `p` measured on `n` items (binomial)."""
+    """Return the sampling variance of an accuracy `p` measured on `n` items (binomial)."""
     return p * (1 - p) / n
 
 
@@ -51,7 +53,7 @@ def rank_correlation_variance(r: float, n: int) -> float:
 
 
 def unpaired_variance(a: float, b: float, n: int) -> float:
-    """Variance of a − b when which items each got right was not recorded: binomial, taken as independent.
+    """Return the variance of a − b without per-item results: binomial, assumed independent.
 
     On the same items this is an upper bound unless errors are negatively correlated.
     """
@@ -59,13 +61,13 @@ def unpaired_variance(a: float, b: float, n: int) -> float:
 
 
 def paired_variance(only_a: int, only_b: int, n: int) -> float:
-    """Variance of a − b from the discordant items: only A right, only B right, of n."""
+    """Return the variance of a − b from the discordant items: only A right, only B right, of n."""
     difference = (only_a - only_b) / n
     return ((only_a + only_b) / n - difference**2) / n
 
 
 def student_inv_cdf(p: float, df: int) -> float:
-    """The t with P(T ≤ t) = p, for 0 < p < 1, where T has `df` degrees of freedom, a whole number from 1.
+    """Return t with P(T ≤ t) = p, for 0 < p < 1, where T has `df` degrees of freedom, a whole number from 1.
 
     Halving an interval of the angle θ = arctan(t/√df), in which the distribution is a finite sum
     (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4).
@@ -80,7 +82,7 @@ def student_inv_cdf(p: float, df: int) -> float:
 
 
 def student_two_sided_p(t: float, df: int) -> float:
-    """P(|T| ≥ |t|) where T has `df` degrees of freedom, a whole number from 1."""
+    """Return P(|T| ≥ |t|) where T has `df` degrees of freedom, a whole number from 1."""
     return max(0.0, 1 - _student_within(atan(abs(t) / sqrt(df)), df))
 
 
@@ -95,10 +97,10 @@ def _student_within(angle: float, df: int) -> float:
 
 
 def satterthwaite(terms: Iterable[tuple[float, float]]) -> float:
-    """Degrees of freedom of a sum of mean squares. terms: (its share of the sum, its own degrees of freedom).
+    """Return the degrees of freedom of a sum of mean squares. terms: (share of the sum, own degrees of freedom).
 
-    Satterthwaite 1946: (Σ m)² / Σ m²/df. A share may be negative; at least one is not zero. To be rounded down where a
-    whole number is needed, which is the careful side.
+    Satterthwaite 1946: (Σ m)² / Σ m²/df. A share may be negative; at least one is not zero. Round down where a
+    whole number is needed: that is conservative.
     """
     each = list(terms)
     return float(sum(m for m, _ in each) ** 2 / sum(m**2 / df for m, df in each))
@@ -107,10 +109,10 @@ def satterthwaite(terms: Iterable[tuple[float, float]]) -> float:
 def minimum_detectable_effect(
     variance: float, *, alpha: float = 0.05, power: float = 0.8, groups: int | None = None
 ) -> float:
-    """Smallest true difference that a two-sided test at `alpha` finds with probability `power`.
+    """Return the smallest true difference that a two-sided test at `alpha` finds with probability `power`.
 
     `variance` is that of the measured difference. (z₁₋α⁄₂ + z_power) · σ; Cohen 1988, ch. 2. Where the variance was
-    estimated from a few `groups`, Student's t with groups − 1 degrees of freedom stands for z.
+    estimated from a few `groups`, Student's t with groups − 1 degrees of freedom replaces z.
     """
     levels = (1 - alpha / 2, power)
     quantiles = (student_inv_cdf(p, groups - 1) if groups else NORMAL.inv_cdf(p) for p in levels)
@@ -118,17 +120,17 @@ def minimum_detectable_effect(
 
 
 def two_sided_p(z: float) -> float:
-    """P(|Z| ≥ |z|) for a standard normal Z. Exact in the far tail too, where 2 · (1 − cdf) would be 0."""
+    """Return P(|Z| ≥ |z|) for a standard normal Z. Exact in the far tail too, where 2 · (1 − cdf) would be 0."""
     return erfc(abs(z) / sqrt(2))
 
 
 def p_text(p: float) -> str:
-    """`p = 0.023`, or `p < 0.001`: nothing measured has a p of 0."""
+    """Return `p = 0.023` or `p < 0.001`: no measured p is 0."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for all of these tests, in the order given (Holm 1979): below 5%, that one still stands."""
+    """Return the p-values adjusted for all of these tests, in the order given (Holm 1979)."""
     adjusted, highest = [0.0] * len(p), 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
@@ -137,7 +139,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def midranks(values: Sequence[float]) -> list[float]:
-    """Ranks from 1, smallest first; equal values share the mean of their places."""
+    """Return ranks from 1, smallest first; equal values share the mean of their ranks."""
     order = sorted(range(len(values)), key=lambda i: values[i])
     found, first = [0.0] * len(order), 0
     while first < len(order):
@@ -151,7 +153,7 @@ def midranks(values: Sequence[float]) -> list[float]:
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Correlation of the mid-ranks of both, −1 … 1; NaN where one side is constant."""
+    """Return the correlation of the mid-ranks of both, −1 … 1; NaN where one side is constant."""
     middle = (len(a) + 1) / 2
     x, y = ([rank - middle for rank in midranks(side)] for side in (a, b))
     scale = sqrt(sum(r * r for r in x) * sum(r * r for r in y))
@@ -159,7 +161,7 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def exact_mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact p-value that A and B are equally often the only one right (McNemar 1947)."""
+    """Return the two-sided exact p-value that A and B are equally often the only one right (McNemar 1947)."""
     n = only_a + only_b
     if n == 0:
         return 1.0
@@ -172,7 +174,7 @@ def exact_mcnemar(only_a: int, only_b: int) -> float:
 
 
 def wilson_interval(p: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of an accuracy (Wilson 1927, eq. 2 of Brown, Cai & DasGupta 2001)."""
+    """Return the interval of an accuracy (Wilson 1927, eq. 2 of Brown, Cai & DasGupta 2001)."""
     z = NORMAL.inv_cdf(0.5 + level / 2)
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)

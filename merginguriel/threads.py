@@ -1,4 +1,4 @@
-"""How many threads may numpy's linear algebra take? For the small matrices of an answer, one."""
+"""Limit of the threads of numpy's linear algebra: one, for the small matrices of an answer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 from threading import Lock
 
 NAMES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-_changed = Lock()  # held while the environment says one thread
+_changed = Lock()  # held while the environment is changed
 
 
 def numpy_with_one() -> None:
-    """Import numpy so that its matrices take one thread: more cost more than they bring, most where others work too.
+    """Import numpy with one thread for its linear algebra: for small matrices more are slower.
 
-    What the environment says is respected, and left as it was: a run that is started later takes every core.
+    Settings of the environment are respected, and the environment is unchanged: a run that is started later uses all cores.
     """
     if "numpy" in sys.modules:
         return
@@ -28,6 +28,6 @@ def numpy_with_one() -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment for a program that is started now, as it was given to this one."""
+    """Return the environment for a child process, as this process received it."""
     with _changed:
         return dict(os.environ)

@@ -1,4 +1,4 @@
-"""Which state of this program measures something? Its version, and in a checkout its commit."""
+"""Version of this program, with the commit in a checkout."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from . import __version__
 
 
 def code() -> str:
-    """`0.1.0`, in a checkout with its commit: `0.1.0 1f2e3d4c5b6a+`."""
+    """Return `0.1.0`, in a checkout with its commit: `0.1.0 1f2e3d4c5b6a+`."""
     return f"{__version__} {commit() or ''}".strip()
 
 
 def measured_by() -> str:
-    """What the cell `code` of a result row says: the commit of a checkout, else the version."""
+    """Return the value of the column `code` of a result row: the commit of a checkout, else the version."""
     return commit() or __version__
 
 
 @cache
 def commit() -> str | None:
-    """The commit of a checkout, with `+` if files in it were changed; None for an installed package.
+    """Return the commit of a checkout, with `+` if files in it were changed; None for an installed package.
 
-    Asked once for a process: what it has imported is what it runs.
+    Computed once per process: a process runs the code that it has imported.
     """
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():

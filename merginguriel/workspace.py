@@ -1,4 +1,4 @@
-"""Where do things lie? A workspace is a folder with a mu.toml; without one, the shipped knowledge answers."""
+"""Workspaces: a folder with a mu.toml, or the shipped knowledge where there is none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ context = "{context}"     # task/base-model that a question is about when it doe
 min_gain_pp = 1.0    # the smallest gain worth a merge, in percentage points
 """
 DEFAULTS: dict[str, object] = {
-    "context": "massive/xlm-roberta-base",  # where a question is about when it does not say
+    "context": "massive/xlm-roberta-base",  # context of a question that names none
     "min_gain_pp": 1.0,  # the smallest gain worth a merge
     "tui": {},  # of the terminal interface: theme, keys
 }
@@ -24,7 +24,7 @@ DEFAULTS: dict[str, object] = {
 
 @dataclass(frozen=True)
 class Workspace:
-    """Folders of one body of work. `shipped`: the read-only knowledge inside the package."""
+    """A workspace and its folders. `shipped`: the read-only knowledge inside the package."""
 
     root: Path
     shipped: bool = False
@@ -32,30 +32,35 @@ class Workspace:
 
     @property
     def skills(self) -> Path:
+        """Folder of the skills."""
         return self.root / "skills"
 
     @property
     def log(self) -> Path:
+        """Folder of the experiment log."""
         return self.root / "experiment_log"
 
     @property
     def models(self) -> Path:
+        """Folder of the models."""
         return self.root / "models"
 
     @property
     def results(self) -> Path:
+        """Folder of matrices and other results."""
         return self.root / "results"
 
     @property
     def runs(self) -> Path:
+        """Folder of the runs."""
         return self.root / "runs"
 
     def matrix(self, context: str, ending: str = "-test") -> Path:
-        """Where the N×N matrix of a context lies: `results/nxn-home-e5-small-test.csv`."""
+        """Return the file of a context's N×N matrix: `results/nxn-home-e5-small-test.csv`."""
         return self.results / f"nxn-{context.replace('/', '-')}{ending}.csv"
 
     def display(self, path: Path) -> str:
-        """`path` as a person in the workspace would name it."""
+        """Return `path` relative to the workspace where it is inside."""
         try:
             return str(path.relative_to(self.root))
         except ValueError:
@@ -63,14 +68,14 @@ class Workspace:
 
 
 def shipped() -> Workspace:
-    """The knowledge that travels with the program: inside the package, or beside it in a checkout."""
+    """Return the knowledge that travels with the program: inside the package, or beside it in a checkout."""
     here = Path(__file__).resolve().parent
     inside = here / "_shipped"
     return Workspace(inside if inside.is_dir() else here.parent, shipped=True, settings=dict(DEFAULTS))
 
 
 def find(start: Path | None = None, *, explicit: Path | None = None) -> Workspace:
-    """The workspace at `explicit`, else the nearest one upwards from `start`, else the shipped knowledge."""
+    """Return the workspace at `explicit`, else the nearest one upwards from `start`, else the shipped knowledge."""
     if explicit is not None:
         root = explicit.expanduser().resolve()
         if not (root / MARKER).is_file():
@@ -87,17 +92,17 @@ def find(start: Path | None = None, *, explicit: Path | None = None) -> Workspac
 
 
 def writable(space: Workspace) -> Workspace:
-    """The same workspace, or an error if it is the shipped knowledge, which nobody may write into."""
+    """Return the workspace; raise UsageError for the shipped knowledge, which is read-only."""
     if space.shipped:
         raise UsageError(
-            "there is no workspace here to write into.",
+            "no workspace to write into here.",
             mend="Make one with: mu init\nor name one with: --workspace DIR",
         )
     return space
 
 
 def read_settings(path: Path) -> dict[str, object]:
-    """mu.toml over the defaults; an unknown key is an error that names its neighbours."""
+    """Read mu.toml over the defaults. Raises MuError for an unknown key or a value of the wrong type."""
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -116,7 +121,7 @@ def read_settings(path: Path) -> dict[str, object]:
 
 
 def seed(folder: Path, *, context: str | None = None, empty: bool = False) -> list[str]:
-    """Write what is missing of a workspace into `folder`; the names of the files written."""
+    """Write the missing files of a workspace into `folder`; return their names."""
     source = shipped()
     made: list[str] = []
     for part in ("skills",) if empty else ("skills", "experiment_log"):
@@ -133,7 +138,7 @@ def seed(folder: Path, *, context: str | None = None, empty: bool = False) -> li
     for name in ("AGENTS.md", "docs/formats.md", "docs/skills.md"):
         if not (folder / name).exists():
             text = (source.root / name).read_text(encoding="utf-8")
-            # What follows is about the program's own code, which a workspace does not hold.
+            # The rest is about the program's own code, which a workspace does not contain.
             files.write_text(
                 folder / name, text.partition("## In the program's own repository")[0].rstrip() + "\n"
             )

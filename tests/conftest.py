@@ -19,6 +19,7 @@ from merginguriel.knowledge.base import Knowledge, load
 pytest_plugins = ["lab_fixtures"]  # sentences, encoder, lab, made, trained: for commands that work on models
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+KNOWLEDGE = REPOSITORY / "tests" / "fixtures" / "knowledge"  # frozen: see its README.md
 
 
 # A shell starts what it runs in the background with SIGINT ignored, and children inherit that; the tests send it to theirs.
@@ -34,6 +35,16 @@ def cache_of_the_tests(tmp_path_factory):
     kept.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     yield
     kept.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_knowledge():
+    """Let the frozen copy stand for the knowledge that ships with the program, in this process."""
+    patch = pytest.MonkeyPatch()
+    space = workspace.Workspace(KNOWLEDGE, shipped=True, settings=dict(workspace.DEFAULTS))
+    patch.setattr(workspace, "shipped", lambda: space)
+    yield
+    patch.undo()
 
 
 SKILL = """\
@@ -103,6 +114,14 @@ def row(
     return f"| {target} | {mode} | {method} | {similarity} | {k} | {value:.4f} | {kind} | {baseline:.4f} |"
 
 
+def copy_knowledge(root: Path, source: Path = KNOWLEDGE, settings: str = "") -> Path:
+    """Copy the log and the skills of `source` into a new workspace at `root`; return `root`."""
+    for part in ("experiment_log", "skills"):
+        shutil.copytree(source / part, root / part, ignore=shutil.ignore_patterns(".draft"))
+    (root / "mu.toml").write_text(settings)
+    return root
+
+
 @dataclass
 class Bench:
     """A workspace under test."""
@@ -153,16 +172,10 @@ def bench(tmp_path: Path) -> Bench:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """The shipped log of the original study and the shipped skills, in a workspace of their own. Read only."""
+    """A workspace with the frozen log and skills. Read only."""
     root = tmp_path_factory.mktemp("study")
-    shutil.copytree(REPOSITORY / "experiment_log", root / "experiment_log")
-    (root / "mu.toml").write_text("")
-    made = Bench(root)
-    if (REPOSITORY / "skills").is_dir():
-        shutil.copytree(REPOSITORY / "skills", root / "skills")
-    else:
-        made.skill()
-    return made
+    copy_knowledge(root)
+    return Bench(root)
 
 
 @dataclass

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from merginguriel.config.run_config import KEYS, Config, flat_values
+from merginguriel.config.run_config import KEYS, flat_values
+from merginguriel.config.schema import Config
 from merginguriel.errors import UsageError
 from merginguriel.workspace import Workspace
 

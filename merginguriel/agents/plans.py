@@ -8,11 +8,9 @@ from typing import Any
 
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import Knowledge, load
-from merginguriel.knowledge.log import acceptance, append, commits, plan_scores
+from merginguriel.knowledge.log import acceptance, append, commits, plan_scores, questions
 from merginguriel.knowledge.log.prior_attempts import TriedAlready
-from merginguriel.knowledge.parse import questions
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.knowledge.parse.entry_json import entry_text
 from merginguriel.knowledge.parse.expectations import Expectation
 from merginguriel.loop import advise_request
 from merginguriel.merging.registry import parameters
@@ -35,14 +33,16 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
     Raises UsageError for JSON of another form, KnowledgeError for a plan that could not land whatever was tried.
     """
     today = date.today().isoformat()
-    text = entry_text(json.dumps(given), today=today, context=str(space.settings["context"]))
+    source = acceptance.source_of(space, json.dumps(given))
     if given["type"] != "Plan":
         raise UsageError(f"this is a {given['type']}, not a Plan.", mend="Leave out type.")
-    plan = append.check_text(space.log, commits.resolved(text, space.root))
+    with source.locating():
+        plan = append.check_text(space.log, commits.resolved(source.markdown, space.root))
     knowledge = load(space)
     matches = []
     try:
-        acceptance.check(space, plan, knowledge=knowledge, program=parameters())
+        with source.locating():
+            acceptance.check(space, plan, knowledge=knowledge, program=parameters())
     except TriedAlready as error:
         matches = error.matches
     touched = questions.touched_by(plan, questions.threads(knowledge.entries))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from merginguriel import locales, workspace
 from merginguriel.errors import UsageError
-from merginguriel.knowledge.parse.entry_json import ENTRY
+from merginguriel.knowledge.log.entry_json import schema
 from merginguriel.workspace import Workspace
 
 from .bounds import check_config, check_links, inside
@@ -171,8 +171,7 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
         wrong = UsageError("anyway must be true or false.")
         acceptance.refuse_json(where, said, wrong)
         raise wrong
-    text = acceptance.json_text(where, said)
-    return acceptance.accept(where, text, anyway=anyway, program=parameters()).as_dict()
+    return acceptance.accept(where, said, anyway=anyway, program=parameters()).as_dict()
 
 
 def default(space: Workspace) -> str:
@@ -228,6 +227,7 @@ def run_status(
     }
 
 
+ENTRY = schema()
 PLAN = {**ENTRY, "title": "A plan", "required": ["expected"]}
 LANDING = {
     **ENTRY,

@@ -110,14 +110,14 @@ def advise(
 def schema(name: str) -> None:
     """Print a JSON Schema: of what `mu advise` prints, of what `mu log add` reads, or of the YAML of `mu run`."""
     if name == "run":
-        from merginguriel.config.run_config import schema as run_schema
+        from merginguriel.config.schema import json_schema
 
-        emit(run_schema())
+        emit(json_schema())
         return
     if name == "entry":
-        from merginguriel.knowledge.parse.entry_json import ENTRY
+        from merginguriel.knowledge.log.entry_json import schema as entry_schema
 
-        emit(ENTRY)
+        emit(entry_schema())
         return
     from merginguriel.decision.schema import ADVICE
 

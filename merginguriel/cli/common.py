@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,11 +14,15 @@ import click
 
 from merginguriel import locales, workspace
 from merginguriel.errors import UsageError
+from merginguriel.text.tables import columns, plain, true_minus
+
+__all__ = ["columns", "plain", "true_minus"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option --workspace."""
     return click.option(
         "--workspace",
         "workspace_path",
@@ -29,11 +32,12 @@ def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class LocaleType(click.ParamType):
-    """A locale's tag; a wrong one is answered with the nearest valid ones."""
+    """A locale tag; an unknown one is answered with the most similar tags."""
 
     name = "locale"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the canonical tag."""
         try:
             return locales.get(str(value)).tag
         except UsageError as error:
@@ -45,6 +49,7 @@ class LocaleType(click.ParamType):
         param: click.Parameter,
         incomplete: str,
     ) -> list[Any]:
+        """Return the locales whose tag or name starts with the text."""
         from click.shell_completion import CompletionItem
 
         wanted = incomplete.lower()
@@ -56,7 +61,7 @@ class LocaleType(click.ParamType):
 
 
 def _logged(ctx: click.Context | None, error: UsageError) -> set[str]:
-    """Locales that the log speaks of: of several valid ones, the likelier to be meant."""
+    """Return the locales that the log mentions; they are preferred as suggestions."""
     from merginguriel.errors import MuError
     from merginguriel.knowledge.base import load
 
@@ -68,11 +73,12 @@ def _logged(ctx: click.Context | None, error: UsageError) -> set[str]:
 
 
 class DateType(click.ParamType):
-    """A day as YYYY-MM-DD. Other ways to write one would not compare with the log's."""
+    """A day as YYYY-MM-DD, the only form that compares with the log's dates."""
 
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the day; raise UsageError for another form."""
         from datetime import date
 
         text = str(value)
@@ -90,63 +96,43 @@ DATE = DateType()
 
 
 def space(path: Path | None) -> workspace.Workspace:
+    """Return the workspace at `path`, or the nearest one upwards."""
     return workspace.find(explicit=path)
 
 
 def emit(value: object) -> None:
-    """JSON on stdout, readable and in the order it was made; what a terminal would obey is escaped."""
+    """Print JSON on stdout, indented, with control characters escaped."""
     click.echo(printable(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def printable(text: str) -> str:
-    """JSON text with every character that is not printable escaped; it says the same."""
+    """Return JSON text with every unprintable character escaped; its meaning is the same."""
     if all(line.isprintable() for line in text.split("\n")):
         return text
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def say(text: str) -> None:
-    """Narration goes to stderr, so that stdout stays data."""
+    """Print narration on stderr; stdout is for data."""
     click.echo(text, err=True)
 
 
-def plain(text: str) -> str:
-    """Text from files, with control characters shown rather than obeyed."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-
-
-def columns(rows: list[list[str]], *, gap: str = "  ") -> str:
-    """Rows as aligned columns; the last one is left ragged."""
-    if not rows:
-        return ""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    widths[-1] = 0
-    return "\n".join(
-        gap.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
 def text_width() -> int:
-    """Columns for running text: the terminal's, within reason; 80 where stdout is no terminal."""
+    """Return the columns for running text: the terminal's, from 60 to 120; 80 without a terminal."""
     width = terminal_width()
     return 80 if width is None else min(max(width, 60), 120)
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal; None where stdout is none."""
+    """Return the terminal's columns; None where stdout is no terminal."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):
         return None
 
 
-def true_minus(text: str) -> str:
-    """`-1.6` → `−1.6`; hyphens in names and dates stay."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
-
-
 def program(start: Path) -> str:
-    """How a user in the folder `start` calls this program: `mu`, or its path if the shell would not find it."""
+    """Return how a user in the folder `start` calls this program: `mu`, or its path if it is not on PATH."""
     called = Path(sys.argv[0])
     if called.name != "mu" or shutil.which("mu"):
         return "mu"
@@ -154,5 +140,5 @@ def program(start: Path) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 row`, `2 rows`, `1,048 rows`."""
+    """Return `1 row`, `2 rows`, `1,048 rows`."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -36,6 +36,7 @@ def show(
     from merginguriel.config import run_config as configs
     from merginguriel.config import sweep_file
     from merginguriel.knowledge.parse.yaml_lines import read_text, read_yaml
+    from merginguriel.runs import resolve
     from merginguriel.runs.run_store import run_id
 
     where = space(workspace_path)
@@ -46,13 +47,13 @@ def show(
         show_sweep(config_file, where, every, as_json)
         return
     given, places = configs.read(config_file, sets)
-    found = configs.resolved(given, where, places)
-    origins = configs.origins(given, found, places)
+    found = resolve.resolved(given, where, places)
+    origins = resolve.origins(given, found, places)
     values = configs.flat_values(found)
     shown = {name: value for name, value in values.items() if every or origins[name] != "default"}
     if as_json:
         table = {
-            name: {"value": configs.values.plain(value), "from": origins[name], "doc": configs.KEYS[name].doc}
+            name: {"value": configs.plain(value), "from": origins[name], "doc": configs.KEYS[name].doc}
             for name, value in shown.items()
         }
         emit({"run": run_id(found), "digest": configs.digest(found), "keys": table})
@@ -68,6 +69,7 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
     """What all runs of a sweep's file have alike, with its origin, and run by run the keys in which they differ."""
     from merginguriel.config import run_config as configs
     from merginguriel.config import sweep_file
+    from merginguriel.runs import resolve
     from merginguriel.runs import sweep as sweeps
     from merginguriel.runs.run_store import run_id
 
@@ -77,9 +79,9 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
     for point in asked.points():
         given, places = sweeps.config_of(point, asked)
         with sweeps.told_which(point, asked):
-            whole = configs.resolved(given, where, places)
+            whole = resolve.resolved(given, where, places)
         found.setdefault(run_id(whole), configs.flat_values(whole))
-        origins = configs.origins(given, whole, places)
+        origins = resolve.origins(given, whole, places)
     first = next(iter(found.values()))
     varied = [name for name in first if any(one[name] != first[name] for one in found.values())]
     alike = [n for n in first if n not in varied and (every or origins[n] != "default")]
@@ -87,8 +89,8 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
         doc = configs.KEYS
         emit({
             "sweep": asked.name,
-            "keys": {n: {"value": configs.values.plain(first[n]), "from": origins[n], "doc": doc[n].doc} for n in alike},
-            "runs": {id: {n: configs.values.plain(one[n]) for n in varied} for id, one in found.items()},
+            "keys": {n: {"value": configs.plain(first[n]), "from": origins[n], "doc": doc[n].doc} for n in alike},
+            "runs": {id: {n: configs.plain(one[n]) for n in varied} for id, one in found.items()},
         })  # fmt: skip
         return
     rows = [[n, text_of(first[n]), origins[n], *([configs.KEYS[n].doc] if every else [])] for n in alike]

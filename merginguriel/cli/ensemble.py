@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.similarity.choice import Options
 
 from .common import LOCALE, columns, emit, json_option, say, true_minus
 from .progress import Bar
+from .similarity import choosing_options
 from .study import load_all, study_options
 
 if TYPE_CHECKING:
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     from merginguriel.evaluation.baselines import Baseline, Goal
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.evaluation.significance import Comparison
+    from merginguriel.similarity.choice import Choice
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
 METHODS = ("majority", "weighted_majority", "soft", "uriel_logits", "real_logits")
+METHOD_WEIGHTS = {"uriel_logits": "URIEL", "real_logits": "REAL"}  # methods with a similarity of their own
 SINGLE = ("best_single_source", "best_zero_shot", "target_alone")
 
 
@@ -46,7 +50,8 @@ def ensemble() -> None:
 
 
 def common_options(command: Any) -> Any:
-    """What both subcommands take."""
+    """Add what both subcommands take."""
+    command = choosing_options(similarity="REAL", mode="ExcTar")(command)
     for option in reversed(
         (
             click.option("--target", "targets", type=LOCALE, multiple=True, required=True, help="Repeat."),
@@ -54,11 +59,6 @@ def common_options(command: Any) -> Any:
                          help="Repeat. Default: all."),
             click.option("--source", "sources", type=LOCALE, multiple=True,
                          help="A model of the ensemble; repeat. Default: the best --k by --similarity."),
-            click.option("--k", type=click.IntRange(min=1), help="Number of models to choose. Default: 5."),
-            click.option("--similarity", type=click.Choice(["REAL", "URIEL"]), default="REAL", show_default=True,
-                         help="Chooses models, and weighs the votes of weighted_majority."),
-            click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False), default="ExcTar", show_default=True,
-                         help="IncTar: the target's own model is one of them."),
         )
     ):  # fmt: skip
         command = option(command)
@@ -67,10 +67,10 @@ def common_options(command: Any) -> Any:
 
 @dataclass(frozen=True)
 class Scored:
-    """One target: its sources, which test items each method gets right (bool [n]), and what is to beat."""
+    """One target: its sources, which test items each method gets right (bool [n]), and the baselines."""
 
     target: str
-    sources: tuple[str, ...]
+    chosen: Choice
     right: Mapping[str, np.ndarray]
     groups: tuple[str, ...]
     baselines: Mapping[str, Baseline]
@@ -86,6 +86,7 @@ def score(
     k: int | None,
     similarity: str,
     mode: str,
+    prepare: Options,
     as_json: bool,
 ) -> None:
     """Accuracy of every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
@@ -94,7 +95,7 @@ def score(
     from merginguriel.study.results import comparison_dict
 
     told = []
-    for one in score_all(study, targets, methods, sources, k, similarity, mode):
+    for one in score_all(study, targets, methods, sources, k, similarity, mode, prepare):
         beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
         assert beat.correct is not None  # measured here, item by item
         table = [["", "accuracy", "95%", f"against {beat.model}", "95%", "p", "sees", "goal"]]
@@ -131,7 +132,8 @@ def score(
             {
                 "target": one.target,
                 "mode": mode,
-                "sources": list(one.sources),
+                "sources": one.chosen.names,
+                "weights": one.chosen.weights,
                 "n": len(one.groups),
                 "methods": found,
                 "baselines": {
@@ -142,7 +144,7 @@ def score(
             }
         )
         if not as_json:
-            click.echo(f"{one.target}  {mode}  {' '.join(one.sources)}  n = {len(one.groups)}\n")
+            click.echo(f"{one.target}  {mode}  {' '.join(one.chosen.names)}  n = {len(one.groups)}\n")
             click.echo(columns(table) + "\n")
             rows = [
                 [kind, f"{100 * b.value:.1f}", b.model or "", b.note] for kind, b in one.baselines.items()
@@ -170,6 +172,7 @@ def compare_(
     k: int | None,
     similarity: str,
     mode: str,
+    prepare: Options,
     against: str | None,
     as_json: bool,
 ) -> None:
@@ -187,7 +190,7 @@ def compare_(
     if not wanted:
         raise UsageError(f"{opponent} would be compared with itself.", mend="Name another with --method.")
     needed = tuple(dict.fromkeys([*wanted, *([opponent] if opponent in METHODS else [])]))
-    all_of = score_all(study, targets, needed, sources, k, similarity, mode)
+    all_of = score_all(study, targets, needed, sources, k, similarity, mode, prepare)
     other = {one.target: answers_of(one, opponent) for one in all_of}
     groups = {one.target: one.groups for one in all_of}
     found: dict[str, Any] = {}
@@ -215,7 +218,7 @@ def compare_(
         )
         click.echo(columns(table) + "\n")
     if as_json:
-        emit({"against": opponent, "mode": mode, "sources": {o.target: list(o.sources) for o in all_of},
+        emit({"against": opponent, "mode": mode, "sources": {o.target: o.chosen.names for o in all_of},
               "methods": found})  # fmt: skip
         return
     say(
@@ -231,6 +234,7 @@ def score_all(
     k: int | None,
     similarity: str,
     mode: str,
+    prepare: Options,
 ) -> list[Scored]:
     """Every target by itself. Answers that are not kept yet, or are damaged, are computed first, and said so."""
     from merginguriel.evaluation.nxn import nxn
@@ -248,7 +252,7 @@ def score_all(
         dev = nxn(trained, data, split="dev", cache=study.cache, on_progress=bar)
         test = nxn(trained, data, split="test", cache=study.cache, on_progress=bar)
     return [
-        score_one(study, trained, found, dev, test, methods or METHODS, sources, k, similarity, mode)
+        score_one(study, trained, found, dev, test, methods or METHODS, sources, k, similarity, mode, prepare)
         for found in data.values()
     ]
 
@@ -264,35 +268,37 @@ def score_one(
     k: int | None,
     similarity: str,
     mode: str,
+    prepare: Options,
 ) -> Scored:
     from merginguriel.evaluation.baselines import baselines
     from merginguriel.evaluation.ensemble import scored
-    from merginguriel.study import source_choice
+    from merginguriel.similarity import choice
+    from merginguriel.study.source_choice import inputs_of
 
-    target, inside = data.locale, mode == "IncTar"
-    others = [name for name in (sources or trained) if name != target]
-    kinds = {"REAL": {name: dev.value(name, target) for name in [*others, *([target] if inside else [])]}}
-    if similarity == "URIEL" or "uriel_logits" in methods:
-        from merginguriel.similarity import uriel
-
-        kinds["URIEL"] = uriel.column(target, list(kinds["REAL"]))
-    if sources:
-        chosen = others
-    elif inside and k == 1:
-        chosen = []
-    else:
-        wanted = None if k is None else k - inside
-        chosen = source_choice.choose(
-            {n: kinds[similarity][n] for n in others}, target, wanted, exclude=[target]
-        )
-    chosen = [*chosen, *([target] if inside else [])]
-    if not chosen:
-        raise UsageError(f"there is no model for {target} but its own.", mend="Train more, or: --mode IncTar")
-    right = scored({n: trained[n] for n in chosen}, data.test, study.cache, kinds, methods=methods,
-                   similarity=similarity)  # fmt: skip
-    return Scored(
-        target, tuple(chosen), right, test.groups[target], baselines(target, dev, test, chosen, data)
+    target = data.locale
+    inputs = inputs_of(study, prepare, models=trained, dev=dev)
+    chosen = choice.choose(
+        target,
+        mode,
+        k,
+        similarity,
+        candidates=sources or list(trained),
+        named=bool(sources),
+        weigh=similarity,
+        inputs=inputs,
+        options=prepare,
     )
+    for note in chosen.notes:
+        say(note)
+    if not chosen.sources:
+        raise UsageError(f"there is no model for {target} but its own.", mend="Train more, or: --mode IncTar")
+    kinds = {METHOD_WEIGHTS[method] for method in methods if method in METHOD_WEIGHTS} - {similarity}
+    weights = {kind: choice.values(target, chosen.names, kind, inputs) for kind in sorted(kinds)}
+    weights[similarity] = chosen.weights
+    right = scored({n: trained[n] for n in chosen.names}, data.test, study.cache, weights, methods=methods,
+                   similarity=similarity)  # fmt: skip
+    beat = baselines(target, dev, test, chosen.names, data)
+    return Scored(target, chosen, right, test.groups[target], beat)
 
 
 def answers_of(one: Scored, name: str) -> np.ndarray:

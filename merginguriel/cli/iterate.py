@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import MuError, UsageError
+from merginguriel.similarity.choice import Options
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES, IterateSettings
 
 from .common import LOCALE, emit, json_option, say
 from .progress import Bar
+from .similarity import choosing_options
 from .study import pair, study_options
 
 if TYPE_CHECKING:
@@ -34,15 +36,7 @@ HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettin
     multiple=True,
     help="A locale to train; repeat. Default: the --k best.",
 )
-@click.option(
-    "--mode",
-    type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
-    help="Is the target among the chosen sources?",
-)
-@click.option(
-    "--similarity", type=click.Choice(["REAL", "URIEL"]), help="Choose by this, and weigh a weighted mean."
-)
-@click.option("--k", type=click.IntRange(min=1), help=HELP["k"])
+@choosing_options(products=False)
 @click.option("--method", default="average", show_default=True, help="See: mu methods.")
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method.")
 @click.option(
@@ -85,6 +79,7 @@ def iterate(
     targets: tuple[str, ...],
     params: tuple[str, ...],
     weights: tuple[str, ...],
+    prepare: Options,
     score: bool,
     to_log: bool,
     as_json: bool,
@@ -106,7 +101,7 @@ def iterate(
     if to_log and not (targets and score):
         raise UsageError("--log writes what was scored on a --target.")
     if not targets or not score:
-        paths = [train_one(study, settings, target) for target in targets or (None,)]
+        paths = [train_one(study, settings, prepare, target) for target in targets or (None,)]
         emit([{"path": str(path)} for path in paths]) if as_json else click.echo("\n".join(map(str, paths)))
         return
     from merginguriel.study.iterate_study import over_targets
@@ -117,6 +112,7 @@ def iterate(
             settings,
             targets,
             bar,
+            options=prepare,
             on_scored=None if as_json else lambda s: click.echo(in_words(study, s)),
         )
     if to_log and done:
@@ -134,13 +130,16 @@ def iterate(
         emit([as_dict(one) for one in done])
 
 
-def train_one(study: Study, settings: IterateSettings, target: str | None) -> Path:
+def train_one(study: Study, settings: IterateSettings, prepare: Options, target: str | None) -> Path:
+    """Train and merge for one target, without scoring; return the folder of the merge."""
     from dataclasses import replace
 
     from merginguriel.study.iterate_study import iterate as carry_out
+    from merginguriel.study.iterate_study import settled
 
     with Bar("iterate") as bar:
-        return carry_out(study, replace(settings, target=target), bar)
+        mine = settled(study, replace(settings, target=target), prepare)[0]
+        return carry_out(study, mine, bar)
 
 
 def numbers(pairs: tuple[str, ...]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""`mu log`: what was planned, seen and learned, and how to read it."""
+"""`mu log`: list, show, export and add entries of the experiment log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPES = ["Plan", "Observation", "Retrospective", "Troubleshooting"]
 
 @click.group(short_help="List, show and add entries of the experiment log.")
 def log() -> None:
-    """The experiment log: plans, observations and retrospectives, one file each, never edited once landed."""
+    """Read and write the experiment log: one file per entry, never edited once landed."""
 
 
 log.add_command(log_search)
@@ -33,7 +33,7 @@ log.add_command(show_tried)
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose entries; they reach the command as `chosen`."""
+    """Add the options that select entries; the command receives them as `chosen`."""
     for option in reversed((
         click.option("--type", "kind", type=click.Choice(TYPES)),
         click.option("--target", type=LOCALE, help="Entries with a row or an expectation for this locale."),
@@ -59,10 +59,10 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
 def list_entries(
     only_open: bool, show_rows: bool, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
-    """Entries in order of date: id, type, number of rows, title."""
+    """List entries in order of date: id, type, number of rows, title."""
     from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.log.questions import unfinished
     from merginguriel.knowledge.log.timeline import Filter, select
-    from merginguriel.knowledge.log.unfinished import unfinished
 
     wanted = Filter(type=kind, **chosen)
     knowledge = load(space(workspace_path))
@@ -91,8 +91,8 @@ def _count(rows: int) -> str:
 
 
 def _hint(knowledge: Any, wanted: Any) -> str:
-    """The methods or tags that may be meant where the log has none of that name."""
-    from merginguriel.knowledge.log.vocabulary import near
+    """Return similar methods or tags where the log has none of that name."""
+    from merginguriel.text.suggest import suggest
 
     methods = {row.method for row in knowledge.rows} | {
         one.method for e in knowledge.entries for one in e.expected
@@ -100,10 +100,7 @@ def _hint(knowledge: Any, wanted: Any) -> str:
     tags = {tag for entry in knowledge.entries for tag in entry.tags}
     for what, name, names in (("method", wanted.method, methods), ("tag", wanted.tag, tags)):
         if name is not None and name not in names:
-            meant = near(name, names, 0.6)
-            return f"No entry has the {what} {name!r}." + (
-                f" Did you mean {' or '.join(meant)}?" if meant else ""
-            )
+            return f"No entry has the {what} {name!r}. {suggest(name, names)}".rstrip()
     return ""
 
 
@@ -115,7 +112,7 @@ def _hint(knowledge: Any, wanted: Any) -> str:
 def export_entries(
     out: Path | None, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
-    """The log, or a part of it, as one chronological Markdown file."""
+    """Export the log, or a part of it, as one chronological Markdown file."""
     from merginguriel import files
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.timeline import Filter, export, select
@@ -138,9 +135,9 @@ def export_entries(
 @json_option
 @workspace_option
 def show_questions(every: bool, text: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """What nobody has answered yet: the question's name, who opened it, who narrowed or closed it."""
+    """List open questions: name, who opened each, and who narrowed or closed it."""
     from merginguriel.knowledge.base import load
-    from merginguriel.knowledge.parse.questions import threads
+    from merginguriel.knowledge.log.questions import threads
 
     found = [
         thread
@@ -161,7 +158,7 @@ def show_questions(every: bool, text: str | None, as_json: bool, workspace_path:
 
 
 def row_line(row: Any) -> list[str]:
-    """A result row as cells: its name, what was measured, against what, and whether it counts."""
+    """Return a result row as cells: id, recipe, value, baseline, difference, status."""
     from merginguriel.knowledge.parse.rows import SUPERSEDED, format_value
 
     difference = (
@@ -178,7 +175,10 @@ def row_line(row: Any) -> list[str]:
 @json_option
 @workspace_option
 def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> None:
-    """One entry. ID may be any unique beginning of its id, and may name a row: ID#r3."""
+    """Show one entry.
+
+    ID may be any unique beginning of its id, and may name a row: ID#r3.
+    """
     from merginguriel.knowledge.base import load
 
     knowledge = load(space(workspace_path))

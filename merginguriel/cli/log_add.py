@@ -1,4 +1,4 @@
-"""`mu log add` and `mu log drafts`: how an entry is written down, and what becomes of one that is refused."""
+"""`mu log add` and `mu log drafts`: write entries, and list those that were refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from merginguriel import workspace
 from merginguriel.errors import MuError, UsageError
 
-from . import log_text
+from . import entry_input
 from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def add_entry(
     mu log add - < entry.json        (its form: mu schema entry)
     mu log add                       (opens $EDITOR)
     """
-    from merginguriel.knowledge.log import acceptance, append, commits, drafts
+    from merginguriel.knowledge.log import acceptance, append, drafts, entry_text
     from merginguriel.merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
@@ -126,9 +126,9 @@ def add_entry(
         )
     if draft:
         kept = drafts.find(where.log, draft)
-        text, beside = log_text.read(kept), kept.parent
+        text, beside = entry_input.read(kept), kept.parent
     elif file is not None:
-        text = log_text.standard_input(where.log) if str(file) == "-" else log_text.read(file)
+        text = entry_input.standard_input(where.log) if str(file) == "-" else entry_input.read(file)
         if str(file) != "-":
             beside = file.resolve().parent
             kept = file if beside == drafts.folder(where.log).resolve() else None
@@ -137,7 +137,7 @@ def add_entry(
             text, note = _from_flags(where, given, dry_run)
         except MuError as error:
             if any(given[name] for name in TYPED) and not dry_run:
-                append.refuse(where.log, log_text.as_given(where, given), error)
+                append.refuse(where.log, entry_text.as_given(where, given), error)
             raise
         beside = (
             drafts.folder(where.log)
@@ -146,21 +146,21 @@ def add_entry(
         )
     else:
         edit = True
-        text = log_text.template(given["kind"], str(where.settings["context"]))
-    if text.lstrip().startswith("{"):
-        text = _from_json(where, text) if dry_run else acceptance.json_text(where, text, kept)
-    again = kept if kept and kept.suffix == ".md" else None
+        text = entry_text.template(given["kind"], str(where.settings["context"]))
+    again = kept
     if edit:
-        text = log_text.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
+        if text.lstrip().startswith("{"):
+            text, again = acceptance.source_of(where, text).markdown, None
+        text = entry_input.edited(where.log, text, again, yes=yes, asked=not flags and not (file or draft))
     if dry_run:
         if note:
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
             say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
-        text = commits.resolved(text, where.root, repository, _note)
-        entry = append.check_text(where.log, text, named)
-        acceptance.check(where, entry, anyway=anyway, program=parameters(), tell=_note)
+        entry, text = acceptance.preview(
+            where, text, file=named, anyway=anyway, program=parameters(), repository=repository, tell=_note
+        )
         if as_json:
             emit({**entry.as_dict(), "path": None})  # it would get a name of its own
         else:
@@ -182,15 +182,9 @@ def _note(text: str) -> None:
     say(plain(f"note: {text}"))
 
 
-def _from_json(where: Workspace, text: str) -> str:
-    from merginguriel.knowledge.parse.entry_json import entry_text
-
-    return entry_text(text, today=date.today().isoformat(), context=str(where.settings["context"]))
-
-
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:
-    """The text of an entry; for a dry run over runs, how many rows would lie beside it, else ''."""
-    from merginguriel.knowledge.log import append
+    """Return the text of an entry; for a dry run over runs, also how many rows its CSV would have, else ""."""
+    from merginguriel.knowledge.log import append, entry_text
 
     measured, origin, filled = _measured(where, given)
     if not (given["title"] and given["kind"] and given["summary"]):
@@ -204,17 +198,17 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
         context=given["context"] or (str(where.settings["context"]) if in_table else ""),
         metric="accuracy" if given["rows"] else "",
         n=str(given["n"] or ""),
-        supersedes=", ".join(log_text.whole_ids(where, given["supersedes"])),
-        links=", ".join(log_text.whole_ids(where, given["links"])),
+        supersedes=", ".join(entry_text.whole_ids(where, given["supersedes"])),
+        links=", ".join(entry_text.whole_ids(where, given["links"])),
         answers=", ".join(
-            dict.fromkeys([*log_text.whole_ids(where, given["answers"]), *filled.get("answers", [])])
+            dict.fromkeys([*entry_text.whole_ids(where, given["answers"]), *filled.get("answers", [])])
         ),
         tags=given["tags"] or "",
         origin=origin,
         sections=tuple(_sections(where, given, filled)),
     )
     if not (measured or given["figure"]):
-        return append.render(draft, raw_table=log_text.table(given["rows"]) if given["rows"] else ""), ""
+        return append.render(draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""), ""
     if given["rows"]:
         raise UsageError(
             "give rows, or runs and figures, not both.", mend="Write the rows as an entry of their own."
@@ -230,12 +224,13 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
 
 
 def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow], str, dict[str, list[Any]]]:
-    """Rows of the runs and matrices that were named, where they come from, and what they fill in where no flag says it.
+    """Return the rows of the named runs and matrices, their origin, and what they fill in where no flag does.
 
     Title, type and summary of runs go straight into `given`. Raises UsageError for rows that are in the log already.
     """
     if not (given["runs"] or given["sweeps"] or given["matrices"]):
         return [], "", {}
+    from merginguriel.knowledge.log import entry_text
     from merginguriel.loop import entry_draft, row_filter
     from merginguriel.loop.dedupe import gather, refuse_logged
 
@@ -243,7 +238,7 @@ def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow],
     for text in given["only"]:
         rows = row_filter.only(rows, text)
     if not given["again"]:
-        refuse_logged(where, rows, log_text.whole_ids(where, given["supersedes"]))
+        refuse_logged(where, rows, entry_text.whole_ids(where, given["supersedes"]))
     if given["matrices"]:
         return rows, origin, {}
     begun = entry_draft.begin(where, rows, given["kind"])
@@ -255,14 +250,16 @@ def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow],
 
 
 def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[Any]]) -> list[tuple[str, str]]:
-    own = [log_text.section(text) for text in given["sections"]]
+    from merginguriel.knowledge.log import entry_text
+
+    own = [entry_text.section(text) for text in given["sections"]]
     said = {heading for heading, _ in own}
     found = [pair for pair in filled.get("sections", []) if pair[0] not in said] + own
     if given["expected"]:
-        found.insert(0, ("Expected", log_text.expected(given["expected"])))
+        found.insert(0, ("Expected", entry_text.expected(given["expected"])))
     lines = [f"- [open] {one}" for one in given["questions"]]
     for verb in ("narrows", "closes"):
-        lines += [f"- [{verb} {ref}] {why}" for ref, why in log_text.settled(where, given[verb], verb)]
+        lines += [f"- [{verb} {ref}] {why}" for ref, why in entry_text.settled(where, given[verb], verb)]
     if lines:
         found.append(("Open questions", "\n".join(lines)))
     return found
@@ -273,7 +270,7 @@ def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[An
 @json_option
 @workspace_option
 def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """Entries that were refused, newest first: what is wrong with each. Go on with one: mu log add --draft ID"""
+    """List refused entries, newest first, with what is wrong. Continue one: mu log add --draft ID."""
     from merginguriel.knowledge.log import drafts
     from merginguriel.merging.registry import parameters
 

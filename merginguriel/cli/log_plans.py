@@ -1,4 +1,4 @@
-"""`mu log plans`, `calibration` and `tried`: what is planned, how good plans were, and what need not be tried again."""
+"""`mu log plans`, `calibration` and `tried`: open plans, scores of past ones, and earlier attempts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .common import (
 @json_option
 @workspace_option
 def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """Plans that wait for a retrospective: their age, and the measurements they wait for."""
+    """List plans without a retrospective: their age, and the measurements they wait for."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.plan_scores import plans
 
@@ -53,7 +53,7 @@ def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Pa
 @json_option
 @workspace_option
 def show_calibration(as_json: bool, workspace_path: Path | None) -> None:
-    """How good past expectations were: every one that a retrospective measured, and all of them together."""
+    """Show how accurate past expectations were, one by one and together."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.plan_scores import picture, scores, summary
 
@@ -120,7 +120,7 @@ def show_tried(
     as_json: bool,
     workspace_path: Path | None,
 ) -> None:
-    """Was this tried already? Rows of the same merge, then of close ones, with their results; and plans for it.
+    """Find rows of the same merge and of similar ones, with their results, and plans for it.
 
     Without --context: that of the workspace. Rows that were superseded or invalidated come last, and say so.
     """
@@ -129,6 +129,7 @@ def show_tried(
     from merginguriel.knowledge.log import vocabulary
     from merginguriel.knowledge.log.prior_attempts import Wanted, fallen, planned, tried
     from merginguriel.merging.registry import parameters
+    from merginguriel.text.suggest import close
 
     pairs = [param.partition("=") for param in params]
     if any(not sign for _, sign, _ in pairs):
@@ -140,7 +141,7 @@ def show_tried(
     for kind, name in asked:
         if name and name not in names[kind]:
             one = vocabulary.Unknown(
-                kind, name, vocabulary.near(name, names[kind], vocabulary.NEAR[kind]), ""
+                kind, name, tuple(close(name, names[kind], cutoff=vocabulary.NEAR[kind])), ""
             )
             if one.near:
                 raise UsageError(f"{one.what}.", mend=one.guess)

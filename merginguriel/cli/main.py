@@ -1,4 +1,4 @@
-"""How is `mu` started, and what becomes of an error?"""
+"""Entry point of `mu`: loads commands on use, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -51,12 +51,14 @@ COMMANDS = {
 
 
 class Lazy(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A click group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import a command and return it; None for an unknown name."""
         if name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[name]
@@ -65,15 +67,17 @@ class Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve the command; suggest similar names for an unknown one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
+            from merginguriel.text.suggest import suggest
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+            raise click.UsageError(
+                f"No such command {args[0]!r}. {suggest(args[0], COMMANDS, n=2)}".rstrip(), ctx
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands into the help text without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
@@ -81,14 +85,14 @@ class Lazy(click.Group):
 @click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mu")
 def mu() -> None:
-    """Should I merge language models for this target language, how, from which sources, and how sure are we?
+    """Decide whether to merge language models for a target language, how, and from which sources.
 
     Start with: mu advise --target sw-KE
     """
 
 
 def main() -> None:
-    """Entry point: runs a command, turns what went wrong into a message and an exit code."""
+    """Run the command line and exit."""
     for stream in (sys.stdout, sys.stderr):
         # A minus sign that an old terminal lacks must not stop an answer, or turn into a question mark.
         if isinstance(stream, io.TextIOWrapper):
@@ -99,7 +103,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code of `mu ARGUMENTS`. stdout is data; errors are told on stderr, or as JSON with --json."""
+    """Return the exit code of `mu ARGUMENTS`; errors go to stderr, with --json also to stdout as JSON."""
     try:
         result = mu.main(args=arguments, prog_name="mu", standalone_mode=False)
         sys.stdout.flush()

@@ -16,7 +16,7 @@ from .common import LOCALE, columns, emit, json_option, plain, say, space, text_
 
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn import Matrix
-    from merginguriel.study.matrix_store import Chosen
+    from merginguriel.loop.matrix_choice import Chosen
 
 # Spelled out, so that `mu matrix --help` imports no numpy; a test holds it to stored.ORDERS.
 ORDERS = ("name", "family", "script", "similarity", "value")
@@ -56,6 +56,7 @@ def matrix(
     """
     from merginguriel.evaluation import heatmap
     from merginguriel.knowledge.base import load
+    from merginguriel.loop import matrix_choice
     from merginguriel.study import matrix_store
 
     where = space(workspace_path)
@@ -72,8 +73,8 @@ def matrix(
     if target and target not in whole.targets:
         raise UsageError(f"{one.name} has no column {target}.", mend=f"It has: {', '.join(whole.targets)}")
     shown = matrix_store.ordered(whole, sort, target)
-    commonest = matrix_store.majority(where, knowledge, one.context)
-    picked = matrix_store.chosen(where, knowledge, one, whole, target, k) if target else None
+    commonest = matrix_choice.majority(where, knowledge, one.context)
+    picked = matrix_choice.chosen(where, knowledge, one, whole, target, k) if target else None
     written = [str(matrix_store.export(shown, path)) for path in out]
     if as_json:
         emit(as_dict(one, shown, commonest, picked) | ({"written": written} if written else {}))

@@ -1,4 +1,4 @@
-"""`mu merge`: what recipe do these flags mean, and what came of carrying it out?"""
+"""`mu merge`: the recipe that flags or a file mean, and its merge."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.similarity import registry
+from merginguriel.similarity.choice import Options
 
 from .common import LOCALE, emit, json_option, say
 from .progress import Bar
+from .similarity import choosing_options
 from .study import FLAGS, study_options
 
 if TYPE_CHECKING:
     from merginguriel.merging.recipe import Recipe
+    from merginguriel.similarity.choice import Choice
     from merginguriel.study.study import Study
 
 
@@ -24,7 +28,7 @@ class Size(click.ParamType):
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from merginguriel.merging.recipe_fields import bytes_of
+        from merginguriel.merging.recipe import bytes_of
 
         try:
             return value if isinstance(value, int) else bytes_of(value)
@@ -40,19 +44,13 @@ class Size(click.ParamType):
 @click.option("--weight", "weights", type=float, multiple=True, help="One per source, in their order.")
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method.")
 @click.option("--target", type=LOCALE, help="The locale that the merge is for.")
-@click.option(
-    "--mode",
-    type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
-    help="Default: whether the target is a source.",
-)
-@click.option("--similarity", type=click.Choice(["REAL", "URIEL"]), help="Choose and weigh sources by this.")
-@click.option("--k", type=click.IntRange(min=1), help="Number of sources to choose.")
+@choosing_options()
 @click.option(
     "--pretrained", type=click.Path(path_type=Path), help="Base of the task vectors. Default: the study's."
 )
-@click.option("--preweight", type=click.Choice(["equal", "real", "uriel"]),
+@click.option("--preweight", type=click.Choice(registry.preweights()),
               help="Weights from a similarity, for any method. Default: that of --similarity, for linear.")  # fmt: skip
-@click.option("--times", type=click.Choice(["cosine", "CKA"], case_sensitive=False),
+@click.option("--times", type=click.Choice(registry.multipliers(), case_sensitive=False),
               help="Multiply these weights by how well a source fits the others: see mu compat.")  # fmt: skip
 @click.option(
     "--include", multiple=True, metavar="PATTERN", help="Merge only tensors of such names: *.layer.3.*"
@@ -91,6 +89,7 @@ def merge(
     mode: str | None,
     similarity: str | None,
     k: int | None,
+    prepare: Options,
     pretrained: Path | None,
     preweight: str | None,
     times: str | None,
@@ -127,6 +126,7 @@ def merge(
             mode,
             similarity,
             k,
+            prepare,
             pretrained,
             preweight,
             times,
@@ -204,19 +204,22 @@ def from_flags(
     mode: str | None,
     similarity: str | None,
     k: int | None,
+    prepare: Options,
     pretrained: Path | None,
     preweight: str | None,
     times: str | None,
     policies: dict[str, Any],
 ) -> Recipe:
-    """The recipe that the flags mean; sources by name are looked up in the study.
+    """Return the recipe that the flags mean; sources by name are looked up in the study.
 
-    policies  fields of the recipe that have the names of their flags
+    Args:
+        policies: fields of the recipe that have the names of their flags.
+        (the others): the flags of the command.
     """
-    from merginguriel.merging import registry
+    from merginguriel.merging import registry as methods
     from merginguriel.merging.recipe import recipe_from_flags
     from merginguriel.models.adapters import is_adapter
-    from merginguriel.study import source_choice
+    from merginguriel.similarity import choice
     from merginguriel.study.study import need_trained
 
     if method is None:
@@ -224,63 +227,94 @@ def from_flags(
     if method == "similarity":
         method, similarity = "linear", similarity or "REAL"
     # Before sources are looked for: training them would not help a misspelt method.
-    known = registry.get(method)
+    known = methods.get(method)
     if preweight and weights:
         raise UsageError("give the weights, or let --preweight compute them, not both.")
-    if preweight in ("real", "uriel"):
-        similarity = similarity or preweight.upper()
-    elif preweight is None and similarity and (method == "linear" or times) and not weights:
-        preweight = similarity.lower()
-    if times and preweight not in ("real", "uriel"):
+    weigh = None if weights else choice.weighing(similarity, method, preweight, times)
+    if times and not weigh:
         raise UsageError(
             "--times multiplies weights from a similarity, and there are none.",
             mend="Add: --similarity REAL or --preweight uriel, and no --weight",
         )
-    if not sources and not similarity:
+    kind = (similarity or weigh or "").partition("×")[0]
+    if not sources and not kind:
         raise UsageError("name the sources with --source, or let --similarity REAL --k N choose them.")
-    column: dict[str, float] = {}
+    if kind and target is None:
+        raise UsageError("--similarity needs --target: similar to what?")
     chosen = list(sources)
-    if similarity:
-        if target is None:
-            raise UsageError("--similarity needs --target: similar to what?")
-        named = [s.partition("=")[0] for s in chosen]
-        column = source_choice.column(study, target, similarity, named)
-        chosen = chosen or source_choice.choose(
-            column, target, k, exclude=[] if mode == "IncTar" else [target]
-        )
-        if not chosen:
-            raise source_choice.no_source(target)
-        named = [s.partition("=")[0] for s in chosen]
-        source_choice.need_values(study, column, named, target, similarity)
-        if preweight in ("real", "uriel") and preweight.upper() != similarity:
-            column = source_choice.column(study, target, preweight.upper(), named)
-            source_choice.need_values(study, column, named, target, preweight.upper())
+    if target and (kind or mode):
+        folders = {s.partition("=")[0]: Path(s.partition("=")[2]) for s in sources if "=" in s}
+        found = choose(study, target, mode, k, kind, weigh, prepare, sources, folders, pretrained)
+        named = dict(zip((s.partition("=")[0] for s in sources), sources, strict=True))
+        chosen = [named.get(name, name) for name in found.names]
+        weights = weights or (tuple(found.weights.values()) if weigh else ())
     names = [s for s in chosen if "=" not in s and not Path(s).is_dir()]
-    folders = need_trained(study, names)
-    named = [f"{s}={folders[s]}" if s in folders else s for s in chosen]
-    paths = [Path(s.partition("=")[2] or folders.get(s, s)) for s in chosen]
-    if preweight in ("real", "uriel"):
-        models = dict(zip((s.partition("=")[0] for s in chosen), paths, strict=True))
-        with Bar(times or "weights") as bar:
-            shares = source_choice.weights(study, column, models, times, base=pretrained, progress=bar)
-        weights = tuple(shares.values())
+    trained = need_trained(study, names)
+    named_paths = [f"{s}={trained[s]}" if s in trained else s for s in chosen]
+    paths = [Path(s.partition("=")[2] or trained.get(s, s)) for s in chosen]
     needs_base = known.needs_base or policies_need_base(policies) or any(map(is_adapter, paths))
     if target and mode is None:
-        mode = "IncTar" if any(s.partition("=")[0] == target for s in named) else "ExcTar"
+        mode = "IncTar" if any(s.partition("=")[0] == target for s in named_paths) else "ExcTar"
+    factor = (weigh or similarity or "").partition("×")[2]
     return recipe_from_flags(
         method,
-        named,
+        named_paths,
         weights=weights or None,
         params=params,
         base=pretrained or (study.root / "base" if needs_base else None),
         target=target,
         mode=mode,
-        similarity=f"{similarity}×{times}" if times else similarity,
-        k=len(named),
+        similarity=(f"{kind}×{factor}" if factor else kind) or None,
+        k=len(named_paths),
         context=study.context,
-        preweight=preweight,
+        preweight=weigh.partition("×")[0].lower() if weigh else preweight,
         **policies,
     )
+
+
+def choose(
+    study: Study,
+    target: str,
+    mode: str | None,
+    k: int | None,
+    kind: str,
+    weigh: str | None,
+    prepare: Options,
+    sources: tuple[str, ...],
+    folders: dict[str, Path],
+    pretrained: Path | None,
+) -> Choice:
+    """Return the sources that the flags choose, with their weights.
+
+    Args:
+        kind: similarity that chooses; empty where the sources are named and none is asked for.
+        weigh: similarity or product that weighs.
+        folders: name → folder of sources that are named with one.
+        (the others): the flags of the command.
+    """
+    from merginguriel.similarity import choice
+    from merginguriel.study.source_choice import inputs_of
+    from merginguriel.study.study import need_trained
+
+    trained = study.trained()
+    if mode == "IncTar" and not sources and trained:
+        need_trained(study, [target])
+    models = {**trained, **folders}
+    with Bar("weights") as bar:
+        found = choice.choose(
+            target,
+            mode,
+            k,
+            kind or None,
+            candidates=[s.partition("=")[0] for s in sources] or list(trained),
+            named=bool(sources),
+            weigh=weigh,
+            inputs=inputs_of(study, prepare, models=models, base=pretrained, progress=bar),
+            options=prepare,
+        )
+    for note in found.notes:
+        say(note)
+    return found
 
 
 def policies_need_base(policies: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""How does long work show that it goes on? One line on stderr, with what is left; plain lines in a pipe."""
+"""Progress line on stderr with the time left; plain lines where stderr is no terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ PLAIN_EVERY = 15.0  # seconds between two lines where nothing can be redrawn
 
 
 class Bar:
-    """A progress line. Call it with (done, total, text) as often as you like; `left`: seconds, if they are known.
+    """A progress line, called with (done, total, text).
+
+    `left`: seconds, if known. A total of 0 prints the text as a notice on a line of its own.
 
     A total of 0 makes the text a notice, which gets a line of its own.
     """
@@ -27,6 +29,7 @@ class Bar:
         self.last = ""
 
     def __call__(self, done: float, total: float, text: str = "", *, left: float | None = None) -> None:
+        """Draw the line again, if the last time is long enough ago."""
         if not total and text:
             sys.stderr.write(("\r\x1b[K" if self.live else "") + f"{self.label}{text}\n")
             sys.stderr.flush()
@@ -57,7 +60,7 @@ class Bar:
         sys.stderr.flush()
 
     def clear(self) -> None:
-        """Take the bar away before something else is printed."""
+        """Remove the line before something else is printed."""
         if self.live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
@@ -72,6 +75,6 @@ class Bar:
 
 
 def duration(seconds: float) -> str:
-    """`75` → `1 min 15 s`."""
+    """Return `75` seconds as `1 min 15 s`."""
     whole = max(round(seconds), 0)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"

@@ -43,7 +43,7 @@ def run(
     mu run merge.yaml --set k=3 --set similarity=URIEL --detach
     """
     from merginguriel.config import run_config as configs
-    from merginguriel.runs import run_store
+    from merginguriel.runs import resolve, run_store
     from merginguriel.workspace import writable
 
     where = writable(space(workspace_path))
@@ -52,7 +52,7 @@ def run(
             "nothing says what to run.", mend="Name a file, or keys: --set target=sw-KE --set method=ties"
         )
     config, places = configs.read(config_file, sets)
-    wanted = configs.resolved(config, where, places)
+    wanted = resolve.resolved(config, where, places)
     if dry_run:
         there = (where.runs / run_store.run_id(wanted) / "config.yaml").is_file()
         now = run_store.state(run_store.get(where, run_store.run_id(wanted))) if there else "new"

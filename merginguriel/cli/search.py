@@ -1,4 +1,4 @@
-"""`mu search`, `mu log search` and `mu skills search`: where does the knowledge speak of this?"""
+"""`mu search`, `mu log search` and `mu skills search`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What the three commands share."""
+    """Add the options that the three commands share."""
     for option in (
         click.argument("query", nargs=-1, required=True),
         click.option("--target", type=LOCALE, help="Leave out what speaks of other targets only."),
@@ -34,7 +34,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(short_help="Search skills, claims and log entries.")
 @search_options
 def search(**asked: Any) -> None:
-    """Where skills, claims and entries speak of QUERY, the surest and newest first; `-` reads standard input.
+    """Search skills, claims and entries for QUERY, best match first; `-` reads standard input.
 
     Every character of QUERY is data: a pasted error of many lines is searched by its rarest words.
 
@@ -49,7 +49,7 @@ def search(**asked: Any) -> None:
 @click.command("search", short_help="Search log entries; paste an error to find its mend.")
 @search_options
 def log_search(**asked: Any) -> None:
-    """Where log entries speak of QUERY, the surest and newest first; `-` reads standard input.
+    """Search log entries for QUERY, best match first; `-` reads standard input.
 
     Paste an error: if it is known, its entry comes first, with what mends it, whatever paths and numbers it has here.
     """
@@ -59,7 +59,7 @@ def log_search(**asked: Any) -> None:
 @click.command("search", short_help="Search skills and their claims.")
 @search_options
 def skills_search(**asked: Any) -> None:
-    """Where skills and their claims speak of QUERY, the surest and newest first; `-` reads standard input."""
+    """Search skills and their claims for QUERY, best match first; `-` reads standard input."""
     tell(("skill", "claim"), **asked)
 
 
@@ -73,7 +73,7 @@ def tell(
     as_json: bool,
     workspace_path: Path | None,
 ) -> None:
-    """Search, and print what was found."""
+    """Search, and print the hits."""
     from merginguriel.knowledge.search.query import search as find
 
     text = sys.stdin.read() if query == ("-",) else " ".join(query)
@@ -87,7 +87,7 @@ def tell(
 
 
 def lines_of(hit: Hit) -> str:
-    """A hit as text: what it is and how it stands, its title, and the words around the match in «»."""
+    """Return a hit as text: its name and status, its title, and the words around the match in «»."""
     stands = hit.reason if hit.status in ("", "current") else f"[{hit.status}] {hit.reason}"
     head = "  ".join(part for part in (hit.kind, hit.name, hit.type, hit.date) if part)
     snippet = hit.snippet

@@ -1,44 +1,106 @@
-"""`mu similarity`: which source languages are near to a target, by typology and by measurement?"""
+"""`mu similarity`: source languages ranked for a target; and the options by which every command chooses sources."""
 
 from __future__ import annotations
 
 import csv
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from merginguriel.errors import UsageError
+from merginguriel.errors import UnavailableError, UsageError
 from merginguriel.files import write_text
+from merginguriel.similarity import registry
+from merginguriel.similarity.choice import Options
 
 from .common import LOCALE, columns, emit, json_option, say
 from .study import study_options
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from merginguriel.similarity.registry import Inputs
     from merginguriel.study.study import Study
+
+Command = Callable[..., Any]
+
+
+def preparing_options(command: Command) -> Command:
+    """Add the options of similarity.choice.Options, handed over as one, `prepare`."""
+
+    @functools.wraps(command)
+    def made(
+        features: str | None,
+        nearest: int | None,
+        sinkhorn: bool,
+        steps: int,
+        table: Path | None,
+        **given: Any,
+    ) -> Any:
+        sets = tuple(name.strip() for name in (features or "").split(",") if name.strip())
+        return command(prepare=Options(sets, nearest, sinkhorn, steps, table), **given)
+
+    for option in reversed(
+        (
+            click.option("--features", metavar="SETS",
+                         help="URIEL's sets, with commas: syntax,phonology,inventory,family,geography"),
+            click.option("--nearest", type=click.IntRange(min=1), metavar="N",
+                         help="Keep the N nearest sources of each target and set the others to 0, before anything else."),
+            click.option("--sinkhorn", is_flag=True,
+                         help="Balance the matrix of similarities: sources near to everything lose weight."),
+            click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True,
+                         help="Of --sinkhorn, at most; it ends where the sums are right to one in a million."),
+            click.option("--table", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                         help="Read the similarity from this CSV, dense or sparse, as --matrix of mu similarity writes it."),
+        )
+    ):  # fmt: skip
+        made = option(made)
+    return made
+
+
+def choosing_options(
+    *, similarity: str | None = None, mode: str | None = None, products: bool = True
+) -> Callable[[Command], Command]:
+    """Add --mode, --similarity and --k, and the options that prepare a similarity.
+
+    Args:
+        similarity: default of --similarity.
+        mode: default of --mode.
+        products: whether --similarity may be a product, such as REAL×cosine.
+    """
+
+    def around(command: Command) -> Command:
+        command = preparing_options(command)
+        for option in reversed(
+            (
+                click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False), default=mode,
+                             show_default=mode is not None,
+                             help="IncTar: the target's own model is one of the sources; ExcTar: it is not."),
+                click.option("--similarity", type=click.Choice(registry.names(products=products)),
+                             default=similarity, show_default=similarity is not None,
+                             help="Choose sources by this, and weigh them where the method does: see mu similarity."),
+                click.option("--k", type=click.IntRange(min=1), help="Number of sources to choose. Default: 5."),
+            )
+        ):  # fmt: skip
+            command = option(command)
+        return command
+
+    return around
 
 
 @click.command(short_help="Rank source languages for a target, URIEL beside REAL.")
 @click.option("--target", type=LOCALE, help="The locale that a merge would be for.")
 @click.option("--source", "sources", type=LOCALE, multiple=True,
               help="Rank these; repeat. Default: the trained models, or without any the task's locales.")  # fmt: skip
+@click.option("--similarity", "kinds", type=click.Choice(registry.names(products=False)),
+              multiple=True, help="Rank by this; repeat. Default: all that need no model beside a matrix.")  # fmt: skip
 @click.option(
     "--k", type=click.IntRange(min=1), default=5, show_default=True, help="How many would be selected."
 )
-@click.option(
-    "--features", default=None, help="URIEL's sets, with commas: syntax,phonology,inventory,family,geography"
-)
-@click.option(
-    "--sinkhorn", is_flag=True, help="Balance both matrices first: sources near to everything lose weight."
-)
-@click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True,
-              help="Of --sinkhorn, at most; it ends where the sums are right to one in a million.")  # fmt: skip
-@click.option("--nearest", type=click.IntRange(min=1), metavar="N",
-              help="Keep the N nearest sources of each target and set the others to 0, before anything else.")  # fmt: skip
+@preparing_options
 @click.option("--matrix", type=click.Choice(["dense", "sparse"]),
-              help="Write URIEL of many locales instead, as CSV: all pairs, or the best --k sources of each target.")  # fmt: skip
+              help="Write the similarity of many locales instead, as CSV: all pairs, or the best --k sources of each "
+              "target.")  # fmt: skip
 @click.option("--locales", "listed", metavar="LIST",
               help="Of --matrix: de-DE,sv-SE or all that are known. Default: those of the task.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
@@ -49,11 +111,9 @@ def similarity(
     study: Study,
     target: str | None,
     sources: tuple[str, ...],
+    kinds: tuple[str, ...],
     k: int,
-    features: str | None,
-    sinkhorn: bool,
-    steps: int,
-    nearest: int | None,
+    prepare: Options,
     matrix: str | None,
     listed: str | None,
     out: Path | None,
@@ -66,20 +126,21 @@ def similarity(
     mu similarity --target da-DK --k 3 --features syntax,phonology --sinkhorn
     mu similarity --matrix sparse --task massive --k 20 --out uriel-top20.csv
     """
-    from merginguriel.similarity import real, uriel
-    from merginguriel.tasks import base as tasks
+    from merginguriel.study.source_choice import inputs_of
 
-    sets = tuple(features.split(",")) if features else uriel.SETS
-    how = Balance(steps if sinkhorn else None, nearest)
+    inputs = inputs_of(study, prepare)
     if matrix:
-        rows, targets = of_matrix(study, sources, listed, target)
-        text = export(matrix, rows, targets, sets, how, k)
+        kind = kinds[0] if kinds else "URIEL"
+        rows, targets = of_matrix(study, kind, sources, listed, target)
+        text = export(matrix, kind, rows, targets, inputs, prepare, k)
         if out:
             write_text(out, text)
-            say(f"URIEL ({', '.join(sets)}) of {len(rows)} sources and {len(targets)} targets, {matrix}")
+            sets = f" ({', '.join(prepare.features or feature_sets())})" if kind == "URIEL" else ""
+            say(f"{kind}{sets} of {len(rows)} sources and {len(targets)} targets, {matrix}")
             emit({"path": str(out), "sources": rows, "targets": targets}) if as_json else click.echo(out)
         elif as_json:
-            emit({"matrix": matrix, "features": list(sets), "lines": list(csv.reader(text.splitlines()))})
+            lines = list(csv.reader(text.splitlines()))
+            emit({"matrix": matrix, "features": list(prepare.features or feature_sets()), "lines": lines})
         else:
             click.echo(text, nl=False)
         return
@@ -87,36 +148,56 @@ def similarity(
         raise UsageError("--locales and --out are for a matrix.", mend="Add: --matrix dense")
     if target is None:
         raise UsageError("name the locale with --target, or ask for a whole --matrix.")
+    rank(study, target, sources, kinds, k, inputs, prepare, as_json)
+
+
+def rank(
+    study: Study,
+    target: str,
+    sources: tuple[str, ...],
+    kinds: tuple[str, ...],
+    k: int,
+    inputs: Inputs,
+    prepare: Options,
+    as_json: bool,
+) -> None:
+    """Print the sources by each similarity, best first, with the weights of the best k."""
+    from merginguriel.similarity import choice
+    from merginguriel.tasks import base as tasks
+
     trained = set(study.trained())
     ranked = sorted(set(sources) or trained - {target} or set(tasks.locales(study.task, study.folder)))
     ranked = [source for source in ranked if source != target]
     if not ranked:
-        raise UsageError("there is no source to rank.", mend="Name some with --source.")
-    tables = {"URIEL": balanced(uriel_matrix(ranked, target, sets, sinkhorn), target, ranked, how)}
-    measured = real_columns(study, target, ranked)
-    if measured:
-        if not sinkhorn:
-            measured = {source: {target: row[target]} for source, row in measured.items()}
-        tables["REAL"] = balanced(measured, target, list(measured), how)
-    result = {}
-    for kind, column in tables.items():
-        chosen = real.top_k(column, k)
-        weights = real.weights(column, chosen)
-        order = real.top_k(column, len(column))
+        raise UsageError("no source to rank.", mend="Name some with --source.")
+    result: dict[str, list[dict[str, Any]]] = {}
+    for kind in kinds or registry.names(models=False, products=False):
+        try:
+            found = choice.column(target, ranked, kind, inputs, prepare)
+        except UnavailableError:
+            if kinds or registry.get(kind).needs == "nothing":
+                raise
+            continue
+        for note in found.notes:
+            say(note)
+        if not found.values:
+            continue
+        best = choice.top_k(found.values, k)
+        weights = choice.shares(found.values, best)
         result[kind] = [
-            {"source": s, "value": column[s], "weight": weights.get(s, 0.0), "trained": s in trained}
-            for s in order
+            {"source": s, "value": found.values[s], "weight": weights.get(s, 0.0), "trained": s in trained}
+            for s in choice.top_k(found.values, len(found.values))
         ]
     if as_json:
-        emit({"target": target, "k": k, "features": list(sets), "sinkhorn": sinkhorn, "nearest": nearest,
-              "similarity": result})  # fmt: skip
+        emit({"target": target, "k": k, "features": list(prepare.features or feature_sets()),
+              "sinkhorn": prepare.sinkhorn, "nearest": prepare.nearest, "similarity": result})  # fmt: skip
         return
     lines = [["", *(text for kind in result for text in (kind, "value", "weight"))]]
-    for rank in range(max(map(len, result.values()))):
-        cells = [str(rank + 1)]
-        for found in result.values():
-            if rank < len(found):
-                one = found[rank]
+    for at in range(max(map(len, result.values()), default=0)):
+        cells = [str(at + 1)]
+        for rows in result.values():
+            if at < len(rows):
+                one = rows[at]
                 mark = "" if one["trained"] or not trained else " (no model)"
                 weight = f"{one['weight']:.3f}" if one["weight"] else ""
                 cells += [f"{one['source']}{mark}", f"{one['value']:.3f}", weight]
@@ -124,76 +205,21 @@ def similarity(
                 cells += ["", "", ""]
         lines.append(cells)
     click.echo(columns(lines))
-    if "REAL" not in result:
+    if "REAL" not in result and not kinds:
         say(f"no REAL similarity: it is measured. Run: mu nxn --split dev --locale {target}{study.flags()}")
 
 
-def uriel_matrix(
-    sources: list[str], target: str, sets: tuple[str, ...], sinkhorn: bool
-) -> dict[str, dict[str, float]]:
-    """source → locale → similarity: to the target alone, or to all, where the matrix will be balanced."""
-    from merginguriel.similarity import uriel
+def feature_sets() -> tuple[str, ...]:
+    """Return the names of URIEL's sets of features."""
+    from merginguriel.similarity.uriel import SETS
 
-    others = sorted({*sources, target}) if sinkhorn else [target]
-    values = uriel.matrix(sources, others, sets)
-    return {
-        s: dict(zip(others, map(float, row), strict=True)) for s, row in zip(sources, values, strict=True)
-    }
-
-
-def real_columns(study: Study, target: str, sources: list[str]) -> dict[str, dict[str, float]]:
-    """source → locale → accuracy on development data, as far as it was measured; empty if the target was not."""
-    from merginguriel.evaluation.nxn import load
-
-    path = study.table("dev")
-    if not path.is_file():
-        return {}
-    matrix = load(path)
-    if target not in matrix.targets:
-        return {}
-    return {
-        s: {t: matrix.value(s, t) for t in matrix.targets}
-        for s in matrix.sources
-        if s in sources and s != target
-    }
-
-
-class Balance(NamedTuple):
-    """steps: of Sinkhorn, None for none; nearest: sources of each target that are kept before, None for all."""
-
-    steps: int | None
-    nearest: int | None
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """values [sources, targets], filtered first and then balanced; says how the balancing went."""
-        from merginguriel.similarity.select import sinkhorn, sparse
-
-        kept = sparse(values, self.nearest) if self.nearest else values
-        if self.steps is None:
-            return kept
-        found = sinkhorn(kept, steps=self.steps)
-        came = "converged" if found.converged else "had not converged"
-        say(f"Sinkhorn {came} after {found.steps} steps (error {found.error:.1e}).")
-        return found.values
-
-
-def balanced(
-    table: dict[str, dict[str, float]], target: str, sources: list[str], how: Balance
-) -> dict[str, float]:
-    """The target's column of a table that was filtered and balanced; a model's own language is left out of that."""
-    import numpy as np
-
-    targets = list(next(iter(table.values())))
-    values = np.array([[0.0 if s == t else table[s][t] for t in targets] for s in sources])
-    # One column has nothing to be balanced with.
-    found = (how if len(targets) > 1 else how._replace(steps=None))(values)
-    return dict(zip(sources, map(float, found[:, targets.index(target)]), strict=True))
+    return SETS
 
 
 def of_matrix(
-    study: Study, sources: tuple[str, ...], listed: str | None, target: str | None
+    study: Study, kind: str, sources: tuple[str, ...], listed: str | None, target: str | None
 ) -> tuple[list[str], list[str]]:
-    """Sources and targets of a matrix. Those that URIEL has no features of are left out, and named."""
+    """Return sources and targets of a matrix, without those that URIEL has no features of, which are named."""
     from merginguriel.locales import table
     from merginguriel.similarity import uriel
     from merginguriel.tasks import base as tasks
@@ -202,33 +228,46 @@ def of_matrix(
         asked = list(table())
     elif listed:
         asked = [LOCALE.convert(tag.strip(), None, None) for tag in listed.split(",") if tag.strip()]
-    else:
+    elif registry.get(kind).needs == "nothing":
         asked = tasks.locales(study.task, study.folder)
+    else:
+        asked = list(study.trained())
     wanted = sorted({*asked, *sources, *([target] if target else [])})
-    missing = uriel.lacking(wanted)
+    missing = uriel.lacking(wanted) if kind == "URIEL" else []
     if missing:
         say(f"note: URIEL has no features of {', '.join(missing)}; left out.")
     known = [locale for locale in wanted if locale not in missing]
     rows = [locale for locale in known if not sources or locale in sources]
-    columns = [locale for locale in known if target in (None, locale)]
-    if not rows or not columns:
+    targets = [locale for locale in known if target in (None, locale)]
+    if not rows or not targets:
         raise UsageError("no locale is left for the matrix.", mend="Name some with --locales.")
-    return rows, columns
+    return rows, targets
 
 
 def export(
-    form: str, sources: list[str], targets: list[str], sets: tuple[str, ...], how: Balance, k: int
+    form: str,
+    kind: str,
+    sources: list[str],
+    targets: list[str],
+    inputs: Inputs,
+    prepare: Options,
+    k: int,
 ) -> str:
-    """The CSV of URIEL's matrix. Filtered or balanced, a locale is no source of its own: its similarity is 0 there."""
+    """Return the CSV of a similarity's matrix. Filtered or balanced, a locale is no source of its own: 0 there."""
     import numpy as np
 
-    from merginguriel.similarity import uriel
-    from merginguriel.similarity.select import dense_csv, sparse_csv
+    from merginguriel.similarity.select import balanced, dense_csv, read_table, sparse_csv
 
-    values = uriel.matrix(sources, targets, sets)
-    if how.steps is not None or how.nearest is not None:
+    if prepare.table:
+        values = read_table(prepare.table, sources, targets)
+    else:
+        values = registry.get(kind).function(sources, targets, inputs)
+    values = np.nan_to_num(values)
+    if prepare.sinkhorn or prepare.nearest:
         own = np.equal.outer(np.array(sources), np.array(targets))
-        values = how(np.where(own, 0.0, values))
+        values, note = balanced(values, own, prepare.nearest, prepare.steps if prepare.sinkhorn else None)
+        if note:
+            say(note)
     if form == "dense":
         return dense_csv(values, sources, targets)
     return sparse_csv(values, sources, targets, k)

@@ -1,4 +1,4 @@
-"""`mu skills` and `mu lint`: read the written knowledge, write more of it, and check it."""
+"""`mu skills` and `mu lint`: read, write, compare, install and check skills."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import click
 from merginguriel.errors import FAILED, UsageError
 
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
-from .log_text import check_editor
+from .entry_input import check_editor
 from .search import skills_search
 
 if TYPE_CHECKING:
-    from merginguriel.knowledge.lint.problem import Problem
+    from merginguriel.knowledge.lint.rules import Problem
     from merginguriel.workspace import Workspace
 
 USUAL = ".agents/skills"
@@ -28,7 +28,7 @@ since_option = click.option(
 
 @click.group(short_help="List, show, write, check, compare and install skills.")
 def skills() -> None:
-    """Skills: what is known, in the Agent Skills format, with claims that are checked against the log."""
+    """Read and write skills: knowledge in the Agent Skills format, with claims checked against the log."""
 
 
 skills.add_command(skills_search)
@@ -38,7 +38,7 @@ skills.add_command(skills_search)
 @json_option
 @workspace_option
 def list_skills(as_json: bool, workspace_path: Path | None) -> None:
-    """Every skill: version, grade, freshness, how its claims stand, and what it is for in a line."""
+    """List skills: version, grade, freshness, claims by status, and a line about each."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.skills.catalogue import freshness, skill_grade
 
@@ -74,7 +74,7 @@ def list_skills(as_json: bool, workspace_path: Path | None) -> None:
 @json_option
 @workspace_option
 def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
-    """All skills in Markdown of at most 8,000 characters, for an agent to read before it opens one.
+    """Print all skills in Markdown of at most 8,000 characters, for an agent to read first.
 
     Texts that are too long together are cut between words; --json has them in full.
     """
@@ -113,7 +113,7 @@ def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
 def new(
     name: str, template: str, description: str, edit: bool, as_json: bool, workspace_path: Path | None
 ) -> None:
-    """Begin a skill: a folder in skills/ with all sections and an example of a claim, valid as it is."""
+    """Create a skill: a folder in skills/ with all sections and an example claim, valid as it is."""
     from merginguriel.knowledge.skills.scaffold import new_skill
 
     where = space(workspace_path)
@@ -134,7 +134,7 @@ def new(
 @json_option
 @workspace_option
 def show_history(name: str, as_json: bool, workspace_path: Path | None) -> None:
-    """What has become of a skill, newest first: commit, date, version, subject, and what changed in meaning."""
+    """Show the history of a skill, newest first: commit, date, version, subject, changes of meaning."""
     from merginguriel.knowledge.skills.history import history
 
     found = history(space(workspace_path), name)
@@ -160,7 +160,7 @@ def show_history(name: str, as_json: bool, workspace_path: Path | None) -> None:
 def diff(
     name: str, first: str | None, second: str | None, as_json: bool, workspace_path: Path | None
 ) -> None:
-    """What a skill says now that it did not: claims and advice that changed, with the evidence that did it.
+    """Show how claims and recommendations of a skill changed, with the evidence behind it.
 
     NAME alone is compared with the last commit. A and B are commits (B: default the files as they are), or A is another
     skill or a skill's folder. Exit code 0 whether or not anything changed.
@@ -206,7 +206,7 @@ def install(
     names: tuple[str, ...], to: str, how: str | None, only_check: bool, take_away: bool, force: bool, as_json: bool,
     workspace_path: Path | None,
 ) -> int:  # fmt: skip
-    """Put skills (default: all) where coding agents look for them, and remember what was put there."""
+    """Install skills (default: all) where coding agents look for them."""
     from merginguriel.knowledge.skills import install as installing
 
     if only_check and take_away:
@@ -253,7 +253,7 @@ def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool
 @json_option
 @workspace_option
 def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_path: Path | None) -> int:
-    """Check the skills alone, or one of them: form, claims, and whether a change of meaning raised the version."""
+    """Check the skills, or one of them: form, claims, and raised versions."""
     from merginguriel.knowledge.lint.runner import problems
     from merginguriel.knowledge.parse.skills import check_name
     from merginguriel.merging.registry import parameters
@@ -272,7 +272,7 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
 
 
 def _since(where: Workspace, revision: str | None) -> Workspace:
-    """The workspace, with the revision that versions are compared with among its settings."""
+    """Return the workspace with the revision that versions are compared with among its settings."""
     from merginguriel.knowledge.lint.rules.version import SETTING
 
     return replace(where, settings={**where.settings, SETTING: revision}) if revision else where
@@ -284,7 +284,7 @@ def _since(where: Workspace, revision: str | None) -> Workspace:
 @json_option
 @workspace_option
 def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path | None) -> None:
-    """One skill: its text, and its claims with the status that the log gives them."""
+    """Show one skill: its text, and its claims with the status that the log gives them."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.claims.grading import grade
 
@@ -329,10 +329,10 @@ def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | No
 
     Where nothing has changed since the last time, what was found then is printed. Exit code 1 if anything is wrong.
     """
-    from merginguriel.knowledge.lint.lint_cache import problems
+    from merginguriel.knowledge.lint.runner import cached_problems
 
     where = _since(space(workspace_path), since)
-    return _tell(problems(where, full=full, program=_program), where, as_json)
+    return _tell(cached_problems(where, full=full, program=_program), where, as_json)
 
 
 def _program() -> dict[str, tuple[str, ...]]:
@@ -342,7 +342,7 @@ def _program() -> dict[str, tuple[str, ...]]:
 
 
 def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:
-    """Print problems, named from the workspace's folder; the exit code."""
+    """Print problems with paths relative to the workspace; return the exit code."""
     root = f"{where.root}/"
     if as_json:
         emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in found])

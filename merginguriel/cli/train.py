@@ -86,8 +86,8 @@ def train(
         metric, value = dev_score(read(path / "training.yaml"))
         found.append({"locale": locale, "path": str(path), f"dev_{metric}": value})
         if not as_json:
-            named = "" if metric == "accuracy" else f"{metric} "
-            shown = "" if value is None else f"{named}{find(metric).unit.show(value, 1)} on development data"
+            prefix = "" if metric == "accuracy" else f"{metric} "
+            shown = "" if value is None else f"{prefix}{find(metric).unit.show(value, 1)} on development data"
             line = shown or "not scored"
             click.echo(f"{locale}  {line}  {study.space.display(path)}")
     if failed:

@@ -1,4 +1,4 @@
-"""`mu why`: what does a claim, a skill, an entry or a row rest on?"""
+"""`mu why`: what a claim, a skill, an entry or a row rests on."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]
 
 
 def told_of(node: Node) -> Iterator[str]:
-    """The facts worth a line of a person's time; --json has all."""
+    """Yield the facts worth printing; --json has all."""
     facts = node.facts
     if node.kind == "claim":
         yield f"[{facts['status']}] {facts['reason']}"

@@ -1,4 +1,4 @@
-"""`mu init` and `mu completion`: a place to work, and help at typing."""
+"""`mu init` and `mu completion`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs does a sweep's file ask for? `base`, and over it every combination of `grid`, `list` and `random`.
+"""Runs of a sweep's file: `base`, and over it every combination of `grid`, `list` and `random`.
 
 name: number-of-languages
 base: {task: home, method: linear}      # a run's configuration
@@ -18,7 +18,6 @@ random:                                 # and with each of n draws, the same one
 from __future__ import annotations
 
 import copy
-import difflib
 import itertools
 import math
 import random
@@ -26,32 +25,113 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.yaml_lines import Mapping, Text, read_text, read_yaml
+from merginguriel.validation import Location, at, did_you_mean, mu_error
 
-KEYS = ("name", "about", "base", "grid", "list", "random")
-RANGES = ("uniform", "loguniform", "choice")
-MOST = 100_000  # runs of one sweep; a grid beyond it is a slip
+from .dotted import is_nothing, leaves, line_of, put
+from .schema import KEYS
+
+MOST = 100_000  # runs of one sweep; a larger grid is a slip
+
+
+def folder_name(text: str) -> str:
+    """Refuse a name that cannot be a folder's everywhere."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", text):
+        raise ValueError("lower-case letters, digits and hyphens (it names a folder)")
+    return text
+
+
+Values = Annotated[list[Any], Field(min_length=1)]
+Item = Annotated[dict[str, Any], Field(min_length=1)]
+Items = Annotated[list[Item], Field(min_length=1)]
+
+
+class Strict(BaseModel):
+    """Part of a sweep's file; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Range(Strict):
+    """What one key is drawn from: `uniform` or `loguniform` between two numbers, or a `choice`."""
+
+    uniform: tuple[float, float] | None = None
+    loguniform: tuple[float, float] | None = None
+    choice: Values | None = None
+
+    @model_validator(mode="after")
+    def one_range(self) -> Range:
+        """Check that there is one range and that it has an inside."""
+        if len(self.model_fields_set) != 1:
+            raise ValueError(
+                "one of {uniform: [low, high]}, {loguniform: [low, high]}, {choice: [one, another]}"
+            )
+        low, high = self.uniform or self.loguniform or (0, 1)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError("two numbers, the smaller one first")
+        if self.loguniform and low <= 0:
+            raise ValueError("two numbers above 0")
+        return self
+
+    def draw(self, generator: random.Random) -> Any:
+        """Draw a value; a number with four digits, for labels that can be read."""
+        if self.choice:
+            return generator.choice(self.choice)
+        share = generator.random()
+        if self.uniform:
+            low, high = self.uniform
+            return f"{low + share * (high - low):.4g}"
+        low, high = self.loguniform or (1, 1)
+        return f"{low * (high / low) ** share:.4g}"
+
+
+class Draws(Strict):
+    """The section `random`: n draws by the seed. The same file gives the same draws everywhere."""
+
+    n: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    over: dict[str, Range] = Field(min_length=1)
+
+
+class Table(Strict):
+    """The keys of a sweep's file."""
+
+    name: Annotated[str, AfterValidator(folder_name)] = ""
+    about: str = ""
+    base: dict[str, Any] = {}
+    grid: dict[str, Values] = {}
+    list: Items | None = None
+    random: Draws | None = None
 
 
 @dataclass(frozen=True)
 class Point:
-    """One run that is asked for. `table`: its configuration; `varied`: key → value, of what the sweep varies."""
+    """One run of a sweep. `table`: its configuration; `varied`: key → value, of what the sweep varies."""
 
     table: Mapping
     varied: dict[str, Any]
 
     @property
     def label(self) -> str:
-        """`target=cy-GB k=3`: what tells this run from the others."""
+        """`target=cy-GB k=3`: the values that distinguish this run from the others."""
         return " ".join(f"{key}={shown(value)}" for key, value in self.varied.items()) or "base"
 
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a sweep's file says. `axes`: one list of alternatives per thing that varies; a run takes one of each."""
+    """Content of a sweep's file. `axes`: one list of alternatives per thing that varies; a run takes one of each."""
 
     path: Path
     text: str
@@ -61,161 +141,71 @@ class SweepFile:
     axes: tuple[list[dict[str, Any]], ...]
 
     def points(self) -> Iterator[Point]:
-        """Every run, in the order of the file: the last axis turns fastest."""
+        """Yield every run, in the order of the file: the last axis varies fastest."""
         for chosen in itertools.product(*self.axes):
             varied = {key: value for part in chosen for key, value in part.items()}
-            table = unfolded(self.base, str(self.path))
-            for key, value in varied.items():
+            table = Mapping()
+            table.line = self.base.line
+            for key, value in [*((key, value) for key, value, _ in leaves(self.base)), *varied.items()]:
                 put(table, key, copy.deepcopy(value), f"{self.path}:{line_of(value, self.base.line)}")
             yield Point(table, varied)
 
 
 def is_sweep(table: Any) -> bool:
-    """Is this the table of a sweep's file, and not the configuration of one run?"""
+    """Return whether this is the table of a sweep's file, and not the configuration of one run."""
     if not isinstance(table, Mapping):
         return False
     return isinstance(table.get("base"), Mapping) or not {"grid", "list", "random"}.isdisjoint(table)
 
 
 def read(path: Path) -> SweepFile:
-    """Read a sweep's file. Raises MuError with file and line for what is no sweep."""
+    """Read a sweep's file. Raises MuError with file and line."""
     text = read_text(path)
     table = read_yaml(text, path)
-    if not isinstance(table, Mapping):
-        raise MuError("a sweep is a mapping.", where=f"{path}:1", mend=f"Its keys are: {', '.join(KEYS)}.")
-    for key in table:
-        if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1)
-            raise MuError(
-                f"a sweep has no key {key!r}.",
-                where=f"{path}:{line_of(table[key], table.line)}",
-                mend=f"Did you mean {near[0]}?" if near else
-                f"Its keys are: {', '.join(KEYS)}. What all runs share stands under base.",
-            )  # fmt: skip
-    base = section(table, "base", path)
-    axes = [*grid(section(table, "grid", path), path)]
-    if "list" in table:
-        axes.append(listed(table["list"], table.line, path))
-    if "random" in table:
-        axes.append(drawn(section(table, "random", path), path))
+
+    def hint(loc: Location) -> str:
+        if loc[0] in KEYS:
+            return f"Write it under base, or under grid with a list of values: {loc[0]}: [one, another]."
+        model = Range if "over" in loc else Draws if loc[0] == "random" else Table
+        return did_you_mean(str(loc[-1]), list(model.model_fields))
+
+    try:
+        if isinstance(table, Mapping):
+            given = {key: value for key, value in table.items() if not is_nothing(value)}
+            content = Table.model_validate({"name": path.stem, **given})
+        else:
+            content = Table.model_validate(table)
+    except ValidationError as error:
+        raise mu_error(error, lambda loc: f"{path}:{at(table, loc)}", hint) from error
+    base = table["base"] if content.base else Mapping()
+    axes = [[{key: value} for value in values] for key, values in content.grid.items()]
+    if content.list:
+        axes.append([{key: value for key, value, _ in leaves(item)} for item in table["list"]])
+    if content.random:
+        axes.append(drawn(content.random, table["random"]))
     refuse_doubles(axes, path)
     count = math.prod(len(axis) for axis in axes)
     if count > MOST:
-        raise MuError(f"this would be {count:,} runs.", where=str(path), mend=f"At most {MOST:,} are made.")
-    name = str(table.get("name", path.stem))
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", name):
-        raise MuError(
-            f"a sweep cannot be called {name!r}.",
-            where=f"{path}:{line_of(table.get('name'), 1)}",
-            mend="Write name: in small letters, digits and hyphens; it names a folder.",
-        )
-    return SweepFile(path, text, name, str(table.get("about", "")), base, tuple(axes))
+        raise MuError(f"{count:,} runs are too many.", where=str(path), mend=f"The limit is {MOST:,}.")
+    return SweepFile(path, text, content.name, content.about, base, tuple(axes))
 
 
-def section(table: Mapping, key: str, path: Path) -> Mapping:
-    """The mapping under `key`; an empty one if it is not there."""
-    found = table.get(key, Mapping())
-    if isinstance(found, Text) and not found:
-        found = Mapping()  # `base:` with nothing below it
-    if not isinstance(found, Mapping):
-        raise MuError(f"{key} must be a mapping of keys.", where=f"{path}:{line_of(found, table.line)}")
-    found.line = found.line or table.line
-    return found
-
-
-def grid(table: Mapping, path: Path) -> Iterator[list[dict[str, Any]]]:
-    """One axis per key of `grid`."""
-    for key, values in table.items():
-        if not isinstance(values, list) or not values:
-            raise MuError(
-                f"grid: {key} must be a list of values.",
-                where=f"{path}:{line_of(values, table.line)}",
-                mend=f"Write {key}: [one, another]; what does not vary stands under base.",
-            )
-        yield [{key: value} for value in values]
-
-
-def listed(items: Any, line: int, path: Path) -> list[dict[str, Any]]:
-    """The axis of `list`: each item sets several keys at once."""
-    if not isinstance(items, list) or not items:
-        raise MuError("list must be a list of mappings.", where=f"{path}:{line_of(items, line)}")
-    for item in items:
-        if not isinstance(item, Mapping) or not item:
-            raise MuError(
-                "an item of list must be a mapping of keys.",
-                where=f"{path}:{line_of(item, line)}",
-                mend="Like: - {method: ties, params.density: 0.2}",
-            )
-    return [leaves(item) for item in items]
-
-
-def drawn(table: Mapping, path: Path) -> list[dict[str, Any]]:
-    """The axis of `random`: n draws by the seed. The same file gives the same draws everywhere."""
-    at = f"{path}:{table.line}"
-    for key in table:
-        if key not in ("n", "seed", "over"):
-            raise MuError(
-                f"random has no key {key!r}.",
-                where=f"{path}:{line_of(table[key], table.line)}",
-                mend="Its keys are: n, seed, and over: what is drawn.",
-            )
-    n, seed = (whole(table, key, least, path) for key, least in (("n", 1), ("seed", 0)))
-    over = section(table, "over", path)
-    if not over:
-        raise MuError("random draws nothing.", where=at, mend="Name under over: what is drawn, like\n"
-                      "params.density: {uniform: [0.1, 0.9]}")  # fmt: skip
-    ranges = {key: in_range(key, value, over.line, path) for key, value in over.items()}
-    draw = random.Random(seed)
-    return [{key: pick(draw, *found) for key, found in ranges.items()} for _ in range(n)]
-
-
-def whole(table: Mapping, key: str, least: int, path: Path) -> int:
-    value = table.get(key, "")
-    if not (isinstance(value, str) and re.fullmatch(r"\d{1,9}", value) and int(value) >= least):
-        raise MuError(
-            f"random: {key} must be a whole number from {least} upwards"
-            + (f", not {shown(value)!r}." if value else ": it is missing."),
-            where=f"{path}:{line_of(value, table.line)}",
-        )
-    return int(value)
-
-
-def in_range(key: str, value: Any, line: int, path: Path) -> tuple[str, list[Any], int]:
-    """(kind, its values, line) of one range of `random`."""
-    kind = next(iter(value), "") if isinstance(value, Mapping) and len(value) == 1 else ""
-    given = value[kind] if kind in RANGES else None
-    line = getattr(given[0], "line", line) if isinstance(given, list) and given else line_of(value, line)
-    mend = "One of: {uniform: [low, high]}, {loguniform: [low, high]}, {choice: [one, another]}."
-    if not isinstance(given, list) or not given:
-        raise MuError(f"random: {key} has no range that is known.", where=f"{path}:{line}", mend=mend)
-    if kind == "choice":
-        return kind, given, line
-    try:
-        low, high = (float(v) for v in given)
-    except (TypeError, ValueError):
-        low, high = math.nan, math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high and (kind == "uniform" or low > 0)):
-        above = " above 0" if kind == "loguniform" else ""
-        raise MuError(
-            f"random: {key} needs two numbers{above}, the smaller one first.",
-            where=f"{path}:{line}",
-            mend=mend,
-        )
-    return kind, [low, high], line
-
-
-def pick(draw: random.Random, kind: str, values: list[Any], line: int) -> Any:
-    """One draw; numbers with four digits, which is as much as anyone will want to read."""
-    if kind == "choice":
-        return draw.choice(values)
-    low, high = values
-    share = draw.random()
-    found = low + share * (high - low) if kind == "uniform" else low * (high / low) ** share
-    return Text.at(f"{found:.4g}", line, bare=True)
+def drawn(draws: Draws, table: Mapping) -> list[dict[str, Any]]:
+    """Return the axis of `random`: n draws of every key, each with the line of its range."""
+    generator = random.Random(draws.seed)
+    axis = []
+    for _ in range(draws.n):
+        point = {}
+        for key, one in draws.over.items():
+            value = one.draw(generator)
+            line = at(table, ("over", key, *one.model_fields_set))
+            point[key] = value if one.choice else Text.at(value, line, bare=True)
+        axis.append(point)
+    return axis
 
 
 def refuse_doubles(axes: list[list[dict[str, Any]]], path: Path) -> None:
-    """A key may be varied in one place only, and not together with a part of it (`params`, `params.density`)."""
+    """Raise MuError for a key that two axes vary, alone or together with a part of it (`params`, `params.density`)."""
     place: dict[str, int] = {}
     for number, axis in enumerate(axes):
         for point in axis:
@@ -223,58 +213,13 @@ def refuse_doubles(axes: list[list[dict[str, Any]]], path: Path) -> None:
                 for other, where in place.items():
                     one, two = f"{key}.", f"{other}."
                     if where != number and (one.startswith(two) or two.startswith(one)):
-                        raise MuError(
-                            f"{key} is varied twice"
-                            + (
-                                f": {other} is, too."
-                                if key != other
-                                else ", in two of grid, list and random."
-                            ),
-                            where=f"{path}:{line_of(value, 1)}",
-                        )
+                        also = "in two of grid, list and random" if key == other else f"also by {other}"
+                        raise MuError(f"{key} is varied twice: {also}.", where=f"{path}:{line_of(value, 1)}")
                 place.setdefault(key, number)
 
 
-def unfolded(table: Mapping, path: str) -> Mapping:
-    """A copy in which dotted keys are nested ones."""
-    made = Mapping()
-    made.line = table.line
-    for key, value in leaves(table).items():
-        put(made, key, copy.deepcopy(value), f"{path}:{line_of(value, table.line)}")
-    return made
-
-
-def leaves(table: Mapping, before: str = "") -> dict[str, Any]:
-    """`{params: {density: 0.2}}` → `{"params.density": 0.2}`."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        inner = leaves(value, f"{before}{key}.") if isinstance(value, Mapping) and value else {}
-        found |= inner or {f"{before}{key}": value}
-    return found
-
-
-def put(table: Mapping, key: str, value: Any, where: str) -> None:
-    """Set a dotted key. Raises MuError if a part of it is a value already."""
-    *outer, last = key.split(".")
-    for part in outer:
-        if part not in table:
-            table[part] = Mapping()
-            table[part].line = line_of(value, table.line)
-        table = table[part]
-        if not isinstance(table, Mapping):
-            raise MuError(f"{key} is inside {part}, which is a value here.", where=where)
-    table[last] = value
-
-
-def line_of(value: Any, otherwise: int) -> int:
-    """The line of a value as read; of a list, that of its first item."""
-    while isinstance(value, list) and value:
-        value = value[0]
-    return getattr(value, "line", 0) or otherwise
-
-
 def shown(value: Any) -> str:
-    """A value as a label has it: `sv-SE+da-DK` for a list."""
+    """Return a value as a label has it: `sv-SE+da-DK` for a list."""
     if isinstance(value, list):
         return "+".join(shown(item) for item in value) or "none"
     if isinstance(value, dict):

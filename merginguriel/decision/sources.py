@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
-from merginguriel.similarity import real
+from merginguriel.similarity import choice
 from merginguriel.text.numbers import percent
 
 from .baseline import enough, singles_of
@@ -68,9 +68,9 @@ def choose_sources(
         if column:
             note += f"; {_known(rows, setting, column, wanted)}"
         return Choice((), wanted, note, _candidates(rows, setting, column, wanted, trained))
-    chosen = real.top_k(column, wanted)
+    chosen = choice.top_k(column, wanted)
     missing = wanted - len(chosen)
-    shares = real.weights(column, chosen) if not missing else {}
+    shares = choice.shares(column, chosen) if not missing else {}
     if setting.method == "average":
         shares = {source: 1 / len(shares) for source in shares}
     sources = tuple(

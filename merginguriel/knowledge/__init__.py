@@ -1,1 +1,1 @@
-"""Markdown and YAML in, typed facts out: skills, claims, log entries and their result rows."""
+"""Parse the written knowledge: skills, claims, log entries and their result rows."""

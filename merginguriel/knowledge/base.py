@@ -1,30 +1,35 @@
-"""What does the program know? Every skill, claim, entry and row of a workspace, read once."""
+"""The knowledge of a workspace: its skills, claims, entries and result rows."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from merginguriel.errors import UnavailableError, UsageError
+from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.workspace import Workspace
 
+from .claims import row_status
 from .claims.claim_status import DOUBTFUL, Standing, standing
-from .parse import invalidation
 from .parse import parse_cache as kept
 from .parse.claims import Claim
-from .parse.entries import Entry, entry_paths, parse_entry
-from .parse.rows import MEASURES, SUPERSEDED, ResultRow
-from .parse.skills import Skill, parse_skill, skill_paths
+from .parse.entries import Entry, entry_paths, load_entry, parse_entry
+from .parse.rows import MEASURES, ResultRow
+from .parse.skills import Skill, parse_skill, read_skill, skill_paths
 from .parse.yaml_lines import read_text
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Skills and entries as read. `hash`: beginning of the sha256 over what was read, of a past day over what counts."""
+    """Skills and log entries as parsed.
+
+    `hash` is the beginning of the sha256 over everything that was read; for a past day, over what was known by then.
+    `program` maps the program's merging methods to their parameters, where the caller knows them.
+    """
 
     space: Workspace
     skills: tuple[Skill, ...]
@@ -35,6 +40,7 @@ class Knowledge:
 
     @cached_property
     def rows(self) -> tuple[ResultRow, ...]:
+        """Return all result rows, in order of their entries."""
         return tuple(row for entry in self.entries for row in entry.rows)
 
     def of_metric(self, metric: str) -> Knowledge:
@@ -53,19 +59,22 @@ class Knowledge:
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
+        """Return the claims of all skills."""
         return tuple(claim for skill in self.skills for claim in skill.claims)
 
     @cached_property
     def by_entry(self) -> dict[str, Entry]:
+        """Map entry ids to entries."""
         return {entry.id: entry for entry in self.entries}
 
     @cached_property
     def by_row(self) -> dict[str, ResultRow]:
+        """Map row ids (`<entry id>#r<n>`) to rows."""
         return {row.ref: row for row in self.rows}
 
     @cached_property
     def superseders(self) -> dict[str, list[str]]:
-        """Entry id → ids of the entries that supersede it."""
+        """Map the id of each superseded entry to the ids of the entries that supersede it."""
         found: dict[str, list[str]] = {}
         for entry in self.entries:
             for old in entry.supersedes:
@@ -73,13 +82,13 @@ class Knowledge:
         return found
 
     @cached_property
-    def marks(self) -> dict[str, list[invalidation.Reached]]:
-        """Row → the entries that contest or invalidate it, each with what it says."""
-        return invalidation.marks_of(self.entries)
+    def marks(self) -> dict[str, list[row_status.Reached]]:
+        """Map the id of each contested or invalidated row to the marks that reach it, with their entries."""
+        return row_status.marks_of(self.entries)
 
     @cached_property
     def baselines(self) -> dict[tuple[object, ...], list[ResultRow]]:
-        """(context, target, kind, n) → current rows that give that baseline, oldest first."""
+        """Map (context, target, kind, n) to the current rows that give this baseline, oldest first."""
         found: dict[tuple[object, ...], list[ResultRow]] = {}
         for row in sorted(self.rows, key=lambda row: (row.day, row.ref)):
             if row.baseline is not None and row.status == "current":
@@ -88,7 +97,7 @@ class Knowledge:
 
     @cached_property
     def newest(self) -> dict[str, str]:
-        """Context → day of its newest row."""
+        """Map each context to the day of its newest row."""
         found: dict[str, str] = {}
         for row in self.rows:
             found[row.context] = max(row.day, found.get(row.context, ""))
@@ -96,7 +105,7 @@ class Knowledge:
 
     @cached_property
     def _by_target(self) -> dict[tuple[str, str | None], list[ResultRow]]:
-        """(target, method) → rows; under None those of every method."""
+        """Map (target, method) to rows; method None stands for all methods."""
         found: dict[tuple[str, str | None], list[ResultRow]] = {}
         for row in self.rows:
             for method in (row.method, None):
@@ -104,12 +113,12 @@ class Knowledge:
         return found
 
     def near(self, claim: Claim) -> Sequence[ResultRow]:
-        """Every row that could lie in the claim's scope, and some that do not."""
+        """Return a superset of the rows in a claim's scope, cheaply."""
         methods = claim.scope.get("method", ())
         return self.of_targets(claim, methods[0] if len(methods) == 1 else None)
 
     def of_targets(self, claim: Claim, method: str | None = None) -> Sequence[ResultRow]:
-        """Every row of the claim's targets, or of one method there; where it names no target, every row."""
+        """Return the rows of a claim's targets, or of one method there; all rows where it names no target."""
         targets = claim.scope.get("target")
         if targets is None:
             return self.rows
@@ -117,7 +126,7 @@ class Knowledge:
 
     @cached_property
     def standings(self) -> dict[str, Standing]:
-        """Claim id → its derived status."""
+        """Map claim ids to derived statuses."""
         return {claim.id: self._standing(claim) for claim in self.claims}
 
     def _standing(self, claim: Claim) -> Standing:
@@ -137,14 +146,14 @@ class Knowledge:
         return replace(now, reason=f"{now.reason} ({said[0]})") if said else now
 
     def evidence_rows(self, ref: str) -> tuple[ResultRow, ...]:
-        """The rows that an evidence id names: one row, or all of an entry's."""
+        """Return the rows that an evidence id names: one row, or all rows of an entry."""
         if "#" in ref:
             return (self.by_row[ref],) if ref in self.by_row else ()
         entry = self.by_entry.get(ref)
         return entry.rows if entry else ()
 
     def entry(self, prefix: str) -> Entry:
-        """The entry whose id starts with `prefix`, or an error that lists the choice."""
+        """Return the entry whose id starts with `prefix`; raise UsageError, with the candidates, if it is not unique."""
         found = [entry for entry in self.entries if entry.id.startswith(prefix)]
         if len(found) == 1:
             return found[0]
@@ -163,6 +172,7 @@ class Knowledge:
         )
 
     def skill(self, name: str) -> Skill:
+        """Return the skill of this name; raise UsageError if there is none."""
         for skill in self.skills:
             if skill.name == name:
                 return skill
@@ -174,7 +184,7 @@ class Knowledge:
 
 
 def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
-    """Read a workspace. `as_of` (YYYY-MM-DD): only what was known by then.
+    """Read a workspace.
 
     What was read before and has not changed is taken from the user's cache. Raises KnowledgeError for the first thing
     that cannot be read, `problems` finds them all; UsageError for a day to come.
@@ -212,6 +222,21 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     return knowledge
 
 
+def load_readable(space: Workspace) -> Knowledge:
+    """Read a workspace without the files that cannot be read, which `mu lint` reports."""
+    with suppress(MuError):
+        return load(space)
+    skills: list[Skill] = []
+    entries: list[Entry] = []
+    for path in skill_paths(space.skills):
+        with suppress(MuError):
+            skills.append(read_skill(path.parent))
+    for path in entry_paths(space.log):
+        with suppress(MuError):
+            entries.append(load_entry(path))
+    return Knowledge(space, tuple(skills), row_status.derive(entries), "")
+
+
 def parsed(
     space: Workspace,
     paths: Sequence[Path],
@@ -219,7 +244,7 @@ def parsed(
     texts: Mapping[Path, str],
     as_of: str | None,
 ) -> Knowledge:
-    """The knowledge in these texts of skills, claims and entries."""
+    """Parse skills, claims and entries from the texts of their files."""
     digest = hashlib.sha256()
     skills: list[Skill] = []
     for path in paths:
@@ -237,26 +262,7 @@ def parsed(
         entry = parse_entry(texts[path], path)
         _feed(digest, path.name, texts[path], *(read_text(file) for file in entry.files))
         entries.append(entry)
-    return Knowledge(space, tuple(skills), invalidation.marked(superseded(entries)), digest.hexdigest()[:16])
-
-
-def superseded(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries, with the current rows of those that another one supersedes marked so: they count no more.
-
-    What still stands of an entry, the one that supersedes it repeats. `contested` and `invalidated` stay as written.
-    """
-    old = {ref for entry in entries for ref in entry.supersedes if ref != entry.id}
-    return tuple(
-        replace(
-            entry,
-            rows=tuple(
-                replace(row, status=SUPERSEDED) if row.status == "current" else row for row in entry.rows
-            ),
-        )
-        if entry.id in old
-        else entry
-        for entry in entries
-    )
+    return Knowledge(space, tuple(skills), row_status.derive(entries), digest.hexdigest()[:16])
 
 
 def _feed(digest: hashlib._Hash, *texts: str) -> None:
@@ -267,7 +273,7 @@ def _feed(digest: hashlib._Hash, *texts: str) -> None:
 
 
 def _known_by(skill: Skill, day: str) -> Skill:
-    """The skill without claims made after `day`; a claim replaced later stands again."""
+    """Return the skill without claims made after `day`; a claim superseded later is restored."""
     since = {claim.id: claim.since for claim in skill.claims}
     kept = tuple(
         replace(c, superseded_by=None) if c.superseded_by and since.get(c.superseded_by, "") > day else c

@@ -1,4 +1,4 @@
-"""What did the files of a workspace say at an earlier commit? Read from git, changing nothing in it."""
+"""Read earlier states of a workspace's files from git, without changing anything."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ QUIET = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
 
 
 def inside(folder: Path) -> bool:
-    """Does `folder` lie in a git repository, and is git here to ask? Starts no process."""
+    """Return whether `folder` is in a git repository and git is installed; no process is started."""
     folder = folder.resolve()
     return any((up / ".git").exists() for up in (folder, *folder.parents)) and shutil.which("git") is not None
 
 
 def need(folder: Path) -> None:
-    """Raises if `inside` would be false, saying which of the two is missing."""
+    """Raise an error that says what is missing where `inside` is false."""
     if shutil.which("git") is None:
         raise UnavailableError("this needs git, which is not installed.")
     if not inside(folder):
@@ -33,7 +33,7 @@ def need(folder: Path) -> None:
 
 
 def ask(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
-    """What `git ARGUMENTS` prints in `folder`. Raises MuError with git's own words."""
+    """Return what `git ARGUMENTS` prints in `folder`; raise MuError with git's own message."""
     told = subprocess.run(
         ["git", "-c", "core.quotePath=off", *arguments],
         cwd=folder, input=given, capture_output=True, env={**os.environ, **QUIET}, check=False,
@@ -45,7 +45,7 @@ def ask(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
 
 
 def commit(folder: Path, revision: str) -> str:
-    """The id of the commit that `revision` names. Raises UsageError if it names none."""
+    """Return the id of the commit that `revision` names; raise UsageError if it names none."""
     try:
         if revision.startswith("-"):
             raise MuError("")
@@ -58,7 +58,7 @@ def commit(folder: Path, revision: str) -> str:
 
 
 def fork(folder: Path, revision: str) -> str:
-    """The commit at which the present state branched off `revision`; that commit itself if they share none."""
+    """Return the commit at which HEAD branched off `revision`; that commit itself if they share none."""
     base = commit(folder, revision)
     try:
         return ask(folder, "merge-base", base, "HEAD").decode().strip()
@@ -67,14 +67,14 @@ def fork(folder: Path, revision: str) -> str:
 
 
 def listed(folder: Path, revision: str, *parts: str) -> list[str]:
-    """Names of the files that `revision` has in these parts of `folder`, relative to it. Links are left out."""
+    """Return the files that `revision` has below these parts of `folder`, relative to it and without links."""
     found = ask(folder, "ls-tree", "-r", "-z", revision, "--", *parts).decode("utf-8", "surrogateescape")
     records = (record.partition("\t") for record in found.split("\0") if record)
     return [name for about, _, name in records if about.startswith("100") and "\n" not in name]
 
 
 def changed(folder: Path, revision: str) -> list[str]:
-    """Names of the files in `folder` that differ from `revision` on disk, relative to it; new ones are not listed."""
+    """Return the files in `folder` that differ from `revision` on disk, relative to it; untracked ones are left out."""
     found = ask(
         folder,
         "diff",
@@ -91,7 +91,7 @@ def changed(folder: Path, revision: str) -> list[str]:
 
 
 def texts(folder: Path, wanted: Sequence[tuple[str, str]]) -> list[str | None]:
-    """The text of every (revision, name relative to `folder`), with `\\n` line ends; None where it is not there."""
+    r"""Return the text of every (revision, file relative to `folder`), with `\n` line ends; None where it is missing."""
     asked = "".join(f"{revision}:./{name}\n" for revision, name in wanted)
     told = (
         ask(folder, "cat-file", "--batch", given=asked.encode("utf-8", "surrogateescape")) if wanted else b""

@@ -8,9 +8,10 @@ from typing import Any
 
 from merginguriel import files
 from merginguriel.config import run_config
-from merginguriel.config.run_config import Config
+from merginguriel.config.schema import Config
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.rows import POLICIES
+from merginguriel.runs.resolve import resolved
 from merginguriel.runs.run_store import run_id
 from merginguriel.study import capabilities
 from merginguriel.workspace import Workspace, writable
@@ -57,7 +58,7 @@ def configuration(advice: Mapping[str, Any], space: Workspace) -> Config:
                 mend="\n".join(str(line) for line in advice["next"]),
             )
         table |= {"similarity": kind or "REAL", **({"k": recipe["k"]} if recipe["k"] else {})}
-    return run_config.resolved(run_config.from_table(table), space)
+    return resolved(run_config.from_table(table), space)
 
 
 def save(advice: Mapping[str, Any], space: Workspace, path: Path | None = None) -> Path:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from merginguriel.knowledge.base import load_readable
 from merginguriel.knowledge.log import append
-from merginguriel.knowledge.log.acceptance import logged
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.workspace import Workspace
 
@@ -31,7 +31,7 @@ def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) 
     sections = entry_text.sections(rows)
     answers: list[str] = []
     if (kind or "Retrospective") == "Retrospective":
-        knowledge = logged(space)
+        knowledge = load_readable(space)
         answers = entry_text.answers(knowledge, rows)
         if table := entry_text.against(knowledge, rows):
             sections.insert(1, (entry_text.AGAINST, table))

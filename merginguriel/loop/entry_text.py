@@ -9,8 +9,8 @@ from merginguriel.knowledge.log.plan_scores import scored, scores
 from merginguriel.knowledge.parse.expectations import OVER
 from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
-from merginguriel.report.comparisons import ABOVE, NOISE, of_rows
-from merginguriel.text.differences import kind_words, listed, number, p_number
+from merginguriel.report.comparisons import of_rows
+from merginguriel.text.differences import ABOVE, NOISE, kind_words, listed, number, p_number
 
 AGAINST = "Expected against actual"
 MOST = 12  # merges that are told one by one

@@ -28,7 +28,7 @@ from merginguriel.knowledge.log.append import Draft, add
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging.recipe import Recipe, Source, check
-from merginguriel.similarity import real
+from merginguriel.similarity import choice
 from merginguriel.study import capabilities, matrix_writer
 from merginguriel.study import study as studies
 from merginguriel.study.results import (
@@ -296,7 +296,7 @@ def _first_advice(study: Study, question: Question, run: str | None) -> Advice:
 def make_recipes(study: Study, dev: Matrix, target: str, sources: tuple[str, ...]) -> list[Recipe]:
     """One recipe per method; REAL weights are the sources' accuracies on the target's development data."""
     column = {source: dev.value(source, target) for source in sources}
-    shares = real.weights(column, sources)
+    shares = choice.shares(column, sources)
     return [
         check(
             Recipe(

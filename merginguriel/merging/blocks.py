@@ -1,9 +1,9 @@
-"""How is each tensor merged, block by block, on all cores?
+"""Block-wise merge of every tensor on all cores.
 
-A thread reads a block of every model into a buffer, merges it in float32 and hands it on, so that memory holds a
-few blocks (or, for a method that must see a tensor whole, one tensor of each model) and never a model. Tensors that
-are the same bytes everywhere, such as frozen embeddings, are copied. No sum crosses a block in an order that threads
-decide, so that their number changes no byte.
+A thread reads a block of every model into a buffer, merges it in float32 and passes it on. Memory holds a few blocks
+(or, for a method that needs whole tensors, one tensor of each model), never a model. Tensors with the same bytes in
+every source, such as frozen embeddings, are copied. The order of additions does not depend on the number of threads,
+so the output bytes do not either.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .trim import Band
 from .trim_bounds import model_bands, tensor_bands
 
 Progress = Callable[[int, int, str], None]  # parameters done, parameters in all, tensor just finished
-Sink = Callable[[str, int, np.ndarray], None]  # tensor, first entry, entries as they lie on disk
+Sink = Callable[[str, int, np.ndarray], None]  # tensor, first entry, entries in their form on disk
 Params = Mapping[str, Any]
 
 
@@ -95,7 +95,7 @@ def in_blocks(
     sink: Sink,
     bands: list[Iterator[Band]] | None,
 ) -> None:
-    """A method that sees entries or rows: block by block on all threads."""
+    """Merge one tensor by a method that works on entries or rows, block by block on all threads."""
     spans = blocks(job, method)
     cuts: list[list[Band]] | None = None
     if method.trim:
@@ -118,7 +118,7 @@ def in_blocks(
 
 
 def stacked(step: Step, job: Job, method: Method, start: int, stop: int) -> np.ndarray:
-    """Entries start … stop of the sources [k, n], as task vectors [k + 1, n] with the base last if it needs them."""
+    """Return entries start … stop of the sources [k, n], or task vectors [k + 1, n] with the base last."""
     based = method.needs_base and job.base is not None
     models = step.work.origins
     stack = step.buffer(len(job.inputs) + based, stop - start)
@@ -134,7 +134,7 @@ def stacked(step: Step, job: Job, method: Method, start: int, stop: int) -> np.n
 
 
 def apply(step: Step, job: Job, method: Method, params: Params, start: int, stack: np.ndarray) -> np.ndarray:
-    """The method on one block, flat; rows that the recipe leaves out are put back."""
+    """Apply the method to one flat block and restore the rows that the recipe excludes."""
     work = step.work
     width = job.shape[-1] if job.shape else 1
     shapes = {"entry": (-1,), "row": (-1, width), "tensor": job.shape or (1,)}
@@ -162,7 +162,7 @@ def apply(step: Step, job: Job, method: Method, params: Params, start: int, stac
 
 
 def weights_for(work: Work, job: Job) -> np.ndarray:
-    """The sources' weights [k], those of the tensor's layer if the recipe gives them by layer."""
+    """Return the sources' weights [k]; those of the tensor's layer if the recipe gives them by layer."""
     if not work.recipe.layer_weights:
         return work.weights
     from .methods.layers import weights_at
@@ -171,7 +171,7 @@ def weights_for(work: Work, job: Job) -> np.ndarray:
 
 
 def keywords_for(work: Work, job: Job, method: Method, params: Params) -> dict[str, Any]:
-    """The parameters and the place that the method's function asks for; what only its trim asks for is left out."""
+    """Return the keyword arguments of the method's function: its parameters (not those of its trim) and the place."""
     wanted = registry.keywords(method.function)
     given = {key: value for key, value in params.items() if key in wanted}
     if "place" in method.facts:
@@ -181,7 +181,7 @@ def keywords_for(work: Work, job: Job, method: Method, params: Params) -> dict[s
 
 
 def from_text(step: Step, job: Job, method: Method, start: int, shape: tuple[int, ...]) -> np.ndarray:
-    """What the method was promised from text, for entries of this shape: importance, Gram matrices, coefficients."""
+    """Return the statistics from text that the method needs: importance, Gram matrices or coefficients."""
     work = step.work
     if method.needs == "coefficients":
         layer = policies.layer_of(job.name, work.layout)
@@ -198,7 +198,7 @@ def from_text(step: Step, job: Job, method: Method, start: int, shape: tuple[int
 
 
 def combine(step: Step, job: Job, method: Method, params: Params, sink: Sink) -> None:
-    """A method that asks only for angles and lengths: one pass to measure them, one to combine."""
+    """Merge by a method that needs only inner products: one pass to measure them, one to combine."""
     work = step.work
     spans = blocks(job, method)
     count = len(job.inputs)
@@ -226,9 +226,9 @@ def combine(step: Step, job: Job, method: Method, params: Params, sink: Sink) ->
 
 
 def products_of(count: int) -> Callable[[np.ndarray, np.ndarray], None]:
-    """What adds the inner products of `count` rows [count, n] float32 to a matrix [count, count] float64.
+    """Return a function that adds the inner products of rows [count, n] float32 to a [count, count] float64 matrix.
 
-    For two sources numpy is done before a compiler is imported (0.7 s); more of them are worth it.
+    For two sources numpy finishes before numba is imported (0.7 s); for more the compiled loop is faster.
     """
     if count > 2:
         from .compiled_loops import gram
@@ -245,7 +245,7 @@ def products_of(count: int) -> Callable[[np.ndarray, np.ndarray], None]:
 
 
 def replace_weights(method: Method, shares: np.ndarray) -> Method:
-    """The combination of sources, or of task vectors on the base, with these shares."""
+    """Return a method that combines the sources, or the task vectors on the base, with these coefficients."""
     from .methods.averaging import weighted_sum
 
     if method.needs_base:
@@ -266,7 +266,7 @@ def replace_weights(method: Method, shares: np.ndarray) -> Method:
 
 
 def copy(step: Step, job: Job, source: Input, origin: tuple[str, str], sink: Sink) -> None:
-    """One model's tensor as it is, in the output's dtype. `origin`: name and place of that model."""
+    """Copy one model's tensor in the output's dtype. `origin`: name and path of that model."""
 
     def block(span: tuple[int, int]) -> None:
         start, stop = span
@@ -284,7 +284,7 @@ def copy(step: Step, job: Job, source: Input, origin: tuple[str, str], sink: Sin
 
 
 def fresh(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """New weights for a head, flat: normal with deviation 0.02, as transformers starts them; zero for a bias."""
+    """Return new flat weights for a head: normal with standard deviation 0.02 as in transformers; zero for a bias."""
     if len(shape) < 2:
         return np.zeros(prod(shape), np.float32)
     generator = np.random.Generator(np.random.Philox(key=int(keys(seed, ("fresh",), name)[0])))
@@ -292,7 +292,7 @@ def fresh(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def keys(seed: int, names: tuple[str, ...], tensor: str) -> np.ndarray:
-    """A key of 64 bits for each source's random numbers in this tensor."""
+    """Return a 64-bit key for each source's random numbers in this tensor."""
     from hashlib import sha256
 
     parts = [sha256(json.dumps([seed, name, tensor]).encode()).digest() for name in names]

@@ -1,10 +1,11 @@
-"""What does a merged model's card say? How it was made, from what, and what it has not been tested for."""
+"""Model card of a merged model: how it was made, from what, and what has not been tested."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from merginguriel import __version__
+from merginguriel.similarity import registry as similarities
 
 from .recipe import Recipe
 from .registry import Method
@@ -15,21 +16,24 @@ RECIPE_HEADER = (
 
 
 def seen(recipe: Recipe, method: Method) -> list[str]:
-    """What the merge knows of the target, so that no comparison with one that knew less is unfair in silence."""
+    """Return sentences on which data of the target the merge used, so that comparisons stay fair."""
     own = method.saw == "nothing" or recipe.learnt.get("text") == "sources"
     found = [] if own else [f"{method.saw}, by the method"]
     if recipe.text is not None:
         text = f"{lines(recipe.text):,} unlabelled sentences ({recipe.text.name})"
         found.append(f"{text}, by the choice of embeddings" if recipe.embeddings == "used" else text)
-    if (recipe.similarity or "").startswith("REAL") or recipe.preweight == "real":
-        found.append("labels of its development data, by the choice or weights of the sources (REAL)")
+    for name in (recipe.similarity, recipe.preweight):
+        if similarities.sees_labels(name):
+            by = similarities.get(str(name)).name
+            found.append(f"labels of its development data, by the choice or weights of the sources ({by})")
+            break
     if recipe.mode == "IncTar":
         found.append("labels of its training data, by its own model")
     return found or ["nothing"]
 
 
 def lines(text: Path) -> int:
-    """Sentences in a file, one a line; 0 for one that is gone."""
+    """Return the number of lines of a text file; 0 if it does not exist."""
     try:
         return sum(bool(line.strip()) for line in text.read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError):
@@ -37,7 +41,7 @@ def lines(text: Path) -> int:
 
 
 def model_card(recipe: Recipe, method: Method) -> str:
-    """README.md of a merged model, without date or machine, so that the same merge gives the same bytes."""
+    """Return README.md of a merged model, without date or host, so that the same merge gives the same bytes."""
     params = ", ".join(f"{key} {value}" for key, value in recipe.params.items()) or "no parameters"
     title = f"Merged model for {recipe.target}" if recipe.target else "Merged model"
     lines = [

@@ -1,4 +1,4 @@
-"""Can these models be merged, and which row of each head is which label? Asked before any work."""
+"""Checks that models can be merged, and alignment of their heads by label."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ BASE_MEND = (
     "Write a base with the sources' head with: mu base --task TASK --base MODEL\n"
     "Task vectors need the pretrained base."
 )
-# What a pretrained model may lack, because fine-tuning adds it: the head, and the pooler in front of it.
+# Tensors that fine-tuning adds: the head, and the pooler in front of it.
 ADDED = HEAD_WORDS | {"pooler", "pre_classifier"}
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """Models that fit: name and checkpoint of each source, the base if the method needs one, and
+    """Compatible models: name and checkpoint of each source, the base if needed, and alignment.
 
     labels      of the output, by index
     head        names of the tensors with one row per label
     rows        per model (sources, then base): its row for each label of the output, None if in the same order
     dtypes      of the output, by tensor: that of the sources, F32 where they differ
-    base_names  what the base calls a tensor; a tensor that the base lacks is not there
+    base_names  what the base calls a tensor; a tensor that the base lacks is missing
     """
 
     sources: tuple[tuple[str, Checkpoint], ...]
@@ -63,7 +63,7 @@ class Aligned:
 
     @property
     def models(self) -> list[tuple[str, Checkpoint]]:
-        """Sources in order, then the base."""
+        """Return the sources in order, then the base."""
         return [*self.sources, *([("base", self.base)] if self.base else [])]
 
 
@@ -124,7 +124,7 @@ def align(
 
 
 def head_tensors(checkpoint: Checkpoint) -> frozenset[str]:
-    """Names of the tensors with one row per label."""
+    """Return the names of the tensors with one row per label."""
     # A config that names no labels has two: transformers leaves its default out.
     count = len(checkpoint.labels) if checkpoint.labels else 2
     return frozenset(name for name, info in checkpoint.tensors.items() if is_head(name, info.shape, count))
@@ -133,7 +133,7 @@ def head_tensors(checkpoint: Checkpoint) -> frozenset[str]:
 def labels_of_output(
     sources: Sequence[tuple[str, Checkpoint]], base: Checkpoint | None, heads: str
 ) -> tuple[str, ...] | None:
-    """The labels of the output by index, by the recipe's `heads`; None if the models name none."""
+    """Return the labels of the output by index, by the recipe's `heads`; None if the models name none."""
     if heads == "common":
         return shared_labels(sources)
     if heads == "base" and base is not None:
@@ -142,7 +142,7 @@ def labels_of_output(
 
 
 def shared_labels(sources: Sequence[tuple[str, Checkpoint]]) -> tuple[str, ...]:
-    """The labels that all sources have, in the order of the first. Raises IncompatibleError if there are none."""
+    """Return the labels that all sources have, in the order of the first. Raises IncompatibleError if there are none."""
     unnamed = [name for name, checkpoint in sources if checkpoint.labels is None]
     if unnamed:
         raise IncompatibleError(f"{unnamed[0]} names no labels (id2label), so none can be shared.")
@@ -154,7 +154,7 @@ def shared_labels(sources: Sequence[tuple[str, Checkpoint]]) -> tuple[str, ...]:
 
 
 def check_pair(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint], *, labels: bool = True) -> None:
-    """Same architecture, settings, vocabulary, labels, tensor names and shapes, or an IncompatibleError.
+    """Raise IncompatibleError unless architecture, settings, vocabulary, labels, tensor names and shapes agree.
 
     labels  False: the label sets may differ, and with them the number of rows in a head
     """
@@ -179,7 +179,7 @@ def check_pair(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint], *, labels: 
 
 
 def check_encoder(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint]) -> None:
-    """Same settings and vocabulary, whatever the heads, or an IncompatibleError."""
+    """Raise IncompatibleError unless settings and vocabulary agree; heads may differ."""
     (name, one), (other, two) = a, b
 
     def refuse(why: str, mend: str) -> IncompatibleError:
@@ -197,7 +197,7 @@ def check_encoder(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint]) -> None:
 
 
 def shaping(checkpoint: Checkpoint) -> dict[str, object]:
-    """What SHAPING_KEYS say in the config, and in a config within it (`encoder.hidden_size`)."""
+    """Return the values of SHAPING_KEYS in the config and in configs within it (`encoder.hidden_size`)."""
     inner = {
         f"{part}.{key}": value
         for part, table in checkpoint.config.items()
@@ -215,14 +215,14 @@ def check_base(
     labels: tuple[str, ...] | None,
     heads: str,
 ) -> dict[str, str]:
-    """What the base calls each tensor. It is none of the sources, and the same model up to what training adds.
+    """Return the base's name of each tensor; check that the base is none of the sources and has their architecture.
 
-    A bare encoder or a masked language model will do as a base: names may lack or have the prefix of the encoder,
-    and the head may be missing. A head that is there and used must have the labels of the output.
+    A bare encoder or a masked language model is accepted as a base: names may lack the prefix of the encoder, and
+    the head may be missing. A head that is present and used must have the labels of the output.
     """
     name, first = sources[0]
     for source, checkpoint in sources:
-        # Task vectors against a source instead of the base once made a whole series of results worthless.
+        # Task vectors against a source instead of the base invalidated a whole series of results once.
         if checkpoint.path.resolve() == base.path.resolve():
             raise IncompatibleError(
                 f"the base is also the source {source}.", where=str(base.path), mend=BASE_MEND
@@ -255,7 +255,7 @@ def check_base(
 
 
 def may_be_added(tensor: str, names: Iterable[str]) -> bool:
-    """May a base lack this tensor? Training adds a head, a pooler, or a whole part such as `lm_head`, but no layer.
+    """Return whether a base may lack this tensor: training adds a head, a pooler or a part such as `lm_head`, but no layer.
 
     names  the tensors that the base has
     """
@@ -267,7 +267,7 @@ def may_be_added(tensor: str, names: Iterable[str]) -> bool:
 
 
 def name_in_base(tensor: str, base: Checkpoint) -> str | None:
-    """`bert.encoder.x` may be `encoder.x` in a bare encoder, and the other way round; None if it is not there."""
+    """Return the base's name of a tensor: `bert.encoder.x` may be `encoder.x` there, or the reverse; None if missing."""
     if tensor in base.tensors:
         return tensor
     without = tensor.partition(".")[2]
@@ -281,7 +281,7 @@ def name_in_base(tensor: str, base: Checkpoint) -> str | None:
 def label_difference(
     name: str, one: tuple[str, ...] | None, other: str, two: tuple[str, ...] | None
 ) -> str | None:
-    """How two label sets differ, as a sentence; None if they hold the same names in any order."""
+    """Describe how two label sets differ; None if they hold the same names in any order."""
     if one is None or two is None:
         unnamed, named = (name, other) if one is None else (other, name)
         return None if one == two else f"{named} names its labels (id2label), {unnamed} does not."
@@ -297,7 +297,7 @@ def label_difference(
 def tensor_difference(
     name: str, one: Checkpoint, other: str, two: Checkpoint, *, heads: bool = True
 ) -> str | None:
-    """How the tensors of two checkpoints differ in name or shape, as a sentence; None if they do not.
+    """Describe how the tensors of two checkpoints differ in name or shape; None if they do not.
 
     heads  False: a tensor with one row per label may have another number of rows
     """
@@ -319,15 +319,17 @@ def tensor_difference(
 
 
 def row_order(wanted: tuple[str, ...] | None, present: tuple[str, ...] | None) -> np.ndarray | None:
-    """Index in `present` of each label in `wanted`; None if the order is the same, or if one is missing: then
-    this model's head is not read."""
+    """Return the index in `present` of each label in `wanted`; None if the order is equal or a label is missing.
+
+    With a missing label this model's head is not read.
+    """
     if wanted is None or present is None or wanted == present or not set(wanted) <= set(present):
         return None
     return np.array([present.index(label) for label in wanted])
 
 
 def listing(names: set[str], most: int = 5) -> str:
-    """The first few of `names`, and how many more there are."""
+    """Return the first few of `names` and the number of the others."""
     ordered = sorted(names)
     rest = f" and {len(ordered) - most} more" if len(ordered) > most else ""
     return ", ".join(ordered[:most]) + rest

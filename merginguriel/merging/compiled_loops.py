@@ -1,7 +1,7 @@
-"""Which inner loops are worth compiling? Those that numpy would walk through memory ten times for.
+"""Inner loops compiled by numba, where numpy would pass over memory many times.
 
 Each works on one block in the processor's cache, releases the interpreter lock and adds in a fixed order, so
-that the number of threads changes nothing. Compiled by numba at the first use on a machine, then kept on disk.
+that the number of threads changes nothing. Compiled at the first use on a machine, then cached on disk.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="n
 
 @compiled
 def magnitude_bits(tensor: Array, base: Array, out: Array) -> None:
-    """out = bits of |tensor − base|, of at most CHUNK entries; float32 in, uint32 out."""
+    """Set out = bits of |tensor − base|, of at most CHUNK entries; float32 in, uint32 out."""
     difference = np.empty(CHUNK, np.float32)
     bits = difference.view(np.uint32)
     for j in range(tensor.size):
@@ -42,12 +42,12 @@ def magnitude_bits(tensor: Array, base: Array, out: Array) -> None:
 
 @compiled
 def histogram(tensor: Array, base: Array, low: np.uint32, shift: np.uint32, counts: Array) -> int:
-    """Count entries of |tensor − base| by bin; returns how many lie below the first bin.
+    """Count entries of |tensor − base| by bin; return how many are below the first bin.
 
     tensor, base  [n] float32
     low           bits of the first bin's lower end
     shift         log2 of a bin's width in bits
-    counts        [bins] int64, added to; what lies above the last bin is not counted
+    counts        [bins] int64, added to; values above the last bin are not counted
     """
     bits = np.empty(CHUNK, np.uint32)
     bins = np.uint32(counts.size)
@@ -71,7 +71,7 @@ def histogram(tensor: Array, base: Array, low: np.uint32, shift: np.uint32, coun
 
 @compiled
 def count_equal(tensor: Array, base: Array, wanted: np.uint32) -> int:
-    """How many entries of |tensor − base| have exactly these bits?"""
+    """Return how many entries of |tensor − base| have exactly these bits."""
     bits = np.empty(CHUNK, np.uint32)
     found = 0
     for start in range(0, tensor.size, CHUNK):
@@ -116,10 +116,10 @@ def keep_band(delta: Array, low: np.uint32, low_keep: int, high: np.uint32, high
 
 @compiled
 def agreeing_mean(base: Array, deltas: Array, weights: Array, scale: np.float32, out: Array) -> None:
-    """out = base + scale · mean of what agrees with the elected sign; the sign of Σ wᵢ δᵢ, entry by entry.
+    """Set out = base + scale · mean of the entries that agree with the elected sign; the sign of Σ wᵢ δᵢ, entry by entry.
 
     base, out  [n] float32
-    deltas     [k, n] float32; a zero has no say
+    deltas     [k, n] float32; zeros do not vote
     weights    [k] float32; the mean is weighted over those that agree. An exact tie leaves the base.
     """
     total = np.empty(CHUNK, np.float32)
@@ -154,7 +154,7 @@ def agreeing_mean(base: Array, deltas: Array, weights: Array, scale: np.float32,
 
 @compiled
 def gram(rows: Array, out: Array) -> None:
-    """out += rows · rowsᵀ in float64.
+    """Add rows · rowsᵀ to out, in float64.
 
     rows  [m, n] float32
     out   [m, m] float64
@@ -177,7 +177,7 @@ def gram(rows: Array, out: Array) -> None:
 
 @compiled
 def philox(first: int, key: np.uint64, out: Array) -> None:
-    """Random words for the counters first, first + 1 …, four for each: Philox4x32-10.
+    """Compute random words for the counters first, first + 1 …, four for each: Philox4x32-10.
 
     Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", figure 4. Counter and key have 64 bits;
     the upper half of the paper's 128-bit counter is zero.
@@ -211,8 +211,8 @@ def philox(first: int, key: np.uint64, out: Array) -> None:
 def drop(delta: Array, key: np.uint64, start: int, limit: np.uint64, factor: np.float32) -> None:
     """Keep each entry with probability limit / 2³², times `factor`; zero the others, in place.
 
-    delta  [n] float32, of which the first is entry `start` of its tensor, a multiple of 4: the same entry meets
-           the same random word, whichever block it comes in
+    delta  [n] float32, of which the first is entry `start` of its tensor, a multiple of 4: an entry gets the
+           same random word in whichever block it is
     """
     words = np.empty((4, CHUNK // 4), np.uint64)
     zero = np.float32(0)
@@ -231,7 +231,7 @@ def drop(delta: Array, key: np.uint64, start: int, limit: np.uint64, factor: np.
 
 @compiled
 def random_words(key: np.uint64, start: int, out: Array) -> None:
-    """out = the random word of entry `start` of a tensor and of those after it: the words that `drop` meets.
+    """Set out = the random word of entry `start` of a tensor and of those after it: the words that `drop` meets.
 
     out  [n] uint32; `start` is a multiple of 4
     """
@@ -250,7 +250,7 @@ def random_words(key: np.uint64, start: int, out: Array) -> None:
 
 @compiled
 def ranking_keys(rows: Array, out: Array) -> None:
-    """out = whole numbers that sort as the magnitudes of their row do, with the column in the lower 32 bits.
+    """Set out = whole numbers that sort as the magnitudes of their row do, with the column in the lower 32 bits.
 
     rows  [m, n] float32
     out   [m, n] uint64; among equal magnitudes the first column sorts first
@@ -283,7 +283,7 @@ def drop_by_rank(rows: Array, order: Array, words: Array, limits: Array, factors
 
 @compiled
 def variance(deltas: Array, out: Array) -> None:
-    """out = population variance of each entry over the sources.
+    """Set out = population variance of each entry over the sources.
 
     deltas  [k, n] float32
     out     [n] float32
@@ -334,7 +334,7 @@ def keep_selected(deltas: Array, values: Array, limits: Array, equals: Array) ->
 def agreeing_mean_of_rows(
     base: Array, deltas: Array, weights: Array, shares: Array, scale: np.float32, out: Array
 ) -> None:
-    """out = base + scale · Σ sᵢ δᵢ / Σ sᵢ over the sources that have the sign of Σ wᵢ δᵢ, entry by entry.
+    """Set out = base + scale · Σ sᵢ δᵢ / Σ sᵢ over the sources that have the sign of Σ wᵢ δᵢ, entry by entry.
 
     base, out  [m, n] float32
     deltas     [k, m, n] float32; a zero has no say

@@ -1,7 +1,7 @@
-"""How is a recipe carried out, from folders into a folder?
+"""The merge engine: carries out a recipe, from model folders into a folder.
 
-Sources are worked on in the order of their names, so that their order in the recipe changes no byte. What becomes
-of each tensor is decided in work.py, the arithmetic is called in blocks.py.
+Sources are processed in the order of their names, so that their order in the recipe changes no byte. tensor_plan
+decides how each tensor is made, blocks calls the arithmetic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from merginguriel import files
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
-from merginguriel.models.digest_cache import digest, recalled
+from merginguriel.models.digest_cache import cached_digest, digest
 from merginguriel.models.safetensors_writer import shard
 
 from . import card, policies, registry
@@ -38,7 +38,7 @@ from .tensor_reader import opened
 def merge_tensors(
     recipe: Recipe, *, on_progress: Progress | None = None, threads: int | None = None
 ) -> dict[str, np.ndarray]:
-    """The merged weights in memory: name → float32 [*s], with the values that `merge` would write.
+    """Merge in memory and return name → float32 [*s], with the values that `merge` would write.
 
     Integer tensors keep their type. Raises as `merge` does, except for what concerns writing and the digests
     in the recipe, which are not looked at for the sake of speed.
@@ -60,7 +60,7 @@ def merge_arrays(
     on_progress: Progress | None = None,
     threads: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """`merge_tensors` for models that are in memory, for many recipes in turn: the paths in the recipe are not read.
+    """Do the same as `merge_tensors` for models in memory; the paths in the recipe are not read.
 
     sources     name → tensor → float32 [*s]; the names are those of the recipe
     base        tensor → float32 [*s]
@@ -73,6 +73,7 @@ def merge_arrays(
 
 
 def in_memory(work: Work, on_progress: Progress | None, threads: int | None) -> dict[str, np.ndarray]:
+    """Carry out the plan into arrays: name → [*s]."""
     merged = {
         name: np.empty(prod(shape), np.float32 if dtype in FLOATS else STORAGE[dtype])
         for name, (dtype, shape) in work.layout.items()
@@ -130,7 +131,7 @@ def merge(
 
 
 def plan(recipe: Recipe) -> dict[str, Any]:
-    """What a merge would do; checks everything but the values.
+    """Return what a merge would do; check everything but the values.
 
     tensors, parameters, bytes, bytes_read  of the output, and of all models
     how              how many tensors come about how: a phrase → number
@@ -165,7 +166,7 @@ def plan(recipe: Recipe) -> dict[str, Any]:
 
 
 def in_words(work: Work, job: Job) -> str:
-    """How a tensor comes about, for people."""
+    """Describe how a tensor is made."""
     if job.dtype not in FLOATS:
         return "copied: whole numbers"
     if job.how == "mean":
@@ -198,7 +199,7 @@ SAMPLE = 1 << 22  # entries of the largest tensor that a plan merges to take the
 
 
 def expected_seconds(work: Work) -> float | None:
-    """Time of a middling tensor, scaled by entries: the second time, because the first compiles the kernels."""
+    """Return the time of a middle-sized tensor scaled to all entries; the second run, since the first compiles."""
     if work.method.saw != "nothing":
         return None
     jobs = sorted((job for job in work.jobs if job.how == "method"), key=lambda job: prod(job.shape))
@@ -218,7 +219,7 @@ def expected_seconds(work: Work) -> float | None:
 
 
 def ignore(name: str, start: int, block: np.ndarray) -> None:
-    """A sink for what is only timed."""
+    """Discard a block: the sink of a timing run."""
 
 
 def check_space(folder: Path, layout: Layout) -> None:
@@ -234,21 +235,23 @@ def check_space(folder: Path, layout: Layout) -> None:
 
 
 def refuse_known(recipe: Recipe, aligned: Aligned) -> None:
-    """What `stamp` would refuse after the work, before it, where the digests of all files are in the cache."""
+    """Refuse before the work what `stamp` would refuse after it, where all digests are in the cache."""
     models = {str(checkpoint.path): checkpoint for _, checkpoint in aligned.models}
-    known = {path: {p.name: recalled(p) for p in checkpoint.files} for path, checkpoint in models.items()}
+    known = {
+        path: {p.name: cached_digest(p) for p in checkpoint.files} for path, checkpoint in models.items()
+    }
     if all(all(table.values()) for table in known.values()):
         stamped(recipe, aligned, {path: {n: d or "" for n, d in t.items()} for path, t in known.items()})
 
 
 def stamp(recipe: Recipe, aligned: Aligned, digests: dict[str, dict[Path, Future[str]]]) -> Recipe:
-    """The recipe with its inputs' digests, once they are known."""
+    """Return the recipe with its inputs' digests, once they are computed."""
     found = {path: {p.name: one.result() for p, one in table.items()} for path, table in digests.items()}
     return stamped(recipe, aligned, found)
 
 
 def stamped(recipe: Recipe, aligned: Aligned, found: Mapping[str, Mapping[str, str]]) -> Recipe:
-    """The recipe with its inputs' digests. Raises if one is unexpected, or if a source is the base.
+    """Return the recipe with its inputs' digests. Raises if one differs from the recipe's, or if a source is the base.
 
     found  folder → file → digest
     """
@@ -275,11 +278,12 @@ def stamped(recipe: Recipe, aligned: Aligned, found: Mapping[str, Mapping[str, s
 
 
 def weights_of(digests: Any) -> dict[str, str]:
+    """Return the digests of the weight files only."""
     return {file: digest for file, digest in digests.items() if file.endswith(".safetensors")}
 
 
 def write_config(folder: Path, aligned: Aligned, layout: Layout) -> None:
-    """The first source's config, with the labels of the output and the dtype that most of the weights have now."""
+    """Write the first source's config with the labels of the output and the dtype of most weights."""
     first = aligned.sources[0][1]
     config = dict(first.config)
     if aligned.labels and aligned.labels != first.labels:
@@ -298,7 +302,7 @@ def write_config(folder: Path, aligned: Aligned, layout: Layout) -> None:
 
 
 def copy_tokenizer(folder: Path, models: list[Checkpoint]) -> None:
-    """The tokenizer's files from the first model that has one."""
+    """Copy the tokenizer's files from the first model that has one."""
     for checkpoint in models:
         if checkpoint.tokenizer:
             for name in TOKENIZER_FILES:

@@ -1,4 +1,4 @@
-"""What does every tensor's merge share? Threads, a buffer for each, where blocks begin and end, and their values."""
+"""Threads, buffers and block boundaries that the merge of every tensor shares."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ BLOCK = 1 << 16  # entries worked on at once: 256 kB of float32 per model, which
 
 
 def cores(threads: int | None) -> int:
-    """How many threads to work with: as given, else one per core that this process may use."""
+    """Return the number of threads: as given, else one per core that this process may use."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return threads or available
 
 
 class Step:
-    """What every tensor needs: the work, the threads, and a buffer for each thread."""
+    """The plan, the threads, and a buffer for each thread."""
 
     def __init__(self, work: Work, pool: ThreadPoolExecutor, threads: int) -> None:
         self.work, self.pool, self.threads = work, pool, threads
         self.buffers = threading.local()
 
     def each(self, function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-        """function(item) for all, on all threads, results in order; a single item stays in this thread."""
+        """Call function(item) for all items on all threads; return results in order. A single item stays in this thread."""
         if len(items) == 1 or self.threads == 1:
             return [function(item) for item in items]
         results: list[Any] = [None] * len(items)
@@ -58,7 +58,7 @@ class Step:
         return results
 
     def buffer(self, rows: int, size: int, use: str = "array") -> np.ndarray:
-        """[rows, size] float32 of this thread, the same memory every time: fresh pages are slow to come by."""
+        """Return a [rows, size] float32 buffer of this thread, the same memory every time: fresh pages are slow."""
         kept = getattr(self.buffers, use, None)
         if kept is None or kept.size < rows * size:
             kept = np.empty(rows * size, np.float32)
@@ -67,7 +67,7 @@ class Step:
 
 
 def blocks(job: Job, method: Method) -> list[tuple[int, int]]:
-    """Start and stop of each block: whole rows for a method that needs them, and a multiple of four entries."""
+    """Return start and stop of each block: whole rows for a method that needs them, and a multiple of four entries."""
     size = prod(job.shape)
     width = BLOCK
     if method.unit == "row":
@@ -77,13 +77,13 @@ def blocks(job: Job, method: Method) -> list[tuple[int, int]]:
 
 
 def divided(size: int, width: int | None = None) -> list[tuple[int, int]]:
-    """Start and stop of each run of `width` entries, by default BLOCK, over `size` of them."""
+    """Return start and stop of each run of `width` entries, by default BLOCK, over `size` of them."""
     width = width or BLOCK
     return [(start, min(start + width, size)) for start in range(0, size, width)]
 
 
 def identical(sources: list[Input]) -> bool:
-    """Are all tensors the same bytes? Compared in blocks: the first that differs ends it."""
+    """Return whether all tensors have the same bytes; stops at the first block that differs."""
     first = sources[0]
     if any(other.dtype != first.dtype or other.size != first.size for other in sources[1:]):
         return False
@@ -96,7 +96,7 @@ def identical(sources: list[Input]) -> bool:
 
 
 def finite(values: np.ndarray, model: tuple[str, str], tensor: str) -> np.ndarray:
-    """`values` themselves, if none is NaN or infinite. Raises CheckpointError."""
+    """Return `values` if all are finite; raise CheckpointError for NaN or infinity."""
     # A sum is NaN or infinite if an entry is; only if it is must every entry be looked at.
     with np.errstate(over="ignore", invalid="ignore"):
         doubtful = not np.isfinite(values.sum())
@@ -111,7 +111,7 @@ def finite(values: np.ndarray, model: tuple[str, str], tensor: str) -> np.ndarra
 
 
 def encoded(values: np.ndarray, dtype: str, tensor: str) -> np.ndarray:
-    """float32 → as it lies on disk. Raises MuError if the merge is too large for `dtype`."""
+    """Convert float32 to its form on disk. Raises MuError if a value is too large for `dtype`."""
     raw = from_float32(values, dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         doubtful = not np.isfinite(values.sum()) or dtype in ("F16", "BF16")

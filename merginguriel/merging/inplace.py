@@ -1,4 +1,4 @@
-"""How is a merge put straight into a loaded model, and the next one after it, without a disk in between?"""
+"""Merges straight into a loaded model, many in turn, without writing to disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Kept = dict[tuple[Path, int], Held]  # file and place of a tensor → its number
 
 @contextmanager
 def work_from(recipe: Recipe, kept: Kept | None = None) -> Iterator[Work]:
-    """The recipe with its models open.
+    """Yield the recipe's plan with its models open.
 
     kept  give the same empty dict for many recipes: base and sources are then read from disk once
     """
@@ -51,7 +51,7 @@ def merge_kept(
     on_progress: Progress | None = None,
     threads: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """As engine.merge_tensors, with the same values; what it reads stays in `kept`, if given, for the next recipe."""
+    """Merge as engine.merge_tensors does; tensors that it reads stay in `kept`, if given, for the next recipe."""
     with work_from(recipe, kept) as work:
         return in_memory(work, on_progress, threads)
 
@@ -85,7 +85,7 @@ def merge_into(
 
 
 def into_memory(layout: Layout, state: Mapping[str, torch.Tensor]) -> Any:
-    """A sink that writes blocks into float32 tensors."""
+    """Return a sink that writes blocks into float32 tensors."""
     flat = {name: tensor.detach().view(-1).numpy() for name, tensor in state.items()}
 
     def keep(name: str, start: int, block: np.ndarray) -> None:
@@ -110,7 +110,7 @@ def apply(model: torch.nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def matching(model: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
-    """The model's own tensors for these names. Raises IncompatibleError if one is missing on either side."""
+    """Return the model's own tensors for these names. Raises IncompatibleError if one is missing on either side."""
     state = model.state_dict()
     trained = {name for name, _ in model.named_parameters()}
     lacking = sorted(trained - set(shapes)) or sorted(set(shapes) - set(state))

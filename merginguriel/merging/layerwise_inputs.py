@@ -1,7 +1,7 @@
-"""What inputs does each linear layer meet, if the layers below it are merged already? (RegMean++)
+"""Inputs of each linear layer when the layers below it are already merged (RegMean++).
 
-The layers are merged from the first to the last: what the merged layers below give goes into each source's own
-transformer layer, whose Gram matrices are gathered, and by which the layer is then merged.
+Layers are merged from the first to the last. The output of the merged layers below is the input of each source's own
+transformer layer; its Gram matrices are collected there, and the layer is merged by them.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.\d+$")
-Call = tuple[tuple[Any, ...], dict[str, Any]]  # what a module was called with
+Call = tuple[tuple[Any, ...], dict[str, Any]]  # arguments of a module's call
 
 
 class Reached(Exception):
-    """The forward pass has come to the module that it was run for."""
+    """Ends a forward pass at the module that it was run for."""
 
 
 def write_in_order(
@@ -101,7 +101,7 @@ def grams_in_order(
     *,
     on_progress: Progress | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Source → weight of a linear layer → Gram matrix [in, in]. `model` ends as the merge.
+    """Return source → weight of a linear layer → Gram matrix [in, in]; afterwards `model` is the merge.
 
     model  a loaded source: the first by name, whose label order is that of the output
     rows   token ids of each source's sentences
@@ -141,7 +141,7 @@ def grams_in_order(
 def merged(
     recipe: Recipe, inside: list[Job], names: tuple[str, ...], grams: Mapping[str, Mapping[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """The weights of one layer that have a Gram matrix, merged by it, as the engine will do it again."""
+    """Merge the weights of one layer that have a Gram matrix, as the engine will do again."""
     chosen = [job for job in inside if job.how == "method" and job.name in grams[names[0]]]
     plain = replace(recipe, include=(), exclude=(), heads="merge", embeddings="merge")
     sources = {name: {job.name: of_source(job, i) for job in chosen} for i, name in enumerate(names)}
@@ -149,7 +149,7 @@ def merged(
 
 
 def units_of(model: torch.nn.Module, row: Sequence[Sequence[int]]) -> list[str]:
-    """Names of the transformer layers, and of the linear layers outside them, in the order of their calls."""
+    """Return the names of the transformer layers, and of the linear layers outside them, in the order of their calls."""
     import torch
 
     blocks = [name for name, _ in model.named_modules() if BLOCK.search(name)]
@@ -175,7 +175,7 @@ def units_of(model: torch.nn.Module, row: Sequence[Sequence[int]]) -> list[str]:
 
 
 def call_of(model: torch.nn.Module, module: torch.nn.Module, batch: Sequence[Sequence[int]]) -> Call:
-    """What `module` is called with when the model reads the batch."""
+    """Return the arguments that `module` is called with when the model reads the batch."""
     caught: list[Call] = []
 
     def catch(_module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -190,6 +190,7 @@ def call_of(model: torch.nn.Module, module: torch.nn.Module, batch: Sequence[Seq
 
 
 def of_source(job: Job, i: int) -> np.ndarray:
+    """Return tensor of source i in its shape."""
     return whole(job.inputs[i]).reshape(job.shape)
 
 

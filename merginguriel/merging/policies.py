@@ -1,6 +1,6 @@
-"""Which tensors does the method merge, and what becomes of the others?
+"""Policies: which tensors the method merges, and how the others are made.
 
-Heads, embeddings and tensors named by pattern can be taken out of a merge. What is taken out comes from the base
+Heads, embeddings and tensors named by pattern can be excluded from a merge. An excluded tensor comes from the base
 if the recipe names one, else it is the weighted mean of the sources.
 """
 
@@ -24,25 +24,25 @@ LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 
 
 def is_embedding(name: str, shape: tuple[int, ...], vocabulary: int | None) -> bool:
-    """Has this tensor one row per token of the vocabulary, at the input?"""
+    """Return whether this tensor is the input embedding table: one row per token of the vocabulary."""
     parts = name.split(".")
     at_input = any("embed" in part or part == "wte" for part in parts)
     return len(shape) == 2 and shape[0] == vocabulary and at_input
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
-    """Is this the weight of a dense layer inside the encoder: two dimensions, no table of rows to look up?"""
+    """Return whether this is the weight of a dense layer inside the encoder: two dimensions, no lookup table."""
     return len(shape) == 2 and min(shape) > 1 and not any("embed" in part for part in name.split("."))
 
 
 def layer_of(name: str, names: Iterable[str]) -> tuple[int, int]:
-    """Number of the tensor's transformer layer and of layers in all; −1 before the first, `layers` after the last."""
+    """Return the number of the tensor's transformer layer and the number of layers; −1 before the first, `layers` after the last."""
     return layers_of(tuple(names))[name]
 
 
 @cache
 def layers_of(names: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """`layer_of` for every tensor; kept, because every block asks."""
+    """Return `layer_of` of every tensor; cached, because every block needs it."""
     numbers = {name: int(found[1]) for name in names if (found := LAYER.search(name))}
     layers = max(numbers.values(), default=-1) + 1
 
@@ -53,7 +53,7 @@ def layers_of(names: tuple[str, ...]) -> dict[str, tuple[int, int]]:
 
 
 def coefficient(source: Source, name: str, layer: tuple[int, int]) -> float:
-    """The source's coefficient for a tensor: under its name, else that of its layer, else `all`.
+    """Return the source's coefficient for a tensor: under its name, else that of its layer, else `all`.
 
     layer  as layer_of gives it. Raises UsageError if there is none.
     """
@@ -67,6 +67,7 @@ def coefficient(source: Source, name: str, layer: tuple[int, int]) -> float:
 
 
 def layer_name(layer: int, layers: int) -> str:
+    """Return the name of a layer: `embeddings`, `layer 0` …, `head`."""
     return "embeddings" if layer < 0 else f"layer {layer}" if layer < layers else "head"
 
 
@@ -80,7 +81,7 @@ def handling(
     head: bool,
     based: bool,
 ) -> str:
-    """How this tensor comes about: `method`, `mean`, `base`, `fresh` or `source:NAME`.
+    """Return how this tensor is made: `method`, `mean`, `base`, `fresh` or `source:NAME`.
 
     vocabulary  number of tokens, to know the table of embeddings
     head        it has one row per label
@@ -110,24 +111,24 @@ def handling(
 
 
 def selected(recipe: Recipe, name: str) -> bool:
-    """Do the recipe's patterns let the method merge this tensor? `*` stands for any part of a name."""
+    """Return whether the recipe's patterns let the method merge this tensor; `*` matches any part of a name."""
     wanted = not recipe.include or any(fnmatchcase(name, pattern) for pattern in recipe.include)
     return wanted and not any(fnmatchcase(name, pattern) for pattern in recipe.exclude)
 
 
 def check_patterns(recipe: Recipe, names: Iterable[str]) -> None:
-    """Raise UsageError for a pattern that meets no tensor: it would be a slip without a sound."""
+    """Raise UsageError for a pattern that matches no tensor, which would otherwise go unnoticed."""
     known = list(names)
     for pattern in (*recipe.include, *recipe.exclude):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise UsageError(
-                f"the pattern {pattern!r} meets no tensor.",
-                mend=f"`*` stands for any part of a name; the first tensors are: {', '.join(known[:3])}.",
+                f"the pattern {pattern!r} matches no tensor.",
+                mend=f"`*` matches any part of a name; the first tensors are: {', '.join(known[:3])}.",
             )
 
 
 def used_rows(text: Path, checkpoint: Checkpoint) -> np.ndarray:
-    """Which tokens of the vocabulary the text uses: bool [vocabulary]. Special tokens count as used.
+    """Return which tokens of the vocabulary the text uses: bool [vocabulary]. Special tokens count as used.
 
     text  a UTF-8 file, one sentence a line. Raises CheckpointError, UsageError, UnavailableError.
     """

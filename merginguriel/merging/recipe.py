@@ -1,24 +1,25 @@
-"""What is a merge, exactly? A recipe: method, parameters, base, sources and weights, in YAML or from flags.
+"""Merge recipes: method, parameters, base, sources and weights, from YAML or flags.
 
-`load_recipe` and `recipe_from_flags` build the same object, checked and complete: parameters that were not
-given have their defaults, and weights have the sum 1. Equal recipes give equal bytes.
+`load_recipe` and `recipe_from_flags` build the same object, checked and complete: missing parameters have
+their defaults, and weights have the sum 1. Equal recipes give equal bytes.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import fsum, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.similarity import COMPUTED as SIMILARITIES
+from merginguriel.similarity import registry as similarities
+from merginguriel.validation import Location, did_you_mean, mu_error
 
-from . import recipe_fields as kinds
 from . import registry
 from .registry import Value
 
@@ -26,18 +27,21 @@ MODES = ("ExcTar", "IncTar")
 HEADS = ("auto", "average", "merge", "base", "fresh", "common")
 EMBEDDINGS = ("merge", "base", "used")
 TRIMS = ("tensor", "model")
+SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
+STRICT = {"extra": "forbid"}  # for pydantic: an unknown key is an error
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """One model of a merge. sha256: digest by file name, written by a merge; if given, it must still hold.
+    """One model of a merge. sha256: digest by file name, written by a merge; if given, the file must match it.
 
     statistics    a safetensors file of what the model does on some text, for methods that need one
     coefficients  a factor on its task vector, for methods that learn one: by name of a tensor, else of a layer
                   (`embeddings`, `layer 0` …, `head`), else `all`
     """
 
+    __pydantic_config__: ClassVar = STRICT
     name: str
     path: Path
     weight: float = 1.0
@@ -54,7 +58,7 @@ class Recipe:
     base: the pretrained model with the sources' head, for methods that work on task vectors
     dtype: of the output (`float32`, `float16`, `bfloat16`); None for that of the sources
     target, mode, similarity, k, context: what the merge is for; they do not change the arithmetic
-    preweight: what the weights are: `equal`, `real` or `uriel`; None where they were given. For the record, too
+    preweight: origin of the weights: `equal`, `real` or `uriel`; None if they were given. For the record, too
     include, exclude: patterns of tensor names (`*.layer.3.*`) that the method merges, or leaves alone
     heads: `average` (their weighted mean, rows aligned by label name), `merge` (by the method, rows likewise), `auto`
         (the one of these that the method declares; `check` fills it in), `base`, `fresh` (random, by the seed),
@@ -68,6 +72,7 @@ class Recipe:
     learnt: for the record, on what text the sources' statistics or coefficients were found, and how
     """
 
+    __pydantic_config__: ClassVar = STRICT
     method: str
     sources: tuple[Source, ...]
     params: Mapping[str, Value] = field(default_factory=dict)
@@ -93,7 +98,7 @@ class Recipe:
 
 
 def check(recipe: Recipe) -> Recipe:
-    """The recipe with all parameters and with weights of sum 1. Raises UsageError for what cannot be."""
+    """Return the recipe with all parameters and with weights of sum 1. Raises UsageError if it is invalid."""
     method = registry.get(recipe.method)
     params = registry.complete(method, recipe.params)
     names = [source.name for source in recipe.sources]
@@ -120,8 +125,8 @@ def check(recipe: Recipe) -> Recipe:
         )
     for value, allowed, what in (
         (recipe.mode, MODES, "mode"),
-        (recipe.similarity, SIMILARITIES, "similarity"),
-        (recipe.preweight, ("equal", "real", "uriel"), "preweight"),
+        (recipe.similarity, similarities.names(), "similarity"),
+        (recipe.preweight, similarities.preweights(), "preweight"),
         (recipe.dtype, tuple(DTYPES), "dtype"),
         (recipe.embeddings, EMBEDDINGS, "embeddings"),
         (recipe.trim_scope, TRIMS, "trim_scope"),
@@ -163,8 +168,8 @@ def check(recipe: Recipe) -> Recipe:
 
 
 def seen_of_target(recipe: Recipe) -> str:
-    """The most that this merge uses of its target, of registry.SAW: by method, text, similarity and sources."""
-    chosen = (recipe.similarity or "").startswith("REAL") or recipe.preweight == "real"
+    """Return the most that this merge uses of its target, one of registry.SAW: by method, text, similarity, sources."""
+    chosen = similarities.sees_labels(recipe.similarity) or similarities.sees_labels(recipe.preweight)
     found = ["labels"] if chosen or recipe.mode == "IncTar" else ["nothing"]
     if recipe.learnt.get("text") != "sources":
         found.append(registry.get(recipe.method).saw)
@@ -174,7 +179,7 @@ def seen_of_target(recipe: Recipe) -> str:
 
 
 def normalised(names: list[str], weights: list[float]) -> list[float]:
-    """Weights brought to the sum 1; left as they are if that is their sum already, so that this repeats."""
+    """Return the weights scaled to the sum 1; unchanged if they have it, so that repeating changes nothing."""
     for name, weight in zip(names, weights, strict=True):
         if not (isfinite(weight) and weight >= 0):
             raise UsageError(f"the weight of {name} is {weight}.", mend="Weights are numbers from 0 upwards.")
@@ -193,7 +198,7 @@ def recipe_from_flags(
     base: Path | None = None,
     **rest: Any,
 ) -> Recipe:
-    """The recipe that command line flags mean. Relative paths start at the working directory.
+    """Build a recipe from command line flags. Relative paths start at the working directory.
 
     sources  `fr-FR=models/fr-FR`, or only a folder, whose name is then the source's
     weights  one per source, or None for equal ones
@@ -223,7 +228,7 @@ def recipe_from_flags(
 
 
 def dump_recipe(recipe: Recipe, folder: Path | None = None) -> str:
-    """The recipe as YAML. Paths are relative to `folder`, where the text will lie; absolute without it."""
+    """Return the recipe as YAML. Paths are relative to `folder`, where the file will be; absolute without it."""
     table: dict[str, Any] = {"method": recipe.method, "params": dict(recipe.params)}
     for key in (f.name for f in fields(Recipe)):
         value = getattr(recipe, key)
@@ -246,7 +251,7 @@ def dump_recipe(recipe: Recipe, folder: Path | None = None) -> str:
 
 
 def written(value: Any, folder: Path | None) -> Any:
-    """A field as YAML holds it; a path as seen from `folder`, unless they share nothing but the root."""
+    """Return a field in its YAML form; a path relative to `folder`, unless they share only the root."""
     if isinstance(value, Mapping):
         return {key: written(item, folder) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -265,60 +270,110 @@ def written(value: Any, folder: Path | None) -> Any:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe. Relative paths in it start at its folder. Raises MuError with file and line."""
+    """Read a recipe from YAML. Relative paths in it start at its folder.
+
+    Raises:
+        MuError: For a wrong key or value, with file and line.
+    """
+    from pydantic import TypeAdapter, ValidationError  # advice and `mu --help` start without it
+
     try:
         document = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        table = python_value(document, path)
     except FileNotFoundError:
-        raise UsageError("there is no such recipe.", where=str(path)) from None
+        raise UsageError("no such recipe.", where=str(path)) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise MuError(f"this is not valid YAML: {error.problem}.", where=f"{path}:{line}") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise MuError(f"cannot be read: {error}", where=str(path)) from error
-    values = kinds.read_table(document, RECIPE_FIELDS, path, needed=("method", "sources"))
+
+    def place(loc: Location) -> str:
+        return f"{path}:{line_at(document, loc)}"
+
+    def hint(loc: Location) -> str:
+        return did_you_mean(str(loc[-1]), [f.name for f in fields(Source if loc[0] == "sources" else Recipe)])
+
+    if isinstance(table, dict):
+        check_values(table, place)
     try:
-        return check(Recipe(**values))
+        recipe = TypeAdapter(Recipe).validate_python(table)
+    except ValidationError as error:
+        raise mu_error(error, place, hint) from error
+    try:
+        return check(from_folder(recipe, path.absolute().parent))
     except MuError as error:
         raise type(error)(error.what, where=str(path), mend=error.mend) from error
 
 
-def source_list(node: Any, path: Path) -> tuple[Source, ...]:
-    if not isinstance(node, yaml.SequenceNode):
-        raise ValueError("a list of sources, each with name, path and weight")
-    return tuple(
-        Source(**kinds.read_table(item, SOURCE_FIELDS, path, needed=("name", "path"))) for item in node.value
-    )
+def python_value(node: Any, path: Path) -> Any:
+    """Return a YAML node as Python values, without keys that are null. Raises MuError for a key that is given twice."""
+    if isinstance(node, yaml.MappingNode):
+        table: dict[str, Any] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else "?"
+            if name in table:
+                raise MuError(f"the key {name!r} is given twice.", where=f"{path}:{key.start_mark.line + 1}")
+            table[name] = python_value(value, path)
+        return {name: value for name, value in table.items() if value is not None}
+    if isinstance(node, yaml.SequenceNode):
+        return [python_value(item, path) for item in node.value]
+    try:
+        return yaml.SafeLoader("").construct_object(node) if node is not None else None
+    except (yaml.YAMLError, ValueError) as error:  # `2026-99-99` looks like a date
+        raise MuError(
+            f"{node.value!r} is not a valid value.",
+            where=f"{path}:{node.start_mark.line + 1}",
+            mend="Put it in quotes if it is text.",
+        ) from error
 
 
-SOURCE_FIELDS: dict[str, Callable[[Any, Path], Any]] = {
-    "name": kinds.name,
-    "path": kinds.folder,
-    "weight": kinds.number,
-    "sha256": kinds.digests,
-    "statistics": kinds.folder,
-    "coefficients": kinds.numbers_by_layer,
-}
-RECIPE_FIELDS: dict[str, Callable[[Any, Path], Any]] = {
-    "method": kinds.name,
-    "params": kinds.parameters,
-    "base": kinds.folder,
-    "base_sha256": kinds.digests,
-    "target": kinds.word,
-    "mode": kinds.word,
-    "similarity": kinds.word,
-    "k": kinds.whole,
-    "context": kinds.word,
-    "preweight": kinds.word,
-    "seed": kinds.whole,
-    "dtype": kinds.word,
-    "include": kinds.patterns,
-    "exclude": kinds.patterns,
-    "heads": kinds.name,
-    "embeddings": kinds.name,
-    "text": kinds.folder,
-    "layer_weights": kinds.lists_of_numbers,
-    "trim_scope": kinds.name,
-    "shard_size": kinds.size,
-    "learnt": kinds.parameters,
-    "sources": source_list,
-}
+def line_at(node: Any, loc: Location) -> int:
+    """Return the line of the key at `loc` in a YAML document; of the table that it should be in, if it is missing."""
+    line = node.start_mark.line if node is not None else 0
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            found = (node.value[part], node.value[part])
+        else:
+            break
+        if found is None:
+            break
+        line, node = found[0].start_mark.line, found[1]
+    return line + 1
+
+
+def check_values(table: dict[str, Any], place: Callable[[Location], str]) -> None:
+    """Bring a size in words to bytes. Raises MuError for one that is none, and for a parameter that is not one value."""
+    for key in ("params", "learnt"):
+        values = table.get(key)
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if not isinstance(value, bool | int | float | str):
+                raise MuError(f"{key}.{name} must be a number or a word.", where=place((key, name)))
+    if isinstance(table.get("shard_size"), str):
+        try:
+            table["shard_size"] = bytes_of(table["shard_size"])
+        except ValueError as error:
+            raise MuError(f"shard_size must be {error}.", where=place(("shard_size",))) from error
+
+
+def from_folder(found: Any, folder: Path) -> Any:
+    """Return a Recipe or Source with its relative paths, and those of its sources, starting at `folder`."""
+    values = {f.name: getattr(found, f.name) for f in fields(found)}
+    paths: dict[str, Any] = {
+        name: Path(os.path.normpath(folder / value.expanduser()))
+        for name, value in values.items()
+        if isinstance(value, Path)
+    }
+    if isinstance(found, Recipe):
+        paths["sources"] = tuple(from_folder(source, folder) for source in found.sources)
+    return replace(found, **paths)
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes of `2GB` or `500 MB`, in powers of ten. Raises ValueError with the form that is expected."""
+    found = SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("a size such as 2GB or 500MB")
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))

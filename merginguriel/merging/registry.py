@@ -1,4 +1,4 @@
-"""Which merging methods are there, what parameters do they take, and what do they need?
+"""Registry of merging methods, their parameters and what they need.
 
 A method is one function in one file of `methods/`, marked with `@method`. Its first argument says what it
 works on:
@@ -18,9 +18,9 @@ and of these facts those that the function asks for:
     grams         [k, d, d] XᵀX / n of the inputs x of a linear layer [out, d] in each source on some text
     coefficients  [k] a number per source that was learnt on some text
 
-The last three are taken from text before the merge (merging.statistics, training.adaptive) and stand in the recipe,
-so that the merge itself needs no text. Tensors that the statistics do not cover get the weighted mean.
-Where all inputs are equal a method must return that value: the engine copies such tensors without asking.
+The last three are computed from text before the merge (merging.statistics, training.adamerging_coefficients) and
+recorded in the recipe, so that the merge itself needs no text. Tensors that the statistics do not cover get the
+weighted mean. Where all inputs are equal a method must return that value: the engine copies such tensors.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ FIRST = ("tensors", "base", "gram", "base_gram")
 
 @dataclass(frozen=True)
 class Place:
-    """Which tensor a method works on.
+    """The tensor that a method works on.
 
     name    as in the checkpoint
     shape   *s
@@ -84,7 +84,7 @@ class Place:
 class Dice:
     """Random numbers that depend on seed, source, tensor and position only.
 
-    keys   [k] uint64, one per source, for merging.kernels
+    keys   [k] uint64, one per source, for merging.compiled_loops
     start  position in the tensor of the first entry that the method is given
     """
 
@@ -127,15 +127,17 @@ class Method:
 
     @property
     def needs(self) -> str | None:
-        """What must be taken from text before it can merge, one of FROM_TEXT; None for a method without data."""
+        """What must be computed from text before a merge, one of FROM_TEXT; None for a data-free method."""
         return next((fact for fact in FROM_TEXT if fact in self.facts), None)
 
     @property
     def needs_base(self) -> bool:
+        """Whether the method works on task vectors."""
         return self.takes.startswith("base")
 
     @property
     def summary(self) -> str:
+        """First line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
 
@@ -195,14 +197,14 @@ def method(
 
 
 def keywords(function: Callable[..., object]) -> set[str]:
-    """Names of the keyword-only arguments."""
+    """Return the names of the keyword-only arguments."""
     found = inspect.signature(function).parameters.items()
     return {name for name, argument in found if argument.kind is argument.KEYWORD_ONLY}
 
 
 @cache
 def all_methods() -> dict[str, Method]:
-    """Every method by name, sorted; imports each file of `methods/` once."""
+    """Return every method by name, sorted; imports each file of `methods/` once."""
     from . import methods
 
     for module in pkgutil.iter_modules(methods.__path__, methods.__name__ + "."):
@@ -211,12 +213,12 @@ def all_methods() -> dict[str, Method]:
 
 
 def parameters() -> dict[str, tuple[str, ...]]:
-    """Every method's name → the names of its parameters."""
+    """Return every method's name → the names of its parameters."""
     return {name: tuple(method.params) for name, method in all_methods().items()}
 
 
 def get(name: str) -> Method:
-    """The method called `name`. Raises UsageError naming the nearest and all."""
+    """Return the method called `name`. Raises UsageError naming the nearest and all."""
     known = all_methods()
     if name in known:
         return known[name]
@@ -226,7 +228,7 @@ def get(name: str) -> Method:
 
 
 def complete(chosen: Method, given: Mapping[str, Value]) -> dict[str, Value]:
-    """The value of every parameter of `chosen`, defaults filled in. Raises UsageError for a wrong one."""
+    """Return the value of every parameter of `chosen`, defaults filled in. Raises UsageError for an invalid one."""
     for key in given:
         if key not in chosen.params:
             known = ", ".join(chosen.params) or "none"
@@ -238,7 +240,7 @@ def complete(chosen: Method, given: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def checked(what: str, param: Param, value: Value) -> Value:
-    """`value` in the type of the parameter's default and within its bounds. Text is read as a number."""
+    """Return `value` in the type of the parameter's default and within its bounds. Text is read as a number."""
     kind = type(param.default)
     if kind in (float, int) and not isinstance(value, bool):
         try:
@@ -261,7 +263,7 @@ def checked(what: str, param: Param, value: Value) -> Value:
 
 
 def bounds(param: Param) -> str:
-    """What a parameter may be, as a sentence."""
+    """Describe the valid values of a parameter."""
     if param.choices:
         return f"It is one of: {', '.join(param.choices)}."
     kinds = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}

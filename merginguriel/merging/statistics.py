@@ -1,4 +1,4 @@
-"""What does a model do on some text? Its diagonal Fisher information, or the Gram matrices of its layers' inputs.
+"""Statistics of a model on text: its diagonal Fisher information, or the Gram matrices of its layers' inputs.
 
 Statistics are written once per model and text, as a safetensors file beside a record of both; the merge then streams
 them like weights. Sentences are never padded: gradients are of one sentence, and what goes through a model together
@@ -79,7 +79,7 @@ def write_statistics(
 
 
 def file_name(source: str) -> str:
-    """A source's name as a file may be called."""
+    """Return a source's name in a form valid for a file."""
     return re.sub(r"[^\w.-]", "_", source)
 
 
@@ -216,11 +216,12 @@ def gathered(
 
 
 def means(sums: dict[str, tuple[torch.Tensor, list[int]]]) -> dict[str, torch.Tensor]:
+    """Divide each sum by its count."""
     return {name: total / count[0] for name, (total, count) in sums.items()}
 
 
 def of_one_length(rows: Rows, tokens: int = TOGETHER) -> list[list[Sequence[int]]]:
-    """The sentences in batches of equal length, each of at most `tokens` tokens, or one sentence."""
+    """Split the sentences into batches of equal length, each of at most `tokens` tokens, or one sentence."""
     by_length: dict[int, list[Sequence[int]]] = {}
     for row in rows:
         by_length.setdefault(len(row), []).append(row)
@@ -241,7 +242,7 @@ def logits_of(model: torch.nn.Module, batch: Rows) -> torch.Tensor:
 
 @contextmanager
 def prepared(model: torch.nn.Module) -> Iterator[ExitStack]:
-    """The model in evaluation mode inside the block, and a stack that undoes what is done to it."""
+    """Set the model to evaluation mode inside the block; yield a stack that undoes changes to it."""
     training = model.training
     model.eval()
     with ExitStack() as stack:

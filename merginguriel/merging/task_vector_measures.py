@@ -1,4 +1,4 @@
-"""How do models on disk relate, before they are merged? Cosines and sign conflicts of task vectors, and CKA.
+"""Measures between models on disk: cosine and sign conflict of task vectors, and CKA.
 
 Task vectors are read once, block by block on all cores; three small matrices of sums per part of the model hold all
 that the measures need.
@@ -47,7 +47,7 @@ class Compatibility:
     matrices: Mapping[str, Mapping[str, np.ndarray]]
 
     def matrix(self, measure: str, part: str = "model") -> np.ndarray:
-        """Raises UsageError naming what there is."""
+        """Return one matrix [N, N]. Raises UsageError that lists the measures and parts."""
         for what, key, known in (
             ("measure", measure, self.matrices),
             ("part", part, self.matrices.get(measure, {})),
@@ -64,7 +64,7 @@ def task_vectors(
     on_progress: Progress | None = None,
     threads: int | None = None,
 ) -> Compatibility:
-    """Cosine and sign conflict of each pair's task vectors against `base`, over the model and by part.
+    """Measure cosine and sign conflict of each pair's task vectors against `base`, over the model and by part.
 
     cosine                  −1 to 1
     sign_conflict           share of the entries that both change, in opposite directions
@@ -106,7 +106,7 @@ def task_vectors(
 
 
 def products(deltas: np.ndarray) -> np.ndarray:
-    """Task vectors [k, n] → [4, k, k] float64: Σ ab, Σ |a||b|, Σ sign a sign b, and how often both are not 0."""
+    """Return, for task vectors [k, n], [4, k, k] float64: Σ ab, Σ |a||b|, Σ sign a sign b, and how often both are not 0."""
     values = deltas.astype(np.float64)
     # Counts of a block are whole numbers below 2²⁴, which float32 adds without rounding.
     signs = np.sign(deltas)
@@ -122,7 +122,7 @@ def products(deltas: np.ndarray) -> np.ndarray:
 
 
 def parts_of(name: str, head: bool, names: Mapping[str, object]) -> list[str]:
-    """The parts that a tensor belongs to, `model` first."""
+    """Return the parts that a tensor belongs to, `model` first."""
     if head:
         return ["model", "head"]
     layer, layers = policies.layer_of(name, names)
@@ -132,6 +132,7 @@ def parts_of(name: str, head: bool, names: Mapping[str, object]) -> list[str]:
 
 
 def part_order(part: str) -> tuple[int, int]:
+    """Return the sort key of a part."""
     known = ("model", "body", "embeddings", "layer", "other", "head")
     word, _, number = part.partition(" ")
     return known.index(word), int(number or 0)
@@ -147,7 +148,7 @@ def representations(
     device: str | None = None,
     on_progress: Progress | None = None,
 ) -> Compatibility:
-    """`cka`: linear CKA between the models' pooled hidden states of the same sentences, by layer and at the end.
+    """Measure `cka`: linear CKA between the models' pooled hidden states of the same sentences, by layer and at the end.
 
     Hidden states are pooled as the model pools (mean over tokens if it does not say). One model is in memory at a
     time. Raises UsageError for fewer than three sentences, CheckpointError for a model that cannot be loaded.
@@ -171,7 +172,7 @@ def representations(
 
 
 def hidden_states(folder: Path, sentences: Sequence[str], *, device: str | None = None) -> list[np.ndarray]:
-    """Pooled hidden states of the encoder: of the embeddings, then of each layer, [n, width] float32.
+    """Return pooled hidden states of the encoder: of the embeddings, then of each layer, [n, width] float32.
 
     device  as torch names it; None: a GPU if there is one
     """

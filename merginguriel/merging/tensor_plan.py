@@ -1,4 +1,4 @@
-"""What is to be done for each tensor of a merge, and where are its numbers read?"""
+"""Plan of a merge: how each tensor is made, and where its values are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Layout = dict[str, tuple[str, tuple[int, ...]]]  # tensor → dtype and shape
 
 @dataclass(frozen=True)
 class Job:
-    """One tensor of the output: where it is read, and `how` it comes about (see policies.handling)."""
+    """One tensor of the output: where it is read, and `how` it is made (see policies.handling)."""
 
     name: str
     dtype: str
@@ -55,7 +55,7 @@ class Work:
 
 
 def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple[Work, Aligned]:
-    """Open and align every model of a checked recipe; what becomes of each tensor, in the order of the output."""
+    """Open and align every model of a checked recipe; plan each tensor, in the order of the output."""
     ordered = sorted(recipe.sources, key=lambda source: source.name)
     ordered_names = [source.name for source in ordered]
     method = registry.get(recipe.method)
@@ -113,7 +113,7 @@ def hold(
     statistics: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     head: Collection[str] | None = None,
 ) -> Work:
-    """The same for models in memory: name → tensor → float32 [*s], all with the same tensors and label order.
+    """Plan a merge of models in memory: name → tensor → float32 [*s], all with the same tensors and label order.
 
     head  names of the tensors with one row per label; None: those that are named as heads are
     """
@@ -155,6 +155,7 @@ def hold(
 def work_of(
     recipe: Recipe, method: Method, layout: Layout, jobs: list[Job], origins: tuple[tuple[str, str], ...]
 ) -> Work:
+    """Assemble a plan and check that it can be carried out."""
     check_text_was_read(recipe, method, jobs)
     weight_of = {source.name: source.weight for source in recipe.sources}
     names = tuple(sorted(weight_of))
@@ -165,7 +166,7 @@ def work_of(
 def without_statistics(
     how: str, method: Method, name: str, shape: tuple[int, ...], statistics: tuple[Input, ...]
 ) -> str:
-    """`how`, or `mean` where the method wants statistics and there are none. Raises if they do not fit the tensor."""
+    """Return `how`, or `mean` where the method needs statistics and none exist. Raises if they do not fit the tensor."""
     if how != "method" or method.needs not in ("importance", "grams"):
         return how
     wanted = prod(shape) if method.needs == "importance" else shape[-1] ** 2 if shape else 0
@@ -195,27 +196,29 @@ def check_text_was_read(recipe: Recipe, method: Method, jobs: list[Job]) -> None
 
 
 def reordered(found: Input, shape: tuple[int, ...], order: np.ndarray | None) -> Input:
-    """The rows of a head's statistics in the order of the output's labels."""
+    """Return the rows of a head's statistics in the order of the output's labels."""
     return found if order is None else Held(whole(found).reshape(-1, *shape[1:])[order].reshape(-1))
 
 
 def wants_base(recipe: Recipe, method: Method) -> bool:
-    """Is the base read at all? For task vectors, and for what a policy takes from it."""
+    """Return whether the base is read: for task vectors, or for a policy that takes tensors from it."""
     keeps = bool(recipe.include or recipe.exclude) or recipe.embeddings != "merge" or recipe.heads == "base"
     return method.needs_base or keeps
 
 
 def flat(array: np.ndarray) -> np.ndarray:
+    """Return the array flat, as contiguous float32."""
     return np.ascontiguousarray(array, np.float32).reshape(-1)
 
 
 def out_shape(aligned: Aligned, name: str) -> tuple[int, ...]:
+    """Return the shape of a tensor of the output."""
     shape = aligned.sources[0][1].tensors[name].shape
     return (len(aligned.labels), *shape[1:]) if name in aligned.head and aligned.labels else shape
 
 
 def read_from(aligned: Aligned, i: int, name: str, open_tensor: Callable[[TensorInfo], Input]) -> Input:
-    """Tensor `name` of model i; a head's rows are put into the order of the output's labels."""
+    """Return tensor `name` of model i; a head's rows are put into the order of the output's labels."""
     _, checkpoint = aligned.models[i]
     known = name if i < len(aligned.sources) else aligned.base_names[name]
     info = checkpoint.tensors[known]

@@ -1,7 +1,7 @@
-"""Where do the numbers of a tensor come from, block by block, whatever lies on disk?
+"""Block-wise readers of tensors: stored, adapted (LoRA) or in memory.
 
-Files are read into buffers, not mapped: a file that is cut off while it is read is then an error and not the
-end of the process, and a block that was just read is still in the processor's cache.
+Files are read into buffers, not mapped: a file truncated while it is read is then an error instead of the end of
+the process, and a block that was just read is still in the processor's cache.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class Input(Protocol):
 
     @property
     def dtype(self) -> str:
-        """As safetensors names it."""
+        """The dtype as safetensors names it."""
 
     @property
     def size(self) -> int:
-        """Entries in all."""
+        """Number of entries."""
 
     def read(self, start: int, out: np.ndarray) -> None:
-        """Entries start … start + len(out) as float32, into `out`. Raises CheckpointError."""
+        """Read entries start … start + len(out) as float32 into `out`. Raises CheckpointError."""
 
     def raw(self, start: int, stop: int) -> np.ndarray:
-        """The same entries as they lie on disk, STORAGE[dtype]."""
+        """Return entries start … stop in their form on disk, STORAGE[dtype]."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,29 @@ class Stored:
 
     @property
     def dtype(self) -> str:
+        """The dtype as safetensors names it."""
         return self.info.dtype
 
     @property
     def size(self) -> int:
+        """Number of entries."""
         return self.info.size
 
     def read(self, start: int, out: np.ndarray) -> None:
+        """Read entries from `start` as float32 into `out`."""
         if self.info.dtype == "F32":
             self.fill(start, out)
         else:
             out[...] = to_float32(self.raw(start, start + out.size), self.info.dtype)
 
     def raw(self, start: int, stop: int) -> np.ndarray:
+        """Return entries start … stop in their form on disk."""
         array = np.empty(stop - start, STORAGE[self.info.dtype])
         self.fill(start, array)
         return array
 
     def fill(self, start: int, array: np.ndarray) -> None:
+        """Read bytes from entry `start` into `array`."""
         view = array.data.cast("B") if array.size else memoryview(b"")
         position = self.info.start + start * array.itemsize
         while view:
@@ -87,18 +92,21 @@ class Adapted:
 
     @property
     def dtype(self) -> str:
+        """The dtype as safetensors names it."""
         return self.under.dtype
 
     @property
     def size(self) -> int:
+        """Number of entries."""
         return self.under.size
 
     def read(self, start: int, out: np.ndarray) -> None:
+        """Read entries from `start` as float32 into `out`."""
         self.under.read(start, out)
         self.change.add(start, out)
 
     def raw(self, start: int, stop: int) -> np.ndarray:
-        """As merge_and_unload would store it."""
+        """Return the entries as peft's merge_and_unload would store them."""
         values = np.empty(stop - start, np.float32)
         self.read(start, values)
         return from_float32(values, self.dtype)
@@ -113,17 +121,20 @@ class Held:
 
     @property
     def size(self) -> int:
+        """Number of entries."""
         return self.array.size
 
     def read(self, start: int, out: np.ndarray) -> None:
+        """Read entries from `start` as float32 into `out`."""
         out[...] = self.array[start : start + out.size]
 
     def raw(self, start: int, stop: int) -> np.ndarray:
+        """Return entries start … stop in their form on disk."""
         return self.array[start:stop]
 
 
 def whole(source: Input) -> np.ndarray:
-    """All entries: float32, or whole numbers as they are."""
+    """Return all entries: float32, or whole numbers as they are."""
     if source.dtype not in FLOATS:
         return source.raw(0, source.size)
     out = np.empty(source.size, np.float32)
@@ -139,12 +150,13 @@ class Files:
         self.found: dict[Path, tuple[int, int]] = {}
 
     def __call__(self, info: TensorInfo) -> Stored | Adapted:
-        """Raises CheckpointError if the tensor's file cannot be opened."""
+        """Open the tensor. Raises CheckpointError if its file cannot be opened."""
         if isinstance(info, LowRank):
             return Adapted(self.stored(info.under), info)
         return self.stored(info)
 
     def stored(self, info: TensorInfo) -> Stored:
+        """Return a reader of the tensor; its file is opened at most once."""
         if info.file not in self.descriptors:
             try:
                 descriptor = os.open(info.file, os.O_RDONLY)
@@ -155,7 +167,7 @@ class Files:
         return Stored(info, self.descriptors[info.file])
 
     def check_unchanged(self) -> None:
-        """Raise CheckpointError for a file that was written to since it was opened: what was read fits no one state."""
+        """Raise CheckpointError for a file that was written to since it was opened."""
         for path, descriptor in self.descriptors.items():
             if state(descriptor) != self.found[path]:
                 raise CheckpointError(
@@ -165,11 +177,13 @@ class Files:
                 )
 
     def close(self) -> None:
+        """Close all files."""
         for descriptor in self.descriptors.values():
             os.close(descriptor)
 
 
 def state(descriptor: int) -> tuple[int, int]:
+    """Return size in bytes and modification time in ns of an open file."""
     found = os.fstat(descriptor)
     return found.st_size, found.st_mtime_ns
 

@@ -1,4 +1,4 @@
-"""Which magnitudes of a task vector stay, exactly, when the vector is larger than memory should be?
+"""Exact magnitude trims of task vectors that do not fit into memory.
 
 The value at a rank is found by counting: the bits of non-negative floats, read as whole numbers, have the order
 of the floats. A sample suggests a bracket, and one pass counts what lies below it and every value in it; if the rank
@@ -23,8 +23,10 @@ WIDEST = 1 << 18  # bins of a bracket; a wider one would not stay in a core's ca
 
 @dataclass(frozen=True)
 class Band:
-    """The magnitudes of one source that stay: bits `low` … `high`, and of the entries that equal an edge only
-    the first `low_keep` or `high_keep`, in order of position."""
+    """The magnitudes of one source that are kept: bits `low` … `high`.
+
+    Of the entries that equal an edge only the first `low_keep` or `high_keep` are kept, in order of position.
+    """
 
     low: np.uint32
     low_keep: int
@@ -42,7 +44,7 @@ Pass = Callable[[Callable[[int, np.ndarray, np.ndarray], object]], list[list]]
 
 
 def measure(over: Pass, count: int, size: int, low: int, high: int, sample: Sample | None) -> list[Band]:
-    """The band of ascending magnitude ranks low … high − 1 of each of `count` sources with `size` entries.
+    """Return the band of ascending magnitude ranks low … high − 1 of each of `count` sources with `size` entries.
 
     sample  gives bits of magnitudes from all over source i; with it one pass is enough, unless it misleads
     """
@@ -66,7 +68,7 @@ def measure(over: Pass, count: int, size: int, low: int, high: int, sample: Samp
 
 
 def bracketed(over: Pass, count: int, size: int, ranks: list[int], sample: Sample) -> list[list[Edge]] | None:
-    """The edges [rank][source], counted inside brackets that a sample suggests; None if one missed its rank."""
+    """Return the edges [rank][source], counted inside brackets that a sample suggests; None if one missed its rank."""
     drawn = [np.sort(sample(i)) for i in range(count)]
     starts, width = [], 0
     for rank in ranks:
@@ -92,7 +94,7 @@ def bracketed(over: Pass, count: int, size: int, ranks: list[int], sample: Sampl
 
 
 def in_two_passes(over: Pass, count: int, ranks: list[int]) -> list[list[Edge]]:
-    """The edges [rank][source]: the upper half of the bits first, then the lower half."""
+    """Return the edges [rank][source]: the upper half of the bits first, then the lower half."""
     coarse = tally(over, count, [[np.uint32(0)] * count], LOW_BITS, 1 << 16)[0][0]
     bins = [[locate(coarse[i], rank) for i in range(count)] for rank in ranks]
     starts = [[np.uint32(at << LOW_BITS) for at, _ in row] for row in bins]
@@ -110,7 +112,7 @@ def in_two_passes(over: Pass, count: int, ranks: list[int]) -> list[list[Edge]]:
 def tally(
     over: Pass, count: int, starts: list[list[np.uint32]], shift: int, bins: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Histograms [edge, source, bin] of magnitudes and how many lie below [edge, source], in one pass."""
+    """Return histograms [edge, source, bin] of magnitudes and how many are below [edge, source], in one pass."""
     from .compiled_loops import histogram
 
     tables: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -130,14 +132,14 @@ def tally(
 
 
 def locate(counts: np.ndarray, rank: int) -> tuple[int, int]:
-    """The bin that holds ascending `rank`, and how many entries lie below that bin."""
+    """Return the bin of ascending `rank`, and how many entries are below that bin."""
     sums = np.cumsum(counts)
     at = int(np.searchsorted(sums, rank, side="right"))
     return at, int(sums[at] - counts[at])
 
 
 def places(over: Pass, bands: list[Band]) -> list[list[Band]]:
-    """The bands as each block must apply them, [source][block]: equals that earlier blocks used up are gone."""
+    """Return the bands as each block must apply them, [source][block]: equals that earlier blocks used up are gone."""
     from .compiled_loops import count_equal
 
     partial = [b.low_keep < EVERYTHING or b.high_keep < EVERYTHING for b in bands]
@@ -155,7 +157,7 @@ def places(over: Pass, bands: list[Band]) -> list[list[Band]]:
 
 
 def after(band: Band, found: Iterable[tuple[int, int]]) -> Iterable[Band]:
-    """The band for each block in turn, less the equals seen before it."""
+    """Yield the band for each block in turn, less the equal entries of the blocks before it."""
     low, high = 0, 0
     for at_low, at_high in found:
         yield Band(band.low, band.low_keep - low, band.high, band.high_keep - high)

@@ -1,4 +1,4 @@
-"""Between which magnitudes does a method that trims keep entries? Measured in one pass over blocks, exactly."""
+"""Bounds of the magnitudes that a trimming method keeps, measured exactly in one pass over blocks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SAMPLED, SAMPLE_RUN = 512, 512  # blocks to sample from, and entries of each
 
 
 def tensor_bands(step: Step, job: Job, params: Mapping[str, Any]) -> list[list[trim.Band]]:
-    """The band of each source for each block of one tensor."""
+    """Return the band of each source for each block of one tensor."""
     return measured(step, [job], params)
 
 
 def model_bands(step: Step) -> list[Iterator[trim.Band]]:
-    """The band of each source for each block of each tensor, over the whole model, in order."""
+    """Return the band of each source for each block of each tensor, over the whole model, in order."""
     jobs = [job for job in step.work.jobs if merged_by_method(job)]
     found = measured(step, jobs, step.work.recipe.params)
     count = sum(len(blocks(job, step.work.method)) for job in jobs)
@@ -32,12 +32,13 @@ def model_bands(step: Step) -> list[Iterator[trim.Band]]:
 
 
 def merged_by_method(job: Job) -> bool:
-    """Will `one` hand this tensor to the method? Asked before, because a band over the model must know."""
+    """Return whether `one` will pass this tensor to the method, which a band over the model must know in advance."""
     floats = job.inputs[0].dtype in FLOATS
     return floats and job.how == "method" and not identical([*job.inputs, *([job.base] if job.base else [])])
 
 
 def measured(step: Step, jobs: list[Job], params: Mapping[str, Any]) -> list[list[trim.Band]]:
+    """Return the band of each source for each block of these tensors."""
     method = step.work.method
     if method.trim is None:
         raise MuError(f"{method.name} trims nothing.")
@@ -61,7 +62,7 @@ def measured(step: Step, jobs: list[Job], params: Mapping[str, Any]) -> list[lis
         return [list(row) for row in zip(*step.each(block, spans), strict=True)]
 
     def sample(i: int) -> np.ndarray:
-        """Bits of magnitudes from runs of entries that lie evenly over all tensors."""
+        """Return bits of magnitudes from runs of entries spread evenly over all tensors."""
         found = []
         for job, (start, stop) in spans[:: max(len(spans) // SAMPLED, 1)]:
             base, tensor = np.empty((2, min(stop - start, SAMPLE_RUN)), np.float32)

@@ -1,58 +1,45 @@
-"""What is the sha256 of this file, without reading a gigabyte again for every merge of a study?
+"""Cache of sha256 digests of large files, so that a study does not read gigabytes again for every merge.
 
-A digest is kept in the user's cache under the file's identity (device, inode, size, time of the last change). A
-file that changed within the last seconds is not remembered: a second change could bear the same time.
+A digest is stored under the file's identity (device, inode, size, time of the last change). The digest of a file
+that changed within the last seconds is not stored: a second change could have the same time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from pathlib import Path
 
-from merginguriel import files
-from merginguriel.errors import MuError
+from merginguriel import cache, files
 
-SETTLED = 5_000_000_000  # nanoseconds since the last change after which a file counts as at rest
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+SETTLED = 5_000_000_000  # nanoseconds since the last change after which a file counts as unchanging
 
 
 def digest(path: Path) -> str:
-    """The sha256 of the file's bytes, in hexadecimal; from the cache if the file is the one seen then."""
+    """Return the sha256 of the file's bytes in hexadecimal, from the cache if the file is unchanged."""
     status = path.stat()
-    if kept := recalled(path):
-        return kept
-    found = files.sha256(path)
+    if cached := cached_digest(path):
+        return cached
+    computed = files.sha256(path)
     if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED:
-        remember(place(status), found)
-    return found
+        cache.write(cache_file(status), f"{computed}\n".encode())
+    return computed
 
 
-def recalled(path: Path) -> str | None:
-    """The digest if it is in the cache; the file itself is not read."""
+def cached_digest(path: Path) -> str | None:
+    """Return the digest if it is in the cache, without reading the file itself; None if it is not."""
     try:
-        known = place(path.stat()).read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
+        status = path.stat()
+    except OSError:
         return None
-    return known if len(known) == 64 else None
+    text = (cache.read(cache_file(status)) or b"").decode("ascii", "replace").strip()
+    return text if _DIGEST.fullmatch(text) else None
 
 
-def place(status: os.stat_result) -> Path:
-    """Where the digest of the file with this identity is kept."""
+def cache_file(status: os.stat_result) -> Path:
+    """Return the cache file for the file with this identity."""
     identity = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
-    return cache_folder() / hashlib.sha256(identity.encode()).hexdigest()
-
-
-def remember(kept: Path, found: str) -> None:
-    """Write the digest down, if there is a place for it: a cache that cannot be written is no error."""
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(kept, found + "\n")
-    except (OSError, MuError):
-        return
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/sha256`, in ~/.cache by default."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "merginguriel" / "sha256"
+    return cache.folder("sha256") / hashlib.sha256(identity.encode()).hexdigest()

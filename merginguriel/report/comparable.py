@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merginguriel.config import run_config as configs
-from merginguriel.config.run_config import Config
+from merginguriel.config.schema import Config
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.yaml_lines import read_text, read_yaml
-from merginguriel.runs import run_store
+from merginguriel.runs import resolve, run_store
 from merginguriel.runs.run_store import Run
 from merginguriel.workspace import Workspace
 
@@ -57,7 +57,7 @@ def get(space: Workspace, name: str) -> Run | Recipe:
             mend="Score its folder: mu eval FOLDER --against OTHER",
         )
     given, places = configs.read(path)
-    config = configs.resolved(given, space, places)
+    config = resolve.resolved(given, space, places)
     run = Run(run_store.run_id(config), space.runs / run_store.run_id(config))
     there = (run.folder / "config.yaml").is_file()
     return Recipe(name, path, config, run, run_store.state(run) if there else NEW)

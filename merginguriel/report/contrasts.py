@@ -1,4 +1,4 @@
-"""What does one setting change, everything else equal? Paired differences over targets; merge against ensemble."""
+"""Paired contrasts over targets: settings, methods, and merges against ensembles of the same sources."""
 
 from __future__ import annotations
 
@@ -7,19 +7,32 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from math import sqrt
 
-from merginguriel import stats
+import numpy as np
+import pandas as pd
+from scipy.stats import ttest_1samp
 
-from .comparisons import ALPHA, WORDS, Cell, Difference, of_arms, over_seeds, over_seeds_by_items
+from merginguriel import stats
+from merginguriel.text.differences import ALPHA, Difference
+
+from .comparisons import WORDS, Cell, of_arms, over_seeds, over_seeds_by_items, with_holm
 from .loading import ENSEMBLE, MERGE
 
-# Fewer tell nothing of another target: two point the same way by luck one time in two, and t has one degree of freedom.
+# Two targets have the same sign by luck one time in two, and t has one degree of freedom.
 FEWEST = 3
-Place = tuple[str, tuple[tuple[str, str], ...]]  # a target, and every setting but the one that is compared
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One value of a key against another, everything else equal. by_target: mean difference in pp on each."""
+class Contrast:
+    """One value of a key against another, everything else equal.
+
+    Attributes:
+        key: What differs: a setting, `ensemble`, or a mode whose methods are compared with a baseline.
+        a: The one value, or method.
+        b: The other value, or kind of baseline.
+        by_target: Target → mean difference in pp.
+        pairs: Number of differences that the means are of.
+        difference: Mean over targets.
+    """
 
     key: str
     a: str
@@ -28,94 +41,105 @@ class Setting:
     pairs: int
     difference: Difference
 
+    @property
+    def enough(self) -> bool:
+        """Whether there are targets enough to generalise to another one."""
+        return len(self.by_target) >= FEWEST
+
+
+def contrast(key: str, a: str, b: str, differences: Mapping[str, Sequence[float]]) -> Contrast:
+    """Average differences within targets, then over targets.
+
+    Args:
+        key: As in Contrast.
+        a: As in Contrast.
+        b: As in Contrast.
+        differences: Target → differences in pp.
+    """
+    by_target = {target: float(np.mean(each)) for target, each in differences.items()}
+    return Contrast(key, a, b, by_target, sum(map(len, differences.values())), t_over_targets(by_target))
+
 
 def t_over_targets(values: Mapping[str, float]) -> Difference:
-    """Mean of one difference per target, the targets being the sample: Student's t, degrees of freedom T − 1.
+    """Average one difference per target, the targets being the sample: Student's t with T − 1 degrees of freedom.
 
-    Of fewer than FEWEST, the mean alone. It speaks of other targets too, where `evaluation.across.over_targets` draws items and leaves the targets fixed.
+    Of fewer than FEWEST targets, the mean alone. The result generalises to other targets, where
+    `evaluation.across_targets.over_targets` draws items and leaves the targets fixed.
     """
-    each = list(values.values())
-    mean = sum(each) / len(each)
+    each = np.array(list(values.values()))
+    mean = float(each.mean())
     if len(each) < FEWEST:
         return Difference(mean, paired=True, units=len(each))
-    variance = sum((d - mean) ** 2 for d in each) / (len(each) - 1) / len(each)
-    if variance < 1e-18:  # equal on every target: nothing tells the noise, unless there is none
+    variance = float(each.var(ddof=1)) / len(each)
+    if variance < 1e-18:  # equal on every target: the noise is unknown, unless there is no difference
         return Difference(mean, p=None if abs(mean) > 1e-9 else 1.0, paired=True, units=len(each))
-    df, se = len(each) - 1, sqrt(variance)
-    half = stats.student_inv_cdf(1 - ALPHA / 2, df) * se
+    test = ttest_1samp(each, 0)
+    low, high = map(float, test.confidence_interval(1 - ALPHA))
     mde = stats.minimum_detectable_effect(variance, groups=len(each))
-    p = stats.student_two_sided_p(mean / se, df)
-    return Difference(mean, mean - half, mean + half, se, mde, p, None, True, len(each))
+    return Difference(mean, low, high, sqrt(variance), mde, float(test.pvalue), paired=True, units=len(each))
 
 
-def keys_that_vary(found: Sequence[Cell]) -> list[str]:
-    """Settings with two values or more among the merges, the method itself aside."""
-    values: dict[str, set[str]] = {}
-    for cell in found:
-        if cell.kind == MERGE:
-            for name, value in cell.key:
-                values.setdefault(name, set()).add(value)
-    return [n for n, v in values.items() if len(v) > 1 and n not in ("method", *WORDS)]
+def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """Apply Holm's correction over all of these contrasts."""
+    differences = with_holm([c.difference for c in contrasts])
+    return [replace(c, difference=d) for c, d in zip(contrasts, differences, strict=True)]
 
 
-def settings(found: Sequence[Cell], key: str) -> list[Setting]:
-    """Each two values of `key` where merges differ in nothing else, Holm over all of them. Empty if none do.
+# settings
+
+
+def keys_that_vary(cells: Sequence[Cell]) -> list[str]:
+    """Return the settings with two values or more among the merges, except the method itself."""
+    values = pd.DataFrame([dict(cell.key) for cell in cells if cell.kind == MERGE])
+    return [name for name in values if values[name].nunique() > 1 and name not in ("method", *WORDS)]
+
+
+def settings(cells: Sequence[Cell], key: str) -> list[Contrast]:
+    """Compare every two values of `key` where merges differ in nothing else, Holm over all of them.
 
     What follows from the key may differ: with the method its parameters, with k, mode and similarity the sources.
-    Seeds are paired: one that only one side has does not count.
+    Seeds are paired; one that only one side has does not count. Two recipes of one method that differ in their
+    parameters only are averaged where methods are compared.
     """
-    sides: dict[str, dict[Place, dict[int | None, list[float]]]] = {}
-    for cell in found:
-        mine = dict(cell.key)
-        if cell.kind != MERGE:
-            continue
-        rest = tuple(
+    arms = pd.DataFrame(
+        [
+            (_place(cell), _rest(cell, key), str(arm.row.seed), dict(cell.key).get(key, "-"), arm.row.value)
+            for cell in cells
+            if cell.kind == MERGE
+            for arm in cell.arms
+        ],
+        columns=["target", "rest", "seed", "side", "value"],
+    )
+    if arms.empty:
+        return []
+    wide = arms.pivot_table(index=["target", "rest", "seed"], columns="side", values="value")
+    found = []
+    for b, a in combinations(sorted(wide.columns, key=_order), 2):
+        pairs = (100 * (wide[a] - wide[b])).dropna().groupby(level=["target", "rest"]).mean()
+        if len(pairs):
+            found.append(contrast(key, a, b, {t: list(each) for t, each in pairs.groupby(level="target")}))
+    return corrected(found)
+
+
+def _place(cell: Cell) -> str:
+    return f"{cell.context} {cell.target}"
+
+
+def _rest(cell: Cell, key: str) -> str:
+    """Every setting of the cell except `key` and what follows from it."""
+    return repr(
+        [
             (name, value)
             for name, value in cell.key
             if value != "-"
             and name not in (key, *WORDS)
             and not (key == "method" and name.startswith("params."))
-        )
-        # Two recipes of one method that differ in parameters only are averaged where methods are compared.
-        place = f"{cell.context} {cell.target}", rest
-        by_seed = sides.setdefault(mine.get(key, "-"), {}).setdefault(place, {})
-        for arm in cell.arms:
-            by_seed.setdefault(arm.row.seed, []).append(arm.row.value)
-    compared = []
-    for b, a in combinations(sorted(sides, key=_order), 2):
-        shared: dict[str, list[float]] = {}
-        for place in sides[a].keys() & sides[b].keys():
-            one, other = sides[a][place], sides[b][place]
-            seeds = [seed for seed in one if seed in other]
-            if seeds:
-                difference = 100 * _mean([_mean(one[seed]) - _mean(other[seed]) for seed in seeds])
-                shared.setdefault(place[0], []).append(difference)
-        if shared:
-            by_target = {target: _mean(sorted(shared[target])) for target in sorted(shared)}
-            pairs = sum(map(len, shared.values()))
-            compared.append(Setting(key, a, b, by_target, pairs, t_over_targets(by_target)))
-    return with_holm(compared)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def family(compared: Sequence[Setting]) -> int:
-    """How many of them have a p, over which Holm counts."""
-    return sum(s.difference.p is not None for s in compared)
-
-
-def with_holm(compared: Sequence[Setting]) -> list[Setting]:
-    known = [i for i, s in enumerate(compared) if s.difference.p is not None]
-    adjusted = dict(zip(known, stats.holm([compared[i].difference.p or 0.0 for i in known]), strict=True))
-    return [
-        replace(s, difference=replace(s.difference, p_holm=adjusted.get(i))) for i, s in enumerate(compared)
-    ]
+        ]
+    )
 
 
 def _order(value: str) -> tuple[bool, float, str]:
-    """Numbers by size, then words."""
+    """Sort key: numbers by size, then words."""
     try:
         return False, float(value), value
     except ValueError:
@@ -126,19 +150,21 @@ def _order(value: str) -> tuple[bool, float, str]:
 
 
 def vote_name(vote: Cell) -> str:
-    """The ensemble without what it shares with the merge beside it: sources, their number, mode."""
-    mine = dict(vote.key)
-    return mine["method"] + (f" ({mine['similarity']})" if mine["similarity"] != "-" else "")
+    """Name an ensemble without what it shares with the merge beside it: sources, their number, mode."""
+    key = dict(vote.key)
+    return key["method"] + (f" ({key['similarity']})" if key["similarity"] != "-" else "")
 
 
-def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Cell, Difference]]]:
-    """Every merge against every ensemble of the same sources: over targets, and on each target. Holm over each."""
-    merges = [cell for cell in found if cell.kind == MERGE]
-    voted = [cell for cell in found if cell.kind == ENSEMBLE]
+def ensembles(cells: Sequence[Cell]) -> tuple[list[Contrast], list[tuple[Cell, Cell, Difference]]]:
+    """Compare every merge with every ensemble of the same sources.
+
+    Returns:
+        The contrasts over targets, and (merge, ensemble, difference) on each target; Holm over either list.
+    """
     by_pair: dict[tuple[str, str], dict[str, list[float]]] = {}
     single = []
-    for merge in merges:
-        for vote in voted:
+    for merge in (cell for cell in cells if cell.kind == MERGE):
+        for vote in (cell for cell in cells if cell.kind == ENSEMBLE):
             if (merge.context, merge.target) != (vote.context, vote.target):
                 continue
             same = [
@@ -154,15 +180,8 @@ def ensembles(found: Sequence[Cell]) -> tuple[list[Setting], list[tuple[Cell, Ce
                 [of_arms(a, b) for a, b in same]
             )
             single.append((merge, vote, difference))
-            target = f"{merge.context} {merge.target}"
-            by_pair.setdefault((merge.label, vote_name(vote)), {}).setdefault(target, []).append(
-                difference.value
-            )
-    over = [
-        Setting("ensemble", a, b, means, sum(map(len, values.values())), t_over_targets(means))
-        for (a, b), values in sorted(by_pair.items())
-        for means in [{target: sum(d) / len(d) for target, d in values.items()}]
-    ]
-    known = [i for i, (_, _, d) in enumerate(single) if d.p is not None]
-    adjusted = dict(zip(known, stats.holm([single[i][2].p or 0.0 for i in known]), strict=True))
-    return with_holm(over), [(m, v, replace(d, p_holm=adjusted.get(i))) for i, (m, v, d) in enumerate(single)]
+            by_target = by_pair.setdefault((merge.label, vote_name(vote)), {})
+            by_target.setdefault(_place(merge), []).append(difference.value)
+    over = [contrast("ensemble", a, b, by_target) for (a, b), by_target in sorted(by_pair.items())]
+    adjusted = with_holm([d for _, _, d in single])
+    return corrected(over), [(m, v, d) for (m, v, _), d in zip(single, adjusted, strict=True)]

@@ -1,7 +1,7 @@
-"""How do results look? Gains, ranks, effects and settings as figures, for eyes with and without colour.
+"""Figures of a report: gains, ranks, merging effects and settings.
 
-Colours are Okabe & Ito's (2008). Sign and certainty are told by shape, fill and hatching too. The same numbers give
-the same bytes: no dates, and ids in SVG from a fixed salt.
+Colours are Okabe & Ito's (2008); shape, fill and hatching show sign and certainty too. The same numbers give the same
+bytes: no dates, and ids in SVG from a fixed salt.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import numpy as np
 
 from merginguriel.errors import missing_extra
 from merginguriel.files import write_bytes
+from merginguriel.text.differences import ABOVE, BELOW, NOISE, Difference
 
-from .comparisons import ABOVE, BELOW, NOISE, Cell, Difference
-from .contrasts import Setting
+from .comparisons import Cell
+from .contrasts import Contrast
 from .ranking import Ranking
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def _target_names(ax: Any, points: Sequence[Point]) -> None:
                     ha="center", va="bottom", fontsize=7)  # fmt: skip
 
 
-def forest(rows: Sequence[tuple[str, Setting]], xlabel: str) -> Figure:
+def forest(rows: Sequence[tuple[str, Contrast]], xlabel: str) -> Figure:
     """One row per comparison: mean over targets with its 95% interval, and a tick for each target."""
     rows = list(rows)[:MOST]
     figure = _figure(5.2 + _wide([name for name, _ in rows]), 1.3 + 0.27 * len(rows))
@@ -349,5 +350,5 @@ def forest(rows: Sequence[tuple[str, Setting]], xlabel: str) -> Figure:
     )
     ax.set_xlim(*limits)
     ax.set_xlabel(xlabel)
-    ax.set_title("◆ outside noise, ○ within noise, × noise not known; | one target", fontsize=8, loc="left")
+    ax.set_title("◆ outside noise, ○ within noise, × untested; | one target", fontsize=8, loc="left")
     return figure

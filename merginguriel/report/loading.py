@@ -1,4 +1,4 @@
-"""What did these runs and log entries measure? Their rows, gathered into arms with all that each is compared with."""
+"""Rows of runs and log entries, gathered into arms with their baselines and test items."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from merginguriel.study import item_file
 from merginguriel.workspace import Workspace
 
 SINGLE, ENSEMBLE, MERGE = "single", "ensemble", "merge"
-# Keys of a run's configuration that a row says already, that name the run rather than a setting of it, or that
-# change nothing in what is measured.
+# Keys of a run's configuration that are columns of a row, that name the run, or that do not change what is measured.
 NOT_SETTINGS = (
     "kind", "task", "base", "data", "options", "target", "seed", "sources", "candidates", "mode", "method", "params",
     "similarity", "k", "keep", "ensembles", "locales", "splits",
@@ -29,13 +28,17 @@ NOT_SETTINGS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing scored on one target: a merge, an ensemble or a single model.
+    """A merge, an ensemble or a single model, scored on one target.
 
-    row       what was measured; its own baseline fields are empty
-    against   kind of baseline → the row that compares with it
-    extras    settings that rows have no column for, from the run's configuration
-    right     bool [n], which test items it got right, or None; items, groups [n]: their ids, and which are variants
-    rights    kind of baseline → bool [n] of it; of the mean of the sources: the share [n] of them that is right
+    Attributes:
+        row: The measurement; its own baseline fields are empty.
+        against: Kind of baseline → the row that compares with it.
+        origin: Id of the run or entry.
+        extras: Settings without a column in rows, from the run's configuration.
+        right: bool [n], the test items that it got right, or None.
+        items: [n] ids of the test items.
+        groups: [n] templates of the test items, or None.
+        rights: Kind of baseline → bool [n] of it; of the mean of the sources, the share [n] of them that is right.
     """
 
     row: ResultRow
@@ -49,54 +52,79 @@ class Arm:
 
     @property
     def kind(self) -> str:
+        """SINGLE, ENSEMBLE or MERGE."""
         return kind_of(self.row)
 
     @property
     def block(self) -> tuple[str, str]:
+        """Context and target."""
         return self.row.context, self.row.target
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """arms of all origins; notes say what was left out and why.
+    """What a report is built from.
 
-    singles  (context, source, target) → accuracy of the model of one locale, test items
+    Attributes:
+        arms: Of all origins.
+        origins: Ids of runs and of entries.
+        notes: What was left out, and why.
+        singles: (context, source, target) → accuracy of the model of one locale, number of test items.
     """
 
     arms: tuple[Arm, ...]
-    origins: tuple[str, ...]  # ids of runs and of entries
+    origins: tuple[str, ...]
     notes: tuple[str, ...] = ()
     singles: Mapping[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Items:
-    """A run's items.npz: ids [n], groups [n] or None, arm or baseline → bool [n]."""
+    """Answers of a run, from its items.npz.
 
+    Attributes:
+        run: Its id.
+        ids: [n] of the test items.
+        groups: [n] templates of the test items, or None.
+        right: Arm or kind of baseline → bool [n].
+        problems: Arms whose items disagree with their rows, in words.
+    """
+
+    run: str = ""
     ids: tuple[str, ...] = ()
     groups: tuple[str, ...] | None = None
     right: Mapping[str, np.ndarray] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
-    def of(self, names: Iterable[str], value: float) -> np.ndarray | None:
-        """The first of the arms `names` whose accuracy is `value`: one that disagrees with its row is not of it."""
-        for name in names:
-            found = self.right.get(name)
-            if found is not None and found.ndim == 1 and abs(float(found.mean()) - value) < 1e-5:
-                return found
-        return None
+    def of(self, name: str, value: float | None) -> np.ndarray | None:
+        """Return the items of an arm; None where there are none, or where they do not give its row's accuracy."""
+        right = self.right.get(name)
+        return self._checked(name, right if right is not None and right.ndim == 1 else None, value)
 
-    def mean_of(self, sources: Sequence[str], value: float) -> np.ndarray | None:
-        """Share [n] of the sources that gets an item right, if every source is there and the mean is `value`."""
+    def mean_of(self, sources: Sequence[str], value: float | None) -> np.ndarray | None:
+        """Return the share [n] of the sources that gets an item right; None unless each was scored."""
         each = [self.right.get(f"{SINGLE}:{source}") for source in sources]
         known = [one for one in each if one is not None and one.ndim == 1]
-        if not known or len(known) < len(each):
-            return None
-        found = np.mean(known, axis=0)
-        return found if abs(float(found.mean()) - value) < 1e-5 else None
+        complete = known and len(known) == len(each)
+        return self._checked("source_mean", np.mean(known, axis=0) if complete else None, value)
+
+    def _checked(self, name: str, right: np.ndarray | None, value: float | None) -> np.ndarray | None:
+        if right is None or value is None or abs(float(right.mean()) - value) < 1e-5:
+            return right
+        self.problems.append(
+            f"{self.run}: {name} has {right.mean():.6f} in items.npz, {value:.6f} in its row."
+        )
+        return None
+
+
+def arm_name(row: ResultRow) -> str:
+    """Return the name of a row's arm in items.npz."""
+    kind = kind_of(row)
+    return {MERGE: MERGE, SINGLE: f"{SINGLE}:{' '.join(row.sources)}"}.get(kind, row.method)
 
 
 def kind_of(row: ResultRow) -> str:
-    """`single` and `ensemble…` are words of the row format for what is no merge; every other method is one."""
+    """Return SINGLE, ENSEMBLE or MERGE; every method is a merge but `single` and `ensemble…`."""
     if row.method == SINGLE:
         return SINGLE
     return ENSEMBLE if row.method.lower().startswith(ENSEMBLE) else MERGE
@@ -106,21 +134,32 @@ def kind_of(row: ResultRow) -> str:
 
 
 def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
-    """The rows of entries named by a beginning of their id. Rows that do not count are left out, and told."""
+    """Load the current rows of log entries, with the items of the runs that are still in the workspace.
+
+    Args:
+        knowledge: The log.
+        prefixes: Unique beginnings of the entries' ids.
+    """
     entries = list({entry.id: entry for entry in map(knowledge.entry, prefixes)}.values())
-    notes, kept = [], []
+    notes: list[str] = []
+    current: list[ResultRow] = []
     for entry in entries:
-        current = [row for row in entry.rows if row.status == "current"]
-        if len(current) < len(entry.rows):
+        rows = [row for row in entry.rows if row.status == "current"]
+        if len(rows) < len(entry.rows):
             notes.append(
-                f"{entry.id}: rows that do not count any more are left out, {len(entry.rows) - len(current)} of "
-                f"{len(entry.rows)}."
+                f"{entry.id}: {len(entry.rows) - len(rows)} of {len(entry.rows)} rows do not count and are left out."
             )
-        kept += current
-    rows = distinct(kept)
-    if len(rows) < len(kept):
-        notes.append(f"Rows that repeat a measurement count once: {len(kept) - len(rows)} left out.")
-    arms = _gathered(((row, row.ref.partition("#")[0], {}) for row in rows), {})
+        current += rows
+    unique = distinct(current)
+    if len(unique) < len(current):
+        notes.append(f"{len(current) - len(unique)} rows that repeat a measurement are left out.")
+    root = knowledge.space.root / "runs"
+    runs = {row.run: root / row.run for row in unique if row.run and Path(row.run).name == row.run}
+    items = {run: _items(folder, notes) for run, folder in runs.items()}
+    arms = _gathered(
+        ((row, row.ref.partition("#")[0], {}, items.get(row.run or "", Items())) for row in unique), {}
+    )
+    notes += [problem for each in items.values() for problem in each.problems]
     return Evidence(arms, tuple(entry.id for entry in entries), tuple(notes), _singles(arms))
 
 
@@ -128,13 +167,21 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
 
 
 def run_folders(space: Workspace, names: Sequence[str] = ()) -> list[Path]:
-    """Folders of runs: paths, or unique beginnings of ids under runs/; without names, every run with rows."""
+    """Find the folders of runs.
+
+    Args:
+        space: The workspace.
+        names: Paths, or unique beginnings or ends of ids; none: every run with rows.
+
+    Raises:
+        UsageError: No run, or several, of that name.
+    """
     root = space.root / "runs"
     if not names:
         found = sorted(path.parent for path in root.glob("*/rows.csv"))
         if not found:
             raise UsageError(
-                "there is no finished run in this workspace.",
+                "no finished run in this workspace.",
                 where=str(root),
                 mend="Make one with: mu run CONFIG.yaml\nor report on the log: mu report --log ENTRY",
             )
@@ -146,7 +193,7 @@ def _run_folder(root: Path, name: str) -> Path:
     # A name with a separator is a path; anything else is looked up, so that a folder in the way does not hide a run.
     if Path(name).name != name or name in (".", ".."):
         if not Path(name).is_dir():
-            raise UsageError(f"there is no run in the folder {name}.", mend="See all: mu runs list")
+            raise UsageError(f"no run in the folder {name}.", mend="See all: mu runs list")
         return Path(name)
     found = sorted(path for path in root.glob("*/") if path.name.startswith(name) or path.name.endswith(name))
     exact = [path for path in found if path.name == name]
@@ -154,7 +201,7 @@ def _run_folder(root: Path, name: str) -> Path:
         return (exact or found)[0]
     if found:
         raise UsageError(
-            f"{name!r} begins or ends {len(found)} runs.", mend="\n".join(path.name for path in found[:8])
+            f"{name!r} matches {len(found)} runs.", mend="\n".join(path.name for path in found[:8])
         )
     raise UsageError(
         f"no run's id begins or ends with {name!r}.", where=str(root), mend="See all: mu runs list"
@@ -162,28 +209,34 @@ def _run_folder(root: Path, name: str) -> Path:
 
 
 def sweep_runs(space: Workspace, name: str) -> list[str]:
-    """Ids of the runs that a sweep lists in sweeps/<name>-<digest>/runs.json; of several of one name, the last."""
+    """Return the ids of a sweep's runs, from sweeps/<name>-<digest>/runs.json; of several of one name, the last.
+
+    Raises:
+        UsageError: No such sweep.
+        MuError: Its list of runs is damaged.
+    """
     root = space.root / "sweeps"
     known = sorted(root.glob("*/runs.json"), key=lambda path: (path.stat().st_mtime, path.parent.name))
     found = [path for path in known if name in (path.parent.name, path.parent.name.rpartition("-")[0])]
     if not found:
         raise UsageError(
-            f"there is no sweep {name!r} here.",
+            f"unknown sweep {name!r}.",
             where=str(root),
-            mend="There are: " + ", ".join(path.parent.name for path in known[-8:]) if known else None,
+            mend="Sweeps: " + ", ".join(path.parent.name for path in known[-8:]) if known else None,
         )
     table = _json(found[-1])
     listed = table.get("runs") if isinstance(table, dict) else None
     ids = [one.get("run") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     if not ids or not all(isinstance(one, str) for one in ids):
-        raise MuError("this list of runs is damaged.", where=str(found[-1]))
+        raise MuError("the list of runs is damaged.", where=str(found[-1]))
     return [str(one) for one in ids]
 
 
 def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
-    """The rows of finished runs, as they stand, for an entry of the log. Raises UsageError for a run without any.
+    """Return the rows of finished runs for an entry of the log; a measurement that several runs share, once.
 
-    A measurement that stands in several runs (the baselines of one target) is there once.
+    Raises:
+        UsageError: A run has no result.
     """
     rows: list[ResultRow] = []
     for folder in folders:
@@ -198,43 +251,43 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
 
 
 def _code(path: Path) -> str | None:
-    """What made a run, as the cell `code` says it: the commit, else the version; None where that is not known."""
+    """Return the commit or version that made a run, as the cell `code` has it; None where it is unknown."""
     try:
         found = yaml.safe_load(_text(path)) if path.is_file() else None
     except yaml.YAMLError:
         return None
-    said = str(found.get("code") or "").split() if isinstance(found, dict) else []
-    return said[-1] if said and CODE.match(said[-1]) else None
+    words = str(found.get("code") or "").split() if isinstance(found, dict) else []
+    return words[-1] if words and CODE.match(words[-1]) else None
 
 
 def from_runs(folders: Sequence[Path]) -> Evidence:
-    """The rows, configuration and items of finished runs. A run without rows is left out, and told."""
+    """Load the rows, configuration and items of finished runs; the notes name runs without a result."""
     arms: list[Arm] = []
     singles: dict[tuple[str, str, str], tuple[float, int]] = {}
-    notes, origins = [], []
+    notes: list[str] = []
+    origins = []
     for folder in folders:
         path = folder / "rows.csv"
         if not path.is_file():
-            notes.append(f"{folder.name}: it has no result yet, and is left out.")
+            notes.append(f"{folder.name}: no result yet; left out.")
             continue
         rows = [row for row in read_csv(_text(path), {}, path) if row.status == "current"]
-        items, problem = read_items(folder / "items.npz")
-        if problem:
-            notes.append(f"{folder.name}: {problem}")
+        items = _items(folder, notes)
         extras = _extras(folder / "config.yaml")
         result = _json(folder / "result.json")
-        arms += _gathered(((row, folder.name, extras) for row in rows), _more_baselines(result), items)
+        arms += _gathered(((row, folder.name, extras, items) for row in rows), _more_baselines(result))
+        notes += items.problems
         if rows:
             singles |= _more_singles(result, rows[0])
         origins.append(folder.name)
     kept = _distinct(arms)
     if len(kept) < len(arms):
-        notes.append(f"Measurements that stand in several runs count once: {len(arms) - len(kept)} left out.")
+        notes.append(f"{len(arms) - len(kept)} measurements that several runs share are left out.")
     return Evidence(tuple(kept), tuple(origins), tuple(notes), singles | _singles(kept))
 
 
 def joined(parts: Sequence[Evidence]) -> Evidence:
-    """Return the evidence of all parts, as far as it is of one metric: the one that most arms have."""
+    """Join evidence of one metric, the one that most arms have; a measurement that parts share counts once."""
     arms = _distinct([arm for part in parts for arm in part.arms])
     notes = [note for part in parts for note in part.notes]
     counts = Counter(arm.row.metric for arm in arms)
@@ -261,7 +314,7 @@ def _singles(arms: Iterable[Arm]) -> dict[tuple[str, str, str], tuple[float, int
 
 
 def _more_singles(result: object, row: ResultRow) -> dict[tuple[str, str, str], tuple[float, int]]:
-    """What a run's result.json says that single models score on its target's test items."""
+    """Return the accuracies of single models on a run's target, from its result.json."""
     stored = result.get("singles") if isinstance(result, dict) else None
     return {
         (row.context, str(source), row.target): (float(found["test"]), row.n or 0)
@@ -270,32 +323,32 @@ def _more_singles(result: object, row: ResultRow) -> dict[tuple[str, str, str], 
     }
 
 
-def read_items(path: Path) -> tuple[Items, str]:
-    """items.npz and what is wrong with it, in words: without it a report stands on the rows alone."""
-    if not path.is_file():
-        return Items(), ""
+def _items(folder: Path, notes: list[str]) -> Items:
+    """Read a run's items.npz; without it, or where it is damaged, a report uses the rows alone."""
+    if not (folder / "items.npz").is_file():
+        return Items()
     try:
-        stored = item_file.read(path)
+        return Items(folder.name, *item_file.read(folder / "items.npz"))
     except MuError as error:
-        return Items(), f"{error.what} Its rows are taken as they are."
-    return Items(*stored), ""
+        notes.append(f"{folder.name}: {error.what} The rows alone are used.")
+        return Items()
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise MuError("this is not UTF-8 text.", where=str(path)) from error
+        raise MuError("not UTF-8 text.", where=str(path)) from error
 
 
 def _extras(path: Path) -> dict[str, str]:
-    """The settings of a resolved configuration that no column of a row holds, as dotted keys."""
+    """Return the settings of a resolved configuration that have no column in rows, as dotted keys."""
     if not path.is_file():
         return {}
     try:
         found = yaml.safe_load(_text(path))
     except yaml.YAMLError as error:
-        raise MuError(f"this is not YAML: {error}", where=str(path)) from error
+        raise MuError(f"not YAML: {error}", where=str(path)) from error
     flat = _flat(found if isinstance(found, dict) else {})
     return {
         k: v for k, v in flat.items() if k not in NOT_SETTINGS and k.partition(".")[0] not in NOT_SETTINGS
@@ -320,11 +373,11 @@ def _json(path: Path) -> object:
     try:
         return json.loads(_text(path))
     except json.JSONDecodeError as error:
-        raise MuError(f"this is not JSON: {error}", where=str(path)) from error
+        raise MuError(f"not JSON: {error}", where=str(path)) from error
 
 
 def _more_baselines(result: object) -> dict[str, float]:
-    """Kind → value of the baselines in result.json, which may know more of them than the rows."""
+    """Return kind → value of the baselines in result.json, which has more of them than the rows."""
     stored = result.get("baselines") if isinstance(result, dict) else None
     found = {}
     for kind, value in (stored if isinstance(stored, dict) else {}).items():
@@ -334,49 +387,51 @@ def _more_baselines(result: object) -> dict[str, float]:
     return found
 
 
-def _gathered(
-    rows: Iterable[tuple[ResultRow, str, Mapping[str, str]]],
-    more: Mapping[str, float],
-    items: Items | None = None,
-) -> tuple[Arm, ...]:
-    """Return rows of registered metrics as arms: those that differ in the baseline only are one arm."""
-    items = items or Items()
-    bare: dict[object, tuple[ResultRow, str, Mapping[str, str]]] = {}
+Source = tuple[
+    ResultRow, str, Mapping[str, str], Items
+]  # row, origin, settings without a column, its run's items
+
+
+def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, ...]:
+    """Gather rows of registered metrics into arms: rows that differ in the baseline only are one arm.
+
+    Items are joined by the id of the run and the name of the arm. more: kind → value of further baselines.
+    """
+    bare: dict[object, Source] = {}
     against: dict[object, dict[str, ResultRow]] = {}
-    for row, origin, extras in rows:
+    for source in rows:
+        row, origin = source[:2]
         if row.metric in MEASURES:
             continue
         measured = (row.measurement(), origin)
-        bare.setdefault(measured, (row, origin, extras))
+        bare.setdefault(measured, source)
         held = against.setdefault(measured, {})
         if row.baseline_kind is not None:
             held.setdefault(row.baseline_kind, row)
     arms = []
-    for key, (row, origin, extras) in bare.items():
+    for key, (row, origin, extras, items) in bare.items():
         plain = replace(
             row, baseline_kind=None, baseline=None, wins=None, losses=None, se_pp=None, note="", ref=""
         )
         compared = against[key]
         if kind_of(row) != SINGLE:
-            known = {kind: replace(plain, baseline_kind=kind, baseline=value) for kind, value in more.items()}
-            compared = known | compared
-        named = (row.method, kind_of(row)) if kind_of(row) == MERGE else (row.method,)
-        right = items.of(named, row.value)
+            others = {
+                kind: replace(plain, baseline_kind=kind, baseline=value) for kind, value in more.items()
+            }
+            compared = others | compared
+        right = items.of(arm_name(row), row.value)
         rights = {
-            kind: found
-            for kind, other in compared.items()
-            if other.baseline is not None and (found := items.of((kind,), other.baseline)) is not None
+            kind: items.of(kind, other.baseline) for kind, other in compared.items() if kind != "source_mean"
         }
-        mean = compared.get("source_mean")
-        if mean is not None and mean.baseline is not None:
-            shares = items.mean_of(row.sources, mean.baseline)
-            rights |= {} if shares is None else {"source_mean": shares}
-        arms.append(Arm(plain, compared, origin, extras, right, items.ids, items.groups, rights))
+        if "source_mean" in compared:
+            rights["source_mean"] = items.mean_of(row.sources, compared["source_mean"].baseline)
+        known = {kind: answers for kind, answers in rights.items() if answers is not None}
+        arms.append(Arm(plain, compared, origin, extras, right, items.ids, items.groups, known))
     return tuple(arms)
 
 
 def _distinct(arms: Sequence[Arm]) -> list[Arm]:
-    """Each measurement under the same settings once: the ensembles of one set of sources stand in many runs."""
+    """Keep each measurement under the same settings once: many runs share the ensembles of one set of sources."""
     kept: dict[object, Arm] = {}
     for arm in arms:
         same = (arm.row.measurement(), tuple(sorted(arm.extras.items())))
@@ -391,6 +446,6 @@ def _distinct(arms: Sequence[Arm]) -> list[Arm]:
 
 
 def kinds_in(arms: Iterable[Arm]) -> list[str]:
-    """Kinds of baselines that occur, those of the row format first and in its order."""
+    """Return the kinds of baselines that occur, those of the row format first and in its order."""
     found = {kind for arm in arms for kind in arm.against}
     return [k for k in BASELINE_KINDS if k in found] + sorted(found - set(BASELINE_KINDS))

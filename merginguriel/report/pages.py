@@ -1,20 +1,22 @@
-"""How is a report written? Markdown, one self-contained HTML file, CSV, and figures as PNG and SVG."""
+"""Files of a report: Markdown, one self-contained HTML page, CSV, JSON, and figures as PNG and SVG."""
 
 from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import html
 import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merginguriel.errors import UsageError
 from merginguriel.files import Progress, new_folder, write_text
+from merginguriel.text.differences import Difference
 
 from . import figures
 
@@ -23,21 +25,62 @@ if TYPE_CHECKING:
 
 SCALABLE = 500_000  # bytes: a larger SVG goes into the page as PNG
 CSS = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: 0.4rem 0; } th, td { padding: 0.2rem 0.6rem; text-align: left; vertical-align: top; white-space: nowrap; }
-th { border-bottom: 2px solid #333; } td { border-bottom: 1px solid #ddd; } td.n { text-align: right; }
-figure { margin: 1.5rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; } figcaption, .note { color: #555; font-size: 0.85rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 78rem; margin: 1rem auto; padding: 0 1rem; overflow-wrap: break-word; }
+h1, h2, h3 { line-height: 1.2; } h1 { font-size: 1.5rem; margin: 0.5rem 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
+nav ul { display: flex; flex-wrap: wrap; gap: 0 1.2rem; padding: 0; list-style: none; } figure { margin: 1rem 0; }
+img { max-width: 100%; height: auto; } figcaption, .note { color: #555; font-size: 0.85rem; }
+.summary ul { padding-left: 1.2rem; } .summary li { margin-bottom: 0.6rem; }
+table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; margin: 1rem 0; }
+caption { text-align: left; font-weight: 600; padding: 0.4rem 0; } th, td { padding: 0.2rem 0.5rem; text-align: left; vertical-align: top; }
+th { position: sticky; top: 0; background: #fff; box-shadow: inset 0 -2px #333; cursor: pointer; vertical-align: bottom; }
+th[aria-sort=ascending]::after { content: " \\25B2"; } th[aria-sort=descending]::after { content: " \\25BC"; }
+td { border-bottom: 1px solid #ddd; } td.n { text-align: right; white-space: nowrap; }
 summary { cursor: pointer; font-weight: 600; padding: 0.3rem 0; }
+@media (min-width: 1100px) {
+  .summary { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 1.5rem; align-items: start; }
+  .summary.bare { display: block; } .summary img { max-height: 75vh; }
+}
+@media (max-width: 1199px) {
+  .wide { overflow: auto; max-height: 85vh; } td, th { min-width: 3.5rem; } section figure { overflow-x: auto; }
+  section img { max-width: none; width: max(100%, 52rem); }
+}
+"""
+# Sorts a table by a column; neither < nor & occurs, so that the page is XML too.
+SCRIPT = r"""
+function value(row, column) {
+  var text = row.cells[column].textContent.trim(), found = text.match(/^[\u25b2\u25bc]?\s*([+\u2212]?[0-9][0-9,]*[.]?[0-9]*)/);
+  if (text.startsWith("\u003c")) { return 0; }
+  return found ? parseFloat(found[1].replace(/,/g, "").replace("\u2212", "-")) : text === "\u2013" ? null : text;
+}
+function order(a, b) {
+  if (a === null || b === null) { return (a === null) - (b === null); }
+  return typeof a === "number" ? (typeof b === "number" ? a - b : -1) : typeof b === "number" ? 1 : a.localeCompare(b);
+}
+function sort(head) {
+  var body = head.closest("table").tBodies[0], up = head.getAttribute("aria-sort") !== "ascending";
+  Array.from(head.parentNode.cells).forEach(function (other) { other.removeAttribute("aria-sort"); });
+  head.setAttribute("aria-sort", up ? "ascending" : "descending");
+  Array.from(body.rows).map(function (row) { return [value(row, head.cellIndex), row]; }).sort(function (a, b) {
+    return a[0] === null || b[0] === null || up ? order(a[0], b[0]) : order(b[0], a[0]);
+  }).forEach(function (pair) { body.append(pair[1]); });
+}
+document.querySelectorAll("thead th").forEach(function (head) {
+  head.addEventListener("click", function () { sort(head); });
+  head.addEventListener("keydown", function (event) { if (event.key === "Enter") { sort(head); } });
+});
 """
 
 
 @dataclass(frozen=True)
 class Table:
-    """rows as people read them; records as programs do (None: not known), which go to <name>.csv and JSON.
+    """A table of a report.
 
-    Without columns it is for programs alone; without rows, its title says that there are none.
+    Attributes:
+        name: Of its CSV file and its key in the JSON.
+        title: Heading; without rows, the page says that there are none.
+        columns: Headings on the page; without columns the table is not on the page.
+        rows: Cells on the page.
+        records: Rows of the CSV file and the JSON; None where a value is unknown.
     """
 
     name: str
@@ -49,7 +92,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """name: of its files; about: what it shows, for those who cannot see it too."""
+    """A figure.
+
+    Attributes:
+        name: Of its files.
+        about: Caption and alternative text.
+        draw: Makes the figure.
+    """
 
     name: str
     about: str
@@ -58,7 +107,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """folded: a reader opens it (in HTML)."""
+    """A part of a report.
+
+    Attributes:
+        title: Heading.
+        text: Paragraphs.
+        tables: Shown after the text.
+        pictures: Shown after the tables.
+        level: Of the heading.
+        folded: Whether the HTML page shows only the heading until a reader opens it.
+    """
 
     title: str
     text: Sequence[str] = ()
@@ -70,17 +128,29 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
+    """A report.
+
+    Attributes:
+        title: Heading.
+        sections: Parts, in order.
+        short: The results in about five sentences, with which the page opens.
+        data: Tables that are written as CSV and JSON only.
+        picture: The figure with which the page opens.
+    """
+
     title: str
     sections: Sequence[Section]
-    short: Sequence[str] = ()  # what it says, in a few sentences
-    data: Sequence[Table] = field(default=())  # tables that are written as CSV only
+    short: Sequence[str] = ()
+    data: Sequence[Table] = ()
+    picture: Picture | None = None
 
     def tables(self) -> dict[str, Table]:
-        """Name → table, of those that have records."""
+        """Return the tables that have records, by name."""
         every = [*self.data, *(table for section in self.sections for table in section.tables)]
         return {table.name: table for table in every if table.records}
 
     def as_dict(self) -> dict[str, object]:
+        """Return the JSON of a report."""
         return {
             "title": self.title,
             "short": list(self.short),
@@ -91,14 +161,25 @@ class Report:
 def write(report: Report, out: Path, *, replace: bool = False, on_progress: Progress | None = None) -> Path:
     """Write the folder `out`, whole or not at all: report.md, report.html, report.json, tables/, figures/.
 
-    Raises MuError if `out` is there (UsageError if it is to be replaced and is no report), UnavailableError without
-    matplotlib.
+    Args:
+        report: What to write.
+        out: Folder.
+        replace: Whether to write over an earlier report.
+        on_progress: Called for every figure.
+
+    Raises:
+        MuError: `out` exists and is not to be replaced.
+        UsageError: `out` is to be replaced and is no report.
+        UnavailableError: matplotlib is not installed.
     """
     if out.exists() and replace and not (out / "report.json").is_file():
         raise UsageError(
-            "this folder is not a report, and is not replaced.", where=str(out), mend="Name another."
+            "this folder is not a report and is not replaced.", where=str(out), mend="Name another."
         )
-    pictures = [picture for section in report.sections for picture in section.pictures]
+    pictures = [
+        *([report.picture] if report.picture else []),
+        *(p for s in report.sections for p in s.pictures),
+    ]
     with new_folder(out, replace=replace) as folder:
         for number, picture in enumerate(pictures):
             if on_progress:
@@ -112,7 +193,22 @@ def write(report: Report, out: Path, *, replace: bool = False, on_progress: Prog
     return out
 
 
+def rounded(value: float | None) -> float | None:
+    """Round a number of a record to six decimals."""
+    return None if value is None else round(value, 6)
+
+
+def difference_record(d: Difference) -> dict[str, object]:
+    """Return a difference as the fields of a record."""
+    return {
+        "difference_pp": rounded(d.value), "low_pp": rounded(d.low), "high_pp": rounded(d.high), "se_pp": rounded(d.se),
+        "mde_pp": rounded(d.mde), "p": rounded(d.p), "p_holm": rounded(d.p_holm),
+        "family": d.family if d.p_holm is not None else None, "paired": d.paired, "verdict": d.verdict,
+    }  # fmt: skip
+
+
 def as_csv(records: Sequence[Mapping[str, object]]) -> str:
+    """Format records as CSV; a column is every key that occurs."""
     columns = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -132,7 +228,9 @@ def _inert(value: object) -> object:
 
 
 def markdown(report: Report) -> str:
-    lines = [f"# {escaped(report.title)}", ""]
+    """Format a report as Markdown; figures are named by their files."""
+    lines = [f"# {escaped(report.title)}", "", *_markdown_picture(report.picture)]
+    lines += [f"- {_paragraph(line)}" for line in report.short] + [""]
     for section in report.sections:
         lines += [f"{'#' * section.level} {escaped(section.title)}", ""]
         for paragraph in section.text:
@@ -141,8 +239,12 @@ def markdown(report: Report) -> str:
             body = ["", *_pipes(table)] if table.rows else []
             lines += [f"**{escaped(table.title)}**{'' if body else ': none.'}", *body, ""]
         for picture in section.pictures:
-            lines += [f"![{escaped(picture.about)}](figures/{picture.name}.png)", ""]
+            lines += _markdown_picture(picture)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_picture(picture: Picture | None) -> list[str]:
+    return [f"![{escaped(picture.about)}](figures/{picture.name}.png)", ""] if picture else []
 
 
 def _shown(table: Table) -> bool:
@@ -150,7 +252,7 @@ def _shown(table: Table) -> bool:
 
 
 def escaped(text: str) -> str:
-    """Plain text as Markdown that shows just this text, on one line."""
+    """Escape plain text for Markdown, on one line."""
     text = " ".join(printable(text).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$!])", r"\\\1", text)
@@ -168,7 +270,7 @@ def _pipes(table: Table) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Without what a page could obey rather than show: control characters and marks that turn text around."""
+    """Replace control characters and marks that change the direction of text."""
     return "".join(c if c.isprintable() or c in " \n\t" else "�" for c in text)
 
 
@@ -176,7 +278,12 @@ def printable(text: str) -> str:
 
 
 def page(report: Report, folder: Path) -> str:
-    """The report as one file that needs no other: figures lie inside, there is no script. It is XML too."""
+    """Format a report as one HTML file that needs no other; it is XML too.
+
+    Args:
+        report: What to show.
+        folder: Of the figures, which are embedded.
+    """
     title = _html(report.title)
     links = "".join(
         f'<li><a href="#s{i}">{_html(section.title)}</a></li>'
@@ -184,12 +291,16 @@ def page(report: Report, folder: Path) -> str:
         if section.level == 2
     )
     body = "\n".join(_section(section, i, folder) for i, section in enumerate(report.sections))
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    lines = "".join(f"<li>{_html(line)}</li>" for line in report.short)
+    figure = _picture(report.picture, folder) if report.picture else ""
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/><title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        f"style-src 'unsafe-inline'\"/>\n<style>{CSS}</style></head>\n"
-        f"<body><h1>{title}</h1>\n<nav><ul>{links}</ul></nav>\n{body}\n</body></html>\n"
+        f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'\"/>\n<style>{CSS}</style></head>\n"
+        f'<body><h1>{title}</h1>\n<div class="summary{"" if figure else " bare"}">{figure}<ul>{lines}</ul></div>\n'
+        f"<nav><ul>{links}</ul></nav>\n{body}\n<script>{SCRIPT}</script></body></html>\n"
     )
 
 
@@ -207,9 +318,9 @@ def _section(section: Section, number: int, folder: Path) -> str:
 def _table(table: Table) -> str:
     if not table.rows:
         return f"<p><strong>{_html(table.title)}</strong>: none.</p>"
-    head = "".join(f'<th scope="col">{_html(name)}</th>' for name in table.columns)
+    head = "".join(f'<th scope="col" tabindex="0">{_breakable(name)}</th>' for name in table.columns)
     rows = "\n".join(
-        "<tr>" + "".join(f"<td{_aligned(cell)}>{_html(cell)}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td{_aligned(cell)}>{_breakable(cell)}</td>" for cell in row) + "</tr>"
         for row in table.rows
     )
     return (
@@ -233,3 +344,8 @@ def _picture(picture: Picture, folder: Path) -> str:
 
 def _html(text: str) -> str:
     return html.escape(printable(text), quote=True)
+
+
+def _breakable(text: str) -> str:
+    """Escape the text of a cell, with places where a long name may break."""
+    return re.sub(r"([_/])", r"\1<wbr/>", _html(text))

@@ -1,27 +1,25 @@
-"""How do methods rank over targets, and how do single models do on every target?"""
+"""Report sections on the ranking of methods and on single models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
-
 from merginguriel.evaluation import heatmap
-from merginguriel.evaluation.nxn import Matrix, of_cells
-from merginguriel.text.differences import count, kind_words, listed, p_number, percent, ranking_sentences
+from merginguriel.evaluation.nxn import of_cells
+from merginguriel.text.differences import count, kind_words, listed, p_number, percent
 
 from . import contrasts, figures, ranking
 from .comparisons import Cell, goals_of, table
 from .loading import Evidence
-from .pages import Picture, Section, Table
-from .records import rounded
+from .pages import Picture, Section, Table, rounded
+from .sentences import matrix_sentence, ranking_sentences
 
 Ranked = dict[str, tuple[ranking.Ranking, str]]
 
 
 def rankings(found: Sequence[Cell]) -> Ranked:
-    """mode → ranking of its methods with the goal's baseline among them, and what was left out."""
+    """Return, by mode, the ranking of its methods with the goal's baseline among them, and what was left out."""
     ranked: Ranked = {}
     for mode in sorted({c.mode for c in found}):
         values = table(c for c in found if c.mode == mode)
@@ -30,7 +28,7 @@ def rankings(found: Sequence[Cell]) -> Ranked:
         for c in found:
             if c.mode == mode and kind in c.baselines:
                 known.setdefault(f"{c.context} {c.target}", set()).add(round(c.baselines[kind], 6))
-        # A baseline that is another one for other sources has no one place among the methods.
+        # A baseline that differs by the sources has no single place among the methods.
         if known and all(len(v) == 1 for v in known.values()):
             values[f"[{kind_words(kind)}]"] = {target: next(iter(v)) for target, v in known.items()}
         kept = ranking.complete(values)
@@ -46,6 +44,7 @@ def rankings(found: Sequence[Cell]) -> Ranked:
 
 
 def ranks(mode: str, r: ranking.Ranking, left: str) -> Section:
+    """Return the section on one ranking; `left` says what is not in it."""
     slug = {"-": "other"}.get(mode, mode)
     values = r.values.mean(axis=0)
     against_first = {pair.b: pair.p_holm for pair in r.pairs if pair.a == 0}
@@ -84,11 +83,11 @@ def ranks(mode: str, r: ranking.Ranking, left: str) -> Section:
 
 
 def pairs_table(r: ranking.Ranking, name: str, records: Sequence[Mapping[str, object]]) -> list[Table]:
-    """Pairs that some test tells apart; all of them are in the CSV."""
-    told = [p for p in r.pairs if p.p_holm < r.alpha or p.ranks >= r.critical]
+    """Lay out the pairs that either test separates; the CSV has all of them."""
+    apart = [p for p in r.pairs if p.p_holm < r.alpha or p.ranks >= r.critical]
     rows = [
         [r.methods[p.a], r.methods[p.b], f"{p.ranks:.2f}", p_number(p.p_nemenyi), p_number(p.p_holm)]
-        for p in told
+        for p in apart
     ]
     shown = rows[:40]
     title = f"Pairs that rank apart: {len(rows)} of {len(r.pairs)}" + (
@@ -106,7 +105,7 @@ def pairs_table(r: ranking.Ranking, name: str, records: Sequence[Mapping[str, ob
 
 
 def matrices(evidence: Evidence) -> list[Section]:
-    """A heat map for every context in which two models or more were scored on two targets or more."""
+    """Return a heat map for every context in which two models or more were scored on two targets or more."""
     sections = []
     for number_, context in enumerate(sorted({context for context, _, _ in evidence.singles}), 1):
         scored = {(s, t): found for (c, s, t), found in evidence.singles.items() if c == context}
@@ -132,21 +131,3 @@ def matrices(evidence: Evidence) -> list[Section]:
                     [Picture(name, about, partial(heatmap.draw, matrix))])
         )  # fmt: skip
     return sections
-
-
-def matrix_sentence(matrix: Matrix) -> str:
-    known = int((~np.isnan(matrix.scores)).sum())
-    own = [matrix.value(t, t) for t in matrix.targets if t in matrix.sources and not np.isnan(
-        matrix.scores[matrix.sources.index(t), matrix.targets.index(t)])]  # fmt: skip
-    foreign = [
-        float(matrix.scores[i, j])
-        for i, s in enumerate(matrix.sources)
-        for j, t in enumerate(matrix.targets)
-        if s != t and not np.isnan(matrix.scores[i, j])
-    ]
-    text = f"{known} of {matrix.scores.size} pairs were measured."
-    if own:
-        text += f" Own model: mean {percent(float(np.mean(own)))}% over {count(len(own), 'target')}."
-    if foreign:
-        text += f" Another language's model: mean {percent(float(np.mean(foreign)))}%, {percent(min(foreign))} … {percent(max(foreign))}."
-    return text

@@ -1,79 +1,101 @@
-"""What did these runs show? Goals per target, ranks, settings, ensembles, merging effects, as one report."""
+"""Report on what was measured: goals per target, ranks, settings, ensembles and merging effects."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from merginguriel import __version__
 from merginguriel.errors import MuError, UsageError
-from merginguriel.text.differences import (
-    count,
-    difference_words,
-    goal_sentence,
-    listed,
-    ranking_sentences,
-    setting_sentence,
-)
+from merginguriel.text.differences import count, listed
 
 from . import contrasts, figures
-from .comparisons import ABOVE, BELOW, Cell, cells, goals_of, repeated
+from .comparisons import Cell, cells, goals_of, repeated
+from .contrasts import Contrast
 from .effects import (
     effect_points,
-    effect_sentence,
     effects_section,
+    effects_text,
     ensembles_section,
     methods_over_targets,
     methods_section,
-    methods_sentence,
     settings_section,
 )
 from .loading import ENSEMBLE, MERGE, Evidence
-from .pages import Report, Section
-from .ranks import Ranked, matrices, rankings, ranks
+from .pages import Picture, Report, Section
+from .ranks import matrices, rankings, ranks
+from .sentences import ensembles_sentence, goal_sentence, methods_sentence, settings_sentence
 from .targets import Place, comparisons, goals, targets
+
+HIGHEST = 12  # methods in the figure with which a report opens
 
 
 def build(
     evidence: Evidence, *, by: Sequence[str] = (), feature: str = "source_mean", title: str = "Report"
 ) -> Report:
-    """The report on what was loaded.
+    """Build the report on what was loaded.
 
-    by       settings to compare, each two values of one, everything else equal; none: all that vary
-    feature  one of FEATURES, or a setting that is a number: what merging effects are plotted against
-    Raises MuError if nothing was measured, UsageError for a setting or feature that nothing has.
+    Args:
+        evidence: From `loading.from_runs`, `loading.from_entries` or `loading.joined`.
+        by: Settings to compare, each two values of one, everything else equal; none: all that vary.
+        feature: One of FEATURES, or a setting that is a number: what merging effects are plotted against.
+        title: Heading.
+
+    Raises:
+        MuError: Nothing was measured.
+        UsageError: No two merges differ in a setting of `by`, or no merge has `feature`.
     """
     found = cells(evidence.arms)
     if not found and not evidence.singles:
         notes = "\n".join(evidence.notes)
-        raise MuError(
-            "there is no accuracy to report on.", mend=notes or "Name runs or entries that measured one."
-        )
+        raise MuError("no accuracy to report.", mend=notes or "Name runs or entries that measured one.")
     names = places(found, evidence)
     compared = {key: contrasts.settings(found, key) for key in _keys(found, by)}
     over, each = contrasts.ensembles(found)
     points = effect_points(found, feature, names)
-    ranked = rankings(found)
     methods = methods_over_targets(found)
-    short = in_short(found, names, methods, ranked, compared, over, points)
+    short = in_short(found, names, methods, compared, over, points)
     sections = [
-        Section("In short", short or ["Nothing here compares a merge with a baseline."]),
-        measured(found, evidence, names),
         *goals(found, names),
         *methods_section(methods, goals_of(found)),
-        *(ranks(mode, r, left) for mode, (r, left) in ranked.items()),
+        *(ranks(mode, r, left) for mode, (r, left) in rankings(found).items()),
         *settings_section(compared),
         *ensembles_section(over, each, names),
         *effects_section(points, feature),
         *matrices(evidence),
         *targets(found, names),
+        measured(found, evidence, names),
         READING,
     ]
-    return Report(title, sections, short, [comparisons(found, names)] if found else [])
+    opening, sections = _opening(methods, sections)
+    data = [comparisons(found, names)] if found else []
+    return Report(title, sections, short or ["No merge is compared with a baseline."], data, opening)
+
+
+def _opening(
+    methods: Mapping[str, Sequence[Contrast]], sections: Sequence[Section]
+) -> tuple[Picture | None, list[Section]]:
+    """Return the figure with which the report opens, and the sections without it.
+
+    The highest methods over targets; where there are too few targets, the first figure of a section.
+    """
+    for mode, every in methods.items():
+        top = every[:HIGHEST]
+        cut = f", the highest {len(top)} of {len(every)}" if len(every) > len(top) else ""
+        about = f"{mode}: methods minus the {every[0].b}, pp, mean over targets with 95% intervals{cut}"
+        draw = partial(figures.forest, [(c.a, c) for c in top], f"difference to the {every[0].b}, pp")
+        return Picture("summary", about, draw), list(sections)
+    for i, section in enumerate(sections):
+        if section.pictures:
+            rest = replace(section, pictures=section.pictures[1:])
+            return section.pictures[0], [*sections[:i], rest, *sections[i + 1 :]]
+    return None, list(sections)
 
 
 def places(found: Sequence[Cell], evidence: Evidence) -> dict[Place, str]:
-    """What each target is called: its locale, with the context where there are several."""
+    """Return (context, target) → name: its locale, with the context where there are several."""
     known = sorted({(c.context, c.target) for c in found})
     contexts = {context for context, _ in known} | {context for context, _, _ in evidence.singles}
     return {place: place[1] if len(contexts) == 1 else f"{place[1]}, {place[0]}" for place in known}
@@ -85,12 +107,13 @@ def _keys(found: Sequence[Cell], by: Sequence[str]) -> list[str]:
         if key not in vary and key != "method":
             raise UsageError(
                 f"no two merges differ in {key!r}.",
-                mend=f"What they differ in: {', '.join([*vary, 'method'])}" if vary else None,
+                mend=f"They differ in: {', '.join([*vary, 'method'])}" if vary else None,
             )
     return list(by) or vary
 
 
 def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, str]) -> Section:
+    """Return the section on what was measured and where it comes from."""
     merges = {c.label for c in found if c.kind == MERGE}
     voted = {c.label for c in found if c.kind == ENSEMBLE}
     parts = [count(len(merges), "merge")] + ([count(len(voted), "ensemble")] if voted else [])
@@ -104,7 +127,7 @@ def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, st
 
 
 def origins_words(origins: Sequence[str]) -> str:
-    """`96 runs and 1 log entry`. Ids of entries begin with their date."""
+    """Count runs and log entries: `96 runs and 1 log entry`. Ids of entries begin with their date."""
     entries = sum(re.match(r"\d{4}-\d{2}-\d{2}-", origin) is not None for origin in origins)
     each = ((len(origins) - entries, "run"), (entries, "log entry"))
     return listed([count(n, word) for n, word in each if n])
@@ -113,66 +136,44 @@ def origins_words(origins: Sequence[str]) -> str:
 def in_short(
     found: Sequence[Cell],
     names: Mapping[Place, str],
-    methods: Mapping[str, Sequence[contrasts.Setting]],
-    ranked: Ranked,
-    compared: Mapping[str, Sequence[contrasts.Setting]],
-    over: Sequence[contrasts.Setting],
+    methods: Mapping[str, Sequence[Contrast]],
+    compared: Mapping[str, Sequence[Contrast]],
+    over: Sequence[Contrast],
     points: Sequence[figures.Point],
 ) -> list[str]:
-    """What the report says, goal by goal; every sentence names its noise."""
-    said = []
+    """Return the results in about five sentences, each with its noise: goals, methods, settings, ensembles, effects."""
+    lines = []
     for mode, (goal, kind) in goals_of(found).items():
         by_target: dict[str, list[Cell]] = {}
         for c in found:
             if c.kind == MERGE and c.goal and c.mode == mode:
                 by_target.setdefault(names[c.context, c.target], []).append(c)
         if by_target:
-            said.append(goal_sentence(mode, goal, kind, by_target))
+            lines.append(goal_sentence(mode, goal, kind, by_target))
     if found and len(names) < contrasts.FEWEST:
-        said.append(
-            f"What to expect of another target cannot be told from {count(len(names), 'target')}: nothing is said over targets."
-        )
-    said += [methods_sentence(mode, goals_of(found)[mode][1], every) for mode, every in methods.items()]
-    for mode, (r, _) in ranked.items():
-        said.append((f"{mode}: " if len(ranked) > 1 else "") + " ".join(ranking_sentences(r)[:2]))
-    told = [(s, contrasts.family(each)) for each in compared.values() for s in wide_enough(each)]
-    said += [setting_sentence(s, family) for s, family in told[:12]]
-    if len(told) > 12:
-        said.append(f"{len(told) - 12} more differences between settings stand under Settings.")
-    wide = wide_enough(over)
-    if wide:
-        verdicts = [s.difference.verdict for s in wide]
-        said.append(
-            f"Merge against ensemble of the same sources: of {count(len(wide), 'pair')} on {contrasts.FEWEST} targets or "
-            f"more, the merge is above, outside noise, in {verdicts.count(ABOVE)}, and below in {verdicts.count(BELOW)}; "
-            "of the rest neither is said."
-        )
-        if len(wide) <= 6:
-            said += [
-                f"{s.a} against {s.b}: {difference_words(s.difference, contrasts.family(over))}."
-                for s in wide
-            ]
-    return [*said, *([effect_sentence(points)] if points else [])]
-
-
-def wide_enough(every: Sequence[contrasts.Setting]) -> list[contrasts.Setting]:
-    """Those on so many targets that something can be said of another one."""
-    return [s for s in every if len(s.by_target) >= contrasts.FEWEST]
+        lines.append(f"{count(len(names), 'target')}: too few to generalise to another target.")
+    lines += [methods_sentence(mode, goals_of(found)[mode][1], every) for mode, every in methods.items()]
+    settings = [c for every in compared.values() for c in every if c.enough]
+    wide = [c for c in over if c.enough]
+    lines += [settings_sentence(settings)] if settings else []
+    lines += [ensembles_sentence(wide)] if wide else []
+    return [*lines, *([effects_text(points)] if points else [])]
 
 
 READING = Section(
     "How to read this",
     [
-        "Differences are in percentage points (pp) of accuracy on test items. An interval holds the true difference 95 "
-        "times of 100, taken alone. “Sees” is the smallest true difference that such a comparison finds with 80% "
-        "probability at 5% (minimum detectable effect).",
-        "Above and below, with ▲ and ▼, are said only where p stays under 0.05 after Holm's correction over all comparisons "
-        "with the same kind of baseline; everything else is within noise, also where an interval taken alone leaves zero out.",
-        "Where it is known which items each model got right, comparisons are paired and items of one template are taken "
-        "together: p is that of an exact sign-flip test, as in mu run. Else p is a normal one, and the noise what a row says "
-        "of it, or the larger one of two independent accuracies.",
-        f"Over targets, the unit is the target (Student's t); fewer than {contrasts.FEWEST} targets tell nothing of another "
-        "one. Ranks: Friedman, Nemenyi, and Wilcoxon with Holm, as in Demšar "
-        "(2006), Journal of Machine Learning Research 7.",
+        "Differences are in percentage points (pp) of accuracy on test items. A 95% interval is that of one comparison taken "
+        "alone. “Detects” is the smallest true difference that such a comparison detects with 80% probability at 5% (minimum "
+        "detectable effect).",
+        "Above and below (▲ and ▼) mean p < 0.05 after Holm's correction. Its family is stated beside each result: on single "
+        "targets, all merges, or all ensembles, that are compared with one kind of baseline; over targets, the comparisons of "
+        "one table. Everything else that was tested is within noise, also where an interval taken alone excludes zero.",
+        "Where the items that each model got right are known, comparisons are paired, items of one template are taken "
+        "together, and p is that of an exact sign-flip test. Rows of the log carry counts and a standard error instead: p is "
+        "then an approximation of that test. Rows without either are taken as two independent accuracies. Untested: the rows "
+        "carry no noise of a mean of models, or only an upper bound of it, which cannot show that there is no difference.",
+        f"Over targets, the unit is the target (Student's t); fewer than {contrasts.FEWEST} targets are too few. Ranks: "
+        "Friedman, Nemenyi, and Wilcoxon with Holm, as in Demšar (2006), Journal of Machine Learning Research 7.",
     ],
 )

@@ -14,7 +14,6 @@ import numpy as np
 
 from merginguriel import stats
 from merginguriel.config import run_config as configs
-from merginguriel.config import values
 from merginguriel.errors import MuError
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.runs import run_store as runs
@@ -130,7 +129,7 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
     results = [
         runs.result(run) if state == "finished" else {} for run, state in zip(found, states, strict=True)
     ]
-    tables = [{n: values.plain(v) for n, v in configs.flat_values(one.config).items()} for one in given]
+    tables = [{n: configs.plain(v) for n, v in configs.flat_values(one.config).items()} for one in given]
     apart = [name for name in tables[0] if any(table[name] != tables[0][name] for table in tables)]
     items = [items_of(run) if state == "finished" else None for run, state in zip(found, states, strict=True)]
     made: list[Against] = []

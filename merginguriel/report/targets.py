@@ -1,4 +1,4 @@
-"""What did every method reach on each target, against each of its baselines, and were the goals met?"""
+"""Report sections on goals and on every method of each target."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from functools import partial
 
 from merginguriel.evaluation.baselines import GOALS
 from merginguriel.text.differences import (
+    ABOVE,
+    BELOW,
+    Difference,
     cell_text,
-    goal_cell,
-    goal_standing,
     kind_words,
     listed,
     p_number,
@@ -19,10 +20,10 @@ from merginguriel.text.differences import (
 )
 
 from . import figures
-from .comparisons import ABOVE, BELOW, Cell, Difference, goals_of
+from .comparisons import Cell, goals_of
 from .loading import MERGE, kinds_in
-from .pages import Picture, Section, Table
-from .records import difference_record, rounded
+from .pages import Picture, Section, Table, difference_record, rounded
+from .sentences import goal_cell, goal_standing, to_goal
 
 UNFOLDED = 8  # targets that are shown without a click
 
@@ -31,7 +32,7 @@ Place = tuple[str, str]  # context, target
 
 
 def goals(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
-    """Every target with all its baselines and both goals; and the gains of all methods as one picture a goal."""
+    """Return the table of targets, baselines and goals, and a picture of the gains for each goal."""
     if not found:
         return []
     kinds = kinds_in([arm for cell in found for arm in cell.arms])
@@ -52,7 +53,7 @@ def goals(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
             }
         for mode, (goal, _) in GOALS.items():
             cells_ = by_goal[mode]
-            verdicts = [c.against[str(c.goal)].verdict for c in cells_]
+            verdicts = [d.verdict for d in to_goal(cells_)]
             record[f"goal_{goal}"] = goal_standing(cells_) if cells_ else "not tried"
             record |= {f"goal_{goal}_merges": len(cells_), f"goal_{goal}_above": verdicts.count(ABOVE),
                        f"goal_{goal}_below": verdicts.count(BELOW)}  # fmt: skip
@@ -70,9 +71,8 @@ def goals(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
             draw = partial(figures.gains, having, kind, names, f"the {kind_words(kind)}")
             about = f"Goal {goal}: accuracy of every {mode} method minus that of the {kind_words(kind)}, pp, per target"
             pictures.append(Picture(f"gains-goal-{goal}", about, draw))
-    text = ["A baseline with two values was another one for other sources. The highest merge was picked by the test "
-            "items that it is shown on, so its figure flatters it; that it stands outside noise is said only after "
-            "Holm over all methods and targets."]  # fmt: skip
+    text = ["A baseline with two values differs by the sources. The highest merge was chosen on the test items that it is "
+            "shown on, which favours it; a verdict outside noise is after Holm's correction over all merges and targets."]  # fmt: skip
     return [
         Section(
             "Goals",
@@ -84,7 +84,7 @@ def goals(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
 
 
 def targets(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
-    """Each target: every method against every baseline, in a table and as bars."""
+    """Return a section per target: every method against every baseline, in a table and as bars."""
     if not found:
         return []
     sections = [Section("Target by target")]
@@ -127,8 +127,8 @@ def targets(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
 
 
 def baseline_text(here: Sequence[Cell], kinds: Sequence[str]) -> list[str]:
-    """`best single source 78.0% (nb-NO, highest of 5 on dev)`, for every baseline of a target."""
-    told = []
+    """List the baselines of a target: `best single source 78.0% (nb-NO, highest of 5 on dev)`."""
+    parts = []
     for kind in kinds:
         notes = {
             (round(row.baseline or 0.0, 6), row.note)
@@ -140,8 +140,8 @@ def baseline_text(here: Sequence[Cell], kinds: Sequence[str]) -> list[str]:
         for value, note in sorted(notes):
             by_value.setdefault(value, []).append(note)
         values = [f"{percent(v)}%" + _noted(each) for v, each in by_value.items()]
-        told.append(f"{kind_words(kind)} {listed(values, 4)}")
-    return [f"Baselines: {'; '.join(told)}."] if told else []
+        parts.append(f"{kind_words(kind)} {listed(values, 4)}")
+    return [f"Baselines: {'; '.join(parts)}."] if parts else []
 
 
 def _noted(notes: Sequence[str]) -> str:
@@ -158,7 +158,7 @@ def _panel(group: Sequence[Cell]) -> tuple[str, list[Cell]]:
 
 
 def comparisons(found: Sequence[Cell], names: Mapping[Place, str]) -> Table:
-    """Every method on every target against every baseline; those without one stand once."""
+    """Return the records of every method on every target against every baseline; one record without a baseline."""
     records: list[dict[str, object]] = []
     for c in found:
         row = c.arms[0].row

@@ -1,6 +1,6 @@
-"""Where are many runs carried out? In processes of this machine, or as tasks of a Ray cluster.
+"""Executors of many runs: processes of this machine, or tasks of a Ray cluster.
 
-Both take runs and return when every one has ended, whichever way; what became of a run, its own folder says.
+Both take runs and return when each of them has ended in some way; the state of a run is in its own folder.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from merginguriel.errors import MuError, UsageError, missing_extra
 from . import run_store, worker
 from .run_store import Run
 
-EVERY = 0.1  # seconds between two looks at what is running
-GRACE = 20.0  # seconds that a run has to end when it is told to
-TRIES = 10  # of starting a run that others keep taking
-LOST = 180.0  # seconds of silence after which a lock that a lost node held is not waited for any longer
+EVERY = 0.1  # seconds between two checks of the running processes
+GRACE = 20.0  # seconds that a run has to end after SIGTERM
+TRIES = 10  # attempts to start a run that other processes keep taking
+LOST = 180.0  # seconds without a heartbeat after which the lock of a lost node is given up
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-# Called when a run has ended (with what kept it from its end, if something did), and in between with no run.
+# Called with a run that has ended and the error that ended it, if any; in between with no run.
 Report = Callable[[Run | None, str | None], None]
 
 
@@ -39,9 +39,10 @@ class Local:
     workers: int
 
     def __call__(self, todo: Sequence[Run], report: Report) -> None:
-        """A run that another process is at already takes a worker's place, is left to it, and waited for.
+        """Carry out the runs, `workers` at a time.
 
-        One that is cancelled or paused while it waits is not begun.
+        A run that another process is executing occupies a worker until it ends. A run that is cancelled or paused while it
+        waits is not started.
         """
         waiting = deque(todo)
         ours: dict[str, int] = {}
@@ -58,7 +59,7 @@ class Local:
                         except worker.Withdrawn as error:
                             del running[run.id]
                             report(run, error.what)
-                        except MuError as error:  # another process was faster; that does not happen for ever
+                        except MuError as error:  # another process was faster
                             refused[run.id] += 1
                             if refused[run.id] == TRIES:
                                 del running[run.id]
@@ -69,7 +70,7 @@ class Local:
                     if process is not None:
                         reap(process)
                     if process is None and not worker.over(Run(run.id, run.folder)):
-                        waiting.append(run)  # it was killed or failed there: here it has a chance of its own
+                        waiting.append(run)  # it was killed or failed there: try it here
                     else:
                         report(run, None)
                 report(None, None)
@@ -77,13 +78,13 @@ class Local:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
 def shared_cores(workers: int) -> Iterator[None]:
-    """Processes that the block starts use a part of the cores each, unless the user has said how many threads."""
+    """Divide the cores among the processes that the block starts, unless the user set the number of threads."""
     threads = os.environ.get(THREADS[0]) or str(max(1, cores() // workers))
     ours = {name: threads for name in THREADS if name not in os.environ}
     os.environ.update(ours)
@@ -96,7 +97,7 @@ def shared_cores(workers: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ended_with_us(ours: dict[str, int]) -> Iterator[None]:
-    """Whatever ends the block, no process that it started is left: they are told to end, and then ended."""
+    """End every process that the block started, however the block ends: SIGTERM first, SIGKILL after GRACE seconds."""
     try:
         yield
     finally:
@@ -111,7 +112,7 @@ def ended_with_us(ours: dict[str, int]) -> Iterator[None]:
 
 
 def alive(process: int) -> bool:
-    """Is a process that we started still there? One that has ended is forgotten by the system with this."""
+    """Return whether a child process is running; a child that has ended is reaped."""
     try:
         return os.waitpid(process, os.WNOHANG)[0] == 0
     except ChildProcessError:
@@ -119,7 +120,7 @@ def alive(process: int) -> bool:
 
 
 def reap(process: int) -> None:
-    """Wait for the end of a process that we started."""
+    """Wait for the end of a child process."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process, 0)
 
@@ -129,8 +130,8 @@ class Ray:
     """Tasks of a Ray cluster: one per run, each in a process of its own on some node.
 
     address     of a running cluster (`auto`, `10.0.0.1:6379`); None starts one on this machine
-    cpus, gpus  what a run takes of a node, also a part: with 0.5 GPUs two runs share one
-    retries     how often a run is begun again, elsewhere, when its process or its node is lost
+    cpus, gpus  that a run takes of a node, also fractions: with 0.5 GPUs two runs share one
+    retries     how often a run is started again, on another node, when its process or node is lost
     """
 
     address: str | None = None
@@ -139,9 +140,10 @@ class Ray:
     retries: int = 3
 
     def __call__(self, todo: Sequence[Run], report: Report) -> None:
+        """Carry out the runs, as many at a time as the nodes have room for."""
         with connected(self.address) as ray:
             self.refuse_what_never_starts(ray)
-            # One task a process: what a run holds of memory and of a GPU is given back when it ends.
+            # One task per process, so that memory and GPU are free when a run ends.
             task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries, max_calls=1)(
                 execute_on_node
             )
@@ -149,16 +151,16 @@ class Ray:
             try:
                 while pending:
                     for done in ray.wait(list(pending), timeout=0.5)[0]:
-                        report(pending.pop(done), told_by(ray, done))
+                        report(pending.pop(done), task_error(ray, done))
                     report(None, None)
             finally:
                 for one in pending:
-                    ray.cancel(one, force=False)  # an interrupt: the run writes down that it was cancelled
+                    ray.cancel(one, force=False)  # an interrupt: the run records that it was cancelled
                 if pending:
                     ray.wait(list(pending), num_returns=len(pending), timeout=GRACE)
 
     def refuse_what_never_starts(self, ray: Any) -> None:
-        """Ray would wait for ever for a node that has what a run asks for."""
+        """Raise UsageError if no node has the resources of a run; Ray would wait for one without end."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(n.get("CPU", 0) >= self.cpus and n.get("GPU", 0) >= self.gpus for n in nodes):
             most = {kind: max((n.get(kind, 0) for n in nodes), default=0) for kind in ("CPU", "GPU")}
@@ -169,23 +171,25 @@ class Ray:
             )
 
 
-def told_by(ray: Any, done: Any) -> str | None:
-    """What a task says of its run: None if the run has said itself what became of it."""
+def task_error(ray: Any, done: Any) -> str | None:
+    """Return the error of a finished task; None if its run recorded its own end."""
     try:
         return ray.get(done)
     except ray.exceptions.RayTaskError as error:
         return str(error.cause) or type(error.cause).__name__
     except ray.exceptions.RayError as error:
-        return f"Ray gave it up: {str(error).strip().splitlines()[0]}"
+        return f"Ray gave up: {str(error).strip().splitlines()[0]}"
 
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """The package ray, connected while the block runs.
+    """Yield the package ray, connected while the block runs.
 
-    Raises UnavailableError if it is not installed, MuError if no cluster answers.
+    Raises:
+        UnavailableError: ray is not installed.
+        MuError: No cluster answers.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what is run here is nobody else's business
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics
     os.environ.setdefault(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
     )  # Ray's coming default, without its warning
@@ -195,10 +199,10 @@ def connected(address: str | None) -> Iterator[Any]:
         raise missing_extra("ray", "ray") from None
     if ray.is_initialized():
         raise MuError(
-            "this process is connected to a Ray cluster already.", mend="Call ray.shutdown() first."
+            "this process is already connected to a Ray cluster.", mend="Call ray.shutdown() first."
         )
     before = signal.getsignal(signal.SIGTERM)
-    # Ray tells of lost nodes on stdout, some of it only when it is left. stdout is for data.
+    # Ray reports lost nodes on stdout, which is for data.
     with contextlib.redirect_stdout(sys.stderr):
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
@@ -212,18 +216,18 @@ def connected(address: str | None) -> Iterator[Any]:
                 mend="Start one with: ray start --head\nand name it with: --address HOST:PORT",
             ) from error
         try:
-            signal.signal(signal.SIGTERM, before)  # Ray puts its own there, which ends without a word
+            signal.signal(signal.SIGTERM, before)  # Ray installs a handler that ends without cleaning up
             yield ray
         finally:
             ray.shutdown()
 
 
 def execute_on_node(folder: str) -> str | None:
-    """Carry out the run in `folder` in this process of Ray; says what kept it from that, if something did."""
+    """Carry out the run in `folder` in this Ray process; return why it could not be, or None."""
     path = Path(folder)
     if not (path / "config.yaml").is_file():
         return (
-            f"the node {socket.gethostname()} does not see {folder}: the workspace must lie on a file system "
+            f"the node {socket.gethostname()} does not see {folder}: the workspace must be on a file system "
             "that all nodes share, at the same path"
         )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -235,14 +239,14 @@ def execute_on_node(folder: str) -> str | None:
         except worker.Withdrawn as error:
             return error.what
         except MuError as error:
-            # Another process is at it; or was, on a node that is lost, and its lock is not back yet.
+            # Another process executes it; or did, on a lost node whose lock is not released yet.
             if not run_store.held(run) or silent(run) > LOST:
                 return error.what
         time.sleep(1.0)
 
 
 def silent(run: Run) -> float:
-    """Seconds since the process at work on a run was last heard of."""
+    """Return the seconds since the last heartbeat of a run."""
     try:
         return time.time() - (run.folder / "heartbeat").stat().st_mtime
     except FileNotFoundError:

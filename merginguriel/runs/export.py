@@ -1,4 +1,4 @@
-"""How do result rows leave the store? Parquet, CSV, LaTeX."""
+"""Export of result rows to Parquet, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -37,31 +37,41 @@ ESCAPES = {"\\": r"\textbackslash{}", **{c: "\\" + c for c in "&%$#_{}"}, "~": r
 
 
 def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequence[str] = ()) -> int:
-    """Write the rows of these runs (none: all that have finished) to `out`; returns how many.
+    """Write the result rows of runs to a file.
 
-    The ending says the form: .parquet, .csv (numbers plain, an empty cell for nothing) or .tex (a booktabs table).
-    Raises UsageError for another ending, an unknown column, or no rows.
+    Args:
+        space: The workspace.
+        out: The file. Its suffix is its format: .parquet, .csv (plain numbers, empty cells for missing values) or .tex (a
+            booktabs table).
+        ids: Ids of runs; none: all that have finished.
+        chosen: Columns, in this order; none: all, or for .tex those of a paper.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        UsageError: For another suffix, an unknown column, or no rows.
     """
     writers = {".parquet": parquet, ".csv": plain_csv, ".tex": latex}
     if out.suffix not in writers:
         near = difflib.get_close_matches(out.suffix.lower(), writers, n=1, cutoff=0.5)
         raise UsageError(
-            f"the ending of a file says its form, and {out.name} "
-            + (f"ends in {out.suffix}." if out.suffix else "has none."),
-            mend=f"{f'Did you mean {out.with_suffix(near[0]).name}? ' if near else ''}It is one of: {', '.join(writers)}.",
+            f"unknown format {out.suffix!r} of {out.name}." if out.suffix else f"{out.name} has no suffix.",
+            mend=f"{f'Did you mean {out.with_suffix(near[0]).name}? ' if near else ''}Formats are: {', '.join(writers)}.",
         )
     odd = [name for name in chosen if name not in ALL]
     if odd:
-        raise UsageError(f"there is no column {odd[0]!r}.", mend=f"Columns are: {', '.join(ALL)}.")
+        raise UsageError(f"unknown column {odd[0]!r}.", mend=f"Columns are: {', '.join(ALL)}.")
     rows = index.cells(index.result_rows(space, ids))
     if not rows:
-        raise UsageError("there is nothing to export: no run has finished.", mend="See: mu runs list")
+        raise UsageError("nothing to export: no run has finished.", mend="See: mu runs list")
     columns = tuple(chosen) or (PAPER if out.suffix == ".tex" else ALL)
     files.write_bytes(out, writers[out.suffix](rows, columns))
     return len(rows)
 
 
 def plain_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
+    """Return rows as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -70,6 +80,7 @@ def plain_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
 
 
 def parquet(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
+    """Return rows as Parquet."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -84,7 +95,7 @@ def parquet(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
 
 
 def latex(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
-    """A booktabs table; accuracies in percent, as papers have them."""
+    """Return rows as a booktabs table, with accuracies in percent."""
     numbers = [c for c in columns if index.ROWS[c] != "TEXT"]
     lines = [
         r"% \usepackage{booktabs}",
@@ -100,6 +111,7 @@ def latex(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
 
 
 def shown(row: dict[str, Any], column: str) -> str:
+    """Return a cell of the LaTeX table."""
     value = row[column]
     if value is None:
         return "--"
@@ -112,4 +124,5 @@ def shown(row: dict[str, Any], column: str) -> str:
 
 
 def escaped(text: str) -> str:
+    """Escape the special characters of LaTeX."""
     return "".join(ESCAPES.get(c, c) for c in text)

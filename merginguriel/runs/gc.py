@@ -1,4 +1,4 @@
-"""What may go? Runs that were given up, and what killed programs left half."""
+"""Find and remove run folders that were given up, and partial files that killed programs left."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from . import run_store
 from .run_store import ENDED, WAITING, Run
 from .worker import last_event
 
-HALF = ("partial", "removed")  # endings of what a killed program leaves
+HALF = ("partial", "removed")  # suffixes of what a killed program leaves
 
 
 @dataclass(frozen=True)
 class Waste:
-    """A folder or file that may go, why, and its size in bytes."""
+    """A folder or file that can be removed, the reason, and its size in bytes."""
 
     path: Path
     why: str
@@ -30,7 +30,7 @@ class Waste:
 
 
 def find(space: Workspace, states: Sequence[str], days: float = 0) -> list[Waste]:
-    """Runs in these states, and hidden partial files, that nothing has touched for so many days."""
+    """Return runs in these states, and hidden partial files, that have not changed for so many days."""
     before = time.time() - 86400 * days
     found = []
     for run in run_store.listed(space):
@@ -45,7 +45,7 @@ def find(space: Workspace, states: Sequence[str], days: float = 0) -> list[Waste
 
 
 def partial(space: Workspace) -> Iterator[Path]:
-    """Hidden folders of this program whose writer has gone, and those that were being removed when it was killed."""
+    """Yield hidden folders of this program whose writer has ended, and those whose removal was interrupted."""
     for root in (space.runs, space.models, space.results):
         for path in sorted(path for ending in HALF for path in root.rglob(f".*.{ending}")):
             if not path.is_dir():
@@ -58,11 +58,12 @@ def partial(space: Workspace) -> Iterator[Path]:
 
 
 def size_of(path: Path) -> int:
+    """Return the bytes of all files in a folder."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def remove(waste: Waste) -> bool:
-    """Remove it, unless somebody works there or has gone on with it since; a run disappears at once, whole."""
+    """Remove a folder or file, and return whether it was removed; one that is in use, or changed since, is left."""
     run = Run(waste.path.name, waste.path)
     try:
         if waste.path.name.startswith("."):
@@ -81,6 +82,6 @@ def remove(waste: Waste) -> bool:
 
 
 def at_rest(run: Run) -> str:
-    """The state of a run whose lock we hold ourselves: nobody else is at work on it."""
+    """Return the state of a run whose lock this process holds."""
     last = last_event(run)["event"]
     return last if last in ENDED else "queued" if last in WAITING else "dead"

@@ -1,7 +1,7 @@
-"""What is known of all runs at once? A SQLite index of runs, rows and metrics; the folders are the truth.
+"""SQLite index of all runs with their rows and metrics; the run folders are the source of truth.
 
-runs/index.sqlite may be deleted at any time. A call looks at the time and size of every run's events.jsonl and reads
-those that have changed.
+runs/index.sqlite may be deleted at any time. Every call compares the time and size of each run's events.jsonl with the
+index, and reads those that have changed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from merginguriel.workspace import Workspace
 from . import run_store
 from .run_store import ENDED, Run
 
-MERGING = ("merge", "iterate")  # kinds whose first row says what the run found
-VERSION = 3  # of the tables below; another one is built anew
+MERGING = ("merge", "iterate")  # kinds whose first row is the result of the run
+VERSION = 3  # of the tables below; an index of another version is rebuilt
 RUNS = {
     "id": "TEXT PRIMARY KEY", "kind": "TEXT", "state": "TEXT", "context": "TEXT", "target": "TEXT", "mode": "TEXT",
     "method": "TEXT", "params": "TEXT", "similarity": "TEXT", "k": "INTEGER", "sources": "TEXT", "seed": "INTEGER",
@@ -41,7 +41,7 @@ ROWS = {name: TYPES.get(NUMBERS.get(name, str), "TEXT") for name in COLUMNS} | {
     "gain_pp": "REAL",
 }
 METRICS = {"run": "TEXT", "time": "TEXT", "name": "TEXT", "value": "REAL"}
-LARGEST = 1e30  # of a metric: what draws curves cannot divide beyond
+LARGEST = 1e30  # of a metric; plots cannot divide larger ones
 TABLES = {"runs": RUNS, "rows": ROWS, "metrics": METRICS}
 FOUND_BY = (
     "id",
@@ -59,27 +59,31 @@ FOUND_BY = (
 ORDERS = {
     "newest": "created DESC, id",
     "best": "best IS NULL, best DESC, created DESC, id",
-    # Who is at work comes first, then who waits, then who needs a look.
+    # Running first, then waiting, then those that need attention.
     "state": "instr('running queued paused dead failed cancelled finished', state), created DESC, id",
     "target": "target IS NULL, target, created DESC, id",
 }
-# What a query may do: read.
+# SQLite actions that a query may take.
 READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
 
 def path(space: Workspace) -> Path:
+    """Return the path of the index."""
     return space.runs / "index.sqlite"
 
 
 @contextlib.contextmanager
 def opened(space: Workspace, *, look: bool = True) -> Iterator[sqlite3.Connection]:
-    """The index, brought up to date if it is to `look`. Damaged or of another version it is built anew; where it cannot be written, in memory."""
+    """Open the index, brought up to date if `look` is true.
+
+    A damaged index, or one of another version, is built anew; where it cannot be written, it is built in memory.
+    """
     file = path(space)
     where: str | Path = file if space.runs.is_dir() and os.access(space.runs, os.W_OK) else ":memory:"
     try:
         connection = refreshed(space, where, look=look)
     except sqlite3.DatabaseError:
-        # Damaged, or the disk is full: it says nothing that the folders do not.
+        # Damaged, or the disk is full: the folders have everything.
         with contextlib.suppress(OSError):
             file.unlink(missing_ok=True)
         try:
@@ -93,6 +97,7 @@ def opened(space: Workspace, *, look: bool = True) -> Iterator[sqlite3.Connectio
 
 
 def refreshed(space: Workspace, where: str | Path, *, look: bool) -> sqlite3.Connection:
+    """Connect to the index, with its tables, and bring it up to date if `look` is true."""
     connection = sqlite3.connect(where, timeout=30, isolation_level=None)
     connection.row_factory = sqlite3.Row
     try:
@@ -118,7 +123,7 @@ def refreshed(space: Workspace, where: str | Path, *, look: bool) -> sqlite3.Con
 
 
 def refresh(space: Workspace, connection: sqlite3.Connection) -> None:
-    """Read what has changed since the last time, and look whether those that have not ended are alive."""
+    """Read the runs that have changed, and check whether those that have not ended are alive."""
     known = {
         row["id"]: (row["mtime"], row["size"], row["state"], row["last"])
         for row in connection.execute("SELECT id, mtime, size, state, last FROM runs")
@@ -148,7 +153,7 @@ def refresh(space: Workspace, connection: sqlite3.Connection) -> None:
 
 
 def on_disk(space: Workspace) -> dict[str, tuple[int, int]]:
-    """Run id → time and size of its events."""
+    """Return the time and size of every run's events, by run id."""
     found: dict[str, tuple[int, int]] = {}
     try:
         names = sorted(e.name for e in os.scandir(space.runs) if not e.name.startswith("."))
@@ -158,7 +163,7 @@ def on_disk(space: Workspace) -> dict[str, tuple[int, int]]:
     try:
         for name in names:
             with contextlib.suppress(OSError):
-                # From the open folder: of ten thousand, whole paths would take three times as long.
+                # Relative to the open folder: three times as fast as whole paths, for ten thousand runs.
                 stat = os.stat(f"{name}/events.jsonl", dir_fd=root)
                 found[name] = (stat.st_mtime_ns, stat.st_size)
     finally:
@@ -184,7 +189,7 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
     states = [e["event"] for e in events if e["event"] not in ("metric", "note", "step")]
     row |= {
         "last": states[-1] if states else "created",
-        # The process that wrote a last event holds the lock a moment longer; nobody would look again.
+        # The process that wrote the last event may still hold the lock.
         "state": states[-1] if states and states[-1] in ENDED else run_store.state_of(run, events),
         "changed": events[-1].get("time") if events else None,
         "seconds": round(seconds, 2) or None,
@@ -215,7 +220,7 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
 
 
 def rows_of(run: Run) -> list[dict[str, Any]]:
-    """The rows of rows.csv, with numbers as numbers; none where the file is gone or damaged."""
+    """Return the rows of rows.csv with numbers as numbers; none where the file is missing or damaged."""
     try:
         text = (run.folder / "rows.csv").read_text(encoding="utf-8")
         return [typed(cells) for cells in csv.DictReader(text.splitlines())]
@@ -224,6 +229,7 @@ def rows_of(run: Run) -> list[dict[str, Any]]:
 
 
 def typed(cells: dict[str, str]) -> dict[str, Any]:
+    """Return a row's cells with numbers as numbers, None for empty ones, and the gain in pp."""
     found: dict[str, Any] = {name: cells.get(name) for name in COLUMNS}
     for name, value in found.items():
         if value in (None, "-", ""):
@@ -238,6 +244,7 @@ def typed(cells: dict[str, str]) -> dict[str, Any]:
 
 
 def fill(connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert or replace rows of a table."""
     columns = TABLES[table]
     marks = ", ".join("?" * len(columns))
     connection.executemany(
@@ -255,23 +262,31 @@ def listed(
     look: bool = True,
     **wanted: str | None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Runs as tables of the columns SHOWN and `best`, of a merge its accuracy, else the highest told; and how many there are in all.
+    """List runs.
 
-    limit, offset  at most so many, after so many; order: one of ORDERS
-    text    words that must all stand in what FOUND_BY names, in any letters
-    look    False: as the index was left, for the next page of what was looked at just now
-    wanted  column → value, of those that are not None
+    Args:
+        space: The workspace.
+        limit: The most that are returned.
+        offset: The number of runs that are skipped.
+        text: Words that must all occur in the columns FOUND_BY; case is ignored.
+        order: One of ORDERS.
+        look: False: use the index as it is, for the next page of a list that was just made.
+        wanted: Column and value that a run must have; None for any value.
+
+    Returns:
+        The runs, with the columns SHOWN and `best`: the accuracy of a merge, else the highest accuracy so far. And the
+        number of all runs that match.
     """
     given = {name: value for name, value in wanted.items() if value is not None}
     words = text.split()
     line = " || ' ' || ".join(f"ifnull({name}, '')" for name in FOUND_BY)
     terms = [f"{name} = ?" for name in given] + [f"instr(lower({line}), ?)" for _ in words]
     where, values = " AND ".join(terms) or "1", [*given.values(), *(word.lower() for word in words)]
-    # What single models score on the way is no result of a merge.
+    # Scores of single models are not the result of a merge.
     merging = ", ".join(f"'{kind}'" for kind in MERGING)
     scores = " OR ".join(f"name LIKE '%{name}%'" for name in metrics.metrics())
-    told = f"(SELECT max(value) FROM metrics WHERE run = id AND ({scores}))"
-    best = f"CASE WHEN kind IN ({merging}) THEN accuracy ELSE {told} END AS best"
+    highest = f"(SELECT max(value) FROM metrics WHERE run = id AND ({scores}))"
+    best = f"CASE WHEN kind IN ({merging}) THEN accuracy ELSE {highest} END AS best"
     with opened(space, look=look) as connection:
         count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
         query = f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
@@ -280,7 +295,7 @@ def listed(
 
 
 def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows of a SELECT. Raises UsageError for what is no query, or would change something."""
+    """Return columns and rows of a SELECT. Raises UsageError for an invalid query, or one that would change the index."""
     with opened(space) as connection:
         connection.row_factory = None
         connection.set_authorizer(
@@ -292,13 +307,13 @@ def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[s
         except (sqlite3.Error, sqlite3.Warning) as error:
             tables = "\n".join(f"{name}: {', '.join(columns)}" for name, columns in TABLES.items())
             denied = "not authorized" in str(error) or "prohibited" in str(error)
-            what = "this would change the index, which is only read." if denied else f"{error}."
+            what = "the index is read-only." if denied else f"{error}."
             raise UsageError(what, mend=f"Tables and columns are\n{tables}") from error
         return [column[0] for column in cursor.description or []], found
 
 
 def result_rows(space: Workspace, ids: Sequence[str] = ()) -> list[ResultRow]:
-    """The rows of these runs (none: of all that have finished) as knowledge/rows knows them."""
+    """Return the result rows of these runs; of none: of all that have finished."""
     found: list[ResultRow] = []
     for name in ids or [row["id"] for row in listed(space, state="finished")[0]]:
         file = run_store.get(space, name).folder / "rows.csv"
@@ -309,10 +324,10 @@ def result_rows(space: Workspace, ids: Sequence[str] = ()) -> list[ResultRow]:
 
 
 def cells(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
-    """Rows with numbers as numbers and nothing where a cell says nothing, and their gain in pp."""
+    """Return rows as dicts with numbers as numbers, None for empty cells, and their gain in pp."""
     return [typed(row_cells(row)) for row in rows]
 
 
 def is_number(value: object) -> bool:
-    """Can it be a metric's value? NaN and infinity, which a diverged training may have written, cannot."""
+    """Return whether a value can be a metric; NaN and infinity, as a diverged training writes them, cannot."""
     return isinstance(value, int | float) and abs(value) <= LARGEST

@@ -1,4 +1,4 @@
-"""What would a run do, and how long would it take? From what is there and from how long it took before."""
+"""Estimate of what a run would train, merge and score, and how long it would take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from merginguriel.config.run_config import Config, study_of, training_settings
+from merginguriel.config.run_config import training_settings
+from merginguriel.config.schema import Config
 from merginguriel.errors import MuError
 from merginguriel.models import build_record
 from merginguriel.study.study import Study
@@ -17,22 +18,24 @@ from merginguriel.workspace import Workspace
 
 from . import index, run_store
 from .kinds.common import trained_so
+from .resolve import study_of
 from .run_store import Run
 
 LOOK_BACK = 30  # runs from which the time of one is estimated
-MAKING = ("train ", "make the base")  # steps that are no part of what a run takes once its models are there
+MAKING = ("train ", "make the base")  # steps that a run skips once its models exist
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Models that a run would train and those that are there, what it merges and scores, and seconds, if known.
+    """What a run would do.
 
-    base      is the base with its head there?
-    train     locale → seconds, as models of this study took; None where none was trained yet
-    other     locales whose model was trained otherwise: the run is refused when it comes to them
-    merges    None where it depends on how the training goes
-    scores    models scored on the items of a locale, a split each; what was scored before is not scored again
-    work      seconds of all but the training, as finished runs of this kind took; None if there is none
+    base      whether the base with its head exists
+    train     locale → seconds, from models of this study; None where none was trained yet
+    there     locales whose model exists
+    other     locales whose model was trained with other settings or data: the run fails when it needs them
+    merges    number of merges; None where it depends on the training
+    scores    number of models scored on the items of a locale, per split; cached scores are included
+    work      seconds of all but the training, from finished runs of this kind; None if there are none
     """
 
     base: bool
@@ -45,13 +48,14 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """Of the whole run; None if a part is not known."""
+        """Seconds of the whole run; None if a part is not known."""
         each = list(self.train.values())
         if self.work is None or None in each:
             return None
         return self.work + sum(one for one in each if one is not None)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON data."""
         return {
             "base": self.base,
             "train": dict(self.train),
@@ -65,7 +69,7 @@ class Plan:
 
 
 def plan(space: Workspace, config: Config) -> Plan:
-    """What the run of a configuration (as `config.resolved` has it) would do. Reads records, and nothing of a model."""
+    """Return what the run of a resolved configuration would do. Reads records only, no model."""
     study: Study = study_of(config, space)
     wanted = models_of(config)
     settings = training_settings(config)
@@ -89,7 +93,7 @@ def plan(space: Workspace, config: Config) -> Plan:
 
 
 def models_of(config: Config) -> list[str]:
-    """Locales whose model the run needs; of an iteration that is to choose its sources, the target's alone."""
+    """Return the locales whose model the run needs; of an iteration that chooses its sources, the target alone."""
     if config.kind == "train":
         return list(dict.fromkeys(config.locales))
     if config.kind == "nxn":
@@ -99,19 +103,19 @@ def models_of(config: Config) -> list[str]:
 
 
 def work_of(config: Config, models: int) -> tuple[int | None, int | None]:
-    """Merges, and scored pairs of a model and a split of a locale."""
+    """Return the number of merges, and of pairs of a model and a split of a locale that are scored."""
     if config.kind == "train":
         return 0, models
     if config.kind == "nxn":
         return 0, models * len(config.locales) * len(config.splits)
     if config.kind == "iterate":
         return None, None
-    merges = 1 + (config.method != "average")  # the plain average is one of the baselines
+    merges = 1 + (config.method != "average")  # the plain average is a baseline
     return merges, 2 * models + merges + 1  # dev and test; the last is the base with a fresh head
 
 
 def training_seconds(study: Study, config: Config) -> float | None:
-    """What a model of this study took to train, for as many epochs as are asked for: the median of those there."""
+    """Return the median seconds of training a model of this study, for the epochs asked for; None if there is none."""
     epochs = training_settings(config).get("epochs") or preset(study.base).epochs
     each = []
     for path in sorted(study.root.glob("*/training.yaml")):
@@ -122,12 +126,12 @@ def training_seconds(study: Study, config: Config) -> float | None:
             if isinstance(took, float | int) and isinstance(before, int) and before:
                 each.append(took / before)
         except (MuError, KeyError, TypeError):
-            continue  # a record of another version says nothing of time
+            continue  # a record of another version
     return round(statistics.median(each) * epochs, 1) if each else None
 
 
 def work_seconds(space: Workspace, study: Study, kind: str) -> float | None:
-    """What finished runs of this kind and context took beside training: their median."""
+    """Return the median seconds that finished runs of this kind and context took beside training; None if there is none."""
     found, _ = index.listed(space, LOOK_BACK, kind=kind, state="finished", context=study.context)
     each = [beside_training(run_store.events(Run(row["id"], space.runs / row["id"]))) for row in found]
     known = [seconds for seconds in each if seconds is not None]
@@ -135,8 +139,10 @@ def work_seconds(space: Workspace, study: Study, kind: str) -> float | None:
 
 
 def beside_training(events: Iterable[Mapping[str, Any]]) -> float | None:
-    """Seconds of the steps of a run that trained nothing; None where its events do not say. A step that was killed counts
-    for nothing, and counts when it is done again."""
+    """Return the seconds of the steps of a run that trained nothing; None if its events lack times.
+
+    A step that was killed counts when it is repeated.
+    """
     total, counted = 0.0, False
     began: float | None = None
     for event in events:

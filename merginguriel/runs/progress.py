@@ -1,4 +1,4 @@
-"""How far is a run now? Of one that is at work only what it appended since the last look is read."""
+"""Progress of runs: the state, step and metrics of one, and which of all have ended since the last look."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from merginguriel.metrics.base import metrics
+from merginguriel.workspace import Workspace
 
-from . import run_store
+from . import index, run_store
 from .index import MERGING, is_number
 from .run_store import Run
 
-ENOUGH = 0.02  # share of a step that must be done before its time left is guessed from it
+ENOUGH = 0.02  # share of a step that must be done before its remaining time is estimated
 TAIL = 1 << 18  # bytes of a log that are read at first
+SHARE = 50  # pause between two looks at all runs, as a multiple of the time that one took
+SELDOM = 30.0  # seconds after which all runs are checked even if none was added: one may have been resumed
+GOING = ("queued", "running")
 
 
 @dataclass(frozen=True)
 class Standing:
     """A run at one moment.
 
-    state     one of runs.STATES
-    step      what it is at, or was at when it ended
-    share     how much of that step is done, 0 … 1, and left the seconds to its end; None where it does not say
-    best      of a merge its accuracy, of other runs the highest that it has told so far
+    state     one of run_store.STATES
+    step      the current step, or the last one
+    share     how much of that step is done, 0 … 1; None if not known
+    left      seconds to the end of the step; None if not known
+    best      accuracy of a merge; of other runs the highest so far
     """
 
     state: str
@@ -37,6 +42,7 @@ class Standing:
 
     @property
     def live(self) -> bool:
+        """Whether a process is executing the run."""
         return self.state == "running"
 
 
@@ -55,16 +61,16 @@ class Watch:
     broken: set[str] = field(default_factory=set)  # metrics that were NaN, infinite or beyond all measure
 
     def look(self) -> Standing:
-        """Read on, and say how far it is now."""
+        """Read new events, and return the progress now."""
         lines, place = read_on(self.run.folder / "events.jsonl", self.place)
-        if place < self.place:  # another run lies here now
+        if place < self.place:  # the folder holds another run now
             self.last, self.step, self.began, self.events, self.metrics = "created", "", None, [], []
             lines, place = read_on(self.run.folder / "events.jsonl", 0)
         self.place = place
         for line in lines:
             self.take(line)
         state = run_store.state_of(self.run, [{"event": self.last}])
-        # What single models score on the way is no result of a merge.
+        # Scores of single models are not the result of a merge.
         counts = (lambda name: name in metrics()) if self.merging else is_accuracy
         best = max((value for _, name, value in self.metrics if counts(name)), default=None)
         beat = heartbeat(self.run) if state == "running" else None
@@ -76,6 +82,7 @@ class Watch:
         return Standing(state, self.step, share, left, best)
 
     def take(self, line: str) -> None:
+        """Add one line of events.jsonl; a half-written line is skipped."""
         try:
             event = json.loads(line)
         except ValueError:
@@ -93,7 +100,7 @@ class Watch:
             if name in self.broken:
                 return
             self.broken.add(name)
-            event = {**event, "event": "note", "text": f"{name} is {value}, which no curve can show"}
+            event = {**event, "event": "note", "text": f"{name} is {value}, which cannot be plotted"}
         self.events.append(event)
         if event["event"] == "created" and isinstance(event.get("config"), dict):
             self.merging = event["config"].get("kind") in MERGING
@@ -104,12 +111,12 @@ class Watch:
 
 
 def is_accuracy(name: str) -> bool:
-    """Is it one of the metrics of which higher is better, in a table's column `best`?"""
+    """Return whether a run's metric is a score of a registered metric, and not a loss."""
     return any(metric in name for metric in metrics())
 
 
 def seconds(text: object) -> float | None:
-    """An event's time, in seconds since 1970."""
+    """Return an event's time in seconds since 1970; None if it has none."""
     try:
         return datetime.fromisoformat(str(text)).timestamp()
     except ValueError:
@@ -117,7 +124,7 @@ def seconds(text: object) -> float | None:
 
 
 def heartbeat(run: Run) -> dict[str, Any] | None:
-    """How far the step is, as the run said last: step, done, total (not 0), text, time."""
+    """Return the progress of the step as last written: step, done, total (not 0), text, time."""
     try:
         found = json.loads((run.folder / "heartbeat").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -127,10 +134,15 @@ def heartbeat(run: Run) -> dict[str, Any] | None:
 
 
 def read_on(path: Path, place: int, *, most: int | None = None) -> tuple[list[str], int]:
-    """The whole lines after byte `place` of a file, and where the next one begins.
+    """Read the whole lines after a byte of a file.
 
-    most    of a file that is longer, only so many bytes at its end
-    A file that is shorter than it was gives no lines and 0; one that is not there likewise.
+    Args:
+        path: The file.
+        place: The byte where the last call ended.
+        most: Of a longer rest, read only so many bytes at its end.
+
+    Returns:
+        The lines, and where the next one begins; no lines and 0 if the file is missing or shorter than `place`.
     """
     try:
         with path.open("rb") as file:
@@ -147,3 +159,57 @@ def read_on(path: Path, place: int, *, most: int | None = None) -> tuple[list[st
         return [], 0
     whole = data.rfind(b"\n") + 1
     return data[:whole].decode("utf-8", errors="replace").split("\n")[:-1], start + whole
+
+
+@dataclass
+class EndWatch:
+    """Runs of a workspace that end between two calls of `ended`, also among ten thousand.
+
+    `live` holds the runs that are expected to end; a run that was just started may be added.
+    """
+
+    space: Workspace
+    live: set[str] = field(default_factory=set)
+    reported: dict[str, str] = field(default_factory=dict)  # id → time of the change that was reported
+    since: str = field(default_factory=run_store.now)
+    stamp: int = -1
+    again: float = 0.0
+    latest: float = 0.0
+
+    def ended(self) -> list[tuple[str, str]]:
+        """Return (id, state) of every run that has ended since the last call."""
+        found = {}
+        for name in sorted(self.live):
+            run = Run(name, self.space.runs / name)
+            if not run_store.held(run) and (state := run_store.state(run)) not in GOING:
+                found[name] = state
+                self.reported[name] = run_store.now()
+        now = time.monotonic()
+        stamp = self._stamp()
+        if (stamp != self.stamp and now >= self.again) or now >= self.latest:
+            self.stamp = stamp
+            found |= self._all()
+            took = time.monotonic() - now
+            self.again, self.latest = now + SHARE * took, now + max(SELDOM, SHARE * took)
+        self.live -= set(found)
+        return sorted(found.items())
+
+    def _stamp(self) -> int:
+        try:
+            return self.space.runs.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _all(self) -> dict[str, str]:
+        """Follow all running runs from now on, and return those that started and ended in between."""
+        if not self.stamp:
+            return {}
+        query = f"SELECT id, state, changed FROM runs WHERE state IN {GOING} OR changed > '{self.since}'"
+        found = {}
+        for name, state, changed in index.query(self.space, query)[1]:
+            if state in GOING:
+                self.live.add(name)
+            elif name not in self.live and self.reported.get(name, self.since) < changed:
+                found[name] = state
+                self.reported[name] = changed
+        return found

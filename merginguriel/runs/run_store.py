@@ -1,11 +1,11 @@
-"""What is a run on disk, in which state is it, and who may write to it?
+"""Runs on disk: their folders, states, locks and events.
 
-runs/<id>/  config.yaml, provenance.yaml   what it is, written once
-            events.jsonl                   what happened, one JSON object a line, only appended to
-            log.txt, heartbeat, lock       of the process at work: the system takes the lock back when it ends
-            result.json, rows.csv, …       when it has finished
+runs/<id>/  config.yaml, provenance.yaml   configuration and origin, written once
+            events.jsonl                   events, one JSON object a line, append-only
+            log.txt, heartbeat, lock       of the process that executes it; the system frees the lock when it ends
+            result.json, rows.csv, …       results, once it has finished
 
-The id depends on the configuration alone, so that the same question is the same run, whoever asks it.
+The id depends on the configuration alone: the same configuration is the same run.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ import yaml
 
 from merginguriel import files, workspace
 from merginguriel.config import run_config as configs
-from merginguriel.config.run_config import Config
+from merginguriel.config.schema import Config
 from merginguriel.errors import MuError, UsageError
 from merginguriel.version import code
 from merginguriel.workspace import Workspace
 
+from . import resolve
+
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
-ENDED = ("finished", "failed", "cancelled", "paused")  # events after which no process is at work
-WAITING = ("created", "reopened", "resumed")  # events after which one may start
+ENDED = ("finished", "failed", "cancelled", "paused")  # events after which no process executes the run
+WAITING = ("created", "reopened", "resumed")  # events after which a process may start
 PACKAGES = ("torch", "transformers", "datasets", "numpy", "safetensors", "peft", "accelerate")
 SILENT = 60.0  # seconds without a heartbeat after which a run counts as dead where there are no locks
 
@@ -49,15 +51,17 @@ class Run:
 
     @cached_property
     def config(self) -> Config:
+        """The configuration, from config.yaml."""
         return configs.load(self.folder / "config.yaml")
 
     @cached_property
     def space(self) -> Workspace:
+        """The workspace that the run belongs to."""
         return workspace.find(self.folder)
 
 
 def run_id(config: Config) -> str:
-    """`merge-sw-KE-ties-1f2e3d4c`: for people, and the same for the same configuration."""
+    """Return the id of a configuration's run: `merge-sw-KE-ties-1f2e3d4c`."""
     method = config.method
     if method == "linear" and config.similarity:
         method = "similarity"
@@ -66,8 +70,12 @@ def run_id(config: Config) -> str:
 
 
 def create(space: Workspace, config: Config) -> Run:
-    """The run of this configuration in the workspace, made on the first call."""
-    config = configs.resolved(config, workspace.writable(space))
+    """Return the run of a configuration, with its folder made on the first call.
+
+    Raises:
+        MuError: The folder has another configuration than its name says.
+    """
+    config = resolve.resolved(config, workspace.writable(space))
     run = Run(run_id(config), space.runs / run_id(config))
     if not (run.folder / "config.yaml").is_file():
         try:
@@ -78,13 +86,13 @@ def create(space: Workspace, config: Config) -> Run:
                 table = configs.as_table(config)
                 Events(folder).add("created", config=table, digest=configs.digest(config))
         except MuError:
-            # Somebody made the same one at the same moment: it is this one.
+            # Another process made the same run at the same moment.
             files.wait_for_writer(run.folder, lambda: None)
             if not (run.folder / "config.yaml").is_file():
                 raise
     if configs.digest(run.config) != configs.digest(config):
         raise MuError(
-            "this run has another configuration than its name says.",
+            "the configuration does not match the name of its run.",
             where=str(run.folder / "config.yaml"),
             mend="Somebody edited it. Remove the folder; a changed configuration makes a new run.",
         )
@@ -92,12 +100,16 @@ def create(space: Workspace, config: Config) -> Run:
         files.write_text(run.folder / "config.yaml", configs.dump(config))
         run = Run(run.id, run.folder)
         if state(run) == "finished":
-            Events(run.folder).add("reopened", note="its model is to be kept")
+            Events(run.folder).add("reopened", note="keep its model")
     return run
 
 
 def get(space: Workspace, id: str) -> Run:
-    """The run called `id`, or the only one whose id begins or ends so. Raises UsageError naming the nearest."""
+    """Return the run with this id, or the only one whose id begins or ends with it.
+
+    Raises:
+        UsageError: There is none, or more than one; it names the nearest.
+    """
     folder = space.runs / id
     if id and Path(id).name == id and (folder / "config.yaml").is_file():
         return Run(id, folder)
@@ -109,12 +121,12 @@ def get(space: Workspace, id: str) -> Run:
 
     near = found[:5] or difflib.get_close_matches(id, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else "See: mu runs list"
-    what = f"there are {len(found)} runs called {id}…" if found else f"there is no run {id!r}."
+    what = f"{len(found)} runs match {id!r}." if found else f"unknown run {id!r}."
     raise UsageError(what, mend=hint)
 
 
 def listed(space: Workspace) -> list[Run]:
-    """Every run of the workspace, by id."""
+    """Return every run of the workspace, by id."""
     try:
         with os.scandir(space.runs) as found:
             names = sorted(e.name for e in found if not e.name.startswith(".") and e.is_dir())
@@ -124,23 +136,24 @@ def listed(space: Workspace) -> list[Run]:
 
 
 def state(run: Run) -> str:
-    """One of STATES. A run whose process ended without a word is dead: its lock is free."""
+    """Return one of STATES. A run whose process ended without a last event is dead: its lock is free."""
     return state_of(run, events(run))
 
 
 def state_of(run: Run, found: list[dict[str, Any]]) -> str:
+    """Return the state of a run whose events are read already."""
     last = next(
         (e["event"] for e in reversed(found) if e["event"] not in ("metric", "note", "step")), "created"
     )
     if last == "finished":
-        return "finished"  # its process may still be on its way out
+        return "finished"  # its process may still be ending
     if held(run):
         return "running"
     return last if last in ENDED else "queued" if last in WAITING else "dead"
 
 
 def held(run: Run) -> bool:
-    """Is a process at work on this run?"""
+    """Return whether a process is executing this run."""
     if sys.platform == "win32":
         with contextlib.suppress(OSError):
             return time.time() - (run.folder / "heartbeat").stat().st_mtime < SILENT
@@ -162,7 +175,7 @@ def held(run: Run) -> bool:
 
 @contextlib.contextmanager
 def claimed(run: Run) -> Iterator[int | None]:
-    """Hold the run's lock; yields its descriptor. Raises MuError naming who holds it."""
+    """Hold the run's lock while the block runs; yields its descriptor. Raises MuError naming the holder."""
     (run.folder / "lock").touch()
     with contextlib.ExitStack() as stack:
         for attempt in range(10):
@@ -170,10 +183,10 @@ def claimed(run: Run) -> Iterator[int | None]:
                 descriptor = stack.enter_context(files.locked(run.folder / "lock"))
                 break
             except BlockingIOError:
-                # Somebody who only looks whether it is free holds it for microseconds.
+                # A process that only checks the lock holds it for microseconds.
                 if attempt == 9:
                     raise MuError(
-                        f"another process is at work on this run: {holder(run)}.",
+                        f"another process executes this run: {holder(run)}.",
                         where=str(run.folder),
                         mend=f"Watch it with: mu runs watch {run.id}\nor end it with: mu runs cancel {run.id}",
                     ) from None
@@ -182,18 +195,24 @@ def claimed(run: Run) -> Iterator[int | None]:
 
 
 def holder(run: Run) -> str:
-    """Who said last that he holds the lock, in words."""
+    """Return a description of the process that last took the lock."""
     try:
         words = (run.folder / "lock").read_text(encoding="utf-8").split()
         return f"process {words[0]} on {words[1]}"
     except (OSError, IndexError):
-        return "it has not said which"
+        return "unknown"
 
 
 def request(run: Run, what: str) -> str:
-    """Ask for `cancel`, `pause` or `resume`; returns the state as it is now.
+    """Ask a run to `cancel`, `pause` or `resume`.
 
-    A run at work hears of it within a second, and pauses after its step. Raises UsageError where it cannot be.
+    A running process notices within a second, and pauses after its step.
+
+    Returns:
+        The state now.
+
+    Raises:
+        UsageError: The run's state does not allow it.
     """
     now = state(run)
     allowed = {
@@ -202,7 +221,7 @@ def request(run: Run, what: str) -> str:
         "resume": ("queued", "paused", "failed", "cancelled", "dead"),
     }[what]
     if now not in allowed:
-        raise UsageError(f"{run.id} is {now}: it cannot be asked to {what}.")
+        raise UsageError(f"cannot {what} {run.id}: it is {now}.")
     if now == "running":
         files.write_text(run.folder / "request", what)
         return now
@@ -214,6 +233,7 @@ def request(run: Run, what: str) -> str:
 
 
 def requested(run: Run) -> str | None:
+    """Return what was asked of a run, or None."""
     try:
         return (run.folder / "request").read_text(encoding="utf-8").strip()
     except (FileNotFoundError, ValueError):
@@ -221,13 +241,13 @@ def requested(run: Run) -> str | None:
 
 
 class Events:
-    """What happened in a run, appended line by line to events.jsonl; each line is one write."""
+    """Writer of events.jsonl; each line is one write."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "events.jsonl"
 
     def add(self, event: str, **more: Any) -> None:
-        """Append one event with the time. Raises MuError if the disk takes no more."""
+        """Append one event with the time. Raises MuError if the disk is full."""
         line = json.dumps({"time": now(), "event": event, **more}, ensure_ascii=False, default=str)
         try:
             with self.path.open("ab+", buffering=0) as file:
@@ -245,11 +265,12 @@ class Events:
 
 
 def now() -> str:
+    """Return the time in UTC, in milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def events(run: Run) -> list[dict[str, Any]]:
-    """What happened, oldest first. A line that a killed writer left half is passed over."""
+    """Return all events, oldest first. A half-written line is skipped."""
     found = []
     try:
         lines = (run.folder / "events.jsonl").read_bytes().split(b"\n")
@@ -266,7 +287,7 @@ def events(run: Run) -> list[dict[str, Any]]:
 
 
 def result(run: Run) -> dict[str, Any]:
-    """What a finished run found. Raises UsageError for one that has not finished."""
+    """Return the result of a finished run. Raises UsageError for one that has not finished."""
     path = run.folder / "result.json"
     if not path.is_file():
         raise UsageError(
@@ -278,33 +299,33 @@ def result(run: Run) -> dict[str, Any]:
         raise MuError(
             f"this result is damaged: {error}.",
             where=str(path),
-            mend=f"Remove that folder and run it again: what is in {run.folder}/config.yaml makes the same.",
+            mend=f"Remove that folder and run it again: {run.folder}/config.yaml gives the same result.",
         ) from error
 
 
 def outdated(run: Run) -> str | None:
-    """What a finished run rests on that is no more what it was, in words: test sentences of its target, or a model.
+    """Return what has changed since a run finished: test sentences of its target, or a model. None if nothing has.
 
-    Reads the sentences, and the models' digests, which are kept. None where all is as it was, or was not recorded.
+    Reads the sentences and cached digests of the models; what was not recorded counts as unchanged.
     """
     from merginguriel.evaluation import predictions
     from merginguriel.tasks.base import fingerprint
 
     found, config = result(run), run.config
-    study = configs.study_of(config, run.space)
+    study = resolve.study_of(config, run.space)
     if found.get("data") and config.target and found["data"] != fingerprint(study.data(config.target).test):
         return f"the test sentences of {config.target}"
     for name, before in (found.get("models") or {}).items():
         model = study.model(name)
         if not (model / "config.json").is_file():
-            return f"the model of {name}, which is not there any more"
+            return f"the model of {name}, which is missing"
         if predictions.fingerprint(model) != before:
             return f"the model of {name}"
     return None
 
 
 def provenance(config: Config) -> str:
-    """Code, packages, machine and command that a run was made by, as YAML."""
+    """Return code version, packages, machine and command of a run as YAML."""
     import importlib.metadata  # slow to import, and only this needs it
 
     versions = {}
@@ -333,6 +354,7 @@ def provenance(config: Config) -> str:
 
 
 def processor() -> str:
+    """Return the name of the processor."""
     with contextlib.suppress(OSError, ValueError):
         found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
         if found:

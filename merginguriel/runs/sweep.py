@@ -28,7 +28,7 @@ from merginguriel.config import sweep_file
 from merginguriel.errors import MuError, UsageError
 from merginguriel.workspace import Workspace, writable
 
-from . import run_store, worker
+from . import resolve, run_store, worker
 from .run_store import Run
 
 Executor = Callable[[Sequence[Run], Callable[[Run | None, str | None], None]], None]
@@ -115,7 +115,7 @@ def plan(space: Workspace, path: Path) -> Sweep:
     writable(space)
     asked = sweep_file.read(path)
     found = [(point, *config_of(point, asked)) for point in asked.points()]
-    found = [(point, configs.placed(config, space), places) for point, config, places in found]
+    found = [(point, resolve.placed(config, space), places) for point, config, places in found]
     # Whether models are kept makes no other runs, but a list of runs that was begun without it does not say so.
     names = sorted({configs.digest(config) + " keep" * config.keep for _, config, _ in found})
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
@@ -125,7 +125,7 @@ def plan(space: Workspace, path: Path) -> Sweep:
     members: dict[str, Member] = {}
     for point, config, places in found:
         with told_which(point, asked):
-            whole = configs.resolved(config, space, places)
+            whole = resolve.resolved(config, space, places)
         refuse_no_candidates(whole, asked.path)
         id = run_store.run_id(whole)
         varied = {key: plain(value) for key, value in point.varied.items()}

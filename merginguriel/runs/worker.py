@@ -29,7 +29,7 @@ from .run_store import Events, Run
 if TYPE_CHECKING:
     import numpy as np
 
-    from merginguriel.config.run_config import Config
+    from merginguriel.config.schema import Config
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.workspace import Workspace
 

@@ -1,8 +1,8 @@
-"""How alike are a source and a target? REAL from measured transfer, URIEL from typology.
+"""Similarities of source and target locales, and the choice of sources by them.
 
-`REAL×cosine` and the like are multiplied by how well a source fits the other ones.
+registry   the decorator `@similarity`, and every registered name
+choice     the one chooser of sources and weights
+uriel, real, task_vectors  the similarities
+select     top k, Sinkhorn, CSV files of a similarity
+compat     measures of how well models fit each other
 """
-
-TIMES = ("cosine", "CKA")
-# Similarities that the files of this folder compute.
-COMPUTED = ("URIEL", "REAL", *(f"{kind}×{times}" for kind in ("URIEL", "REAL") for times in TIMES))

@@ -1,4 +1,4 @@
-"""Do two models fit each other? Measures between them as matrices, and weights made of them.
+"""Measures of how well models fit each other, and merge weights made of them.
 
 A matrix of compatibility is [N, N], symmetric, in the order of its names; NaN where a measure has no value.
 """
@@ -15,29 +15,35 @@ import numpy as np
 from merginguriel.errors import MuError, UnavailableError
 from merginguriel.files import write_text
 
+from .choice import shares
+
 
 def cosines(gram: np.ndarray) -> np.ndarray:
-    """Inner products [N, N] → cosines [N, N]; NaN for a vector that is zero."""
+    """Return cosines [N, N] from inner products [N, N]; NaN for a vector that is zero."""
     lengths = np.sqrt(np.maximum(np.diag(gram), 0))
     products = np.outer(lengths, lengths)
     return np.divide(gram, products, out=np.full(gram.shape, np.nan), where=products > 0)
 
 
 def conflict(gram: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """The part of `total` where signs are opposite, as a share of it, [N, N]; NaN where `total` is 0.
+    """Return the share of `total` where signs are opposite, [N, N]; NaN where `total` is 0.
 
-    gram   Σ aⱼ bⱼ for each pair of vectors
-    total  Σ |aⱼ| |bⱼ| for each pair. Of signs (−1, 0, 1) in place of entries: shares of entries that neither leaves
-           unchanged.
+    Args:
+        gram: Σ aⱼ bⱼ for each pair of vectors.
+        total: Σ |aⱼ| |bⱼ| for each pair. With signs (−1, 0, 1) in place of entries, the result is a share of the
+            entries that both vectors change.
     """
     return np.divide(total - gram, 2 * total, out=np.full(gram.shape, np.nan), where=total > 0)
 
 
 def cka(one: np.ndarray, two: np.ndarray) -> float:
-    """Linear centred kernel alignment of two representations of the same n items, 0 to 1; NaN if one is constant.
+    """Return the linear centred kernel alignment of two representations, 0 to 1; NaN if one is constant.
 
-    one, two  [n, p] and [n, q]. Kornblith et al. 2019, arXiv:1905.00414, section 3: invariant to rotation and to
-              one factor on all, not to an invertible map.
+    Kornblith et al. 2019, arXiv:1905.00414, section 3: invariant to rotation and to a common factor.
+
+    Args:
+        one: [n, p], a row per item.
+        two: [n, q], of the same n items.
     """
     one = one - one.mean(axis=0, dtype=np.float64)
     two = two - two.mean(axis=0, dtype=np.float64)
@@ -51,19 +57,25 @@ def weights(
     names: Sequence[str],
     sources: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """Merge weights: similarity to the target × mean compatibility with the other sources, brought to the sum 1.
+    """Return merge weights: similarity to the target × mean fit with the other sources, with the sum 1.
 
-    column   similarity of each source to the target
-    matrix   [N, N] compatibility in the order of `names`; below 0 counts as 0, and NaN is left out of the mean
-    sources  those to merge; None for all of `names`
-    Equal weights if all products are 0. A single source has weight 1. Raises UnavailableError for a source that
-    the matrix or the column lacks.
+    Args:
+        column: similarity of each source to the target.
+        matrix: [N, N] in the order of `names`; below 0 counts as 0, and NaN is left out of the mean.
+        names: the models of the matrix.
+        sources: those to merge; None for all of `names`.
+
+    Returns:
+        source → weight; equal weights if all products are 0.
+
+    Raises:
+        UnavailableError: the matrix or the column lacks a source.
     """
     chosen = list(names if sources is None else sources)
     missing = [name for name in chosen if name not in names or name not in column]
     if missing:
         raise UnavailableError(
-            f"there is no compatibility or similarity of {', '.join(missing)}.",
+            f"no compatibility or similarity of {', '.join(missing)}.",
             mend="Measure it with: mu compat --source " + " --source ".join(chosen),
         )
     at = [list(names).index(name) for name in chosen]
@@ -71,16 +83,14 @@ def weights(
     np.fill_diagonal(among, np.nan)
     known = ~np.isnan(among)
     sums = np.where(known, np.maximum(among, 0), 0).sum(axis=1)
-    # A source whose fit with the others is not known at all is neither favoured nor punished.
+    # A source whose fit with the others is unknown is neither favoured nor punished.
     fit = np.divide(sums, known.sum(axis=1), out=np.ones(len(chosen)), where=known.any(axis=1))
     products = np.array([max(column[name], 0.0) for name in chosen]) * fit
-    if products.sum() <= 0:
-        return {name: 1 / len(chosen) for name in chosen}
-    return dict(zip(chosen, (products / products.sum()).tolist(), strict=True))
+    return shares(dict(zip(chosen, products.tolist(), strict=True)), chosen)
 
 
 def save(path: Path, names: Sequence[str], matrix: np.ndarray) -> None:
-    """Write a square CSV: `source` and the names in the first line, then a line per name; NaN is left empty."""
+    """Write a square CSV: `source` and the names in the first line, then a line per name; NaN is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["source", *names])
@@ -90,11 +100,14 @@ def save(path: Path, names: Sequence[str], matrix: np.ndarray) -> None:
 
 
 def load(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and matrix [N, N] of what `save` wrote. Raises UnavailableError, or MuError with file and line."""
+    """Return names and matrix [N, N] of a file that `save` wrote.
+
+    Raises:
+        UnavailableError: there is no such file.
+        MuError: it has another form, with file and line.
+    """
     if not path.is_file():
-        raise UnavailableError(
-            "there is no matrix of compatibility.", where=str(path), mend="Make it with: mu compat"
-        )
+        raise UnavailableError("no matrix of compatibility.", where=str(path), mend="Make it with: mu compat")
     try:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -104,7 +117,7 @@ def load(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
         raise MuError(
             "this is not a matrix of compatibility.",
             where=str(path),
-            mend="Its first line is `source` and the names, and then there is a line for each.",
+            mend="Its first line is `source` and the names; then comes a line for each.",
         )
     matrix = np.full((len(names), len(names)), np.nan)
     for i, row in enumerate(lines[1:]):

@@ -1,23 +1,31 @@
-"""Which sources does REAL similarity choose for a target, and with what weights?
+"""REAL similarity: accuracy of a source's model on the target's development data.
 
-REAL similarity of source and target is the accuracy of the source's model on the target's data: a column of
-the N×N matrix.
+It is a column of the N×N matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from merginguriel.errors import UnavailableError
+
+from .registry import Inputs, similarity
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
-def top_k(column: Mapping[str, float], k: int, *, exclude: Sequence[str] = ()) -> list[str]:
-    """The `k` sources with the highest value, best first; equal values in order of name."""
-    ranked = sorted((s for s in column if s not in exclude), key=lambda source: (-column[source], source))
-    return ranked[:k]
+@similarity("REAL", needs="accuracy", doc="accuracy of the source's model on the target's development data")
+def real(sources: Sequence[str], targets: Sequence[str], inputs: Inputs) -> np.ndarray:
+    """Return accuracies [sources, targets]; NaN where a pair was not measured.
 
+    Raises:
+        UnavailableError: there are no accuracies, or none of one of the targets.
+    """
+    import numpy as np
 
-def weights(column: Mapping[str, float], sources: Sequence[str]) -> dict[str, float]:
-    """Values of the chosen sources divided by their sum (equal if all are zero)."""
-    total = sum(column[source] for source in sources)
-    if total <= 0:
-        return {source: 1 / len(sources) for source in sources}
-    return {source: column[source] / total for source in sources}
+    if inputs.accuracy is None:
+        raise UnavailableError("REAL similarity needs an N×N matrix on development data.", mend="See: mu nxn")
+    table = inputs.accuracy(targets)
+    return np.array([[table.get(s, {}).get(t, np.nan) for t in targets] for s in sources], float)

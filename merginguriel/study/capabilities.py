@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from merginguriel import similarity
 from merginguriel.decision.question import Ability, Lab
 from merginguriel.errors import MuError
 from merginguriel.locales import table
+from merginguriel.similarity.registry import names as similarities
 from merginguriel.workspace import Workspace
 
 _DECLARED = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
@@ -88,7 +88,7 @@ def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:
     """`measured`: the log holds rows of this target in this context, so the task has sentences of it."""
     return Lab(
         methods=methods(),
-        similarities=frozenset(similarity.COMPUTED),
+        similarities=frozenset(similarities()),
         trained=trained(space, context),
         offers_target=measured or offers(context, target),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,11 +20,12 @@ from merginguriel.files import Progress
 from merginguriel.knowledge.log.append import Draft, add
 from merginguriel.knowledge.parse.entries import Entry, entry_paths, parse_entry
 from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.merging import registry
+from merginguriel.merging import registry as methods
 from merginguriel.merging.registry import SAW
 from merginguriel.metrics.base import find
 from merginguriel.models import build_record
-from merginguriel.similarity import real, uriel
+from merginguriel.similarity import choice, registry
+from merginguriel.similarity.choice import AS_IT_IS, Choice, Options
 from merginguriel.tasks import base as tasks
 from merginguriel.tasks.base import TaskData, digest
 from merginguriel.training.settings import IterateSettings, as_table, check_iterate, preset
@@ -34,7 +36,6 @@ from . import study as studies
 from .study import Study
 
 RECORD = "iterate.yaml"
-USUAL_K = 5
 
 
 @dataclass(frozen=True)
@@ -73,99 +74,136 @@ def iterate(study: Study, settings: IterateSettings, progress: Progress | None =
 
 
 def settled(
-    study: Study, settings: IterateSettings
+    study: Study, settings: IterateSettings, options: Options = AS_IT_IS
 ) -> tuple[IterateSettings, dict[str, TaskData], dict[str, str]]:
-    """The settings with their sources, the data of those that have any, and why the others have none."""
+    """Return the settings with their sources, the data of those that have any, and why the others have none.
+
+    Where `options` prepare a similarity that weighs, the weights are settled too: they do not change at each merge.
+
+    Raises:
+        UsageError: settings that make no sense, or nothing to choose by.
+        UnavailableError: too few sources have text.
+    """
+    if settings.sources and settings.mode and settings.target:
+        by_mode = choice.choose(
+            settings.target, settings.mode, None, None, candidates=settings.sources, named=True
+        )
+        settings = replace(settings, sources=tuple(by_mode.names))
     check_iterate(settings)
-    settings = replace(settings, seed=settings.seed or study.seed)
     data: dict[str, TaskData] = {}
     failed: dict[str, str] = {}
-    if not settings.sources:
-        data = chosen(study, settings)
-        return replace(settings, sources=tuple(sorted(data)), candidates=(), k=None, mode=None), data, failed
-    for locale in sorted(set(settings.sources)):
-        try:
-            data[locale] = study.data(locale)
-        except UsageError:
-            raise
-        except MuError as error:
-            failed[locale] = error.what
-    if len(data) < min(2, len(settings.sources)):
-        raise UnavailableError(
-            f"of {len(settings.sources)} sources, {len(data)} can be read. {'; '.join(failed.values())}",
-            mend="Name other sources: mu tasks NAME lists a task's locales.",
-        )
-    sources = tuple(sorted(settings.sources))
-    return replace(settings, sources=sources, candidates=(), k=None, mode=None), data, failed
+    weights = settings.weights
+    if settings.sources:
+        for locale in sorted(set(settings.sources)):
+            try:
+                data[locale] = study.data(locale)
+            except UsageError:
+                raise
+            except MuError as error:
+                failed[locale] = error.what
+        if len(data) < min(2, len(settings.sources)):
+            raise UnavailableError(
+                f"of {len(settings.sources)} sources, {len(data)} can be read. {'; '.join(failed.values())}",
+                mend="Name other sources: mu tasks NAME lists a task's locales.",
+            )
+        sources = tuple(sorted(settings.sources))
+        if options != AS_IT_IS and not weights:
+            weights = shares(study, settings, options) or {}
+    else:
+        found, data = chosen(study, settings, options)
+        sources = tuple(sorted(data))
+        if (
+            options != AS_IT_IS
+            and not weights
+            and choice.weighing(settings.similarity, settings.method, None)
+        ):
+            weights = found.weights
+    settled = replace(settings, sources=sources, weights=weights, candidates=(), k=None, mode=None)
+    return replace(settled, seed=settings.seed or study.seed), data, failed
 
 
-def chosen(study: Study, settings: IterateSettings) -> dict[str, TaskData]:
-    """The data of the k locales most similar to the target that have text; with IncTar the target is one of them."""
-    target, k = settings.target, settings.k or USUAL_K
+def chosen(
+    study: Study, settings: IterateSettings, options: Options = AS_IT_IS
+) -> tuple[Choice, dict[str, TaskData]]:
+    """Return the k locales nearest to the target that have text, and their data; in IncTar the target is one of them."""
+    target, similarity = settings.target, settings.similarity or "URIEL"
     if target is None:
         raise UsageError(
             "neither sources nor a target are named.", mend="Name --source LOCALE, repeatedly, or --target."
         )
-    inside = settings.mode == "IncTar"
-    others = [name for name in dict.fromkeys(settings.candidates) if name != target]
-    if len(others) == k - inside:
-        values = dict.fromkeys(others, 1.0)  # nothing is left to choose
-    elif settings.similarity == "REAL":
-        values = source_choice.column(study, target, "REAL")
-        values = {name: v for name, v in values.items() if name in (settings.candidates or values)}
-    else:
-        values = uriel_column(target, settings.candidates or tasks.locales(study.task, study.folder))
-    data: dict[str, TaskData] = {target: study.data(target)} if inside else {}
-    for locale in real.top_k(values, len(values), exclude=[target]):
-        if len(data) == k:
-            return data
-        try:
+    data: dict[str, TaskData] = {}
+
+    def usable(locale: str) -> bool:
+        with contextlib.suppress(UnavailableError):  # too little text: the next one
             data[locale] = study.data(locale)
-        except UnavailableError:
-            continue  # too little text: the next one
-    if len(data) < k:
-        raise UnavailableError(
-            f"of the locales to choose from, {len(data)} have text to train on, and k is {k}.",
-            mend=f"Take --k {len(data)}.",
-        )
-    return data
+        return locale in data
+
+    k = settings.k or choice.USUAL_K
+    candidates = settings.candidates or candidates_of(study, similarity, target)
+    others = {name for name in candidates if name != target}
+    weigh = None if options == AS_IT_IS else choice.weighing(settings.similarity, settings.method, None)
+    found = choice.choose(
+        target,
+        settings.mode,
+        k,
+        None if len(others) == k - (settings.mode == "IncTar") else similarity,
+        candidates=candidates,
+        inputs=source_choice.inputs_of(study, options),
+        weigh=weigh,
+        options=options,
+        usable=usable,
+    )
+    return found, {name: data.get(name) or study.data(name) for name in found.names}
+
+
+def candidates_of(study: Study, similarity: str, target: str) -> Sequence[str]:
+    """Return the locales to choose from: all of the task, or those whose models the similarity compares."""
+    needs = registry.get(similarity).needs
+    if needs == "accuracy":
+        return source_choice.stored_matrix(study, target).sources
+    return list(study.trained()) if needs == "models" else tasks.locales(study.task, study.folder)
 
 
 def chosen_now(
-    study: Study, target: str | None, mode: str | None, candidates: Sequence[str], k: int | None
+    study: Study,
+    target: str | None,
+    mode: str | None,
+    candidates: Sequence[str],
+    k: int | None,
+    similarity: str = "REAL",
+    options: Options = AS_IT_IS,
 ) -> tuple[str, ...]:
-    """The locales that REAL chooses by the matrix as it is, the target aside: the candidates of a run that is made now,
-    so that a later matrix makes another run and does not change what this one resumes with. Raises as `chosen`.
+    """Return the locales that a measured similarity chooses now, the target aside.
+
+    They become the candidates of the run that is made now, so that a later matrix makes another run and does not
+    change what this one resumes with. Raises as `chosen`.
     """
-    wanted = IterateSettings((), target, mode, "REAL", tuple(candidates), k)
-    return tuple(sorted(name for name in chosen(study, wanted) if name != target))
+    wanted = IterateSettings((), target, mode, similarity, tuple(candidates), k)
+    return tuple(sorted(name for name in chosen(study, wanted, options)[0].names if name != target))
 
 
-def uriel_column(target: str, names: Sequence[str]) -> dict[str, float]:
-    """Similarity of each locale that URIEL knows to the target."""
-    found: dict[str, float] = {}
-    for name in names:
-        try:
-            found |= uriel.column(target, [name])
-        except UnavailableError:
-            if name == target:
-                raise
-    return found
+def shares(study: Study, settings: IterateSettings, options: Options = AS_IT_IS) -> dict[str, float] | None:
+    """Return source → weight by the similarity, for a weighted mean; None for equal or given weights.
 
-
-def shares(study: Study, settings: IterateSettings) -> dict[str, float] | None:
-    """source → weight by URIEL, for a weighted mean; None: equal, given, or measured at each merge."""
-    weighs = settings.method in ("linear", "similarity") and settings.similarity == "URIEL"
-    if not weighs or settings.weights or settings.target is None:
+    Weights by REAL are measured at each merge, unless `options` prepare it.
+    """
+    weigh = choice.weighing(settings.similarity, settings.method, None)
+    if not weigh or settings.weights or settings.target is None:
         return None
-    return real.weights(uriel.column(settings.target, settings.sources), list(settings.sources))
+    if registry.get(weigh).needs == "accuracy" and options == AS_IT_IS:
+        return None
+    found = choice.choose(
+        settings.target, None, None, None, candidates=settings.sources, named=True, weigh=weigh,
+        inputs=source_choice.inputs_of(study, options), options=options,
+    )  # fmt: skip
+    return found.weights
 
 
 def target_data(study: Study, settings: IterateSettings) -> TaskData | None:
     """The target's data where they are used: to judge, to weigh, or for a method that reads text."""
     judged = settings.judge == "target" and (settings.schedule == "gain" or settings.patience)
-    reads = settings.method != "similarity" and registry.get(settings.method).needs is not None
-    weighs = settings.method in ("linear", "similarity") and settings.similarity == "REAL"
+    reads = settings.method != "similarity" and methods.get(settings.method).needs is not None
+    weighs = settings.method in ("linear", "similarity") and registry.sees_labels(settings.similarity)
     if settings.target and (judged or reads or weighs or settings.judge == "target"):
         return study.data(settings.target)
     return None
@@ -264,12 +302,12 @@ def params_of(settings: IterateSettings) -> tuple[tuple[str, str], ...]:
 def saw(settings: IterateSettings) -> str:
     """The most that the training used of its target, one of registry.SAW."""
     found = ["nothing"]
-    if settings.target in settings.sources or settings.similarity == "REAL":
+    if settings.target in settings.sources or registry.sees_labels(settings.similarity):
         found.append("labels")
     if settings.judge == "target" and (settings.schedule == "gain" or settings.patience):
         found.append("labels")
     if settings.method != "similarity":
-        found.append(registry.get(settings.method).saw)
+        found.append(methods.get(settings.method).saw)
     return max(found, key=SAW.index)
 
 
@@ -291,6 +329,7 @@ def over_targets(
     targets: Sequence[str],
     progress: Progress | None = None,
     *,
+    options: Options = AS_IT_IS,
     on_scored: Callable[[Scored], None] | None = None,
 ) -> tuple[list[Scored], dict[str, MuError]]:
     """One iterative training per target, each scored; and why the others failed: one does not end the rest.
@@ -302,9 +341,8 @@ def over_targets(
     for target in dict.fromkeys(targets):
         try:
             study.data(target)  # before the work, not after it
-            mine = settled(study, replace(settings, target=target))[
-                0
-            ]  # once: the matrix may change meanwhile
+            # Settled once: the matrix may change meanwhile.
+            mine = settled(study, replace(settings, target=target), options)[0]
             done.append(score(study, mine, iterate(study, mine, progress), progress))
         except MuError as error:
             failed[target] = error

@@ -1,10 +1,9 @@
-"""Which N×N matrices are there, in what order is one read, and whom would each similarity choose from it?"""
+"""N×N matrices of a workspace: found, read, ordered and exported."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from merginguriel.evaluation import heatmap, nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct
-from merginguriel.similarity import real, uriel
+from merginguriel.similarity import uriel
 from merginguriel.workspace import Workspace
 
 from . import capabilities
@@ -40,7 +39,7 @@ class Stored(NamedTuple):
 
 
 def stored(space: Workspace, knowledge: Knowledge) -> list[Stored]:
-    """Every matrix of the workspace: the files in results/, then what the log holds of single models; test first."""
+    """Return every matrix of the workspace: files in results/, test first, then the single models of the log."""
     logged = sorted({row.context for row in knowledge.rows if _single(row)})
     known = {
         context.replace("/", "-"): context
@@ -67,9 +66,10 @@ def find(
     split: str | None = None,
     target: str | None = None,
 ) -> Stored:
-    """The matrix that is meant: of the workspace's context first, and one that has the column `target`.
+    """Return the matrix of a context and split: of the workspace's context first, and one with the column `target`.
 
-    Raises UsageError that lists what there is.
+    Raises:
+        UsageError: no matrix fits; the error lists those that exist.
     """
     there = stored(space, knowledge)
     fit = [one for one in there if context in (None, one.context) and split in (None, one.split)]
@@ -82,14 +82,14 @@ def find(
     asked = " ".join(word for word in (context, split) if word)
     names = ", ".join(one.name for one in there)
     raise UsageError(
-        f"there is no N×N matrix{f' {asked}' if asked else ''}.",
+        f"no N×N matrix{f' {asked}' if asked else ''}.",
         where=str(space.results) if not space.shipped else None,
-        mend=f"There are: {names}" if names else "Make one with: mu nxn",
+        mend=f"Known: {names}" if names else "Make one with: mu nxn",
     )
 
 
 def read(knowledge: Knowledge, one: Stored) -> Matrix:
-    """The matrix as it lies there. Raises MuError with file and line."""
+    """Return the matrix. Raises MuError with file and line for a damaged file."""
     if one.path is not None:
         return nxn.load(one.path)
     metric = metric_of(knowledge.rows, one.context)
@@ -99,8 +99,8 @@ def read(knowledge: Knowledge, one: Stored) -> Matrix:
         if _single(row) and row.context == one.context and row.metric == metric
     ]
     if not rows:
-        raise UsageError(f"the log holds no single model of {one.context}.", mend="Make one with: mu nxn")
-    # Oldest first: what was measured last counts.
+        raise UsageError(f"no single model of {one.context} in the log.", mend="Make one with: mu nxn")
+    # Oldest first: the last measurement counts.
     values = {(row.sources[0], row.target): row.value for row in rows}
     n = {row.target: row.n or 0 for row in rows}
     return nxn.of_cells(values, n, {}, sorted({s for s, _ in values}), sorted(n), metric=metric)
@@ -115,38 +115,23 @@ def _single(row: ResultRow) -> bool:
     )
 
 
-def majority(space: Workspace, knowledge: Knowledge, context: str) -> dict[str, float]:
-    """Target → accuracy of always answering with the commonest label, as far as log or runs hold it."""
-    rows: Sequence[ResultRow] = knowledge.rows
-    found = {
-        row.target: row.baseline
-        for row in rows
-        if row.context == context and row.baseline_kind == "majority_class" and row.baseline is not None
-    }
-    if space.runs.is_dir() and not space.shipped:
-        from merginguriel.runs import index
-
-        with index.opened(space) as connection:
-            found |= dict(
-                connection.execute(
-                    "select target, baseline from rows where context = ? and baseline_kind = 'majority_class'",
-                    (context,),
-                )
-            )
-    return found
-
-
 def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:
-    """The same figures, rows and columns in another order, one of ORDERS.
+    """Return the same matrix with rows and columns in another order.
 
-    name, family (of URIEL's lineages), script; similarity: to `target` by URIEL, the nearest first; value: rows by
-    accuracy on `target` (without one, by their mean), columns by their mean, the highest first. What has no value
-    comes last. Raises UsageError where similarity is asked for without a target.
+    Args:
+        matrix: the matrix.
+        by: one of ORDERS. name; family, of URIEL's lineages; script; similarity: to `target` by URIEL, the nearest
+            first; value: rows by accuracy on `target` (without one, by their mean), columns by their mean, the
+            highest first. Cells without a value come last.
+        target: needed for similarity.
+
+    Raises:
+        UsageError: an unknown order, or similarity without a target.
     """
     if by not in ORDERS:
-        raise UsageError(f"{by!r} is not an order.", mend=f"Orders are: {', '.join(ORDERS)}.")
+        raise UsageError(f"unknown order {by!r}.", mend=f"Known: {', '.join(ORDERS)}.")
     if by == "similarity" and target is None:
-        raise UsageError("similarity to which locale?", mend="Name it with --target.")
+        raise UsageError("order similarity needs a locale.", mend="Name it with --target.")
     names = sorted({*matrix.sources, *matrix.targets})
     if by == "value":
         first = matrix.scores if target is None else matrix.scores[:, [matrix.targets.index(target)]]
@@ -181,7 +166,10 @@ def _keys(by: str, names: Sequence[str], target: str | None) -> dict[str, tuple[
 
 
 def lineages(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Name → its language's groups in URIEL's family tree, the largest first: sorted, relatives stand together."""
+    """Return name → groups of its language in URIEL's family tree, the largest first.
+
+    Sorted by these, related languages are neighbours.
+    """
     rows, values = uriel.features("family")
     belongs = values > 0
     size = belongs.sum(axis=0)
@@ -196,7 +184,7 @@ def lineages(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
 
 def similarities(target: str, names: Sequence[str]) -> dict[str, float]:
-    """URIEL similarity to the target of those that are locales with features; empty if the target has none."""
+    """Return the URIEL similarity to the target of names that URIEL knows; empty if the target has none."""
     known = locales.table()
     placed = [name for name in dict.fromkeys([*names, target]) if name in known]
     lacking = set(uriel.lacking(placed))
@@ -218,84 +206,11 @@ def _falling(values: np.ndarray, names: Sequence[str]) -> list[int]:
     return sorted(range(len(names)), key=lambda i: (*keys[i], names[i]))
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Whom URIEL, REAL and `mu advise` would take for `target`, of the models of a matrix, the first first.
-
-    near      source → URIEL similarity
-    measured  source → REAL similarity, and real_from: where those accuracies stand
-    engine    source → weight (None: not said) of the recipe that advice names; verdict, and note where it names none
-    """
-
-    target: str
-    near: Mapping[str, float]
-    by_uriel: tuple[str, ...]
-    measured: Mapping[str, float]
-    by_real: tuple[str, ...]
-    real_from: str
-    engine: Mapping[str, float | None]
-    verdict: str
-    recipe: str
-    note: str
-
-    def marks(self, source: str) -> str:
-        """`URE`: a letter for each that takes the source, a point for each that does not."""
-        taken = (self.by_uriel, self.by_real, self.engine)
-        return "".join(letter if source in names else "·" for letter, names in zip("URE", taken, strict=True))
-
-
-def chosen(
-    space: Workspace, knowledge: Knowledge, one: Stored, matrix: Matrix, target: str, k: int = 5
-) -> Chosen:
-    """The target's own model is left out: these are the sources of an ExcTar merge.
-
-    REAL is measured on development data; where there is no such matrix, the one that is shown stands in, and
-    `real_from` says so.
-    """
-    dev = space.matrix(one.context, "-dev")
-    shown, real_from = matrix, f"{one.split}, for want of a dev matrix"
-    if one.path == dev:
-        real_from = "dev"
-    elif dev.is_file():
-        other = nxn.load(dev)
-        if target in other.targets:
-            shown, real_from = other, "dev"
-    measured: dict[str, float] = {}
-    if target in shown.targets:
-        column = shown.scores[:, shown.targets.index(target)]
-        measured = {
-            s: float(v) for s, v in zip(shown.sources, column, strict=True) if s != target and not np.isnan(v)
-        }
-    near = {s: v for s, v in similarities(target, matrix.sources).items() if s != target}
-    answer = asked(space, knowledge, one.context, target)
-    recipe = answer["recipe"]
-    assert isinstance(recipe, dict)
-    words = [recipe["method"], recipe["similarity"], f"{recipe['k']} sources" if recipe["k"] else None]
-    return Chosen(
-        target,
-        near,
-        tuple(real.top_k(near, k)),
-        measured,
-        tuple(real.top_k(measured, k)),
-        real_from,
-        {source["locale"]: source["weight"] for source in recipe["sources"]},
-        str(answer["verdict"]),
-        ", ".join(str(word) for word in words if word),
-        str(recipe["note"]),
-    )
-
-
-def asked(space: Workspace, knowledge: Knowledge, context: str, target: str) -> dict[str, object]:
-    """The advice for a target in the matrix's context, as `mu advise --target … --context …` gives it."""
-    from merginguriel.loop import advise_request
-
-    return advise_request.advise(knowledge, advise_request.question(knowledge, target, context=context))
-
-
 def rank(matrix: Matrix, source: str, target: str) -> tuple[int, int]:
-    """(place of the source in the target's column, how many were measured there); equal values share a place.
+    """Return the rank of the source in the target's column, and how many were measured there; ties share a rank.
 
-    Raises UnavailableError if the pair was not measured.
+    Raises:
+        UnavailableError: the pair was not measured.
     """
     column = matrix.scores[:, matrix.targets.index(target)]
     value = column[matrix.sources.index(source)]
@@ -305,11 +220,11 @@ def rank(matrix: Matrix, source: str, target: str) -> tuple[int, int]:
 
 
 def export(matrix: Matrix, path: Path) -> Path:
-    """Write the matrix as shown: a CSV as `mu nxn` writes it, or a PNG. Raises UsageError for another ending."""
+    """Write the matrix as a CSV, as `mu nxn` writes it, or as a PNG. Raises UsageError for another ending."""
     if path.suffix == ".png":
         heatmap.save_png(matrix, path)
     elif path.suffix == ".csv":
         nxn.save(path, matrix)
     else:
-        raise UsageError(f"{path.name} is neither a .csv nor a .png.")
+        raise UsageError(f"{path.name} must end in .csv or .png.")
     return path

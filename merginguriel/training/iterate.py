@@ -20,7 +20,7 @@ from merginguriel.files import Progress, new_folder, write_text
 from merginguriel.models import build_record
 from merginguriel.models.base import model_files
 from merginguriel.models.classifier import copy_tokenizer, save
-from merginguriel.similarity import real
+from merginguriel.similarity import choice
 from merginguriel.tasks.base import Item, TaskData, fingerprint
 
 from . import round_store
@@ -326,7 +326,7 @@ def measures(settings: IterateSettings) -> bool:
 def measured(work: Work, states: Mapping[str, State], on_target: Mapping[str, float]) -> dict[str, float]:
     """source → weight with the sum 1; with REAL similarity by what each scores on the target now."""
     if work.settings.similarity == "REAL" and not work.settings.weights:
-        return real.weights(on_target, list(states))
+        return choice.shares(on_target, list(states))
     total = sum(work.shares[name] for name in states)
     return {name: work.shares[name] / total for name in states}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from merginguriel.errors import UsageError
 from merginguriel.metrics.base import metrics
+from merginguriel.similarity.registry import names
 
 SCHEDULES = ("fixed", "converged", "gain")
 JUDGES = ("sources", "target")
@@ -168,8 +169,10 @@ def check_iterate(settings: IterateSettings) -> None:
         value = getattr(settings, name)
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be above 0, not {value}.")
-    if settings.similarity not in (None, "URIEL", "REAL"):
-        raise UsageError(f"similarity is {settings.similarity!r}; iterative training knows URIEL and REAL.")
+    if settings.similarity not in (None, *(similarities := names(products=False))):
+        raise UsageError(
+            f"similarity is {settings.similarity!r}.", mend=f"Iterative training knows {', '.join(similarities)}."
+        )
     for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES), ("anchor", ANCHORS)):
         if getattr(settings, name) not in allowed:
             raise UsageError(

@@ -129,7 +129,7 @@ def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
                 "log_add", {"title": "Lost", "type": "Observation", "summary": "by 5%."}
             )
             assert draft.is_error and "5%" in draft.structured_content["error"]
-            assert list((place / "experiment_log" / ".draft").glob("*.md"))  # never lost
+            assert list((place / "experiment_log" / ".draft").glob("*.json"))  # never lost
             nowhere = "2026-01-01-nothing-0a1b2c3d"
             said = {"title": "An hour", "type": "Observation", "summary": "s"}
             for wrong in (

@@ -283,7 +283,7 @@ def test_without_a_workspace_it_says_how_to_make_one(lab, tmp_path, monkeypatch)
 
     lab.capture.readouterr()
     assert run(["train", "--locale", "de-DE"]) == 2
-    assert "no workspace here" in lab.capture.readouterr().err
+    assert "no workspace to write into" in lab.capture.readouterr().err
     assert list(lab.space.iterdir()) == []
 
 

@@ -62,6 +62,7 @@ def ok(ran):
     return ran
 
 
+@pytest.mark.slow
 def test_slots_go_from_training_to_advice(lab):
     trained = ok(lab.mu("train", *(w for name in LOCALES for w in ("--locale", name)), *FAST, "--json")).data
     assert all(one["dev_span_f1"] > 0.3 for one in trained), trained
@@ -93,6 +94,7 @@ def test_slots_go_from_training_to_advice(lab):
     assert any(gain == pytest.approx(ran["comparison"]["difference"], abs=0.02) for gain in gains)
 
 
+@pytest.mark.slow
 def test_another_metric_can_be_asked_for_but_not_one_of_other_labels(lab):
     ok(lab.mu("train", "--locale", "de-DE", *FAST))
     ran = lab.mu("eval", "de-DE", "--locale", "de-DE", "--metric", "macro_f1")

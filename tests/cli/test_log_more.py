@@ -52,22 +52,55 @@ def test_a_plan_as_json_states_what_can_be_scored(log):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"rows": [{"target": "sw-KE"}]}, "item 1 of 'rows' of the entry has no mode"),
-        ({"titel": "T"}, "unknown key 'titel'"),
-        ({"type": "Idea"}, "none of Plan"),
-        ({"tags": "a"}, "must be array"),
-        ({"n": True}, "must be integer or string"),
+        ({"rows": [GIVEN["rows"][0], {"target": "sw-KE"}]}, "rows[1].mode: this key is required."),
+        ({"titel": "T"}, "titel: unknown key 'titel'.\n    Did you mean title?"),
+        ({"rows": [{**GIVEN["rows"][0], "vlaue": 1}]}, "rows[0].vlaue: unknown key 'vlaue'."),
+        (
+            {"type": "Idea"},
+            "type: must be 'Plan', 'Observation', 'Retrospective' or 'Troubleshooting', got \"Idea\".",
+        ),
+        ({"tags": "a"}, 'tags: must be a valid list, got "a".'),
+        ({"tags": ["a", 3]}, "tags[1]: must be a valid string, got 3."),
+        ({"n": True}, "n: must be a valid integer or a valid string, got true."),
     ],
 )
 def test_json_of_another_form_is_refused_with_the_key(log, change, says):
     told = log("add", "-", "--json", said=json.dumps({**GIVEN, **change}))
-    assert told.code == 2 and says in told.json["error"] and "mu schema entry" in told.json["mend"]
+    assert told.code == 2 and f": {says}" in told.err and "mu schema entry" in told.json["mend"]
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"rows": [GIVEN["rows"][0], {**GIVEN["rows"][0], "value": 43}]}, "rows[1].value"),
+        ({"rows": [{**GIVEN["rows"][0], "target": "xx-YY"}]}, "rows[0].target"),
+        ({"rows": [{**GIVEN["rows"][0], "sources": "de-DE xx-YY"}]}, "rows[0].sources"),
+        ({"rows": [{**GIVEN["rows"][0], "k": 2, "sources": "de-DE"}]}, "rows[0]"),
+        (
+            {"expected": [{"target": "sw-KE", "method": "ties", "low_pp": 1, "over": "luck"}]},
+            "expected[0].over",
+        ),
+        ({"expected": [{"target": "sw-KE", "method": "ties", "low_pp": 3, "high_pp": 1}]}, "expected[0]"),
+        ({"summary": "It lost by 5%."}, "summary"),
+        ({"date": "2026-02-30"}, "date"),
+        ({"sections": {"Findings": "F.\n\nIt lost by 5%."}}, 'sections["Findings"]'),
+        ({"questions": ["Why?"], "closes": [{"question": "x", "text": "So."}]}, "closes[0]"),
+    ],
+)
+def test_what_is_wrong_in_an_entry_is_told_by_the_key_of_its_json(log, change, key):
+    said = json.dumps({**GIVEN, **change})
+    dry = log("add", "-", "--json", "--dry-run", said=said)
+    assert dry.code == 1 and dry.json["where"] == key
+    told = log("add", "-", "--json", said=said)
+    (draft,) = log("drafts", "--json").json
+    assert told.code == 1 and told.json["where"] == f"{draft['path']}: {key}"
+    assert draft["path"].endswith(".json") and draft["title"] == "TIES again" and draft["problem"]
 
 
 def test_the_schema_and_the_check_agree_with_an_independent_validator(mu):
     jsonschema = pytest.importorskip("jsonschema")
     from merginguriel.errors import UsageError
-    from merginguriel.knowledge.parse.entry_json import entry_text
+    from merginguriel.knowledge.log.entry_json import read
 
     schema = mu("schema", "entry").json
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -79,7 +112,7 @@ def test_the_schema_and_the_check_agree_with_an_independent_validator(mu):
         given = {**GIVEN, **change}
         valid = jsonschema.Draft202012Validator(schema).is_valid(given)
         try:
-            entry_text(json.dumps(given), today="2026-01-22", context="a/b")
+            read(json.dumps(given), today="2026-01-22", context="a/b")
             ours = True
         except UsageError:
             ours = False

@@ -124,7 +124,7 @@ def test_a_similarity_can_be_multiplied_by_how_well_sources_fit(trained):
         (("--heads", "source:xx-XX"), 2, ["source:xx-XX", "source:de-DE"]),
         (("--embeddings", "used"), 2, ["--text"]),
         (("--embeddings", "used", "--text", "nowhere.txt"), 2, ["nowhere.txt"]),
-        (("--include", "layers.9.*"), 2, ["meets no tensor"]),
+        (("--include", "layers.9.*"), 2, ["matches no tensor"]),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_answered(trained, flags, code, words):
@@ -190,5 +190,5 @@ def test_without_trained_models_uriel_has_nothing_to_choose_from(lab, k):
 def test_uriel_says_how_many_models_there_are_to_choose_from(trained):
     told = trained.mu("merge", "--method", "similarity", "--similarity", "URIEL", "--k", "9", "--target",
                       "da-DK", "--dry-run")  # fmt: skip
-    assert told.code == 2 and "--k is 9, but there are 3 sources to choose from for da-DK: " in told.err
+    assert told.code == 2 and "k is 9, but there are 3 sources to choose from for da-DK: " in told.err
     assert "matrix" not in told.err

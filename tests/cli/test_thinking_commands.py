@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from conftest import HEAD, REPOSITORY, row
+from conftest import HEAD, KNOWLEDGE, REPOSITORY, row
 
 HEAVY = (
     "torch",
@@ -26,7 +26,7 @@ HEAVY = (
 
 
 def started(
-    *arguments: object, code: str = "", cwd: Path = REPOSITORY, **env: str
+    *arguments: object, code: str = "", cwd: Path = KNOWLEDGE, **env: str
 ) -> subprocess.CompletedProcess[str]:
     command = ["-c", code] if code else ["-m", "merginguriel.cli.main"]
     return subprocess.run(
@@ -72,7 +72,7 @@ def test_two_processes_print_the_same_bytes(study):
 def test_an_unknown_locale_exits_2_with_the_way_out(mu, study, wrong):
     told = mu("advise", f"--target={wrong}", "--workspace", study.root)
     assert told.code == 2 and told.out == ""
-    assert "is not a locale" in told.err and "like sw-KE" in told.err
+    assert "unknown locale" in told.err and "like sw-KE" in told.err
 
 
 def test_an_unknown_locale_is_answered_with_the_nearest_ones(mu, study):
@@ -256,7 +256,7 @@ def test_the_editor_is_used_and_an_untouched_entry_is_not_added(mu, bench, monke
 def test_entries_and_rows_are_listed_and_filtered(mu, study):
     where = ("--workspace", study.root)
     every = mu("log", "list", "--json", *where).json
-    assert len(every) == len(list((REPOSITORY / "experiment_log").glob("*/*.md")))
+    assert len(every) == len(list((KNOWLEDGE / "experiment_log").glob("*/*.md")))
     assert [e["date"] for e in every] == sorted(e["date"] for e in every)
     welsh = mu("log", "list", "--target", "cy-GB", "--rows", "--json", *where).json
     assert welsh and {r["target"] for r in welsh} == {"cy-GB"}

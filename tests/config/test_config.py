@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.config import run_config as configs
+from merginguriel.config.schema import json_schema
 from merginguriel.errors import MuError, UsageError
 from merginguriel.runs import run_store
 from merginguriel.training import settings
@@ -43,13 +44,13 @@ def file(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [
-        ("k: 2", "k: two", 7, "k should be a whole number, at least 1"),
-        ("k: 2", "k: 0", 7, "at least 1"),
+        ("k: 2", "k: two", 7, "k must be a whole number, got 'two'"),
+        ("k: 2", "k: 0", 7, "k must be 1 or more, got 0"),
         ("k: 2", "kk: 2", 7, "unknown key 'kk'"),
-        ("  epochs: 2", "  epochs: 2.5", 9, "training.epochs should be a whole number"),
+        ("  epochs: 2", "  epochs: 2.5", 9, "training.epochs must be a whole number"),
         ("  epochs: 2", "  epoch: 2", 9, "unknown key 'training.epoch'"),
         ("  bf16: false", "  bf16: maybe", 10, "true or false"),
-        ("sv-SE", "xx-YY", 2, "is not a locale"),
+        ("sv-SE", "xx-YY", 2, "unknown locale"),
         ("REAL", "FAKE", 5, "one of URIEL, REAL"),
         ("density: 0.3", "densty: 0.3", 4, "has no parameter 'densty'"),
         ("density: 0.3", "density: 7", 4, "out of range"),
@@ -58,8 +59,8 @@ def file(tmp_path):
         ("similarity: REAL\ncandidates: [de-DE, nb-NO]", "", 1, "which sources"),
         ("k: 2", "locales: [de-DE]", 7, "no meaning for a run of kind merge"),
         ("k: 2", "k: 2\nk: 3", 8, "stands twice"),
-        ("training:\n  epochs: 2\n  bf16: false", "training: 3", 8, "should be a table"),
-        ("k: 2", "k: [2]", 7, "one value"),
+        ("training:\n  epochs: 2\n  bf16: false", "training: 3", 8, "training must be a table"),
+        ("k: 2", "k: [2]", 7, "k must be a whole number"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_key_file_and_line(file, old, new, line, says):
@@ -101,6 +102,28 @@ def test_the_digest_is_of_what_decides_the_result_however_it_is_written(file):
     assert configs.digest(configs.load(file(GOOD), ["seed=1"])) != plain
 
 
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        ("kind: train\ntask: home\nlocales: [de-DE, sv-SE]\n", "train-home-fe6ac23d"),
+        ("kind: nxn\nsources: de-DE sv-SE\nlocales: [nb-NO]\nsplits: [test]\n", "nxn-71266048"),
+        (
+            "kind: iterate\ntarget: sv-SE\nsimilarity: REAL\ncandidates: [de-DE, nb-NO]\nk: 2\n"
+            "iterate: {epochs: 3, schedule: Gain, min_gain_pp: 1, keep_checkpoints: yes}\n",
+            "iterate-sv-SE-a6343b62",
+        ),
+        (
+            "target: sv-SE\nmethod: ties\nparams: {density: 0.3}\nsources: [de-DE, nb-NO]\n"
+            "options: {a: 1, b: 'x', c: true, d: 1e-3}\nheads: source:de-DE\ninclude: ['*.bias', x]\n"
+            "training: {learning_rate: 1, warmup: 0.1, bf16: no, epochs: 2.0}\n",
+            "merge-sv-SE-ties-e918a4fd",
+        ),
+    ],
+)
+def test_the_id_of_a_run_that_is_on_disk_already_stays_the_same(file, text, id):
+    assert run_store.run_id(configs.load(file(text))) == id
+
+
 def test_similarity_is_another_name_for_linear_with_its_weights(file):
     named = configs.load(file(GOOD.replace("ties", "similarity").replace("params: {density: 0.3}\n", "")))
     assert (named.method, named.similarity) == ("linear", "REAL")
@@ -130,7 +153,7 @@ def test_a_base_of_one_word_is_a_name_whatever_folder_lies_there(tmp_path, file)
 
 
 def test_the_schema_takes_what_the_reader_takes(file):
-    schema = configs.schema()
+    schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(GOOD), schema)
     jsonschema.validate(configs.as_table(configs.load(file(GOOD)), every=True), schema)

@@ -110,12 +110,12 @@ def test_days_that_have_not_come_are_problems_wherever_they_stand(bench, told):
 
 
 def test_a_clock_that_is_behind_does_not_make_the_shipped_log_a_thing_of_the_future(monkeypatch):
-    from merginguriel.knowledge.log import today
+    from merginguriel.knowledge.parse import row_parser
 
-    class Behind(today.datetime):
+    class Behind(row_parser.datetime):
         @classmethod
         def now(cls, zone=None):
             return cls(2020, 1, 1, tzinfo=zone)
 
-    monkeypatch.setattr(today, "datetime", Behind)
-    assert not today.is_future(today.RELEASED) and today.is_future("2999-01-01")
+    monkeypatch.setattr(row_parser, "datetime", Behind)
+    assert not row_parser.is_future(row_parser.RELEASED) and row_parser.is_future("2999-01-01")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import KNOWLEDGE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.log import append
 from merginguriel.knowledge.parse import entries, rows
 
-LOG = Path(__file__).resolve().parents[2] / "experiment_log"
+LOG = KNOWLEDGE / "experiment_log"
 SHIPPED = entries.entry_paths(LOG)
 HERE = Path("2026-01-20-test-00000001.md")
 DRAFT = append.Draft("A test", "Retrospective", "2026-01-20", "Made for a test.", "a/b", "accuracy", "100")

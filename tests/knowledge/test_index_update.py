@@ -100,7 +100,7 @@ def test_one_more_entry_reads_no_other(bench, monkeypatch):
     def never(space: workspace.Workspace):
         raise AssertionError("everything was read again")
 
-    monkeypatch.setattr(index, "readable", never)
+    monkeypatch.setattr(index, "load_readable", never)
     bench.entry(row(value=0.1, baseline=0.9, method="ties"), entry=name(7), more=f'supersedes: "{name(1)}"\n')
     index.follow(connection, bench.load_space())
     assert was == [("under noise",)] and connection.execute(ask).fetchall() == [("contested",)]

@@ -8,9 +8,10 @@ import pytest
 from conftest import HEAD, row
 
 from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge.claims import row_status
 from merginguriel.knowledge.claims.grading import grade
 from merginguriel.knowledge.lint import runner
-from merginguriel.knowledge.parse import invalidation, parse_cache
+from merginguriel.knowledge.parse import parse_cache
 
 E1 = "2026-01-10-first-00000001"
 E2 = "2026-01-20-second-00000002"
@@ -230,4 +231,4 @@ def test_what_is_kept_between_calls_keeps_the_marks(bench):
 def test_without_marks_entries_are_passed_through(bench):
     bench.entry(row(), entry=E1)
     entries = bench.load().entries
-    assert invalidation.marked(entries) == entries and invalidation.marks_of(entries) == {}
+    assert row_status.marked(entries) == entries and row_status.marks_of(entries) == {}

@@ -8,9 +8,9 @@ import pytest
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.lint.runner import problems
+from merginguriel.knowledge.log.entry_json import read
+from merginguriel.knowledge.log.questions import threads, touched_by
 from merginguriel.knowledge.parse.entries import parse_entry
-from merginguriel.knowledge.parse.entry_json import entry_text
-from merginguriel.knowledge.parse.questions import threads, touched_by
 
 E1, E2, E3 = "2026-01-20-test-00000001", "2026-01-21-other-00000002", "2026-01-22-third-00000003"
 
@@ -78,7 +78,7 @@ def test_a_plan_touches_questions_of_its_target_its_method_and_its_words_and_no_
     texts = ["Does TIES help Swahili?", "Does it hold for sw-KE?", "Does TIES help Welsh?", "Would a larger density trim less?",
              "Who wrote the matrix?", "Does TIES need a base?"]  # fmt: skip
     asked(bench, *(f"[open] {one}" for one in texts))
-    text = entry_text(
+    text, _ = read(
         json.dumps({
             "title": "A larger density", "type": "Plan", "summary": "It would trim less of what sources share.",
             "expected": [{"target": "sw-KE", "method": "ties", "p_positive": 0.5}],

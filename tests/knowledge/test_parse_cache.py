@@ -9,24 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import KNOWLEDGE, copy_knowledge
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge import base
 from merginguriel.knowledge.parse import parse_cache
 from merginguriel.workspace import find
 
-SHIPPED = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def space(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    root = tmp_path / "space"
-    root.mkdir()
-    shutil.copy(SHIPPED / "mu.toml", root)
-    for name in ("skills", "experiment_log"):
-        shutil.copytree(SHIPPED / name, root / name)
-    return find(explicit=root)
+    return find(explicit=copy_knowledge(tmp_path / "space"))
 
 
 def cached(space):
@@ -59,7 +53,7 @@ def test_any_change_of_a_text_is_seen(space):
     table.write_text(table.read_text().replace("0.", "0.0", 1))
     with pytest.raises(KnowledgeError, match=r"sha256|changed"):
         base.load(space)
-    shutil.copy(SHIPPED / table.relative_to(space.root), table)
+    shutil.copy(KNOWLEDGE / table.relative_to(space.root), table)
     assert base.load(space).hash == before.hash
     entry.path.unlink()
     assert entry.id not in base.load(space).by_entry

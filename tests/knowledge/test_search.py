@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import UsageError
-from merginguriel.knowledge.lint import lint_cache
+from merginguriel.knowledge.lint import runner
 from merginguriel.knowledge.search import index
 from merginguriel.knowledge.search.query import search, terms
 from merginguriel.workspace import find
@@ -137,7 +137,7 @@ def test_nothing_is_read_when_nothing_changed(bench, monkeypatch):
     bench.entry(row(), entry="2026-01-20-one-00000001", title="Ibex")
     space = bench.load_space()
     before = search(space, "ibex")
-    monkeypatch.setattr(index, "load", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.setattr(index, "load_readable", lambda *_: pytest.fail("it was read again"))
     monkeypatch.setattr(index, "_digest", lambda *_: pytest.fail("it was read again"))
     assert search(space, "ibex") == before
 
@@ -324,7 +324,7 @@ def test_lint_that_finds_nothing_new_prints_the_same_without_reading(bench, mu, 
     bench.entry("| broken |")
     first = mu("lint", "--workspace", bench.root)
     calls = []
-    monkeypatch.setattr(lint_cache.lint, "problems", lambda space, program: calls.append(space) or [])
+    monkeypatch.setattr(runner, "problems", lambda space, program: calls.append(space) or [])
     again = mu("lint", "--workspace", bench.root)
     assert (first.code, first.out) == (again.code, again.out) == (1, first.out)
     assert not calls
@@ -337,10 +337,10 @@ def test_lint_looks_again_after_any_change(bench, monkeypatch, change):
     path = bench.entry(row())
     (bench.root / "runs" / "one").mkdir(parents=True)
     space = bench.load_space()
-    lint_cache.problems(space)
+    runner.cached_problems(space)
     calls = []
-    monkeypatch.setattr(lint_cache.lint, "problems", lambda space, program: calls.append(space) or [])
-    lint_cache.problems(space)
+    monkeypatch.setattr(runner, "problems", lambda space, program: calls.append(space) or [])
+    runner.cached_problems(space)
     assert not calls
     time.sleep(0.01)
     if change == "touch":
@@ -351,11 +351,11 @@ def test_lint_looks_again_after_any_change(bench, monkeypatch, change):
         path.unlink()
     else:
         (bench.root / "runs" / "one" / "result.json").write_text("{}")
-    lint_cache.problems(space)
+    runner.cached_problems(space)
     assert calls
 
 
 def test_lint_keeps_nothing_of_files_that_were_written_just_now(bench):
     bench.entry(row())
-    lint_cache.problems(bench.load_space())
-    assert not lint_cache.place(bench.root).exists()
+    runner.cached_problems(bench.load_space())
+    assert not runner.place(bench.root).exists()

@@ -98,7 +98,7 @@ def test_an_editor_is_opened_only_when_asked_for(mu, bench, tmp_path, monkeypatc
 def test_outside_a_workspace_nothing_is_written(mu, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = mu("skills", "new", "fresh")
-    assert told.code == 2 and "no workspace here" in told.err and list(tmp_path.iterdir()) == []
+    assert told.code == 2 and "no workspace to write into" in told.err and list(tmp_path.iterdir()) == []
 
 
 def test_an_editor_that_cannot_be_started_is_said_before_anything_is_made(mu, bench, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import skills_ref
-from conftest import SKILL
+from conftest import KNOWLEDGE, SKILL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.log.append import check_text
 from merginguriel.knowledge.parse.skills import Skill, read_skill, skill_paths
 
-SKILLS = Path(__file__).resolve().parents[2] / "skills"
+SKILLS = KNOWLEDGE / "skills"
 SHIPPED = skill_paths(SKILLS)
 GOOD = SKILL.format(name="a-skill")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from merginguriel.knowledge.lint import runner
 from merginguriel.knowledge.parse.entries import entry_paths
-from merginguriel.knowledge.parse.units import bare_differences
+from merginguriel.knowledge.parse.prose_numbers import bare_differences
 
 HEAD = '---\ntitle: "T"\nsummary: "S."\n---\n'
 

@@ -231,7 +231,7 @@ def test_patterns_choose_what_is_merged(folders: dict[str, Path]) -> None:
 
 def test_a_pattern_that_meets_nothing_is_an_error(folders: dict[str, Path]) -> None:
     for key in ("include", "exclude"):
-        with pytest.raises(UsageError, match=r"'layers\.3\.\*' meets no tensor") as caught:
+        with pytest.raises(UsageError, match=r"'layers\.3\.\*' matches no tensor") as caught:
             merge_tensors(recipe(folders, **{key: ("*.bias", "layers.3.*")}))
         assert "the first tensors are" in (caught.value.mend or "")
 

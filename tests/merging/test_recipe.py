@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, load_recipe, recipe_from_flags
-from merginguriel.merging.recipe_fields import bytes_of
+from merginguriel.merging.recipe import (
+    Recipe,
+    Source,
+    bytes_of,
+    check,
+    dump_recipe,
+    load_recipe,
+    recipe_from_flags,
+)
 
 TEXT = """\
 method: ties
@@ -90,19 +97,19 @@ def test_a_workspace_that_is_moved_keeps_its_recipes(tmp_path: Path) -> None:
     ("old", "new", "line", "fault"),
     [
         ("k: 2", "kk: 2", 7, "unknown key 'kk'"),
-        ("    weight: 3", "    wieght: 3", 12, "unknown key 'wieght'"),
+        ("    weight: 3", "    wieght: 3", 12, "unknown key 'sources.wieght'"),
         ("k: 2", "k: two", 7, "whole number"),
         ("weight: 3", "weight: heavy", 12, "a number"),
         ("target: sw-KE", "target: no", 4, "quotes"),
         ("mode: ExcTar", "method: ties", 5, "twice"),
-        ("    path: ../fr-FR\n", "", 13, "'path' is missing"),
+        ("    path: ../fr-FR\n", "", 13, "'sources.path' is missing"),
         ("method: ties\n", "", 1, "'method' is missing"),
         ("params: {density: 0.3}", "params: {density: [1]}", 2, "a number or a word"),
-        ("params: {density: 0.3}", "params: 3", 2, "table of parameter"),
-        ("context: home/e5-small", "context: 2026-99-99", 8, "a word"),
+        ("params: {density: 0.3}", "params: 3", 2, "params must be a table"),
+        ("context: home/e5-small", "context: 2026-99-99", 8, "not a valid value"),
         ("base: ../base", "base: [", 5, "not valid YAML"),
-        ("k: 2", "include: '*.bias'", 7, "a list of patterns"),
-        ("k: 2", "exclude: [[a]]", 7, "a word"),
+        ("k: 2", "include: '*.bias'", 7, "include must be a list"),
+        ("k: 2", "exclude: [[a]]", 7, "exclude must be"),
         ("k: 2", "shard_size: large", 7, "a size such as 2GB"),
         ("k: 2", "trim: model", 7, "unknown key 'trim'"),
     ],

@@ -14,7 +14,7 @@ from tiny_models import LABELS, bert, plain
 
 from merginguriel.errors import IncompatibleError, MuError, UnavailableError, UsageError
 from merginguriel.merging import task_vector_measures
-from merginguriel.similarity import compat, real
+from merginguriel.similarity import choice, compat
 
 
 @pytest.fixture(scope="module")
@@ -153,14 +153,14 @@ def test_weights_are_similarity_times_the_mean_fit_with_the_others() -> None:
 def test_an_equal_fit_leaves_the_weights_of_similarity() -> None:
     column = {"a": 0.5, "b": 0.25, "c": 0.4}
     found = compat.weights(column, np.full((3, 3), 0.3), ["a", "b", "c"])
-    assert found == pytest.approx(real.weights(column, ["a", "b", "c"]))
+    assert found == pytest.approx(choice.shares(column, ["a", "b", "c"]))
 
 
 def test_weights_where_nothing_fits_or_nothing_is_known_are_still_weights() -> None:
     column = {"a": 0.5, "b": 0.25}
     assert compat.weights(column, -np.ones((2, 2)), ["a", "b"]) == {"a": 0.5, "b": 0.5}
     unknown = compat.weights(column, np.full((2, 2), np.nan), ["a", "b"])
-    assert unknown == pytest.approx(real.weights(column, ["a", "b"]))
+    assert unknown == pytest.approx(choice.shares(column, ["a", "b"]))
     assert compat.weights(column, np.eye(1), ["a"]) == {"a": 1.0}
     with pytest.raises(UnavailableError, match="of c"):
         compat.weights(column, np.eye(2), ["a", "b"], ["a", "c"])

@@ -1,4 +1,4 @@
-"""Is a remembered digest always that of the file as it is now, and is a cache never needed?"""
+"""Digest cache: a cached digest is always that of the file as it is now, and no cache is ever needed."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_a_file_at_rest_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     expected = written(tmp_path / "weights", b"one")
     settle(monkeypatch)
     read = count_reads(monkeypatch)
-    assert digest_cache.recalled(tmp_path / "weights") is None
+    assert digest_cache.cached_digest(tmp_path / "weights") is None
     assert [digest_cache.digest(tmp_path / "weights") for _ in range(3)] == [expected] * 3
-    assert digest_cache.recalled(tmp_path / "weights") == expected
+    assert digest_cache.cached_digest(tmp_path / "weights") == expected
     assert len(read) == 1
 
 
@@ -70,7 +70,7 @@ def test_a_file_just_written_is_not_remembered(tmp_path: Path, monkeypatch: pyte
     read = count_reads(monkeypatch)
     assert [digest_cache.digest(tmp_path / "weights") for _ in range(2)] == [expected] * 2
     assert len(read) == 2
-    assert digest_cache.recalled(tmp_path / "weights") is None
+    assert digest_cache.cached_digest(tmp_path / "weights") is None
 
 
 def test_a_cache_that_cannot_be_written_or_read_is_no_error(
@@ -94,4 +94,4 @@ def test_a_cache_that_cannot_be_written_or_read_is_no_error(
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         digest_cache.digest(tmp_path / "nowhere")
-    assert digest_cache.recalled(tmp_path / "nowhere") is None
+    assert digest_cache.cached_digest(tmp_path / "nowhere") is None

@@ -136,7 +136,7 @@ def test_rows_leave_as_parquet_csv_and_latex_and_are_the_same(stored, mu, tmp_pa
         (("x.doc",), "It is one of: .parquet, .csv, .tex"),
         (("x.parqet",), "Did you mean x.parquet?"),
         (("x",), "has none"),
-        (("x.csv", "--column", "valu"), "no column 'valu'"),
+        (("x.csv", "--column", "valu"), "unknown column 'valu'"),
     ],
 )
 def test_what_cannot_be_exported_is_said(stored, mu, tmp_path, words, says):

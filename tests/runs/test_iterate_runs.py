@@ -11,7 +11,7 @@ from run_files import QUICK, config_file, names, only_run
 
 from merginguriel import workspace
 from merginguriel.config import run_config as configs
-from merginguriel.runs import run_store
+from merginguriel.runs import resolve, run_store
 from merginguriel.runs.kinds.iterate import settings_from
 from merginguriel.study import iterate_study
 
@@ -109,9 +109,9 @@ def test_a_later_matrix_makes_another_run_and_leaves_this_one_its_sources(traine
     matrix.write_text("\n".join(turned) + "\n", encoding="utf-8")
     other = run_store.create(space, configs.load(path))
     assert other.id != made.id and other.config.candidates != (first,)
-    settled = iterate_study.settled(configs.study_of(made.config, space), settings_from(made.config))[0]
+    settled = iterate_study.settled(resolve.study_of(made.config, space), settings_from(made.config))[0]
     assert settled.sources == (first,)
     matrix.unlink()
     assert (
-        iterate_study.settled(configs.study_of(made.config, space), settings_from(made.config))[0] == settled
+        iterate_study.settled(resolve.study_of(made.config, space), settings_from(made.config))[0] == settled
     )

@@ -7,7 +7,7 @@ from run_files import QUICK, config_file, only_run, space_of
 
 from merginguriel.config import run_config as configs
 from merginguriel.models import build_record
-from merginguriel.runs import planning, run_store
+from merginguriel.runs import planning, resolve, run_store
 
 pytestmark = pytest.mark.lab
 
@@ -34,7 +34,7 @@ def test_a_dry_run_names_what_is_there_what_is_trained_and_what_time_is_known(tr
 
 def test_after_a_run_the_next_one_is_expected_to_take_as_long(trained):
     first = config_file(trained, training=None, method="average", candidates=["de-DE", "en-US"])
-    planned = planning.plan(space_of(trained), configs.resolved(configs.load(first), space_of(trained)))
+    planned = planning.plan(space_of(trained), resolve.resolved(configs.load(first), space_of(trained)))
     assert trained.mu("run", first, "--workspace", trained.space).code == 0
     run = only_run(trained)
     events = run_store.events(run)

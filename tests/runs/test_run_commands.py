@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
+from conftest import KNOWLEDGE
 from run_files import config_file
 
 from merginguriel.report.run_comparison import compared
@@ -129,7 +129,7 @@ def test_the_rows_of_runs_land_in_the_log_as_they_are(two, tmp_path):
 
 def test_rows_of_a_run_that_are_in_the_log_are_not_taken_twice(two):
     lab, found = two
-    skill = Path(__file__).resolve().parents[2] / "skills" / "merging-when-constructive" / "SKILL.md"
+    skill = KNOWLEDGE / "skills" / "merging-when-constructive" / "SKILL.md"
     (lab.space / "skills" / "merging-when-constructive").mkdir(parents=True)
     shutil.copy(skill, lab.space / "skills" / "merging-when-constructive")
     words = ["--type", "Retrospective", "--summary", "A merge.", "--workspace", lab.space, "--json"]

@@ -52,7 +52,7 @@ def test_the_cosine_is_that_of_the_shipped_features():
 def test_several_sets_are_averaged_and_an_unknown_one_is_refused():
     one, two = (uriel.matrix(["sw-KE"], ["en-US"], [kind])[0, 0] for kind in ("syntax", "family"))
     assert uriel.matrix(["sw-KE"], ["en-US"], ["syntax", "family"])[0, 0] == pytest.approx((one + two) / 2)
-    with pytest.raises(UsageError, match="'genus' is not a set"):
+    with pytest.raises(UsageError, match="unknown set of features 'genus'"):
         uriel.matrix(["sw-KE"], ["en-US"], ["genus"])
 
 

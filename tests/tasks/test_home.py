@@ -118,7 +118,7 @@ def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(UsageError) as caught:
         load_task("home", "en-GB")
     assert "en-US" in (caught.value.mend or "")
-    with pytest.raises(UsageError, match="is not a locale"):
+    with pytest.raises(UsageError, match="unknown locale"):
         load_task("home", "xx-YY")
     with pytest.raises(UsageError, match="min_intents"):
         load_task("home", "en-US", colour="red")

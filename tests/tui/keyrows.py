@@ -298,13 +298,13 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
         "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Ask, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
-        "runs.resume": says("it cannot be asked to resume", on_finished),  # one that waits would begin
+        "runs.resume": says("cannot resume", on_finished),  # one that waits would begin
     },
     "should it be cancelled": {"ask.yes": closes(), "ask.no": closes()},
     "one run": {
         "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("The log stays here."),
         "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "metrics"), "run.cancel": opens(Ask),
-        "run.pause": says("it cannot be asked to pause"), "run.resume": says("it cannot be asked to resume"),
+        "run.pause": says("cannot pause"), "run.resume": says("cannot resume"),
         "run.again": opens(LaunchScreen),
     },
     "the form of a run": {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
+from conftest import copy_knowledge
 from textual import events
 from textual.keys import _character_to_key
 from textual.widgets import Input, TextArea
@@ -13,7 +13,6 @@ from textual.worker import WorkerCancelled
 
 from merginguriel import workspace
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = [(80, 24), (160, 50)]
 
 
@@ -57,8 +56,5 @@ def notes(app) -> str:
 
 
 def shipped_copy(root: Path, settings: str = "") -> workspace.Workspace:
-    """The knowledge that ships with the program, in a workspace of its own."""
-    for part in ("skills", "experiment_log"):
-        shutil.copytree(REPOSITORY / part, root / part)
-    (root / "mu.toml").write_text(settings)
-    return workspace.find(explicit=root)
+    """A workspace with the frozen log and skills."""
+    return workspace.find(explicit=copy_knowledge(root, settings=settings))

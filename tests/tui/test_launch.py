@@ -13,7 +13,7 @@ from pilot import play
 from run_screens import SIZES, press, settled, shown, until, waiting
 from textual.widgets import Input
 
-from merginguriel.config.keys import KEYS
+from merginguriel.config.schema import KEYS
 from merginguriel.runs import run_store, worker
 
 
@@ -36,7 +36,7 @@ def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu, si
         await press(app, pilot, "backspace")
         form.set_focus(form.query_one("#key-k"))
         await press(app, pilot, *"two")
-        assert "should be a whole number" in shown(app)
+        assert "must be a whole number" in shown(app)
         await press(app, pilot, "backspace", "backspace", "backspace", "2")
         assert not form.query_one("#key-k-doc").has_class("wrong")
         form.set_focus(form.query_one("#key-params"))

@@ -190,7 +190,7 @@ def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_sa
 def test_a_name_that_no_run_has_is_told_and_the_table_stays(space):
     async def script(app, pilot):
         await settled(app, pilot)
-        assert any("there is no run" in note.message for note in app._notifications)
+        assert any("unknown run" in note.message for note in app._notifications)
         await press(app, pilot, "escape")
         assert "merge-da-DK" in shown(app)
 

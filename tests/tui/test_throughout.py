@@ -20,7 +20,7 @@ from textual.widgets import Label
 from merginguriel import workspace
 from merginguriel.config import run_config
 from merginguriel.runs import run_store as runs
-from merginguriel.runs.finished import Watch
+from merginguriel.runs.progress import EndWatch
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_the_end_of_a_run_is_told(small):
 
 def test_a_run_that_others_start_is_followed_and_told_once(small):
     space = small.load_space()
-    watch = Watch(space)
+    watch = EndWatch(space)
     assert watch.ended() == []
     run = made_run(space)
     watch.again = 0
@@ -267,7 +267,7 @@ def test_a_run_that_others_start_is_followed_and_told_once(small):
 def test_one_that_began_and_ended_between_two_looks_is_told(small):
     space = small.load_space()
     space.runs.mkdir()
-    watch = Watch(space)
+    watch = EndWatch(space)
     watch.ended()
     time.sleep(0.01)
     run = made_run(space)

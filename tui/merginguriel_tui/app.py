@@ -23,7 +23,7 @@ from . import gc_pause, session
 from .base import MuScreen
 
 if TYPE_CHECKING:
-    from merginguriel.runs.finished import Watch
+    from merginguriel.runs.progress import EndWatch
 
 # name → (module of screens/, class, what the palette says of it)
 SCREENS = {
@@ -89,7 +89,7 @@ class MuApp(App[None]):
         self.clashes: set[str] = set()
         self.looking = False
         self.begun: set[str] = set()
-        self.watch_runs: Watch | None = None
+        self.watch_runs: EndWatch | None = None
         self.tidy = gc_pause.Tidy()
 
     def get_default_screen(self) -> Screen[None]:
@@ -232,10 +232,10 @@ class MuApp(App[None]):
         self.begun.add(name)
 
     def _ended(self) -> None:
-        from merginguriel.runs.finished import Watch
+        from merginguriel.runs.progress import EndWatch
 
         if self.watch_runs is None:
-            self.watch_runs = Watch(self.space)
+            self.watch_runs = EndWatch(self.space)
         self.watch_runs.live |= self.begun
         self.begun.clear()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from merginguriel.config.run_config import Config
+    from merginguriel.config.schema import Config
     from merginguriel.workspace import Workspace
 
 

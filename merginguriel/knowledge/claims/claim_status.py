@@ -1,4 +1,4 @@
-"""Do the rows still bear a claim out? Its status, derived on every load and never stored."""
+"""Status of a claim, derived from result rows on every load and never stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ DOUBTFUL = ("contested", "invalidated")  # a row's status: as it was written, or
 
 @dataclass(frozen=True)
 class Standing:
-    """A claim's derived status and why. `mean_pp` and `se_pp`: pooled difference of its rows, where it has one."""
+    """A claim's derived status, and why.
+
+    `mean_pp` and `se_pp` are the pooled difference of its rows, where there is one.
+    """
 
     status: str
     reason: str
@@ -37,7 +40,7 @@ class Standing:
 def standing(
     claim: Claim, cited: Sequence[ResultRow], every: Sequence[ResultRow], corrected: Mapping[str, str]
 ) -> Standing:
-    """Derive a claim's status.
+    """Derive the status of a claim.
 
     cited      rows that its evidence names
     every      all rows of the log, for what the claim does not cite

@@ -1,4 +1,4 @@
-"""Which rows test a claim that something is required, or tells nothing? With and without it, or its correlation."""
+"""Tests of claims with a condition (`requires`, `no_signal`): comparisons with and without it, or its correlation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHOOSES_SOURCES = ("mode", "similarity", "k")  # another of these is another cho
 
 
 def with_and_without(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
-    """Rows that meet a claim's condition against rows that say they do not, alike in all else; of what is required.
+    """Compare rows that meet a claim's condition with rows that state otherwise and are alike in all else.
 
     A row that does not say how it was made is on neither side. Of a condition in several parts, the comparisons of the
     part that stands least: all are required only if each is (intersection–union test, Berger 1982). None where a part
@@ -37,7 +37,7 @@ def with_and_without(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference
 
 
 def _without(claim: Claim, key: str, inside: Sequence[ResultRow]) -> list[Difference]:
-    """Rows that meet the whole condition against rows that miss this part of it alone."""
+    """Compare rows that meet the whole condition with rows that miss this part of it alone."""
     wanted = claim.condition[key]
     found: list[Difference] = []
     for other in sorted({said for row in inside if (said := _said(row, key)) is not None} - {wanted}):
@@ -59,7 +59,7 @@ def _meets(claim: Claim, row: ResultRow) -> bool:
 
 
 def _stands(found: Sequence[Difference]) -> tuple[float, float]:
-    """How surely these differences are above 0, −1 … 1 (0 where their noise is not known), and their mean."""
+    """Return how sure it is that these differences are above 0 (−1 to 1; 0 without noise), and their mean."""
     pool = pooled(found)
     return copysign(1 - (1.0 if pool.p is None else pool.p), pool.mean), pool.mean
 
@@ -76,7 +76,7 @@ def _scope(key: str, value: str) -> dict[str, tuple[str, ...]]:
 
 
 def _alike(rows: Sequence[ResultRow], key: str) -> bool:
-    """In all other parameters, and in sources as far as the condition does not say them."""
+    """Return whether two rows agree in all other parameters, and in sources unless the condition chooses them."""
     mine, its = ([pair for pair in row.params if pair[0] != key] for row in rows)
     if mine != its:
         return False
@@ -92,7 +92,7 @@ def _alike(rows: Sequence[ResultRow], key: str) -> bool:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's ρ of a feature with the outcome, over `n` pairs of `targets`; low, high: its 95% interval.
+    """Spearman's ρ of a feature with the outcome over `n` pairs of `targets`, with its 95% interval.
 
     farthest  of all rows' own 95% intervals the one that reaches farthest from 0, with its target
     """
@@ -108,10 +108,12 @@ class Correlation:
 
 
 def correlation(claim: Claim, rows: Iterable[ResultRow]) -> Correlation | None:
-    """The correlation that the rows give of a claim's feature: metric `spearman`, and the feature as the method or as the
-    parameter `feature`. Several are pooled as differences are, by target and with the spread between targets as noise, on
-    the scale of Fisher's z, with the variance 1.06/(n − 3) of Fieller, Hartley and Pearson (1957): a target's own, as
-    with several seeds, are of the same pairs and count once. None where no such row says how many pairs it is over.
+    """Pool the correlations that the rows give of a claim's feature; None without a row that gives its n.
+
+    Such a row has the metric `spearman` and the feature as its method or as its parameter `feature`. Rows are pooled
+    as differences are, by target and with the spread between targets as noise, on the scale of Fisher's z, with the
+    variance 1.06/(n − 3) of Fieller, Hartley and Pearson (1957). Several rows of one target, such as those of several
+    seeds, are of the same pairs and count once.
     """
     found: dict[object, ResultRow] = {}
     for row in rows:
@@ -146,7 +148,10 @@ def correlation(claim: Claim, rows: Iterable[ResultRow]) -> Correlation | None:
 
 
 def _of_feature(claim: Claim, row: ResultRow) -> bool:
-    """Is it of the claim's feature, and in scope? A method that is the feature, and a target that is all, have no other."""
+    """Return whether a row is about the claim's feature and in scope.
+
+    The scope's method is not compared where the method is the feature, nor its target where the row is over all.
+    """
     feature = claim.condition.get("feature")
     if row.method != feature and dict(row.params).get("feature") != feature:
         return False
@@ -157,14 +162,16 @@ def _of_feature(claim: Claim, row: ResultRow) -> bool:
 
 
 def _ends(pool: Pool) -> tuple[float, float]:
-    """The 95% interval of a pooled z, as correlations."""
+    """Return the 95% interval of a pooled z, as correlations."""
     low, high = interval(pool) or (-inf, inf)
     return tanh(low), tanh(high)
 
 
 def compared(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
-    """The comparisons that test a claim which names a condition: of what is required, those with it and without; of a
-    feature that tells nothing, what the claim says it is compared `over`, where it does."""
+    """Return the comparisons that test a claim with a condition.
+
+    For `requires`, rows with and without it; for `no_signal`, what the claim is compared `over`, if anything.
+    """
     if claim.predicate == "requires":
         return with_and_without(claim, rows)
     if claim.predicate == "no_signal" and (claim.over or (claim.prefer and claim.over_scope)):
@@ -173,7 +180,7 @@ def compared(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
 
 
 def interval(pool: Pool) -> tuple[float, float] | None:
-    """The 95% interval of a pooled difference, in pp; None where its noise is not known."""
+    """Return the 95% interval of a pooled difference in pp; None where its noise is unknown."""
     if not pool.se:
         return None
     # Where the spread between a few targets is part of the noise, as in `Pool.p`.
@@ -186,7 +193,7 @@ def interval(pool: Pool) -> tuple[float, float] | None:
 
 
 def no_difference(found: Sequence[Difference]) -> tuple[str, str]:
-    """How a claim stands that these comparisons show nothing: status, and what the interval says of it."""
+    """Return (status, reason) of a claim that there is no difference, given these comparisons."""
     pool = pooled(found)
     ends = interval(pool)
     if ends is None:
@@ -202,7 +209,7 @@ def no_difference(found: Sequence[Difference]) -> tuple[str, str]:
 
 
 def no_correlation(found: Correlation) -> tuple[str, str]:
-    """How a claim stands that a feature tells nothing, beside this correlation: status and reason."""
+    """Return (status, reason) of a claim that a feature carries no signal, given this correlation."""
     ends, p = f"95% {found.low:+.2f} … {found.high:+.2f}", stats.p_text(found.p)
     said = f"ρ {found.value:+.2f} over {found.n} pairs"
     target, low, high = found.farthest
@@ -224,5 +231,5 @@ def no_correlation(found: Correlation) -> tuple[str, str]:
 
 
 def _minus(text: str) -> str:
-    """With a true minus before numbers. A hyphen within a word, such as a target's, stays."""
+    """Replace the hyphen before numbers by a minus sign; hyphens within words stay."""
     return re.sub(r"-(?=\d)", "−", text)

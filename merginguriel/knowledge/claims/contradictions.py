@@ -1,4 +1,4 @@
-"""Which statements cannot both hold? Claims against claims, and claims against rows, by the numbers."""
+"""Contradictions between claims, and between claims and result rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NO_OTHER = re.compile(r"\bno\s+other\s+(?:target|locale|language)s?\b|\bnowhere\
 
 @dataclass(frozen=True)
 class Conflict:
-    """`claim` says one thing, and `others` (rows, or another claim and rows) another."""
+    """A claim that contradicts rows, or another claim and its rows."""
 
     claim: Claim
     what: str
@@ -42,18 +42,21 @@ class Conflict:
 
 
 def wanted(claim: Claim) -> int:
-    """The sign of the difference that a claim speaks of."""
+    """Return the sign of the difference that a claim states."""
     return 1 if claim.predicate in ("beats", "prefers") else -1
 
 
 def standing_claims(knowledge: Knowledge) -> list[Claim]:
-    """Claims that still assert something: not superseded, not refuted."""
+    """Return the claims that are neither superseded nor refuted."""
     return [c for c in knowledge.claims if knowledge.standings[c.id].status not in ("superseded", "refuted")]
 
 
 def between_claims(knowledge: Knowledge) -> list[Conflict]:
-    """Pairs of standing claims that cannot both hold: they say opposite things of rows which lie in the scope of both,
-    or of one scope two sizes, or that a merge beats a better model and not a worse one."""
+    """Return pairs of claims that cannot both hold.
+
+    They state opposite signs for rows in the scope of both, two sizes for one scope, or a merge that beats a better
+    model and not a worse one.
+    """
     groups: dict[object, list[Claim]] = {}
     for claim in standing_claims(knowledge):
         if claim.predicate in ("beats", *DOWN):
@@ -72,7 +75,7 @@ def between_claims(knowledge: Knowledge) -> list[Conflict]:
 
 
 def _better_not_worse(groups: dict[object, list[Claim]]) -> list[Conflict]:
-    """The best zero-shot model is the best of all, and so at least as good as the best of the sources."""
+    """Return claims that beat best_zero_shot, which is at least as good as best_single_source, but not that."""
     return [
         Conflict(one, f"cannot hold beside {other.id}: of {told(one.scope)}, what beats best_zero_shot beats "
                  "best_single_source too, which is no better", other)
@@ -84,7 +87,7 @@ def _better_not_worse(groups: dict[object, list[Claim]]) -> list[Conflict]:
 
 
 def _two_sizes(knowledge: Knowledge, one: Claim, other: Claim) -> list[Conflict]:
-    """Two sizes of the same thing, further apart than the noise of their rows. Where that is unknown, nobody can say."""
+    """Return a conflict where two claims state sizes of one scope further apart than their known noise."""
     if one.value is None or other.value is None or one.unit != other.unit:
         return []
     if (dict(one.prefer), dict(one.over_scope)) != (dict(other.prefer), dict(other.over_scope)):
@@ -100,7 +103,7 @@ def _two_sizes(knowledge: Knowledge, one: Claim, other: Claim) -> list[Conflict]
 
 
 def _noise(knowledge: Knowledge, claim: Claim) -> float | None:
-    """Standard error of what a claim's rows give, in the unit of its value."""
+    """Return the standard error of a claim's pooled difference, in the unit of its value."""
     now = knowledge.standings[claim.id]
     if now.se_pp is None or claim.unit == "pp":
         return now.se_pp
@@ -118,7 +121,10 @@ def _opposed(one: Claim, other: Claim) -> bool:
 
 
 def _settled(knowledge: Knowledge, one: Claim, other: Claim, common: Scope) -> list[Conflict]:
-    """Who is wrong where both apply, as the rows there say; without rows, only like scopes are a contradiction."""
+    """Return the conflict of two opposed claims, settled by the rows where both apply.
+
+    Without such rows, only claims of which one scope contains the other contradict each other.
+    """
     narrowed = replace(one, scope=common)
     there = differences(narrowed, knowledge.near(narrowed))
     if not there:
@@ -132,7 +138,7 @@ def _settled(knowledge: Knowledge, one: Claim, other: Claim, common: Scope) -> l
 
 
 def uncited(knowledge: Knowledge) -> list[Conflict]:
-    """Standing claims against rows in their scope that they do not cite and that say the opposite, outside noise."""
+    """Return claims with uncited rows in scope that show the opposite outside noise."""
     found: list[Conflict] = []
     for claim in standing_claims(knowledge):
         if claim.predicate not in ("beats", "prefers", *DOWN):
@@ -155,7 +161,7 @@ def uncited(knowledge: Knowledge) -> list[Conflict]:
 
 
 def overreaching(knowledge: Knowledge) -> list[Conflict]:
-    """Claims that say all, both or never where a row in scope disagrees, or only where another target does too."""
+    """Return claims that say "all", "both" or "never" against a row in scope, or "only" against another target."""
     found: list[Conflict] = []
     for claim in standing_claims(knowledge):
         if claim.predicate not in ("beats", "prefers", *DOWN):
@@ -190,7 +196,7 @@ def _not_only(knowledge: Knowledge, claim: Claim, word: str) -> list[Conflict]:
 
 
 def effects_without_gain(rows: Iterable[ResultRow]) -> Iterator[tuple[ResultRow, ResultRow]]:
-    """(row against the mean of its sources, row of the same merge against the best of them), above one, below the other.
+    """Yield pairs of rows of one merge: above the mean of its sources, and below the best of them.
 
     Being above the mean is no reason to merge: the best single source is there already.
     """
@@ -215,22 +221,24 @@ def effects_without_gain(rows: Iterable[ResultRow]) -> Iterator[tuple[ResultRow,
 
 
 def in_any(rows: Iterable[ResultRow], scope: Scope) -> list[ResultRow]:
+    """Return the rows that lie in a scope."""
     return [row for row in rows if in_scope(row, scope)]
 
 
 def said(claim: Claim) -> str:
-    """`beats best_single_source`, `is worth preferring to similarity=URIEL`."""
+    """Return what a claim states, as `beats best_single_source`."""
     if claim.predicate == "prefers":
         return f"is preferred: {told(claim.prefer)} over {told(claim.over_scope)}"
     return f"{claim.predicate} {claim.over}"
 
 
 def told(scope: Scope) -> str:
+    """Return a scope as text: `target=sw-KE method=ties`."""
     return " ".join(f"{key}={','.join(values)}" for key, values in scope.items()) or "anything"
 
 
 def listed(found: Iterable[Difference], most: int = 3) -> str:
-    """`sq-AL +0.10 pp (2026-…#r2), vi-VN +0.14 pp (…)`, the largest first."""
+    """Return differences as text, largest first: `sq-AL +0.10 pp (2026-…#r2), vi-VN +0.14 pp (…)`."""
     ranked = sorted(found, key=lambda d: (-abs(d[0]), d[2][0].ref))
     parts = []
     for difference, _, rows in ranked[:most]:

@@ -1,4 +1,4 @@
-"""What does a sentence rest on? Sentence → claim → entry → row → run → artefact, as a tree."""
+"""Tree of what a statement rests on: sentence → claim → entry → row → run → artefact."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import Mapping, read_text, read_yaml
+from merginguriel.text.suggest import did_you_mean, suggest
 
 from .claim_status import NOT_TESTED, Standing
 from .grading import grade
@@ -29,7 +30,10 @@ SURE = 1.96  # standard errors at which a difference stands outside noise
 
 @dataclass(frozen=True)
 class Node:
-    """One link. `kind`: skill, sentence, claim, entry, row, run or artefact; `facts`: what is known of it."""
+    """One node of the tree.
+
+    `kind` is skill, claim, entry, row, run or artefact; `facts` holds what is known about it.
+    """
 
     kind: str
     name: str
@@ -38,6 +42,7 @@ class Node:
     children: tuple[Node, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
+        """Return the node and its children as JSON-ready data."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -48,7 +53,10 @@ class Node:
 
 
 def why(knowledge: Knowledge, name: str) -> Node:
-    """The tree under a claim's id, a skill's name, an entry's id (or its beginning) or a row. Raises UsageError."""
+    """Return the tree under a claim, a skill, an entry or a row.
+
+    An entry may be named by the beginning of its id. Raises UsageError for an unknown name.
+    """
     claims = {claim.id: claim for claim in knowledge.claims}
     if name in claims:
         return of_claim(claims[name], knowledge)
@@ -63,23 +71,22 @@ def why(knowledge: Knowledge, name: str) -> Node:
             if row.ref == f"{entry.id}#{number}":
                 return of_row(row, knowledge, upwards=True)
         raise UsageError(f"{entry.id} has no row {number!r}.", mend=f"It has {len(entry.rows)}: #r1, #r2, …")
-    import difflib
-
     known = [*claims, *(skill.name for skill in knowledge.skills)]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or [c for c in known if name in c][:3]
+    near = suggest(name, known, cutoff=0.5) or did_you_mean([one for one in known if name in one][:3])
     raise UsageError(
-        f"{name!r} is no claim, skill, entry or row.",
-        mend=f"Did you mean {' or '.join(near)}?" if near else "See: mu skills list, mu log list",
+        f"unknown claim, skill, entry or row {name!r}.", mend=near or "See: mu skills list, mu log list"
     )
 
 
 def of_skill(skill: Skill, knowledge: Knowledge) -> Node:
+    """Return the tree under a skill."""
     facts = {"version": skill.version, "updated": skill.metadata["updated"], "where": str(skill.path)}
     children = tuple(of_claim(claim, knowledge) for claim in skill.claims)
     return Node("skill", skill.name, skill.line, facts, children)
 
 
 def of_claim(claim: Claim, knowledge: Knowledge) -> Node:
+    """Return the tree under a claim, with its status and grade."""
     now = knowledge.standings[claim.id]
     graded = grade(claim, knowledge)
     facts: dict[str, Any] = {
@@ -110,6 +117,7 @@ def of_entry(
     *,
     upwards: bool = False,
 ) -> Node:
+    """Return the tree under an entry, for some of its rows; `upwards`: with the claims that cite it."""
     facts: dict[str, Any] = {"type": entry.type, "date": entry.date, "where": str(entry.path)}
     if entry.id in knowledge.superseders:
         facts["corrected_by"] = knowledge.superseders[entry.id]
@@ -121,6 +129,7 @@ def of_entry(
 
 
 def of_row(row: ResultRow, knowledge: Knowledge, *, upwards: bool = False) -> Node:
+    """Return the tree under a row; `upwards`: with the claims that cite it."""
     facts: dict[str, Any] = {"status": row.status, "n": row.n, "measured": row.day, "where": row.where}
     if row.ref in knowledge.marks:
         facts["marked_by"] = [f"{entry.id}: {mark.reason}" for entry, mark in knowledge.marks[row.ref]]
@@ -131,7 +140,7 @@ def of_row(row: ResultRow, knowledge: Knowledge, *, upwards: bool = False) -> No
 
 
 def row_says(row: ResultRow) -> str:
-    """`sw-KE ExcTar similarity REAL 5: 48.32% against 46.70% best_single_source, +1.62 pp ± 1.30`."""
+    """Return a row as `sw-KE ExcTar similarity REAL 5: 48.32% against 46.70% best_single_source, +1.62 pp ± 1.30`."""
     parts = [row.target, row.mode, row.method, row.similarity, row.k and str(row.k)]
     head = " ".join(str(part) for part in parts if part and part != "-")
     if row.difference_pp is None or row.baseline is None:
@@ -144,7 +153,7 @@ def row_says(row: ResultRow) -> str:
 
 
 def of_run(run: str, folder: Path) -> Node:
-    """A run, as far as its folder is here. The log travels without the runs, which are large."""
+    """Return the tree under a run, as far as its folder is on this machine."""
     here = folder / run
     if Path(run).name != run or not (here / "config.yaml").is_file():
         return Node("run", run, "its folder is not on this machine", {"here": False})
@@ -183,7 +192,7 @@ def _provenance(folder: Path) -> dict[str, str]:
 
 
 def run_rows(run: str, folder: Path) -> list[ResultRow] | None:
-    """The rows that a run on this machine wrote; None if it is not here or has not finished."""
+    """Return the rows that a run on this machine wrote; None if it is not here or has not finished."""
     if Path(run).name != run or not (folder / run / "result.json").is_file():
         return None
     path = folder / run / "rows.csv"
@@ -191,7 +200,7 @@ def run_rows(run: str, folder: Path) -> list[ResultRow] | None:
 
 
 def used_by(ref: str, knowledge: Knowledge) -> list[str]:
-    """Claims that cite this entry or row."""
+    """Return the ids of the claims that cite an entry or row."""
     return [
         claim.id
         for claim in knowledge.claims
@@ -200,7 +209,7 @@ def used_by(ref: str, knowledge: Knowledge) -> list[str]:
 
 
 def said_in(ref: str, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
-    """(file:line, text) of every sentence of a skill that names `ref` in brackets."""
+    """Yield (file:line, text) of every sentence of a skill that names `ref` in brackets."""
     for skill in knowledge.skills:
         if f"[{ref}" in skill.body or f", {ref}" in skill.body:
             for passage in prose(skill):
@@ -210,13 +219,13 @@ def said_in(ref: str, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
 
 
 def prose(skill: Skill) -> Iterator[Passage]:
-    """Every table row, list item and sentence of a skill's body."""
+    """Yield every table row, list item and sentence of a skill's body."""
     for section in markdown.sections(skill.body, skill.body_line):
         yield from passages(section)
 
 
 def would_change(claim: Claim, now: Standing) -> str:
-    """What evidence would give the claim another status."""
+    """Return what evidence would give the claim another status."""
     if now.status == "superseded":
         return f"nothing: ask why {claim.superseded_by}"
     if now.status == "refuted":

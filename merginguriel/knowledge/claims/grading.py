@@ -1,4 +1,4 @@
-"""How good is the evidence behind a claim? A grade that starts high, and goes down a step for each stated reason.
+"""Grade of the evidence behind a claim: it starts high and drops a step for each stated reason.
 
 After GRADE (Guyatt et al. 2008, BMJ 336:924): a reader sees not only a letter but what would have to change. The
 status of a claim says whether its rows bear it out; its grade says how much that is worth.
@@ -32,29 +32,34 @@ INCONSISTENT = (
 
 @dataclass(frozen=True)
 class Reason:
-    """One step down, or two. `about`: the domain, such as `precision`; `text`: what was found."""
+    """A reason to lower a grade by `steps`. `about` is the domain, such as `precision`."""
 
     about: str
     text: str
     steps: int = 1
 
     def as_dict(self) -> dict[str, object]:
+        """Return the reason as JSON-ready data."""
         return {"about": self.about, "reason": self.text, "steps": self.steps}
 
 
 @dataclass(frozen=True)
 class Grade:
-    """`level`: one of LEVELS, or NONE; `reasons`: why it is not `high`."""
+    """A grade: `level` is one of LEVELS, or NONE; `reasons` explain why it is not `high`."""
 
     level: str
     reasons: tuple[Reason, ...]
 
     def as_dict(self) -> dict[str, object]:
+        """Return the grade as JSON-ready data."""
         return {"level": self.level, "reasons": [reason.as_dict() for reason in self.reasons]}
 
 
 def grade(claim: Claim, knowledge: Knowledge, *, context: str | None = None) -> Grade:
-    """The grade of a claim's evidence. `context`: where it is to be used, if not where it was made for."""
+    """Grade the evidence of a claim.
+
+    `context` is where it is to be used, if other than where it was measured.
+    """
     now = knowledge.standings[claim.id]
     if now.status in ("superseded", "refuted"):
         return Grade(NONE, (Reason("status", f"{now.status}: {now.reason}", len(LEVELS)),))
@@ -87,7 +92,7 @@ def grade(claim: Claim, knowledge: Knowledge, *, context: str | None = None) -> 
 
 
 def _precision(now: Standing, found: Sequence[Difference]) -> list[Reason]:
-    """Significance, from n and pairing."""
+    """Lower the grade for weak significance, from n and pairing."""
     if now.mean_pp is None or not now.se_pp:
         return [Reason("precision", "no row gives n, so its noise is not known", 2)]
     p = pooled(found).p or 0.0
@@ -103,7 +108,7 @@ def _precision(now: Standing, found: Sequence[Difference]) -> list[Reason]:
 
 
 def _replication(claim: Claim, found: Sequence[Difference]) -> list[Reason]:
-    """Over targets and seeds. A claim on one target needs seeds; one on many needs targets."""
+    """Lower the grade for missing replication: a claim on one target needs seeds, one on many needs targets."""
     firsts = [pair[0] for _, _, pair in found]
     targets = {(row.context, row.target) for row in firsts}
     # A seed that was not recorded may be the one that was: it repeats nothing. Nor does another target's.
@@ -130,7 +135,7 @@ def _replication_of_rows(rows: Sequence[ResultRow]) -> list[Reason]:
 
 
 def _consistency(claim: Claim, now: Standing, found: Sequence[Difference]) -> list[Reason]:
-    """Do the targets agree in sign, and in size beyond their noise?"""
+    """Lower the grade where targets differ in sign, or in size beyond their noise."""
     by_target: dict[tuple[str, str], list[Difference]] = {}
     for difference in found:
         row = difference[2][0]
@@ -152,7 +157,7 @@ def _consistency(claim: Claim, now: Standing, found: Sequence[Difference]) -> li
 
 
 def _directness(claim: Claim, rows: Sequence[ResultRow], context: str | None) -> list[Reason]:
-    """Was it measured where it is claimed, and where it is to be used?"""
+    """Lower the grade where rows were measured elsewhere than the claim states or is to be used."""
     measured = {row.context for row in rows}
     if context is not None and measured and context not in measured:
         return [Reason("directness", f"measured on {', '.join(sorted(measured))}, not on {context}")]
@@ -168,7 +173,7 @@ def _directness(claim: Claim, rows: Sequence[ResultRow], context: str | None) ->
 
 
 def _baseline(rows: Sequence[ResultRow], knowledge: Knowledge) -> list[Reason]:
-    """Is what it was compared with still what it was? Newer rounds and old age both say: perhaps not."""
+    """Lower the grade where the baseline has a newer value, or is old."""
     for row in rows:
         later = knowledge.baselines.get((row.context, row.target, row.baseline_kind, row.n), ())
         newer = [r for r in later if r.day > row.day and r.baseline != row.baseline and _one_baseline(r, row)]
@@ -186,7 +191,7 @@ def _baseline(rows: Sequence[ResultRow], knowledge: Knowledge) -> list[Reason]:
 
 
 def _one_baseline(one: ResultRow, other: ResultRow) -> bool:
-    """Of two rows with a baseline of one kind: is it the same model? Unrecorded sources may be any."""
+    """Return whether two baselines of one kind are the same model; unrecorded sources count as different."""
     if one.baseline_kind in SOURCELESS:
         return True
     return bool(one.sources) and sorted(one.sources) == sorted(other.sources)

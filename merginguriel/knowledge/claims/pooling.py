@@ -1,4 +1,4 @@
-"""What do many comparisons say together? Differences of rows, and their mean over targets with its noise."""
+"""Differences between result rows, and their mean over targets with its noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Difference = tuple[float, float | None, tuple[ResultRow, ...]]
 
 
 def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
-    """Return (difference, variance, rows) for every comparison of one metric that `rows` allow, each measurement once.
+    """Return (difference, variance, rows) of every comparison that a claim and `rows` allow, each measurement once.
 
     Of several metrics, the one with the most comparisons counts; differences are in hundredths of its unit, above 0 where
     the first side is better.
@@ -41,7 +41,7 @@ def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
 
 
 def _gains(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
-    """Each row against its own baseline, where that is of the kind which the claim names."""
+    """Compare each row with its own baseline of the kind that the claim names."""
     return [
         (100 * row.sign * (row.value - row.baseline), row.variance_pp, (row,))
         for row in usable
@@ -50,7 +50,7 @@ def _gains(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
 
 
 def _pairs(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
-    """Each row of the preferred side against each of the other, alike in all that the claim does not name."""
+    """Compare each row of the preferred side with each of the other that is alike in all that is not named."""
     named = {*claim.prefer, *claim.over_scope}
     alike = ("context", "target", "mode", "method", "similarity", "k", "metric", "n", "seed")
     shared = [key for key in alike if key not in named]
@@ -87,7 +87,7 @@ class Pool:
 
     @property
     def p(self) -> float | None:
-        """Two-sided p of a mean of 0; None without noise.
+        """Return the two-sided p value of a mean of 0; None without noise.
 
         Where the spread between targets is part of the standard error, it was estimated from these few: Student's t
         with targets − 1 degrees of freedom (Hartung & Knapp 2001). That wastes what three or more targets say of which
@@ -103,7 +103,7 @@ class Pool:
 
 
 def pooled(found: Sequence[Difference]) -> Pool:
-    """The mean over targets, of those differences whose noise is known; of all where none is.
+    """Return the mean over targets of the differences whose noise is known; of all where none is.
 
     Comparisons that share a row (the same baseline) are not independent; counting them as such would make many
     comparisons with one lucky baseline look certain. A target's comparisons therefore count as one. Targets differ
@@ -131,7 +131,7 @@ def pooled(found: Sequence[Difference]) -> Pool:
 
 
 def _between(means: Sequence[float], variances: Sequence[float]) -> float:
-    """Variance between targets, in pp²: what the means vary beyond their own noise (DerSimonian & Laird 1986)."""
+    """Return the variance between targets in pp², beyond their own noise (DerSimonian & Laird 1986, eq. 8)."""
     weights = [1 / v for v in variances]
     total = sum(weights)
     centre = sum(w * m for w, m in zip(weights, means, strict=True)) / total

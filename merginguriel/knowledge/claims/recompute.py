@@ -1,8 +1,8 @@
-"""Do the numbers of a skill's text still follow from the rows? Each is looked up, in the unit in which it is written.
+"""Recompute the numbers in the text of skills and claims from result rows.
 
 A unit of text is a table row, a list item or a sentence. Its numbers are compared with the rows that it names in
-brackets (`[claim-id]`, `[entry-id]`, `[entry-id#r3]`), else with those rows of the skill's own evidence that speak
-of the locales named in it. If it names locales beside brackets, only their rows count.
+brackets (`[claim-id]`, `[entry-id]`, `[entry-id#r3]`), else with the rows of the skill's evidence that are about the
+locales named in it. Where it names both, only rows of these locales count.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DOUBT = re.compile(
 
 @dataclass(frozen=True)
 class Wrong:
-    """A number that the rows do not bear out, or only doubtful ones do."""
+    """A number that no row supports, or only contested or invalidated rows."""
 
     line: int
     what: str
@@ -48,14 +48,14 @@ class Wrong:
 
 
 def evidence_of(skill: Skill, knowledge: Knowledge) -> list[ResultRow]:
-    """Rows that the skill's claims cite, and those of entries that its text names."""
+    """Return the rows that a skill's claims cite, and those of the entries that its text names."""
     refs = [ref for claim in skill.claims for ref in claim.evidence] + ENTRY_ID.findall(skill.body)
     rows = {row.ref: row for ref in refs for row in knowledge.evidence_rows(ref)}
     return list(rows.values())
 
 
 def check_skill(skill: Skill, knowledge: Knowledge) -> list[Wrong]:
-    """Every number of the Results Summary that its evidence does not bear out."""
+    """Return every number of a skill's Results Summary that its evidence does not support."""
     section = next((s for s in markdown.sections(skill.body, skill.body_line) if s.title == SECTION), None)
     if section is None:
         return []
@@ -69,7 +69,7 @@ def check_skill(skill: Skill, knowledge: Knowledge) -> list[Wrong]:
 
 
 def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
-    """Every difference and accuracy in a claim's text that is none of its rows' nor their pooled difference, in words.
+    """Return the numbers of a claim's text that neither its rows nor their pooled difference support, in words.
 
     Its rows are those that it cites and, where its scope names target and method, all of its scope: the same merge
     against another baseline. A claim that compares nothing (`requires`, `no_signal`) may also name a number that stands
@@ -106,7 +106,7 @@ def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
 def _rows_for(
     passage: Passage, evidence: Sequence[ResultRow], skill: Skill, knowledge: Knowledge
 ) -> tuple[list[ResultRow], bool]:
-    """(rows to compare with, are they named?). Of unnamed ones, those of the locales that the passage names."""
+    """Return (rows to compare with, whether they are named in the passage)."""
     claims = {claim.id: claim for claim in knowledge.claims}
     named: dict[str, ResultRow] = {}
     for ref in passage.refs:
@@ -127,13 +127,16 @@ def _rows_for(
 
 
 def _languages(text: str, evidence: Sequence[ResultRow]) -> set[str]:
-    """Targets of the evidence whose language the text calls by its name: Welsh is cy-GB."""
+    """Return the targets of the evidence whose language the text names: Welsh for cy-GB."""
     there = {row.target for row in evidence} & locales.table().keys()
     return {tag for tag in there if re.search(rf"\b{re.escape(locales.get(tag).name)}\b", text)}
 
 
 def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said: bool) -> list[Wrong]:
-    """`bound`: every number must be one of its rows'; else those that look like a result, or are one in another unit."""
+    """Check the numbers of a passage.
+
+    `bound`: every number must be a row's; else only those that look like a result, or fit in another unit.
+    """
     written = with_units(passage.text, passage.head) if passage.table else passage.text
     text = own_words(BRACKETS.sub(" ", written))
     found: list[Wrong] = []
@@ -164,14 +167,14 @@ def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said:
 
 
 def _shown(text: str, rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """Of these rows, those whose accuracy stands in the text: a difference beside them is theirs."""
+    """Return the rows whose accuracy appears in the text, since a difference beside it is theirs; else all."""
     levels = [number for number in numbers(text) if number.unit == "%" and not number.signed]
     found = [r for r in rows if r.is_share and any(level.is_near(100 * r.value) for level in levels)]
     return found or list(rows)
 
 
 def _is_result(number: Number, passage: Passage, rows: Sequence[ResultRow]) -> bool:
-    """A decimal, or a place in a table, makes a percentage one that was measured and not, say, a share."""
+    """Return whether a number looks measured (decimals, a table cell) and is not, say, a share."""
     if number.unit == "pt":
         return number.decimals > 0 and any(MEASURES.get(row.metric) == "score" for row in rows)
     if number.unit not in ("pp", "%", "rel_pct", "item") or not any(r.is_share for r in rows):
@@ -216,7 +219,7 @@ def _levels(rows: Iterable[ResultRow]) -> Iterator[float]:
 
 
 def _scores(rows: Iterable[ResultRow]) -> Iterator[float]:
-    """In points of a hundred: scores, and any two of one metric against each other; accuracies too, said as points."""
+    """Yield scores and differences between scores of one metric, in points out of 100."""
     found: dict[tuple[str, str], set[float]] = {}
     for row in rows:
         if MEASURES.get(row.metric) == "score" or row.is_share:
@@ -228,7 +231,7 @@ def _scores(rows: Iterable[ResultRow]) -> Iterator[float]:
 
 
 def _differences(rows: Sequence[ResultRow]) -> Iterator[float]:
-    """In pp: each row against a baseline of its target, and any two rows of one target against each other."""
+    """Yield differences in pp: rows against a baseline of their target, and against each other."""
     values: dict[tuple[str, str, str], set[float]] = {}
     baselines: dict[tuple[str, str, str], set[float]] = {}
     for row in rows:
@@ -251,7 +254,7 @@ def _relatives(rows: Iterable[ResultRow]) -> Iterator[float]:
 
 
 def _misread(number: Number, rows: Sequence[ResultRow]) -> str:
-    """Both readings, if the number is right in another unit than the one it is written in."""
+    """Return both readings where the number is right in another unit than the one written; else ""."""
     for row in rows:
         if row.difference_pp is None or not row.baseline or number.unit not in ("%", "pp", "rel_pct"):
             continue
@@ -267,7 +270,7 @@ def _misread(number: Number, rows: Sequence[ResultRow]) -> str:
 
 
 def _instead(number: Number, rows: Sequence[ResultRow]) -> str:
-    """What the rows do give, nearest first."""
+    """Return what the rows give, nearest first."""
     if number.unit in ("run", "row", "item"):
         return (
             f"the evidence holds {len(rows)} rows" if number.unit != "item" else "no difference is that large"

@@ -1,4 +1,4 @@
-"""Does a sentence say again what a claim says? Their words in order, whatever their endings."""
+"""Recognise a sentence that repeats a claim, by its words in order without their endings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _CITED = re.compile(r"`[^`\n]*`|\"[^\"\n]{0,300}\"|“[^”]{0,300}”")
 
 @cache
 def words(text: str) -> tuple[str, ...]:
-    """`Merges gain on sw-KE` → ('merg', 'gain', 'swahili')."""
+    """Return stemmed words: `Merges gain on sw-KE` → ('merg', 'gain', 'swahili')."""
     known = locales.table()
     found = []
     for word in _WORD.findall(text):
@@ -60,16 +60,17 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def own_words(text: str) -> str:
-    """The text without what stands in quotation marks or backticks: that is somebody else's."""
+    """Return the text without quotations and code."""
     return _CITED.sub(" ", text)
 
 
 def takes_back(text: str) -> bool:
+    """Return whether a sentence denies or withdraws a statement."""
     return bool(_TAKEN_BACK.search(text))
 
 
 class Index:
-    """Claims by their words, to be asked of many sentences.
+    """Claims indexed by their words, to be compared with many sentences.
 
     A sentence that says ALIKE of a claim's words again leaves out the rest at most, so it has one of any that are one more
     than the rest: a claim stands under as many of its words, those that fewest claims have (Chaudhuri et al. 2006, the
@@ -92,7 +93,7 @@ class Index:
                 self.by_word.setdefault(word, []).append(i)
 
     def alike(self, text: str) -> list[tuple[float, Claim]]:
-        """(likeness from ALIKE to 1, claim) of claims that `text` says again, the most alike first."""
+        """Return (likeness from ALIKE to 1, claim) of the claims that `text` repeats, most similar first."""
         said = words(text)
         every = frozenset(said)
         possible = {i for word in every for i in self.by_word.get(word, ())}
@@ -108,12 +109,12 @@ class Index:
 
 
 def _enough(words: int) -> int:
-    """Of so many different words, how many a sentence has to share at least."""
+    """Return the least number of shared words for a claim of this many different words."""
     return next(count for count in range(words + 1) if count >= ALIKE * words)
 
 
 def _in_order(a: Sequence[str], b: Sequence[str]) -> int:
-    """Length of the longest common subsequence."""
+    """Return the length of the longest common subsequence."""
     before = [0] * (len(b) + 1)
     for x in a:
         now = [0]

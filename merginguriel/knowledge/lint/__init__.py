@@ -1,1 +1,1 @@
-"""Checks of skills and log; one rule a file in `rules`."""
+"""Checks of skills and log; the rules are in `rules`, one in each file."""

@@ -1,22 +1,23 @@
-"""May this entry land? What its own text cannot say: is the plan new, do its references lead somewhere?"""
+"""Checks of a proposed entry against the log, and its acceptance."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from merginguriel.errors import KnowledgeError, MuError, UsageError
-from merginguriel.knowledge.base import Knowledge, load, superseded
-from merginguriel.knowledge.lint.rules.evidence_links import unknown_ids
-from merginguriel.knowledge.parse.entries import Entry, entry_paths, load_entry
-from merginguriel.knowledge.parse.entry_json import entry_text
+from merginguriel.knowledge.base import Knowledge, load_readable
+from merginguriel.knowledge.parse.entries import Entry, entry_paths
 from merginguriel.knowledge.parse.invalidation import Selector
+from merginguriel.knowledge.parse.prose_numbers import named_entries
+from merginguriel.knowledge.parse.row_parser import CellError, is_future
+from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
 from . import append, commits, prior_attempts, vocabulary
-from .today import is_future
 
 EXPECTED = """\
 ## Expected
@@ -24,6 +25,79 @@ EXPECTED = """\
 | target | mode | method | similarity | k | over | low | high |
 |---|---|---|---|---|---|---|---|
 | sw-KE | ExcTar | ties | REAL | 5 | best_single_source | -1 pp | +2 pp |"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of a proposed entry.
+
+    Attributes:
+        given: As its author wrote it, in Markdown or JSON.
+        markdown: The same in Markdown.
+        keys: Line of the Markdown → key of the JSON; None for an entry written in Markdown.
+    """
+
+    given: str
+    markdown: str
+    keys: Mapping[int, str] | None = None
+
+    @contextlib.contextmanager
+    def locating(self, file: Path | None = None) -> Iterator[None]:
+        """Let errors raised within name the key of the JSON (in `file`) instead of a line of the Markdown."""
+        try:
+            yield
+        except MuError as error:
+            if self.keys is not None:
+                key = self._key(error)
+                error.where = f"{file}: {key}" if file and key else str(file) if file else key
+            raise
+
+    def _key(self, error: MuError) -> str | None:
+        _, _, line = (error.where or "").rpartition(":")
+        key = self.keys.get(int(line)) if self.keys and line.isdigit() else None
+        if key is None or not isinstance(error, CellError) or not error.column or "[" not in key:
+            return key
+        in_pp = key.startswith("expected[") and error.column in ("low", "high")
+        return f"{key}.{error.column}{'_pp' if in_pp else ''}"
+
+
+def source_of(space: Workspace, text: str) -> Source:
+    """Return a proposed entry's text with its Markdown.
+
+    Raises:
+        UsageError: The text is JSON of another form than `mu schema entry` prints; `where` is the key.
+    """
+    if not text.lstrip().startswith("{"):
+        return Source(text, text)
+    from . import entry_json
+
+    markdown, keys = entry_json.read(
+        text, today=date.today().isoformat(), context=str(space.settings["context"])
+    )
+    return Source(text, markdown, keys)
+
+
+def preview(
+    space: Workspace,
+    text: str,
+    *,
+    file: Path | None = None,
+    anyway: bool = False,
+    knowledge: Knowledge | None = None,
+    program: vocabulary.Program | None = None,
+    repository: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> tuple[Entry, str]:
+    """Return the entry that `accept` would make of a text, and its Markdown; write nothing.
+
+    The arguments and errors are those of `accept`; `file` is the file that the text was read from.
+    """
+    source = source_of(space, text)
+    with source.locating(file):
+        markdown = commits.resolved(source.markdown, space.root, repository, tell)
+        entry = append.check_text(space.log, markdown, file)
+        check(space, entry, anyway=anyway, knowledge=knowledge, program=program, tell=tell)
+    return entry, markdown
 
 
 def accept(
@@ -37,33 +111,58 @@ def accept(
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Entry:
-    """Check an entry's text against itself and the log, and write it into the log; else it is kept as a draft.
+    """Check an entry's text against itself and the log, and write it into the log; keep a refused text as a draft.
 
-    beside  folder of the row files and figures that the text names
-    draft   the draft that it came from: where it is kept again if it is refused
-    anyway  a plan may repeat what was tried, and may state nothing that can be scored; a name may be nearly a known one
-    program the methods that the program has, each with its parameters: names that are known although no row has them
-    repository  where ranges of commits that it invalidates are looked up; see `commits.resolved`
-    tell    is called with a line for each name that is new, and each such range
+    Args:
+        space: The workspace.
+        text: The entry, in Markdown or as JSON of the form that `mu schema entry` prints.
+        beside: Folder of the row files and figures that the text names.
+        draft: The draft that the text was read from; a refused text is kept there again.
+        anyway: Accept a plan that repeats what was tried or states nothing that can be scored, and a name that
+            resembles a known one.
+        program: Merging methods of the program, each with its parameters: names that are known although no row has
+            them.
+        repository: Where ranges of commits that the entry invalidates are looked up; see `commits.resolved`.
+        tell: Called with a line for each new name, and each such range.
 
-    Raises KnowledgeError; TriedAlready, which lists the rows, for a plan that repeats what the log has measured.
+    Returns:
+        The entry as read back from the log.
+
+    Raises:
+        UsageError: The JSON is of another form.
+        KnowledgeError: The entry is not valid, or does not fit the log.
+        TriedAlready: A plan repeats what the log has measured; the error lists the rows.
     """
     try:
-        text = commits.resolved(text, space.root, repository, tell)
-    except MuError as error:
-        append.refuse(space.log, text, error, append.row_files(text, beside), draft)
+        source = source_of(space, text)
+    except UsageError as error:
+        refuse_json(space, text, error, draft)
         raise
+    markdown = source.markdown
     try:
-        entry = append.check_text(space.log, text, beside / "entry.md" if beside else None)
+        with source.locating():
+            markdown = commits.resolved(markdown, space.root, repository, tell)
+            entry = _checked(space, markdown, beside, invalid_is_error=source.keys is not None)
+            if entry is not None:
+                check(space, entry, anyway=anyway, program=program, tell=tell)
+    except MuError as error:
+        attached = append.row_files(markdown, beside)
+        if source.keys is None:
+            append.refuse(space.log, markdown, error, attached, draft)
+        else:
+            refuse_json(space, text, error, draft, attached)
+        raise
+    from_json = draft is not None and draft.suffix == ".json"
+    return append.add_text(space.log, markdown, beside=beside, draft=None if from_json else draft)
+
+
+def _checked(space: Workspace, text: str, beside: Path | None, *, invalid_is_error: bool) -> Entry | None:
+    try:
+        return append.check_text(space.log, text, beside / "entry.md" if beside else None)
     except KnowledgeError:
-        entry = None  # add_text refuses it too, and knows where its files lie
-    if entry is not None:
-        try:
-            check(space, entry, anyway=anyway, program=program, tell=tell)
-        except MuError as error:
-            append.refuse(space.log, text, error, append.row_files(text, beside), draft)
+        if invalid_is_error:
             raise
-    return append.add_text(space.log, text, beside=beside, draft=draft)
+        return None  # add_text refuses it too, and knows its row files
 
 
 def check(
@@ -75,7 +174,7 @@ def check(
     program: vocabulary.Program | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Raises KnowledgeError for what may not land beside the log as it is; the arguments are those of `accept`.
+    """Raise KnowledgeError for an entry that does not fit the log.
 
     That is a day that has not come, a name that is nearly a known one, a selector or reference that leads nowhere, and a
     plan without an expectation, or for what was tried.
@@ -95,7 +194,7 @@ def check(
             mend=f"Add to it, before anything is measured:\n{EXPECTED}\n"
             "or, where nothing is going to be measured: --anyway",
         )
-    knowledge = knowledge or logged(space)
+    knowledge = knowledge or load_readable(space)
     new = vocabulary.unknown(knowledge, program or {}, entry)
     for one in new:
         if one.near and not anyway:
@@ -113,23 +212,8 @@ def check(
         tell(f"{one.what}: it is new to this log.")
 
 
-def logged(space: Workspace) -> Knowledge:
-    """The knowledge of a workspace; of one with a faulty file, or without skills, the entries that can be read.
-
-    A file that somebody else left broken must not stop an entry from landing; `mu lint` names it.
-    """
-    with contextlib.suppress(MuError):
-        return load(space)
-    found: list[Entry] = []
-    for path in entry_paths(space.log):
-        with contextlib.suppress(MuError):
-            found.append(load_entry(path))
-    return Knowledge(space, (), superseded(found), "")
-
-
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
-    """Raises KnowledgeError for an entry or row that is named and not in the log, `answers` that names no plan, and a
-    question that nobody asked."""
+    """Raise KnowledgeError for unknown entries, rows and questions, and for `answers` that name no plan."""
     _check_named(knowledge, entry)
     for ref in entry.answers:
         named = knowledge.by_entry.get(ref)
@@ -150,14 +234,19 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
 
 
 def check_text(knowledge: Knowledge, entry: Entry) -> None:
-    """Raises KnowledgeError for an entry or row that the text names and the log has not."""
+    """Raise KnowledgeError for an entry or row that the text names and the log does not have."""
     there = {*_logged_ids(knowledge), *knowledge.by_row}
-    for wrong in unknown_ids(entry.body, entry.body_line, entry.path, there):
-        raise KnowledgeError(f"the text {wrong.what}", where=wrong.where, mend=wrong.mend)
+    for line, name in named_entries(entry.body, entry.body_line):
+        if name not in there:
+            raise KnowledgeError(
+                f"the text names {name}, which is not in the log.",
+                where=f"{entry.path}:{line}",
+                mend="See: mu log list",
+            )
 
 
 def _logged_ids(knowledge: Knowledge) -> set[str]:
-    """Ids of all entries. A file that cannot be read is in the log all the same."""
+    """Return the ids of all entries, including those that cannot be read."""
     return {*knowledge.by_entry, *(path.stem for path in entry_paths(knowledge.space.log))}
 
 
@@ -168,34 +257,26 @@ def _check_named(knowledge: Knowledge, entry: Entry) -> None:
     there = _logged_ids(knowledge) if named else set()
     for kind, ref, where in named:
         if ref not in there:
-            near = vocabulary.near(ref, there, 0.6)
             raise KnowledgeError(
                 f"{kind} names {ref}, which is not in the log.",
                 where=where,
-                mend=f"Did you mean {' or '.join(near)}?" if near else "Write its id whole; see: mu log list",
+                mend=suggest(ref, there) or "Write its id whole; see: mu log list",
             )
 
 
-def json_text(space: Workspace, text: str, draft: Path | None = None) -> str:
-    """The Markdown of an entry that a program wrote as JSON; what has not the form of `mu schema entry` is kept as it is.
-
-    draft  the draft that it came from: where it is kept again. Raises UsageError.
-    """
-    try:
-        return entry_text(text, today=date.today().isoformat(), context=str(space.settings["context"]))
-    except UsageError as error:
-        refuse_json(space, text, error, draft)
-        raise
-
-
-def refuse_json(space: Workspace, text: str, error: MuError, draft: Path | None = None) -> None:
-    """Keep the JSON of an entry as a draft, and let `error` say where it lies."""
-    own = space.log / ".draft" / f"{append.digest(text)}.json"
-    append.refuse(space.log, text, error, draft=draft or own)
+def refuse_json(
+    space: Workspace, text: str, error: MuError, draft: Path | None = None, attached: Sequence[Path] = ()
+) -> None:
+    """Keep the JSON of an entry as a draft, and let `error` name the draft and the key."""
+    key, error.where = error.where, None
+    draft = draft or space.log / ".draft" / f"{append.digest(text)}.json"
+    append.refuse(space.log, text, error, attached, draft)
+    if key:
+        error.where = f"{draft}: {key}"
 
 
 def check_selectors(knowledge: Knowledge, entry: Entry) -> None:
-    """Raises KnowledgeError for a row, entry or value that a selector names and the log has not: it would mark nothing."""
+    """Raise KnowledgeError for a row, entry or value of a selector that the log does not have."""
     for mark in entry.marks:
         for selector in mark.selectors:
             where = f"{entry.path}:{selector.line}"
@@ -211,16 +292,15 @@ def check_selectors(knowledge: Knowledge, entry: Entry) -> None:
 def _check_lifted(knowledge: Knowledge, selector: Selector, where: str) -> None:
     marking = [e.id for e in knowledge.entries if any(mark.kind != "Lifts" for mark in e.marks)]
     if selector.entry not in marking:
-        near = vocabulary.near(selector.entry or "", marking, 0.6)
         raise KnowledgeError(
             f"lifts {selector.entry}, which contests and invalidates nothing.",
             where=where,
-            mend=f"Did you mean {' or '.join(near)}?" if near else "No entry like it has such a section.",
+            mend=suggest(selector.entry or "", marking) or "No entry like it has such a section.",
         )
 
 
 def _names(knowledge: Knowledge, key: str) -> set[str] | None:
-    """What the log has under a selector's key; None for a key whose values may match rows that come later."""
+    """Return the log's values under a selector's key; None where later rows may have further ones."""
     if key == "rows":
         return set(knowledge.by_row)
     if key == "entries":
@@ -231,13 +311,13 @@ def _names(knowledge: Knowledge, key: str) -> set[str] | None:
 
 
 def _names_nothing(key: str, value: str, names: set[str], where: str) -> KnowledgeError:
-    near = vocabulary.near(value, names, 0.6)
+    near = suggest(value, names)
     if key == "rows" and (
         of_entry := [ref for ref in names if ref.startswith(value.partition("#")[0] + "#r")]
     ):
         mend = f"That entry has {len(of_entry)} row{'s' * (len(of_entry) > 1)}: #r1 … #r{len(of_entry)}."
     elif near:
-        mend = f"Did you mean {' or '.join(near)}?"
+        mend = near
     else:
         mend = (
             f"It has: {', '.join(sorted(names)[:12])}."

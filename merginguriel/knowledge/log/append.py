@@ -1,4 +1,4 @@
-"""How does a new entry land in the log? Named, checked, written whole; a rejected text is kept as a draft."""
+"""Write entries into the log, whole or not at all; keep rejected ones as drafts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from merginguriel.errors import KnowledgeError, MuError
 from merginguriel.knowledge.parse import rows
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
 from merginguriel.knowledge.parse.markdown import format_table
+from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences
 from merginguriel.knowledge.parse.rows import ResultRow, row_cells
-from merginguriel.knowledge.parse.units import MEND, bare_differences
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An entry before it has a name. `sections` are (heading, Markdown) in order, Results excluded."""
+    """An entry before it has a name. `sections` are (heading, Markdown) in order, without Results."""
 
     title: str
     type: str
@@ -45,7 +45,7 @@ class Draft:
 
 
 def slug(title: str) -> str:
-    """`The Merging Effect (Why?)` → `the-merging-effect-why`, at most 48 characters."""
+    """Return a title as part of a file name: `The Merging Effect (Why?)` → `the-merging-effect-why`."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", plain)
     text = ""
@@ -57,14 +57,14 @@ def slug(title: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A YAML double-quoted scalar on one line, read back as the same words."""
+    """Return a YAML double-quoted scalar on one line that is read back as the same words."""
     plain = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
     # YAML refuses control characters; escaped, they are kept and nobody obeys them.
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
 
 
 def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table: str = "") -> str:
-    """The Markdown text of an entry.
+    """Return the Markdown text of an entry.
 
     `rows_file`: name and sha256 of a CSV that holds further rows. `raw_table`: a Results table as text, not yet
     checked, in place of `draft.rows`.
@@ -91,7 +91,7 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
 
 
 def results_table(found: Sequence[ResultRow], front: Mapping[str, str]) -> str:
-    """The Results table: every column that any row fills, but for what the front matter says for all of them."""
+    """Return the Results table: columns that any row fills and the front matter does not give for all."""
     cells = [row_cells(row) for row in found]
     said = {c for c in rows.DEFAULTED if front.get(c) and all(row[c] == front[c] for row in cells)}
     columns = [
@@ -103,7 +103,7 @@ def results_table(found: Sequence[ResultRow], front: Mapping[str, str]) -> str:
 
 
 def rows_csv(found: Sequence[ResultRow]) -> str:
-    """Rows as CSV text with the table's columns."""
+    """Return rows as CSV text with the table's columns."""
     cells = [row_cells(row) for row in found]
     columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
     text = io.StringIO()
@@ -146,7 +146,7 @@ def add(
 def staged(
     log: Path, draft: Draft, more_rows: Sequence[ResultRow] = (), figure: tuple[str, Path] | None = None
 ) -> str:
-    """The text of `draft` for `add_text(…, beside=log / ".draft")`, where its CSV and figure are laid ready."""
+    """Return the text of `draft` for `add_text(…, beside=log / ".draft")`, and write its CSV and figure there."""
     name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
     rows_file = None
     if more_rows:
@@ -160,7 +160,7 @@ def staged(
 
 
 def _withdraw(path: Path, attached: Sequence[Path]) -> None:
-    """Remove files beside an entry that did not land. One that landed keeps them, even if we were interrupted then."""
+    """Remove files beside an entry that was not written; an entry that was written keeps them."""
     if attached and not path.exists():
         others = [other.read_bytes() for other in path.parent.glob("[!.]*.md")]
         for file in attached:
@@ -169,7 +169,7 @@ def _withdraw(path: Path, attached: Sequence[Path]) -> None:
 
 
 def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | None = None) -> Entry:
-    """Write an entry's whole text, front matter and all, into the log under a new name.
+    """Write an entry's whole text into the log under a new name.
 
     beside  folder of the row files and figures that the text names; they are copied, or moved from among the drafts
     draft   the file under experiment_log/.draft/ that the text came from: a refused text is kept there again
@@ -216,7 +216,7 @@ def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | 
 
 
 def _written(path: Path, data: bytes) -> bool:
-    """Write a file that is not there yet. False if one is."""
+    """Write a file that does not exist yet; return False if one does."""
     try:
         files.write_bytes(path, data, exclusive=True)
     except MuError:
@@ -240,7 +240,7 @@ def _taken(path: Path) -> KnowledgeError:
 
 
 def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
-    """The entry that `add_text` would write from `text`, with the same errors, at `file`; nothing is written."""
+    """Return the entry that `add_text` would write, with the same errors but at `file`; write nothing."""
     name = file_name(text)
     if name is None:
         raise KnowledgeError("the front matter has no date (YYYY-MM-DD).", where=str(file) if file else None)
@@ -251,13 +251,13 @@ def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
         return parse_entry(text, path)
     except KnowledgeError as error:
         where, sign, line = (error.where or "").rpartition(":")
-        if where != str(path):
-            raise
-        raise KnowledgeError(error.what, where=f"{file or 'line'}{sign}{line}", mend=error.mend) from error
+        if where == str(path):
+            error.where = f"{file or 'line'}{sign}{line}"
+        raise
 
 
 def _check_new(log: Path, name: str, text: str) -> None:
-    """Raises KnowledgeError if the text stands in the log under the same date and title."""
+    """Raise KnowledgeError if the log has the same text under the same date and title."""
     folder, start, said = log / name[:4], name[:-11], text.strip().encode("utf-8")
     if not folder.is_dir():
         return
@@ -282,11 +282,11 @@ def _in_the_log(path: Path) -> KnowledgeError:
 def _check_words(text: str, path: Path) -> None:
     for line, words in bare_differences(text):
         what = f"the text says {words!r}: percent of the baseline, or percentage points?"
-        raise KnowledgeError(what, where=f"{path}:{line}", mend=MEND)
+        raise KnowledgeError(what, where=f"{path}:{line}", mend=NAME_THE_UNIT)
 
 
 def row_files(text: str, beside: Path | None) -> list[Path]:
-    """Row files and figures that `text` names and that lie in the folder `beside`."""
+    """Return the row files and figures that `text` names and that are in the folder `beside`."""
     if beside is None:
         return []
     named = re.findall(r"^rows:\s+([^/\\\s]+)\s+sha256:", text, re.MULTILINE)
@@ -295,7 +295,7 @@ def row_files(text: str, beside: Path | None) -> list[Path]:
 
 
 def file_name(text: str) -> str | None:
-    """`<date>-<slug>-<8 hex>.md` for an entry's text; None if it names no date.
+    """Return `<date>-<slug>-<8 hex>.md` for an entry's text; None if it has no date.
 
     The digits are those of the CSV that it names, if that is named so too, else the beginning of the text's sha256.
     """
@@ -309,7 +309,7 @@ def file_name(text: str) -> str | None:
 
 
 def digest(text: str) -> str:
-    """Eight hex digits of a text, whatever blanks stand around it."""
+    """Return eight hex digits of a text, ignoring surrounding blanks."""
     return hashlib.sha256(text.strip().encode("utf-8")).hexdigest()[:8]
 
 
@@ -331,7 +331,7 @@ def _land(log: Path, path: Path, text: str, attached: Sequence[Path], draft: Pat
 def refuse(
     log: Path, text: str, error: MuError, attached: Sequence[Path] = (), draft: Path | None = None
 ) -> None:
-    """Keep the text and the files attached to it as a draft, and let `error` say where it lies.
+    """Keep a text and its attached files as a draft, and let `error` name the draft.
 
     Where another draft's file has the name of one of these, this one gets a name of its own, in the text too.
     """
@@ -350,7 +350,7 @@ def refuse(
 
 
 def _keep_file(path: Path, data: bytes) -> str:
-    """Write a file among the drafts and return its name: another one if a file with other bytes has this."""
+    """Write a file among the drafts and return its name, changed where a file with other bytes has it."""
     own = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}"
     for place in (path, path.with_name(own)):
         if _written(place, data) or place.read_bytes() == data:
@@ -360,7 +360,7 @@ def _keep_file(path: Path, data: bytes) -> str:
 
 
 def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
-    """Keep what is not even text as a draft, and let `error` say where it lies."""
+    """Keep bytes that are not text as a draft, and let `error` name the draft."""
     path = log / ".draft" / f"{hashlib.sha256(data).hexdigest()[:8]}.md"
     files.write_bytes(path, data)
     error.where = str(path)
@@ -368,7 +368,7 @@ def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
 
 
 def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:
-    """Save a rejected text where its author finds it again: at `path`, or under a name that the same text gets again."""
+    """Save a rejected text at `path`, or under a name that depends on the text alone."""
     path = path or log / ".draft" / f"{digest(text)}.md"
     files.write_text(path, text)
     return path

@@ -1,6 +1,6 @@
-"""Which commits does a range mean? Asked of git once, before an entry lands; what lands lists them.
+"""Replace ranges of commits in an entry by the list of commits, before it is written.
 
-A reader needs no git then, and the list says the same for ever, whatever becomes of the repository.
+Readers need no git then, and the list stays the same whatever becomes of the repository.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def resolved(
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> str:
-    """An entry's text in which `range=A..B commits=…` stands for each `commits=A..B` that selects rows.
+    """Return the text with `range=A..B commits=…` for each `commits=A..B` that selects rows.
 
     repository  where the range is looked up; without it, the workspace's and that of the program are asked, and the one
                 that has both ends counts
@@ -69,7 +69,7 @@ def _listed(
 
 
 def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tuple[Path, str, str]:
-    """The repository that has both ends of a range, and their commits."""
+    """Return the repository that has both ends of a range, and their commits."""
     ends = one.split("..")
     if len(ends) != 2 or not all(ends):
         raise KnowledgeError(

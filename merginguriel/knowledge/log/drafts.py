@@ -1,26 +1,26 @@
-"""Which rejected entries wait to be mended? Texts and JSON under experiment_log/.draft/, named by eight hex digits."""
+"""Rejected entries, Markdown or JSON, in experiment_log/.draft/; named by eight hex digits."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.entry_json import entry_text
+from merginguriel.knowledge.base import Knowledge, load_readable
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
-from . import acceptance, commits
-from .append import check_text, row_files
+from . import acceptance
+from .append import row_files
 from .vocabulary import Program
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A draft: its id, when it was kept (local time, to the minute), its title, and why it would not land now.
+    """A draft: its id, when it was saved (local time, to the minute), its title, and why it is refused.
 
     problem, mend  what is wrong and the way out; '' where nothing is: it was kept before it was ever checked
     """
@@ -33,10 +33,12 @@ class Kept:
     mend: str = ""
 
     def as_dict(self) -> dict[str, str]:
+        """Return the draft as JSON-ready data."""
         return {**vars(self), "path": str(self.path)}
 
 
 def folder(log: Path) -> Path:
+    """Return the folder of drafts."""
     return log / ".draft"
 
 
@@ -45,12 +47,12 @@ def _paths(log: Path) -> list[Path]:
 
 
 def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
-    """Every draft, newest first. program: see `accept.accept`."""
+    """Return every draft, newest first; `program` as in `acceptance.accept`."""
     log = space.log
     paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
     if not paths:
         return []
-    knowledge = acceptance.logged(space)
+    knowledge = load_readable(space)
     return [_kept(knowledge, path, program) for path in paths]
 
 
@@ -58,22 +60,27 @@ def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
     title = problem = mend = ""
     try:
         text = read_text(path)
-        found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
-        title = found[1] if found else ""
-        if path.suffix == ".json":
-            context = str(knowledge.space.settings["context"])
-            text = entry_text(text, today=date.today().isoformat(), context=context)
-        text = commits.resolved(text, knowledge.space.root)
-        entry = check_text(knowledge.space.log, text, path)
-        acceptance.check(knowledge.space, entry, knowledge=knowledge, program=program)
+        title = _title(text)
+        acceptance.preview(knowledge.space, text, file=path, knowledge=knowledge, program=program)
     except MuError as error:
         problem, mend = error.what, error.mend or ""
     saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
     return Kept(path.stem, path, saved, title, problem, mend)
 
 
+def _title(text: str) -> str:
+    """Return the title in an entry's text, Markdown or JSON, however little of the rest is valid."""
+    found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+    if not text.lstrip().startswith("{"):
+        return found[1] if found else ""
+    try:
+        return str(json.loads(text).get("title", ""))
+    except ValueError:
+        return ""
+
+
 def find(log: Path, prefix: str) -> Path:
-    """The draft whose id begins with `prefix`. Raises UsageError if none or several do."""
+    """Return the draft whose id begins with `prefix`; raise UsageError if none or several do."""
     found = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
     if len(found) == 1:
         return found[0]
@@ -84,7 +91,7 @@ def find(log: Path, prefix: str) -> Path:
 
 
 def discard(log: Path, path: Path) -> None:
-    """Remove a draft, and the row files and figures that it alone names."""
+    """Remove a draft, and the row files and figures that no other draft names."""
     others = {file for other in _paths(log) if other != path for file in _files(log, other)}
     for file in (*_files(log, path), path):
         if file not in others:

@@ -1,4 +1,4 @@
-"""Which plans are open, and how good were past expectations? Plans against what their retrospectives measured."""
+"""State of plans, and scores of their expectations against what was measured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDING = 0.005  # pp: two accuracies of four decimals leave their difference s
 
 @dataclass(frozen=True)
 class Score:
-    """An expectation and what came of it.
+    """An expectation and its outcome.
 
     ref         `<entry id>#e<n>`, where the expectation is written
     plan        id of the plan
@@ -44,6 +44,7 @@ class Score:
     restated: bool = False
 
     def as_dict(self) -> dict[str, object]:
+        """Return the score as JSON-ready data."""
         found = {name: value for name, value in vars(self).items() if name not in ("expected", "rows")}
         for name in ("actual_pp", "se_pp", "error_pp", "brier"):
             found[name] = None if found[name] is None else round(float(found[name]), 4)
@@ -52,7 +53,7 @@ class Score:
 
 @dataclass(frozen=True)
 class PlanState:
-    """A plan: `open`, `partly answered`, `answered` or `replaced` (superseded); its age; what it waits for.
+    """A plan: `open`, `partly answered`, `answered` or `replaced` (superseded), its age and open measurements.
 
     lost  (answer, its superseder) where the superseder does not answer the plan itself, so that no row of either counts
     """
@@ -66,6 +67,7 @@ class PlanState:
     lost: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, object]:
+        """Return the state as JSON-ready data."""
         return {
             "id": self.plan.id,
             "title": self.plan.title,
@@ -81,7 +83,7 @@ class PlanState:
 
 @dataclass(frozen=True)
 class Summary:
-    """How good expectations were. Shares and means are None where nothing was measured.
+    """Accuracy of expectations; shares and means are None where nothing was measured.
 
     stated, measured  expectations, and those of them with a row
     inside, of        measured intervals that held, of how many; level: how often they meant to hold, on average
@@ -102,11 +104,12 @@ class Summary:
     restated: int
 
     def as_dict(self) -> dict[str, object]:
+        """Return the summary as JSON-ready data."""
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(self).items()}
 
 
 def retrospectives(knowledge: Knowledge, plan: Entry) -> list[Entry]:
-    """Entries that answer a plan: those that name it under `answers`, and Retrospectives that link to it."""
+    """Return the entries that answer a plan: under `answers`, or a Retrospective that links to it."""
     return [
         entry
         for entry in knowledge.entries
@@ -115,7 +118,7 @@ def retrospectives(knowledge: Knowledge, plan: Entry) -> list[Entry]:
 
 
 def lost_answers(knowledge: Knowledge, plan: Entry) -> list[tuple[Entry, Entry]]:
-    """(answer, superseder) where rows that scored a plan stopped counting, and those that replaced them score nothing."""
+    """Return (answer, superseder) where the rows that scored a plan no longer count and were not replaced."""
     answers = retrospectives(knowledge, plan)
     return [
         (answer, knowledge.by_entry[by])
@@ -126,7 +129,7 @@ def lost_answers(knowledge: Knowledge, plan: Entry) -> list[tuple[Entry, Entry]]
 
 
 def _line(knowledge: Knowledge, id: str) -> list[Entry]:
-    """The entry, those that supersede it, those that supersede them, and so on; each once."""
+    """Return an entry and all that supersede it, directly or not."""
     found = [id]
     for one in found:
         found += [later for later in knowledge.superseders.get(one, ()) if later not in found]
@@ -134,7 +137,7 @@ def _line(knowledge: Knowledge, id: str) -> list[Entry]:
 
 
 def scores(knowledge: Knowledge) -> list[Score]:
-    """Every expectation of every plan that nobody replaced, in order of date, with what came of it."""
+    """Score every expectation of every plan that is not superseded, in order of date."""
     found = []
     for entry in knowledge.entries:
         if entry.id in knowledge.superseders:
@@ -157,7 +160,7 @@ def _score(knowledge: Knowledge, ref: str, plan: Entry, one: Expectation) -> Sco
 
 
 def scored(ref: str, plan: Entry, one: Expectation, rows: Sequence[ResultRow]) -> Score:
-    """What these rows make of an expectation; they are measurements of it, against what it is over."""
+    """Score an expectation against rows that measured it."""
     rows = [row for row in rows if one.covers(row) and _difference(row, one) is not None]
     if not rows:
         return Score(ref, plan.id, one, restated=bool(one.plan))
@@ -182,14 +185,14 @@ def scored(ref: str, plan: Entry, one: Expectation, rows: Sequence[ResultRow]) -
 
 
 def _difference(row: ResultRow, one: Expectation) -> float | None:
-    """The row's difference to what the expectation is over, in pp; None if it has none of that kind."""
+    """Return a row's difference in pp to the baseline of an expectation; None if it has none of that kind."""
     if row.metric == "merging_effect" and one.over == "source_mean":
         return row.value
     return row.difference_pp if row.baseline_kind == one.over else None
 
 
 def summary(found: list[Score]) -> Summary:
-    """How good these expectations were, taken together."""
+    """Summarise scores."""
     measured = [score for score in found if score.actual_pp is not None]
     intervals = [score for score in measured if score.inside is not None]
     errors = [
@@ -215,7 +218,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
-    """Every plan in order of date. today: YYYY-MM-DD, from which ages are counted."""
+    """Return the state of every plan in order of date; ages count up to `today` (YYYY-MM-DD)."""
     by_plan: dict[str, list[Score]] = {}
     for score in scores(knowledge):
         by_plan.setdefault(score.plan, []).append(score)
@@ -242,7 +245,7 @@ def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
 
 
 def picture(found: list[Score], width: int = 44) -> list[str]:
-    """One line of `width` characters for each score, all on one scale of pp.
+    """Draw each score as one line of `width` characters, all on one scale of pp.
 
     `├──┤` is what was expected, `●` what came, `┆` zero; an end without a bar is open.
     """

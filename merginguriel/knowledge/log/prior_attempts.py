@@ -1,4 +1,4 @@
-"""Was this tried already? Rows of the log that measured the same merge, or one close to it."""
+"""Rows of the log that measured the same merge as a planned one, or a similar one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPEN: tuple[object, ...] = (None, "", ())
 
 @dataclass(frozen=True)
 class Wanted:
-    """A merge that somebody means to try. What is None or empty is left open, and any row has it."""
+    """A planned merge. A field that is None or empty matches any row."""
 
     target: str
     method: str | None = None
@@ -36,13 +36,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Match:
-    """degree: `same` or `close`. why: what the row has otherwise, in words; empty for the same."""
+    """A row that matches. `degree` is `same` or `close`; `why` says what differs."""
 
     degree: str
     why: str
     row: ResultRow
 
     def as_dict(self) -> dict[str, object]:
+        """Return the match as JSON-ready data."""
         return {
             "degree": self.degree,
             "why": self.why,
@@ -51,7 +52,7 @@ class Match:
         }
 
     def line(self) -> str:
-        """`same: 2026-…#r1 sw-KE ties REAL 5 on massive/xlm-roberta-base: 0.4297 against 0.4670, −3.73 pp (contested)`."""
+        """Return `same: 2026-…#r1 sw-KE ties REAL 5 on massive/xlm-roberta-base: 0.4297 against 0.4670, −3.73 pp`."""
         row = self.row
         label = " ".join(str(x) for x in (row.target, row.method, row.similarity, row.k) if x)
         text = f"{self.degree}: {row.ref} {label} on {row.context}: {format_value(row, row.value)}"
@@ -65,7 +66,7 @@ class Match:
 
 
 class TriedAlready(KnowledgeError):
-    """A plan for what the log has measured already. `matches` says where."""
+    """A plan for what the log has measured already; `matches` are the rows."""
 
     def __init__(self, matches: Iterable[Match], *, where: str | None = None) -> None:
         self.matches = list(matches)
@@ -84,11 +85,12 @@ class TriedAlready(KnowledgeError):
         )
 
     def as_dict(self) -> dict[str, object]:
+        """Return the error and its rows as JSON-ready data."""
         return {**super().as_dict(), "matches": [match.as_dict() for match in self.matches]}
 
 
 def tried(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
-    """Rows of merges that match, the same ones first, then close ones, each current before contested, newest first.
+    """Return matching rows of merges: same before close, current before contested, newest first.
 
     Close is a row that differs in one thing: similarity, mode, parameters, context, up to NEAR_K sources, or the target
     where it is another locale of the same language. Rows that are superseded or invalidated answer nothing and are left
@@ -98,7 +100,7 @@ def tried(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
 
 
 def fallen(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
-    """Superseded and invalidated rows that would match: it was tried, and what came is not known any more."""
+    """Return superseded and invalidated rows that would match; their results do not count."""
     return _matches([row for row in knowledge.rows if row.status in FALLEN], wanted)
 
 
@@ -120,20 +122,22 @@ def _matches(rows: Iterable[ResultRow], wanted: Wanted) -> list[Match]:
 
 @dataclass(frozen=True)
 class Planned:
-    """An expectation of a plan that waits for what is wanted."""
+    """An expectation of an open plan about the merge in question."""
 
     plan: str
     expected: Expectation
 
     def as_dict(self) -> dict[str, object]:
+        """Return the expectation and its plan as JSON-ready data."""
         return {"plan": self.plan, "expected": self.expected.as_dict()}
 
     def line(self) -> str:
+        """Return the expectation as one line."""
         return f"planned: {self.plan} {self.expected.label()} on {self.expected.context}"
 
 
 def planned(knowledge: Knowledge, wanted: Wanted) -> list[Planned]:
-    """Expectations of plans that wait for an answer which are about the same merge, newest first."""
+    """Return unmeasured expectations of open plans about the same merge, newest first."""
     found = []
     for state in plan_scores.plans(knowledge, "9999-12-31"):
         if state.state not in ("open", "partly answered"):
@@ -147,7 +151,7 @@ def planned(knowledge: Knowledge, wanted: Wanted) -> list[Planned]:
 
 
 def _is_about(one: Expectation, wanted: Wanted) -> bool:
-    """Is it the same merge, where both say? What either leaves open may be anything."""
+    """Return whether an expectation is about the merge, in every field that both give."""
     alike = all(
         getattr(wanted, name) in _OPEN or getattr(one, name) in (None, getattr(wanted, name))
         for name in ("method", "similarity", "k", "mode", "context")
@@ -161,7 +165,7 @@ def _is_about(one: Expectation, wanted: Wanted) -> bool:
 
 
 def _differences(row: ResultRow, wanted: Wanted, target: locales.Locale) -> list[str] | None:
-    """In what the row differs from what is wanted, in words; None if in too much."""
+    """Return what differs between a row and the planned merge, in words; None if it is too much."""
     other = []
     if row.target != target.tag:
         try:
@@ -184,12 +188,12 @@ def _differences(row: ResultRow, wanted: Wanted, target: locales.Locale) -> list
 
 
 def wanted_by(one: Expectation) -> Wanted:
-    """The merge that a plan's expectation is about."""
+    """Return the merge that an expectation is about."""
     return Wanted(one.target, one.method, one.similarity, one.k, one.mode, one.context, one.params)
 
 
 def tried_by_plan(knowledge: Knowledge, expected: Iterable[Expectation]) -> list[Match]:
-    """`tried` for everything that a plan expects, each row once."""
+    """Return the matches of all expectations of a plan, each row once."""
     found: dict[str, Match] = {}
     for one in expected:
         for match in tried(knowledge, wanted_by(one)):

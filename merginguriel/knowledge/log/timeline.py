@@ -1,4 +1,4 @@
-"""Which entries are wanted, and how do they read one after the other? Filters, and one chronological Markdown file."""
+"""Select log entries by filters, and export them as one chronological Markdown file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.text.suggest import suggest
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -25,7 +26,7 @@ experiment_log/. Those are what counts; this file is for reading.
 
 @dataclass(frozen=True)
 class Filter:
-    """Which entries are wanted; what is None is left open. Dates are inclusive, YYYY-MM-DD."""
+    """Conditions on entries; None means any. Dates are inclusive, YYYY-MM-DD."""
 
     type: str | None = None
     target: str | None = None
@@ -37,11 +38,14 @@ class Filter:
     text: str | None = None
 
     def takes(self, row: ResultRow) -> bool:
+        """Return whether a row has the target and the method of this filter."""
         return self.target in (None, row.target) and self.method in (None, row.method)
 
 
 def select(knowledge: Knowledge, wanted: Filter) -> list[Entry]:
-    """The entries that a filter takes, oldest first. Target and method must hold for one and the same row or expectation.
+    """Return the entries that pass a filter, oldest first.
+
+    Target and method must hold for the same row or expectation.
 
     Raises UsageError for a claim that there is not.
     """
@@ -67,23 +71,21 @@ def _speaks_of(entry: Entry, wanted: Filter) -> bool:
 
 
 def _cited(knowledge: Knowledge, claim_id: str | None) -> set[str] | None:
-    """Ids of the entries that a claim names as evidence."""
+    """Return the ids of the entries that a claim cites; None without a claim."""
     if claim_id is None:
         return None
     for claim in knowledge.claims:
         if claim.id == claim_id:
             return {ref.partition("#")[0] for ref in claim.evidence}
-    import difflib
-
-    near = difflib.get_close_matches(claim_id, [claim.id for claim in knowledge.claims], n=3)
     raise UsageError(
-        f"no claim is called {claim_id!r}.",
-        mend=f"Did you mean {' or '.join(near)}?" if near else "See all: mu skills list, mu skills show NAME",
+        f"unknown claim {claim_id!r}.",
+        mend=suggest(claim_id, [claim.id for claim in knowledge.claims])
+        or "List all: mu skills list, mu skills show NAME",
     )
 
 
 def export(entries: Iterable[Entry]) -> str:
-    """The entries as one Markdown file. Their headings move one level down, outside fenced code."""
+    """Return the entries as one Markdown file, their headings one level down."""
     parts = [HEAD]
     for entry in entries:
         lines = [
@@ -107,7 +109,7 @@ def export(entries: Iterable[Entry]) -> str:
 
 
 def demoted(body: str) -> str:
-    """The same Markdown with every heading one level further down; the sixth level stays."""
+    """Return the same Markdown with every heading one level down, except at the sixth level."""
     fence: str | None = None
     lines = []
     for text in body.split("\n"):

@@ -1,15 +1,15 @@
-"""Is a name that an entry uses known to the log or the program, nearly a known one (a slip), or really new?"""
+"""Known names of methods, parameters and contexts, and names of an entry that resemble one of them."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.expectations import Expectation
 from merginguriel.knowledge.parse.rows import POLICIES, SUPERSEDED, ResultRow
+from merginguriel.text.suggest import close, did_you_mean
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -29,7 +29,7 @@ Program = Mapping[str, Collection[str]]  # a method that the program has → the
 
 @dataclass(frozen=True)
 class Unknown:
-    """A name that nothing knows. `kind`: method, params or context; `near`: known ones that may be meant, best first."""
+    """A name that is not known. `kind` is method, params or context; `near` are similar known names, best first."""
 
     kind: str
     name: str
@@ -38,17 +38,19 @@ class Unknown:
 
     @property
     def what(self) -> str:
+        """Return the problem as a phrase."""
         return (
             f"{'the parameter' if self.kind == 'params' else f'the {self.kind}'} {self.name!r} is not known"
         )
 
     @property
     def guess(self) -> str:
-        return f"Did you mean {' or '.join(self.near)}?" if self.near else ""
+        """Return "Did you mean …?", or ""."""
+        return did_you_mean(self.near)
 
 
 def known(knowledge: Knowledge, program: Program) -> dict[str, set[str]]:
-    """Kind → names that the log's rows, the workspace's settings or the program have."""
+    """Map each kind to the names that the log's rows, the settings or the program have."""
     rows = [row for row in knowledge.rows if row.status != SUPERSEDED]  # a slip that was corrected is no name
     context = str(knowledge.space.settings["context"])
     return {
@@ -59,12 +61,12 @@ def known(knowledge: Knowledge, program: Program) -> dict[str, set[str]]:
 
 
 def unknown(knowledge: Knowledge, program: Program, entry: Entry) -> list[Unknown]:
-    """Names of the entry's rows and expectations that nothing knows, each once, with the line where it stands first."""
+    """Return the unknown names of an entry's rows and expectations, each once, at its first line."""
     names = known(knowledge, program)
     found: dict[tuple[str, str], Unknown] = {}
     for kind, name, where in _used(entry):
         if name not in names[kind] and (kind, name) not in found:
-            found[kind, name] = Unknown(kind, name, near(name, names[kind], NEAR[kind]), where)
+            found[kind, name] = Unknown(kind, name, tuple(close(name, names[kind], cutoff=NEAR[kind])), where)
     return list(found.values())
 
 
@@ -75,11 +77,3 @@ def _used(entry: Entry) -> Iterator[tuple[str, str, str]]:
         yield "context", one.context, one.where
         for name, _ in one.params:
             yield "params", name, one.where
-
-
-def near(name: str, names: Iterable[str], cutoff: float = 0.8) -> tuple[str, ...]:
-    """Up to three of `names` that `name` may be a slip of, best first, whatever their case."""
-    plain: dict[str, str] = {}
-    for one in sorted(names):
-        plain.setdefault(one.casefold(), one)
-    return tuple(plain[one] for one in difflib.get_close_matches(name.casefold(), plain, n=3, cutoff=cutoff))

@@ -1,4 +1,4 @@
-"""What does a skill assert? The claims of a claims.yaml, typed, and what rows their scopes speak of."""
+"""Parse claims from claims.yaml, and match result rows against their scopes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError
-from merginguriel.similarity import COMPUTED
+from merginguriel.similarity.registry import names as similarities
 
 from .rows import BASELINE_KINDS, MODES
 from .yaml_lines import Mapping as YamlMapping
@@ -33,27 +33,47 @@ Scope = Mapping[str, tuple[str, ...]]
 
 
 class Scoped(Protocol):
-    """What a scope can speak of: a row or a recipe."""
+    """Anything that a scope can match: a row or a recipe."""
 
     @property
-    def context(self) -> str: ...
+    def context(self) -> str:
+        """Return the context."""
+        ...
+
     @property
-    def target(self) -> str: ...
+    def target(self) -> str:
+        """Return the target locale."""
+        ...
+
     @property
-    def mode(self) -> str: ...
+    def mode(self) -> str:
+        """Return the mode."""
+        ...
+
     @property
-    def method(self) -> str: ...
+    def method(self) -> str:
+        """Return the merging method."""
+        ...
+
     @property
-    def similarity(self) -> str | None: ...
+    def similarity(self) -> str | None:
+        """Return the similarity, if any."""
+        ...
+
     @property
-    def k(self) -> int | None: ...
+    def k(self) -> int | None:
+        """Return the number of sources, if any."""
+        ...
+
     @property
-    def params(self) -> tuple[tuple[str, str], ...]: ...
+    def params(self) -> tuple[tuple[str, str], ...]:
+        """Return the parameters as (name, value) pairs."""
+        ...
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One assertion. `scope`, `prefer` and `over_scope` map a row's field to the values it may have."""
+    """One assertion. `scope`, `prefer` and `over_scope` map a row's field to its possible values."""
 
     id: str
     skill: str
@@ -72,6 +92,7 @@ class Claim:
     where: str
 
     def as_dict(self) -> dict[str, object]:
+        """Return the claim as JSON-ready data."""
         return {
             "id": self.id,
             "skill": self.skill,
@@ -90,7 +111,7 @@ class Claim:
 
 
 def parse_claims(text: str, path: Path, skill: str) -> tuple[Claim, ...]:
-    """The claims of one claims.yaml. Raises KnowledgeError with file and line."""
+    """Parse the claims of one claims.yaml; raise KnowledgeError with file and line."""
     found = read_yaml(text, path)
     if found is None:
         return ()
@@ -209,12 +230,12 @@ def _may_match(key: str, text: str) -> bool:
         return "=" in text
     if key == "k":
         return text.isascii() and text.isdigit()
-    allowed = {"mode": MODES, "similarity": COMPUTED}.get(key)
+    allowed = {"mode": MODES, "similarity": similarities()}.get(key)
     return bool(text) if allowed is None else text in allowed
 
 
 def in_scope(row: Scoped, *scopes: Scope) -> bool:
-    """Does `row`, or a recipe, lie within every one of `scopes`? An open key matches anything."""
+    """Return whether a row or recipe lies in all of `scopes`; an open key matches anything."""
     for scope in scopes:
         for key, values in scope.items():
             if key == "params":
@@ -227,7 +248,7 @@ def in_scope(row: Scoped, *scopes: Scope) -> bool:
 
 
 def both(a: Scope, b: Scope) -> Scope | None:
-    """The scope that lies in both; None where they have nothing in common."""
+    """Return the intersection of two scopes; None if it is empty."""
     found = dict(a)
     for key, values in b.items():
         if key not in found:

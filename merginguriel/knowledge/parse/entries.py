@@ -1,4 +1,4 @@
-"""What does one log entry say? Front matter, result rows, expectations, questions, trouble of a file of the log."""
+"""Parse one log entry: front matter, result rows, expectations, questions, marks and troubleshooting."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Literal, get_args
 
 from merginguriel import files as disk
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.search import troubleshooting as trouble
-from merginguriel.knowledge.search.troubleshooting import Trouble
 
-from . import expectations, invalidation, markdown, questions, rows
+from . import expectations, invalidation, markdown, questions, rows, troubleshooting
 from .expectations import Expectation
 from .questions import OpenQuestion, Settled
 from .row_parser import parse_row, read_csv
+from .troubleshooting import Trouble
 from .yaml_lines import Mapping, line_of, need_text, read_front_matter, read_text
 
-TYPES = ("Plan", "Observation", "Retrospective", "Troubleshooting")
+EntryType = Literal["Plan", "Observation", "Retrospective", "Troubleshooting"]
+TYPES: tuple[str, ...] = get_args(EntryType)
 REQUIRED = ("title", "type", "date", "summary")
 OPTIONAL = (
     "context", "metric", "n", "seed", "code", "measured", "supersedes", "links", "answers", "tags", "origin",
 )  # fmt: skip
-READ_SECTIONS = ("Results", "Expected", "Open questions", *trouble.SECTIONS, *invalidation.HEADINGS)
+READ_SECTIONS = ("Results", "Expected", "Open questions", *troubleshooting.SECTIONS, *invalidation.HEADINGS)
 ID = re.compile(r"^(\d{4}-\d{2}-\d{2})-([a-z0-9]+(?:-[a-z0-9]+)*)-([0-9a-f]{8})$")
 
 _ROWS_FILE = re.compile(r"^rows:\s+(\S+)\s+sha256:([0-9a-f]{64})\s*$")
@@ -31,7 +32,7 @@ _ROWS_FILE = re.compile(r"^rows:\s+(\S+)\s+sha256:([0-9a-f]{64})\s*$")
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the log. `path` is the file; `rows` are named `<id>#r1`, `#r2`, …"""
+    """One entry of the log. `path` is its file; its rows are named `<id>#r1`, `#r2` and so on."""
 
     id: str
     path: Path
@@ -56,6 +57,7 @@ class Entry:
     body_line: int = 1  # where the body starts in the file
 
     def as_dict(self) -> dict[str, object]:
+        """Return the entry as JSON-ready data, without its body."""
         return {
             "id": self.id,
             "title": self.title,
@@ -79,7 +81,7 @@ class Entry:
 
 
 def parse_entry(text: str, path: Path) -> Entry:
-    """An entry from its file's text. Raises KnowledgeError with file and line."""
+    """Parse an entry from its file's text; raise KnowledgeError with file and line."""
     match = ID.match(path.stem)
     if not match:
         raise KnowledgeError(
@@ -136,7 +138,7 @@ def parse_entry(text: str, path: Path) -> Entry:
         tags=_list(fields.get("tags", "")), origin=fields.get("origin", ""),
         answers=_list(fields.get("answers", "")), rows=named, expected=tuple(expected), questions=tuple(asked),
         settles=tuple(settled), files=tuple(files),
-        trouble=trouble.parse(sections, path) if fields["type"] == "Troubleshooting" else None,
+        trouble=troubleshooting.parse(sections, path) if fields["type"] == "Troubleshooting" else None,
         marks=tuple(marks),
         body_line=body_line + body[: len(body) - len(body.lstrip())].count("\n"),
     )  # fmt: skip
@@ -175,7 +177,7 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _check_columns(table: markdown.Table, defaults: dict[str, str], path: Path) -> None:
-    """Say at the table's own line which column it lacks, rather than at its first row."""
+    """Report a missing column at the table's own line rather than at its first row."""
     for name in (*rows.REQUIRED, "context", "metric"):
         if name not in table.columns and name not in defaults:
             where_else = " or a key of that name in the front matter" if name in ("context", "metric") else ""
@@ -216,7 +218,7 @@ def _rows_files(
 
 
 def entry_paths(log: Path) -> list[Path]:
-    """Every entry's file, oldest date first."""
+    """Return every entry's file, oldest date first."""
     if not log.is_dir():
         return []
     # A refused draft lies in .draft/: it must not make the log unreadable.
@@ -225,4 +227,5 @@ def entry_paths(log: Path) -> list[Path]:
 
 
 def load_entry(path: Path) -> Entry:
+    """Read and parse one entry."""
     return parse_entry(read_text(path), path)

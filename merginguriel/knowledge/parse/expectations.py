@@ -1,15 +1,16 @@
-"""What does a plan expect? The rows of its table under `## Expected`: a difference in pp, or how likely a gain is."""
+"""Parse what a plan expects: a difference in pp, or the probability of a gain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from merginguriel.errors import KnowledgeError
+from merginguriel.errors import KnowledgeError, UsageError
 
 from .markdown import Section, format_table, tables
-from .row_parser import parse_row, parse_value
+from .row_parser import CellError, parse_row, parse_value
 from .rows import BASELINE_KINDS, ResultRow
 
 # A table that has one of these is read, and then every cell of it must be readable; any other is text.
@@ -49,18 +50,19 @@ class Expectation:
     where: str = ""  # file:line
 
     def label(self) -> str:
-        """`sw-KE ExcTar ties REAL 5 density=0.2`."""
+        """Return `sw-KE ExcTar ties REAL 5 density=0.2`."""
         params = " ".join(f"{key}={value}" for key, value in self.params)
         return " ".join(
             str(x) for x in (self.target, self.mode, self.method, self.similarity, self.k, params) if x
         )
 
     def as_dict(self) -> dict[str, object]:
+        """Return the expectation as JSON-ready data."""
         found = {name: value for name, value in vars(self).items() if name != "where"}
         return {**found, "params": dict(self.params), "sources": list(self.sources)}
 
     def covers(self, row: ResultRow) -> bool:
-        """Is this a measurement of what was expected? What the expectation leaves open, the row may say."""
+        """Return whether a row measures this expectation; open fields match anything."""
         return (
             (row.context, row.target, row.mode, row.method)
             == (self.context, self.target, self.mode, self.method)
@@ -72,7 +74,7 @@ class Expectation:
 
 
 def parse(section: Section, defaults: Mapping[str, str], path: Path) -> list[Expectation]:
-    """The expectations of a section. Raises KnowledgeError with file and line."""
+    """Parse the expectations of a section; raise KnowledgeError with file and line."""
     found = []
     for table in tables(section, path):
         if not set(STATED) & set(table.columns):
@@ -107,10 +109,11 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
     p_positive, level = share("p_positive"), share("level")
     over = cell("over") or OVER[row.mode]
     if over not in BASELINE_KINDS:
-        raise KnowledgeError(
+        raise CellError(
             f"unknown baseline kind {over!r} in the column over.",
             where=where,
             mend=f"Known: {', '.join(BASELINE_KINDS)}.",
+            column="over",
         )
     if low is None and high is None and p_positive is None:
         raise KnowledgeError(
@@ -129,7 +132,7 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """The Expected table of these cells, columns in their usual order. A number under low or high is in pp."""
+    """Return the Expected table of these cells, columns in their usual order; numbers under low and high are pp."""
     names = [name for name in COLUMNS if any(row.get(name) not in (None, "") for row in rows)]
     names += sorted({str(name) for row in rows for name in row} - set(COLUMNS))
 
@@ -139,3 +142,17 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
         return f"{value:+g} pp" if name in ("low", "high") and isinstance(value, int | float) else str(value)
 
     return format_table(names, [[text(name, row.get(name)) for name in names] for row in rows])
+
+
+def in_pp(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an expectation's cells with `low_pp` and `high_pp` under the table's column names."""
+    return {name.removesuffix("_pp"): _pp(name, value) for name, value in row.items()}
+
+
+def _pp(name: str, value: Any) -> Any:
+    if not name.endswith("_pp") or value in (None, ""):
+        return value
+    try:
+        return float(value)
+    except ValueError as error:
+        raise UsageError(f"{name} must be a number of percentage points, got {value!r}.") from error

@@ -1,4 +1,4 @@
-"""Which files have changed? Their sizes and times tell, without reading one of them."""
+"""Detect changed files by size and times, without reading them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ UNSETTLED = 2.0
 
 
 def stamp(status: os.stat_result) -> str:
-    """Size and times of a file as text. The time of its last change of any kind cannot be set by a program."""
+    """Return size, times and inode of a file as text; no program can set the time of its last change."""
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
 
 
 def is_settled(one: str, now: float | None = None) -> bool:
-    """Was the file with this stamp written long enough ago that its next change will show?"""
+    """Return whether the file was written long enough ago that its next change will alter the stamp."""
     _, written, changed, _ = one.split(":")
     return max(int(written), int(changed)) / 1e9 < (time.time() if now is None else now) - UNSETTLED
 
 
 def stamps(root: Path, folder: Path, *, depth: int = 8) -> dict[str, str]:
-    """Name relative to `root` → stamp, of every file below `folder` down to `depth` folders; hidden ones are left out.
+    """Map every file below `folder` (relative to `root`, `depth` folders deep, none hidden) to its stamp.
 
     Links are followed, as they are when the files are read.
     """

@@ -1,4 +1,4 @@
-"""Which rows does a later entry contest or invalidate, and for what reason? Derived on every load; no row is edited.
+"""Parse the sections by which an entry contests or invalidates rows of others, or lifts such a mark.
 
 An entry says it in a section `## Invalidates`, `## Contests` or `## Lifts`: its reason in prose, and a list whose
 items each select rows. docs/formats.md describes the form.
@@ -7,11 +7,9 @@ items each select rows. docs/formats.md describes the form.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from merginguriel.errors import KnowledgeError
 
@@ -19,11 +17,7 @@ from . import markdown
 from .row_parser import is_day, parse_value
 from .rows import BASELINE_KINDS, CODE, ResultRow
 
-if TYPE_CHECKING:
-    from .entries import Entry
-
 HEADINGS = ("Invalidates", "Contests", "Lifts")
-STATUS = {"Invalidates": "invalidated", "Contests": "contested"}
 KEYS = (
     "rows", "entries", "runs", "commits", "range", "dates", "context", "target", "mode", "method", "similarity", "k", "params",
     "seed", "metric", "baseline_kind", "baseline",
@@ -36,7 +30,7 @@ _ROW = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}#r[1-9][0-9]*\Z")
 
 @dataclass(frozen=True)
 class Selector:
-    """One list item: `conditions` that all must hold, each (key, the values it may have). `entry`: for Lifts."""
+    """One list item: conditions (key, possible values) that must all hold. `entry` is set for Lifts."""
 
     conditions: tuple[tuple[str, tuple[str, ...]], ...]
     line: int
@@ -44,19 +38,21 @@ class Selector:
 
     @cached_property
     def traced(self) -> bool:
-        """Does it name what a row carries from its making? Then it reaches rows that are logged later, too."""
+        """Return whether it selects by provenance (runs, commits, dates), which also reaches rows logged later."""
         return any(key in ("runs", "commits", "dates") for key, _ in self.conditions)
 
     def selects(self, row: ResultRow) -> bool:
+        """Return whether a row meets all conditions."""
         return all(_holds(key, values, row) for key, values in self.conditions)
 
     def as_dict(self) -> dict[str, object]:
+        """Return the selector as JSON-ready data."""
         return {"entry": self.entry, "conditions": {key: list(values) for key, values in self.conditions}}
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What one section of an entry says of rows elsewhere. `kind`: one of HEADINGS; `reason`: its prose."""
+    """What one section of an entry says about rows of others. `kind` is one of HEADINGS; `reason` its prose."""
 
     kind: str
     selectors: tuple[Selector, ...]
@@ -64,11 +60,12 @@ class Mark:
     line: int
 
     def as_dict(self) -> dict[str, object]:
+        """Return the mark as JSON-ready data."""
         return {"kind": self.kind, "selectors": [s.as_dict() for s in self.selectors], "reason": self.reason}
 
 
 def parse(section: markdown.Section, path: Path) -> list[Mark]:
-    """The mark of one such section. Raises KnowledgeError with file and line."""
+    """Parse the mark of one such section; raise KnowledgeError with file and line."""
     selectors: list[Selector] = []
     prose: list[str] = []
     for number, text in section.lines:
@@ -124,7 +121,7 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
 
 
 def _check(key: str, value: str, where: str) -> None:
-    """A condition that no row could meet would mark nothing, and nobody would notice."""
+    """Raise KnowledgeError for a condition that no row could meet, as it would silently select nothing."""
     if key == "commits" and ".." in value:
         raise KnowledgeError(
             f"the range {value!r} means something only beside its repository.",
@@ -171,76 +168,7 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
 
 
 def _same_code(one: str, other: str) -> bool:
-    """Either may be the longer spelling of the same commit; a version is spelled one way."""
+    """Return whether two spellings name one commit (either may be longer) or one version."""
     if one[:7] != other[:7] or "." in one:
         return one == other
     return one.startswith(other) or other.startswith(one)
-
-
-Reached = tuple["Entry", Mark]
-
-
-def marks_of(entries: Sequence[Entry]) -> dict[str, list[Reached]]:
-    """Row → the standing marks that reach it, in the order they were made.
-
-    A mark reaches the rows logged by its day, of other entries; one that names dates, commits or runs also reaches
-    later rows which say that they were made then. An entry that names the marking one under `supersedes` or
-    `links` was written in its knowledge and is not reached. Marks of an entry that another one supersedes have
-    fallen, and so has what a later `## Lifts` names.
-    """
-    old = {ref for entry in entries for ref in entry.supersedes if ref != entry.id}
-    standing = [(e, m) for e in entries for m in e.marks if e.id not in old]
-    lifts = [(e, m) for e, m in standing if m.kind == "Lifts"]
-    found: dict[str, list[Reached]] = {}
-    for entry, mark in standing:
-        if mark.kind == "Lifts":
-            continue
-        for other in entries:
-            if other is entry or entry.id in other.supersedes or entry.id in other.links:
-                continue
-            for row in other.rows:
-                if _reaches(entry, mark, row) and not _lifted(entry, row, lifts):
-                    found.setdefault(row.ref, []).append((entry, mark))
-    return found
-
-
-def _reaches(entry: Entry, mark: Mark, row: ResultRow) -> bool:
-    return any(
-        selector.selects(row) and (row.date <= entry.date or _made_known(selector, row))
-        for selector in mark.selectors
-    )
-
-
-def _made_known(selector: Selector, row: ResultRow) -> bool:
-    """Of a row that was logged later: does it itself say when or by what it was made?"""
-    return selector.traced and (
-        row.measured is not None or all(key != "dates" for key, _ in selector.conditions)
-    )
-
-
-def _lifted(entry: Entry, row: ResultRow, lifts: Iterable[Reached]) -> bool:
-    return any(
-        selector.entry == entry.id and selector.selects(row)
-        for _, lift in lifts
-        for selector in lift.selectors
-    )
-
-
-def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries, each current row with the status that standing marks give it: invalidated before contested."""
-    reached = marks_of(entries) if any(entry.marks for entry in entries) else {}
-    if not reached:
-        return tuple(entries)
-
-    def status(row: ResultRow) -> str:
-        kinds = {mark.kind for _, mark in reached.get(row.ref, ())}
-        if row.status not in ("current", "contested") or not kinds:
-            return row.status
-        return STATUS["Invalidates" if "Invalidates" in kinds else "Contests"]
-
-    return tuple(
-        replace(entry, rows=tuple(replace(row, status=status(row)) for row in entry.rows))
-        if any(row.ref in reached for row in entry.rows)
-        else entry
-        for entry in entries
-    )

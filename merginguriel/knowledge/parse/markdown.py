@@ -1,4 +1,4 @@
-"""What does a Markdown body hold? Its `##` sections, their tables and lists, each with its line."""
+"""Sections, tables and list items of a Markdown body, each with its line."""
 
 from __future__ import annotations
 
@@ -18,30 +18,37 @@ _BARE_RULE = re.compile(r"^\s*:?-+:?\s*\|[\s:|-]*$")
 
 @dataclass(frozen=True)
 class Section:
+    """A `##` section."""
+
     title: str
     line: int
     lines: tuple[tuple[int, str], ...]  # (line in the file, text), fenced code left out
 
     @property
     def text(self) -> str:
+        """Return the text without surrounding blanks and without fenced code."""
         return "\n".join(text for _, text in self.lines).strip()
 
 
 @dataclass(frozen=True)
 class TableRow:
+    """A row of a pipe table: column → cell."""
+
     line: int
     cells: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Table:
+    """A pipe table."""
+
     line: int
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
 
 
 def sections(body: str, first_line: int = 1) -> list[Section]:
-    """The `##` sections of `body` in order. Text before the first one has the title ''."""
+    """Return the `##` sections of `body` in order; text before the first has the title ''."""
     found: list[tuple[str, int, list[tuple[int, str]]]] = [("", first_line, [])]
     fence: str | None = None
     for number, text in enumerate(body.split("\n"), start=first_line):
@@ -60,7 +67,7 @@ def sections(body: str, first_line: int = 1) -> list[Section]:
 
 
 def tables(section: Section, path: Path) -> list[Table]:
-    """The pipe tables of a section. A row with too few or too many cells is an error, not a guess."""
+    """Parse the pipe tables of a section; raise KnowledgeError for a row with too few or too many cells."""
     found: list[Table] = []
     block: list[tuple[int, str]] = []
     for number, text in (*section.lines, (0, "")):
@@ -105,13 +112,13 @@ def _table(block: list[tuple[int, str]], path: Path) -> Table:
 
 
 def item(text: str) -> str | None:
-    """What follows the mark of a list item, `- ` or `1. `; None for a line that starts none."""
+    """Return what follows the mark of a list item, `- ` or `1. `; None for other lines."""
     mark = _ITEM.match(text)
     return text[mark.end() :] if mark else None
 
 
 def cells(text: str) -> list[str]:
-    """`| a | b |` → ['a', 'b']."""
+    """Split a table line: `| a | b |` → ['a', 'b']."""
     inner = text.strip().removeprefix("|")
     if inner.endswith("|") and not inner.endswith("\\|"):
         inner = inner[:-1]
@@ -119,7 +126,7 @@ def cells(text: str) -> list[str]:
 
 
 def format_table(columns: list[str], rows: list[list[str]]) -> str:
-    """A pipe table, columns aligned for reading."""
+    """Return a pipe table with aligned columns."""
     safe = [[" ".join(cell.replace("|", "\\|").splitlines()) for cell in row] for row in rows]
     widths = [max(len(name), 3, *(len(row[i]) for row in safe)) for i, name in enumerate(columns)]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(columns, widths, strict=True)) + " |"]

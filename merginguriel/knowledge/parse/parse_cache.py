@@ -1,29 +1,26 @@
-"""How is knowledge that has not changed read again in no time? As it was parsed, from the user's cache.
+"""Cache of parsed knowledge.
 
-It is kept under a digest of every text that it was parsed from and of the program that parsed it: what has changed is
-parsed again, whatever the clock says. Only the classes below are read back, so that a file which somebody put there
-runs nothing.
+The key is a digest of every text and of the program that parsed it, so that any change is parsed anew. Only the
+classes below are unpickled: a foreign file in the cache cannot run anything.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merginguriel import __version__, files
-from merginguriel.errors import MuError
+from merginguriel import __version__, cache
 
 ALLOWED = {
     "merginguriel.knowledge.parse.claims": {"Claim"},
     "merginguriel.knowledge.parse.entries": {"Entry"},
     "merginguriel.knowledge.parse.expectations": {"Expectation"},
     "merginguriel.knowledge.parse.questions": {"OpenQuestion", "Settled"},
-    "merginguriel.knowledge.search.troubleshooting": {"Pattern", "Trouble"},
+    "merginguriel.knowledge.parse.troubleshooting": {"Pattern", "Trouble"},
     "merginguriel.knowledge.parse.invalidation": {"Mark", "Selector"},
     "merginguriel.knowledge.parse.rows": {"ResultRow"},
     "merginguriel.knowledge.parse.skills": {"Skill"},
@@ -34,16 +31,17 @@ WORKSPACES = 32  # of as many workspaces knowledge is kept; that of the one unus
 
 
 class Reader(pickle.Unpickler):
-    """Reads back the parts of knowledge and nothing else."""
+    """Unpickler for the classes of parsed knowledge only."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return an allowed class; raise UnpicklingError for any other."""
         if name in ALLOWED.get(module, ()):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is no part of knowledge")
 
 
 def digest(texts: Mapping[Path, str]) -> str:
-    """Of the texts, where they lie, and the program that reads them."""
+    """Return the key of these texts: their paths and contents, and the program that parses them."""
     found = hashlib.sha256(program().encode())
     for path, text in texts.items():
         for part in (str(path), text):
@@ -54,7 +52,7 @@ def digest(texts: Mapping[Path, str]) -> str:
 
 
 def program() -> str:
-    """What decides how a text is parsed: the version, and in a checkout the state of the files that parse."""
+    """Return what decides how a text is parsed: the version, and the stamps of the files that parse."""
     package = Path(__file__).resolve().parents[2]
     parts = [__version__]
     others = ("locales.py", "locales.tsv", "stats.py", "similarity/__init__.py")
@@ -65,33 +63,24 @@ def program() -> str:
 
 
 def recall(root: Path, key: str) -> Any:
-    """What `remember` was given for this workspace and key; None if that is not there."""
-    path = place(root)
+    """Return what `remember` stored for this workspace and key; None if there is nothing."""
+    data = cache.read(place(root))
+    if data is None:
+        return None
     try:
-        found = Reader(io.BytesIO(path.read_bytes())).load()
-        os.utime(path)
-    except (OSError, ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
+        found = Reader(io.BytesIO(data)).load()
+    except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
         return None
     except (AttributeError, ImportError, IndexError, KeyError, TypeError):
         return None  # a damaged file can name anything
     return found[1] if isinstance(found, tuple) and len(found) == 2 and found[0] == key else None
 
 
-def remember(root: Path, key: str, found: Any) -> None:
-    """Keep it, if there is a place: a cache that cannot be written is no error."""
-    path = place(root)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(path, pickle.dumps((key, found), protocol=5))
-        kept = sorted(path.parent.glob("*.pickle"), key=lambda one: one.stat().st_mtime_ns)
-        for old in kept[:-WORKSPACES]:
-            old.unlink(missing_ok=True)
-    except (OSError, MuError):
-        return
+def remember(root: Path, key: str, parsed: Any) -> None:
+    """Store parsed knowledge under its key; a cache that cannot be written is no error."""
+    cache.write(place(root), pickle.dumps((key, parsed), protocol=5), keep=WORKSPACES)
 
 
 def place(root: Path) -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/knowledge/…`, in ~/.cache by default; one file for each workspace."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]
-    return Path(cache) / "merginguriel" / "knowledge" / f"{name}.pickle"
+    """Return the cache file of a workspace."""
+    return cache.of_folder("knowledge", root, ".pickle")

@@ -1,4 +1,4 @@
-"""Which numbers stand in a text, and in which unit? Passages of Markdown, and the figures that rows can have."""
+"""Numbers with units in prose, and the passages of Markdown that they are in."""
 
 from __future__ import annotations
 
@@ -38,11 +38,30 @@ _DENIED = re.compile(r"\b(?:not|no|never|nor|cannot|without)\b|n't\b", re.IGNORE
 _HEADED = re.compile(r"(?:,\s*|\(\s*|\s|\bin\s+)(?P<unit>%|pp|rel_pct|percentage points?|percent)\)?\s*$")
 _BARE = re.compile(r"\s*[+−-]?\d+(?:\.\d+)?\s*")
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z0-9+−\[`*])")
+# A signed percent, or one beside a word of comparison. `90% of the items` is a share and no difference.
+_PERCENT = r"(?:about\s+|some\s+|nearly\s+|almost\s+|roughly\s+|only\s+|over\s+)?[0-9][0-9.,]*\s?%(?!\s+of\b)"
+_VERBS = r"by|gain(?:s|ed)?|los[et]s?|improve(?:s|d|ment)?|drop(?:s|ped)?|rose|rises|fell|falls|costs?|worth|down|up"
+_DIFFERENCE = re.compile(
+    rf"(?<![\w.)%])[+−-][0-9][0-9.,]*\s?%(?!\s+of\b)"
+    rf"|\b(?:{_VERBS})\s+(?:of\s+|by\s+)?{_PERCENT}"
+    rf"|(?<![\w.])[0-9][0-9.,]*\s?%\s+(?:better|worse|higher|lower|gain|loss|improvement)\b",
+    re.IGNORECASE,
+)
+# What somebody else wrote, and code: not this entry's own words.
+_CITED = re.compile(
+    r"^(?P<fence>```|~~~).*?^(?P=fence)|`[^`\n]*`|\"(?:[^\"\n]|\n(?!\s*\n)){0,300}\"|“[^”]{0,300}”",
+    re.MULTILINE | re.DOTALL,
+)
+_FRONT_QUOTES = re.compile(r"^(\w+:\s*)\"(.*)\"\s*$", re.MULTILINE)
+_UNIT_SAID = re.compile(r"\brel(?:ative(?:ly)?|_pct)\b|\bof\s+the\s+baseline\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.;:!?]\s|\n\s*\n|\n\s*[-*+|]|\|")
+
+NAME_THE_UNIT = "Write percentage points, `5 pp`, or say in the same sentence that it is relative."
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A unit of text with its line. `table`: a row of one; `head`: what its column names say."""
+    """A table row, list item or sentence with its line. `head`: the table's column names."""
 
     line: int
     text: str
@@ -51,12 +70,13 @@ class Passage:
 
     @cached_property
     def refs(self) -> tuple[str, ...]:
+        """Return the ids in brackets."""
         return tuple(part.strip() for found in BRACKETS.findall(self.text) for part in found.split(","))
 
 
 @dataclass(frozen=True)
 class Number:
-    """`+1.62 pp` as 1.62, two decimals, signed, of the unit `pp`."""
+    """A number in a text: `+1.62 pp` is 1.62 with two decimals, signed, of the unit `pp`."""
 
     shown: str
     value: float
@@ -65,7 +85,7 @@ class Number:
     unit: str
 
     def is_near(self, real: float, *, units: float = 0.5) -> bool:
-        """Is `real`, rounded as this number is, this number? Within `units` of the last digit, and its own rounding."""
+        """Return whether `real`, rounded as this number is, equals it, within `units` of the last digit."""
         slack = units * 1.0000001 * 10**-self.decimals + 1e-9
         if self.unit in ("pp", "rel_pct"):
             # Differences are often taken of accuracies that were themselves rounded to two decimals of a percent.
@@ -74,7 +94,7 @@ class Number:
 
 
 def numbers(text: str) -> Iterator[Number]:
-    """Every number with a unit that rows can have; `90% of the items` is a share, and none of them.
+    """Yield every number with a unit that rows can have; a share such as `90% of the items` is none.
 
     `loses 1.01 pp` is as good as a sign, and so is `2.79 pp below`. An accuracy may be a fraction: `accuracy of 0.4832`.
     """
@@ -93,7 +113,7 @@ def numbers(text: str) -> Iterator[Number]:
 
 
 def _direction(text: str, match: re.Match[str]) -> str:
-    """The sign that the words beside an unsigned difference give it; empty where they do not."""
+    """Return the sign that the words beside an unsigned difference give it; "" where they give none."""
     found = BEFORE.search(text, 0, match.start()) or AFTER.match(text, match.end())
     if found is None or _DENIED.search(text, max(0, match.start() - 40), match.end()):
         return ""
@@ -101,7 +121,7 @@ def _direction(text: str, match: re.Match[str]) -> str:
 
 
 def with_units(row: str, head: str) -> str:
-    """A table row whose bare numbers have the unit that their column's name ends in: `accuracy, %`, `gain (pp)`."""
+    """Return a table row with the unit of the column name (`accuracy, %`, `gain (pp)`) added to bare numbers."""
     cells, names = row.split("|"), head.split("|")
     for i, (cell, name) in enumerate(zip(cells, names, strict=False)):
         unit = _HEADED.search(name)
@@ -117,7 +137,7 @@ def with_units(row: str, head: str) -> str:
 
 
 def passages(section: markdown.Section) -> Iterator[Passage]:
-    """Table rows, list items and sentences, each on the line where it starts."""
+    """Yield table rows, list items and sentences, each with the line where it starts."""
     block: list[tuple[int, str]] = []
     head: str | None = None
     for number, text in (*section.lines, (0, "")):
@@ -146,3 +166,29 @@ def _sentences(block: Sequence[tuple[int, str]]) -> Iterator[Passage]:
         if text[start:cut].strip():
             yield Passage(block[0][0] + text.count("\n", 0, start), text[start:cut])
         start = cut
+
+
+def bare_differences(text: str) -> list[tuple[int, str]]:
+    """Return (line, words) of every difference in percent whose sentence does not name what it is percent of."""
+    front, mark, body = text.partition("\n---")
+    front = _FRONT_QUOTES.sub(lambda m: f"{m[1]} {m[2]} ", front)  # the quotes of YAML cite nobody
+    plain = _CITED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), front + mark + body)
+    found = []
+    for match in _DIFFERENCE.finditer(plain):
+        before = max((m.end() for m in _SENTENCE_END.finditer(plain, 0, match.start())), default=0)
+        after = _SENTENCE_END.search(plain, match.end())
+        if not _UNIT_SAID.search(plain, before, after.start() if after else len(plain)):
+            found.append((plain.count("\n", 0, match.start()) + 1, " ".join(match[0].split())))
+    return found
+
+
+def named_entries(body: str, first_line: int = 1) -> Iterator[tuple[int, str]]:
+    """Yield (line, id) of every entry or row that a Markdown body names outside fenced code.
+
+    A `rows:` line, and an id with a file ending (`2026-…-5f6a7b8c.csv`), name a file and no entry.
+    """
+    for section in markdown.sections(body, first_line):
+        for number, text in section.lines:
+            for match in ENTRY_ID.finditer(text):
+                if not text.startswith("rows:") and not re.match(r"\.\w", text[match.end() :]):
+                    yield number, match[0]

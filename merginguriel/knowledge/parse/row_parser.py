@@ -1,4 +1,4 @@
-"""How do a table's cells become a result row? Typed, in one unit, checked against each other, or refused."""
+"""Parse result rows from table cells and CSV: typed, in one unit, and consistent with each other."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import io
 import math
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError, MuError, UsageError
-from merginguriel.similarity import COMPUTED
+from merginguriel.similarity.registry import names as similarities
 
 from .rows import (
     BASELINE_KINDS,
@@ -31,16 +31,39 @@ from .rows import (
 
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
 
+RELEASED = "2026-11-21"  # day of the newest shipped entry
+FIRST_ZONE = timezone(timedelta(hours=14))  # the time zone in which a day begins first
+
 _NUMBER = re.compile(r"^[+-]?[0-9]{1,18}(\.[0-9]+)?$")
 _WHOLE = re.compile(r"^[0-9]{1,18}$")
 _METHOD = re.compile(r"^[a-zA-Z0-9][\w@+.()×-]*\Z")
 
 
-def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str) -> ResultRow:
-    """Type one row's cells. Raises KnowledgeError at `where` (file:line)."""
+class CellError(KnowledgeError):
+    """A cell that cannot be read. `column`: its column, where the error is of one."""
 
-    def fail(what: str, mend: str | None = None) -> KnowledgeError:
-        return KnowledgeError(what, where=where, mend=mend)
+    def __init__(
+        self, what: str, *, where: str | None = None, mend: str | None = None, column: str | None = None
+    ) -> None:
+        super().__init__(what, where=where, mend=mend)
+        self.column = column
+
+
+def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str) -> ResultRow:
+    """Parse the cells of one result row.
+
+    Args:
+        cells: Column → text.
+        defaults: Column → text for columns that the table does not have; from the front matter.
+        where: Place of the row, file:line.
+
+    Raises:
+        CellError: A cell cannot be read; `column` names it.
+        KnowledgeError: Cells contradict each other.
+    """
+
+    def fail(column: str, what: str, mend: str | None = None) -> CellError:
+        return CellError(what, where=where, mend=mend, column=column)
 
     def cell(name: str) -> str:
         text = (cells[name] if name in cells else defaults.get(name, "")).strip()
@@ -51,66 +74,79 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         if text == "":
             return None
         if not _WHOLE.match(text):
-            raise fail(f"column {name!r} says {text!r}, not a whole number.")
+            raise fail(name, f"column {name!r} must be a whole number, got {text!r}.")
         return int(text)
 
     for name in REQUIRED:
         if name not in cells:
-            raise fail(f"the table has no column {name!r}.", f"A result row needs: {', '.join(REQUIRED)}.")
+            raise fail(
+                name, f"the table has no column {name!r}.", f"A result row needs: {', '.join(REQUIRED)}."
+            )
     context, metric, method = cell("context"), cell("metric"), cell("method")
     for name, text in (("context", context), ("metric", metric), ("method", method)):
         if not text:
             raise fail(
-                f"no {name} is given.",
+                name,
+                f"the row has no {name}.",
                 f"Add a column {name}, or `{name}:` to the front matter for the whole entry.",
             )
     if not is_context(context):
-        raise fail(f"{context!r} is not a context.", "Write task/base-model, like massive/xlm-roberta-base.")
+        raise fail(
+            "context",
+            f"{context!r} is not a context.",
+            "Write task/base-model, like massive/xlm-roberta-base.",
+        )
     try:
         unit = unit_of(metric)
     except UsageError:
-        raise fail(f"unknown metric {metric!r}.", f"Known: {', '.join(known_metrics())}.") from None
+        raise fail("metric", f"unknown metric {metric!r}.", f"Known: {', '.join(known_metrics())}.") from None
     if not _METHOD.match(method):
-        raise fail(f"{method!r} is not a method's name.", "One word: letters, digits, _ . + ( ) -")
+        raise fail("method", f"{method!r} is not a method name.", "One word: letters, digits, _ . + ( ) -")
     mode = cell("mode") or "-"
     if mode not in MODES:
-        raise fail(f"mode {mode!r} is none of {', '.join(MODES)}.")
-    target = cell("target")
-    sources = tuple(cell("sources").split())
-    try:
-        target = locales.get(target).tag if target else "-"
-        sources = tuple(locales.get(source).tag for source in sources)
-    except MuError as error:
-        raise fail(error.what, error.mend) from error
+        raise fail("mode", f"unknown mode {mode!r}.", f"Known: {', '.join(MODES)}.")
+
+    def locale(column: str, name: str) -> str:
+        try:
+            return locales.get(name).tag
+        except MuError as error:
+            raise fail(column, error.what, error.mend) from error
+
+    target = locale("target", cell("target")) if cell("target") else "-"
+    sources = tuple(locale("sources", name) for name in cell("sources").split())
 
     if cell("value") == "":
-        raise fail("no value is given.", "A row is one measured number; leave out a row that has none.")
+        raise fail(
+            "value", "the row has no value.", "A row is one measured number; leave out a row without one."
+        )
     value = parse_value(cell("value"), unit, "value", where)
     baseline_text, kind = cell("baseline"), cell("baseline_kind") or None
     baseline = parse_value(baseline_text, unit, "baseline", where) if baseline_text else None
     if (baseline is None) != (kind is None):
-        raise fail("baseline and baseline_kind come together or not at all.")
+        raise fail("baseline", "baseline and baseline_kind must be given together.")
     if kind is not None and kind not in BASELINE_KINDS:
-        raise fail(f"unknown baseline_kind {kind!r}.", f"Known: {', '.join(BASELINE_KINDS)}.")
+        raise fail(
+            "baseline_kind", f"unknown baseline_kind {kind!r}.", f"Known: {', '.join(BASELINE_KINDS)}."
+        )
     similarity = cell("similarity") or None
-    if similarity not in (None, *COMPUTED):
-        raise fail(f"similarity {similarity!r} is none of {', '.join(COMPUTED)}.")
+    if similarity not in (None, *similarities()):
+        raise fail("similarity", f"unknown similarity {similarity!r}.", f"Known: {', '.join(similarities())}.")
     saw = cell("saw") or None
     if saw not in (None, *SAW):
-        raise fail(f"saw {saw!r} is none of {', '.join(SAW)}.")
+        raise fail("saw", f"unknown value of saw {saw!r}.", f"Known: {', '.join(SAW)}.")
     status = cell("status") or "current"
     if status not in STATUSES:
-        raise fail(f"unknown status {status!r}.", f"Known: {', '.join(STATUSES)}.")
+        raise fail("status", f"unknown status {status!r}.", f"Known: {', '.join(STATUSES)}.")
     code, measured = cell("code").lower() or None, cell("measured") or None
     if code and not CODE.match(code):
-        raise fail(f"code says {code!r}, which is no commit.", "7 to 40 hex digits, as git prints them; or a version, 0.1.0.")  # fmt: skip
+        raise fail("code", f"code must be a commit or a version, got {code!r}.", "7 to 40 hex digits, as git prints them; or a version, 0.1.0.")  # fmt: skip
     if measured and not is_day(measured):
-        raise fail(f"measured says {measured!r}, not a date.", "YYYY-MM-DD")
+        raise fail("measured", f"measured must be a date YYYY-MM-DD, got {measured!r}.")
     n, k, wins, losses = integer("n"), integer("k"), integer("wins"), integer("losses")
     if n == 0:
-        raise fail("n is 0: nothing was measured.")
+        raise fail("n", "n must be 1 or more, got 0.")
     if k == 0:
-        raise fail("k is 0: nothing was merged.", "Write - where the number of sources does not apply.")
+        raise fail("k", "k must be 1 or more, got 0.", "Write - where the number of sources does not apply.")
     weights = _weights(cell("weights"), where)
     row = ResultRow(
         context=context, target=target, mode=mode, method=method, metric=metric, value=value, n=n,
@@ -132,19 +168,37 @@ def _error(text: str, unit: str, where: str) -> float | None:
 
 
 def is_day(text: str) -> bool:
-    """Is `text` a day as YYYY-MM-DD?"""
+    """Return whether `text` is a day written YYYY-MM-DD."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
 
 
+def is_future(day: str) -> bool:
+    """Return whether `day` (YYYY-MM-DD) has not begun in any time zone.
+
+    No day up to that of the newest shipped entry is in the future, however wrong this machine's clock is.
+    """
+    return day > max(datetime.now(FIRST_ZONE).date().isoformat(), RELEASED)
+
+
 def parse_value(text: str, unit: str, column: str, where: str) -> float:
-    """A cell's number in its metric's unit. Anything that could be read two ways is an error."""
+    """Parse a cell's number in the unit of its metric.
+
+    Args:
+        text: The cell.
+        unit: `fraction`, `score`, `correlation`, `count` or `pp`.
+        column: Name of the column, for the error.
+        where: Place of the cell, file:line.
+
+    Raises:
+        CellError: The text is no number of this unit, or could be read in two ways.
+    """
     plain = text.replace("−", "-").replace(" ", " ").strip()
 
-    def fail(what: str, mend: str) -> KnowledgeError:
-        return KnowledgeError(f"column {column!r} says {text!r}: {what}", where=where, mend=mend)
+    def fail(what: str, mend: str) -> CellError:
+        return CellError(f"column {column!r} says {text!r}: {what}", where=where, mend=mend, column=column)
 
     if unit == "count":
         number = plain[:-1] if plain[-1:] in "KMB" else plain
@@ -154,7 +208,7 @@ def parse_value(text: str, unit: str, column: str, where: str) -> float:
         return float(number) * scale
     if unit == "pp":
         if not plain.endswith("pp"):
-            raise fail("no unit.", "A difference names its unit: +2.57 pp.")
+            raise fail("no unit.", "Write a difference with its unit: +2.57 pp.")
         plain = plain.removesuffix("pp").strip()
         if not _NUMBER.match(plain):
             raise fail("not a number.", "Write it like +2.57 pp.")
@@ -183,11 +237,14 @@ def _params(text: str, where: str) -> tuple[tuple[str, str], ...]:
     for part in text.split():
         key, sign, value = part.partition("=")
         if not sign or not key or not value:
-            raise KnowledgeError(
-                f"params say {part!r}.", where=where, mend="Write key=value pairs with spaces between."
+            raise CellError(
+                f"params must be key=value pairs, got {part!r}.",
+                where=where,
+                mend="Write key=value pairs with spaces between them.",
+                column="params",
             )
         if key in found:
-            raise KnowledgeError(f"the parameter {key!r} stands twice.", where=where)
+            raise CellError(f"the parameter {key!r} is given twice.", where=where, column="params")
         found[key] = value
     return tuple(sorted(found.items()))
 
@@ -196,16 +253,16 @@ def _weights(text: str, where: str) -> tuple[float, ...]:
     try:
         found = tuple(float(part) for part in text.split())
     except ValueError as error:
-        raise KnowledgeError(
-            f"weights say {text!r}.", where=where, mend="Write numbers with spaces between."
+        raise CellError(
+            f"weights must be numbers with spaces between them, got {text!r}.", where=where, column="weights"
         ) from error
     if any(not math.isfinite(w) for w in found):
-        raise KnowledgeError("a weight is not a finite number.", where=where)
+        raise CellError("a weight is not a finite number.", where=where, column="weights")
     return found
 
 
 def _check(row: ResultRow, where: str) -> None:
-    """Fields that cannot both hold."""
+    """Raise KnowledgeError for fields that contradict each other."""
 
     def fail(what: str, mend: str | None = None) -> KnowledgeError:
         return KnowledgeError(what, where=where, mend=mend)
@@ -218,7 +275,7 @@ def _check(row: ResultRow, where: str) -> None:
         if row.k is not None and row.k != len(row.sources):
             raise fail(f"k is {row.k}, but {len(row.sources)} sources are named.")
     if (row.method == "compat") != (row.metric in PAIRWISE):
-        raise fail(f"the metrics {', '.join(PAIRWISE)} go with the method compat, and no other does.")
+        raise fail(f"the metrics {', '.join(PAIRWISE)} need the method compat, and compat needs one of them.")
     if row.method == "compat" and (len(row.sources) != 1 or row.target in row.sources or row.mode != "-"):
         raise fail("compat compares two models.", "Name one as target, the other in sources, and - as mode.")
     if row.method == "single" and len(row.sources) != 1:
@@ -226,9 +283,9 @@ def _check(row: ResultRow, where: str) -> None:
     if row.weights and len(row.weights) != len(row.sources):
         raise fail(f"{len(row.weights)} weights for {len(row.sources)} sources.")
     if (row.wins is None) != (row.losses is None):
-        raise fail("wins and losses come together or not at all.")
+        raise fail("wins and losses must be given together.")
     if row.se_pp is not None and (row.baseline is None or row.se_pp < 0):
-        raise fail("se is the standard error of value − baseline: it needs a baseline, and is not negative.")
+        raise fail("se, the standard error of value − baseline, needs a baseline and must not be negative.")
     if row.wins is not None and row.metric != "accuracy":
         raise fail(
             f"wins and losses count items that are right or wrong, and {row.metric} has none.",
@@ -241,7 +298,7 @@ def _check(row: ResultRow, where: str) -> None:
             raise fail(f"{row.wins} wins and {row.losses} losses are more than {row.n} items.")
         if row.se_pp == 0 and row.wins + row.losses:
             raise fail(
-                f"se is 0, but {row.wins + row.losses} items tell the two apart.",
+                f"se is 0, but the two models differ on {row.wins + row.losses} items.",
                 "Leave se out where it could not be estimated.",
             )
         if abs((row.wins - row.losses) / row.n - (row.value - row.baseline)) > 2e-4:
@@ -253,7 +310,7 @@ def _check(row: ResultRow, where: str) -> None:
 
 
 def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> None:
-    """A typed difference is refused without a unit, and checked against the two accuracies with one."""
+    """Raise KnowledgeError for a difference without a unit, or one that value and baseline do not give."""
     for name, text in cells.items():
         if name.lower() not in DIFFERENCES:
             if name not in COLUMNS:
@@ -278,9 +335,7 @@ def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> 
                 f"column {name!r} needs a value and a baseline to check it against.", where=where
             )
         if match[2] == "rel_pct" and row.baseline == 0:
-            raise KnowledgeError(
-                f"column {name!r}: the baseline is 0, of which nothing is a percentage.", where=where
-            )
+            raise KnowledgeError(f"column {name!r}: rel_pct is undefined for a baseline of 0.", where=where)
         real = row.difference_pp if match[2] == "pp" else row.difference_pp / row.baseline
         if abs(float(match[1]) - real) > 0.06:
             raise KnowledgeError(
@@ -290,7 +345,7 @@ def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> 
 
 
 def read_csv(text: str, defaults: Mapping[str, str], path: Path) -> list[ResultRow]:
-    """Result rows of a sweep, same columns as the table."""
+    """Parse result rows from CSV text with the columns of the table; `path` is for errors."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     found = []
     try:
@@ -299,12 +354,12 @@ def read_csv(text: str, defaults: Mapping[str, str], path: Path) -> list[ResultR
             raise KnowledgeError("the file has no header line.", where=f"{path}:1")
         for name in columns:
             if columns.count(name) > 1:
-                raise KnowledgeError(f"the column {name!r} stands twice.", where=f"{path}:1")
+                raise KnowledgeError(f"the column {name!r} appears twice.", where=f"{path}:1")
         reader.fieldnames = columns
         for record in reader:
             where = f"{path}:{reader.line_num}"
             if None in record or None in record.values():
-                raise KnowledgeError("this row has another number of cells than the header.", where=where)
+                raise KnowledgeError("this row and the header differ in their number of cells.", where=where)
             found.append(parse_row(record, defaults, where))
     except csv.Error as error:
         raise KnowledgeError(f"this is not CSV: {error}.", where=f"{path}:{reader.line_num + 1}") from error

@@ -1,4 +1,4 @@
-"""What is one measured number? A result row: its fields, their units, and how it is written as cells."""
+"""Result rows: the fields of one measured number, their units, and their cells."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One measured number. `value` and `baseline` are in the metric's unit; see docs/formats.md for each field."""
+    """One measured number. `value` and `baseline` are in the metric's unit; docs/formats.md has each field."""
 
     context: str
     target: str
@@ -86,11 +86,12 @@ class ResultRow:
 
     @property
     def day(self) -> str:
-        """When it was measured, as far as is known: its own day, else that of its entry."""
+        """Return the day of the measurement, or of its entry where that is not known."""
         return self.measured or self.date
 
     @property
     def paired(self) -> bool:
+        """Return whether wins and losses on the same items are known."""
         return self.wins is not None
 
     @property
@@ -154,7 +155,7 @@ class ResultRow:
         return max(given, 1e4 * counted, 1e4 / self.n**2)
 
     def measurement(self) -> tuple[object, ...]:
-        """What two rows share when they report the same measurement, whatever it is compared with.
+        """Return what identifies a measurement, whatever it is compared with.
 
         The order in which they name the sources is no difference: a merge has none.
         """
@@ -164,6 +165,7 @@ class ResultRow:
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, object]:
+        """Return the row as JSON-ready data."""
         found: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
         found["params"] = dict(self.params)
         return found
@@ -180,17 +182,17 @@ def known_metrics() -> list[str]:
 
 
 def is_merge(method: str) -> bool:
-    """Is this a merge, and not a single model, two that are compared, or several that answer together?"""
+    """Return whether a method merges, rather than being a single model, a comparison or an ensemble."""
     return method not in ("single", "compat") and not method.startswith("ensemble")
 
 
 def is_context(text: str) -> bool:
-    """Is `text` of the form task/base-model?"""
+    """Return whether `text` has the form task/base-model."""
     return bool(_CONTEXT.match(text))
 
 
 def check_context(text: str) -> None:
-    """Raises UsageError for what is not of this form."""
+    """Raise UsageError for a text that is not of the form task/base-model."""
     if not is_context(text):
         raise UsageError(
             f"{text!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
@@ -198,7 +200,7 @@ def check_context(text: str) -> None:
 
 
 def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:
-    """Each measurement against each kind of baseline once, whatever the order of `found`, oldest first.
+    """Return each measurement against each kind of baseline once, oldest first, independent of input order.
 
     Of repeats, the first record counts. Where a later one gives another baseline it corrects the first (of the same
     day: the higher baseline, so that no gain is overstated). One that says more of its noise beats one that says
@@ -221,7 +223,7 @@ def _standing(row: ResultRow) -> tuple[bool, bool, bool]:
 
 
 def format_value(row: ResultRow, value: float) -> str:
-    """`value` as a cell of this row's metric, read back as the same number to six decimals."""
+    """Return `value` as a cell of this row's metric, read back as the same number to six decimals."""
     unit = unit_of(row.metric)
     if unit == "pp":
         return f"{decimal(value, 2, sign='+')} pp"
@@ -229,14 +231,14 @@ def format_value(row: ResultRow, value: float) -> str:
 
 
 def decimal(value: float, places: int, *, sign: str = "-") -> str:
-    """`value` with `places` decimals, or with as many more, up to six, as it has."""
+    """Return `value` with `places` decimals, or with as many more, up to six, as it has."""
     whole, _, digits = f"{value:{sign}.6f}".partition(".")
     digits = digits[:places] + digits[places:].rstrip("0")
     return f"{whole}.{digits}" if digits else whole
 
 
 def row_cells(row: ResultRow) -> dict[str, str]:
-    """The cells that `parse_row` reads back as this row."""
+    """Return the cells that `parse_row` reads back as this row."""
     text = {
         "context": row.context,
         "target": row.target,

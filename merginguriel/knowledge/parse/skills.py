@@ -1,4 +1,4 @@
-"""What does a skill say, and is it valid for every Agent Skills client?"""
+"""Parse a skill, and validate it for every Agent Skills client."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ _STRING = "tag:yaml.org,2002:str"
 
 @dataclass(frozen=True)
 class Skill:
-    """One folder of skills/: SKILL.md and the claims beside it.
+    """One folder of skills/: SKILL.md and its claims.
+
+    A `foreign` skill was written for any client: it makes no claims and may lack this program's metadata.
 
     `foreign`: written for any client and not for this program. It is read, makes no claims, and may lack our metadata.
     """
@@ -56,19 +58,21 @@ class Skill:
 
     @property
     def version(self) -> str:
+        """Return the version; "" if a foreign skill has none."""
         return self.metadata.get("version", "")
 
     @property
     def updated(self) -> str:
-        """YYYY-MM-DD; empty if a foreign skill does not say, or says something else."""
+        """Return the day of the last update, YYYY-MM-DD; "" if a foreign skill gives none."""
         return day(self.metadata.get("updated", "")) or ""
 
     @property
     def line(self) -> str:
-        """What it is for, in a line."""
+        """Return the short description, else the description, on one line."""
         return " ".join((self.metadata.get("short-description") or self.description).split())
 
     def as_dict(self) -> dict[str, object]:
+        """Return the skill as JSON-ready data."""
         return {
             "name": self.name,
             "description": self.description,
@@ -88,14 +92,14 @@ def _resolver() -> Any:
 
 
 def read_as_text(text: str) -> bool:
-    """Do YAML readers take this for a text where it stands without quotes, and not for a number, a date or the like?"""
+    """Return whether YAML readers take an unquoted scalar as text, not as a number, a date or the like."""
     import yaml
 
     return _resolver().resolve(yaml.ScalarNode, text, (True, False)) == _STRING
 
 
 def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
-    """A skill from SKILL.md's text. Raises KnowledgeError with file and line.
+    """Parse a skill from the text of SKILL.md; raise KnowledgeError with file and line.
 
     What the Agent Skills specification asks for is asked of every skill. Sections, metadata, quotes and length are
     asked of those written for this program: they have claims, or one of MARKS in their metadata.
@@ -136,7 +140,7 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
 
 
 def _own(what: str, where: str, mend: str = "") -> KnowledgeError:
-    """An error by a rule that the specification does not have."""
+    """Return an error by a rule that the specification does not have."""
     return KnowledgeError(what, where=where, mend=f"{mend}\n{OWN}".strip())
 
 
@@ -151,7 +155,7 @@ def _name(front: Mapping, path: Path, foreign: bool) -> str:
 
 
 def check_name(name: str, where: str | None = None) -> None:
-    """Raises KnowledgeError if a skill may not be called that."""
+    """Raise KnowledgeError for a name that a skill may not have."""
     if (
         not name
         or len(name) > 64
@@ -179,7 +183,9 @@ def _field(front: Mapping, key: str, path: Path, foreign: bool) -> str:
 
 
 def _text(value: object, what: str, where: str, foreign: bool) -> str:
-    """A text that every YAML reader reads as this text: `2026-01-20` or `1.0` without quotes is not one.
+    """Return a text that every YAML reader reads alike: `2026-01-20` or `1.0` without quotes is refused.
+
+    The text of a foreign skill is taken as it is.
 
     A foreign skill's is taken as it stands in the file.
     """
@@ -197,8 +203,9 @@ def _text(value: object, what: str, where: str, foreign: bool) -> str:
 
 
 def _check_front(text: str, path: Path) -> None:
-    """Simple clients split at the first three dashes they meet, which would cut a value short; others want them on lines
-    of their own. Strict ones refuse tabs. We take what all of them read alike.
+    """Refuse front matter that clients read differently.
+
+    Simple clients split at the first three dashes, others want them on lines of their own; strict ones refuse tabs.
     """
     first, _, rest = text.partition("\n")
     if not first.startswith("---"):
@@ -219,7 +226,7 @@ def _check_front(text: str, path: Path) -> None:
 
 
 def _metadata(front: Mapping, path: Path, foreign: bool) -> dict[str, str]:
-    """Key → text. A foreign skill may have none."""
+    """Return the metadata; {} if a foreign skill has none."""
     found = front.get("metadata")
     if foreign and (found is None or found == ""):
         return {}
@@ -258,7 +265,7 @@ def _check_metadata(metadata: dict[str, str], front: Mapping, path: Path) -> Non
 
 
 def day(text: str) -> str | None:
-    """`text` if it is a date written YYYY-MM-DD."""
+    """Return `text` if it is a date written YYYY-MM-DD, else None."""
     try:
         return text if date.fromisoformat(text).isoformat() == text else None
     except ValueError:
@@ -279,12 +286,12 @@ def _check_sections(body: str, body_line: int, metadata: dict[str, str], path: P
 
 
 def skill_paths(folder: Path) -> list[Path]:
-    """Every SKILL.md of a skills folder, by name."""
+    """Return every SKILL.md of a skills folder, by name."""
     return sorted(folder.glob("*/SKILL.md")) if folder.is_dir() else []
 
 
 def read_skill(folder: Path) -> Skill:
-    """The skill in a folder. Raises KnowledgeError if there is none, or none that can be read one way only."""
+    """Read the skill in a folder; raise KnowledgeError if it is missing or ambiguous."""
     path, claims = folder / "SKILL.md", folder / "claims.yaml"
     if not path.is_file():
         raise no_skill_file(folder)
@@ -292,7 +299,7 @@ def read_skill(folder: Path) -> Skill:
 
 
 def no_skill_file(folder: Path) -> KnowledgeError:
-    """What is wrong with a skill's folder that has no SKILL.md."""
+    """Return the error for a skill's folder without SKILL.md."""
     if (folder / "skill.md").is_file():
         return _own(
             "the file is called skill.md, which most clients do not find.",

@@ -1,4 +1,4 @@
-"""How is YAML read so that `2026-01-20` stays a text and every value knows its line?"""
+"""Read YAML with every scalar as text (`2026-01-20` stays text) that knows its line."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ BOUNDARY = re.compile(r"^-{3}[ \t]*$", re.MULTILINE)
 
 
 class Text(str):
-    """A scalar with the line it stands on. A parser types it later. `bare`: it was written without quotes."""
+    """A scalar with its line, to be typed later. `bare`: it was written without quotes."""
 
     line: int
     bare: bool
 
     @staticmethod
     def at(value: str, line: int, bare: bool = False) -> Text:
+        """Return a text with its line."""
         text = Text(value)
         text.line = line
         text.bare = bare
@@ -39,7 +40,7 @@ class Mapping(dict):
 
 
 def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
-    """YAML as nested `Mapping`, list and `Text`. Raises KnowledgeError with file and line.
+    """Read YAML as nested `Mapping`, list and `Text`; raise KnowledgeError with file and line.
 
     Refuses what YAML readers disagree about: duplicate keys, anchors and aliases, tags, several documents.
     """
@@ -68,7 +69,7 @@ def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
 
 
 def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
-    """The value of the one document in `events`; None if there is none."""
+    """Return the value of the only document in `events`; None if there is none."""
     import yaml
 
     found, documents = None, 0
@@ -85,7 +86,7 @@ def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
 
 
 def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_line: int, depth: int) -> Any:
-    """The value that starts with `event`.
+    """Return the value that starts with `event`.
 
     Built from events and not by PyYAML's composer, which crashes on deep nesting and follows aliases, whose
     number can grow without bound.
@@ -129,7 +130,7 @@ def _line(event: yaml.Event, first_line: int) -> int:
 
 
 def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
-    """Front matter, body, and the line in the file on which the body starts."""
+    """Return front matter, body, and the line of the file on which the body starts."""
     if text.startswith("\ufeff"):
         raise KnowledgeError(
             "the file starts with a byte order mark, which many readers trip over.",
@@ -150,7 +151,7 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
     from frontmatter.default_handlers import YAMLHandler
 
     class Handler(YAMLHandler):
-        """python-frontmatter's split with our string-preserving reader."""
+        """Split of python-frontmatter with the reader of this module."""
 
         FM_BOUNDARY = BOUNDARY
 
@@ -167,7 +168,7 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
 
 
 def read_text(path: Path) -> str:
-    """A text file with `\\n` line ends, or a KnowledgeError that names it."""
+    r"""Return a text file with `\n` line ends; raise KnowledgeError with its path."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -181,12 +182,12 @@ def read_text(path: Path) -> str:
 
 
 def line_of(mapping: Mapping, key: str) -> int:
-    """The line on which the value of `key` stands; the mapping's own line if it has no such value."""
+    """Return the line of the value of `key`; the mapping's own line if it has none."""
     return getattr(mapping.get(key), "line", mapping.line or 1)
 
 
 def need_text(value: object, what: str, where: str) -> str:
-    """`value` if it is one scalar, else an error. `what` names it in the message."""
+    """Return `value` if it is a scalar; else raise KnowledgeError, in which `what` names it."""
     if not isinstance(value, Text):
         raise KnowledgeError(f"{what} must be one value, not a list or a mapping.", where=where)
     return str(value)

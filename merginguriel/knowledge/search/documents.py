@@ -1,4 +1,4 @@
-"""What can be found? A document for every skill, claim and entry: its name, its words, and of what it speaks."""
+"""Documents of the search index: one for every skill, claim and entry."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.skills import Skill
-
-from .troubleshooting import Trouble
+from merginguriel.knowledge.parse.troubleshooting import Trouble
 
 
 @dataclass(frozen=True)
 class Document:
-    """What can be found: a skill, a claim, an entry, or a file that cannot be read as one (its text, as it is).
+    """A skill, a claim, an entry, or a file that cannot be read as one (its plain text).
 
     scopes   (target, method) of which it speaks; None: of any. No scope: it does not say
     trouble  of a Troubleshooting entry: the error that it mends
@@ -33,7 +32,7 @@ class Document:
 
 
 def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
-    """Unit → what stands in it: an entry, or a skill and its claims."""
+    """Map each unit (an entry, or a skill with its claims) to its documents."""
     found: dict[str, list[Document]] = {}
     for entry in knowledge.entries:
         scopes = tuple(dict.fromkeys((None if r.target == "-" else r.target, r.method) for r in entry.rows))
@@ -68,6 +67,7 @@ def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
 
 
 def unit_of(knowledge: Knowledge, path: Path) -> str:
+    """Return the name of a file's unit, relative to the workspace."""
     return path.relative_to(knowledge.space.root).as_posix()
 
 
@@ -86,7 +86,7 @@ def _word(value: object) -> str | None:
 
 
 def as_it_is(path: Path) -> Document:
-    """A file that cannot be read as what it should be can still be found by its words."""
+    """Return a document of an unreadable file, so that it can be found by its words."""
     try:
         text = path.read_bytes().decode("utf-8", errors="replace")
     except OSError:

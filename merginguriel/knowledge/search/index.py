@@ -1,27 +1,25 @@
-"""Which words stand in which skill, claim or entry? An SQLite index in the user's cache, which follows the files.
+"""SQLite full-text index of skills, claims and entries in the user's cache.
 
-The files are the truth and the index may be deleted at any time. A call compares the stamps of all files and reads those
-that have changed. What a document is worth (how its claim stands, whether its entry was superseded) rests on other
-files too, so it is derived again for all of them when anything has changed; where entries were only added, for those
-that they can concern (indexstep.py).
+The files are the source; the index may be deleted at any time. A call compares the stamps of all files and reads
+those that changed. The status of a document depends on other files too, so it is derived anew for all documents after
+a change; after entries were only added, for those that they can affect (`index_update`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from merginguriel import cache
 from merginguriel.errors import MuError, UnavailableError
-from merginguriel.knowledge.base import Knowledge, load, superseded
+from merginguriel.knowledge.base import Knowledge, load_readable
 from merginguriel.knowledge.parse import parse_cache
-from merginguriel.knowledge.parse.entries import Entry, entry_paths, parse_entry
+from merginguriel.knowledge.parse.entries import Entry, parse_entry
 from merginguriel.knowledge.parse.file_stamps import is_settled, stamps
 from merginguriel.knowledge.parse.rows import SUPERSEDED
-from merginguriel.knowledge.parse.skills import Skill, parse_skill, skill_paths
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
@@ -54,7 +52,7 @@ TRUST = {
 
 @contextlib.contextmanager
 def opened(space: Workspace) -> Iterator[sqlite3.Connection]:
-    """The index of a workspace, brought up to date. Without a place to keep it, it is made in memory."""
+    """Open the index of a workspace and bring it up to date; in memory where no file can be written."""
     path = place(space.root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,14 +86,12 @@ def _damaged(error: sqlite3.Error) -> bool:
 
 
 def place(root: Path) -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/search/…`, in ~/.cache by default; one file for each workspace."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]
-    return Path(cache) / "merginguriel" / "search" / f"{name}.sqlite"
+    """Return the index file of a workspace."""
+    return cache.of_folder("search", root, ".sqlite")
 
 
 def follow(connection: sqlite3.Connection, space: Workspace) -> bool:
-    """Make the index say what the files say. True if anything had changed."""
+    """Bring the index up to date; return whether anything had changed."""
     program = f"{VERSION}\n{parse_cache.program()}"
     if not stale(connection, space, program):
         return False
@@ -118,7 +114,7 @@ def follow(connection: sqlite3.Connection, space: Workspace) -> bool:
 
 
 def stale(connection: sqlite3.Connection, space: Workspace, program: str) -> dict[str, str]:
-    """Unit → its stamp now, of units that are not as they were; gone ones have the stamp ''."""
+    """Map each changed unit to its stamp now; removed ones to ''."""
     now = units(space)
     if not _is_of(connection, program):
         return now or {"": ""}
@@ -128,7 +124,7 @@ def stale(connection: sqlite3.Connection, space: Workspace, program: str) -> dic
 
 
 def units(space: Workspace) -> dict[str, str]:
-    """What is read as one: an entry with the file of its rows, a skill with its claims. Name → stamps of its files."""
+    """Map each unit (an entry with its row file, a skill with its claims) to the stamps of its files."""
     found: dict[str, str] = {}
     for name, one in sorted(stamps(space.root, space.log, depth=2).items()):
         stem, _, ending = name.rpartition(".")
@@ -174,7 +170,7 @@ def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str
         return
     if not read.keys() & held.keys() and _step(connection, space, changed, read):
         return
-    knowledge = readable(space)
+    knowledge = load_readable(space)
     entries = {unit_of(knowledge, entry.path): entry for entry in knowledge.entries}
     skills = {unit_of(knowledge, skill.path): skill for skill in knowledge.skills}
     of_unit = documents(knowledge)
@@ -198,7 +194,7 @@ def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str
 def _step(
     connection: sqlite3.Connection, space: Workspace, changed: dict[str, str], read: dict[str, str]
 ) -> bool:
-    """Take in entries that are new, if they change no more than `indexstep.part` tells. False if nothing was done."""
+    """Add new entries that change no more than `index_update.part` returns; return False if nothing was done."""
     if not all(digest and not unit.endswith("/SKILL.md") for unit, digest in read.items()):
         return False
     try:
@@ -229,7 +225,7 @@ def _step(
 
 
 def _settled(stamp: str) -> str:
-    """The stamps of a unit, or one that nothing has: a file that was written just now is looked at again."""
+    """Return a unit's stamps, or one that never matches where a file was written just now."""
     return stamp if all(is_settled(one) for one in stamp.split()) else "unsettled"
 
 
@@ -242,24 +238,6 @@ def _digest(path: Path) -> str:
             data = b""
         found.update(len(data).to_bytes(8, "big") + data)
     return found.hexdigest()
-
-
-def readable(space: Workspace) -> Knowledge:
-    """The knowledge of a workspace, without what cannot be read: one broken file hides no other."""
-    try:
-        return load(space)
-    except MuError:
-        pass
-    skills: list[Skill] = []
-    entries: list[Entry] = []
-    for path in skill_paths(space.skills):
-        claims = path.with_name("claims.yaml")
-        with contextlib.suppress(MuError):
-            skills.append(parse_skill(read_text(path), path, read_text(claims) if claims.is_file() else None))
-    for path in entry_paths(space.log):
-        with contextlib.suppress(MuError):
-            entries.append(parse_entry(read_text(path), path))
-    return Knowledge(space, tuple(skills), superseded(entries), "")
 
 
 def _insert(connection: sqlite3.Connection, unit: str, one: Document) -> None:
@@ -283,12 +261,12 @@ def _insert(connection: sqlite3.Connection, unit: str, one: Document) -> None:
 
 
 def clean(text: str) -> str:
-    """Text without the marks that this index sets around a match, and without what SQLite would end it at."""
+    """Return text without the match marks of this index and without NUL, at which SQLite would cut it."""
     return text.translate({ord(OPENING): " ", ord(CLOSING): " ", 0: " "})
 
 
 def _judge(connection: sqlite3.Connection, knowledge: Knowledge) -> None:
-    """Write down how every document stands: its status, the reason, and what it is worth beside others."""
+    """Store every document's status, reason and trust."""
     found: list[Judged] = []
     for entry in knowledge.entries:
         found.append((*_of_entry(entry, knowledge), "entry", entry.id))

@@ -1,7 +1,7 @@
-"""What does one more entry change in the index? The claims near its rows, and what it supersedes; nothing else is read.
+"""Update the search index for added entries without reading all others.
 
-Reading ten thousand entries again for one takes seconds. What claims stand on lies in the index too, as it was parsed:
-from there come the entries that a new one can concern, and the same code derives from them what it derives from all.
+Reading ten thousand entries again takes seconds. The index also stores entries and claims as parsed: from these the
+entries that a new one can affect are taken, and the same code derives their status.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from merginguriel.knowledge.base import Knowledge, superseded
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims import row_status
 from merginguriel.knowledge.parse import parse_cache
 from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
-from merginguriel.knowledge.parse.invalidation import marked
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import read_text
@@ -34,12 +34,13 @@ NAMES = ("entries", "superseding", "claimed")
 
 
 def forget(connection: sqlite3.Connection, unit: str) -> None:
+    """Remove what is stored of a unit."""
     for table in NAMES:
         connection.execute(f"DELETE FROM {table} WHERE unit = ?", (unit,))
 
 
 def keep(connection: sqlite3.Connection, unit: str, entry: Entry) -> None:
-    """Keep what an entry says itself, without its text, and without what others say of its rows."""
+    """Store an entry as it was parsed, without its body and without the status that others give its rows."""
     if any(row.status != "current" for row in entry.rows):
         entry = parse_entry(read_text(entry.path), entry.path)
     data = pickle.dumps(replace(entry, body=""), protocol=5)
@@ -52,6 +53,7 @@ def keep(connection: sqlite3.Connection, unit: str, entry: Entry) -> None:
 
 
 def keep_claims(connection: sqlite3.Connection, unit: str, skill: Skill) -> None:
+    """Store the claims of a skill."""
     data = pickle.dumps(skill.claims, protocol=5)
     connection.execute("INSERT OR REPLACE INTO claimed VALUES (?, ?, ?)", (unit, skill.name, data))
 
@@ -59,7 +61,11 @@ def keep_claims(connection: sqlite3.Connection, unit: str, skill: Skill) -> None
 def part(
     connection: sqlite3.Connection, space: Workspace, new: Sequence[Entry]
 ) -> tuple[Knowledge, set[str]] | None:
-    """The knowledge that entries which are new concern, and the ids of those that stand otherwise for them, they included.
+    """Return the knowledge that new entries affect, and the ids of the entries whose status may change.
+
+    The claims are those that the new entries can change, and every entry that such a claim may be judged by is
+    included. None where more may change: a new or superseded entry marks rows of others, or a file of the index
+    cannot be read.
 
     Its claims are those that the new entries can change, and hold as in the whole: every entry that such a claim may be
     judged by is there. None where more than that may change: they mark rows of others, or supersede what does, or a file
@@ -92,11 +98,11 @@ def part(
     by = {unit for (unit,) in _of(connection, "SELECT unit FROM superseding WHERE old", found)}
     found |= {e.id: e for e in _entries(connection, "unit", by) if e.id not in found}
     entries = sorted(found.values(), key=lambda entry: entry.path.name)
-    return Knowledge(space, tuple(skills), marked(superseded(entries)), ""), set(moved)
+    return Knowledge(space, tuple(skills), row_status.derive(entries), ""), set(moved)
 
 
 def _concerns(claim: Claim, moved: dict[str, Entry]) -> bool:
-    """Can rows of these entries, or that these are there, change how the claim stands?"""
+    """Return whether these entries can change the status of a claim."""
     if any(ref.partition("#")[0] in moved for ref in claim.evidence):
         return True
     return any(_inside(row, claim) for entry in moved.values() for row in entry.rows)
@@ -108,7 +114,7 @@ def _inside(row: ResultRow, claim: Claim) -> bool:
 
 
 def _near(connection: sqlite3.Connection, claim: Claim) -> Iterable[str]:
-    """Units of the entries that have a row of the claim's targets and methods."""
+    """Return the units of entries with a row of the claim's targets and methods."""
     where, values = ["docs.kind = 'entry'"], list[str]()
     for name in ("target", "method"):
         wanted = claim.scope.get(name)
@@ -126,7 +132,7 @@ def _entries(connection: sqlite3.Connection, column: str, wanted: Iterable[str])
 
 
 def _of(connection: sqlite3.Connection, ask: str, wanted: Iterable[str]) -> list[tuple[Any, ...]]:
-    """The rows of a question about a column, for all of the values that are wanted."""
+    """Run a query with `IN` for any number of values."""
     values, found = list(wanted), []
     for first in range(0, len(values), 500):  # SQLite takes a limited number at once
         some = values[first : first + 500]

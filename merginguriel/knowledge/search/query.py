@@ -1,4 +1,4 @@
-"""Where does the knowledge speak of this? Full text over skills, claims and entries, the surest and newest first."""
+"""Full-text search over skills, claims and entries, ranked by match, trust and age."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.rows import SUPERSEDED
+from merginguriel.knowledge.parse.troubleshooting import Pattern
 from merginguriel.workspace import Workspace
 
 from .index import CLOSING, OPENING, opened
-from .troubleshooting import Pattern, match
+from .troubleshooting import match
 
 KINDS = ("skill", "claim", "entry")
 FEW = 6  # words of a question; more than that is a text, of which not every word must be found
@@ -32,7 +33,7 @@ _ERROR = re.compile(r"\n.*\n|Traceback|Error\b|Exception\b|error:|^mu: ", re.MUL
 
 @dataclass(frozen=True)
 class Hit:
-    """One document that was found.
+    """A document that was found.
 
     status   how its claim stands, or `current`, `superseded`, `contested`, `unreadable`; '' for a skill
     reason   why, in words; of a skill, how its claims stand
@@ -56,6 +57,7 @@ class Hit:
     mend: str = ""
 
     def as_dict(self) -> dict[str, object]:
+        """Return the hit as JSON-ready data."""
         return {
             "kind": self.kind, "name": self.name, "title": self.title, "type": self.type, "date": self.date,
             "status": self.status, "reason": self.reason, "path": self.path, "snippet": self.snippet,
@@ -72,7 +74,7 @@ def search(
     method: str | None = None,
     limit: int = 10,
 ) -> list[Hit]:
-    """What speaks of `query`, best first. A pasted error of many lines is a query too: every character is data.
+    """Search the knowledge, best match first; a pasted error of many lines is a valid query.
 
     kinds           of `skill`, `claim`, `entry`
     target, method  leave out what speaks of others only; what names them comes before what is open
@@ -113,7 +115,7 @@ def search(
 
 
 def _troubles(index: sqlite3.Connection, query: str) -> list[tuple[float, sqlite3.Row]]:
-    """(score, document with its mend) of the troubles that `query` shows, best first."""
+    """Return (score, document with its mend) of the known errors in `query`, best first."""
     patterns: dict[str, list[Pattern]] = {}
     documents: dict[str, sqlite3.Row] = {}
     ask = """SELECT docs.*, pattern, regex, mend FROM troubles JOIN docs ON docs.id = troubles.doc
@@ -126,12 +128,12 @@ def _troubles(index: sqlite3.Connection, query: str) -> list[tuple[float, sqlite
 
 
 def looks_like_error(query: str) -> bool:
-    """Was this pasted from a terminal where something failed?"""
+    """Return whether a query was probably pasted from a failing program."""
     return bool(_ERROR.search(query))
 
 
 def terms(query: str) -> list[str]:
-    """The words of a query as FTS5 strings, each once. Quoted, none of its characters is an operator."""
+    """Return the words of a query as quoted FTS5 strings, each once, so that no character is an operator."""
     found = dict.fromkeys(
         word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
     )
@@ -143,7 +145,7 @@ def terms(query: str) -> list[str]:
 
 
 def rarest(index: sqlite3.Connection, asked: Sequence[str]) -> list[str]:
-    """The words that tell documents apart: those that stand in few of them, and in one at least."""
+    """Return the words that occur in the fewest documents, and in one at least."""
     ask = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT 2000)"
     counts = {term: index.execute(ask, (term,)).fetchone()[0] for term in asked}
     there = [term for term in asked if counts[term]]
@@ -153,7 +155,7 @@ def rarest(index: sqlite3.Connection, asked: Sequence[str]) -> list[str]:
 def _ranked(
     index: sqlite3.Connection, match: str, kinds: Sequence[str], target: str | None, method: str | None
 ) -> list[tuple[float, sqlite3.Row]]:
-    """(score, document) of what matches an FTS5 expression, best first."""
+    """Return (score, document) of the matches of an FTS5 expression, best first."""
     named = "target = :target OR :target IS NULL", "method = :method OR :method IS NULL"
     ask = f"""
         SELECT docs.*, bm25(words, {", ".join(map(str, COLUMNS))}) AS distance,
@@ -184,7 +186,7 @@ def _ranked(
 
 
 def freshness(day: str, newest: str | None) -> float:
-    """1 for the newest document of the workspace, towards 0.8 for an old one, or one without a date."""
+    """Return 1 for the newest document of the workspace, falling to 0.8 for an old or undated one."""
     try:
         age = (date.fromisoformat(newest or "") - date.fromisoformat(day)).days
     except ValueError:

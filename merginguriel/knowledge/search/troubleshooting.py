@@ -1,4 +1,4 @@
-"""Which known trouble does this error look like? Entries of type Troubleshooting, matched against a pasted text."""
+"""Match a pasted error against the patterns of Troubleshooting entries."""
 
 from __future__ import annotations
 
@@ -8,103 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.parse import markdown
-from merginguriel.knowledge.parse.markdown import Section
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse.entries import Entry
+from merginguriel.knowledge.parse.troubleshooting import LONGEST, Pattern
 
-if TYPE_CHECKING:
-    from merginguriel.knowledge.base import Knowledge
-    from merginguriel.knowledge.parse.entries import Entry
+ENOUGH = 0.6  # share of a pattern's words (weighted by rarity) that must match
 
-SECTIONS = ("Error pattern", "Symptom", "Cause", "Mend")
-LONGEST = 300  # characters of a pattern, and lines of a text are cut at four times as many
-ENOUGH = 0.6  # of a pattern's words, weighted by how rare they are: below, the text is another error
-
-_PATTERN = re.compile(r"^(?:`(?P<literal>[^`]+)`|/(?P<regex>.+)/)\s*$")
-# A repeated group can take time that grows exponentially with the text.
-_REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]|\\[1-9]|\(\?P=")
 _WORD = re.compile(r"[A-Za-z_][\w.]+")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:[.,_]\d+)*")
 
 
-@dataclass(frozen=True)
-class Pattern:
-    """What an error says: literal words, in any case and spacing, or a regular expression for one line."""
-
-    text: str
-    regex: bool = False
-
-    def __str__(self) -> str:
-        return f"/{self.text}/" if self.regex else self.text
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """patterns of the error's text; symptom, cause, mend as Markdown."""
-
-    patterns: tuple[Pattern, ...]
-    symptom: str
-    cause: str
-    mend: str
-
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "patterns": [str(pattern) for pattern in self.patterns],
-            "symptom": self.symptom,
-            "cause": self.cause,
-            "mend": self.mend,
-        }
-
-
-def parse(sections: Sequence[Section], path: Path) -> Trouble:
-    """The trouble that an entry's sections describe. Raises KnowledgeError for one that is missing or unreadable."""
-    named = {section.title: section for section in sections}
-    for title in SECTIONS:
-        if title not in named or not named[title].text:
-            raise KnowledgeError(
-                f"a Troubleshooting entry has no section {title!r}.",
-                where=f"{path}:1",
-                mend=f"It needs: {', '.join(f'## {one}' for one in SECTIONS)}.",
-            )
-    patterns = []
-    for number, text in named[SECTIONS[0]].lines:
-        if not text.strip():
-            continue
-        item = _PATTERN.match(markdown.item(text) or "")
-        if not item:
-            raise KnowledgeError(
-                "this line is no pattern.",
-                where=f"{path}:{number}",
-                mend="Write - `the error's own words` or - /a regular expression/, one a line.",
-            )
-        pattern = Pattern(item["literal"] or item["regex"], regex=item["regex"] is not None)
-        _check(pattern, f"{path}:{number}")
-        patterns.append(pattern)
-    return Trouble(tuple(patterns), *(named[title].text for title in SECTIONS[1:]))
-
-
-def _check(pattern: Pattern, where: str) -> None:
-    if len(pattern.text) > LONGEST:
-        raise KnowledgeError(f"a pattern has {LONGEST} characters at most.", where=where)
-    if not pattern.regex:
-        return
-    if _REPEATED_GROUP.search(pattern.text):
-        raise KnowledgeError(
-            "a pattern may not repeat a group or refer back to one: it could take for ever.",
-            where=where,
-            mend="Write (a|b) without * or + behind it, or two patterns.",
-        )
-    try:
-        re.compile(pattern.text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise KnowledgeError(f"this is no regular expression: {error}.", where=where) from error
-
-
 def match_error(text: str, knowledge: Knowledge) -> list[tuple[Entry, float]]:
-    """Troubleshooting entries whose error `text` shows, best first, each with a score from 0 to 1.
+    """Return (entry, score from 0 to 1) of the Troubleshooting entries whose error `text` shows, best first.
 
     A pattern that stands in the text scores 0.9 and more, the longer the more; one that stands there with other paths
     and numbers 0.85; one of whose words most are there, in proportion to them (rare words count for more) and at most
@@ -117,7 +33,7 @@ def match_error(text: str, knowledge: Knowledge) -> list[tuple[Entry, float]]:
 
 
 def match(text: str, known: Mapping[str, Sequence[Pattern]]) -> list[tuple[str, float]]:
-    """(name, score) of the troubles whose patterns `text` shows, as `match_error` scores them. known: name → patterns."""
+    """Return (name, score) of the known errors that `text` shows, scored as by `match_error`."""
     if not known or not text.strip():
         return []
     lines = [line[: 4 * LONGEST] for line in text.splitlines()]
@@ -134,7 +50,7 @@ def match(text: str, known: Mapping[str, Sequence[Pattern]]) -> list[tuple[str, 
 
 @dataclass(frozen=True)
 class _Pasted:
-    """A text line by line, on one line, without what differs from one case of an error to the next, and its words."""
+    """A pasted text: by line, on one line, without paths and numbers, and as words."""
 
     lines: Sequence[str]
     flat: str
@@ -166,7 +82,7 @@ def _score(pattern: Pattern, pasted: _Pasted, spread: Counter[str], entries: int
 
 
 def _general(flat: str) -> str:
-    """`/home/ann/a.bin has 60 rows` → `/ has # rows`: paths and numbers are those of one machine and one run."""
+    """Replace paths and numbers: `/home/ann/a.bin has 60 rows` → `/ has # rows`."""
     return " ".join("/" if "/" in w or "\\" in w else _NUMBER.sub("#", w) for w in flat.split())
 
 

@@ -1,4 +1,4 @@
-"""Which skills are there, how well do they stand, and are they up to date? In little enough room to be read first."""
+"""Catalogue of skills with grade and freshness, short enough to be read first."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from merginguriel.knowledge.base import Knowledge, superseded
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims import row_status
 from merginguriel.knowledge.claims.grading import LEVELS, grade
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.knowledge.parse.invalidation import marked
 from merginguriel.knowledge.parse.rows import SUPERSEDED
 from merginguriel.knowledge.parse.skills import Skill
 
@@ -29,19 +29,18 @@ _MARKUP = re.compile(r"([\\`*\[\]<>|])")
 
 @dataclass(frozen=True)
 class Freshness:
-    """`days` since the skill was updated, None if it does not say; `moved`: (claim, status then, status now) by evidence
-    that is younger than that.
-    """
+    """Days since a skill was updated (None if unknown), and claims whose status newer evidence changed."""
 
     days: int | None
     moved: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def text(self) -> str:
-        """`12d`, `12d*` if the log has moved a claim since, `-` where no date is given."""
+        """Return `12d`, `12d*` if the log has changed a claim since, or `-` without a date."""
         return "-" if self.days is None else f"{self.days}d{'*' if self.moved else ''}"
 
     def as_dict(self) -> dict[str, object]:
+        """Return the freshness as JSON-ready data."""
         return {
             "days": self.days,
             "moved": [{"claim": name, "then": then, "now": now} for name, then, now in self.moved],
@@ -49,7 +48,7 @@ class Freshness:
 
 
 def skill_grade(skill: Skill, knowledge: Knowledge) -> tuple[str, str]:
-    """A letter, and how its claims stand: the grade that more than half of those reach which nothing has superseded.
+    """Return a letter and the counts of claims by status; more than half of the claims reach the grade.
 
     A: high, B: moderate, C: low, D: very low or refuted (see grading.py). -: no claims.
     """
@@ -67,7 +66,7 @@ def _level(level: str) -> int:
 
 
 def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Freshness]:
-    """Skill → how fresh it is. A claim has moved if the entries dated up to `updated` alone give it another status."""
+    """Map each skill to its freshness: claims that entries dated up to `updated` alone give another status."""
     today = today or date.today()
     found: dict[str, Freshness] = {}
     by_day: dict[str, list[Skill]] = {}
@@ -82,7 +81,7 @@ def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Fres
         if len(known) == len(knowledge.entries):
             found |= {skill.name: Freshness(days) for skill in skills}
             continue
-        then = Knowledge(knowledge.space, tuple(skills), marked(superseded(known)), "")
+        then = Knowledge(knowledge.space, tuple(skills), row_status.derive(known), "")
         for skill in skills:
             pairs = [
                 (c.id, then.standings[c.id].status, knowledge.standings[c.id].status) for c in skill.claims
@@ -92,7 +91,7 @@ def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Fres
 
 
 def _restored(entry: Entry, knowledge: Knowledge) -> Entry:
-    """The entry before any other superseded it, or took rows of it back."""
+    """Return the entry before any other superseded it or marked its rows."""
     rows = tuple(
         replace(row, status="current") if row.status == SUPERSEDED or row.ref in knowledge.marks else row
         for row in entry.rows
@@ -101,7 +100,7 @@ def _restored(entry: Entry, knowledge: Knowledge) -> Entry:
 
 
 def catalogue(knowledge: Knowledge, *, today: date | None = None, limit: int = LIMIT) -> str:
-    """Markdown of at most `limit` characters: name, grade, freshness and a line for every skill.
+    """Return Markdown of at most `limit` characters: name, grade, freshness and a line for every skill.
 
     Texts share the room that names leave, cut between words; where names alone do not fit, the last are counted only.
     """
@@ -115,7 +114,10 @@ def catalogue(knowledge: Knowledge, *, today: date | None = None, limit: int = L
 
 
 def fit(starts: Sequence[str], texts: Sequence[tuple[str, str]], room: int) -> str:
-    """Lines `start text` of at most `room` characters. texts: (long, short) of each; the long one where it fits whole."""
+    """Return lines `start text` of at most `room` characters.
+
+    Each of `texts` is (long, short): the long one is used where it fits whole.
+    """
 
     def lines(width: int) -> str:
         shown = (long if len(long) <= width else shorten(short, width) for long, short in texts)
@@ -134,7 +136,7 @@ def fit(starts: Sequence[str], texts: Sequence[tuple[str, str]], room: int) -> s
 
 
 def shorten(text: str, width: int) -> str:
-    """At most `width` characters of `text`, cut between words and marked with …; nothing if no word fits."""
+    """Return at most `width` characters of `text`, cut between words and marked with "…"."""
     if len(text) <= width:
         return text
     cut = text[: max(width - 1, 0)]
@@ -145,6 +147,6 @@ def shorten(text: str, width: int) -> str:
 
 
 def _shown(text: str) -> str:
-    """Text from a file as text: no markup, no control characters."""
+    """Return text from a file with markup and control characters escaped."""
     plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return _MARKUP.sub(r"\\\1", plain)

@@ -1,4 +1,4 @@
-"""What changed between two states of a skill, in meaning, and which evidence did it?"""
+"""Differences in meaning between two states of a skill, with the evidence behind them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge import git
-from merginguriel.knowledge.base import Knowledge, superseded
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims import row_status
 from merginguriel.knowledge.claims.claim_status import Standing
 from merginguriel.knowledge.claims.pooling import differences
 from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
-from merginguriel.knowledge.parse.invalidation import marked
 from merginguriel.knowledge.parse.markdown import sections
 from merginguriel.knowledge.parse.rows import ResultRow, format_value
 from merginguriel.knowledge.parse.skills import Skill, parse_skill, read_skill
@@ -29,7 +29,7 @@ FIELDS = ("text", "predicate", "scope", "over", "prefer", "condition", "value", 
 
 @dataclass(frozen=True)
 class Change:
-    """One change. `what`: a claim, a section, or the skill itself.
+    """One change to a claim, a section or the skill itself (`what`).
 
     `kind` of a claim's: added, strengthened, weakened, superseded, restored, retracted, moved, reworded, evidence (it cites
     other rows, and stands as it did). Of what else changed: version, description, recommendation, configuration, failure
@@ -42,11 +42,12 @@ class Change:
     evidence: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
+        """Return the change as JSON-ready data."""
         return {"kind": self.kind, "what": self.what, "said": self.said, "evidence": list(self.evidence)}
 
 
 def compare(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -> list[Change]:
-    """Every change from `old`, as it stood in the log of `before`, to `new` in that of `after`."""
+    """Return every change from `old` in the log of `before` to `new` in that of `after`."""
     found: list[Change] = []
     if not (old.description or old.body):
         found.append(Change("added", new.name, "the skill is not in the last commit"))
@@ -60,7 +61,7 @@ def compare(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -> list
 
 
 def meaning_changes(old: Skill, new: Skill) -> list[str]:
-    """What of a skill's meaning differs, from its own two files alone: `claim X added`, `Configuration`."""
+    """Return the changes of meaning that a skill's own two files show: `claim X added`, `Configuration changed`."""
     then, now = ({c.id: _plain(c) for c in skill.claims} for skill in (old, new))
     found = [f"claim {name} added" for name in now if name not in then]
     found += [f"claim {name} removed" for name in then if name not in now]
@@ -75,7 +76,7 @@ def meaning_changes(old: Skill, new: Skill) -> list[str]:
 
 
 def meaning(skill: Skill) -> str:
-    """Digest of what `meaning_changes` compares: equal for two states between which it finds nothing."""
+    """Return a digest of what `meaning_changes` compares."""
     parts = [repr(sorted(_plain(claim).items())) for claim in sorted(skill.claims, key=lambda c: c.id)]
     texts = section_texts(skill.body)
     parts += [_words(texts.get(title, "")) for title in MEANING]
@@ -83,7 +84,7 @@ def meaning(skill: Skill) -> str:
 
 
 def raised(old: str, new: str) -> bool:
-    """Is version `new` above `old`? 1.10.0 is above 1.9. What is no number counts as raised if it differs."""
+    """Return whether version `new` is above `old` (1.10.0 > 1.9); a version that is no number counts if it differs."""
     if not new:
         return False
     try:
@@ -106,6 +107,7 @@ def _words(text: str) -> str:
 
 
 def claim_changes(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -> list[Change]:
+    """Return the changes of claims."""
     # Only these claims are asked how they stand; replacements may lie in other skills.
     then, now = replace(before, skills=(old,)), replace(after, skills=(new,))
     a, b = ({c.id: c for c in skill.claims} for skill in (old, new))
@@ -126,7 +128,7 @@ def claim_changes(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -
 
 
 def _retracted(claim: Claim, then: Knowledge, after: Knowledge, other: str) -> Change:
-    """`other`: the skill that it is compared with, if that is another one: there it was never made."""
+    """Return the change for a removed claim; `other` is the compared skill where it is another one."""
     moved = [c for c in after.claims if c.id == claim.id]
     if moved and not other:
         return Change("moved", claim.id, f"now in {moved[0].skill}")
@@ -166,14 +168,14 @@ def _field_change(key: str, old: Claim, new: Claim) -> str:
 
 
 def _shown(value: object) -> str:
-    """`{target: sw-KE, k: 3 5}`: a field of a claim on one line."""
+    """Return a field of a claim on one line: `{target: sw-KE, k: 3 5}`."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {_shown(inner)}' for key, inner in value.items())}}}"
     return " ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
 
 
 def strength(was: Standing, now: Standing) -> str | None:
-    """Did a claim gain or lose? By status; of the same status, by its difference in standard errors, from 1% on."""
+    """Return `strengthened`, `weakened` or None: by status, then by difference in standard errors from 1% on."""
     a, b = RANK.get(was.status, -1), RANK.get(now.status, -1)
     if a == b and was.mean_pp is not None and now.mean_pp is not None and was.se_pp and now.se_pp:
         x, y = abs(was.mean_pp) / was.se_pp, abs(now.mean_pp) / now.se_pp
@@ -186,11 +188,12 @@ def strength(was: Standing, now: Standing) -> str | None:
 
 
 def rows_of(claim: Claim, knowledge: Knowledge) -> list[ResultRow]:
+    """Return the rows that a claim cites."""
     return [row for ref in claim.evidence for row in knowledge.evidence_rows(ref)]
 
 
 def evidence_changes(old: Claim, new: Claim | None, then: Knowledge, now: Knowledge) -> Iterator[str]:
-    """What was cited, dropped, corrected, put in doubt or newly measured: one line each, the row's id in it."""
+    """Yield a line for each row that was cited, dropped, changed in status or newly measured."""
     a = {row.ref: row for row in rows_of(old, then)}
     b = {row.ref: row for row in rows_of(new or old, now)}
     if new:
@@ -221,7 +224,7 @@ def _said(row: ResultRow | None) -> str:
 
 
 def section_texts(body: str) -> dict[str, str]:
-    """Title → text of every `##` section, code included."""
+    """Map the title of every `##` section to its text, code included."""
     lines = body.split("\n")
     found: dict[str, str] = {}
     heads = sections(body)
@@ -233,6 +236,7 @@ def section_texts(body: str) -> dict[str, str]:
 
 
 def section_changes(old: str, new: str) -> list[Change]:
+    """Return the changes of sections."""
     a, b = section_texts(old), section_texts(new)
     kinds = {
         "Recommended Practice": "recommendation",
@@ -252,7 +256,7 @@ def section_changes(old: str, new: str) -> list[Change]:
 
 
 def line_changes(old: str, new: str) -> list[str]:
-    """`− line` and `+ line`; what differs in blanks alone is no change."""
+    """Return `− line` and `+ line`, ignoring differences in white space."""
     a, b = ([_words(line) for line in text.splitlines() if line.strip()] for text in (old, new))
     diff = difflib.ndiff(a, b) if len(a) + len(b) < 400 else difflib.unified_diff(a, b, n=0, lineterm="")
     return [
@@ -263,7 +267,7 @@ def line_changes(old: str, new: str) -> list[str]:
 
 
 def settings_changes(old: str, new: str) -> list[str]:
-    """`k: 3 → 5` for what the YAML blocks of a Configuration set; nothing if they are not YAML or agree."""
+    """Return `k: 3 → 5` for settings of the YAML blocks under Configuration; empty if they are not YAML."""
     try:
         a, b = settings(old), settings(new)
     except KnowledgeError:
@@ -276,7 +280,7 @@ def settings_changes(old: str, new: str) -> list[str]:
 
 
 def settings(section: str) -> dict[str, str]:
-    """Dotted key → value, of every ```yaml block. Raises KnowledgeError if one is not YAML."""
+    """Map dotted keys to values, over all ```yaml blocks; raise KnowledgeError if one is not YAML."""
     found: dict[str, str] = {}
 
     def flatten(value: object, prefix: str) -> None:
@@ -296,7 +300,7 @@ def settings(section: str) -> dict[str, str]:
 
 
 def knowledge_at(knowledge: Knowledge, revision: str, needed: str) -> Knowledge:
-    """The skills and the log as they were at a commit. What could not be read then is left out.
+    """Return the skills and the log as they were at a commit, without what could not be read then.
 
     `needed`: the skill that has to be there. Raises KnowledgeError if it cannot be read, MuError if it is not there.
     """
@@ -323,13 +327,13 @@ def knowledge_at(knowledge: Knowledge, revision: str, needed: str) -> Knowledge:
         raise KnowledgeError(
             f"there was no skill {needed} at {revision[:9]}.", mend=f"See: mu skills history {needed}"
         )
-    return Knowledge(knowledge.space, tuple(skills), marked(superseded(entries)), "")
+    return Knowledge(knowledge.space, tuple(skills), row_status.derive(entries), "")
 
 
 def states(
     knowledge: Knowledge, name: str, a: str | None = None, b: str | None = None
 ) -> tuple[Skill, Skill, Knowledge, Knowledge]:
-    """What `mu skills diff NAME [A [B]]` compares: old skill, new skill, and the knowledge that each stood in.
+    """Return what `mu skills diff NAME [A [B]]` compares: old and new skill, each with its knowledge.
 
     name  a skill, or a skill's folder
     a, b  commits; `a` may also be another skill or folder. Without `a`: the last commit. Without `b`: the files on disk.
@@ -350,7 +354,7 @@ def states(
 
 
 def _on_disk(knowledge: Knowledge, name: str) -> Skill | None:
-    """The skill called that, or in the folder of that name."""
+    """Return the skill of this name, or in the folder of this name."""
     for skill in knowledge.skills:
         if skill.name == name:
             return skill
@@ -359,7 +363,7 @@ def _on_disk(knowledge: Knowledge, name: str) -> Skill | None:
 
 
 def _holding(knowledge: Knowledge, skill: Skill) -> Knowledge:
-    """The same log, with this skill for the one of its name."""
+    """Return the same log with this skill in place of the one of its name."""
     return replace(
         knowledge, skills=(skill, *(other for other in knowledge.skills if other.name != skill.name))
     )

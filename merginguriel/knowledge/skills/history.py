@@ -1,4 +1,4 @@
-"""What has become of a skill over time? Its commits, its version at each, and what each changed in meaning."""
+"""History of a skill in git: its version at each commit, and what each changed in meaning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from .diff import meaning_changes
 
 @dataclass(frozen=True)
 class State:
-    """A skill after one commit. `commit` is empty for what is not committed yet; `version` if it could not be read.
+    """A skill after one commit.
+
+    `commit` is empty for uncommitted changes, `version` for a state that cannot be read.
 
     `changes`: what changed in meaning against the state before; empty where only prose did.
     """
@@ -27,6 +29,7 @@ class State:
     changes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
+        """Return the state as JSON-ready data."""
         return {
             "commit": self.commit,
             "date": self.date,
@@ -37,7 +40,10 @@ class State:
 
 
 def history(space: Workspace, name: str) -> list[State]:
-    """Newest first. Raises MuError outside a git repository, UsageError for a skill that git never saw."""
+    """Return the states of a skill, newest first.
+
+    Raises MuError outside a git repository, UsageError for a skill that is unknown to git.
+    """
     check_name(name)
     git.need(space.root)
     told = git.ask(space.root, "log", "--format=%H%x1f%cs%x1f%s", "--", f"skills/{name}").decode(

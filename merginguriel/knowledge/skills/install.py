@@ -1,4 +1,4 @@
-"""How do skills get to where coding agents look for them, and how is it known that they are stale there?"""
+"""Install skills where coding agents look for them, and detect stale installations."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ FORM = 1
 
 @dataclass(frozen=True)
 class Installed:
-    """One skill at one place. `how`: link or copy; `source`: its folder, relative to the place where it lies below the
-    same workspace; `sha256`: of the folder when it was installed.
+    """An installed skill.
+
+    `how` is link or copy; `source` its folder (relative to the place if both are in one workspace); `sha256` the
+    digest of the folder when it was installed.
     """
 
     name: str
@@ -37,7 +39,7 @@ class Installed:
 
 
 def place_of(space: Workspace, to: str) -> Path:
-    """The folder that `to` names: `.agents/skills` and `.claude/skills` are the workspace's."""
+    """Return the folder that `to` names; `.agents/skills` and `.claude/skills` are the workspace's."""
     if to in AGENTS and not space.shipped:
         return space.root / to
     return Path(to).expanduser().absolute()
@@ -46,7 +48,7 @@ def place_of(space: Workspace, to: str) -> Path:
 def install(
     space: Workspace, place: Path, names: Sequence[str] = (), *, copy: bool | None = None, force: bool = False
 ) -> list[Installed]:
-    """Put skills (default: all of the workspace) at `place`, as links or copies; what is registered there now.
+    """Link or copy skills (default: all) to `place` and return what is registered there.
 
     Without `copy`, what is installed already stays what it is, and the rest are links; shipped skills are copied.
     Raises MuError, before anything is written, if a name is taken there by what this did not install or what was changed
@@ -98,7 +100,7 @@ def put(skill: Skill, place: Path, *, copy: bool) -> None:
 
 
 def check(place: Path) -> list[tuple[Installed, str]]:
-    """Every skill registered at `place` with what is wrong there now, empty where nothing is.
+    """Return every skill registered at `place` with what is stale about it, or "".
 
     Raises UsageError if nothing was installed there.
     """
@@ -109,7 +111,7 @@ def check(place: Path) -> list[tuple[Installed, str]]:
 
 
 def trouble(place: Path, one: Installed) -> str:
-    """Why an installed skill is stale: its source changed or went, or it was changed or removed here."""
+    """Return why an installed skill is stale: its source or its copy was changed or removed."""
     target, source = place / one.name, (place / one.source).resolve()
     if not (source / "SKILL.md").is_file():
         return f"its source is gone: {source}"
@@ -124,7 +126,7 @@ def trouble(place: Path, one: Installed) -> str:
 
 
 def remove(place: Path, names: Sequence[str] = (), *, force: bool = False) -> list[str]:
-    """Take away what was installed at `place` (default: all of it). Raises MuError for a copy that was changed there."""
+    """Remove what was installed at `place` (default: all); raise MuError for a copy that was changed there."""
     registry = read_registry(place)
     for name in names:
         if name not in registry:
@@ -159,7 +161,7 @@ def _chosen(space: Workspace, names: Sequence[str]) -> list[str]:
 
 
 def _check_free(place: Path, name: str, known: Installed | None) -> None:
-    """Raises MuError if what has this name at `place` is somebody else's work."""
+    """Raise MuError if this name at `place` is taken by something that this program did not install."""
     target = place / name
     if not target.exists() and not target.is_symlink():
         return
@@ -180,14 +182,14 @@ def _check_free(place: Path, name: str, known: Installed | None) -> None:
 
 
 def _source(space: Workspace, place: Path, skill: Skill) -> str:
-    """Relative where place and skill can only move together, so that a checkout elsewhere checks too."""
+    """Return the source relative to `place` where both can only move together, else absolute."""
     source = skill.path.parent.resolve()
     together = place.resolve().is_relative_to(space.root.resolve())
     return os.path.relpath(source, place.resolve()) if together else str(source)
 
 
 def folder_sha256(folder: Path) -> str:
-    """Hex digest over the names and contents of all files of a folder. Raises MuError for a link that leads out of it."""
+    """Return the digest of all file names and contents of a folder; raise MuError for a link that leads out of it."""
     digest = hashlib.sha256()
     root = folder.resolve()
     for path in sorted(root.rglob("*"), key=lambda path: path.relative_to(root).as_posix()):
@@ -206,7 +208,7 @@ def folder_sha256(folder: Path) -> str:
 
 
 def read_registry(place: Path) -> dict[str, Installed]:
-    """Name → what was installed; empty if nothing was. Raises MuError for a registry that is damaged."""
+    """Return name → installed skill; raise MuError for a damaged registry."""
     path = place / REGISTRY
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -230,6 +232,7 @@ def read_registry(place: Path) -> dict[str, Installed]:
 
 
 def write_registry(place: Path, registry: dict[str, Installed]) -> None:
+    """Write the registry; remove it if it is empty."""
     path = place / REGISTRY
     if not registry:
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""How does a new skill begin? As a folder that every client reads and that lint has nothing against."""
+"""Create the folder of a new skill, valid from the start."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def new_skill(
     description: str = "",
     today: date | None = None,
 ) -> Path:
-    """Make skills/<name>/ with SKILL.md and claims.yaml; the folder.
+    """Create skills/<name>/ with SKILL.md and claims.yaml, and return the folder.
 
     template: `research`, `workflow`, or the name or folder of a skill whose sections are taken over, but not its claims.
     Raises UsageError for a name that no skill may have and a template that is none, MuError if the folder is there.
@@ -88,7 +88,7 @@ def new_skill(
 
 
 def skill_text(name: str, template: str | Skill, description: str, day: str) -> str:
-    """SKILL.md of a new skill."""
+    """Return the text of SKILL.md of a new skill."""
     metadata = {"version": "1.0.0", "created": day, "updated": day}
     if isinstance(template, Skill):
         kept = {key: template.metadata.get(key) for key in ("domain", "tags", "short-description")}

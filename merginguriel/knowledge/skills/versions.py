@@ -1,20 +1,18 @@
-"""What did each version of a skill mean, as git remembers it? Every committed state, read once and kept.
+"""Committed states of skills by version, cached.
 
-One version has one meaning. Whoever installed a skill at 1.2.0 must not find that another 1.2.0 says something else,
-be it that somebody forgot to raise the version, or that two branches raised it to the same and were merged.
+One version has one meaning: whoever installed a skill at 1.2.0 must not find another 1.2.0 that says something else,
+be it that a raise was forgotten, or that two branches raised it to the same version.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merginguriel import files
+from merginguriel import cache
 from merginguriel.errors import KnowledgeError, MuError
 from merginguriel.knowledge import git
 from merginguriel.knowledge.parse import parse_cache
@@ -29,14 +27,14 @@ History = dict[
 
 @dataclass(frozen=True)
 class Clash:
-    """An earlier state of a skill that meant something else, under the same version or a higher one."""
+    """An earlier state of a skill with another meaning and the same version or a higher one."""
 
     commit: str
     before: Skill
 
 
 def clash(history: History, skill: Skill) -> Clash | None:
-    """The newest committed state whose version this skill's does not exceed although its meaning is another."""
+    """Return the newest committed state with another meaning whose version this skill does not exceed."""
     now = meaning(skill)
     for commit, version, meant in history.get(skill.path.parent.name, ()):
         if meant != now and not raised(version, skill.version):
@@ -47,7 +45,7 @@ def clash(history: History, skill: Skill) -> Clash | None:
 
 
 def history(folder: Path) -> History:
-    """The states that every skill in `folder` had at the commits behind HEAD which changed it, merges too.
+    """Return the states of every skill in `folder` at the commits behind HEAD that changed it, merges included.
 
     Kept in the user's cache; of commits that came since, only those are read. States that cannot be read, and those of
     skills from elsewhere, are left out. Raises MuError where git has no HEAD.
@@ -62,9 +60,7 @@ def history(folder: Path) -> History:
     fresh = _states(folder, f"{held['head']}..{head}" if held["head"] else head)
     for name, states in fresh.items():
         found[name] = [*states, *found.get(name, ())]
-    with suppress(MuError, OSError):
-        text = json.dumps({"program": program, "head": head, "skills": found})
-        files.write_text(place(folder), text)
+    cache.write(place(folder), json.dumps({"program": program, "head": head, "skills": found}).encode())
     return found
 
 
@@ -97,7 +93,7 @@ def _states(folder: Path, revisions: str) -> History:
 
 
 def _at(folder: Path, wanted: list[tuple[str, str]]) -> list[Skill | None]:
-    """The skills of these (commit, name); None where one was not there, or not in a form that can be compared."""
+    """Return the skills of these (commit, name); None where one was missing or cannot be compared."""
     names = [(commit, f"{name}/{file}") for commit, name in wanted for file in ("SKILL.md", "claims.yaml")]
     texts = git.texts(folder, names)
     read: dict[tuple[str, str, str | None], Skill | None] = {}
@@ -114,17 +110,15 @@ def _at(folder: Path, wanted: list[tuple[str, str]]) -> list[Skill | None]:
 
 def _recall(folder: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(place(folder).read_text(encoding="utf-8"))
+        found = json.loads(cache.read(place(folder)) or b"")
         states = {
             str(n): [(str(c), str(v), str(m)) for c, v, m in held] for n, held in found["skills"].items()
         }
         return {"program": str(found["program"]), "head": str(found["head"]), "skills": states}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def place(folder: Path) -> Path:
-    """`$XDG_CACHE_HOME/merginguriel/versions/…`, in ~/.cache by default; one file for each folder of skills."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]
-    return Path(cache) / "merginguriel" / "versions" / f"{name}.json"
+    """Return the cache file of a folder of skills."""
+    return cache.of_folder("versions", folder, ".json")

@@ -1,1 +1,1 @@
-"""One small file per family of methods. A file put here is found by itself; no other file names it."""
+"""Merging methods, one small file per family; a file added here is found by all clients."""

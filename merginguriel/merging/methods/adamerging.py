@@ -1,4 +1,4 @@
-"""What is the base plus each source's task vector by a coefficient that was learnt on unlabelled text?"""
+"""AdaMerging: the base plus task vectors with coefficients learned on unlabelled text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the mean of the sources' weights, equal or weighted?"""
+"""Means of the sources' weights, equal or weighted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from merginguriel.merging.registry import method
     unit="entry",
 )
 def average(tensors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The plain mean of the sources' weights; every source counts the same.
+    """Average the sources' weights; every source counts the same.
 
     tensors  [k, *s] sources, float32
     weights  [k], all 1/k
@@ -29,7 +29,7 @@ def average(tensors: np.ndarray, weights: np.ndarray) -> np.ndarray:
     unit="entry",
 )
 def linear(tensors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weighted mean of the sources' weights; the weights may come from a similarity to the target.
+    """Take the weighted mean of the sources' weights; the weights may come from a similarity to the target.
 
     tensors  [k, *s] sources, float32
     weights  [k], non-negative, sum 1

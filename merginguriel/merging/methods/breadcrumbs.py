@@ -1,4 +1,4 @@
-"""What is merged if each task vector loses its smallest entries and its few largest?"""
+"""Model Breadcrumbs: task vectors without their smallest and a few of their largest entries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCALE = Param(1.0, doc="factor on the merged task vector")
 
 
 def between(size: int, *, density: float, gamma: float) -> tuple[int, int]:
-    """The ranks of `density` of the entries below the largest `gamma`; these give way if both do not fit."""
+    """Return the ranks of `density` of the entries below the largest `gamma`; these give way if both do not fit."""
     kept = max(int(density * size), 1) if density and size else 0
     high = size - min(int(gamma * size), size - kept)
     return high - kept, high

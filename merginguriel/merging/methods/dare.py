@@ -1,4 +1,4 @@
-"""What is merged if most of each task vector is dropped at random and the rest made larger?"""
+"""DARE: task vectors with most entries dropped at random and the rest rescaled."""
 
 from __future__ import annotations
 

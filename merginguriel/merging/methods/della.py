@@ -1,4 +1,4 @@
-"""What is merged if the smaller an entry of a task vector is, the more likely it is dropped?"""
+"""DELLA: random drop by rank, smaller entries more likely."""
 
 from __future__ import annotations
 
@@ -116,6 +116,6 @@ def magprune(deltas: np.ndarray, density: float, epsilon: float, rescale: bool, 
 
 
 def keep_chances(width: int, density: float, epsilon: float) -> np.ndarray:
-    """The chance to survive by ascending rank, float64 [width]: evenly spaced, with mean `density`."""
+    """Return the probability to survive by ascending rank, float64 [width]: evenly spaced, with mean `density`."""
     half = min(epsilon / 2, density, 1 - density)
     return density + half * (np.linspace(-1, 1, width) if width > 1 else np.zeros(1))

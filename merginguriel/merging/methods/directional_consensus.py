@@ -1,4 +1,4 @@
-"""What is left of the task vectors along the direction that they share?"""
+"""Directional consensus: task vectors projected onto their shared direction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the mean of the sources if each entry counts by how much it matters to the source on some text?"""
+"""Fisher merging: mean of the sources weighted by the importance of each entry on some text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the mean of the task vectors if every entry counts by its own magnitude?"""
+"""Mean of the task vectors weighted by the magnitude of every entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What if a merged task vector changed every one of its directions by the same amount?"""
+"""Isotropic merging: the merged task vector with equal singular values."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def least(deltas: np.ndarray, weights: np.ndarray) -> float:
 def flattened(
     base: np.ndarray, left: np.ndarray, sizes: np.ndarray, right: np.ndarray, scale: float
 ) -> np.ndarray:
-    """base + scale · mean(σ) · U Vᵀ, [m, n] float32."""
+    """Return base + scale · mean(σ) · U Vᵀ, [m, n] float32."""
     if not sizes.size:
         return base
     return base + (scale * sizes.mean() * left @ right.T).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Where is the mean of directions on a sphere? Weighted Karcher means, found in the space of coefficients."""
+"""Weighted Karcher means of directions on a sphere, computed in the space of coefficients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTHING = 1e-6  # of the longest source's length
     tol=Param(1e-9, low=0, high=1, doc="length of a step, in radians, that ends the search"),
 )
 def karcher(gram: np.ndarray, weights: np.ndarray, *, max_iter: int, tol: float) -> np.ndarray:
-    """The weighted Riemannian mean of the sources' directions, as long as the sources are on average.
+    """Take the weighted Riemannian mean of the sources' directions, as long as the sources are on average.
 
     Each tensor is a point on a sphere; the mean minimises Σ wᵢ θᵢ², θᵢ being the angle to source i. All steps are
     taken in coefficients of the sources, for which their inner products suffice. Where a source points away from

@@ -1,4 +1,4 @@
-"""What is the TIES merge of task vectors that a shared singular basis has aligned first?"""
+"""KnOTS: TIES on task vectors aligned by a shared singular basis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can the layers of one merge come from different sources, or with different weights?"""
+"""Layers of one merge from different sources, or with different weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def layer_swap(
     blend: int,
     place: Place,
 ) -> np.ndarray:
-    """The outer layers from one source, those in the middle from the other.
+    """Take the outer layers from one source and the middle ones from the other.
 
     Embeddings belong to the outer layers, and so does all that follows the last layer, the head among it. Of more
     than two sources, the middle is the weighted mean of those that are not `outer`. The paper swaps between a
@@ -72,7 +72,7 @@ def layer_swap(
 def weights_at(
     table: Mapping[str, Sequence[float]], names: Sequence[str], layer: int, layers: int
 ) -> np.ndarray:
-    """The sources' weights [k] at one layer, float32, sum 1.
+    """Return the sources' weights [k] at one layer, float32, sum 1.
 
     table   source → its weights, spread evenly from the first layer to the last and interpolated between
     layer   as in Place: the embeddings take the first weight, what follows the last layer the last

@@ -1,4 +1,4 @@
-"""What is left of the merged task vector where masks say whose it is?"""
+"""Merged task vectors under masks that assign entries to sources."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def localise(
 
 
 def summed(deltas: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """k · Σ wᵢδᵢ, [*s]: the sum of the task vectors if the weights are equal. `deltas` stay as they are."""
+    """Return k · Σ wᵢδᵢ, [*s]: the sum of the task vectors if the weights are equal. `deltas` is not changed."""
     total = np.zeros_like(deltas[0])
     for delta, weight in zip(deltas, weights, strict=True):
         total += delta * (weight * np.float32(len(deltas)))

@@ -1,4 +1,4 @@
-"""How far from the base towards the mean of few models? As far as the angle between them says."""
+"""Model Stock: a step from the base towards the mean, by the angle between the models."""
 
 from __future__ import annotations
 

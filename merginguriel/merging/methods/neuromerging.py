@@ -1,4 +1,4 @@
-"""What do task vectors change across a neuron's pretrained weights, rather than along them?"""
+"""NeuroMerging: parts of task vectors orthogonal to a neuron's pretrained weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is merged if the entries of each task vector compete, within it and with the other task vectors?"""
+"""PCB merging: entries compete within a task vector and between task vectors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def pcb(
 
 
 def threshold(scores: np.ndarray, density: float) -> np.ndarray:
-    """The score above which the largest `density` of each row lie, [.., rows, 1]."""
+    """Return the score above which the largest `density` of each row are, [.., rows, 1]."""
     width = scores.shape[-1]
     at = min(int(width * (1 - density)), width - 1)
     return np.sort(scores, axis=-1)[..., at : at + 1]

@@ -1,4 +1,4 @@
-"""Which linear layer answers most like all of the sources' layers, each on its own inputs?"""
+"""RegMean: the linear layer closest to all sources' layers, each on its own inputs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def regmean_plus_plus(
 def least_squares(
     tensors: np.ndarray, weights: np.ndarray, grams: np.ndarray, alpha: float, ridge: float
 ) -> np.ndarray:
-    """The W [out, in] that minimises Σ w ‖(W − Wᵢ) xᵢ‖², the off-diagonal of the Gram matrices scaled by `alpha`."""
+    """Return W [out, in] that minimises Σ w ‖(W − Wᵢ) xᵢ‖², the off-diagonal of the Gram matrices scaled by `alpha`."""
     count, width = len(grams), grams.shape[-1]
     scaled = grams * np.float32(alpha)
     diagonal = np.arange(width)

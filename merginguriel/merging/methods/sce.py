@@ -1,4 +1,4 @@
-"""What is merged where the sources differ most, if each source counts by how far it moved there?"""
+"""SCE: the entries where sources differ most, each source weighted by how far it moved."""
 
 from __future__ import annotations
 

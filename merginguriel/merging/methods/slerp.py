@@ -1,4 +1,4 @@
-"""What lies between models on an arc instead of a straight line? Spherical interpolation, of two and of many."""
+"""Spherical interpolation of two or more models."""
 
 from __future__ import annotations
 

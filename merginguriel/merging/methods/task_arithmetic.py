@@ -1,4 +1,4 @@
-"""What is the base plus the scaled mean of the task vectors?"""
+"""Task arithmetic: the base plus the scaled mean of the task vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of the task vectors once small entries and disagreeing signs are out?"""
+"""TIES: task vectors without small entries and disagreeing signs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from merginguriel.merging.registry import Param, method
 
 
 def largest(size: int, *, density: float) -> tuple[int, int]:
-    """The ranks of the largest `density` of the entries; at least one, so that no short bias is lost."""
+    """Return the ranks of the largest `density` of the entries; at least one, so that no short bias is lost."""
     kept = max(int(density * size), 1) if density and size else 0
     return size - kept, size
 
@@ -40,7 +40,7 @@ def ties(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: fl
 
 
 def agreeing_mean(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, scale: float) -> np.ndarray:
-    """base + scale · (mean over the sources whose sign is that of the weighted sum), [*s]."""
+    """Return base + scale · (mean over the sources whose sign is that of the weighted sum), [*s]."""
     from merginguriel.merging import compiled_loops
 
     out = deltas[0]

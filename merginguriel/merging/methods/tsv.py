@@ -1,4 +1,4 @@
-"""Which directions do task vectors change, and how are those of several sources kept apart?"""
+"""Task singular vectors: directions of several task vectors kept orthogonal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tsv(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: flo
 def leading(
     matrix: np.ndarray, count: int, floor: float | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The `count` largest singular values and their vectors: U [m, r], σ [r], V [n, r] with r ≤ count.
+    """Return the `count` largest singular values and their vectors: U [m, r], σ [r], V [n, r] with r ≤ count.
 
     By the eigenvectors of the smaller Gram matrix in float64, several times faster than an SVD and exact enough
     for values above `floor` (default: NOTHING of the matrix's norm); smaller ones are left out.
@@ -64,7 +64,7 @@ def leading(
 
 
 def orthogonal(columns: np.ndarray) -> np.ndarray:
-    """The matrix with orthonormal columns nearest to `columns` [m, r]: U (UᵀU)^(−1/2), on the rank that U has."""
+    """Return the matrix with orthonormal columns nearest to `columns` [m, r]: U (UᵀU)^(−1/2), on the rank of U."""
     values, vectors = np.linalg.eigh(columns.T @ columns)
     kept = values > DEPENDENT
     return columns @ (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T

@@ -1,4 +1,4 @@
-"""Which merged task vector interferes least with what each source made of its inputs?"""
+"""WUDI: the merged task vector with least interference with each source's inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from merginguriel.merging.registry import Param, method
 def wudi(
     base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, ridge: float, scale: float
 ) -> np.ndarray:
-    """The task vector τ that minimises Σ wᵢ ‖(τ − τᵢ) τᵢᵀ‖² / ‖τᵢ‖²: the rows of τᵢ stand for its inputs.
+    """Find the task vector τ that minimises Σ wᵢ ‖(τ − τᵢ) τᵢᵀ‖² / ‖τᵢ‖²: the rows of τᵢ stand for its inputs.
 
     The paper takes 300 steps of Adam from the sum of the task vectors. The loss is quadratic, so here its minimum
     is solved for, with a ridge that holds what the loss hardly sees at the mean of the task vectors: it takes

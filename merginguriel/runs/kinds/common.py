@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from merginguriel.config.run_config import Config, training_settings
+from merginguriel.config.run_config import training_settings
+from merginguriel.config.schema import Config
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import Progress
@@ -72,12 +73,6 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     if study.folder is None and not study.options:
         return True
     return not studies.other_data(study, {locale: study.data(locale)}, [study.model(locale)])
-
-
-def inside_or_not(config: Config) -> tuple[str, ...]:
-    """The named sources, with the target's own model last or without it, as the mode says."""
-    others = tuple(name for name in config.sources if name != config.target)
-    return (*others, str(config.target)) if config.mode == "IncTar" else others
 
 
 def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from merginguriel.config.run_config import Config, settings_of, study_of, training_settings
+from merginguriel.config.run_config import settings_of, training_settings
+from merginguriel.config.schema import Config
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.evaluation.significance import value_interval
 from merginguriel.merging.recipe import Recipe, Source, check
 from merginguriel.metrics.base import find
 from merginguriel.models import build_record
+from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
-from merginguriel.similarity import real
+from merginguriel.similarity import choice
 from merginguriel.study import iterate_study
 from merginguriel.study.results import compare_all
 from merginguriel.study.statistics_file import read_for
@@ -36,7 +38,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         raise UsageError("a run of the kind iterate is scored on its target, and none is named.")
     study, target = study_of(config, space), config.target
     data = study.data(target)
-    settings = iterate_study.settled(study, settings_from(config))[0]
+    settings = iterate_study.settled(study, settings_from(config), options_of(config))[0]
 
     tell.step(f"train {', '.join(settings.sources)} in turn, merging by {settings.method}")
     path = iterate_study.iterate(study, settings, tell.progress)
@@ -123,7 +125,7 @@ def weights_once(
     With REAL, by what the single models score on the target's development data, as each round's models are weighed.
     """
     if settings.similarity == "REAL" and settings.method in ("linear", "similarity"):
-        return real.weights({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
+        return choice.shares({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
     shares = iterate_study.shares(study, settings) or dict.fromkeys(sources, 1.0)
     return {name: shares[name] for name in sources}
 

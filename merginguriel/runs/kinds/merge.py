@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from merginguriel.config.run_config import Config, study_of
-from merginguriel.errors import CheckpointError, UnavailableError, UsageError
+from merginguriel.config.schema import Config
+from merginguriel.errors import CheckpointError, UnavailableError
 from merginguriel.evaluation import ensemble, predict
 from merginguriel.evaluation import predictions as stored
 from merginguriel.evaluation.baselines import Baseline, baselines, goal
@@ -23,8 +23,12 @@ from merginguriel.merging.inplace import merge_into
 from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, seen_of_target
 from merginguriel.metrics.base import find
 from merginguriel.models.build_record import text_hash
+from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
+from merginguriel.similarity import choice
+from merginguriel.similarity.choice import Choice
+from merginguriel.similarity.registry import sees_labels
 from merginguriel.study import source_choice
 from merginguriel.study import study as studies
 from merginguriel.study.results import compare_all, logged_method, merge_rows
@@ -34,7 +38,7 @@ from merginguriel.tasks.base import Item, TaskData
 from merginguriel.tasks.base import fingerprint as items_fingerprint
 from merginguriel.workspace import Workspace
 
-from .common import baseline_dict, inside_or_not, make_models
+from .common import baseline_dict, make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
@@ -48,13 +52,10 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     tell.step(f"score {len(models)} models on {target}")
     dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
     test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=tell.progress)
-    chosen = sources_of(config, dev)
-    if config.sources and set(chosen) != set(config.sources):
-        does = "is added to" if target in chosen else "is left out of"
-        tell.note(f"{target} {does} the named sources: the mode is {config.mode}")
+    chosen = choose(study, config, models, dev, tell)
 
-    tell.step(f"merge {', '.join(chosen)} by {config.method}")
-    recipe = recipe_of(study, config, chosen, dev, tell)
+    tell.step(f"merge {', '.join(chosen.names)} by {config.method}")
+    recipe = recipe_of(study, config, chosen, tell)
     if config.keep:
         tell.note(f"kept in {space.display(studies.merge_once(recipe, study.merged(recipe)))}")
     right = right_of(study, recipe, data, tell)
@@ -110,55 +111,38 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     return Outcome(result, rows, [item.id for item in data.test], groups, arms)
 
 
-def sources_of(config: Config, dev: Matrix) -> list[str]:
-    """The sources, in which the target is or is not, as the mode says, whatever list they come from."""
-    target, inside = str(config.target), config.mode == "IncTar"
-    if config.sources:
-        return list(inside_or_not(config))
-    pool = [name for name in config.candidates if name != target]
-    if not pool:
-        raise UsageError(
-            f"there is no model to choose sources for {target} from.",
-            mend="Name `candidates`, which are then trained, or train some: mu train --locale …",
-        )
-    wanted = None if config.k is None else config.k - inside
-    if wanted == 0:
-        return [target]
-    column = similarities(config, dev, pool, str(config.similarity).partition("×")[0])
-    best = source_choice.choose(column, target, wanted if wanted else 5 - inside, exclude=[target])
-    return [*best, target] if inside else best
+def choose(study: Study, config: Config, models: Mapping[str, Path], dev: Matrix, tell: Tell) -> Choice:
+    """Return the sources that the configuration means, and their weights; see similarity/choice.py."""
+    options = options_of(config)
+    kind = (config.similarity or "").partition("×")[0]
+    found = choice.choose(
+        str(config.target),
+        config.mode,
+        config.k,
+        kind or None,
+        candidates=config.sources or config.candidates,
+        named=bool(config.sources),
+        inputs=source_choice.inputs_of(study, options, models=models, dev=dev, progress=tell.progress),
+        weigh=choice.weighing(config.similarity, config.method, config.preweight),
+        options=options,
+    )
+    for note in found.notes:
+        tell.note(note)
+    return found
 
 
-def similarities(config: Config, dev: Matrix, names: Sequence[str], kind: str) -> dict[str, float]:
-    """Source → similarity to the target: of typology, or accuracy on its development data."""
-    target = str(config.target)
-    if kind == "REAL":
-        return {name: dev.value(name, target) for name in names}
-    from merginguriel.similarity import uriel
-
-    return uriel.column(target, list(names))
-
-
-def recipe_of(study: Study, config: Config, chosen: Sequence[str], dev: Matrix, tell: Tell) -> Recipe:
-    """The recipe that the configuration means for the chosen sources, with what its method learns from text."""
-    models = {name: study.model(name).resolve() for name in chosen}
-    kind, _, times = (config.similarity or "").partition("×")
-    weighing = config.preweight
-    if weighing is None and kind and (config.method == "linear" or times):
-        weighing = kind.lower()
-    shares = dict.fromkeys(chosen, 1.0)
-    if weighing in ("real", "uriel"):
-        column = similarities(config, dev, chosen, weighing.upper())
-        shares = source_choice.weights(study, column, models, times or None, progress=tell.progress)
+def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recipe:
+    """Return the recipe that the configuration means for the chosen sources, with what its method learns from text."""
+    weigh = choice.weighing(config.similarity, config.method, config.preweight)
     recipe = Recipe(
         method=str(config.method),
-        sources=tuple(Source(name, models[name], shares[name]) for name in chosen),
+        sources=tuple(Source(s.name, study.model(s.name).resolve(), s.weight) for s in chosen.sources),
         params=dict(config.params),
         base=(study.root / "base").resolve(),
         target=config.target,
         mode=config.mode,
         similarity=config.similarity,
-        k=len(chosen),
+        k=len(chosen.sources),
         context=study.context,
         seed=config.seed,
         dtype=config.dtype,
@@ -168,7 +152,7 @@ def recipe_of(study: Study, config: Config, chosen: Sequence[str], dev: Matrix, 
         embeddings=config.embeddings,
         text=Path(config.text) if config.text and config.text != "sources" else None,
         trim_scope=config.trim_scope,
-        preweight=weighing,
+        preweight=weigh.partition("×")[0].lower() if weigh else config.preweight,
     )
     return read_for(study, check(recipe), config.text, progress=tell.progress)
 
@@ -245,21 +229,23 @@ def ensembles(
     study: Study, config: Config, recipe: Recipe, dev: Matrix, data: TaskData, tell: Tell
 ) -> dict[str, np.ndarray]:
     """Return ensemble → the metric's statistics on test items: the merge's own sources, by their cached logits."""
-    names = [source.name for source in recipe.sources]
-    weights = {"REAL": similarities(config, dev, names, "REAL")}
-    methods = [name for name, method in ensemble.METHODS.items() if method.weights != "URIEL"]
-    try:
-        weights["URIEL"] = similarities(config, dev, names, "URIEL")
-        methods = list(ensemble.METHODS)
-    except UnavailableError as error:
-        tell.note(f"no ensemble is weighted by URIEL: {error.what}")
     models = {source.name: source.path for source in recipe.sources}
+    inputs = source_choice.inputs_of(study, options_of(config), dev=dev)
+    weights, methods = {}, []
+    for name, method in ensemble.METHODS.items():
+        kind = "REAL" if method.weights == "any" else method.weights
+        try:
+            if kind and kind not in weights:
+                weights[kind] = choice.values(data.locale, list(models), kind, inputs)
+            methods.append(name)
+        except UnavailableError as error:
+            tell.note(f"no ensemble is weighted by {kind}: {error.what}")
     return ensemble.scored(models, data.test, study.cache, weights, methods=methods, metric=data.metric)
 
 
 def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
     """What an ensemble scored, beside the row of the merge of the same sources, which the same similarity chose."""
-    by_labels = merge.mode == "IncTar" or (merge.similarity or "").startswith("REAL")
+    by_labels = merge.mode == "IncTar" or sees_labels(merge.similarity)
     chosen, _, _ = (merge.similarity or "").partition("×")
     return replace(
         merge,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from merginguriel import files
-from merginguriel.config.run_config import study_of
 from merginguriel.errors import UsageError
 from merginguriel.evaluation import nxn as matrix
 from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.study import matrix_writer

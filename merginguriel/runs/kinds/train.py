@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from merginguriel.config.run_config import study_of
 from merginguriel.errors import UsageError
 from merginguriel.models import build_record
+from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.training.settings import dev_score

@@ -132,10 +132,11 @@ class ComposeScreen(MuScreen):
         space, text, anyway, known = self.mu.space, self.text, self.anyway, self.knowledge
 
         def work() -> Any:
+            from merginguriel.knowledge.base import load_readable
             from merginguriel.knowledge.log import acceptance, append, commits
             from merginguriel.merging.registry import parameters
 
-            knowledge = known or acceptance.logged(space)
+            knowledge = known or load_readable(space)
             try:
                 entry = append.check_text(space.log, commits.resolved(text, space.root), self.draft)
                 acceptance.check(space, entry, anyway=anyway, knowledge=knowledge, program=parameters())

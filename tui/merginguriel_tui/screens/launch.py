@@ -22,8 +22,7 @@ from merginguriel.errors import MuError
 from merginguriel_tui.base import MuScreen
 
 if TYPE_CHECKING:
-    from merginguriel.config.keys import Key
-    from merginguriel.config.run_config import Config
+    from merginguriel.config.schema import Config, Key
 
 # Columns from which a class of the stylesheet holds.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
@@ -120,7 +119,7 @@ class LaunchScreen(MuScreen):
         """Make the form, of the keys as they are by default, or as the run that it is like has them."""
         from merginguriel.config import run_config as configs
         from merginguriel.merging import registry
-        from merginguriel.runs import run_store
+        from merginguriel.runs import resolve, run_store
 
         if self.fields:
             self.check()
@@ -134,13 +133,13 @@ class LaunchScreen(MuScreen):
                 run = run_store.get(space, like)
                 file = run.folder / "config.yaml"
                 values = configs.flat_values(run.config)
-                given = {n: told(v) for n, v in values.items() if v != configs.DEFAULTS[n]}
+                given = {n: told(v) for n, v in values.items() if v != configs.KEYS[n].default}
             names = sorted(
                 configs.KEYS, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), "." in n)
             )
             fields = [Field(name, configs.KEYS[name], given.get(name, "")) for name in names]
-            placed = configs.placed(configs.Config(), space)
-            known = configs.study_of(placed, space).trained()
+            placed = resolve.placed(configs.Config(), space)
+            known = resolve.study_of(placed, space).trained()
             return fields, file, sorted(registry.all_methods()), sorted(known)
 
         self.load(work, self.fill, group="form")
@@ -208,19 +207,14 @@ class LaunchScreen(MuScreen):
 
     def typed(self, widget: str, value: str) -> None:
         """Say at once whether one value can stand; look at the whole when the typing pauses."""
-        from merginguriel.config import values
+        from merginguriel.config import run_config as configs
 
         field = next((f for f in self.fields.values() if safe(f.name) == widget), None)
         if field is None:
             return
         wrong = ""
         if value.strip() and field.key.kind != "table":
-            try:
-                values.typed(field.key, value.strip())
-            except ValueError as error:
-                wrong = f"should be {error}"
-            except MuError as error:
-                wrong = error.what
+            wrong = configs.problem(field.name, value.strip())
         self.hint(field, wrong)
         if self.waiting:
             self.waiting.stop()
@@ -330,9 +324,7 @@ class LaunchScreen(MuScreen):
 
 def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
     """A key's line: its name, a field of its type, what it means."""
-    from merginguriel.config.keys import DEFAULTS
-
-    key, default = field.key, told(DEFAULTS[field.name])
+    key, default = field.key, told(field.key.default)
     widget: Widget
     choices = ("true", "false") if key.kind == "flag" else key.choices
     if choices and key.kind in ("word", "flag"):
@@ -375,12 +367,12 @@ def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:
     """What `mu run --dry-run` says of it. Raises MuError for what cannot be run."""
     from merginguriel.cli.run import plan_lines
     from merginguriel.config import run_config as configs
-    from merginguriel.runs import run_store
+    from merginguriel.runs import resolve, run_store
     from merginguriel.runs.planning import plan
     from merginguriel.workspace import writable
 
     config, places = configs.read(file, sets)
-    wanted = configs.resolved(config, writable(space), places)
+    wanted = resolve.resolved(config, writable(space), places)
     name = run_store.run_id(wanted)
     there = (space.runs / name / "config.yaml").is_file()
     state = run_store.state(run_store.get(space, name)) if there else "new"

@@ -112,7 +112,7 @@ class LogScreen(MuScreen):
         def work() -> Any:
             from merginguriel.knowledge.base import load
             from merginguriel.knowledge.log.drafts import folder
-            from merginguriel.knowledge.log.unfinished import unfinished
+            from merginguriel.knowledge.log.questions import unfinished
 
             knowledge = load(space)
             marks = unfinished(knowledge, date.today().isoformat())
@@ -342,8 +342,8 @@ class LogScreen(MuScreen):
         space = self.mu.space
 
         def work() -> tuple[str, Path]:
-            from merginguriel.cli.log_text import template
             from merginguriel.knowledge.log import append, drafts
+            from merginguriel.knowledge.log.entry_text import template
             from merginguriel.knowledge.parse.yaml_lines import read_text
             from merginguriel.loop import entry_draft
 

@@ -22,7 +22,7 @@ from .matrix_load import NEEDS_TARGET, ORDERS, Look, Wish, chosen, look, wish_of
 if TYPE_CHECKING:
     from textual.timer import Timer
 
-    from merginguriel.study.matrix_store import Chosen
+    from merginguriel.loop.matrix_choice import Chosen
 
 WIDE = 120  # columns from which the pane stands beside the matrix, not below it
 PAUSE = 0.15  # seconds that the cursor rests on a target before it is asked whom to take for it

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from merginguriel.evaluation.nxn import Matrix
-    from merginguriel.study.matrix_store import Chosen
+    from merginguriel.loop.matrix_choice import Chosen
 
 
 def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]) -> Text:

@@ -16,7 +16,8 @@ from .matrix_cell import plain
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.knowledge.base import Knowledge
-    from merginguriel.study.matrix_store import Chosen, Stored
+    from merginguriel.loop.matrix_choice import Chosen
+    from merginguriel.study.matrix_store import Stored
 
 ORDERS = ("name", "family", "script", "similarity", "value")  # stored.ORDERS, before it is imported
 NEEDS_TARGET = ("similarity", "value")
@@ -74,6 +75,7 @@ def wish_of(words: tuple[str, ...]) -> Wish:
 def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Look:
     """Raises MuError where there is no such matrix, or a file cannot be read."""
     from merginguriel.knowledge.base import load
+    from merginguriel.loop import matrix_choice
     from merginguriel.study import matrix_store
 
     knowledge = knowledge or load(space)
@@ -93,15 +95,15 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
         whole,
         shown,
         picture(shown),
-        matrix_store.majority(space, knowledge, one.context),
+        matrix_choice.majority(space, knowledge, one.context),
         copies(shown),
     )
 
 
 def chosen(space: Workspace, seen: Look, target: str) -> Chosen:
-    from merginguriel.study import matrix_store
+    from merginguriel.loop import matrix_choice
 
-    return matrix_store.chosen(space, seen.knowledge, seen.one, seen.whole, target)
+    return matrix_choice.chosen(space, seen.knowledge, seen.one, seen.whole, target)
 
 
 def picture(shown: Matrix) -> Picture:

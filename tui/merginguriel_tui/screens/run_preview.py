@@ -28,7 +28,9 @@ def preview(space: Workspace, name: str) -> str:
             f"{state}: no result yet" if state in ("queued", "running", "paused") else f"{state}: no result"
         ]
     values = configs.flat_values(run.config)
-    made = [[key, text(value)] for key, value in values.items() if value != configs.DEFAULTS[key] and value]
+    made = [
+        [key, text(value)] for key, value in values.items() if value != configs.KEYS[key].default and value
+    ]
     lines += ["", "made with (what is not as by default)", *columns(made).splitlines()]
     return plain(true_minus("\n".join(lines)))
 

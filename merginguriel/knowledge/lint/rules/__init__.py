@@ -1,19 +1,29 @@
-"""What must hold between skills, claims and entries that can each be read? One rule, one file in this folder.
-
-A rule is a function `check(knowledge) -> list[Problem]` of its module; a new file is a new rule.
-"""
+"""Registry of lint rules: each module of this folder has a `check(knowledge)` that returns problems."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import dataclass
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding of lint. `where` is file:line, `mend` the way out."""
+
+    where: str
+    what: str
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the problem as JSON-ready data."""
+        return {"where": self.where, "what": self.what, "mend": self.mend}
 
 
 def check_all(knowledge: Knowledge) -> list[Problem]:
-    """What every rule finds, rule by rule in order of their names."""
+    """Run every rule, in order of their names."""
     found: list[Problem] = []
     for module in sorted(pkgutil.iter_modules(__path__, f"{__name__}."), key=lambda module: module.name):
         found += importlib.import_module(module.name).check(knowledge)

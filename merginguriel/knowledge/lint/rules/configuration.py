@@ -1,4 +1,4 @@
-"""Does a skill's Configuration do what its text recommends, what its claims say, and what its rows were run with?"""
+"""Rule: a skill's Configuration agrees with its text, the claims, and the rows behind it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.contradictions import effects_without_gain, in_any, standing_claims, told
 from merginguriel.knowledge.claims.sentence_match import NUMBERS
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.log.vocabulary import known
 from merginguriel.knowledge.parse import markdown
 from merginguriel.knowledge.parse.claims import both
 from merginguriel.knowledge.parse.rows import MODES, ResultRow
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import Mapping, line_of, read_yaml
-from merginguriel.similarity import COMPUTED
+from merginguriel.similarity.registry import names as similarities
 
 from .contradictions import above
 
@@ -56,7 +56,7 @@ _PLAIN = (
 _REFUSED = re.compile(r"\b(?:not|never|no|leave|without|instead|avoid|rather than)\b", re.IGNORECASE)
 _WORDS = {
     "similarity": re.compile(
-        r"\b(?:" + "|".join(re.escape(name) for name in COMPUTED if name.isalpha()) + r")\b"
+        r"\b(?:" + "|".join(map(re.escape, similarities(models=False, products=False))) + r")\b"
     ),
     "mode": re.compile(r"\b(?:" + "|".join(mode for mode in MODES if mode.isalpha()) + r")\b"),
     "k": re.compile(
@@ -67,6 +67,7 @@ _WORDS = {
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the YAML block under Configuration of every skill."""
     found: list[Problem] = []
     methods = known(knowledge, knowledge.program)["method"]
     for skill in knowledge.skills:
@@ -92,7 +93,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 def _against_text(
     skill: Skill, given: dict[str, str], lines: dict[str, str], methods: Collection[str]
 ) -> list[Problem]:
-    """The practice names values of a setting, and the one that the configuration has is not among them."""
+    """Report settings whose value Recommended Practice does not name although it names others."""
     text = next((s.text for s in markdown.sections(skill.body) if s.title == "Recommended Practice"), "")
     found = []
     text = "\n".join(line for line in re.split(r"\n|(?<=[.,;:])\s+", text) if not _REFUSED.search(line))
@@ -116,7 +117,7 @@ def _against_text(
 
 
 def _named(text: str, given: dict[str, str], methods: Collection[str]) -> dict[str, set[str]]:
-    """Configured setting → the values of it that a text names. A parameter is named as `density 0.2`, `drop=0.9`."""
+    """Map each configured setting to the values that a text names; parameters as `density 0.2` or `drop=0.9`."""
     found = {}
     for key, words in _WORDS.items():
         named = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
@@ -131,7 +132,7 @@ def _named(text: str, given: dict[str, str], methods: Collection[str]) -> dict[s
 
 
 def methods_named(text: str, methods: Collection[str]) -> set[str]:
-    """Those of `methods` that a text names, in any case, its words joined by `_`, `-`, a blank or nothing.
+    """Return those of `methods` that a text names, in any case, words joined by `_`, `-`, a blank or nothing.
 
     The longest name counts: TIES-DARE is neither TIES nor DARE. A word that several names share and that is none of
     them (Fisher) names them all.
@@ -159,7 +160,7 @@ def methods_named(text: str, methods: Collection[str]) -> set[str]:
 def _against_rows(
     skill: Skill, given: dict[str, str], lines: dict[str, str], knowledge: Knowledge
 ) -> list[Problem]:
-    """Every row behind the skill's own claims was made with another similarity than the one configured."""
+    """Report a similarity with which no row behind the skill's claims was run."""
     cited = [
         row
         for claim in skill.claims
@@ -168,7 +169,7 @@ def _against_rows(
         if row.similarity and row.status == "current"
     ]
     ran = {str(row.similarity) for row in cited}
-    if not cited or given.get("similarity", "") not in COMPUTED or given["similarity"] in ran:
+    if not cited or given.get("similarity", "") not in similarities() or given["similarity"] in ran:
         return []
     return [
         Problem(
@@ -181,7 +182,7 @@ def _against_rows(
 
 
 def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
-    """What is configured lies within what a claim forbids, or what another is preferred to wherever it applies."""
+    """Report a configuration that a claim forbids, or to which a claim prefers another."""
     scope = {key: (given[key],) for key in SCOPED if given.get(key)}
     params = tuple(f"{key}={value}" for key, value in given.items() if key not in SCOPED)
     found = []
@@ -210,7 +211,7 @@ def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Kno
 
 
 def _against_goals(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
-    """A merge is judged by what serves the target without it. The mean of its sources serves nobody."""
+    """Report a baseline that is no alternative to a merge, such as the mean of its sources."""
     if given.get("baseline", GOALS[0]) in GOALS:
         return []
     scope = {key: (given[key],) for key in SCOPED if given.get(key)}

@@ -1,14 +1,14 @@
-"""Has one model two accuracies on one test set? Then merges of one round would be compared with baselines of another."""
+"""Rule: one model has one accuracy on one test set."""
 
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
-    """Own models of a target, and rows that two entries call by other similarities. A run id says which round it was."""
+    """Check a target's own models, and rows that two entries label with different similarities."""
     return _drift(knowledge) + _mislabelled(knowledge)
 
 
@@ -41,7 +41,7 @@ def _drift(knowledge: Knowledge) -> list[Problem]:
 
 
 def _mislabelled(knowledge: Knowledge) -> list[Problem]:
-    """The same figures on two targets or more, under two similarities: one of the entries names the wrong one."""
+    """Report equal figures on two or more targets under two similarities: one entry names the wrong one."""
     seen: dict[tuple[object, ...], list[ResultRow]] = {}
     for row in knowledge.rows:
         if row.status == "current" and row.similarity and row.metric not in MEASURES and not row.sources:

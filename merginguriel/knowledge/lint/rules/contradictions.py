@@ -1,4 +1,4 @@
-"""Do two claims, or a claim and the rows of its scope, say things that cannot both hold?"""
+"""Rule: claims do not contradict each other or the rows in their scope."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from merginguriel.knowledge.claims.contradictions import (
     standing_claims,
     uncited,
 )
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.rows import ResultRow
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Report contradictions, exhaustive words and merging effects taken for gains."""
     found = [
         Problem(c.claim.where, f"{c.claim.id} {c.what}.", "Narrow the scope of one, or supersede the one that is wrong.")
         for c in between_claims(knowledge)
@@ -34,7 +35,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _effect_for_gain(knowledge: Knowledge) -> list[Problem]:
-    """A rule `merging effect above zero, so merge` against merges above their mean and below their best source."""
+    """Report claims that take a merging effect above zero as a reason to merge, against the rows."""
     found = []
     for claim in standing_claims(knowledge):
         if claim.predicate != "requires" or "merging_effect" not in claim.condition:
@@ -49,7 +50,7 @@ def _effect_for_gain(knowledge: Knowledge) -> list[Problem]:
 
 
 def above(effect: ResultRow, gain: ResultRow) -> str:
-    """`tr-TR has +4.07 pp over the mean of its sources, and 72.90% is below its best source, 73.10%`."""
+    """Return `tr-TR has +4.07 pp over the mean of its sources, and 72.90% is below its best source, 73.10%`."""
     size = effect.value if effect.metric == "merging_effect" else effect.difference_pp
     return (
         f"{gain.target} has {size:+.2f} pp over the mean of its sources ({effect.ref}), and {100 * gain.value:.2f}% is "

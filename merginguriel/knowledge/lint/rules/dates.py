@@ -1,15 +1,16 @@
-"""Does an entry, a claim or a skill carry a day that has not come?"""
+"""Rule: no entry, row, skill or claim has a date in the future."""
 
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
-from merginguriel.knowledge.log.today import is_future
+from merginguriel.knowledge.lint.rules import Problem
+from merginguriel.knowledge.parse.row_parser import is_future
 
 MEND = "Write the day on which it was written, and set the clock right."
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Report dates in the future."""
     found: list[Problem] = []
     for entry in knowledge.entries:
         if is_future(entry.date):

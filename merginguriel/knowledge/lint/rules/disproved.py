@@ -1,4 +1,4 @@
-"""Does a text still state what was withdrawn, or say more surely than its claim what is within noise?"""
+"""Rule: no text repeats a superseded or refuted claim, or states an uncertain one as certain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from merginguriel import locales
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.evidence_tree import prose
 from merginguriel.knowledge.claims.sentence_match import Index, own_words, takes_back
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse import markdown
 from merginguriel.knowledge.parse.claims import STRONG_WORDS, Claim
 from merginguriel.knowledge.parse.prose_numbers import Passage, numbers, passages
@@ -21,6 +21,7 @@ UNSURE = ("under noise", "contested")
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the skills, and the Markdown pages of the workspace."""
     stand = knowledge.standings
     index = Index(knowledge.claims)
     valued = [c for c in knowledge.claims if stand[c.id].status in FALLEN and c.value is not None]
@@ -44,7 +45,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _texts(knowledge: Knowledge) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(file:line, text, ids in brackets) of skills, and of the pages beside them. Entries are history, and stay."""
+    """Yield (file:line, text, ids in brackets) of skills and pages; entries are history and left out."""
     for skill in knowledge.skills:
         for line, text in _front(skill):
             yield f"{skill.path}:{line}", text, ()
@@ -91,7 +92,7 @@ def _too_sure(where: str, text: str, claim: Claim, knowledge: Knowledge) -> list
 
 
 def _by_number(text: str, claims: list[Claim], knowledge: Knowledge) -> Claim | None:
-    """The fallen claim whose size this sentence names for its target, if no standing row of the target has that size."""
+    """Return the withdrawn claim whose size a sentence names for its target, unless a current row has that size."""
     sizes = [n for n in numbers(text) if n.unit in ("pp", "%", "rel_pct") and n.decimals and n.signed]
     for claim in claims if sizes else ():
         targets = claim.scope.get("target", ())

@@ -1,4 +1,4 @@
-"""Does every pointer in the texts lead somewhere: links, figures, ids, data files, and rows of runs that are here?"""
+"""Rule: links, figures, ids, data files and rows of runs exist."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from urllib.parse import unquote
 from merginguriel.errors import MuError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.evidence_tree import prose, run_rows
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse import markdown
-from merginguriel.knowledge.parse.prose_numbers import ENTRY_ID
+from merginguriel.knowledge.parse.prose_numbers import ENTRY_ID, named_entries
 from merginguriel.knowledge.parse.rows import ResultRow
 
 POINTING = (
@@ -34,13 +34,14 @@ _CLAIM_ID = re.compile(r"^[a-z0-9]+(?:-[a-z0-9]+)+$")
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the texts of skills and entries, and the rows of runs on this machine."""
     found: list[Problem] = []
     claims = {claim.id for claim in knowledge.claims}
     ids = {*knowledge.by_entry, *knowledge.by_row}
     root = knowledge.space.root
     for skill in knowledge.skills:
         found += _pointers(skill.body, skill.body_line, skill.path, root)
-        found += unknown_ids(skill.body, skill.body_line, skill.path, ids)
+        found += _unknown(skill.body, skill.body_line, skill.path, ids)
         for passage in prose(skill):
             for ref in passage.refs:
                 if _CLAIM_ID.match(ref) and ref not in claims and ref not in ids and not ENTRY_ID.match(ref):
@@ -51,12 +52,12 @@ def check(knowledge: Knowledge) -> list[Problem]:
     for entry in knowledge.entries:
         first = entry.body_line
         found += _pointers(entry.body, first, entry.path, root)
-        found += unknown_ids(entry.body, first, entry.path, ids)
+        found += _unknown(entry.body, first, entry.path, ids)
     return found + _runs(knowledge)
 
 
 def _lines(body: str, first: int) -> Iterator[tuple[str, int, str]]:
-    """(heading in lower case, line, text) outside fenced code."""
+    """Yield (heading in lower case, line, text) outside fenced code."""
     for section in markdown.sections(body, first):
         for number, text in section.lines:
             yield section.title.lower().rstrip(": "), number, text
@@ -80,23 +81,16 @@ def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
     return found
 
 
-def unknown_ids(body: str, first: int, path: Path, ids: Collection[str]) -> list[Problem]:
-    """Entries and rows that a text names and that are not among `ids`."""
+def _unknown(body: str, first: int, path: Path, ids: Collection[str]) -> list[Problem]:
     return [
-        Problem(f"{path}:{number}", f"names {match[0]}, which is not in the log.", "See: mu log list")
-        for _, number, text in _lines(body, first)
-        for match in ENTRY_ID.finditer(text)
-        if match[0] not in ids and not text.startswith("rows:") and not _is_file(match, text)
+        Problem(f"{path}:{line}", f"names {name}, which is not in the log.", "See: mu log list")
+        for line, name in named_entries(body, first)
+        if name not in ids
     ]
 
 
-def _is_file(match: re.Match[str], text: str) -> bool:
-    """An entry's id with an ending is the name of a file beside it: `2026-…-5f6a7b8c.csv`."""
-    return bool(re.match(r"\.\w", text[match.end() :]))
-
-
 def _runs(knowledge: Knowledge) -> list[Problem]:
-    """A row that names a run which is here must be one of its rows; the first of each run that is not is told."""
+    """Report rows that name a run on this machine which did not measure them, one of each run."""
     by_run: dict[str, list[ResultRow]] = {}
     for row in knowledge.rows:
         if row.run and row.status == "current":

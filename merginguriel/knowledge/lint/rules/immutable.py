@@ -1,4 +1,4 @@
-"""Does every entry that git has seen still say what it said first? What has landed is corrected by a new entry."""
+"""Rule: an entry does not change after its first commit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path, PurePosixPath
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.entries import ID
 
 SECONDS = 30  # after which a history is too long to be asked
@@ -21,7 +21,7 @@ EMPTY_TREES = {
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
-    """Entries, row files and figures that were changed since they were first committed, and entries that were removed.
+    """Report entries, row files and figures that changed since they were first committed, and removed entries.
 
     None where there is no git. Of a removed file, the entry that names it tells.
     """
@@ -58,7 +58,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _counts(name: str) -> bool:
-    """Is this an entry, or of a kind that lies beside one?"""
+    """Return whether a file is an entry or a row file or figure."""
     path = PurePosixPath(name)
     if any(part.startswith(".") for part in path.parts):
         return False
@@ -66,7 +66,7 @@ def _counts(name: str) -> bool:
 
 
 def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
-    """(commit, blob after it, path in the log) of each change that git lists, in its order."""
+    """Return (commit, blob after it, path in the log) of each change that git lists, in its order."""
     if not log.is_dir():
         return []
     call = ["git", "-c", "core.fsmonitor=false", "-C", str(log), command, *words, "--raw", "--no-renames", "--no-abbrev",
@@ -93,7 +93,7 @@ def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
 
 
 def _blobs(path: Path) -> set[str]:
-    """The names that git may have for this file's bytes: with line ends as they are, and as \\n."""
+    """Return the blob ids that git may have for a file's bytes, with either kind of line end."""
     data = path.read_bytes()
     found = set()
     for text in (data, data.replace(b"\r\n", b"\n")):

@@ -1,13 +1,14 @@
-"""Does what an entry contests, invalidates or lifts exist, and does anything still lean on what was invalidated?"""
+"""Rule: marks of entries reach rows, and no claim rests on invalidated rows."""
 
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.contradictions import standing_claims
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the sections Contests, Invalidates and Lifts, and the evidence of claims."""
     found: list[Problem] = []
     reached = {id(mark) for marks in knowledge.marks.values() for _, mark in marks}
     lifting = {s.entry for e in knowledge.entries for m in e.marks if m.kind == "Lifts" for s in m.selectors}

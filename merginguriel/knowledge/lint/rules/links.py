@@ -1,14 +1,15 @@
-"""Does every reference in skills and log lead to something, and does every id stand once?"""
+"""Rule: references between entries and claims exist, and every id is unique."""
 
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.entries import Entry
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the ids and references of entries and claims."""
     found: list[Problem] = []
     ids = set(knowledge.by_entry)
     seen: dict[str, Claim] = {}
@@ -54,7 +55,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _circle(claim: Claim, knowledge: Knowledge) -> list[str]:
-    """The claims from this one back to itself; empty if its replacements end elsewhere."""
+    """Return the claims from this one back to itself by superseded_by; empty if the chain ends elsewhere."""
     after = {c.id: c.superseded_by for c in knowledge.claims}
     way = [claim.id]
     while (following := after.get(way[-1])) is not None:

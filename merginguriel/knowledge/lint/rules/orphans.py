@@ -1,4 +1,4 @@
-"""Does every row file and figure of the log belong to an entry? A writer that was killed leaves one behind."""
+"""Rule: every row file and figure of the log belongs to an entry."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from merginguriel.errors import MuError
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.yaml_lines import read_text
 
 MEND = "Add the entry that names it again, which takes it over; or, if there is none, remove it."
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
-    """CSVs and PNGs beside the entries that none of them names."""
+    """Report CSV and PNG files beside the entries that no entry names."""
     log = knowledge.space.log
     found = []
     said: dict[Path, list[str]] = {}
@@ -26,7 +26,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _read(path: Path) -> list[str]:
-    """The text, or nothing where it cannot be read, which is another rule's to say."""
+    """Return the text in a list; empty if it cannot be read, which another rule reports."""
     try:
         return [read_text(path)]
     except MuError:

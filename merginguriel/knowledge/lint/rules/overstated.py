@@ -1,4 +1,4 @@
-"""Does a claim use strong words, or name a size, that its rows do not bear out?"""
+"""Rule: a claim uses no strong words and names no size that its rows do not support."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.claim_status import Standing
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.claims import STRONG_WORDS, Claim
 
 LOSES = re.compile(r"\b(?:costs?|loses?|lost|losing|falls?|fell|worse)\b", re.IGNORECASE)
@@ -16,7 +16,7 @@ GAINS = re.compile(
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
-    """A claim may not use strong words, or name a size, that its rows do not bear out."""
+    """Check the words, the sign and the size of every claim."""
     found: list[Problem] = []
     for claim in knowledge.claims:
         now = knowledge.standings[claim.id]
@@ -42,7 +42,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _turned(claim: Claim) -> list[Problem]:
-    """A claim of a gain whose text says a loss. A text that says both compares, and is left in peace."""
+    """Report a claim of a gain whose text states a loss only."""
     word = LOSES.search(claim.text)
     if not word or GAINS.search(claim.text):
         return []
@@ -51,7 +51,7 @@ def _turned(claim: Claim) -> list[Problem]:
 
 
 def shows_claimed_size(claim: Claim, now: Standing) -> bool:
-    """Do a claim's rows, pooled, show the size that it names? Half a unit of the last digit shown is let pass.
+    """Return whether a claim's rows, pooled, show the size that it names, to half a unit of its last digit.
 
     A size may be written without its sign, as the predicate says the direction. `accuracy` names a level and not
     a difference, and is not checked; nor is a claim whose rows were not compared.

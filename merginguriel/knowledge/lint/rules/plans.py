@@ -1,15 +1,16 @@
-"""Does every plan state what could come true or not, and keep its score once it was answered?"""
+"""Rule: every plan states an expectation, and keeps its score once it was answered."""
 
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.log.plan_scores import lost_answers
 
 SINCE = "2026-11-21"  # plans of earlier days landed before an expectation was asked for
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the plans that are not superseded."""
     found = []
     for plan in knowledge.entries:
         if plan.type != "Plan" or plan.id in knowledge.superseders:

@@ -1,14 +1,15 @@
-"""Does every entry that settles a question, or answers a plan, name one that is there and is not younger?"""
+"""Rule: settled questions and answered plans exist and are older than the entry that names them."""
 
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
+from merginguriel.knowledge.log.questions import threads
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.knowledge.parse.questions import threads
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the questions that entries settle, and the plans that they answer."""
     if not any(e.settles or e.answers or e.expected for e in knowledge.entries):
         return []
     opened = {thread.ref: thread for thread in threads(knowledge.entries)}
@@ -29,7 +30,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _plans(knowledge: Knowledge, entry: Entry) -> list[Problem]:
-    """What is wrong with the plans that an entry answers, or whose expectations it writes down."""
+    """Report wrong references to plans under `answers`, and in the table of expectations."""
     found = []
     for ref in entry.answers:
         plan = knowledge.by_entry.get(ref)

@@ -1,4 +1,4 @@
-"""Do the rows that a claim cites lie in its scope, and compare what it claims?"""
+"""Rule: the rows that a claim cites are in its scope and compare what it states."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import replace
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.claim_status import NOTHING_COMPARED
 from merginguriel.knowledge.claims.pooling import differences
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.claims import Claim, in_scope
 from merginguriel.knowledge.parse.rows import ResultRow
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
+    """Report claims whose evidence contains no comparison."""
     found: list[Problem] = []
     for claim in knowledge.claims:
         if knowledge.standings[claim.id].reason == NOTHING_COMPARED:
@@ -29,7 +30,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def why(claim: Claim, cited: Sequence[ResultRow]) -> str:
-    """What keeps the cited rows from being compared: a key of the scope, their status, or what they are compared with."""
+    """Return why no cited row is compared: a key of the scope, their status, or their baseline."""
     if not cited:
         return "its evidence holds no rows"
     rows = [row for row in cited if row.status == "current"]

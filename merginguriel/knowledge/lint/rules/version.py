@@ -1,4 +1,4 @@
-"""Was the version of a skill raised when its meaning changed? Compared with git; silent where there is none."""
+"""Rule: a skill's version is raised when its meaning changes, as git shows; silent without git."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from merginguriel.errors import KnowledgeError, MuError, UsageError
 from merginguriel.knowledge import git
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.lint.problem import Problem
+from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.skills import Skill, parse_skill
 from merginguriel.knowledge.skills import versions
 from merginguriel.knowledge.skills.diff import meaning_changes, raised
@@ -19,7 +19,7 @@ SETTING, VARIABLE = "lint_since", "MU_LINT_SINCE"
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
-    """Skills whose claims, recommendations, configuration or failure modes differ under the same version.
+    """Report skills whose claims, recommendations, configuration or failure modes changed under the same version.
 
     They differ from the last commit, or from any before it that had the same version or a higher one. Or, if the
     workspace's setting `lint_since` (`mu lint --since`) or the variable MU_LINT_SINCE names a revision, from where the
@@ -62,7 +62,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _committed(knowledge: Knowledge, told: set[str]) -> list[Problem]:
-    """Skills whose meaning differs from a committed state that their version does not exceed, but for those in `told`."""
+    """Report skills whose meaning differs from a committed state that their version does not exceed."""
     try:
         past = versions.history(knowledge.space.skills)
         found = []
@@ -88,7 +88,7 @@ def _some(changes: Sequence[str]) -> str:
 
 
 def _read(skill: Skill, text: str | None, claims: str | None) -> Skill | None:
-    """The skill as it was; None if it was not there, or not in a form that can be compared."""
+    """Return the skill as it was; None if it was missing or in a form that cannot be compared."""
     try:
         return parse_skill(text, skill.path, claims) if text is not None else None
     except KnowledgeError:

@@ -1,0 +1,316 @@
+"""Schema of a run: every key once, with its type, default, range and meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from merginguriel import locales
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.parse.yaml_lines import Text
+from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS
+from merginguriel.similarity import registry as similarities
+from merginguriel.similarity.uriel import SETS
+
+KINDS = ("merge", "train", "nxn", "iterate")
+NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
+SOURCES = ("merge", "iterate")  # kinds of run that merge sources
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a text key holds, for forms and completion; with choices, one of these words in upper or lower case."""
+
+    name: str
+    choices: tuple[str, ...] = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler(source)
+        if not self.choices:
+            return inner
+        return core_schema.no_info_after_validator_function(self.pick, inner)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(schema) | ({"enum": list(self.choices)} if self.choices else {})
+
+    def pick(self, text: str) -> str:
+        """Return the choice that `text` spells. Raises ValueError naming the choices."""
+        same = [choice for choice in self.choices if choice.lower() == text.lower()]
+        if text in self.choices or same:
+            return text if text in self.choices else same[0]
+        raise ValueError(f"one of {', '.join(self.choices)}")
+
+
+def locale_tag(text: str) -> str:
+    """Return the tag of the locale that `text` names."""
+    try:
+        return locales.get(text).tag
+    except UsageError as error:
+        raise PydanticCustomError("locale", "unknown locale", {"error": error}) from error
+
+
+def absolute(text: str, info: ValidationInfo) -> str:
+    """Return a path as seen from the folder of the file that names it, or from the working directory."""
+    context = info.context or {}
+    folder = None if info.field_name in context.get("sets", ()) else context.get("folder")
+    return os.path.normpath((folder or Path.cwd()) / Path(text).expanduser())
+
+
+def text_source(text: str, info: ValidationInfo) -> str:
+    """Return the path of a text file; the word `sources` as it is."""
+    return text if text == "sources" else absolute(text, info)
+
+
+def base_model(text: str, info: ValidationInfo) -> str:
+    """Return the path of a base model's folder. A single word is a name, even where a folder is called so."""
+    path = absolute(text, info)
+    return path if ("/" in text or os.sep in text) and Path(path).is_dir() else text
+
+
+def words(value: Any) -> Any:
+    """Split text at commas and blanks, as `--set` gives a list."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def scalar(value: Any) -> Any:
+    """Return a value of a table with free keys (parameters of a method) as number, truth value or text."""
+    if isinstance(value, list | tuple | dict):
+        raise ValueError("a number or a word")
+    if not isinstance(value, Text) or not value.bare:
+        return str(value) if isinstance(value, str) else value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return str(value)
+
+
+Whole = Annotated[int, Kind("whole")]
+Number = Annotated[float, Kind("number")]
+Flag = Annotated[bool, Kind("flag")]
+Word = Annotated[str, Kind("word")]
+Locale = Annotated[str, AfterValidator(locale_tag), Kind("locale")]
+Locales = Annotated[tuple[Locale, ...], BeforeValidator(words), Kind("locales")]
+Words = Annotated[tuple[str, ...], BeforeValidator(words), Kind("words")]
+Table = Annotated[dict[str, Annotated[Any, BeforeValidator(scalar)]], Kind("table")]
+Folder = Annotated[str, AfterValidator(absolute), Kind("folder")]
+TextSource = Annotated[str, AfterValidator(text_source), Kind("text")]
+Base = Annotated[str, AfterValidator(base_model), Kind("base")]
+Method = Annotated[str, Kind("method")]
+RunKind = Annotated[str, Kind("word", KINDS)]
+Mode = Annotated[str, Kind("word", MODES)]
+Similarity = Annotated[str, Kind("word", similarities.names())]
+Preweight = Annotated[str, Kind("word", similarities.preweights())]
+Feature = Annotated[str, Kind("word", SETS)]
+Features = Annotated[tuple[Feature, ...], BeforeValidator(words), Kind("words")]
+Embeddings = Annotated[str, Kind("word", EMBEDDINGS)]
+TrimScope = Annotated[str, Kind("word", TRIMS)]
+Dtype = Annotated[str, Kind("word", tuple(DTYPES))]
+Split = Annotated[str, Kind("word", ("dev", "test"))]
+Splits = Annotated[tuple[Split, ...], BeforeValidator(words), Kind("words")]
+Tracker = Annotated[str, Kind("word", ("trackio", "mlflow", "wandb"))]
+Trackers = Annotated[tuple[Tracker, ...], BeforeValidator(words), Kind("words")]
+Schedule = Annotated[str, Kind("word", ("fixed", "converged", "gain"))]
+Judge = Annotated[str, Kind("word", ("sources", "target"))]
+Anchor = Annotated[str, Kind("word", ("last_merge", "pretrained"))]
+
+
+def key(
+    default: Any, doc: str, *, low: float | None = None, high: float | None = None, only: tuple[str, ...] = ()
+) -> Any:
+    """Declare a key: its default, meaning and range, and the kinds of run that it applies to (none: all)."""
+    extra: dict[str, Any] = {"only": list(only)} if only else {}
+    return Field(default, description=doc, ge=low, le=high, json_schema_extra=extra)
+
+
+class Section(BaseModel):
+    """Keys that belong together; an unknown key is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True, protected_namespaces=()
+    )
+
+
+class Training(Section):
+    """How a model is fine-tuned: training.settings.FinetuneSettings. Unset: the preset of the base."""
+
+    epochs: Whole | None = key(None, "passes over the training sentences", low=1)
+    learning_rate: Number | None = key(None, "of the encoder", low=0)
+    head_learning_rate: Number | None = key(None, "of the head, which starts from random weights", low=0)
+    batch_size: Whole | None = key(None, "sentences per step", low=1)
+    warmup: Number | None = key(None, "share of the steps in which the rate rises", low=0, high=1)
+    weight_decay: Number | None = key(None, "of AdamW, on matrices only", low=0)
+    dropout: Number | None = key(None, "in the encoder", low=0, high=1)
+    freeze_embeddings: Flag | None = key(None, "leave the embeddings at the pretrained values")
+    freeze_layers: Whole | None = key(
+        None, "number of first encoder layers that stay at the pretrained values", low=0
+    )
+    bf16: Flag | None = key(None, "matrix products in bfloat16; unset: where it is faster")
+    max_tokens: Whole | None = key(None, "longer sentences are cut", low=1)
+    lora_rank: Whole | None = key(None, "train low-rank factors of this rank; unset: all weights", low=1)
+    lora_alpha: Whole | None = key(None, "low-rank updates are scaled by lora_alpha / lora_rank", low=1)
+    patience: Whole | None = key(None, "stop after so many epochs without a better one", low=1)
+
+
+class Iterate(Section):
+    """How locales are trained and merged in turn: training.settings.IterateSettings."""
+
+    epochs: Whole | None = key(None, "passes over each locale's sentences, in all", low=1)
+    merge_every: Whole | None = key(None, "epochs between two merges", low=1)
+    schedule: Schedule | None = key(None, "merge every round, once losses converge, or where it gains")
+    tolerance: Number | None = key(
+        None, "converged: a smaller fall of the loss, as a share, counts as none", low=0, high=1
+    )
+    min_gain_pp: Number | None = key(None, "gain: by how much a merge must be better, in pp")
+    judge: Judge | None = key(None, "gain: on whose development data")
+    patience: Whole | None = key(None, "stop after so many merges without a better one", low=1)
+    anchor: Anchor | None = key(None, "what task vectors are taken against")
+    keep_checkpoints: Flag | None = key(None, "keep the checkpoint before every merge")
+
+
+class Config(Section):
+    """Configuration of one run. Keys of a section are addressed with a dot: `training.epochs`."""
+
+    kind: RunKind = key("merge", "what the run does")
+    task: Word | None = key(None, "task that models are trained and scored on; unset: as in mu.toml")
+    base: Base | None = key(None, "base model: e5-small, a folder, a name on the hub; unset: as in mu.toml")
+    data: Folder | None = key(None, "your own data, for the task files or a copy of massive")
+    options: Table = key({}, "options of the task")
+    seed: Whole = key(0, "of the training, and of methods and heads that draw", low=0)
+    locales: Locales = key(
+        (), "train: models to make; nxn: test sets; unset: all that are trained", only=("train", "nxn")
+    )
+    splits: Splits = key(("dev", "test"), "which splits are scored", only=("nxn",))
+    target: Locale | None = key(None, "the locale that the merge is for", only=SOURCES)
+    mode: Mode = key(
+        "ExcTar", "whether the target's own model is among the sources (IncTar) or not (ExcTar)", only=SOURCES
+    )
+    method: Method | None = key(None, "how to merge: see mu methods", only=SOURCES)
+    params: Table = key({}, "parameters of the method", only=SOURCES)
+    sources: Locales = key(
+        (),
+        "models to merge (nxn: to score); unset: the k most similar of the candidates",
+        only=("merge", "nxn", "iterate"),
+    )
+    candidates: Locales = key(
+        (), "sources to choose from; unset: all that are trained (iterate: all of the task)", only=SOURCES
+    )
+    similarity: Similarity | None = key(None, "what chooses the sources and weighs them", only=SOURCES)
+    k: Whole | None = key(
+        None, "sources to choose, the target's own model among them; unset: 5", low=1, only=SOURCES
+    )
+    features: Features = key((), "sets of URIEL features; unset: all", only=SOURCES)
+    nearest: Whole | None = key(
+        None,
+        "keep so many nearest sources of each target, before anything else; unset: all",
+        low=1,
+        only=SOURCES,
+    )
+    sinkhorn: Flag = key(
+        False, "balance the similarities: sources near to everything lose weight", only=SOURCES
+    )
+    sinkhorn_steps: Whole = key(100, "of that, at most", low=1, only=SOURCES)
+    similarity_table: Folder | None = key(
+        None,
+        "CSV file, dense or sparse, to read the similarity from: see mu similarity --matrix",
+        only=SOURCES,
+    )
+    preweight: Preweight | None = key(
+        None, "weights of the sources; unset: those of the similarity for linear, else equal", only=("merge",)
+    )
+    heads: Word = key("auto", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge",))
+    embeddings: Embeddings = key("merge", "used: only the rows of tokens in `text`", only=("merge",))
+    text: TextSource | None = key(
+        None,
+        "sentences of the target for a method that reads text, or `sources`; unset: its training text",
+        only=("merge",),
+    )
+    include: Words = key((), "merge only tensors of such names", only=SOURCES)
+    exclude: Words = key((), "leave such tensors as the base has them", only=SOURCES)
+    trim_scope: TrimScope = key("tensor", "of what a density is a share", only=("merge",))
+    dtype: Dtype | None = key(None, "of the merged weights; unset: as the sources", only=("merge",))
+    ensembles: Flag = key(True, "score the ensembles of the same sources beside the merge", only=("merge",))
+    keep: Flag = key(False, "write the merged model to disk", only=("merge",))
+    report_to: Trackers = key((), "the Trainer's own integrations that follow a training")
+    training: Training = Training()
+    iterate: Iterate = Iterate()
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as forms and listings need it.
+
+    kind     word, words, locale, locales, whole, number, flag, table, folder, text, base or method
+    choices  the words it may be, or its items may be; empty: any
+    only     kinds of run that it applies to; empty: all
+    """
+
+    kind: str
+    default: Any
+    doc: str
+    choices: tuple[str, ...]
+    only: tuple[str, ...]
+
+
+SECTIONS: dict[str, type[Section]] = {"training": Training, "iterate": Iterate}
+
+
+def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, Key]]:
+    """Yield every key by its dotted name, in the order of the declaration."""
+    for name, field in of.model_fields.items():
+        if name in SECTIONS and not prefix:
+            yield from fields(SECTIONS[name], f"{name}.")
+            continue
+        kinds = [kind for part in (*field.metadata, field.annotation) for kind in found_kinds(part)]
+        extra = field.json_schema_extra
+        listed = extra.get("only") if isinstance(extra, dict) else None
+        only = (
+            ("iterate",)
+            if prefix == "iterate."
+            else tuple(map(str, listed))
+            if isinstance(listed, list)
+            else ()
+        )
+        choices = next((kind.choices for kind in kinds if kind.choices), ())
+        yield f"{prefix}{name}", Key(kinds[0].name, field.default, field.description or "", choices, only)
+
+
+def found_kinds(annotation: Any) -> Iterator[Kind]:
+    """Yield the Kinds in an annotation, the outermost first."""
+    if isinstance(annotation, Kind):
+        yield annotation
+    for part in (*getattr(annotation, "__metadata__", ()), *get_args(annotation)):
+        yield from found_kinds(part)
+
+
+KEYS: dict[str, Key] = dict(fields())
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a run's YAML."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+        "title": "A run of MergingUriel",
+    }

@@ -1,0 +1,57 @@
+"""Numbers of skills and claims: their units, and whether the result rows support them."""
+
+from __future__ import annotations
+
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.claims.contradictions import wanted
+from merginguriel.knowledge.claims.recompute import check_claim, check_skill
+from merginguriel.knowledge.lint.rules import Problem
+from merginguriel.knowledge.parse.claims import Claim
+from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences
+from merginguriel.knowledge.parse.yaml_lines import read_text
+
+
+def check(knowledge: Knowledge) -> list[Problem]:
+    """Check the numbers of each claim, then those of each skill's text."""
+    found: list[Problem] = []
+    for claim in knowledge.claims:
+        if not claim.superseded_by:
+            found += _check_claim(claim, knowledge)
+    for skill in knowledge.skills:
+        wrong = [
+            Problem(f"{skill.path}:{one.line}", one.what, one.mend) for one in check_skill(skill, knowledge)
+        ]
+        reported = {problem.where for problem in wrong}
+        places = [(f"{skill.path}:{line}", words) for line, words in bare_differences(read_text(skill.path))]
+        # Where the rows settle which unit is meant, the recomputation has already said so.
+        places = [(where, words) for where, words in places if where not in reported]
+        places += [
+            (claim.where, words) for claim in skill.claims for _, words in bare_differences(claim.text)
+        ]
+        found += wrong
+        found += [
+            Problem(where, f"says {words!r}: percent of the baseline, or percentage points?", NAME_THE_UNIT)
+            for where, words in places
+        ]
+    return found
+
+
+def _check_claim(claim: Claim, knowledge: Knowledge) -> list[Problem]:
+    found = [
+        Problem(claim.where, f"{claim.id} {what}.", "Correct it, or cite the row that it comes from.")
+        for what in check_claim(claim, knowledge)
+    ]
+    # A size may be written without its sign, as the predicate gives the direction; a minus is a sign.
+    if (
+        claim.value is not None
+        and claim.value < 0 < wanted(claim)
+        and claim.predicate in ("beats", "prefers")
+    ):
+        found.append(
+            Problem(
+                claim.where,
+                f"{claim.id} {claim.predicate}, but its value is {claim.value:g} {claim.unit}.",
+                "What scores below is: predicate: fails. A size above needs no sign.",
+            )
+        )
+    return found

@@ -1,0 +1,244 @@
+"""Log entries written as JSON: their schema, and their translation to the Markdown of an entry.
+
+An error in such an entry names the key that its author wrote, such as `rows[2].value`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.json_schema import GenerateJsonSchema
+
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.parse import expectations, rows
+from merginguriel.knowledge.parse.entries import EntryType
+from merginguriel.knowledge.parse.expectations import in_pp
+from merginguriel.knowledge.parse.expectations import table as expected_table
+from merginguriel.knowledge.parse.markdown import format_table, item, sections
+from merginguriel.text.suggest import suggest
+
+from .append import Draft, render
+
+FORM = "Schema: mu schema entry"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Cell = str | int | float | None
+_PP: Any = (int | float | None, Field(None, description="Percentage points; null or absent: open."))
+
+
+def _cells(columns: Iterable[str], required: Iterable[str]) -> dict[str, Any]:
+    return {name: (Cell, ... if name in required else None) for name in columns}
+
+
+Row: Any = create_model("Row", __base__=_Model, **_cells(rows.COLUMNS, rows.REQUIRED))
+Expected: Any = create_model(
+    "Expected",
+    __base__=_Model,
+    **_cells((c for c in expectations.COLUMNS if c not in ("low", "high")), ("target", "method")),
+    low_pp=_PP,
+    high_pp=_PP,
+)
+
+
+class Settled(_Model):
+    """A question of another entry, and what was found."""
+
+    question: str = Field(description="Name of the question: <entry id>#q<n>, as mu log questions prints it.")
+    text: str = Field(description="What was found.")
+
+
+class EntryModel(_Model):
+    """A log entry as mu log add reads it from JSON."""
+
+    title: str = Field(description="A few words.")
+    type: EntryType = Field(description="A Plan has expected, a Troubleshooting its four sections.")
+    date: str = Field("", description="YYYY-MM-DD; absent: today.")
+    summary: str = Field(description="One sentence for a reader outside the project.")
+    context: str = Field("", description="Task and base model of every row, like massive/xlm-roberta-base.")
+    metric: str = Field("", description="Metric of every row; absent: accuracy.")
+    n: int | str = Field("", description="Test items behind every row.")
+    seed: int | str = Field("", description="Seed of every row.")
+    supersedes: list[str] = Field(
+        [], description="Ids of the entries that this one corrects; their rows stop counting."
+    )
+    links: list[str] = Field([], description="Ids of the entries that this one follows from.")
+    answers: list[str] = Field([], description="Ids of the plans that this entry is the retrospective of.")
+    tags: list[str] = Field([], description="Words to find it by.")
+    origin: str = Field("", description="Where the facts were found, if not made by this program.")
+    sections: dict[str, str] = Field(
+        {}, description="Heading → Markdown, in order. Results, Expected and Open questions have own keys."
+    )
+    rows: list[Row] = Field(
+        [],
+        description="Result rows: column → cell, as in docs/formats.md; accuracies as fractions.",
+    )
+    expected: list[Expected] = Field(
+        [],
+        description="What a plan expects: the difference low_pp … high_pp to the baseline kind over, "
+        "or p_positive, or both.",
+    )
+    questions: list[str] = Field([], description="Questions that this entry opens.")
+    narrows: list[Settled] = Field([], description="Questions of other entries that this one narrows.")
+    closes: list[Settled] = Field([], description="Questions of other entries that this one closes.")
+
+
+class _Untitled(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of an entry; what `mu schema entry` prints."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **EntryModel.model_json_schema(schema_generator=_Untitled),
+        "title": "MergingUriel log entry, as mu log add reads it",
+    }
+
+
+def read(text: str, *, today: str, context: str) -> tuple[str, dict[int, str]]:
+    """Read an entry written as JSON.
+
+    Args:
+        text: The JSON.
+        today: Date of the entry where the JSON gives none, YYYY-MM-DD.
+        context: Context of its rows and expectations where the JSON gives none.
+
+    Returns:
+        Its Markdown, and the key of the JSON behind each line of it.
+
+    Raises:
+        UsageError: The text is not JSON, or not of the form of `schema()`; `where` is the key.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"this is not valid JSON: {error}.", mend=FORM) from error
+    try:
+        entry = EntryModel.model_validate(data)
+    except ValidationError as error:
+        raise _first_error(error, data) from None
+    # As the author wrote them: a cell that is absent is no column.
+    result_rows, expected = data.get("rows") or [], data.get("expected") or []
+    draft = Draft(
+        title=entry.title,
+        type=entry.type,
+        date=entry.date or today,
+        summary=entry.summary,
+        context=entry.context or (context if result_rows or expected else ""),
+        metric=entry.metric or ("accuracy" if result_rows else ""),
+        n=str(entry.n),
+        seed=str(entry.seed),
+        supersedes=", ".join(entry.supersedes),
+        links=", ".join(entry.links),
+        answers=", ".join(entry.answers),
+        tags=", ".join(entry.tags),
+        origin=entry.origin,
+        sections=tuple(_sections(entry, expected)),
+    )
+    markdown = render(draft, raw_table=_results_table(result_rows) if result_rows else "")
+    return markdown, dict(_keys(markdown, entry))
+
+
+def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    if expected:
+        yield "Expected", expected_table([in_pp(row) for row in expected])
+    yield from entry.sections.items()
+    lines = [f"- [open] {one}" for one in entry.questions]
+    for verb, settled in (("narrows", entry.narrows), ("closes", entry.closes)):
+        lines += [f"- [{verb} {one.question}] {one.text}" for one in settled]
+    if lines:
+        # A line break in a question would end its list item.
+        yield "Open questions", "\n".join(" ".join(line.split()) for line in lines)
+
+
+def _results_table(found: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in found for name in row))
+    return format_table(names, [["-" if row.get(n) is None else str(row[n]) for n in names] for row in found])
+
+
+def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:
+    """Yield (line of the Markdown, key of the JSON that it was made from)."""
+    lines = markdown.split("\n")
+    end = lines.index("---", 1)
+    yield from ((number, line.partition(":")[0]) for number, line in enumerate(lines[1:end], start=2))
+    asked = [f"questions[{i}]" for i in range(len(entry.questions))]
+    asked += [f"narrows[{i}]" for i in range(len(entry.narrows))]
+    asked += [f"closes[{i}]" for i in range(len(entry.closes))]
+    for section in sections("\n".join(lines[end + 1 :]), end + 2):
+        made = {"Results": "rows", "Expected": "expected"}.get(section.title)
+        if made and getattr(entry, made):
+            table = [number for number, text in section.lines if text.startswith("|")]
+            yield from ((number, made) for number in table[:2])
+            yield from ((number, f"{made}[{i}]") for i, number in enumerate(table[2:]))
+        elif section.title == "Open questions" and asked:
+            listed = [number for number, text in section.lines if item(text) is not None]
+            yield from zip(listed[-len(asked) :], asked, strict=False)
+        elif section.title:
+            key = f"sections[{json.dumps(section.title, ensure_ascii=False)}]"
+            yield section.line, key
+            yield from ((number, key) for number, _ in section.lines)
+
+
+def _first_error(error: ValidationError, data: Any) -> UsageError:
+    """Return pydantic's first complaint as an error of ours; those about one key are joined."""
+    found = error.errors(include_url=False)
+    path = _path(found[0]["loc"], data, found[0]["type"])
+    value = data
+    for part in path:
+        value = value[part] if _has(value, part) else None
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    if found[0]["type"] == "missing":
+        return UsageError("this key is required.", where=where, mend=FORM)
+    if found[0]["type"] == "extra_forbidden":
+        known = list(_fields(path[:-1]))
+        guess = suggest(str(path[-1]), known)
+        return UsageError(
+            f"unknown key {str(path[-1])!r}.",
+            where=where,
+            mend="\n".join(part for part in (guess, f"Known: {', '.join(known)}.", FORM) if part),
+        )
+    wanted = [
+        one["msg"].removeprefix("Input should be ")
+        for one in found
+        if _path(one["loc"], data, one["type"]) == path
+    ]
+    got = json.dumps(value, ensure_ascii=False)[:60]
+    return UsageError(
+        f"must be {' or '.join(dict.fromkeys(wanted))}, got {got}.", where=where or None, mend=FORM
+    )
+
+
+def _path(loc: tuple[int | str, ...], data: Any, kind: str) -> tuple[int | str, ...]:
+    """Return the part of pydantic's location that is a path of keys, without the names of union members."""
+    path: list[int | str] = []
+    for part in loc:
+        if not _has(data, part):
+            return (*path, part) if kind == "missing" else tuple(path)
+        path.append(part)
+        data = data[part]
+    return tuple(path)
+
+
+def _has(data: Any, part: int | str) -> bool:
+    if isinstance(data, dict):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)
+
+
+def _fields(path: tuple[int | str, ...]) -> Mapping[str, Any]:
+    """Return the fields of the model at a path of keys."""
+    model: Any = EntryModel
+    for part in path:
+        if isinstance(part, str):
+            model = get_args(model.model_fields[part].annotation)[0]
+    return model.model_fields

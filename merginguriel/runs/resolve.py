@@ -1,0 +1,81 @@
+"""Complete a configuration by what the workspace has: task, base, and the models that can be merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from merginguriel.config import source_checks
+from merginguriel.config.run_config import changed, flat_values
+from merginguriel.config.schema import Config
+from merginguriel.similarity.choice import Options
+from merginguriel.similarity.registry import sees_labels
+from merginguriel.study.study import Study, of_context
+from merginguriel.workspace import Workspace
+
+
+def study_of(config: Config, space: Workspace) -> Study:
+    """Return the study that the run works in."""
+    data = Path(config.data) if config.data else None
+    return Study(space, config.task or "", config.base or "", data, config.seed, dict(config.options))
+
+
+def options_of(config: Config) -> Options:
+    """Return how the configuration prepares a similarity."""
+    table = Path(config.similarity_table) if config.similarity_table else None
+    return Options(config.features, config.nearest, config.sinkhorn, config.sinkhorn_steps, table)
+
+
+def placed(config: Config, space: Workspace) -> Config:
+    """Return the configuration with the task and the base of mu.toml, where it names none."""
+    task, base = of_context(space)
+    return changed(config, task=config.task or task, base=config.base or base)
+
+
+def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None = None) -> Config:
+    """Return the configuration with the values that the workspace gives: task, base, and the models to choose from.
+
+    Args:
+        config: As it was read.
+        space: The workspace.
+        places: Where its keys were given, as run_config.read returns.
+
+    Raises:
+        MuError: If its sources are too many, too few for the method, or both named and chosen; it names the key.
+    """
+    config = placed(config, space)
+    trained = tuple(sorted(study_of(config, space).trained()))
+    if config.kind == "iterate" and sees_labels(config.similarity) and not config.sources:
+        from merginguriel.study.iterate_study import chosen_now
+
+        now = chosen_now(
+            study_of(config, space), config.target, config.mode, config.candidates, config.k,
+            str(config.similarity), options_of(config),
+        )  # fmt: skip
+        config = changed(config, candidates=now)
+    if config.kind == "merge" and not config.sources and not config.candidates:
+        config = changed(config, candidates=trained)
+    if config.kind == "nxn":
+        config = changed(config, sources=config.sources or trained, locales=config.locales or trained)
+    return source_checks.check(config, places)
+
+
+def origins(given: Config, found: Config, places: Mapping[str, str]) -> dict[str, str]:
+    """Return where the value of each key came from: a line of a file, `--set`, mu.toml, the workspace or the default.
+
+    Args:
+        given: The configuration as it was read.
+        found: The same, resolved.
+        places: Where its keys were given, as run_config.read returns.
+    """
+    origin = {}
+    before, after = flat_values(given), flat_values(found)
+    for name, value in after.items():
+        if before[name] == value:
+            inner = (place for key, place in places.items() if key.startswith(f"{name}."))
+            origin[name] = places.get(name) or next(inner, "default")
+        elif name in ("task", "base"):
+            origin[name] = "mu.toml"
+        else:
+            origin[name] = "chosen by the matrix" if found.kind == "iterate" else "trained here"
+    return origin
