@@ -1,4 +1,4 @@
-"""`mu train`: one model per locale. Which locales, what would it cost, and what came of it?"""
+"""`mu train`: one model per locale, its plan and its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does an N×N matrix look like? As text for a terminal and as a PNG; numbers always, colour on top."""
+"""N×N matrix as text for a terminal and as a PNG; numbers always, colour on top."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does one locale learn in its turn? Some epochs on its own sentences, by one model that all locales share in turn."""
+"""One locale's turn: some epochs on its own sentences, in the one model that all locales share."""
 
 from __future__ import annotations
 
