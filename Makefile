@@ -1,13 +1,15 @@
-# Two commands on a fresh machine: `make quickstart` runs the main job, `make test` the tests.
+# Two commands on a fresh machine: `make quickstart` runs the main job, `make test` the fast tests.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKSPACE ?= my-workspace
 
-.PHONY: help quickstart test check clean
+.PHONY: help quickstart test test-slow test-all check clean
 
 help:
 	@echo "make quickstart   install into .venv and run the whole loop on real models ($(WORKSPACE)/)"
-	@echo "make test         install into .venv and run the tests"
+	@echo "make test         install into .venv and run the fast tests (about 3 minutes on two cores)"
+	@echo "make test-slow    the rest: kills, training, merging at scale, Ray, whole programs"
+	@echo "make test-all     both"
 	@echo "make check        lints, types, import contracts, the shipped knowledge"
 	@echo "make clean        remove .venv"
 
@@ -15,7 +17,12 @@ quickstart: .venv/lab
 	$(BIN)/mu quickstart --workspace $(WORKSPACE)
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
+
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -n 2 -m slow
+
+test-all: test test-slow
 
 check: .venv/dev
 	$(BIN)/ruff check .

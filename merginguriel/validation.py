@@ -86,14 +86,18 @@ def did_you_mean(key: str, known: Sequence[str]) -> str:
 
 def at(data: Any, loc: Location, otherwise: int = 1) -> int:
     """Return the line of the value at `loc` in data whose parts know their line; of the nearest part that does."""
-    line = getattr(data, "line", 0) or otherwise
+    line = line_of(data, otherwise)
     for part in loc:
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
             break
-        first = data
-        while isinstance(first, list) and first:
-            first = first[0]  # a list itself knows no line
-        line = getattr(first, "line", 0) or line
+        line = line_of(data, line)
     return line
+
+
+def line_of(value: Any, otherwise: int) -> int:
+    """Return the line of a value as read; of a list, that of its first item."""
+    while isinstance(value, list) and value:
+        value = value[0]
+    return getattr(value, "line", 0) or otherwise

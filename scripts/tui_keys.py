@@ -1,6 +1,6 @@
-"""The tables of keys in docs/tui.md, from the bindings of `mu-tui` themselves.
+"""Write the key tables of docs/tui.md from the bindings of `mu-tui`.
 
-python scripts/tui_keys.py            # writes them anew between their marks; a test fails where they are out of date
+python scripts/tui_keys.py            # writes the tables between their marks; a test fails if they are out of date
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MARK = re.compile(r"(<!-- keys: (.+?) -->\n).*?(<!-- /keys -->)", re.DOTALL)
 
 
 def bound() -> dict[str, list[tuple[str, str, str]]]:
-    """Class → (keys, what they do, id for mu.toml). Those of dialogs are shown in the dialog."""
+    """Return class → (keys, description, id for mu.toml). Dialogs show their own keys and are left out."""
     found: dict[str, list[tuple[str, str, str]]] = {}
     for module in pkgutil.walk_packages(merginguriel_tui.__path__, "merginguriel_tui."):
         inside: Any = importlib.import_module(module.name)
@@ -37,21 +37,27 @@ def bound() -> dict[str, list[tuple[str, str, str]]]:
 
 
 def keys(binding: Binding) -> str:
-    app: Any = MuApp  # how a key is displayed needs no application
+    """Return the keys of a binding as displayed."""
+    app: Any = MuApp  # the class is enough to display a key
     return " ".join(f"`{app.get_key_display(None, Binding(key, '', ''))}`" for key in binding.key.split(","))
 
 
 def table(classes: str, there: dict[str, list[tuple[str, str, str]]]) -> str:
+    """Return the table of these classes as Markdown."""
     lines = [f"| {key} | {does} | `{name}` |" for each in classes.split() for key, does, name in there[each]]
     return "\n".join(["| key | does | id in mu.toml |", "|---|---|---|", *lines]) + "\n"
 
 
 def renewed(page: str) -> str:
-    """The page with its tables as they should be. Raises SystemExit where it has no place for a class."""
+    """Return the page with its tables up to date.
+
+    Raises:
+        SystemExit: The page has no place for the keys of a class.
+    """
     there = bound()
     placed = {name for found in MARK.finditer(page) for name in found[2].split()}
     if missing := set(there) - placed:
-        sys.exit(f"docs/tui.md has no place for the keys of {', '.join(sorted(missing))}")
+        sys.exit(f"docs/tui.md has no table for the keys of {', '.join(sorted(missing))}")
     return MARK.sub(lambda found: found[1] + table(found[2], there) + found[3], page)
 
 

@@ -1,11 +1,11 @@
-"""Pictures of `mu-tui` for the README, from the program itself on a workspace: all six screens, and a run's own page.
+"""Draw pictures of `mu-tui` for the README: all six screens, and the screen of a run.
 
     python scripts/tui_pictures.py --workspace ~/merging         # docs/images/tui-*.png
     python scripts/tui_pictures.py --workspace ~/merging --only matrix --svg --out DIR
 
-The workspace should have runs in it (`mu sweep examples/similarity-type.yaml`); what is at work is drawn at work. The
-pictures of the README were made in one with the sixteen locales of docs/study, while a training run went on. A PNG is
-made by resvg (`pip install resvg-py pillow`), with the letters of DejaVu Sans Mono, which should be installed.
+The workspace should have runs (`mu sweep examples/similarity-type.yaml`); a running one is drawn as running. The pictures
+of the README show a workspace with the sixteen locales of docs/study during a training run. PNGs are made by resvg
+(`pip install resvg-py pillow`) with the font DejaVu Sans Mono, which must be installed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from merginguriel.workspace import Workspace
 
 SIZE = (132, 38)
-# picture → the screen, what it opens on, and the keys that are pressed then
+# picture → the screen, what to open on it, and the keys to press
 SHOWN: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "advise": ("advise", ("gl-ES", "home/e5-small"), ()),
     "skills": ("skills", ("merging-when-constructive",), ("c", "down", "enter")),
@@ -36,12 +36,12 @@ SHOWN: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "matrix": ("matrix", ("home/e5-small", "test", "da-DK"), ("down", "down", "down", "down", "o")),
     "run": ("runs", (), ()),
 }
-# What a monospaced letter of 20 pixels takes across in Textual's SVG, and in DejaVu Sans Mono: 0.61 and 0.602 of its size.
+# Width of a letter: 0.61 of its size in Textual's SVG, 0.602 in DejaVu Sans Mono.
 FONT = {"Fira Code": "DejaVu Sans Mono", "font-size: 20px": "font-size: 20.27px"}
 
 
 async def settled(app: MuApp, pilot: Pilot[None]) -> None:
-    """Until everything is loaded; what rests before it loads, too."""
+    """Wait until everything is loaded, including parts that load once the cursor rests."""
     for _ in range(3):
         await pilot.pause(0.3)
         while any(worker.is_running for worker in app.workers):
@@ -50,7 +50,7 @@ async def settled(app: MuApp, pilot: Pilot[None]) -> None:
 
 
 def chosen(space: Workspace, name: str) -> tuple[str, ...]:
-    """What is opened in this workspace: three kinds of merge for one target, or the newest run that trained."""
+    """Return what to open: three kinds of merge for one target, or the newest training run."""
     from merginguriel.runs import index
 
     if name == "run":
@@ -60,7 +60,7 @@ def chosen(space: Workspace, name: str) -> tuple[str, ...]:
     for row in index.listed(space, 500, state="finished", kind="merge")[0]:
         of.setdefault(str(row["target"]), {})[str(row["method"]), str(row["similarity"])] = row
     enough = [list(found.values())[:3] for found in of.values() if len(found) > 2]
-    # Where the merges differ most, so that there is something to be seen.
+    # Take the target whose merges differ most.
     far = max(
         enough, key=lambda rows: max(r["best"] for r in rows) - min(r["best"] for r in rows), default=[]
     )
@@ -68,6 +68,7 @@ def chosen(space: Workspace, name: str) -> tuple[str, ...]:
 
 
 async def picture(space: Workspace, name: str, path: Path, theme: str) -> None:
+    """Draw one screen as SVG."""
     from merginguriel_tui.app import MuApp
 
     screen, what, keys = SHOWN[name]
@@ -85,6 +86,7 @@ async def picture(space: Workspace, name: str, path: Path, theme: str) -> None:
 
 
 def main() -> None:
+    """Draw the pictures that the command line asks for."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--workspace", type=Path, required=True)
     asked.add_argument("--only", choices=list(SHOWN), action="append")
@@ -92,14 +94,14 @@ def main() -> None:
     asked.add_argument("--theme", default="textual-dark")
     asked.add_argument("--svg", action="store_true", help="keep the SVG that a PNG is made of")
     wanted = asked.parse_args()
-    # Asked before textual is imported: the same colours wherever the script runs, and nobody's last session.
+    # Set before textual is imported: the same colours everywhere, and no earlier session.
     os.environ |= {"TEXTUAL_COLOR_SYSTEM": "truecolor", "COLORTERM": "truecolor"}
     os.environ.pop("NO_COLOR", None)
 
     from merginguriel import workspace
 
     space, out = workspace.find(explicit=wanted.workspace.resolve()), wanted.out.resolve()
-    os.chdir(space.root)  # where one works: commands need no --workspace there
+    os.chdir(space.root)  # so that the commands shown need no --workspace
     for name in wanted.only or SHOWN:
         with tempfile.TemporaryDirectory() as state:
             os.environ["XDG_STATE_HOME"] = state
@@ -112,7 +114,7 @@ def main() -> None:
 
 
 def as_png(path: Path) -> bool:
-    """The same as a PNG, of 64 colours, where resvg and Pillow are installed."""
+    """Write the picture as a PNG of 64 colours; return False if resvg or Pillow is not installed."""
     try:
         import resvg_py
         from PIL import Image

@@ -164,12 +164,12 @@ class Child:
         self.until(lambda: file.exists() and word in file.read_text(encoding="utf-8"))
 
     def until(self, true):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not true():
             assert self.process.is_alive() and time.monotonic() < end, self.end()
             time.sleep(0.005)
 
-    def end(self, seconds=60):
+    def end(self, seconds=120):
         self.process.join(seconds)
         assert self.process.exitcode is not None
         out, err = ((self.folder / name).read_text(encoding="utf-8") for name in ("out", "err"))

@@ -324,6 +324,7 @@ def run_snippets(text: str, names: dict[str, object], capsys: pytest.CaptureFixt
     return sum(language == "python" for language, _ in blocks)
 
 
+@pytest.mark.slow
 def test_python_snippets_run_in_order_and_print_what_the_page_shows(bench_of_a_reader, monkeypatch, capsys):
     monkeypatch.chdir(bench_of_a_reader)
     names: dict[str, object] = {}

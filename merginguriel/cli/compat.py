@@ -1,4 +1,4 @@
-"""`mu compat`: do these models fit each other? Task vectors against one another, and what they make of a text."""
+"""`mu compat`: how well models fit each other, by task vectors and hidden states."""
 
 from __future__ import annotations
 
@@ -63,8 +63,10 @@ def compat(
     to_log: bool,
     as_json: bool,
 ) -> None:
-    """How well models fit each other: cosine and sign conflict of their task vectors, and with --cka their
-    hidden states. Heat maps here; a CSV and a PNG per measure, and all parts of the model in one CSV, in results/.
+    """Measure how well models fit each other.
+
+    Cosine and sign conflict of their task vectors, and with --cka their hidden states. Prints heat maps; a CSV and a PNG
+    per measure, and all parts of the model in one CSV, go to results/.
     """
     from merginguriel.evaluation import heatmap, square_matrix
     from merginguriel.merging import task_vector_measures
@@ -119,7 +121,7 @@ def compat(
 
 
 def models_of(study: Study, sources: tuple[str, ...]) -> dict[str, Path]:
-    """Name → folder of the models asked for, at least two. Raises UsageError, UnavailableError."""
+    """Return name → folder of the models asked for, at least two. Raises UsageError, UnavailableError."""
     from merginguriel.study.study import need_trained
 
     named = {}
@@ -130,14 +132,14 @@ def models_of(study: Study, sources: tuple[str, ...]) -> dict[str, Path]:
     models = {**named, **inside} if sources else study.trained()
     if len(models) < 2:
         raise UsageError(
-            f"there is {len(models)} model to compare." if models else "there is no trained model yet.",
+            "only one model to compare." if models else "no trained model to compare.",
             mend=f"Name two with --source, or train some: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
     return models
 
 
 def shared_text(study: Study, names: list[str], text: Path | None, limit: int) -> list[str]:
-    """The sentences that every model reads: from the file, or evenly from the development data of the locales."""
+    """Return the sentences that every model reads: from the file, or evenly from the development data of the locales."""
     if text is not None:
         try:
             lines = [line.strip() for line in text.read_text(encoding="utf-8").splitlines()]
@@ -150,12 +152,12 @@ def shared_text(study: Study, names: list[str], text: Path | None, limit: int) -
 
 
 def compat_path(study: Study, measure: str, folder: Path | None = None) -> Path:
-    """Where `mu compat` puts a measure: `cosine`, `sign_conflict`, `weighted_sign_conflict`, `cka`."""
+    """Return the path of a measure: `cosine`, `sign_conflict`, `weighted_sign_conflict`, `cka`."""
     return (folder or study.space.results) / f"compat-{study.task}-{study.base_name}-{measure}.csv"
 
 
 def save_parts(path: Path, found: Compatibility) -> None:
-    """One line per measure, part and pair."""
+    """Write one line per measure, part and pair."""
     from merginguriel.files import write_text
 
     text = io.StringIO()
@@ -171,7 +173,7 @@ def save_parts(path: Path, found: Compatibility) -> None:
 
 
 def table(names: tuple[str, ...], matrix: np.ndarray) -> Mapping[str, Mapping[str, float | None]]:
-    """name → name → value; None where there is none, which JSON has and NaN it has not."""
+    """Return name → name → value; None in place of NaN, which JSON lacks."""
     return {
         one: {other: None if np.isnan(v) else float(v) for other, v in zip(names, row, strict=True)}
         for one, row in zip(names, matrix, strict=True)

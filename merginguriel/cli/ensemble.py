@@ -1,4 +1,4 @@
-"""`mu ensemble`: what do several models answer together, and is that better than one of them, or than a merge's baselines?"""
+"""`mu ensemble`: several models that answer together, against single models and baselines."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Usual(click.Group):
     """`mu ensemble --target …` is `mu ensemble score --target …`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert the subcommand `score` before options."""
         if args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
             args = ["score", *args]
         return super().parse_args(ctx, args)
@@ -94,7 +95,7 @@ def score(
     from merginguriel.evaluation.significance import compare, value_interval
     from merginguriel.study.results import comparison_dict
 
-    told = []
+    results = []
     for one in score_all(study, targets, methods, sources, k, similarity, mode, prepare):
         beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
         assert beat.correct is not None  # measured here, item by item
@@ -128,7 +129,7 @@ def score(
                 },
             }
             stated = reached or stated
-        told.append(
+        results.append(
             {
                 "target": one.target,
                 "mode": mode,
@@ -154,7 +155,7 @@ def score(
                 click.echo(f"goal {stated.number}: to beat {stated.aim}")
             click.echo(f"not scored here: {', '.join(lacking(one.baselines)) or 'none'}\n")
     if as_json:
-        emit(told)
+        emit(results)
 
 
 @ensemble.command("compare", short_help="Methods against one of them, or a baseline, over targets.")
@@ -236,7 +237,7 @@ def score_all(
     mode: str,
     prepare: Options,
 ) -> list[Scored]:
-    """Every target by itself. Answers that are not kept yet, or are damaged, are computed first, and said so."""
+    """Score every target. Predictions that are missing or damaged are computed first, with a note."""
     from merginguriel.evaluation.nxn import nxn
     from merginguriel.study.study import need_trained
 
@@ -244,7 +245,7 @@ def score_all(
     need_trained(study, [*sources, *(targets if mode == "IncTar" else ())])
     if not trained:
         raise UsageError(
-            f"there is no trained model in {study.space.display(study.root)} yet.",
+            f"no trained model in {study.space.display(study.root)}.",
             mend=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
     data = load_all(study, tuple(targets))
@@ -270,6 +271,7 @@ def score_one(
     mode: str,
     prepare: Options,
 ) -> Scored:
+    """Score one target: choose its models, combine their answers, and collect its baselines."""
     from merginguriel.evaluation.baselines import baselines
     from merginguriel.evaluation.ensemble import scored
     from merginguriel.similarity import choice
@@ -291,7 +293,7 @@ def score_one(
     for note in chosen.notes:
         say(note)
     if not chosen.sources:
-        raise UsageError(f"there is no model for {target} but its own.", mend="Train more, or: --mode IncTar")
+        raise UsageError(f"no model for {target} but its own.", mend="Train more, or: --mode IncTar")
     kinds = {METHOD_WEIGHTS[method] for method in methods if method in METHOD_WEIGHTS} - {similarity}
     weights = {kind: choice.values(target, chosen.names, kind, inputs) for kind in sorted(kinds)}
     weights[similarity] = chosen.weights
@@ -302,7 +304,7 @@ def score_one(
 
 
 def answers_of(one: Scored, name: str) -> np.ndarray:
-    """bool [n] of a method or a baseline."""
+    """Return bool [n], which items a method or a baseline answers correctly."""
     if name in one.right:
         return one.right[name]
     found = one.baselines.get(name)
@@ -314,11 +316,12 @@ def answers_of(one: Scored, name: str) -> np.ndarray:
 
 
 def accuracy_cells(value: float, low: float, high: float) -> list[str]:
+    """Return an accuracy and its interval as cells."""
     return [f"{100 * value:.1f}", f"{100 * low:.1f} … {100 * high:.1f}"]
 
 
 def cells(found: Comparison) -> list[str]:
-    """Difference, its interval, p, and the smallest effect that the test sees."""
+    """Return a difference, its interval, p, and the smallest effect that the test detects."""
     p = found.p if found.p_groups is None else found.p_groups
     if found.mde is None:
         return [signed(found.difference), "–", p_cell(p), "–"]
@@ -327,12 +330,15 @@ def cells(found: Comparison) -> list[str]:
 
 
 def p_cell(p: float) -> str:
+    """Return a p value as a cell."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def signed(value: float) -> str:
+    """Return a number with its sign and a true minus."""
     return true_minus(f"{value:+.1f}")
 
 
 def span(low: float, high: float) -> str:
+    """Return an interval as a cell."""
     return f"{signed(low)} … {signed(high)}"

@@ -27,7 +27,7 @@ def read(file: Path) -> str:
     from merginguriel.knowledge.parse.yaml_lines import read_text
 
     if not file.is_file():
-        raise UsageError(f"there is no file {file}.")
+        raise UsageError(f"no such file: {file}.")
     return read_text(file)
 
 
@@ -48,13 +48,14 @@ def standard_input(log: Path) -> str:
 def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) -> str:
     """Return `text` as edited in $EDITOR once the user confirms the difference; otherwise keep it as a draft.
 
-    asked  the text is an empty form: left as it was, nothing is added
+    Args:
+        asked: Whether the text is an empty form, which is not added unchanged.
     """
     from merginguriel.knowledge.log.append import keep_draft
 
     new, code = _in_editor(log, text)
     if new == text and asked and code == 0:
-        raise MuError("the entry was left as it was; nothing was added.")
+        raise MuError("the entry was not changed; nothing was added.")
     if code != 0 and new == text:
         raise MuError(f"the editor ended with exit code {code}; nothing was added.")
     why = f"the editor ended with exit code {code}" if code else ""
@@ -69,7 +70,7 @@ def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) 
         raise MuError(
             f"{why}; nothing was added.",
             where=str(kept),
-            mend=f"The text is kept there. Go on with: mu log add --draft {kept.stem}",
+            mend=f"The text was saved there. Continue with: mu log add --draft {kept.stem}",
         )
     return new
 
@@ -77,7 +78,7 @@ def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) 
 def _declined() -> str:
     """Return why the edited text is not added; "" if it is."""
     if not sys.stdin.isatty():
-        return "there is nobody to confirm it (--yes does so beforehand)"
+        return "it cannot be confirmed without a terminal (use --yes)"
     try:
         return "" if click.confirm("Add this entry?", default=True, err=True) else "it was not confirmed"
     except click.Abort:
@@ -119,5 +120,5 @@ def check_editor() -> None:
         words = [editor]
     if words and shutil.which(words[0]) is None:
         raise UsageError(
-            f"the editor {editor!r} cannot be started.", mend="Set $EDITOR to a program that is there."
+            f"the editor {editor!r} cannot be started.", mend="Set $EDITOR to an installed program."
         )

@@ -143,7 +143,7 @@ def train_one(study: Study, settings: IterateSettings, prepare: Options, target:
 
 
 def numbers(pairs: tuple[str, ...]) -> dict[str, float]:
-    """LOCALE=NUMBER, as a table."""
+    """Return LOCALE=NUMBER pairs as a dict."""
     found = {}
     for name, text in map(pair, pairs):
         try:
@@ -154,6 +154,7 @@ def numbers(pairs: tuple[str, ...]) -> dict[str, float]:
 
 
 def in_words(study: Study, one: Scored) -> str:
+    """Return the lines that `mu iterate` prints about one target."""
     from merginguriel.study.results import words
 
     lines = [f"{one.target}  {100 * one.accuracy:.1f}%  n = {one.n}  {study.space.display(one.path)}"]
@@ -168,6 +169,7 @@ def in_words(study: Study, one: Scored) -> str:
 
 
 def as_dict(one: Scored) -> dict[str, Any]:
+    """Return what `mu iterate --json` prints about one target."""
     from merginguriel.study.results import comparison_dict
 
     return {
@@ -183,7 +185,7 @@ def as_dict(one: Scored) -> dict[str, Any]:
 
 
 def write_down(study: Study, done: list[Scored]) -> str:
-    """The id of the log entry with the rows of all targets; the one that is there, if they were written before."""
+    """Return the id of the log entry with the rows of all targets; an entry that has them already is reused."""
     from merginguriel.study.iterate_study import entry_of
 
     return entry_of(study, done).id

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.text.evidence import row_cells
 
 from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, workspace_option
 from .log_add import add_entry, list_drafts
@@ -42,7 +43,7 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--until", type=DATE, help="Entries of this day or earlier."),
         click.option("--claim", metavar="ID", help="Entries that this claim names as evidence."),
         click.option("--tag", help="Entries with this tag."),
-        click.option("--text", help="Entries in which these words stand, in any case."),
+        click.option("--text", help="Entries with these words, in any case."),
     )):  # fmt: skip
         command = option(command)
     return command
@@ -77,7 +78,7 @@ def list_entries(
         if as_json:
             emit([row.as_dict() for row in rows])
         else:
-            click.echo(columns([row_line(row) for row in rows]))
+            click.echo(columns([row_cells(row) for row in rows]))
         return
     if as_json:
         emit([{k: v for k, v in e.as_dict().items() if k != "rows"} | {"rows": len(e.rows)} for e in found])
@@ -130,8 +131,8 @@ def export_entries(
 
 
 @log.command("questions")
-@click.option("--all", "every", is_flag=True, help="Closed ones too.")
-@click.option("--text", help="Questions in which these words stand, in any case.")
+@click.option("--all", "every", is_flag=True, help="Include closed ones.")
+@click.option("--text", help="Questions with these words, in any case.")
 @json_option
 @workspace_option
 def show_questions(every: bool, text: str | None, as_json: bool, workspace_path: Path | None) -> None:
@@ -155,19 +156,6 @@ def show_questions(every: bool, text: str | None, as_json: bool, workspace_path:
         f"{sum(t.state == 'open' for t in found)} open, {sum(t.state == 'narrowed' for t in found)} narrowed"
     )
     say(done + (f", {sum(t.state == 'closed' for t in found)} closed." if every else "."))
-
-
-def row_line(row: Any) -> list[str]:
-    """Return a result row as cells: id, recipe, value, baseline, difference, status."""
-    from merginguriel.knowledge.parse.rows import SUPERSEDED, format_value
-
-    difference = (
-        "" if row.difference_pp is None else f"{row.difference_pp:+.2f} {row.points}".replace("-", "−")
-    )
-    over = f"over {format_value(row, row.baseline)} {row.baseline_kind}" if row.baseline is not None else ""
-    label = " ".join(str(x) for x in (row.method, row.similarity, row.k) if x)
-    status = {"current": "", SUPERSEDED: "superseded, not counted"}.get(row.status, row.status)
-    return [row.ref, row.target, row.mode, label, format_value(row, row.value), over, difference, status]
 
 
 @log.command("show")
@@ -194,7 +182,7 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
         if as_json:
             emit(knowledge.by_row[ref].as_dict())
         else:
-            click.echo(columns([row_line(knowledge.by_row[ref])]))
+            click.echo(columns([row_cells(knowledge.by_row[ref])]))
         return
     if as_json:
         emit({**entry.as_dict(), "superseded_by": knowledge.superseders.get(entry.id, [])})
@@ -204,4 +192,4 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
         click.echo(f"corrected by {new}")
     click.echo(f"\n{plain(entry.body)}")
     if entry.rows:
-        click.echo("\nRows as read:\n" + columns([row_line(r) for r in entry.rows]))
+        click.echo("\nRows as read:\n" + columns([row_cells(r) for r in entry.rows]))

@@ -26,7 +26,7 @@ CONTENT = (
 TYPED = (
     "title", "summary", "rows", "expected", "figure", "sections", "questions", "narrows", "closes", "answers", "links",
     "supersedes", "tags",
-)  # fmt: skip  # what somebody thought of: worth keeping
+)  # fmt: skip  # typed by a person: kept if refused
 
 
 @click.command("add")
@@ -45,14 +45,18 @@ TYPED = (
 @click.option("--expect", "expected", multiple=True, metavar="CELLS",
               help='What a plan expects: "target=sw-KE method=ties similarity=REAL k=5 low_pp=-1 high_pp=2".')  # fmt: skip
 @click.option("--from-run", "--run", "runs", multiple=True, metavar="RUN",
-              help="Take rows, and what is not given of title, summary and text, from this finished run; repeat.")  # fmt: skip
+              help="Take rows, and missing title, summary and text, from this finished run; repeatable.")  # fmt: skip
 @click.option(
-    "--sweep", "sweeps", multiple=True, metavar="NAME", help="The same from all runs of this sweep; repeat."
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME",
+    help="The same from all runs of this sweep; repeatable.",
 )
 @click.option("--matrix", "matrices", multiple=True, metavar="FILE.csv", type=click.Path(path_type=Path),
-              help="Take the rows of this N×N matrix of mu nxn; repeat.")  # fmt: skip
+              help="Take the rows of this N×N matrix of mu nxn; repeatable.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE[,VALUE]",
-              help="Of the rows of runs and sweeps, those that say so: method=ties,slerp")  # fmt: skip
+              help="Only these rows of runs and sweeps: method=ties,slerp")  # fmt: skip
 @click.option(
     "--figure", metavar="'CAPTION=FILE.png'", help="A picture, copied beside the entry and shown in it."
 )
@@ -81,11 +85,11 @@ TYPED = (
 @click.option("--tags", help="Comma-separated.")
 @click.option("--repository", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Where a range commits=A..B is looked up. Default: the workspace's, or the program's.")  # fmt: skip
-@click.option("--again", is_flag=True, help="Take rows of runs that are in the log already.")
-@click.option("--draft", metavar="ID", help="Go on with a draft; see: mu log drafts")
-@click.option("--edit", is_flag=True, help="Open what was given in $EDITOR, and ask before it is added.")
-@click.option("--yes", is_flag=True, help="Add what was edited without asking.")
-@click.option("--anyway", is_flag=True, help="A plan may repeat what was tried, or state no expectation; a name may be nearly a known one.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Take rows even if the log already has them.")
+@click.option("--draft", metavar="ID", help="Continue a draft; see: mu log drafts")
+@click.option("--edit", is_flag=True, help="Open the entry in $EDITOR, and ask before adding it.")
+@click.option("--yes", is_flag=True, help="Add the edited entry without asking.")
+@click.option("--anyway", is_flag=True, help="Accept a plan that repeats what was tried or states no expectation, and a name that resembles a known one.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check and print the entry, write nothing.")
 @json_option
 @workspace_option
@@ -122,7 +126,8 @@ def add_entry(
     flags = [name for name in CONTENT if given[name]]
     if (file or draft) and flags:
         raise UsageError(
-            "a file or a draft is a whole entry; flags cannot change it.", mend="Leave out one of the two."
+            "a file or a draft cannot be combined with flags that change the entry.",
+            mend="Leave out one of them.",
         )
     if draft:
         kept = drafts.find(where.log, draft)
@@ -155,7 +160,7 @@ def add_entry(
     if dry_run:
         if note:
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
-            say(f"{counted(int(note), 'row')} would lie in a CSV beside it.")
+            say(f"{counted(int(note), 'row')} would be written to a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
         entry, text = acceptance.preview(
@@ -211,7 +216,7 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
         return append.render(draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""), ""
     if given["rows"]:
         raise UsageError(
-            "give rows, or runs and figures, not both.", mend="Write the rows as an entry of their own."
+            "rows cannot be combined with runs or figures.", mend="Add the rows as a separate entry."
         )
     shown = None
     if given["figure"]:
@@ -226,7 +231,10 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
 def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow], str, dict[str, list[Any]]]:
     """Return the rows of the named runs and matrices, their origin, and what they fill in where no flag does.
 
-    Title, type and summary of runs go straight into `given`. Raises UsageError for rows that are in the log already.
+    Title, type and summary of runs are written into `given`.
+
+    Raises:
+        UsageError: For rows that the log already has.
     """
     if not (given["runs"] or given["sweeps"] or given["matrices"]):
         return [], "", {}
@@ -292,12 +300,11 @@ def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None)
         return
     if found:
         table = [
-            [one.id, one.saved, plain(one.title), plain(one.problem or "nothing is wrong with it")]
-            for one in found
+            [one.id, one.saved, plain(one.title), plain(one.problem or "no problem found")] for one in found
         ]
         click.echo(columns(table))
     say(
-        f"{counted(len(found), 'draft')}. Go on with one: mu log add --draft ID --edit"
+        f"{counted(len(found), 'draft')}. Continue one: mu log add --draft ID --edit"
         if found
-        else "There is no draft."
+        else "No drafts."
     )

@@ -23,7 +23,7 @@ from .common import (
 
 
 @click.command("plans")
-@click.option("--all", "every", is_flag=True, help="Answered and replaced ones too.")
+@click.option("--all", "every", is_flag=True, help="Include answered and replaced ones.")
 @click.option("--today", type=DATE, hidden=True, help="The day from which ages are counted.")
 @json_option
 @workspace_option
@@ -46,7 +46,7 @@ def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Pa
         for what in one.waits_for:
             click.echo(plain(f"    waits for {what}"))
     waiting = sum(one.state in ("open", "partly answered") for one in found)
-    say(f"{waiting} of {len(found)} plans wait.")
+    say(f"{waiting} of {len(found)} plans are open.")
 
 
 @click.command("calibration")
@@ -64,7 +64,7 @@ def show_calibration(as_json: bool, workspace_path: Path | None) -> None:
         return
     measured = [score for score in found if score.actual_pp is not None]
     if not measured:
-        say("No plan that states an expectation has been answered yet.")
+        say("No plan with an expectation has been answered yet.")
         return
     table = [["expected, pp", "came, pp", "", "", ""]]
     for score, drawn in zip(measured, picture(measured), strict=True):
@@ -100,12 +100,12 @@ def _bound(value: float | None) -> str:
 @click.command("tried")
 @click.option("--target", type=LOCALE, required=True, help="Locale that the merge is for.")
 @click.option("--method", help="Merging method.")
-@click.option("--similarity", help="By what sources are chosen: URIEL, REAL, REAL×cosine …")
+@click.option("--similarity", help="Similarity that chooses the sources: URIEL, REAL, REAL×cosine …")
 @click.option("--k", type=click.IntRange(min=1), help="Number of sources.")
 @click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False))
 @click.option("--context", help="Task and base model.")
 @click.option(
-    "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method; repeat."
+    "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method; repeatable."
 )
 @json_option
 @workspace_option
@@ -133,7 +133,7 @@ def show_tried(
 
     pairs = [param.partition("=") for param in params]
     if any(not sign for _, sign, _ in pairs):
-        raise UsageError("--param is not KEY=VALUE.")
+        raise UsageError("--param must be KEY=VALUE.")
     knowledge = load(space(workspace_path))
     context = context or str(knowledge.space.settings["context"])
     names = vocabulary.known(knowledge, parameters())
@@ -145,7 +145,7 @@ def show_tried(
             )
             if one.near:
                 raise UsageError(f"{one.what}.", mend=one.guess)
-            say(plain(f"note: {one.what}: neither the log nor the program has it."))
+            say(plain(f"note: {one.what} to the log and the program."))
     wanted = Wanted(
         target, method, similarity, k, mode, context, tuple((key, value) for key, _, value in pairs)
     )
@@ -160,7 +160,7 @@ def show_tried(
     for line in [*(m.line() for m in found), *(p.line() for p in plans), *(m.line() for m in gone)]:
         click.echo(plain(line))
     same = sum(match.degree == "same" for match in found)
-    parts = [f"{same} the same, {len(found) - same} close" if found else "Nothing like it counts in the log"]
-    parts += [f"{counted(len(plans), 'expectation')} of plans that wait"] if plans else []
+    parts = [f"{same} the same, {len(found) - same} close" if found else "No valid row is like it"]
+    parts += [f"{counted(len(plans), 'expectation')}  of open plans"] if plans else []
     parts += [f"{len(gone)} superseded or invalidated"] if gone else []
-    say("; ".join(parts) + "." if found or gone or plans else "Nothing like it is in the log.")
+    say("; ".join(parts) + "." if found or gone or plans else "The log has nothing like it.")

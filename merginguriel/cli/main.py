@@ -94,10 +94,10 @@ def mu() -> None:
 def main() -> None:
     """Run the command line and exit."""
     for stream in (sys.stdout, sys.stderr):
-        # A minus sign that an old terminal lacks must not stop an answer, or turn into a question mark.
+        # A character that the terminal lacks must not stop the output or become a question mark.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    # Told to end, the program ends as it does on Ctrl-C: what it was writing is removed.
+    # On SIGTERM the program ends as on Ctrl-C: unfinished files are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
@@ -125,7 +125,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output has gone (`mu log list | head`): not an error of ours.
+        # The reader of the output closed it (`mu log list | head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except TOLD as error:

@@ -1,4 +1,4 @@
-"""`mu matrix`: look at an N×N matrix that was measured before."""
+"""`mu matrix`: print a measured N×N matrix."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def matrix(
 def as_dict(
     one: object, shown: Matrix, commonest: dict[str, float], picked: Chosen | None
 ) -> dict[str, object]:
-    """What --json prints; the terminal interface copies figures of the same matrix."""
+    """Return what --json prints; the terminal interface copies figures of the same matrix."""
     import math
 
     from merginguriel.study.matrix_store import Stored
@@ -127,7 +127,7 @@ def as_dict(
 
 
 def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:
-    """The target's column, best first, with who would take each source."""
+    """Return the target's column, best first, with who would choose each source."""
     import numpy as np
 
     from merginguriel.study.matrix_store import rank
@@ -148,11 +148,11 @@ def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> s
             "own model" if source == picked.target else picked.marks(source),
         ])  # fmt: skip
     n = int(shown.n[shown.targets.index(picked.target)])
-    told = [f"{picked.target}: n = {n:,}" if n else f"{picked.target}: n is not known"]
+    heading = [f"{picked.target}: n = {n:,}" if n else f"{picked.target}: n unknown"]
     if picked.target in commonest:
-        told.append(f"majority class {100 * commonest[picked.target]:.1f}%")
+        heading.append(f"majority class {100 * commonest[picked.target]:.1f}%")
     notes = [
         f"U: URIEL; R: REAL, by {picked.real_from}; E: mu advise ({picked.verdict}: {picked.recipe})",
         *([] if picked.engine else [f"mu advise names no source: {picked.note}"]),
     ]
-    return "\n".join([", ".join(told), columns(lines), *notes])
+    return "\n".join([", ".join(heading), columns(lines), *notes])

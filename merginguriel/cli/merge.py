@@ -28,6 +28,7 @@ class Size(click.ParamType):
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a size such as `2GB` in bytes."""
         from merginguriel.merging.recipe import bytes_of
 
         try:
@@ -154,7 +155,7 @@ BESIDE_A_RECIPE = {"recipe_file", "out", "dry_run", "as_json", *FLAGS}
 
 
 def refuse_flags_beside_a_recipe() -> None:
-    """A flag that a recipe file would silently overrule is an error."""
+    """Raise UsageError for a flag that a recipe file would silently overrule."""
     context = click.get_current_context()
     given = [
         option
@@ -170,7 +171,7 @@ def refuse_flags_beside_a_recipe() -> None:
 
 
 def in_words(planned: dict[str, Any], out: str) -> list[str]:
-    """A plan as the lines that --dry-run prints."""
+    """Return the lines that --dry-run prints about a plan."""
     lines = [
         f"would write {planned['bytes'] / 1e6:,.1f} MB to {out}",
         f"reads       {planned['bytes_read'] / 1e6:,.1f} MB; {planned['parameters'] / 1e6:,.1f} M parameters in "
@@ -212,9 +213,7 @@ def from_flags(
 ) -> Recipe:
     """Return the recipe that the flags mean; sources by name are looked up in the study.
 
-    Args:
-        policies: fields of the recipe that have the names of their flags.
-        (the others): the flags of the command.
+    `policies` are fields of the recipe that have the names of their flags.
     """
     from merginguriel.merging import registry as methods
     from merginguriel.merging.recipe import recipe_from_flags
@@ -286,11 +285,8 @@ def choose(
 ) -> Choice:
     """Return the sources that the flags choose, with their weights.
 
-    Args:
-        kind: similarity that chooses; empty where the sources are named and none is asked for.
-        weigh: similarity or product that weighs.
-        folders: name → folder of sources that are named with one.
-        (the others): the flags of the command.
+    `kind` is the similarity that chooses, empty where none does; `weigh` the one that weighs; `folders` maps the sources
+    that are named with a folder to it.
     """
     from merginguriel.similarity import choice
     from merginguriel.study.source_choice import inputs_of
@@ -318,5 +314,5 @@ def choose(
 
 
 def policies_need_base(policies: dict[str, Any]) -> bool:
-    """Does a policy keep something that the base has?"""
+    """Return whether a policy keeps something of the base."""
     return policies["heads"] == "base" or policies["embeddings"] != "merge"

@@ -7,6 +7,8 @@ import sys
 import time
 from types import TracebackType
 
+from merginguriel.text.runs import duration
+
 WIDTH = 24
 EVERY = 0.1  # seconds between two redraws
 PLAIN_EVERY = 15.0  # seconds between two lines where nothing can be redrawn
@@ -72,9 +74,3 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.clear()
-
-
-def duration(seconds: float) -> str:
-    """Return `75` seconds as `1 min 15 s`."""
-    whole = max(round(seconds), 0)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from merginguriel import workspace
+from merginguriel.text.runs import duration
 
 from .common import LOCALE, columns, emit, json_option, program, say, text_width
-from .progress import Bar, duration
+from .progress import Bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,32 +107,36 @@ def _space(path: Path | None) -> Path:
 
 
 class Narrator:
-    """Steps as lines on stderr, the one that runs as a bar with the time left in all."""
+    """Print steps as lines on stderr, the current one as a bar with the time left in all."""
 
     def __init__(self) -> None:
         self.bar: Bar | None = None
 
     def step(self, number: int, steps: int, title: str) -> None:
+        """Print the title of a step and begin its bar."""
         self.close()
         say(f"[{number:2d}/{steps}] {title}")
         self.bar = Bar("")
 
     def progress(self, share: float, text: str, left: float) -> None:
+        """Move the bar."""
         if self.bar:
             self.bar(share, 1.0, text, left=left)
 
     def note(self, text: str) -> None:
+        """Print a note below the step."""
         self.close()
         say("\n".join("        " + line for line in text.splitlines()))
 
     def close(self) -> None:
+        """Remove the bar."""
         if self.bar:
             self.bar.__exit__(None, None, None)
             self.bar = None
 
 
 def screen(outcome: Outcome) -> str:
-    """The last screen: matrix, table of merges, verdict, what the advice says now, and where the files are."""
+    """Return the last screen: matrix, table of merges, verdict, what the advice says now, and the paths of the files."""
     from merginguriel.evaluation import heatmap
     from merginguriel.loop.quickstart import verdict_line
 
@@ -180,9 +185,9 @@ def _indented(text: str, wide: int) -> list[str]:
 
 
 def _table(outcome: Outcome, wide: int) -> list[str]:
-    """Merges, best first, and what they are compared with."""
+    """Return the lines of the merges, best first, and of what they are compared with."""
     from merginguriel.evaluation.significance import value_interval
-    from merginguriel.study.results import merge_name, p_text
+    from merginguriel.study.results import p_text
 
     beat = outcome.baselines
     groups = outcome.merges[0].groups
@@ -199,7 +204,7 @@ def _table(outcome: Outcome, wide: int) -> list[str]:
         inside = f"[{best.interval.low:+.1f}, {best.interval.high:+.1f}]"
         rows.append(
             [
-                merge_name(merged.recipe),
+                merged.name,
                 accuracy(merged.right),
                 f"{best.difference:+5.1f} {inside}".replace("-", "−"),
                 p,

@@ -1,4 +1,4 @@
-"""`mu runs`: which runs are there, how far are they, what did they find? And steer, compare, export them."""
+"""`mu runs`: list, show, watch, steer, compare and export runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import FAILED, INTERRUPTED, UsageError
+from merginguriel.text.runs import duration, event_line, result_lines
 
 from .common import (
     columns,
@@ -23,46 +24,53 @@ from .common import (
     true_minus,
     workspace_option,
 )
-from .progress import Bar, duration
-from .run import lines_of
+from .progress import Bar
 
 if TYPE_CHECKING:
     from merginguriel.runs.run_store import Run
 
 ORDERS = ("newest", "best", "state", "target")
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
-SCREEN = 40  # runs that a list shows by itself
-EVERY = 0.3  # seconds between two looks at a run that is watched
+SCREEN = 40  # default length of a list
+EVERY = 0.3  # seconds between two looks at a watched run
 EXIT = {"finished": 0, "paused": 0, "queued": 0, "cancelled": INTERRUPTED, "failed": FAILED, "dead": FAILED}
 SHOWN = ("id", "state", "target", "similarity", "k", "accuracy", "n", "seconds", "created")
-GIVEN_UP = ("created", "seconds", "n", "similarity", "k", "target")  # on a narrow terminal, the first first
+OPTIONAL = (
+    "created",
+    "seconds",
+    "n",
+    "similarity",
+    "k",
+    "target",
+)  # dropped on a narrow terminal, in this order
 
 
 @click.group("runs", short_help="List, show, watch, steer, compare and export runs.")
 def runs() -> None:
-    """Experiments that were begun with `mu run` or `mu sweep`: runs/ in the workspace, a folder each."""
+    """List, show, watch, steer, compare and export the runs of the workspace, one folder each in runs/."""
 
 
 def one_run(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument RUN: an id, or its beginning or end."""
+    """Add the argument RUN: an id, or its beginning or end."""
     return click.argument("name", metavar="RUN")(json_option(workspace_option(command)))
 
 
 def find(workspace_path: Path | None, name: str) -> Run:
+    """Return the run of an argument RUN."""
     from merginguriel.runs import run_store as stored
 
     return stored.get(space(workspace_path), name)
 
 
 @runs.command("list", short_help="List runs: the newest, or the best, first.")
-@click.option("--state", type=click.Choice(STATES), help="Only these.")
-@click.option("--kind", type=click.Choice(["merge", "train", "nxn", "iterate"]), help="Only these.")
-@click.option("--target", help="Only those for this locale.")
+@click.option("--state", type=click.Choice(STATES), help="Only runs in this state.")
 @click.option(
-    "--find", "text", default="", metavar="TEXT", help="Only those in which all of these words stand."
+    "--kind", type=click.Choice(["merge", "train", "nxn", "iterate"]), help="Only runs in this state."
 )
+@click.option("--target", help="Only runs for this locale.")
+@click.option("--find", "text", default="", metavar="TEXT", help="Only runs that contain all of these words.")
 @click.option("--order", default="newest", type=click.Choice(ORDERS), help="Default: newest.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many. Default: 40; with --json, all.")
+@click.option("--limit", type=click.IntRange(min=1), help="The most to show. Default: 40; with --json, all.")
 @json_option
 @workspace_option
 def list_runs(
@@ -86,7 +94,7 @@ def list_runs(
         emit([row | {"config": json.loads(row["config"])} for row in found])
         return
     if not found:
-        say("there are no such runs. Begin one with: mu run CONFIG.yaml")
+        say("no such runs. Start one with: mu run CONFIG.yaml")
         return
     cells = {name: ["run" if name == "id" else name, *(cell(row, name) for row in found)] for name in SHOWN}
     shown, dropped = fitting(cells, terminal_width())
@@ -98,9 +106,9 @@ def list_runs(
 
 
 def fitting(cells: dict[str, list[str]], width: int | None) -> tuple[dict[str, list[str]], list[str]]:
-    """The columns that a terminal of that width has room for, and the names of the others. None: no terminal, so all."""
+    """Return the columns that fit into the width of a terminal (None: no terminal), and the names of the others."""
     shown, dropped = dict(cells), []
-    for name in GIVEN_UP:
+    for name in OPTIONAL:
         if width is None or sum(max(map(len, column)) + 2 for column in shown.values()) - 2 <= width:
             break
         del shown[name]
@@ -109,6 +117,7 @@ def fitting(cells: dict[str, list[str]], width: int | None) -> tuple[dict[str, l
 
 
 def cell(row: dict[str, Any], name: str) -> str:
+    """Return a cell of the list of runs."""
     value = row[name]
     if value is None:
         return ""
@@ -121,10 +130,10 @@ def cell(row: dict[str, Any], name: str) -> str:
     return str(value)
 
 
-@runs.command(short_help="Show what a run is and what it found.")
+@runs.command(short_help="Show configuration, events and result of a run.")
 @one_run
 def show(name: str, as_json: bool, workspace_path: Path | None) -> None:
-    """Configuration, course and result of RUN."""
+    """Print configuration, events and result of RUN."""
     from merginguriel.config import run_config as configs
     from merginguriel.runs import run_store as stored
 
@@ -149,26 +158,16 @@ def show(name: str, as_json: bool, workspace_path: Path | None) -> None:
     lines += [f"  {line}" for line in configs.dump_table(table).splitlines()]
     lines += ["", *(event_line(event) for event in happened[-12:])]
     if result:
-        lines += ["", *lines_of(result)]
+        lines += ["", *result_lines(result)]
     elif now in ("dead", "failed", "cancelled", "paused"):
-        lines += ["", f"go on with: mu runs resume {run.id}"]
+        lines += ["", f"continue with: mu runs resume {run.id}"]
     click.echo(true_minus(plain("\n".join(lines))))
-
-
-def event_line(event: dict[str, Any]) -> str:
-    """`19:02:11  step  train de-DE (1 of 3)`."""
-    more = {k: v for k, v in event.items() if k not in ("time", "event", "config", "digest", "text", "error")}
-    words = [str(event[key]) for key in ("text", "error") if event.get(key)]
-    words += [
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in more.items()
-    ]
-    return f"{str(event.get('time'))[11:19]}  {event['event']}  {'  '.join(words)}".rstrip()
 
 
 @runs.command(short_help="Follow a run until it ends.")
 @one_run
 def watch(name: str, as_json: bool, workspace_path: Path | None) -> int:
-    """Follow RUN: what happens as it happens. Ctrl-C ends the watching, not the run.
+    """Follow RUN until it ends. Ctrl-C ends the watching, not the run.
 
     Exit code 0 when it has finished or is paused, 1 when it has failed or died, 130 when it was cancelled. With
     --json, one event a line.
@@ -177,15 +176,15 @@ def watch(name: str, as_json: bool, workspace_path: Path | None) -> int:
     from merginguriel.runs.progress import heartbeat
 
     run = find(workspace_path, name)
-    told = 0
+    printed = 0
     with Bar(run.id) as bar:
         while True:
-            now = stored.state(run)  # before the events are read: nothing comes after the last one
+            now = stored.state(run)  # before the events are read, so that none is missed
             happened = stored.events(run)
-            for event in happened[told:]:
+            for event in happened[printed:]:
                 bar.clear()
                 click.echo(json.dumps(event, ensure_ascii=False) if as_json else plain(event_line(event)))
-            told = len(happened)
+            printed = len(happened)
             if now != "running":
                 break
             beat = heartbeat(run)
@@ -197,11 +196,11 @@ def watch(name: str, as_json: bool, workspace_path: Path | None) -> int:
     return EXIT[now]
 
 
-@runs.command(short_help="Print what a run wrote to its log.")
+@runs.command(short_help="Print the log of a run.")
 @click.option("--tail", type=click.IntRange(min=1), help="Only the last lines.")
 @one_run
 def logs(name: str, tail: int | None, as_json: bool, workspace_path: Path | None) -> None:
-    """Print log.txt of RUN: every step, and what programs inside it said."""
+    """Print log.txt of RUN: every step, and the output of its process."""
     run = find(workspace_path, name)
     path = run.folder / "log.txt"
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
@@ -210,18 +209,20 @@ def logs(name: str, tail: int | None, as_json: bool, workspace_path: Path | None
 
 
 def steer(what: str, names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
+    """Ask each run to cancel, pause or resume, and print its state."""
     from merginguriel.runs import worker
 
-    said = []
+    results = []
     for run in [find(workspace_path, name) for name in names]:
-        said.append(worker.steer(run, what))
+        results.append(worker.steer(run, what))
         if not as_json:
-            click.echo(f"{run.id}  " + (f"asked to {what}" if said[-1]["asked"] else said[-1]["state"]))
+            click.echo(f"{run.id}  " + (f"asked to {what}" if results[-1]["asked"] else results[-1]["state"]))
     if as_json:
-        emit(said)
+        emit(results)
 
 
 def many_runs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument RUN…: ids, or their beginnings or ends."""
     return click.argument("names", metavar="RUN…", nargs=-1, required=True)(
         json_option(workspace_option(command))
     )
@@ -230,7 +231,7 @@ def many_runs(command: Callable[..., Any]) -> Callable[..., Any]:
 @runs.command(short_help="End runs; they can be resumed.")
 @many_runs
 def cancel(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
-    """End each RUN within seconds. What its finished steps made is kept."""
+    """End each RUN within seconds. Results of finished steps stay."""
     steer("cancel", names, as_json, workspace_path)
 
 
@@ -244,7 +245,7 @@ def pause(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) ->
 @runs.command(short_help="Go on with runs that were paused, cancelled, failed or killed.")
 @many_runs
 def resume(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
-    """Start each RUN again in a process of its own. Steps that were done are not done again."""
+    """Start each RUN again in a process of its own. Finished steps are not repeated."""
     steer("resume", names, as_json, workspace_path)
 
 
@@ -253,19 +254,19 @@ def resume(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -
 @json_option
 @workspace_option
 def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
-    """What tells runs apart, and whether the others differ from the first by more than noise.
+    """Compare the settings of runs, and test whether the others differ from the first by more than noise.
 
-    Accuracies are compared item by item, as `mu eval --against` does it; where runs have other test items, they
-    are only shown. Runs that differ by their seed alone are also compared together.
+    Accuracies are compared item by item, as by `mu eval --against`; of runs with other test items, they are only
+    shown. Runs that differ by their seed alone are also compared together.
 
     FILE.yaml is a configuration, as `mu advise --save` writes it: its settings are compared, and the figures of its run
-    where that has finished.
+    once that has finished.
     """
     from merginguriel.report import comparable
     from merginguriel.report.run_comparison import by_seed, compared
 
     if len(names) < 2:
-        raise UsageError("a comparison needs two runs or more.", mend="See: mu runs list")
+        raise UsageError("a comparison needs at least two runs.", mend="See: mu runs list")
     where = space(workspace_path)
     asked = [comparable.get(where, name) for name in names]
     found = compared(asked)
@@ -285,32 +286,32 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
             ]
         )
         return
-    from merginguriel.text.run_comparison import against_table, seeds_table
+    from merginguriel.report.run_comparison import comparison_table, seeds_table
 
-    click.echo(plain(columns(against_table(found))))
+    click.echo(plain(columns(comparison_table(found))))
     if seeds:
         click.echo("\n" + plain(columns(seeds_table(seeds))))
 
 
-@runs.command(short_help="Remove what was given up.")
+@runs.command(short_help="Remove runs that failed, died or were cancelled.")
 @click.option("--state", "states", multiple=True, type=click.Choice([s for s in STATES if s != "running"]),
               help="Runs in this state; repeat. Default: failed, cancelled, dead.")  # fmt: skip
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what is older.")
-@click.option("--yes", is_flag=True, help="Remove; without it, only say what would go.")
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only older ones.")
+@click.option("--yes", is_flag=True, help="Remove; without it, only list.")
 @json_option
 @workspace_option
 def gc(
     states: tuple[str, ...], older_than: float | None, yes: bool, as_json: bool, workspace_path: Path | None
 ) -> None:
-    """Remove runs that failed, were cancelled or died, and what killed programs left half. Models stay."""
-    from merginguriel.runs import gc as waste
+    """Remove runs that failed, were cancelled or died, and partial files of killed programs. Models stay."""
+    from merginguriel.runs import gc as unused
     from merginguriel.workspace import writable
 
     where = writable(space(workspace_path))
-    found = waste.find(where, states or ("failed", "cancelled", "dead"), older_than or 0)
+    found = unused.find(where, states or ("failed", "cancelled", "dead"), older_than or 0)
     freed = sum(one.size for one in found)
     if yes:
-        found = [one for one in found if waste.remove(one)]
+        found = [one for one in found if unused.remove(one)]
     if as_json:
         emit(
             [
@@ -322,15 +323,15 @@ def gc(
     rows = [[where.display(one.path), one.why, f"{one.size / 1e6:.1f} MB"] for one in found]
     click.echo(columns(rows)) if rows else None
     end = "" if yes or not rows else "; remove with: mu runs gc --yes"
-    say(f"{len(rows)} {'removed' if yes else 'could go'}, {freed / 1e6:.1f} MB{end}")
+    say(f"{len(rows)} {'removed' if yes else 'can be removed'}, {freed / 1e6:.1f} MB{end}")
 
 
-@runs.command(short_help="Ask the index of all runs in SQL.")
+@runs.command(short_help="Query the index of all runs in SQL.")
 @click.argument("query")
 @json_option
 @workspace_option
 def sql(query: str, as_json: bool, workspace_path: Path | None) -> None:
-    """Print what the SELECT statement QUERY finds in the tables runs, rows and metrics. Nothing can be changed.
+    """Print the result of the SELECT statement QUERY on the tables runs, rows and metrics. The index is read-only.
 
     \b
     mu runs sql "select target, max(value) from rows where method = 'ties' group by target"
@@ -351,7 +352,11 @@ def sql(query: str, as_json: bool, workspace_path: Path | None) -> None:
 @runs.command(short_help="Write result rows to Parquet, CSV or LaTeX.")
 @click.argument("out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--run", "names", multiple=True, metavar="RUN", help="Of these runs; repeat. Default: all that finished."
+    "--run",
+    "names",
+    multiple=True,
+    metavar="RUN",
+    help="Only rows of these runs; repeat. Default: all that finished.",
 )
 @click.option(
     "--column", "chosen", multiple=True, metavar="NAME", help="These columns, in this order; repeat."
@@ -361,7 +366,7 @@ def sql(query: str, as_json: bool, workspace_path: Path | None) -> None:
 def export(
     out: Path, names: tuple[str, ...], chosen: tuple[str, ...], as_json: bool, workspace_path: Path | None
 ) -> None:
-    """Write result rows to FILE: .parquet, .csv or .tex, as its name ends."""
+    """Write result rows to FILE; its suffix is its format: .parquet, .csv or .tex."""
     from merginguriel.runs import export as exporting
 
     where = space(workspace_path)

@@ -19,10 +19,14 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that the three commands share."""
     for option in (
         click.argument("query", nargs=-1, required=True),
-        click.option("--target", type=LOCALE, help="Leave out what speaks of other targets only."),
-        click.option("--method", help="Leave out what speaks of other methods only."),
+        click.option("--target", type=LOCALE, help="Leave out documents about other targets only."),
+        click.option("--method", help="Leave out documents about other methods only."),
         click.option(
-            "--limit", type=click.IntRange(1, 200), default=10, show_default=True, help="At most so many."
+            "--limit",
+            type=click.IntRange(1, 200),
+            default=10,
+            show_default=True,
+            help="Number of hits at most.",
         ),
         json_option,
         workspace_option,
@@ -46,7 +50,7 @@ def search(**asked: Any) -> None:
     tell(("skill", "claim", "entry"), **asked)
 
 
-@click.command("search", short_help="Search log entries; paste an error to find its mend.")
+@click.command("search", short_help="Search log entries; paste an error to find its fix.")
 @search_options
 def log_search(**asked: Any) -> None:
     """Search log entries for QUERY, best match first; `-` reads standard input.

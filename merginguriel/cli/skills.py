@@ -22,7 +22,7 @@ USUAL = ".agents/skills"
 since_option = click.option(
     "--since",
     metavar="REV",
-    help="Compare versions with where the present state branched off REV, not with the last commit.",
+    help="Compare versions with the commit where HEAD branched off REV, not with the last commit.",
 )
 
 
@@ -185,20 +185,20 @@ def diff(
 @click.option("--to", default=USUAL, show_default=True,
               help="`.agents/skills` or `.claude/skills` of the workspace, or any folder.")  # fmt: skip
 @click.option(
-    "--link", "how", flag_value="link", help="Link to each skill. Default: that, or as it is there already."
+    "--link", "how", flag_value="link", help="Link to each skill. Default, unless it is installed as a copy."
 )
 @click.option(
     "--copy",
     "how",
     flag_value="copy",
-    help="Copy each skill. Default for the shipped ones outside a workspace.",
+    help="Copy each skill. Default for shipped skills outside a workspace.",
 )
+@click.option("--check", "only_check", is_flag=True, help="List what is stale; exit code 1 if anything is.")
+@click.option("--remove", "take_away", is_flag=True, help="Remove what was installed there.")
 @click.option(
-    "--check", "only_check", is_flag=True, help="Say what is stale there; exit code 1 if anything is."
-)
-@click.option("--remove", "take_away", is_flag=True, help="Take away what was installed there.")
-@click.option(
-    "--force", is_flag=True, help="Replace or remove also what is not this program's, or was changed there."
+    "--force",
+    is_flag=True,
+    help="Also replace or remove what this program did not install, or what was changed.",
 )
 @json_option
 @workspace_option
@@ -210,7 +210,7 @@ def install(
     from merginguriel.knowledge.skills import install as installing
 
     if only_check and take_away:
-        raise UsageError("--check only looks; it cannot be had with --remove.")
+        raise UsageError("--check cannot be used with --remove.")
     where = space(workspace_path)
     place = installing.place_of(where, to)
     if only_check:
@@ -234,7 +234,7 @@ def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool
     found = [(one, wrong) for one, wrong in check(place) if not names or one.name in names]
     for name in names:
         if name not in [one.name for one, _ in found]:
-            raise UsageError(f"{name!r} was not installed in {place}.")
+            raise UsageError(f"{name!r} is not installed in {place}.")
     stale = [(one, wrong) for one, wrong in found if wrong]
     if as_json:
         emit([{**vars(one), "stale": wrong or None} for one, wrong in found])
@@ -263,7 +263,7 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
         check_name(name)
         if not (where.skills / name).is_dir():
             here = [path.name for path in sorted(where.skills.glob("*/"))]
-            raise UsageError(f"no skill is called {name!r}.", mend=f"There are: {', '.join(here)}")
+            raise UsageError(f"unknown skill {name!r}.", mend=f"Known: {', '.join(here)}")
     root = f"{where.skills / name if name else where.skills}"
     found = [
         one for one in problems(where, parameters()) if one.where == root or one.where.startswith(f"{root}/")
@@ -321,7 +321,7 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
 
 @click.command(short_help="Check skills, claims and log; name what is wrong.")
 @since_option
-@click.option("--full", is_flag=True, help="Look again, even where nothing has changed since the last time.")
+@click.option("--full", is_flag=True, help="Run all rules even if nothing has changed.")
 @json_option
 @workspace_option
 def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | None) -> int:

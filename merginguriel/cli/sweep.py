@@ -1,4 +1,4 @@
-"""`mu sweep`: many runs from one file, and what has become of them."""
+"""`mu sweep`: carry out many runs from one file, and show their states."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import FAILED, OK, UsageError
+from merginguriel.text.runs import duration
 
 from .common import columns, emit, json_option, say, space, workspace_option
-from .progress import Bar, duration
+from .progress import Bar
 
 if TYPE_CHECKING:
-    from merginguriel.runs.sweep import Standing, Sweep
+    from merginguriel.runs.sweep import MemberState, Sweep
 
-# In the order in which a reader asks for them.
+# States, in the order of display.
 ORDER = ("finished", "running", "queued", "new", "paused", "cancelled", "failed", "dead")
 
 
 class FileOrCommand(click.Group):
-    """`mu sweep ablation.yaml` is `mu sweep run ablation.yaml`."""
+    """Group in which `mu sweep ablation.yaml` is `mu sweep run ablation.yaml`."""
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command of this name, or `run` on the file of this name."""
         found = super().get_command(ctx, name)
         if found is not None or not name.endswith((".yaml", ".yml")):
             return found
@@ -36,13 +38,13 @@ class FileOrCommand(click.Group):
 
 @click.group(cls=FileOrCommand, short_help="Carry out many runs from one file.")
 def sweep() -> None:
-    """Carry out many runs from one file: mu sweep ablation.yaml
+    """Carry out many runs from one file, as in `mu sweep ablation.yaml`.
 
-    Interrupted and started again, a sweep goes on; runs that are known already are not done again.
+    A sweep that was interrupted continues when it is started again; finished runs are not repeated.
     """
 
 
-@sweep.command(short_help="Carry out the runs that a file asks for.")
+@sweep.command(short_help="Carry out the runs of a file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--on", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="Processes of this machine, or tasks of a Ray cluster.")  # fmt: skip
@@ -57,7 +59,7 @@ def sweep() -> None:
 @click.option("--retries", type=click.IntRange(min=0), metavar="N",
               help="Ray: how often a run is begun again when its node is lost. Default: 3.")  # fmt: skip
 @click.option(
-    "--dry-run", is_flag=True, help="Show what would run, what is known and how long it would take."
+    "--dry-run", is_flag=True, help="Show what would run, what has finished and how long it would take."
 )
 @workspace_option
 @json_option
@@ -73,12 +75,12 @@ def run(
     workspace_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Carry out the runs that FILE asks for; each in a process of its own, those that have finished not again."""
+    """Carry out the runs of FILE that have not finished, each in a process of its own."""
     from merginguriel.runs import sweep as sweeps
 
     executor, at_once = executor_for(on, workers, address, cpus, gpus, retries)
     if not file.is_file():
-        raise UsageError("there is no such file.", where=str(file), mend="See: mu sweep run --help")
+        raise UsageError("no such file.", where=str(file), mend="See: mu sweep run --help")
     planned = sweeps.plan(space(workspace_path), file)
     if dry_run:
         show_plan(planned, at_once, as_json)
@@ -92,7 +94,7 @@ def run(
                 tell=lambda done, total, text, left: bar(done, total, text, left=left),
             )
     except KeyboardInterrupt:
-        say(f"to go on where it stopped: mu sweep run {shlex.quote(str(file))}")
+        say(f"continue with: mu sweep run {shlex.quote(str(file))}")
         raise
     found = sweeps.standings(planned)
     if as_json:
@@ -114,24 +116,25 @@ def executor_for(
     gpus: float | None,
     retries: int | None,
 ) -> tuple[Any, int | None]:
-    """The executor that the options mean, and how many run at once (None: the cluster decides)."""
+    """Return the executor of the options, and how many runs it carries out at once (None: the cluster decides)."""
     from merginguriel.runs import executors
 
     for_ray: dict[str, Any] = {"address": address, "cpus": cpus, "gpus": gpus, "retries": retries}
     given = {name: value for name, value in for_ray.items() if value is not None}
     if on == "local":
         if given:
-            raise UsageError(f"--{next(iter(given))} is for Ray.", mend="Say so with: --on ray")
+            raise UsageError(f"--{next(iter(given))} is for Ray only.", mend="Add: --on ray")
         return executors.Local(workers or 1), workers or 1
     if workers is not None:
         raise UsageError(
-            "--workers is for this machine alone: on Ray, as many run at once as the nodes have room for.",
-            mend="Say with --cpus and --gpus how much room one run takes.",
+            "--workers is for this machine only: Ray runs as many at once as the nodes have room for.",
+            mend="Set the resources of one run with --cpus and --gpus.",
         )
     return executors.Ray(**given), None
 
 
 def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
+    """Print what a sweep would run, and how long it would take."""
     from merginguriel.runs import sweep as sweeps
 
     found = sweeps.standings(planned)
@@ -145,20 +148,20 @@ def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
     click.echo(table(found))
     same = planned.asked - len(found)
     say(f"{len(left)} to run, {len(found) - len(left)} known already"
-        + (f"; {same} of the {planned.asked} asked for mean the same as another" if same else ""))  # fmt: skip
+        + (f"; {same} of the {planned.asked} points are the same run as another" if same else ""))  # fmt: skip
     if one is None:
-        say("how long: not known, no run of this kind has finished here")
+        say("time: not known, no run of this kind has finished here")
     elif left:
-        rate = f"{duration(one)} for one run, as those before took"
-        say(f"how long: {rate}" if seconds is None else f"how long: about {duration(seconds)} ({rate})")
+        rate = f"{duration(one)} for one run, as before"
+        say(f"time: {rate}" if seconds is None else f"time: about {duration(seconds)} ({rate})")
 
 
-@sweep.command(short_help="Show what has become of a sweep's runs.")
+@sweep.command(short_help="Show the states of a sweep's runs.")
 @click.argument("name", required=False)
 @workspace_option
 @json_option
 def status(name: str | None, workspace_path: Path | None, as_json: bool) -> None:
-    """Show what has become of the runs of the sweep NAME; without one, list all sweeps."""
+    """Print the states of the runs of the sweep NAME; without a name, list all sweeps."""
     from merginguriel.runs import sweep as sweeps
 
     where = space(workspace_path)
@@ -170,7 +173,7 @@ def status(name: str | None, workspace_path: Path | None, as_json: bool) -> None
             emit({"sweep": one.id, "at_work": held, **described(found)})
             return
         click.echo(table(found))
-        say(f"{counted(found)}; {'being carried out' if held else 'nobody carries it out'}")
+        say(f"{counted(found)}; {'running' if held else 'not running'}")
         return
     known = [(one, sweeps.standings(one)) for one in sweeps.listed(where)]
     if as_json:
@@ -183,10 +186,11 @@ def status(name: str | None, workspace_path: Path | None, as_json: bool) -> None
         return
     click.echo(columns([[one.id, counted(found)] for one, found in known]))
     if not known:
-        say("no sweep has been started in this workspace")
+        say("no sweeps in this workspace")
 
 
-def described(found: list[Standing]) -> dict[str, Any]:
+def described(found: list[MemberState]) -> dict[str, Any]:
+    """Return the states of a sweep's runs as JSON data."""
     rows = [
         {
             "run": one.member.id,
@@ -203,17 +207,19 @@ def described(found: list[Standing]) -> dict[str, Any]:
     return {"states": states(found), "runs": rows}
 
 
-def states(found: list[Standing]) -> dict[str, int]:
+def states(found: list[MemberState]) -> dict[str, int]:
+    """Return the number of runs in each state."""
     counts = Counter(one.state for one in found)
     return {state: counts[state] for state in ORDER if counts[state]}
 
 
-def counted(found: list[Standing]) -> str:
+def counted(found: list[MemberState]) -> str:
+    """Return the number of runs in each state as text."""
     return ", ".join(f"{count} {state}" for state, count in states(found).items()) or "no runs"
 
 
-def table(found: list[Standing]) -> str:
-    """One line per run: what varies as columns, then the state, what it scored and how long it took."""
+def table(found: list[MemberState]) -> str:
+    """Return a line per run: the varied keys, the state, the score and the time."""
     keys = list(dict.fromkeys(key for one in found for key in one.member.varied))
     short = {key: key.rpartition(".")[2] for key in keys}
     if len(set(short.values())) < len(keys):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import MuError, UnavailableError, UsageError
+from merginguriel.text.runs import duration
 
 from .common import LOCALE, columns, emit, json_option, say
-from .progress import Bar, duration
+from .progress import Bar
 from .study import load_all, study_options
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from merginguriel.text.evidence import node_lines
+
 from .common import DATE, emit, json_option, plain, space, text_width, true_minus, workspace_option
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def why(name: str, everything: bool, as_of: str | None, as_json: bool, workspace
 
 
 def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]:
-    # Under its entry, a row's number is name enough.
+    # Under its entry, a row is named by its number.
     name = node.name[node.name.index("#") :] if node.kind == "row" and first else node.name
     yield from _wrapped(f"{name}  {node.says}" if node.says else name, first, rest)
     children = node.children
@@ -48,40 +50,13 @@ def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]
     )
     shown = children[: len(children) - cut]
     under = rest + ("│  " if shown or cut else "   ")
-    for text in told_of(node):
+    for text in node_lines(node):
         yield from _wrapped(text, under, under + "  ")
     for i, child in enumerate(shown):
         last = i == len(shown) - 1 and not cut
         yield from _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), most)
     if cut:
         yield f"{rest}└─ … and {cut} more rows (--all)"
-
-
-def told_of(node: Node) -> Iterator[str]:
-    """Yield the facts worth printing; --json has all."""
-    facts = node.facts
-    if node.kind == "claim":
-        yield f"[{facts['status']}] {facts['reason']}"
-        grade = facts["grade"]
-        yield f"grade {grade['level']}"
-        for reason in grade["reasons"]:
-            if reason["about"] != "status":
-                yield f"  {'−' * reason['steps']} {reason['about']}: {reason['reason']}"
-        yield f"would change it: {facts['would_change']}"
-        for said in facts["said_in"]:
-            yield f"said in {said}"
-    if node.kind == "row" and facts["status"] != "current":
-        yield f"[{facts['status']}]"
-    for mark in facts.get("marked_by", ()):
-        yield f"by {mark}"
-    if facts.get("corrected_by"):
-        yield f"corrected by {', '.join(facts['corrected_by'])}"
-    if node.kind == "run" and facts.get("code"):
-        yield f"code {facts['code']}, {facts.get('time', '')}".rstrip(", ")
-    for name, digest in facts.get("row_files", {}).items():
-        yield f"{name}  sha256 {digest}"
-    if facts.get("used_by"):
-        yield f"used by {', '.join(facts['used_by'])}"
 
 
 def _wrapped(text: str, first: str, rest: str) -> Iterator[str]:

@@ -28,7 +28,7 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
     marker = folder / workspace.MARKER
     if marker.exists() and not restore:
         raise UsageError(
-            f"{folder} is a workspace already.", mend="To put back missing files: mu init --restore"
+            f"{folder} is already a workspace.", mend="Restore missing files with: mu init --restore"
         )
     if context is not None:
         check_context(context)
@@ -40,7 +40,7 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
     task = about.partition("/")[0]
     if task not in tasks():
         say(
-            f"note: this program has no task {task}: it can answer from the log, but train and score nothing. See: mu tasks"
+            f"note: unknown task {task}: the program can answer from the log, but not train or score. See: mu tasks"
         )
     if as_json:
         emit({"workspace": str(folder.resolve()), "files": made})

@@ -8,6 +8,7 @@ from typing import Any
 
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.yaml_lines import Mapping, Text
+from merginguriel.validation import line_of
 
 
 def leaves(table: AnyMapping[str, Any], before: str = "") -> Iterator[tuple[str, Any, int]]:
@@ -30,13 +31,6 @@ def put(table: Mapping, key: str, value: Any, where: str | None) -> None:
         if not isinstance(table, Mapping):
             raise MuError(f"{key} is inside {part}, which is a value here.", where=where)
     table[last] = value
-
-
-def line_of(value: Any, otherwise: int) -> int:
-    """Return the line of a value as read; of a list, that of its first item."""
-    while isinstance(value, list) and value:
-        value = value[0]
-    return getattr(value, "line", 0) or otherwise
 
 
 def is_nothing(value: Any) -> bool:

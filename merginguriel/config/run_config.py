@@ -184,7 +184,7 @@ def checked(config: Config, flat: Flat) -> Config:
     if config.kind == "merge":
         if not config.sources and not config.similarity:
             raise MuError(
-                "nothing says which sources to merge.",
+                "no sources, and no similarity to choose them by.",
                 where=place_of(flat, "sources"),
                 mend="Name them as `sources: [de-DE, sv-SE]`, or let `similarity: REAL` and `k: 5` choose.",
             )

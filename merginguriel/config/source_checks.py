@@ -82,16 +82,16 @@ def check_bounds(config: Config, places: Mapping[str, str]) -> None:
         f"exactly {least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
     )
     key = "sources" if config.sources else "k" if config.k is not None else "method"
-    said = f"the sources are {count}" if config.sources else f"k is {count}"
+    number = f"the sources are {count}" if config.sources else f"k is {count}"
     if key == "method":
-        said = f"without k, {count} are chosen"
-    amend = (
+        number = f"without k, {count} are chosen"
+    change = (
         f"Name {wanted} sources" if config.sources else f"Write k: {least}" if count > least or most else ""
     )
     raise MuError(
-        f"{config.method} merges {wanted} sources, and {said}.",
+        f"{config.method} merges {wanted} sources, and {number}.",
         where=places.get(key) or places.get("method"),
-        mend=f"{amend or 'Name more candidates'}, or take another method: mu methods",
+        mend=f"{change or 'Name more candidates'}, or take another method: mu methods",
     )
 
 

@@ -29,8 +29,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
@@ -38,10 +36,10 @@ from pydantic import (
 
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.yaml_lines import Mapping, Text, read_text, read_yaml
-from merginguriel.validation import Location, at, did_you_mean, mu_error
+from merginguriel.validation import Location, at, did_you_mean, line_of, mu_error
 
-from .dotted import is_nothing, leaves, line_of, put
-from .schema import KEYS
+from .dotted import is_nothing, leaves, put
+from .schema import KEYS, Section
 
 MOST = 100_000  # runs of one sweep; a larger grid is a slip
 
@@ -58,13 +56,7 @@ Item = Annotated[dict[str, Any], Field(min_length=1)]
 Items = Annotated[list[Item], Field(min_length=1)]
 
 
-class Strict(BaseModel):
-    """Part of a sweep's file; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Range(Strict):
+class Range(Section):
     """What one key is drawn from: `uniform` or `loguniform` between two numbers, or a `choice`."""
 
     uniform: tuple[float, float] | None = None
@@ -97,7 +89,7 @@ class Range(Strict):
         return f"{low * (high / low) ** share:.4g}"
 
 
-class Draws(Strict):
+class Draws(Section):
     """The section `random`: n draws by the seed. The same file gives the same draws everywhere."""
 
     n: int = Field(ge=1)
@@ -105,13 +97,13 @@ class Draws(Strict):
     over: dict[str, Range] = Field(min_length=1)
 
 
-class Table(Strict):
+class Table(Section):
     """The keys of a sweep's file."""
 
     name: Annotated[str, AfterValidator(folder_name)] = ""
     about: str = ""
-    base: dict[str, Any] = {}
-    grid: dict[str, Values] = {}
+    base: dict[str, Any] = Field({})
+    grid: dict[str, Values] = Field({})
     list: Items | None = None
     random: Draws | None = None
 

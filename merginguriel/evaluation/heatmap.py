@@ -13,14 +13,13 @@ import numpy as np
 from merginguriel.errors import missing_extra
 from merginguriel.files import write_bytes
 from merginguriel.metrics.base import find
+from merginguriel.text.colours import cividis, is_light
 
 from .nxn import Matrix
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Cividis (Nuñez, Anderton & Renslow 2018) at equal steps: for eyes with and without red–green deficiency.
-CIVIDIS = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56))
 # Backgrounds of 16 colours from dark to light, each with a readable foreground.
 SHADES = ("\x1b[37;40m", "\x1b[97;100m", "\x1b[30;47m", "\x1b[30;107m")
 RESET = "\x1b[0m"
@@ -129,11 +128,9 @@ def _painted(text: str, shade: float, depth: int) -> str:
         return text
     if depth == BASIC:
         return SHADES[min(len(SHADES) - 1, int(shade * len(SHADES)))] + text + RESET
-    place = shade * (len(CIVIDIS) - 1)
-    i = min(int(place), len(CIVIDIS) - 2)
-    rgb = [round(a + (b - a) * (place - i)) for a, b in zip(CIVIDIS[i], CIVIDIS[i + 1], strict=True)]
-    front = "0;0;0" if shade > 0.5 else "255;255;255"
-    return f"\x1b[38;2;{front};48;2;{rgb[0]};{rgb[1]};{rgb[2]}m{text}{RESET}"
+    red, green, blue = cividis(shade)
+    front = "0;0;0" if is_light(shade) else "255;255;255"
+    return f"\x1b[38;2;{front};48;2;{red};{green};{blue}m{text}{RESET}"
 
 
 def span(values: np.ndarray) -> tuple[float, float]:

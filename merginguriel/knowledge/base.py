@@ -162,13 +162,13 @@ class Knowledge:
             return exact[0]
         if found:
             raise UsageError(
-                f"{prefix!r} begins {len(found)} entries.", mend="\n".join(entry.id for entry in found[:8])
+                f"{prefix!r} matches {len(found)} entries.", mend="\n".join(entry.id for entry in found[:8])
             )
         words = [w for w in prefix.lower().split("-") if len(w) > 2]
         near = [e.id for e in self.entries if any(w in e.id for w in words if not w.isdigit())][:5]
         raise UsageError(
-            f"no entry's id begins with {prefix!r}.",
-            mend="Did you mean:\n" + "\n".join(near) if near else "See all: mu log list",
+            f"no entry id starts with {prefix!r}.",
+            mend="Did you mean:\n" + "\n".join(near) if near else "List all: mu log list",
         )
 
     def skill(self, name: str) -> Skill:
@@ -178,19 +178,22 @@ class Knowledge:
                 return skill
         near = [s.name for s in self.skills if set(name.split("-")) & set(s.name.split("-"))]
         raise UsageError(
-            f"no skill is called {name!r}.",
-            mend=f"There are: {', '.join(near or [s.name for s in self.skills])}",
+            f"unknown skill {name!r}.",
+            mend=f"Known: {', '.join(near or [s.name for s in self.skills])}",
         )
 
 
 def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     """Read a workspace.
 
-    What was read before and has not changed is taken from the user's cache. Raises KnowledgeError for the first thing
-    that cannot be read, `problems` finds them all; UsageError for a day to come.
+    Unchanged knowledge is taken from the user's cache.
+
+    Raises:
+        KnowledgeError: For the first file that cannot be read; `lint.runner.problems` finds all.
+        UsageError: For a day in the future.
     """
     entries = entry_paths(space.log)
-    # An entry may be dated ahead of this machine's clock: what it says is known all the same.
+    # An entry may be dated ahead of this machine's clock.
     newest = max([date.today().isoformat(), *(path.name[:10] for path in entries)])
     if as_of and as_of > newest:
         raise UsageError(
@@ -200,7 +203,7 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     paths = skill_paths(space.skills)
     if not paths:
         raise UnavailableError(
-            "there is no skill to answer from.",
+            "the workspace has no skills.",
             where=str(space.skills),
             mend="Restore the shipped ones with: mu init --restore" if not space.shipped else None,
         )

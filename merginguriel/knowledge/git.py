@@ -10,7 +10,7 @@ from pathlib import Path
 
 from merginguriel.errors import MuError, UnavailableError, UsageError
 
-# Reading must not take the lock that somebody's commit is waiting for.
+# Reading must not take the lock of a concurrent commit.
 QUIET = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
 
 
@@ -26,7 +26,7 @@ def need(folder: Path) -> None:
         raise UnavailableError("this needs git, which is not installed.")
     if not inside(folder):
         raise MuError(
-            "this folder is not in a git repository, so nothing is known of its past.",
+            "this folder is not in a git repository, which this command needs.",
             where=str(folder),
             mend="Make it one: git init && git add . && git commit",
         )
@@ -52,7 +52,7 @@ def commit(folder: Path, revision: str) -> str:
         return ask(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
     except MuError as error:
         raise UsageError(
-            f"{revision!r} is not a commit here.",
+            f"{revision!r} is not a commit of this repository.",
             mend="A branch, a tag, a commit's id, or HEAD~3; see: git log",
         ) from error
 

@@ -1,4 +1,4 @@
-"""Does the log hold this already? Rows of runs that an entry has, and N×N matrices that none has."""
+"""Rows of runs and N×N matrices for an entry, and which of them the log has already."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def gather(
     matrices: Sequence[Path],
     context: str | None = None,
 ) -> tuple[list[ResultRow], str]:
-    """The rows of runs, of sweeps' runs and of N×N matrices, and what an entry says of where they come from."""
+    """Return the rows of runs, of the runs of sweeps and of N×N matrices, and the `origin` of an entry with them."""
     from merginguriel.report import loading
 
     names = [*runs, *(name for sweep in sweeps for name in loading.sweep_runs(space, sweep))]
@@ -33,10 +33,15 @@ def gather(
 
 
 def refuse_logged(space: Workspace, rows: Sequence[ResultRow], supersedes: Sequence[str] = ()) -> None:
-    """Raises UsageError if a row of a run or a matrix is in the log already, naming the entry.
+    """Refuse rows that the log has already. Other rows of the same run pass, so that a run may have several entries.
 
-    supersedes  ids of the entries that the new one corrects: their rows are about to stop counting
-    Other rows of the same run are let pass, so that its methods may be told in entries of their own.
+    Args:
+        space: The workspace.
+        rows: Of a run or a matrix.
+        supersedes: Ids of the entries that the new one corrects; their rows do not count.
+
+    Raises:
+        UsageError: A row is in the log; the error names the entry.
     """
     there = {
         key_of(row): row.ref.partition("#")[0]
@@ -52,24 +57,30 @@ def refuse_logged(space: Workspace, rows: Sequence[ResultRow], supersedes: Seque
     raise UsageError(
         f"{len(again)} of these {len(rows)} rows are in the log already, from {', '.join(named[:3])}{more}.",
         where=", ".join(entries),
-        mend="One measurement told twice counts once. Take other rows with --only, correct that entry with\n"
+        mend="A repeated measurement counts once. Choose other rows with --only, correct that entry with\n"
         f"--supersedes {entries[0]}, or write them again with --again.",
     )
 
 
 def matrix_rows(space: Workspace, path: Path, context: str | None = None) -> list[ResultRow]:
-    """The rows of an N×N matrix on test data, a file as `mu nxn` writes it, each a single model on a target.
+    """Return the rows of an N×N matrix on test data, each a single model on a target.
 
-    context  None for the workspace's. Raises UsageError for a matrix on other data
+    Args:
+        space: The workspace.
+        path: A file that `mu nxn` wrote.
+        context: Of the rows; None for the workspace's.
+
+    Raises:
+        UsageError: No such file, or a matrix on other data.
     """
     from merginguriel.evaluation.nxn import load
     from merginguriel.study.results import matrix_rows as rows_of
 
     if not path.is_file():
-        raise UsageError("there is no such matrix.", where=str(path), mend="Make it with: mu nxn")
+        raise UsageError("matrix not found.", where=str(path), mend="Make it with: mu nxn")
     if path.stem.removesuffix("-bf16").endswith(("-dev", "-train")):
         raise UsageError(
-            "the log holds what was measured on test data.",
+            "not a matrix on test data, which the log needs.",
             where=str(path),
             mend="Make it with: mu nxn --split test",
         )
@@ -77,9 +88,9 @@ def matrix_rows(space: Workspace, path: Path, context: str | None = None) -> lis
 
 
 def unlogged(knowledge: Knowledge, context: str, target: str) -> tuple[Path, int] | None:
-    """The workspace's N×N matrix of this context, and how many of its models on the target the log has no row of.
+    """Return the N×N matrix of a context, and how many of its models on a target have no row in the log.
 
-    None where there is no matrix, or none such in it. Reads the file's first two columns, and compares no figure.
+    None without a matrix, or where every model has a row. Only the file's first two columns are read.
     """
     path = knowledge.space.matrix(context)
     try:
@@ -98,7 +109,7 @@ def unlogged(knowledge: Knowledge, context: str, target: str) -> tuple[Path, int
 
 
 def read(space: Workspace) -> Knowledge:
-    """The log alone: a workspace whose skills are gone can be written into all the same."""
+    """Load the log; a workspace without skills is accepted."""
     if skill_paths(space.skills):
         return base.load(space)
     paths = entry_paths(space.log)
@@ -106,4 +117,5 @@ def read(space: Workspace) -> Knowledge:
 
 
 def key_of(row: ResultRow) -> tuple[object, ...]:
+    """Return what two rows share that repeat each other: run, measurement and kind of baseline."""
     return row.run or "", row.measurement(), row.baseline_kind

@@ -1,4 +1,4 @@
-"""How does an entry about finished runs begin? With their rows, what is to be said of them, and the plans that it answers."""
+"""First draft of an entry about finished runs: title, summary, sections and the plans that it answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .dedupe import gather, refuse_logged
 
 @dataclass(frozen=True)
 class Begun:
-    """What the rows of runs fill in where the author says nothing."""
+    """Parts of an entry that the rows of runs fill in where the author gives none."""
 
     title: str
     type: str
@@ -27,7 +27,13 @@ class Begun:
 
 
 def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) -> Begun:
-    """kind: type of the entry, a Retrospective where none is given; that one answers the plans that waited for the rows."""
+    """Draft an entry from the rows of runs.
+
+    Args:
+        space: The workspace.
+        rows: Of the runs.
+        kind: Type of the entry; default: a Retrospective, which answers the open plans that the rows cover.
+    """
     sections = entry_text.sections(rows)
     answers: list[str] = []
     if (kind or "Retrospective") == "Retrospective":
@@ -45,9 +51,10 @@ def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) 
 
 
 def retrospective(space: Workspace, run: str) -> str:
-    """The text of a retrospective of a finished run, its rows laid ready among the drafts, as `mu log add --run` begins it.
+    """Return the draft of a retrospective of a finished run, as `mu log add --run` makes it.
 
-    Raises UsageError for a run without a result, and for one whose rows are in the log already.
+    Raises:
+        UsageError: The run has no result, or its rows are in the log already.
     """
     rows, origin = gather(space, [run], [], [])
     refuse_logged(space, rows)

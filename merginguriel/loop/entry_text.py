@@ -1,4 +1,4 @@
-"""How does a first draft of an entry about finished runs read? Title, summary and text from their rows."""
+"""Title, summary and sections of an entry about finished runs, from their rows."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from merginguriel.knowledge.parse.expectations import OVER
 from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
 from merginguriel.report.comparisons import of_rows
-from merginguriel.text.differences import ABOVE, NOISE, kind_words, listed, number, p_number
+from merginguriel.text.differences import ABOVE, NOISE, kind_words, number, p_number
+from merginguriel.text.numbers import listed
 
 AGAINST = "Expected against actual"
-MOST = 12  # merges that are told one by one
+MOST = 12  # merges that get a sentence each
 
 
 def main_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """Of every merge the row against the baseline that its mode is judged by: the best single source, or the target's own model."""
+    """Return each merge's row against the baseline of its mode: the best single source, or the target's own model."""
     return [row for row in rows if is_merge(row.method) and OVER.get(row.mode) == row.baseline_kind]
 
 
 def title(rows: Sequence[ResultRow]) -> str:
-    """`ties for sw-KE`, `average, ties for 3 targets`."""
+    """Return the title of an entry: `ties for sw-KE`, `average, ties for 3 targets`."""
     about = main_rows(rows) or list(rows)
     methods, targets = _each(r.method for r in about), _each(r.target for r in about)
     what = ", ".join(methods) if len(methods) <= 3 else f"{len(methods)} methods"
@@ -30,7 +31,7 @@ def title(rows: Sequence[ResultRow]) -> str:
 
 
 def summary(rows: Sequence[ResultRow]) -> str:
-    """One sentence: how many of the merges gained, or for a single one by how much."""
+    """Return one sentence: how many of the merges gained, or for a single one by how much."""
     about = main_rows(rows)
     if len(about) == 1:
         return sentence(about[0])
@@ -45,7 +46,10 @@ def summary(rows: Sequence[ResultRow]) -> str:
 
 
 def sentence(row: ResultRow) -> str:
-    """`For sw-KE, ties (REAL, 5 sources) scored 42.97% and the best single source 46.70%: −3.73 pp, p = 0.004.`"""
+    """Describe one row against its baseline.
+
+    `For sw-KE, ties (REAL, 5 sources) scored 42.97% and the best single source 46.70%: −3.73 pp, p = 0.004.`
+    """
     how = ", ".join(x for x in (row.similarity, f"{row.k} sources" if row.k else "") if x)
     text = f"For {row.target}, {row.method}{f' ({how})' if how else ''} scored {100 * row.value:.2f}%"
     found = of_rows(row)
@@ -64,24 +68,24 @@ def sentence(row: ResultRow) -> str:
 
 
 def sections(rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
-    """What was tried and what came out, in order."""
+    """Return the titles and texts of the sections on what was tried and what was found."""
     tried = _each(_recipe(row) for row in rows if is_merge(row.method))
-    named = listed(_each(f"`{row.run}`" for row in rows if row.run), most=12)
-    found = [("What was tried", "\n".join([*(f"- {one}" for one in tried), "", f"Runs: {named}."]).strip())]
+    runs = listed(_each(f"`{row.run}`" for row in rows if row.run), most=12)
+    texts = [("What was tried", "\n".join([*(f"- {one}" for one in tried), "", f"Runs: {runs}."]).strip())]
     about = main_rows(rows)
     if 0 < len(about) <= MOST:
-        found.append(("Findings", "\n".join(f"- {sentence(row)}" for row in about)))
-    return found
+        texts.append(("Findings", "\n".join(f"- {sentence(row)}" for row in about)))
+    return texts
 
 
 def answers(knowledge: Knowledge, rows: Sequence[ResultRow]) -> list[str]:
-    """Plans that wait for one of these rows."""
+    """Return the open plans that one of these rows answers."""
     waiting = [score for score in scores(knowledge) if score.actual_pp is None]
     return _each(score.plan for score in waiting if any(score.expected.covers(row) for row in rows))
 
 
 def against(knowledge: Knowledge, rows: Sequence[ResultRow]) -> str:
-    """What waiting plans expected of these rows, and what came out, as a Markdown table; '' where none waits for them."""
+    """Return a Markdown table of what open plans expected of these rows and what was measured; '' where there is none."""
     found = []
     for waiting in scores(knowledge):
         if waiting.actual_pp is not None:

@@ -1,13 +1,13 @@
-"""Does merging pay for one target? The whole loop on real models: ask, train, merge, compare, write down, ask again.
+"""Quickstart: advice, trained sources, four merges, a log entry about them, and advice again.
 
-Every step is kept: a second call takes what is there and goes on where the first one stopped.
+Training, scoring and merging are runs (merginguriel.runs), so a second call goes on where the first one stopped.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -15,34 +15,27 @@ from typing import Any
 
 import numpy as np
 
+from merginguriel.config.run_config import changed
+from merginguriel.config.schema import Config
 from merginguriel.decision.advice import Advice, Question, advise
 from merginguriel.decision.advice_diff import changes
-from merginguriel.errors import UsageError
-from merginguriel.evaluation.baselines import Baseline, baselines
-from merginguriel.evaluation.nxn import Matrix, nxn
-from merginguriel.evaluation.predictions import fingerprint
+from merginguriel.errors import MuError, UsageError
+from merginguriel.evaluation.baselines import Baseline
+from merginguriel.evaluation.nxn import Matrix, load
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import Progress
 from merginguriel.knowledge import base as knowledge
 from merginguriel.knowledge.log.append import Draft, add
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.merging.recipe import Recipe, Source, check
-from merginguriel.similarity import choice
-from merginguriel.study import capabilities, matrix_writer
-from merginguriel.study import study as studies
-from merginguriel.study.results import (
-    compare_all,
-    comparison_dict,
-    logged_method,
-    matrix_rows,
-    merge_name,
-    merge_rows,
-    words,
-)
+from merginguriel.runs import resolve, run_store, worker
+from merginguriel.runs.run_store import Run
+from merginguriel.study import capabilities, item_file
+from merginguriel.study.results import compare_all, comparison_dict, words
 from merginguriel.study.study import Study
 from merginguriel.tasks.base import TaskData
 from merginguriel.version import measured_by
+
+from . import dedupe, entry_draft
 
 TARGET = "da-DK"
 SOURCES = ("de-DE", "en-US", "nb-NO", "sv-SE")
@@ -58,7 +51,7 @@ SECONDS = {"base": 20.0, "train": 12.0, "score": 14.0, "merge": 4.0}
 
 @dataclass
 class Pace:
-    """How long is left? Expected seconds of the steps to come, scaled by how the finished ones compared."""
+    """Estimate of the time left: expected seconds of the coming steps, scaled by how the finished ones compared."""
 
     expected: dict[str, float]
     spent: float = 0.0
@@ -66,13 +59,14 @@ class Pace:
     done: set[str] = field(default_factory=set)
 
     def finish(self, step: str, seconds: float, *, skipped: bool = False) -> None:
+        """Record what a step took; one that was skipped says nothing about the speed."""
         self.done.add(step)
         if not skipped:
             self.spent += seconds
             self.planned += self.expected[step]
 
     def left(self, step: str, share: float) -> float:
-        """Seconds left when `share` of `step` is done."""
+        """Return the seconds left when `share` of `step` is done."""
         rest = sum(s for name, s in self.expected.items() if name not in self.done and name != step)
         rest += self.expected[step] * (1 - share)
         return rest * (self.spent / self.planned if self.planned else 1.0)
@@ -80,7 +74,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Tell:
-    """How the run is narrated. step(number, steps, title); progress(share, text, seconds left); note(text)."""
+    """Narration: step(number, steps, title); progress(share, text, seconds left); note(text)."""
 
     step: Callable[[int, int, str], None]
     progress: Callable[[float, str, float], None]
@@ -89,20 +83,29 @@ class Tell:
 
 @dataclass(frozen=True)
 class Merged:
-    """One merge on the target's test items. right [n]: which of them it got; groups [n]: variants share a name."""
+    """One merge on the target's test items, read from its run.
 
-    recipe: Recipe
+    right   [n], which items it answered correctly
+    groups  [n]: variants of one template share a name
+    """
+
+    method: str
+    similarity: str | None
+    name: str
     path: Path
-    accuracy: float
     right: np.ndarray
     groups: tuple[str, ...]
     compared: dict[str, Comparison]
-    rows: tuple[ResultRow, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share of correct items."""
+        return float(self.right.mean())
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything the last screen shows."""
+    """Everything that the last screen shows."""
 
     study: Study
     target: str
@@ -119,6 +122,7 @@ class Outcome:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
+        """Return what `mu quickstart --json` prints."""
         return {
             "target": self.target,
             "sources": list(self.sources),
@@ -131,8 +135,8 @@ class Outcome:
             },
             "merges": [
                 {
-                    "method": m.recipe.method,
-                    "similarity": m.recipe.similarity,
+                    "method": m.method,
+                    "similarity": m.similarity,
                     "accuracy": m.accuracy,
                     "compared": {kind: comparison_dict(c) for kind, c in m.compared.items()},
                     "path": str(m.path),
@@ -152,93 +156,70 @@ class Outcome:
 def run(
     study: Study, target: str, sources: tuple[str, ...], tell: Tell, *, epochs: int | None = None
 ) -> Outcome:
-    """The whole loop; see the module's first line. Steps that were done before are taken as they are.
+    """Carry out the whole loop; runs that have finished are not carried out again.
 
-    epochs  of every fine-tuning; None: what suits the base
+    Args:
+        study: task, base model and workspace.
+        target: locale to serve.
+        sources: locales to merge, two or more.
+        tell: narration.
+        epochs: of every fine-tuning; None for what suits the base.
     """
-    settings: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     started = time.monotonic()
-    data = data_of(study, target, sources)
-    everyone = tuple(data)
-    steps = [
-        "ask",
-        "base",
-        *(f"train {locale}" for locale in everyone),
-        "score",
-        "merge",
-        "write",
-        "ask again",
-    ]
+    everyone = tuple(data_of(study, target, sources))
+    chosen = everyone[:-1]
+    trainings, scoring, merges = configurations(study, target, chosen, epochs)
+    steps = ["ask", *(f"train {locale}" for locale in everyone), "score", "merge", "write", "ask again"]
     pace = Pace(_expected(steps, len(everyone)))
 
-    def begin(step: str, title: str) -> tuple[float, Progress]:
-        tell.step(steps.index(step) + 1, len(steps), title)
+    @contextmanager
+    def step(name: str, title: str) -> Iterator[Progress]:
+        tell.step(steps.index(name) + 1, len(steps), title)
+        clock = time.monotonic()
 
         def progress(done: float, total: float, text: str) -> None:
-            share = done / total if total else 0.0
-            tell.progress(share, text, pace.left(step, share))
+            if not total:
+                tell.note(text)
+                return
+            tell.progress(done / total, text, pace.left(name, done / total))
 
-        return time.monotonic(), progress
+        yield progress
+        seconds = time.monotonic() - clock
+        pace.finish(name, seconds, skipped=seconds < 3)
 
     question = Question(
         target,
         context=study.context,
         min_gain_pp=float(str(study.space.settings["min_gain_pp"])),
-        # Models that this run trains would change what the first advice calls trained: a repeated run shows the same.
+        # Models that these runs train would change what the first advice counts as trained.
         lab=replace(capabilities.lab(study.space, study.context, target, measured=True), trained=frozenset()),
     )
-    begin("ask", f"ask for advice: {target} in {study.context}")
-    run = run_id(study, target, everyone, epochs) if set(everyone) <= set(study.trained()) else None
-    before = _first_advice(study, question, run)
-    tell.note(str(before["summary"]))
-    pace.finish("ask", 0.0, skipped=True)
-
-    clock, progress = begin("base", f"base model {study.base_name}, with a head for the task's labels")
-    there = (study.root / "base" / "config.json").is_file()
-    studies.make_base(study, progress)
-    pace.finish("base", time.monotonic() - clock, skipped=there)
-
-    for locale in everyone:
+    ids = {run_store.run_id(resolve.resolved(one, study.space)) for one in (scoring, *merges)}
+    with step("ask", f"ask for advice: {target} in {study.context}"):
+        before = _first_advice(study, question, ids)
+        tell.note(str(before["summary"]))
+    for locale, config in zip(everyone, trainings, strict=True):
         role = "the target's own model, as a baseline" if locale == target else "source"
-        there = study.model(locale).is_dir()
-        clock, progress = begin(f"train {locale}", f"fine-tune {locale} ({role})")
-        studies.train(study, locale, progress=progress, **settings)
-        pace.finish(f"train {locale}", time.monotonic() - clock, skipped=there)
-
-    clock, progress = begin("score", f"score {len(everyone)} models on {len(everyone)} locales")
-    models = {locale: study.model(locale) for locale in everyone}
-    run = run_id(study, target, everyone, epochs)
-    dev = nxn(models, data, split="dev", cache=study.cache, on_progress=progress)
-    test = nxn(models, data, split="test", cache=study.cache, on_progress=progress)
-    matrix_writer.write(study, "dev", dev)
-    table = matrix_writer.write(study, "test", test)
-    pace.finish("score", time.monotonic() - clock, skipped=time.monotonic() - clock < 3)
-
-    clock, progress = begin(
-        "merge", f"merge {len(everyone) - 1} sources by {len(METHODS)} methods, and compare"
-    )
-    beat = baselines(target, dev, test, everyone[:-1], data[target])
-    recipes = make_recipes(study, dev, target, everyone[:-1])
-    merges = []
-    for number, recipe in enumerate(recipes):
-        progress(number, len(recipes), merge_name(recipe))
-        merges.append(_merge_and_score(study, recipe, data[target], beat, run))
-    pace.finish("merge", time.monotonic() - clock)
-
-    begin("write", "write the result into the log")
-    entry = _entry_of_run(study, run) or write_entry(
-        study, target, everyone[:-1], test, beat, merges, run, table.with_suffix(".png")
-    )
-    begin("ask again", "ask for advice again")
-    after = advise(knowledge.load(study.space), question)
+        with step(f"train {locale}", f"fine-tune {locale} ({role})") as progress:
+            carry_out(study, config, progress)
+    with step("score", f"score {len(everyone)} models on {len(everyone)} locales") as progress:
+        scored = carry_out(study, scoring, progress)
+    with step("merge", f"merge {len(chosen)} sources by {len(METHODS)} methods, and compare") as progress:
+        runs = [carry_out(study, config, progress) for config in merges]
+    table = study.table("test")
+    with step("write", "write the result into the log"):
+        entry = _entry_of(study, ids) or write_entry(study, target, scored, runs, table.with_suffix(".png"))
+    with step("ask again", "ask for advice again"):
+        after = advise(knowledge.load(study.space), question)
     return Outcome(
-        study, target, everyone[:-1], before, after, changes(before, after), test, beat, tuple(merges), entry,
-        table.with_suffix(".png"), table, time.monotonic() - started,
+        study, target, chosen, before, after, changes(before, after), load(scored.folder / "nxn-test.csv"),
+        baselines_of(runs), tuple(merged(one) for one in runs), entry, table.with_suffix(".png"), table,
+        time.monotonic() - started,
     )  # fmt: skip
 
 
 def data_of(study: Study, target: str, sources: Iterable[str]) -> dict[str, TaskData]:
-    """The data of every locale, sources first, the target last. What is wrong with any is told before the work."""
+    """Return the data of every locale, sources first, the target last. Raises what is wrong with any of them."""
     chosen = sorted(set(sources))
     if target in chosen:
         raise UsageError(f"{target} is the target; its own model is trained as a baseline, not as a source.")
@@ -247,160 +228,144 @@ def data_of(study: Study, target: str, sources: Iterable[str]) -> dict[str, Task
     return {locale: study.data(locale) for locale in (*chosen, target)}
 
 
+def configurations(
+    study: Study, target: str, sources: Sequence[str], epochs: int | None
+) -> tuple[list[Config], Config, list[Config]]:
+    """Return the runs: a training per locale, the scoring of all models on all locales, and the merges."""
+    everyone = (*sources, target)
+    common = Config.model_validate(
+        {
+            "task": study.task,
+            "base": study.base,
+            "data": str(study.folder) if study.folder else None,
+            "options": dict(study.options),
+            "seed": study.seed,
+            "training": {} if epochs is None else {"epochs": epochs},
+        }
+    )
+    trainings = [changed(common, kind="train", locales=(locale,)) for locale in everyone]
+    scoring = changed(common, kind="nxn", sources=everyone, locales=everyone)
+    merges = [
+        changed(
+            common,
+            kind="merge",
+            target=target,
+            sources=tuple(sources),
+            method=method,
+            params=params,
+            similarity=similarity,
+            ensembles=False,
+            keep=True,
+        )
+        for method, params, similarity in METHODS
+    ]
+    return trainings, scoring, merges
+
+
+def carry_out(study: Study, config: Config, progress: Progress) -> Run:
+    """Carry out a run in this process, unless it has finished. Raises MuError if it was cancelled or paused."""
+    one = run_store.create(study.space, config)
+    state = worker.execute(one, progress)
+    if state != "finished":
+        raise MuError(
+            f"the run {one.id} was {state}.", mend="The same mu quickstart continues where it stopped."
+        )
+    return one
+
+
+def merged(one: Run) -> Merged:
+    """Return the merge of a finished run."""
+    result, items = run_store.result(one), item_file.read(one.folder / "items.npz")
+    similarity = one.config.similarity
+    return Merged(
+        str(one.config.method),
+        similarity,
+        str(result["method"]) + (f" ({similarity})" if similarity else ""),
+        one.space.root / str(result["path"]),
+        items.arms["merge"],
+        items.groups,
+        compare_all(items.arms["merge"], items.groups, baselines_of([one])),
+    )
+
+
+def baselines_of(runs: Sequence[Run]) -> dict[str, Baseline]:
+    """Return kind → baseline of finished merges of the same sources."""
+    found: dict[str, Baseline] = {}
+    for one in runs:
+        arms = item_file.read(one.folder / "items.npz").arms
+        for kind, b in run_store.result(one)["baselines"].items():
+            found[kind] = Baseline(kind, b["value"], b["n"], b["model"], arms.get(kind), b["note"])
+    return found
+
+
 def _expected(steps: list[str], models: int) -> dict[str, float]:
-    """Seconds that each step should take on two cores."""
+    """Return the seconds that each step should take on two cores; the first training makes the base too."""
     times = {"score": models, "merge": len(METHODS)}
-    return {step: SECONDS.get(step.partition(" ")[0], 0.2) * times.get(step, 1) for step in steps}
+    found = {step: SECONDS.get(step.partition(" ")[0], 0.2) * times.get(step, 1) for step in steps}
+    first = next(step for step in steps if step.startswith("train "))
+    return found | {first: found[first] + SECONDS["base"]}
 
 
 def expected(sources: tuple[str, ...]) -> float:
-    """Seconds that a run from nothing should take on two cores."""
+    """Return the seconds that a run from nothing should take on two cores."""
     models = len(set(sources)) + 1
     return SECONDS["base"] + models * (SECONDS["train"] + SECONDS["score"]) + len(METHODS) * SECONDS["merge"]
 
 
-def run_id(study: Study, target: str, locales: tuple[str, ...], epochs: int | None = None) -> str:
-    """Names the run by what decides its result, so that the same run is written down once.
-
-    The models are part of that: one that was trained anew makes another run.
-    """
-    parts = [
-        study.context,
-        target,
-        *locales,
-        str(study.seed),
-        repr(METHODS),
-        repr(sorted(study.options.items())),
-        *([] if epochs is None else [f"epochs={epochs}"]),
-        *(fingerprint(study.model(locale)) for locale in locales),
-    ]
-    return "quickstart-" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:8]
-
-
-def _entry_of_run(study: Study, run: str) -> Entry | None:
+def _entry_of(study: Study, ids: set[str]) -> Entry | None:
     for entry in knowledge.load(study.space).entries:
-        if any(row.run == run for row in entry.rows):
+        if any(row.run in ids for row in entry.rows):
             return entry
     return None
 
 
-def _first_advice(study: Study, question: Question, run: str | None) -> Advice:
-    """The advice as it was before this run's own entry, so that a repeated run shows the same change."""
+def _first_advice(study: Study, question: Question, ids: set[str]) -> Advice:
+    """Return the advice without the entry about these runs, so that a repeated call shows the same change."""
     known = knowledge.load(study.space)
-    entries = tuple(e for e in known.entries if run is None or not any(row.run == run for row in e.rows))
+    entries = tuple(entry for entry in known.entries if not any(row.run in ids for row in entry.rows))
     if len(entries) == len(known.entries):
         return advise(known, question)
-    return advise(knowledge.Knowledge(known.space, known.skills, entries, f"before {run}"), question)
+    own = ", ".join(sorted(ids))
+    return advise(knowledge.Knowledge(known.space, known.skills, entries, f"before {own}"), question)
 
 
-def make_recipes(study: Study, dev: Matrix, target: str, sources: tuple[str, ...]) -> list[Recipe]:
-    """One recipe per method; REAL weights are the sources' accuracies on the target's development data."""
-    column = {source: dev.value(source, target) for source in sources}
-    shares = choice.shares(column, sources)
-    return [
-        check(
-            Recipe(
-                method=method,
-                sources=tuple(
-                    Source(source, study.model(source).resolve(), shares[source] if similarity else 1.0)
-                    for source in sources
-                ),
-                params=params,
-                base=(study.root / "base").resolve(),
-                target=target,
-                mode="ExcTar",
-                similarity=similarity,
-                k=len(sources),
-                context=study.context,
-                seed=study.seed,
-            )
-        )
-        for method, params, similarity in METHODS
-    ]
-
-
-def _merge_and_score(
-    study: Study, recipe: Recipe, data: TaskData, beat: dict[str, Baseline], run: str
-) -> Merged:
-    path = studies.merge_once(recipe, study.merged(recipe))
-    scored = nxn({path.name: path}, {data.locale: data}, cache=study.cache)
-    right = scored.correct[path.name, data.locale]
-    compared = compare_all(right, scored.groups[data.locale], beat)
-    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run)
-    groups = tuple(scored.groups[data.locale])
-    return Merged(recipe, path, float(right.mean()), right, groups, compared, tuple(rows))
-
-
-def write_entry(
-    study: Study,
-    target: str,
-    sources: tuple[str, ...],
-    test: Matrix,
-    beat: dict[str, Baseline],
-    merges: list[Merged],
-    run: str,
-    figure: Path,
-) -> Entry:
-    """The retrospective of this run: rows of every merge, the whole matrix as a CSV, findings in words."""
-    n = int(test.n[test.targets.index(target)])
-    best = max(merges, key=lambda m: m.accuracy)
-    source = beat["best_single_source"]
-    findings = [
-        f"- Best merge: {logged_method(best.recipe)}, {100 * best.accuracy:.1f}% on {n} test sentences; best single source: "
-        f"{source.model}, {100 * source.value:.1f}%. Difference {words(best.compared['best_single_source'])}.",
-        f"- Mean of the sources {100 * beat['source_mean'].value:.1f}%, the target's own model "
-        f"{100 * beat['target_alone'].value:.1f}%, majority class {100 * beat['majority_class'].value:.1f}%.",
-        "- Intervals resample templates, not sentences: sentences of one template are variants of each other.",
-    ]
-    merge_words = ", ".join(
-        m.recipe.method + (f" with {m.recipe.similarity} weights" if m.recipe.similarity else "")
-        for m in merges
-    )
+def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], figure: Path) -> Entry:
+    """Write the entry about the merges, as `mu log add --run` does, with the matrix as a CSV file and a figure."""
+    rows, origin = dedupe.gather(study.space, [one.id for one in runs], [], [])
+    singles, _ = dedupe.gather(study.space, [scored.id], [], [])
+    begun = entry_draft.begin(study.space, rows)
+    questions = ("Open questions", f"- [open] Does the best recipe hold for {target} with another seed?")
     draft = Draft(
         title=f"Merging for {target} on Home Assistant intents"
         if study.task == "home"
         else f"Merging for {target}",
-        type="Retrospective",
+        type=begun.type,
         date=date.today().isoformat(),
-        summary=f"Merged {len(sources)} single-language models for {target} by {len(merges)} methods and compared them "
-        f"with the best single model.",
+        summary=begun.summary,
         context=study.context,
         metric="accuracy",
-        n=str(n),
         seed=str(study.seed),
         code=measured_by(),
         tags=f"quickstart, {target}",
-        origin=f"mu quickstart, run {run}",
-        sections=(
-            (
-                "What was tried",
-                f"Models of {', '.join(sources)} were fine-tuned from one base ({study.base_name}) on {study.task} and merged "
-                f"for {target}: {merge_words}. The best source was chosen on development data; every figure is on the "
-                f"same {n} test sentences of {target}.",
-            ),
-            ("Findings", "\n".join(findings)),
-            ("Open questions", f"- [open] Does the best recipe hold for {target} with another seed?"),
-        ),
-        rows=tuple(row for m in merges for row in m.rows),
+        answers=", ".join(begun.answers),
+        origin=f"mu quickstart; {origin}",
+        sections=(*begun.sections, questions),
+        rows=tuple(rows),
     )
-    figure_text = "Accuracy in percent of every model (row) on every test set (column)"
-    return add(
-        study.space.log,
-        draft,
-        more_rows=matrix_rows(test, study.context, run, measured_by()),
-        figure=(figure_text, figure),
-    )
+    caption = "Accuracy in percent of every model (row) on every test set (column)"
+    return add(study.space.log, draft, more_rows=singles, figure=(caption, figure))
 
 
 def verdict_line(outcome: Outcome) -> str:
-    """Did it pay? In one sentence, noise called noise."""
+    """Return one sentence on whether the best merge gained, with its comparison."""
     best = max(outcome.merges, key=lambda m: m.accuracy)
     found = best.compared["best_single_source"]
     source = outcome.baselines["best_single_source"]
-    said = f"{logged_method(best.recipe)} {100 * best.accuracy:.1f}% against {source.model} {100 * source.value:.1f}%: {words(found)}"
+    method = best.name.partition(" (")[0]
+    text = f"{method} {100 * best.accuracy:.1f}% against {source.model} {100 * source.value:.1f}%: {words(found)}"
     smallest = float(str(outcome.study.space.settings["min_gain_pp"]))
     if found.significant:
-        return f"{'It paid' if found.difference > 0 else 'It did not pay'}. {said}"
+        return f"{'It paid' if found.difference > 0 else 'It did not pay'}. {text}"
     if found.interval.high < smallest:
-        return f"It did not pay: a gain of {smallest:g} pp lies outside the interval. {said}"
-    return f"Not settled. {said}"
+        return f"It did not pay: a gain of {smallest:g} pp lies outside the interval. {text}"
+    return f"Not settled. {text}"

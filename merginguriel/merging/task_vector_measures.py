@@ -47,13 +47,13 @@ class Compatibility:
     matrices: Mapping[str, Mapping[str, np.ndarray]]
 
     def matrix(self, measure: str, part: str = "model") -> np.ndarray:
-        """Return one matrix [N, N]. Raises UsageError that lists the measures and parts."""
+        """Return the matrix of a measure and part. Raises UsageError naming the known ones."""
         for what, key, known in (
             ("measure", measure, self.matrices),
             ("part", part, self.matrices.get(measure, {})),
         ):
             if key not in known:
-                raise UsageError(f"there is no {what} {key!r}.", mend=f"It is one of: {', '.join(known)}.")
+                raise UsageError(f"unknown {what} {key!r}.", mend=f"Known: {', '.join(known)}.")
         return self.matrices[measure][part]
 
 
@@ -106,7 +106,7 @@ def task_vectors(
 
 
 def products(deltas: np.ndarray) -> np.ndarray:
-    """Return, for task vectors [k, n], [4, k, k] float64: Σ ab, Σ |a||b|, Σ sign a sign b, and how often both are not 0."""
+    """Return [4, k, k] float64 of task vectors [k, n]: Σ ab, Σ |a||b|, Σ sign a sign b, and how often both are not 0."""
     values = deltas.astype(np.float64)
     # Counts of a block are whole numbers below 2²⁴, which float32 adds without rounding.
     signs = np.sign(deltas)
@@ -148,7 +148,7 @@ def representations(
     device: str | None = None,
     on_progress: Progress | None = None,
 ) -> Compatibility:
-    """Measure `cka`: linear CKA between the models' pooled hidden states of the same sentences, by layer and at the end.
+    """Measure linear CKA between the models' pooled hidden states of the same sentences, by layer and at the end.
 
     Hidden states are pooled as the model pools (mean over tokens if it does not say). One model is in memory at a
     time. Raises UsageError for fewer than three sentences, CheckpointError for a model that cannot be loaded.

@@ -26,7 +26,7 @@ DISTINCTIONS: Mapping[str, Callable[[Arm], str]] = {
     "sources": lambda arm: " ".join(arm.row.sources),
 }
 ROW = "row"
-WORDS = {"weights": "weights", "from": "where they stand", "sources": "sources", ROW: "their order alone"}
+WORDS = {"weights": "weights", "from": "their origin", "sources": "sources", ROW: "their order"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def of_arms(a: Arm, b: Arm) -> Difference:
 
 
 def _of_items(arm: Arm, other: np.ndarray) -> Difference:
-    """arm − other, item by item; other: bool [n], or the share [n] of several models that is right.
+    """Return arm − other, item by item; other: bool [n], or the share [n] of several models that is right.
 
     Of one model, the test is that of the run which scored it: `significance.compare`, its interval in closed form, since
     a study has thousands of comparisons. Of a mean of models, which that test does not know: groups of items are the
@@ -148,7 +148,7 @@ def _of_items(arm: Arm, other: np.ndarray) -> Difference:
 
 
 def against_baseline(arm: Arm, kind: str) -> Difference | None:
-    """The arm − one of its baselines: from items, else from what the row tells, else a careful bound."""
+    """Return the arm − one of its baselines: from items, else from the row's noise, else with a bound of it."""
     row = arm.against[kind]
     if arm.right is not None and kind in arm.rights:
         return _of_items(arm, arm.rights[kind])
@@ -161,7 +161,7 @@ def against_baseline(arm: Arm, kind: str) -> Difference | None:
 
 
 def _clustering(arm: Arm) -> float:
-    """How much larger than by single items the variance is, as the arm's paired rows show: variants count less."""
+    """Return the design effect of templates: the variance in the arm's paired rows over that of single items."""
     found = [1.0]
     for row in arm.against.values():
         if row.se_pp and row.wins is not None and row.losses is not None and row.n:
@@ -175,7 +175,7 @@ def _clustering(arm: Arm) -> float:
 
 
 def cells(arms: Sequence[Arm]) -> list[Cell]:
-    """Merges and ensembles by method and target; what differs by seed only is one cell."""
+    """Group merges and ensembles by method and target; arms that differ by seed only are one cell."""
     merged = [arm for arm in arms if arm.kind != SINGLE]
     keys = _keys(merged)
     labels = _labels(sorted(set(keys)))
@@ -195,14 +195,14 @@ def cells(arms: Sequence[Arm]) -> list[Cell]:
 
 
 def _goal_kind(found: Sequence[Cell], mode: str) -> str | None:
-    """The same kind of baseline for all merges of a mode: the one that most of them have, of equals the strictest."""
+    """Return the kind of baseline that most merges of a mode have, of equals the strictest."""
     having = {k: sum(k in c.against for c in found if c.mode == mode) for k in GOALS[mode][1]}
     best = max(having, key=lambda k: having[k])
     return best if having[best] else None
 
 
 def goals_of(found: Sequence[Cell]) -> dict[str, tuple[int, str]]:
-    """mode → its goal's number and the kind of baseline that it is counted from, of modes that have any."""
+    """Return mode → number of its goal and the kind of baseline of it, for modes that have any."""
     return {
         mode: (number, next(c.goal for c in found if c.mode == mode and c.goal))
         for mode, (number, _) in GOALS.items()
@@ -227,10 +227,10 @@ def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -
 
 
 def over_seeds(each: Sequence[Difference]) -> Difference:
-    """Mean over seeds, of which only each one's difference is known.
+    """Average one difference per seed.
 
-    Seeds share their test items, whose noise stays; what seeds differ by is added to it. Two or three seeds tell that
-    badly: Student's t, with Satterthwaite's degrees of freedom.
+    Seeds share their test items, so the noise of items does not shrink; the variance between seeds is added. Student's t
+    with Satterthwaite's degrees of freedom, since two or three seeds estimate it badly.
     """
     if len(each) == 1:
         return each[0]
@@ -247,9 +247,14 @@ def over_seeds(each: Sequence[Difference]) -> Difference:
 
 
 def over_seeds_by_items(arms: Sequence[Arm], others: Sequence[np.ndarray | None]) -> Difference | None:
-    """Mean of arm − other over seeds, seeds and items both at random; others [n] as in `_of_items`.
+    """Average arm − other over seeds, with seeds and items both at random.
 
-    None with one seed, and unless all were scored item by item on the same items.
+    Args:
+        arms: One per seed.
+        others: [n] each, as in `_of_items`.
+
+    Returns:
+        None with one seed, and unless all were scored on the same known items.
     """
     first = arms[0]
     rows = [
@@ -298,7 +303,7 @@ def _corrected(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def settings_of(arm: Arm) -> dict[str, str]:
-    """Everything that was decided about the arm and is not the target's, the seed's, or a result."""
+    """Return the settings of an arm: all but the target, the seed and the results."""
     row = arm.row
     found = {
         "method": row.method,
@@ -311,9 +316,9 @@ def settings_of(arm: Arm) -> dict[str, str]:
 
 
 def _keys(arms: Sequence[Arm]) -> list[Key]:
-    """The settings of each arm. Where two arms of one target and seed share them, what else differs tells them apart.
+    """Return the settings of each arm, extended where two arms of one target and seed share them.
 
-    A seed that stood twice in a cell would count as two: arms that nothing tells apart are numbered in their order.
+    Such arms get what distinguishes them, or a number, so that a seed never counts twice in a cell.
     """
     keys: list[Key] = [tuple(settings_of(arm).items()) for arm in arms]
     seen: dict[Key, dict[object, list[int]]] = {}
@@ -321,44 +326,44 @@ def _keys(arms: Sequence[Arm]) -> list[Key]:
         seen.setdefault(key, {}).setdefault((arm.block, arm.row.seed), []).append(i)
     for key, groups in seen.items():
         clashing = [[arms[i] for i in group] for group in groups.values() if len(group) > 1]
-        names = _telling(clashing) if clashing else ()
+        names = _distinctions(clashing) if clashing else ()
         for group in groups.values():
             met: Counter[Key] = Counter()
             for i in group:
-                told = tuple((name, DISTINCTIONS[name](arms[i])) for name in names if name != ROW)
-                met[told] += 1
-                keys[i] = (*key, *told, *([(ROW, str(met[told]))] if ROW in names else []))
+                extra = tuple((name, DISTINCTIONS[name](arms[i])) for name in names if name != ROW)
+                met[extra] += 1
+                keys[i] = (*key, *extra, *([(ROW, str(met[extra]))] if ROW in names else []))
     return keys
 
 
-def _telling(clashing: Sequence[Sequence[Arm]]) -> tuple[str, ...]:
-    """Which of DISTINCTIONS tells the arms of each group apart; where none does alone, all that differ, and a number."""
-    told = {
+def _distinctions(clashing: Sequence[Sequence[Arm]]) -> tuple[str, ...]:
+    """Return which of DISTINCTIONS separates the arms of each group; where none does alone, all that differ, and ROW."""
+    values = {
         name: [len({of(arm) for arm in group}) for group in clashing] for name, of in DISTINCTIONS.items()
     }
     sizes = [len(group) for group in clashing]
     for name in DISTINCTIONS:
-        # Of other sources the weights are others too, and say less.
-        if told[name] == sizes and (name != "weights" or max(told["sources"]) == 1):
+        # With other sources the weights differ too, and are less informative.
+        if values[name] == sizes and (name != "weights" or max(values["sources"]) == 1):
             return (name,)
-    return *(name for name in DISTINCTIONS if max(told[name]) > 1), ROW
+    return *(name for name in DISTINCTIONS if max(values[name]) > 1), ROW
 
 
 def repeated(found: Sequence[Cell]) -> list[str]:
-    """For the notes of a report: which methods were measured several times with one seed, and are not averaged."""
-    told = {
+    """Return a note for each method that was measured several times with the same settings and seed."""
+    notes = {
         (dict(cell.key)["method"], " and ".join(words))
         for cell in found
         if (words := [WORDS[name] for name, _ in cell.key if name in WORDS])
     }
     return [
-        f"{method}: several measurements share settings and seed; they are told apart by {words}, not averaged."
-        for method, words in sorted(told)
+        f"{method}: several measurements share settings and seed; they are distinguished by {words}, not averaged."
+        for method, words in sorted(notes)
     ]
 
 
 def _labels(keys: Sequence[Key]) -> dict[Key, str]:
-    """The method's name, its similarity, and of the rest what varies among the arms of that method."""
+    """Return a label of each key: method, similarity, and what else varies among the arms of that method."""
     found = {}
     for key in keys:
         mine = dict(key)
@@ -378,7 +383,7 @@ def _part(name: str, value: str) -> str:
 
 
 def table(found: Iterable[Cell]) -> dict[str, dict[str, float]]:
-    """label → target (with its context) → accuracy."""
+    """Return label → target (with its context) → accuracy."""
     values: dict[str, dict[str, float]] = {}
     for cell in found:
         values.setdefault(cell.label, {})[f"{cell.context} {cell.target}"] = cell.value

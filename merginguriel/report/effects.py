@@ -13,7 +13,6 @@ from merginguriel.text.differences import (
     BELOW,
     Difference,
     cell_text,
-    count,
     interval,
     kind_words,
     number,
@@ -21,6 +20,7 @@ from merginguriel.text.differences import (
     percent,
     verdict_words,
 )
+from merginguriel.text.numbers import count
 
 from . import contrasts, figures, ranking
 from .comparisons import Cell, goals_of

@@ -45,7 +45,7 @@ NAMED = 24  # targets whose names fit above their points
 
 
 class Point(NamedTuple):
-    """One merge in the plot of effects: x is the feature, y the merging effect."""
+    """A merge in the plot of effects: value of the feature, and merging effect."""
 
     target: str
     x: float
@@ -53,7 +53,11 @@ class Point(NamedTuple):
 
 
 def save(draw: Callable[[], Figure], path: Path) -> None:
-    """Draw into `path` with .png and .svg. Raises UnavailableError without matplotlib."""
+    """Draw into `path` with the endings .png and .svg.
+
+    Raises:
+        UnavailableError: matplotlib is not installed.
+    """
     try:
         import matplotlib
     except ImportError as error:
@@ -70,7 +74,7 @@ def save(draw: Callable[[], Figure], path: Path) -> None:
 
 
 def short(label: str) -> str:
-    """At most LONGEST characters on one line, the middle left out."""
+    """Shorten a label to LONGEST characters on one line, without its middle."""
     label = "".join(c if c.isprintable() else "�" for c in label)
     if len(label) <= LONGEST:
         return label
@@ -84,7 +88,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _wide(labels: Sequence[str]) -> float:
-    """Inches that the longest label takes."""
+    """Return the inches that the longest label takes."""
     return 0.078 * max([4, *(len(short(label)) for label in labels)])
 
 
@@ -92,7 +96,12 @@ def _wide(labels: Sequence[str]) -> float:
 
 
 def target_bars(panels: Sequence[tuple[str, Sequence[Cell], str]], words: Callable[[str], str]) -> Figure:
-    """Bars of every method on one target. panels: title, cells, kind of baseline that zero stands for."""
+    """Draw the bars of every method on one target.
+
+    Args:
+        panels: Title, cells and kind of baseline at zero.
+        words: Kind of baseline → its name.
+    """
     panels = [(title, sorted(cells, key=_gain(kind))[-MOST:], kind) for title, cells, kind in panels]
     rows = [len(cells) for _, cells, _ in panels]
     labels = [cell.label for _, cells, _ in panels for cell in cells]
@@ -145,8 +154,7 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable
             round(100 * (c.baselines[other] - c.baselines[kind]), 6) for c in cells if other in c.baselines
         }
         if len(places) == 1 and near[0] <= min(places) <= near[1]:
-            told = words(other)
-            handles.append(ax.axvline(places.pop(), color=GREY, linestyle=line, label=told, zorder=0))
+            handles.append(ax.axvline(places.pop(), color=GREY, linestyle=line, label=words(other), zorder=0))
     ax.set_yticks(range(len(cells)), [short(cell.label) for cell in cells])
     ax.set_ylim(-0.7, len(cells) - 0.3)
     values = {round(100 * cell.baselines[kind], 1) for cell in cells}
@@ -158,7 +166,14 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable
 
 
 def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], str], zero: str) -> Figure:
-    """Methods (rows, best mean on top) by targets (columns): differences in pp, ▲ and ▼ where outside noise."""
+    """Draw the differences in pp of methods (rows, best mean on top) on targets (columns).
+
+    Args:
+        cells: Merges and ensembles.
+        kind: Kind of baseline that the differences are to.
+        columns: (context, target) → name.
+        zero: Name of the baseline.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
     by_label: dict[str, dict[tuple[str, str], Difference]] = {}
@@ -201,7 +216,7 @@ def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], st
 
 
 def critical_difference(ranking: Ranking, test: str) -> Figure:
-    """The diagram of Demšar 2006, figure 1: mean ranks, and bars over methods that do not rank apart."""
+    """Draw mean ranks, and bars over methods that do not rank apart by `test` (Demšar 2006, figure 1)."""
     k = len(ranking.methods)
     left = ceil(k / 2)
     cliques = _stacked(ranking.cliques(test))
@@ -269,7 +284,7 @@ def _stacked(cliques: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
 
 
 def effects(points: Sequence[Point], feature: str) -> Figure:
-    """Merging effect against a feature: ▲ synergy and ▼ interference outside noise, ○ within noise."""
+    """Draw merging effects against a feature: ▲ synergy and ▼ interference outside noise, ○ others."""
     from matplotlib.lines import Line2D
 
     figure = _figure(7.6, 5.2)
@@ -299,7 +314,7 @@ def effects(points: Sequence[Point], feature: str) -> Figure:
 
 
 def _target_names(ax: Any, points: Sequence[Point]) -> None:
-    """Each target's name over its points, upright where all of them stand at one x."""
+    """Write each target's name over its points, where all of them have one x."""
     by_target: dict[str, list[Point]] = {}
     for point in points:
         by_target.setdefault(point.target, []).append(point)
@@ -320,7 +335,7 @@ def _target_names(ax: Any, points: Sequence[Point]) -> None:
 
 
 def forest(rows: Sequence[tuple[str, Contrast]], xlabel: str) -> Figure:
-    """One row per comparison: mean over targets with its 95% interval, and a tick for each target."""
+    """Draw a row per contrast: mean over targets with its 95% interval, and a tick for each target."""
     rows = list(rows)[:MOST]
     figure = _figure(5.2 + _wide([name for name, _ in rows]), 1.3 + 0.27 * len(rows))
     ax = figure.add_subplot()

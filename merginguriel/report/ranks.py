@@ -7,7 +7,8 @@ from functools import partial
 
 from merginguriel.evaluation import heatmap
 from merginguriel.evaluation.nxn import of_cells
-from merginguriel.text.differences import count, kind_words, listed, p_number, percent
+from merginguriel.text.differences import kind_words, p_number, percent
+from merginguriel.text.numbers import count, listed
 
 from . import contrasts, figures, ranking
 from .comparisons import Cell, goals_of, table

@@ -9,7 +9,7 @@ from functools import partial
 
 from merginguriel import __version__
 from merginguriel.errors import MuError, UsageError
-from merginguriel.text.differences import count, listed
+from merginguriel.text.numbers import count, listed
 
 from . import contrasts, figures
 from .comparisons import Cell, cells, goals_of, repeated

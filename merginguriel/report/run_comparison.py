@@ -1,6 +1,6 @@
-"""In what do runs or recipes differ, and do their merges differ by more than noise? Paired on the test items that they share.
+"""Comparison of runs and recipes: their settings, and their merges paired on the test items that they share.
 
-Runs that differ by their seed alone are also taken together.
+Runs that differ by their seed alone are also compared as one.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +18,15 @@ from merginguriel.errors import MuError
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.runs import run_store as runs
 from merginguriel.runs.run_store import Run
+from merginguriel.study.results import words
+from merginguriel.text.differences import Difference, difference_words
+from merginguriel.text.numbers import percent
+from merginguriel.text.runs import setting
 from merginguriel.training.settings import dev_score
 
 from .comparable import NEW, Recipe
 
-if TYPE_CHECKING:
-    from .comparisons import Difference
-
-# What two results must have alike to be paired: ids alone may be the numbers of lines. `data` is a digest of items.
+# Keys of results that must be equal for a paired comparison: ids alone may be line numbers. `data` is a digest of items.
 SAME = {"context": "context", "target": "target", "metric": "metric", "data": "test sentences"}
 
 
@@ -42,11 +43,18 @@ class Bar:
 
 @dataclass(frozen=True)
 class Against:
-    """One run; `found` against the first run of the comparison, or `why` there is none. bars: a locale each.
+    """A run, compared with the first run.
 
-    file     of a recipe, whose run this is; None where a run was named
-    state    of the run, `new` for a recipe that was not run; only of one that has finished are there figures
-    command  that gets the figures of a recipe, or shows them
+    Attributes:
+        run: Its id.
+        accuracy: Of its merge.
+        settings: Those that not all runs share.
+        found: Comparison of its merge with that of the first run.
+        why: Reason why there is no comparison.
+        bars: An accuracy per locale.
+        file: Of the recipe, where a recipe was named.
+        state: Of the run, or NEW; only a finished run has accuracies.
+        command: Measures the accuracy of a recipe, or shows it.
     """
 
     run: str
@@ -61,15 +69,16 @@ class Against:
 
     @property
     def name(self) -> str:
-        """As it can be named to be compared again."""
+        """Name by which it can be compared again."""
         return self.file or self.run
 
     @property
     def missing(self) -> str:
-        """Why there are no figures, in words; nothing where there are."""
+        """Reason why there is no accuracy; empty for a finished run."""
         return words_of(self.state)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the JSON of a run in a comparison."""
         return {
             "run": self.run,
             "is": "run" if self.file is None else "recipe",
@@ -87,9 +96,14 @@ class Against:
 class Seeds:
     """Runs that differ by their seed alone.
 
-    mean    of their accuracies; low, high: the lowest and the highest
-    found   against the first group, over the seeds that both have, items and seeds at random; None of the first, and
-            where there is only one such seed
+    Attributes:
+        runs: Their ids.
+        settings: Those that not all groups share.
+        mean: Of their accuracies.
+        low: The lowest accuracy.
+        high: The highest accuracy.
+        found: Difference to the first group over the seeds that both have, items and seeds at random; None for the
+            first group, and with fewer than two such seeds.
     """
 
     runs: tuple[str, ...]
@@ -100,13 +114,14 @@ class Seeds:
     found: Difference | None = None
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the JSON of a group of runs."""
         table = asdict(self)
         return table | {"runs": list(self.runs), "verdict": self.found.verdict if self.found else None}
 
 
 @dataclass(frozen=True)
 class Items:
-    """ids, groups [n] of the test items; right bool [n]: which the merge got."""
+    """Test items: their ids and groups [n], and right, bool [n]: which the merge got."""
 
     ids: np.ndarray
     groups: np.ndarray
@@ -114,15 +129,17 @@ class Items:
 
 
 def words_of(state: str) -> str:
-    """Why a run in this state has no figures; nothing of one that has finished."""
+    """Return why a run in this state has no accuracy; empty for a finished one."""
     return {"finished": "", NEW: "not run yet"}.get(state, state)
 
 
 def compared(given: Sequence[Run | Recipe]) -> list[Against]:
-    """Every run with the settings that not all share, and its merge against the first one's.
+    """Compare runs: the settings that not all share, and each merge with the first one's.
 
-    A recipe stands for its run; where that has not finished, it has settings and no figures. Raises UsageError for a
-    run that has not finished.
+    A recipe represents its run; where that has not finished, it has settings and no accuracy.
+
+    Raises:
+        UsageError: A run has not finished.
     """
     found = [one.run if isinstance(one, Recipe) else one for one in given]
     states = [one.state if isinstance(one, Recipe) else "finished" for one in given]
@@ -140,7 +157,7 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
         if states[number] != "finished":
             why = words_of(states[number])
         elif number and states[0] != "finished":
-            why = "the first has no figures"
+            why = "the first has no accuracy"
         elif number and (first is None or mine is None):
             why = "no test items are stored"
         elif number and first is not None and mine is not None:
@@ -164,7 +181,7 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
 
 
 def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
-    """A merge on its target; of single models, each on its own locale."""
+    """Return the accuracy of a merge on its target, or of each single model on its own locale."""
     if result.get("kind") in ("merge", "iterate"):
         low, high = result["ci95"]
         return (Bar(result["target"], result[result.get("metric", "accuracy")], low, high, result["n"]),)
@@ -178,9 +195,13 @@ def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
 
 
 def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[Seeds]:
-    """What `compared` gave, with runs that differ by their seed alone taken together; nothing where none do.
+    """Group runs that differ by their seed alone; empty where none do.
 
-    A run counts once, however often it was named; a recipe that has no figures, not at all.
+    A run counts once, however often it was named; a recipe without an accuracy does not count.
+
+    Args:
+        found: From `compared`.
+        given: What `found` was made from.
     """
     from .comparisons import over_seeds_by_items
     from .loading import MERGE, from_runs
@@ -219,7 +240,11 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[See
 
 
 def items_of(run: Run, arm: str = "merge") -> Items | None:
-    """What items.npz says of one arm; None for a run that scored nothing. Raises MuError where it is damaged."""
+    """Return the answers of one arm; None for a run that scored nothing.
+
+    Raises:
+        MuError: items.npz is damaged.
+    """
     path = run.folder / "items.npz"
     if not path.is_file():
         return None
@@ -228,5 +253,37 @@ def items_of(run: Run, arm: str = "merge") -> Items | None:
             return Items(stored["ids"], stored["groups"], stored[arm])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise MuError(
-            "these items are damaged.", where=str(path), mend="Remove the run's folder and run it again."
+            "the items of this run are damaged.",
+            where=str(path),
+            mend="Remove the run's folder and run it again.",
         ) from error
+
+
+# tables of text
+
+
+def comparison_table(runs: Sequence[Against]) -> list[list[str]]:
+    """Lay out runs with the settings that differ and the comparison with the first; the first row is the heading."""
+    keys = sorted({key for one in runs for key in one.settings})
+    table = [["run", *keys, "accuracy", "against the first"]]
+    for number, one in enumerate(runs):
+        result = words(one.found) if one.found else one.why if number else ""
+        value = "" if one.accuracy is None else percent(one.accuracy)
+        if one.missing:
+            value, result = one.missing, one.command or ""
+        table.append([one.name, *(setting(one.settings.get(key)) for key in keys), value, result])
+    return table
+
+
+def seeds_table(seeds: Sequence[Seeds]) -> list[list[str]]:
+    """Lay out groups of runs that differ by their seed alone; the first row is the heading."""
+    keys = sorted({key for one in seeds for key in one.settings})
+    table = [["seeds", *keys, "mean", "lowest … highest", "against the first, over seeds"]]
+    for number, one in enumerate(seeds):
+        mean = "" if one.mean is None else percent(one.mean)
+        span = "" if one.low is None or one.high is None else f"{100 * one.low:.2f} … {100 * one.high:.2f}"
+        missing = "fewer than two seeds in common" if number else ""
+        result = difference_words(one.found) if one.found else missing
+        row = [str(len(one.runs)), *(setting(one.settings.get(key)) for key in keys), mean, span, result]
+        table.append(row)
+    return table

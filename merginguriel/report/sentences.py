@@ -16,13 +16,12 @@ from merginguriel.text.differences import (
     UNTESTED,
     Difference,
     cell_text,
-    count,
     difference_words,
     kind_words,
-    listed,
     number,
     percent,
 )
+from merginguriel.text.numbers import count, listed
 
 from .comparisons import Cell
 from .contrasts import FEWEST, Contrast

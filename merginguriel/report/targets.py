@@ -13,11 +13,11 @@ from merginguriel.text.differences import (
     Difference,
     cell_text,
     kind_words,
-    listed,
     p_number,
     percent,
     verdict_words,
 )
+from merginguriel.text.numbers import listed
 
 from . import figures
 from .comparisons import Cell, goals_of
@@ -26,8 +26,6 @@ from .pages import Picture, Section, Table, difference_record, rounded
 from .sentences import goal_cell, goal_standing, to_goal
 
 UNFOLDED = 8  # targets that are shown without a click
-
-
 Place = tuple[str, str]  # context, target
 
 
@@ -151,7 +149,7 @@ def _noted(notes: Sequence[str]) -> str:
 
 
 def _panel(group: Sequence[Cell]) -> tuple[str, list[Cell]]:
-    """The kind of baseline that bars of these cells start from, and the cells that have it."""
+    """Return the kind of baseline at zero in the bars of these cells, and the cells that have it."""
     kinds = [c.goal for c in group if c.goal] or kinds_in([arm for c in group for arm in c.arms])
     kind = kinds[0] if kinds else ""
     return str(kind), [c for c in group if kind in c.against]
@@ -179,7 +177,7 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _slug(name: str, taken: set[str]) -> str:
-    """A file's name for a target, unlike all before it."""
+    """Return the name of a target's files, different from all in `taken`, and add it there."""
     start = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-") or "target"
     slug, number_ = start, 1
     while slug.lower() in taken:

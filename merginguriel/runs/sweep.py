@@ -1,10 +1,10 @@
-"""Many runs from one file: which are they, which are known already, and what has become of each?
+"""Sweeps: many runs from one file, of which those that have finished are not repeated.
 
 sweeps/<name>-<digest>/  sweep.yaml   the file, as it was when the sweep was first started
-                         runs.json    its runs: id, what tells it from the others, configuration
+                         runs.json    its runs: id, varied keys, configuration
                          lock         held by the process that carries the sweep out
 
-Everything else stands in the runs' own folders, so that an interrupted sweep goes on where it stopped.
+Everything else is in the folders of the runs, so that an interrupted sweep can continue.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from . import resolve, run_store, worker
 from .run_store import Run
 
 Executor = Callable[[Sequence[Run], Callable[[Run | None, str | None], None]], None]
-# How far a sweep is: runs ended, of how many (0: the text is of a run that ended), text, seconds left if known.
+# Called with runs ended, number of runs (0: the text is about a run that ended), text, seconds left if known.
 Tell = Callable[[float, float, str, float | None], None]
 ENDINGS = {
-    "dead": "its process was ended from outside, or for want of memory",
+    "dead": "its process was killed, perhaps for lack of memory",
     "cancelled": "it was cancelled",
     "paused": "it was paused",
-    "queued": "its process ended before it had begun",
-    "running": "another process is at work on it",
+    "queued": "its process ended before it started",
+    "running": "another process executes it",
 }
 LOOK_BACK = 50  # finished runs from which the time of one is estimated
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a sweep. varied: what tells it from the others; table: its configuration, in plain values."""
+    """One run of a sweep. varied: keys that distinguish it from the others; table: its configuration, in plain values."""
 
     id: str
     varied: dict[str, Any]
@@ -54,12 +54,13 @@ class Member:
 
     @property
     def label(self) -> str:
+        """The varied keys and values; the id if there are none."""
         return " ".join(f"{key}={sweep_file.shown(value)}" for key, value in self.varied.items()) or self.id
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep in a workspace. asked: runs that the file asks for, of which some may be the same one."""
+    """A sweep in a workspace. asked: number of runs in the file, of which some may be the same one."""
 
     space: Workspace
     name: str
@@ -70,19 +71,22 @@ class Sweep:
 
     @property
     def id(self) -> str:
+        """The name and digest, which name its folder."""
         return f"{self.name}-{self.digest}"
 
     @property
     def folder(self) -> Path:
+        """The folder of the sweep."""
         return home(self.space) / self.id
 
     def run(self, member: Member) -> Run:
+        """Return the run of a member."""
         return Run(member.id, self.space.runs / member.id)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What has become of a run: one of runs.STATES, or `new`. seconds: how long it took; begun: how often."""
+class MemberState:
+    """State of a member: one of run_store.STATES, or `new`. seconds: how long it took; begun: number of starts."""
 
     member: Member
     state: str
@@ -95,7 +99,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep came to: known before, finished now, and what has not finished, with the reason."""
+    """Result of a sweep: runs known before, finished now, and not finished, with the reason."""
 
     known: int
     finished: int
@@ -103,30 +107,34 @@ class Outcome:
 
 
 def home(space: Workspace) -> Path:
+    """Return the folder of all sweeps."""
     return space.root / "sweeps"
 
 
 def plan(space: Workspace, path: Path) -> Sweep:
-    """The sweep that a file means, without writing anything. Raises MuError naming key, file and line.
+    """Return the sweep of a file, without writing anything.
 
-    Runs that turn out to be the same are one. If it was started before, its runs are those of then: which models
-    a run may choose from is settled when it is made.
+    Points that turn out to be the same run are one. A sweep that was started before keeps its runs of then: the models that
+    a run can choose from are fixed when it is made.
+
+    Raises:
+        MuError: For a wrong key or value; it names key, file and line.
     """
     writable(space)
-    asked = sweep_file.read(path)
-    found = [(point, *config_of(point, asked)) for point in asked.points()]
+    file = sweep_file.read(path)
+    found = [(point, *config_of(point, file)) for point in file.points()]
     found = [(point, resolve.placed(config, space), places) for point, config, places in found]
-    # Whether models are kept makes no other runs, but a list of runs that was begun without it does not say so.
+    # Keeping models does not change the runs, but a list of runs that was made without it does not record it.
     names = sorted({configs.digest(config) + " keep" * config.keep for _, config, _ in found})
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
-    begun = home(space) / f"{asked.name}-{digest}"
+    begun = home(space) / f"{file.name}-{digest}"
     if (begun / "runs.json").is_file():
         return load(space, begun)
     members: dict[str, Member] = {}
     for point, config, places in found:
-        with told_which(point, asked):
+        with naming_point(point, file):
             whole = resolve.resolved(config, space, places)
-        refuse_no_candidates(whole, asked.path)
+        refuse_no_candidates(whole, file.path)
         id = run_store.run_id(whole)
         varied = {key: plain(value) for key, value in point.varied.items()}
         before = members.get(id)
@@ -134,38 +142,38 @@ def plan(space: Workspace, path: Path) -> Sweep:
             members[id] = Member(id, varied, configs.as_table(whole))
         elif whole.keep:
             members[id] = replace(before, table={**before.table, "keep": True})
-    return Sweep(space, asked.name, digest, asked.text, tuple(members.values()), len(found))
+    return Sweep(space, file.name, digest, file.text, tuple(members.values()), len(found))
 
 
-def config_of(point: sweep_file.Point, asked: sweep_file.SweepFile) -> tuple[configs.Config, dict[str, str]]:
-    """The configuration of one point, and where its keys stand."""
-    with told_which(point, asked):
-        return configs.built(point.table, where=str(asked.path), sets=(), folder=asked.path.resolve().parent)
+def config_of(point: sweep_file.Point, file: sweep_file.SweepFile) -> tuple[configs.Config, dict[str, str]]:
+    """Return the configuration of one point, and where its keys were given."""
+    with naming_point(point, file):
+        return configs.built(point.table, where=str(file.path), sets=(), folder=file.path.resolve().parent)
 
 
 @contextlib.contextmanager
-def told_which(point: sweep_file.Point, asked: sweep_file.SweepFile) -> Iterator[None]:
-    """An error also says in which run of the sweep it is."""
+def naming_point(point: sweep_file.Point, file: sweep_file.SweepFile) -> Iterator[None]:
+    """Add the point of the sweep to an error."""
     try:
         yield
     except MuError as error:
-        said = f"This is the run {point.label}." if point.varied else None
-        mend = "\n".join(filter(None, (error.mend, said))) or None
-        raise type(error)(error.what, where=error.where or str(asked.path), mend=mend) from error
+        run = f"In the run {point.label}." if point.varied else None
+        mend = "\n".join(filter(None, (error.mend, run))) or None
+        raise type(error)(error.what, where=error.where or str(file.path), mend=mend) from error
 
 
 def refuse_no_candidates(config: configs.Config, path: Path) -> None:
-    """Such a run would be another one as soon as a model is trained."""
+    """Refuse a run without candidates, which would be another run as soon as a model is trained."""
     if config.kind == "merge" and not config.sources and not config.candidates:
         raise MuError(
-            "nothing is trained yet, and no candidates are named to choose sources from.",
+            "no candidates to choose sources from: nothing is trained yet, and none are named.",
             where=str(path),
             mend="Name them under base, like `candidates: [de-DE, sv-SE, fr-FR]`: they are trained when needed.",
         )
 
 
 def plain(value: Any) -> Any:
-    """A value as read from YAML, as JSON holds it."""
+    """Return a value read from YAML as JSON holds it."""
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, dict):
@@ -174,7 +182,7 @@ def plain(value: Any) -> Any:
 
 
 def load(space: Workspace, folder: Path) -> Sweep:
-    """A sweep that was started before. Raises MuError if its list of runs is damaged."""
+    """Return a sweep that was started before. Raises MuError if its list of runs is damaged."""
     path = folder / "runs.json"
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
@@ -182,23 +190,23 @@ def load(space: Workspace, folder: Path) -> Sweep:
         text = (folder / "sweep.yaml").read_text(encoding="utf-8")
         return Sweep(space, table["name"], table["digest"], text, members, table["asked"])
     except FileNotFoundError:
-        raise UsageError(f"there is no sweep in {space.display(folder)}.") from None
+        raise UsageError(f"no sweep in {space.display(folder)}.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise MuError(
             f"this list of runs is damaged: {error}.",
             where=str(path),
-            mend="Remove that folder and start the sweep again: runs that have finished are taken as they are.",
+            mend="Remove that folder and start the sweep again: finished runs are not repeated.",
         ) from error
 
 
 def listed(space: Workspace) -> list[Sweep]:
-    """Every sweep of the workspace, the one started last first."""
+    """Return every sweep of the workspace, the one started last first."""
     found = sorted(home(space).glob("*/runs.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     return [load(space, path.parent) for path in found]
 
 
 def get(space: Workspace, name: str) -> Sweep:
-    """The sweep called `name`, or `name-digest`; of several of that name, the last. Raises UsageError."""
+    """Return the sweep called `name` or `name-digest`; of several, the last. Raises UsageError."""
     known = listed(space)
     found = [sweep for sweep in known if name in (sweep.id, sweep.name)]
     if found:
@@ -207,32 +215,33 @@ def get(space: Workspace, name: str) -> Sweep:
 
     near = difflib.get_close_matches(name, [sweep.name for sweep in known], n=2)
     raise UsageError(
-        f"there is no sweep {name!r} here.",
+        f"unknown sweep {name!r}.",
         mend=f"Did you mean {' or '.join(near)}?" if near else "List them with: mu sweep status",
     )
 
 
-def standings(sweep: Sweep) -> list[Standing]:
-    """What has become of every run, in the order of the file."""
+def standings(sweep: Sweep) -> list[MemberState]:
+    """Return the state of every member, in the order of the file."""
     return [standing(sweep, member) for member in sweep.members]
 
 
-def standing(sweep: Sweep, member: Member) -> Standing:
+def standing(sweep: Sweep, member: Member) -> MemberState:
+    """Return the state of one member."""
     run = sweep.run(member)
     if not (run.folder / "config.yaml").is_file():
-        return Standing(member, "new")
+        return MemberState(member, "new")
     happened = run_store.events(run)
     state = run_store.state_of(run, happened)
     if state == "finished" and member.table.get("keep") and worker.lacks_model(run):
-        state = "queued"  # for its model
+        state = "queued"  # to write its model
     last: dict[str, Any] = next((event for event in reversed(happened) if event["event"] == state), {})
     begun = sum(event["event"] == "started" for event in happened)
     value, metric = main_value(run) if state == "finished" else (None, None)
-    return Standing(member, state, last.get("seconds"), last.get("error"), value, metric, begun)
+    return MemberState(member, state, last.get("seconds"), last.get("error"), value, metric, begun)
 
 
 def main_value(run: Run) -> tuple[float | None, str | None]:
-    """What the run's first row says: the merge's own score. None for runs that make no rows."""
+    """Return value and metric of the run's first row, the merge's own score; None for runs without rows."""
     try:
         with (run.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
             row = next(csv.DictReader(file), {})
@@ -244,8 +253,8 @@ def main_value(run: Run) -> tuple[float | None, str | None]:
         return None, None
 
 
-def expected_seconds(sweep: Sweep, found: Sequence[Standing]) -> float | None:
-    """How long one run takes: the median of finished ones, of this sweep or else of the same kind and study."""
+def expected_seconds(sweep: Sweep, found: Sequence[MemberState]) -> float | None:
+    """Return the median seconds of one run: of this sweep, or else of runs of the same kind and study; None if none has finished."""
     own = [one.seconds for one in found if one.state == "finished" and one.seconds]
     if own:
         return statistics.median(own)
@@ -268,12 +277,16 @@ def carry_out(
 ) -> Outcome:
     """Carry out every run that has not finished; a failing one does not end the others.
 
-    executor  executors.Local(…) or executors.Ray(…)
-    at_once   how many run at a time, for the estimate of what is left; None: not known
-    tell      is told how far it is
+    A sweep that was interrupted continues; failed, cancelled and dead runs are tried again.
 
-    Interrupted and started again, it goes on; failed, cancelled and dead runs are tried again then. Raises MuError
-    if another process carries this sweep out, naming it.
+    Args:
+        sweep: As `plan` returns it.
+        executor: executors.Local(…) or executors.Ray(…).
+        at_once: Number of runs at a time, for the estimate of the remaining time; None: not known.
+        tell: Called with the progress.
+
+    Raises:
+        MuError: Another process carries this sweep out; it names the process.
     """
     tell = tell or (lambda done, total, text, left: None)
     with held(sweep) as sweep:
@@ -302,7 +315,7 @@ def carry_out(
                     took[:0] = [now.seconds]
                     text += f" in {now.seconds:.0f} s"
                 if now.begun > 1:
-                    text += f", begun {now.begun} times"
+                    text += f", started {now.begun} times"
                 if now.value is not None:
                     text += f", {now.metric} {now.value:.4f}"
                 tell(0, 0, text, None)
@@ -311,7 +324,7 @@ def carry_out(
                 rounds = -(-(len(todo) - ended) // at_once)
                 left = max(0.0, rounds * statistics.median(took[:LOOK_BACK]) - (time.monotonic() - since))
             bad = f", {len(reasons)} not finished" if reasons else ""
-            # Runs that failed say nothing of how long the others take.
+            # Failed runs do not count for the time of the others.
             good, all_good = ended - len(reasons), max(len(todo) - len(reasons), 1)
             tell(good, all_good, f"{ended} of {len(todo)} runs{bad}", left)
 
@@ -323,32 +336,34 @@ def carry_out(
 
 
 def make(sweep: Sweep, member: Member) -> None:
-    """The run's folder, if it is not there."""
+    """Make the folder of a member's run, if it is missing."""
     run = run_store.create(sweep.space, configs.from_table(member.table))
     if run.id != member.id:
         raise MuError(
-            f"this run is {run.id} to this version of the program, and {member.id} to the one that began the sweep.",
+            f"the run {member.id} of this sweep is {run.id} in this version of the program.",
             where=str(sweep.folder / "runs.json"),
-            mend="Remove the sweep's folder and start it again: runs that mean the same are taken as they are.",
+            mend="Remove the sweep's folder and start it again: runs of the same configuration are not repeated.",
         )
 
 
 def first_line(text: str | None) -> str | None:
+    """Return the first line of a text; None for an empty one."""
     return text.strip().splitlines()[0] if text and text.strip() else None
 
 
 @contextlib.contextmanager
 def held(sweep: Sweep) -> Iterator[Sweep]:
-    """Hold the sweep, and write its folder if it has none. Yields it as it was begun.
+    """Hold the lock of the sweep, and write its folder if it has none. Yields the sweep as it was started.
 
-    Raises MuError naming the process that holds it.
+    Raises:
+        MuError: Another process holds it; it names the process.
     """
     sweep.folder.mkdir(parents=True, exist_ok=True)
     lock = sweep.folder / "lock"
     lock.touch()
     with contextlib.ExitStack() as stack:
         for _ in range(10):
-            # Somebody who only looks whether it is free holds it for microseconds.
+            # A process that only checks the lock holds it for microseconds.
             with contextlib.suppress(BlockingIOError):
                 stack.enter_context(files.locked(lock))
                 break
@@ -356,16 +371,16 @@ def held(sweep: Sweep) -> Iterator[Sweep]:
         else:
             pid, host, since = (lock.read_text(encoding="utf-8").split() + ["?"] * 3)[:3]
             raise MuError(
-                f"the sweep {sweep.id} is being carried out already: by process {pid} on {host}, since {since}.",
+                f"process {pid} on {host} carries out the sweep {sweep.id} since {since}.",
                 where=str(sweep.folder),
-                mend=f"See how far it is: mu sweep status {sweep.name}",
+                mend=f"See its progress: mu sweep status {sweep.name}",
             )
         lock.write_text(f"{os.getpid()} {socket.gethostname()} {time.strftime('%Y-%m-%dT%H:%M:%S')}\n")
         if (sweep.folder / "runs.json").is_file():
-            # Begun by another process since this one looked.
+            # Started by another process since the plan was made.
             sweep = replace(load(sweep.space, sweep.folder), space=sweep.space)
         else:
-            for left in sweep.folder.glob(".*.partial"):  # of one who was killed here
+            for left in sweep.folder.glob(".*.partial"):  # left by a killed process
                 left.unlink(missing_ok=True)
             files.write_text(sweep.folder / "sweep.yaml", sweep.text)
             files.write_text(sweep.folder / "runs.json", dumped(sweep))
@@ -373,6 +388,7 @@ def held(sweep: Sweep) -> Iterator[Sweep]:
 
 
 def dumped(sweep: Sweep) -> str:
+    """Return runs.json."""
     table = {
         "name": sweep.name,
         "digest": sweep.digest,
@@ -383,5 +399,5 @@ def dumped(sweep: Sweep) -> str:
 
 
 def is_held(sweep: Sweep) -> bool:
-    """Is a process carrying it out now?"""
+    """Return whether a process carries the sweep out."""
     return run_store.held(Run(sweep.id, sweep.folder))  # its lock is like a run's

@@ -1,4 +1,4 @@
-"""How is a run carried out: its lock, its heartbeat, its events, and how it is paused, cancelled or left running?"""
+"""Execution of a run: its lock, heartbeat and events, and how it is paused, cancelled or detached."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from merginguriel.workspace import Workspace
 
 BEAT = 1.0  # seconds between two heartbeats
-INTERRUPTED = "interrupted"  # note of a run that a signal ended: nobody has said that it is not wanted
-PATIENCE = 3.0  # seconds after which a step that says nothing of itself is interrupted to be cancelled
+INTERRUPTED = "interrupted"  # note of a run that a signal ended, and no request
+PATIENCE = 3.0  # seconds after which a step that reports no progress is interrupted to cancel it
 
 
 class Withdrawn(MuError):
-    """A run that waited for its turn was cancelled or paused before it came."""
+    """A queued run that was cancelled or paused before its turn."""
 
 
 class Stopped(BaseException):
-    """The run was asked to stop: `what` is cancel or pause. No Exception, so that nothing on the way catches it."""
+    """Request to stop the run: `what` is cancel or pause. Not an Exception, so that no handler on the way catches it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -52,12 +52,13 @@ class Stopped(BaseException):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a kind of run hands back; the worker writes it into the run's folder, whole.
+    """Result of a kind of run; the worker writes it into the run's folder.
 
     result  for result.json
     rows    for rows.csv
-    ids     [n] of the test items, groups [n] of them, arms: name → bool [n], was the item answered rightly; an array
-            each in items.npz
+    ids     [n] of the test items
+    groups  [n] of the test items
+    arms    name → bool [n], which items were answered correctly; an array each in items.npz
     """
 
     result: dict[str, Any]
@@ -68,16 +69,16 @@ class Outcome:
 
 
 class Tell:
-    """How a kind says how far it is. Between two steps it may be paused, in `progress` cancelled."""
+    """Reporter of a run's progress. The run may be paused between two steps, and cancelled in `progress`."""
 
     def __init__(self, run: Run, show: Progress | None = None) -> None:
         self.run, self.show = run, show
         self.events = Events(run.folder)
         self.now = ""
-        self.told = 0.0
+        self.written = 0.0
 
     def step(self, text: str) -> None:
-        """A new step begins: the one before is done and will not be done again."""
+        """Begin a step; the one before is done and is not repeated."""
         self.heed(("cancel", "pause"))
         self.now = text
         self.events.add("step", text=text)
@@ -85,54 +86,66 @@ class Tell:
         self.progress(0, 1, "")
 
     def progress(self, done: float, total: float, text: str) -> None:
-        """How far the step is; `total` 0 makes the text a note. Fits every on_progress of this program."""
+        """Report the progress of the step; with `total` 0 the text is a note. Usable as any on_progress."""
         if not total:
             self.note(text)
             return
-        if time.monotonic() - self.told > 0.5 or not done:
-            self.told = time.monotonic()
+        if time.monotonic() - self.written > 0.5 or not done:
+            self.written = time.monotonic()
             self.heed(("cancel",))
-            said = {"step": self.now, "done": done, "total": total, "text": text, "time": time.time()}
+            beat = {"step": self.now, "done": done, "total": total, "text": text, "time": time.time()}
             with contextlib.suppress(OSError):
-                (self.run.folder / "heartbeat").write_text(json.dumps(said), encoding="utf-8")
+                (self.run.folder / "heartbeat").write_text(json.dumps(beat), encoding="utf-8")
         if self.show:
             self.show(done, total, f"{self.now}  {text}".strip())
 
     __call__ = progress
 
     def metric(self, name: str, value: float) -> None:
+        """Record the value of a metric."""
         self.events.add("metric", name=name, value=value)
         self.log(f"{name} {value:.4f}")
 
     def note(self, text: str) -> None:
+        """Record a note."""
         self.events.add("note", text=text)
         self.log(text)
         if self.show:
             self.show(0, 0, text)
 
     def heed(self, words: tuple[str, ...]) -> None:
-        asked = run_store.requested(self.run)
-        if asked in words:
-            raise Stopped(asked)
+        """Raise Stopped if one of these words was requested."""
+        request = run_store.requested(self.run)
+        if request in words:
+            raise Stopped(request)
 
     def log(self, text: str) -> None:
-        """Into log.txt, where a detached run's stdout and stderr go too."""
+        """Write a line to log.txt, which also receives stdout and stderr of a detached run."""
         with contextlib.suppress(OSError), (self.run.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{run_store.now()}  {text}\n")
 
 
 def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_queue: bool = False) -> str:
-    """Carry the run out in this process; returns the state that it ends in: finished, paused or cancelled.
+    """Carry the run out in this process.
 
-    show        is told how far it is, as a progress bar wants it
-    held        the lock is held already, by a descriptor that this process was given
-    from_queue  it is one of many that wait: as for `start`
+    A finished run is left as it is, unless its model is to be written and is missing. Steps that are done are not repeated.
 
-    A finished run is left as it is, unless its model is to be kept and is not there. Steps that were done before are
-    not done again. Raises what went wrong, after it was written down; MuError if another process is at work on it.
+    Args:
+        run: The run.
+        show: Called with the progress, as a progress bar needs it.
+        held: Whether this process was given the descriptor of the lock.
+        from_queue: Whether the run is one of many that wait, as for `start`.
+
+    Returns:
+        The state that the run ends in: finished, paused or cancelled.
+
+    Raises:
+        MuError: Another process executes the run. Any error of the run itself is recorded and raised.
     """
     with contextlib.nullcontext() if held else run_store.claimed(run):
-        run = Run(run.id, run.folder)  # its configuration as it is now: another may have asked for its model
+        run = Run(
+            run.id, run.folder
+        )  # read the configuration again: another process may have asked for its model
         if over(run):
             return "finished"
         if from_queue:
@@ -146,11 +159,13 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         tell = Tell(run, show)
         try:
             with terminable(), beating(run):
-                made = kind_of(run)(run, run.space, tell)
-                asked = Run(run.id, run.folder)
-                if asked.config.keep and not run.config.keep:  # meanwhile; all but the writing is done
-                    made = kind_of(run)(asked, run.space, tell)
-                write(run, made)
+                outcome = kind_of(run)(run, run.space, tell)
+                again = Run(run.id, run.folder)
+                if (
+                    again.config.keep and not run.config.keep
+                ):  # requested meanwhile; only the model is left to write
+                    outcome = kind_of(run)(again, run.space, tell)
+                write(run, outcome)
         except Stopped as stop:
             by_signal = {} if run_store.requested(run) == stop.what else {"note": INTERRUPTED}
             return ended(run, {"cancel": "cancelled", "pause": "paused"}[stop.what], started, **by_signal)
@@ -163,20 +178,22 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         except BaseException as error:
             failed(run, f"{type(error).__name__}: {error}", started)
             raise
-        return ended(run, "finished", started, rows=len(made.rows))
+        return ended(run, "finished", started, rows=len(outcome.rows))
 
 
 def kind_of(run: Run) -> Callable[[Run, Any, Tell], Outcome]:
+    """Return the function that carries out runs of this kind."""
     name = run.config.kind
     try:
         return importlib.import_module(f"{__package__}.kinds.{name}").run
     except ModuleNotFoundError as error:
         if error.name != f"{__package__}.kinds.{name}":
             raise
-        raise UsageError(f"runs of kind {name} cannot be carried out by this version.") from error
+        raise UsageError(f"this version cannot carry out runs of kind {name}.") from error
 
 
 def ended(run: Run, event: str, started: float, **more: Any) -> str:
+    """Record the end of a run, and return the event."""
     Events(run.folder).add(
         event,
         seconds=round(time.monotonic() - started, 2),
@@ -189,7 +206,7 @@ def ended(run: Run, event: str, started: float, **more: Any) -> str:
 
 
 def peak_memory() -> float | None:
-    """The most that this process has held, in MB; None where the system does not say."""
+    """Return the peak memory of this process in MB; None where the system does not tell it."""
     if sys.platform == "win32":
         return None
     import resource
@@ -199,7 +216,7 @@ def peak_memory() -> float | None:
 
 
 def gpu() -> dict[str, Any]:
-    """Which GPU the run used and the most that it held there, in MB; nothing without one."""
+    """Return name and peak memory (MB) of the GPU that the run used; empty without one."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return {}
@@ -208,14 +225,14 @@ def gpu() -> dict[str, Any]:
 
 
 def failed(run: Run, text: str, started: float) -> None:
-    """Write down why. On a full disk that may fail too: the run is then seen as dead, which it is."""
+    """Record why a run failed. On a full disk this may fail too: the run then counts as dead."""
     with contextlib.suppress(MuError, OSError):
         Tell(run).log(text)
         ended(run, "failed", started, error=text)
 
 
-def write(run: Run, made: Outcome) -> None:
-    """Put what was found into the folder; it counts when the event `finished` has been written."""
+def write(run: Run, outcome: Outcome) -> None:
+    """Write the outcome into the run's folder; it counts once the event `finished` is written."""
     import csv
     import io
 
@@ -225,17 +242,17 @@ def write(run: Run, made: Outcome) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row_cells(row) for row in made.rows)
+    writer.writerows(row_cells(row) for row in outcome.rows)
     files.write_text(run.folder / "rows.csv", text.getvalue())
-    if made.arms:
-        item_file.write(run.folder / "items.npz", made.ids, made.groups, made.arms)
-    result = {"run": run.id, **made.result}
+    if outcome.arms:
+        item_file.write(run.folder / "items.npz", outcome.ids, outcome.groups, outcome.arms)
+    result = {"run": run.id, **outcome.result}
     files.write_text(run.folder / "result.json", json.dumps(result, ensure_ascii=False, indent=2) + "\n")
 
 
 @contextlib.contextmanager
 def beating(run: Run) -> Iterator[None]:
-    """Touch the heartbeat while the block runs, and pass on a request to cancel that came in the middle of a step."""
+    """Touch the heartbeat while the block runs, and pass on a request to cancel that comes in the middle of a step."""
     over = threading.Event()
     path = run.folder / "heartbeat"
 
@@ -246,7 +263,7 @@ def beating(run: Run) -> Iterator[None]:
                 path.touch()
             if in_main and run_store.requested(run) == "cancel":
                 unheard += BEAT
-                if PATIENCE <= unheard < PATIENCE + BEAT:  # once: the ending is not to be interrupted
+                if PATIENCE <= unheard < PATIENCE + BEAT:  # once, so that the cleanup is not interrupted
                     os.kill(os.getpid(), signal.SIGTERM)
 
     in_main = threading.current_thread() is threading.main_thread()
@@ -263,14 +280,14 @@ def beating(run: Run) -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM cancels the run while the block runs, where this process's signals are ours to set."""
+    """Let SIGTERM cancel the run while the block runs, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
-        signal.signal(number, signal.SIG_IGN)  # what is being written is cleared away in peace
+        signal.signal(number, signal.SIG_IGN)  # let the cleanup finish
         raise Stopped("cancel")
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -281,7 +298,7 @@ def terminable() -> Iterator[None]:
 
 
 def last_event(run: Run) -> dict[str, Any]:
-    """The last event that says what state the run is in."""
+    """Return the last event that determines the state of the run."""
     found = reversed(run_store.events(run))
     return next(
         (one for one in found if one["event"] not in ("metric", "note", "step")), {"event": "created"}
@@ -289,35 +306,45 @@ def last_event(run: Run) -> dict[str, Any]:
 
 
 def over(run: Run) -> bool:
-    """Has the run finished, with its model written if it is to be kept?"""
+    """Return whether the run has finished, with its model written if it is to be kept."""
     return last_event(run)["event"] == "finished" and not (run.config.keep and lacks_model(run))
 
 
 def lacks_model(run: Run) -> bool:
-    """Is the model of a finished run not there, because it was not kept or is gone?"""
+    """Return whether the model of a finished run is missing: never written, or removed."""
     path = run_store.result(run).get("path")
     return not path or not (run.space.root / path).is_dir()
 
 
 def refuse_withdrawn(run: Run) -> None:
+    """Raise Withdrawn if the run was cancelled or paused while it waited."""
     last = last_event(run)
     if last["event"] in ("cancelled", "paused") and last.get("note") != INTERRUPTED:
-        raise Withdrawn(f"it was {last['event']}", mend=f"It goes on with: mu runs resume {run.id}")
+        raise Withdrawn(f"it was {last['event']}", mend=f"Continue with: mu runs resume {run.id}")
 
 
 def start(run: Run, *, from_queue: bool = False) -> int:
-    """Carry the run out in a process of its own, which outlives this one; returns its pid.
+    """Carry the run out in a process of its own, which outlives this one.
 
-    from_queue  it waited for its turn: Withdrawn is raised if it was asked to be cancelled or paused by then
+    The new process is given the lock, so that the run counts as running from this moment on.
 
-    That process is given the lock, so that the run is at work from this moment on. Raises MuError if it is already.
+    Args:
+        run: The run.
+        from_queue: Whether it waited for its turn.
+
+    Returns:
+        The pid.
+
+    Raises:
+        Withdrawn: It waited, and was cancelled or paused meanwhile.
+        MuError: Another process executes it.
     """
     with run_store.claimed(run) as lock:
         if over(Run(run.id, run.folder)):
             raise UsageError(f"{run.id} has finished.", mend=f"See: mu runs show {run.id}")
         if from_queue:
             refuse_withdrawn(run)
-        else:  # what is asked from now on is meant for the new process
+        else:  # later requests are for the new process
             (run.folder / "request").unlink(missing_ok=True)
         with (run.folder / "log.txt").open("ab") as log:
             words = [sys.executable, "-m", __name__, str(run.folder.resolve())]
@@ -337,15 +364,19 @@ def start(run: Run, *, from_queue: bool = False) -> int:
 
 
 def launch(space: Workspace, config: Config) -> tuple[Run, int | None]:
-    """The run of this configuration, at work in a process of its own, and its pid; None for one that has finished."""
+    """Start the run of a configuration in a process of its own; return it and the pid, None if it has finished."""
     run = run_store.create(space, config)
     return run, None if run_store.state(run) == "finished" else start(run)
 
 
 def steer(run: Run, what: str) -> dict[str, Any]:
-    """Ask for `cancel`, `pause` or `resume`, where a run that is resumed is started in a process of its own.
+    """Ask a run to `cancel`, `pause` or `resume`; a resumed run is started in a process of its own.
 
-    Returns run, state, asked (it is at work, and will hear of it) and, of a resumed one, pid. Raises as runs.request does.
+    Returns:
+        run, state, asked (whether a running process will act on it) and, of a resumed run, pid.
+
+    Raises:
+        UsageError: As run_store.request.
     """
     before = run_store.state(run)
     now = run_store.request(run, what)
@@ -355,7 +386,7 @@ def steer(run: Run, what: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What a detached process does: carry out the run in the folder that it is given."""
+    """Carry out the run in the folder given as argument, in a detached process."""
     folder = Path(sys.argv[1])
     run = Run(folder.name, folder)
     try:

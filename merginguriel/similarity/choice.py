@@ -277,7 +277,7 @@ def weights(
 def no_source(target: str) -> UnavailableError:
     """Return the error for a target without any candidate."""
     return UnavailableError(
-        f"there is no trained model to choose sources for {target} from.",
+        f"no trained model to choose sources for {target} from.",
         mend="Train some, of other locales: mu train --locale … --locale …\n"
         "or name the sources, models that you have: --source LOCALE=FOLDER",
     )

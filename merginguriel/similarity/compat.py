@@ -103,7 +103,7 @@ def load(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """Return names and matrix [N, N] of a file that `save` wrote.
 
     Raises:
-        UnavailableError: there is no such file.
+        UnavailableError: no such file.
         MuError: it has another form, with file and line.
     """
     if not path.is_file():

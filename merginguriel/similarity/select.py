@@ -97,7 +97,7 @@ SPARSE = ["source", "target", "similarity", "rank"]
 def sparse_csv(values: np.ndarray, sources: Sequence[str], targets: Sequence[str], k: int) -> str:
     """Return a CSV of source, target, similarity, rank with the k nearest sources of each target, nearest first.
 
-    values [sources, targets]; one that is 0 is no source, and a locale is none of its own.
+    values [sources, targets]; 0 means no source, and a locale is never a source of its own.
     """
     foreign = np.where(np.equal.outer(np.array(sources), np.array(targets)), 0.0, values)
     filtered = sparse(foreign, k)
@@ -122,7 +122,7 @@ def read_table(path: Path, sources: Sequence[str], targets: Sequence[str]) -> np
     """Return [sources, targets] from a dense or sparse CSV; NaN where it has no value.
 
     Raises:
-        UnavailableError: there is no such file, or it has no value for the first target.
+        UnavailableError: no such file, or it has no value for the first target.
         MuError: the file is in neither form, with file and line.
     """
     if not path.is_file():

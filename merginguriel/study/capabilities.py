@@ -1,4 +1,4 @@
-"""What can this program, in this workspace, run for a question? Methods, similarities, models, sentences."""
+"""What can be run in a workspace for a question: methods, similarities, models, sentences."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ class Declared(Mapping[str, Ability]):
 
 
 def methods() -> Declared:
-    """Every merging method and the names of its parameters, as merging/registry.py has them."""
+    """Return every merging method and the names of its parameters."""
     return Declared()
 
 
 def contexts(space: Workspace) -> list[str]:
-    """Contexts that have a base model or a model in the workspace."""
+    """Return the contexts that have a base model or a model in the workspace."""
     return sorted({f"{path.parent.parent.name}/{path.parent.name}" for path in space.models.glob("*/*/*/")})
 
 
 def trained(space: Workspace, context: str) -> frozenset[str]:
-    """Locales that have a fine-tuned model of this context in the workspace."""
+    """Return the locales that have a fine-tuned model of this context in the workspace."""
     task, _, base = context.partition("/")
     return frozenset(path.parent.name for path in (space.models / task / base).glob("*/training.yaml"))
 
 
 def scorable(context: str) -> frozenset[str] | None:
-    """Locales of which the context's task has enough sentences; None where it is not known or cannot tell."""
+    """Return the locales with enough sentences of the context's task; None if that is unknown."""
     from merginguriel.tasks.base import find
 
     try:
@@ -74,18 +74,18 @@ def scorable(context: str) -> frozenset[str] | None:
 
 
 def offers(context: str, target: str) -> bool:
-    """Has the context's task enough sentences of `target`? Taken to, where that cannot be told."""
+    """Return whether the context's task has enough sentences of `target`; True if that is unknown."""
     found = scorable(context)
     return found is None or target in found
 
 
 def first_target(context: str) -> str:
-    """A locale that the context's task can score, for an example: sw-KE wherever it can."""
+    """Return a locale that the context's task can score, for an example: sw-KE where possible."""
     return next((tag for tag in ("sw-KE", "da-DK", *table()) if offers(context, tag)), "sw-KE")
 
 
 def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:
-    """`measured`: the log holds rows of this target in this context, so the task has sentences of it."""
+    """Return what can be run here for a question. measured: the log has rows of this target in this context."""
     return Lab(
         methods=methods(),
         similarities=frozenset(similarities()),

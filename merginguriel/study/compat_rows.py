@@ -1,4 +1,4 @@
-"""How does what `mu compat` measures become evidence? Rows of pairs in a log entry, with the heat map beside them."""
+"""Log entry of what `mu compat` measures: rows of pairs, and a heat map."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .study import Study
 
 
 def need_locales(names: Sequence[str]) -> None:
-    """Raises UsageError for a name that is no locale: the target of a row is one."""
+    """Raise UsageError for a name that is no locale: the target of a row must be one."""
     if strange := [name for name in names if name not in locales.table()]:
         raise UsageError(
-            f"{', '.join(strange)} is no locale, so that no result row can name it.",
+            f"unknown locale {', '.join(strange)}: a result row names models by locales.",
             mend="Name a model by its locale: --source sw-KE=FOLDER.",
         )
 
 
 def pair_rows(context: str, names: Sequence[str], matrices: Mapping[str, np.ndarray]) -> list[ResultRow]:
-    """A row for each pair and measure of PAIRWISE that has a value.
+    """Return a row for each pair and measure of PAIRWISE that has a value.
 
     names     locales, N of them
     matrices  measure → [N, N], symmetric
@@ -56,7 +56,7 @@ def pair_rows(context: str, names: Sequence[str], matrices: Mapping[str, np.ndar
 def record(
     study: Study, names: Sequence[str], matrices: Mapping[str, np.ndarray], figure: tuple[str, Path]
 ) -> Entry:
-    """Land an Observation with these measures; `figure` is a caption and a PNG."""
+    """Add an Observation with these measures to the log; `figure` is a caption and a PNG."""
     measured = [measure for measure in PAIRWISE if measure in matrices]
     draft = Draft(
         title=f"How well {len(names)} models of {study.context} fit each other",

@@ -26,6 +26,7 @@ class Stored(NamedTuple):
 
 
 def write(path: Path, ids: Sequence[str], groups: Sequence[str], arms: Mapping[str, np.ndarray]) -> None:
+    """Write which items each arm answers correctly."""
     buffer = io.BytesIO()
     named = {name: np.asarray(one) for name, one in arms.items()}
     np.savez_compressed(
@@ -39,7 +40,7 @@ def write(path: Path, ids: Sequence[str], groups: Sequence[str], arms: Mapping[s
 
 
 def read(path: Path) -> Stored:
-    """Raises MuError for a file that is damaged, or not of this form."""
+    """Return the content of a file. Raises MuError for one that is damaged, or of another form."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             ids, groups = stored["ids"], stored["groups"]

@@ -1,4 +1,4 @@
-"""Which locales does an iterative training take for a target, where does it lie, and what did it score?"""
+"""Iterative training in a study: its sources, its folder, its score and its log entry."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Scored:
 
 
 def iterate(study: Study, settings: IterateSettings, progress: Progress | None = None) -> Path:
-    """Train the sources in turn and merge them every few epochs; the folder of the last merge.
+    """Train the sources in turn and merge them every few epochs; return the folder of the last merge.
 
     Returns at once if it is there. Sources whose data cannot be read, or whose training fails, are left out and named
     in the folder's iterate.yaml. Raises as training.iterate.train_and_merge, and UnavailableError where sources are to
@@ -200,7 +200,7 @@ def shares(study: Study, settings: IterateSettings, options: Options = AS_IT_IS)
 
 
 def target_data(study: Study, settings: IterateSettings) -> TaskData | None:
-    """The target's data where they are used: to judge, to weigh, or for a method that reads text."""
+    """Return the target's data where they are used: to judge, to weigh, or for a method that reads text."""
     judged = settings.judge == "target" and (settings.schedule == "gain" or settings.patience)
     reads = settings.method != "similarity" and methods.get(settings.method).needs is not None
     weighs = settings.method in ("linear", "similarity") and registry.sees_labels(settings.similarity)
@@ -210,14 +210,14 @@ def target_data(study: Study, settings: IterateSettings) -> TaskData | None:
 
 
 def folder_of(study: Study, settings: IterateSettings) -> Path:
-    """`merged/sv-SE-iterate-ties-4-1f2e3d`: for people, and never the same for two settings."""
+    """Return the folder of the merge, `merged/sv-SE-iterate-ties-4-1f2e3d`: readable, and different for different settings."""
     own = digest(json.dumps(as_table(settings), sort_keys=True), length=6)
     parts = [settings.target, "iterate", settings.method, str(len(settings.sources)), own]
     return study.root / "merged" / "-".join(part for part in parts if part)
 
 
 def score(study: Study, settings: IterateSettings, path: Path, progress: Progress | None = None) -> Scored:
-    """The merge in `path` on its target's test items, against what single models of the same sources reach.
+    """Return the accuracy of the merge in `path` on its target's test items, beside that of single models of its sources.
 
     Models of the sources and of the target that are not there yet are trained, with what is usual for the base.
     """
@@ -244,7 +244,7 @@ def score(study: Study, settings: IterateSettings, path: Path, progress: Progres
 
 
 def left(settings: IterateSettings, path: Path) -> list[str]:
-    """The sources that did not fail."""
+    """Return the sources that did not fail."""
     failed = build_record.read(path / RECORD).get("failed") or {}
     return [name for name in settings.sources if name not in failed]
 
@@ -282,12 +282,12 @@ def row_of(
 
 
 def method_name(settings: IterateSettings) -> str:
-    """What the log calls it: `iterate_ties`."""
+    """Return the name in the log: `iterate_ties`."""
     return f"iterate_{settings.method}"
 
 
 def params_of(settings: IterateSettings) -> tuple[tuple[str, str], ...]:
-    """The method's parameters and those of the rounds that are not the usual ones, and always how many epochs."""
+    """Return the parameters of the method, the epochs, and those of the rounds that differ from the defaults."""
     usual = asdict(IterateSettings())
     keys = ("merge_every", "schedule", "tolerance", "min_gain_pp", "judge", "patience", "anchor")
     found: dict[str, Any] = {"epochs": settings.epochs, **settings.params}
@@ -300,7 +300,7 @@ def params_of(settings: IterateSettings) -> tuple[tuple[str, str], ...]:
 
 
 def saw(settings: IterateSettings) -> str:
-    """The most that the training used of its target, one of registry.SAW."""
+    """Return the most that the training used of its target, one of registry.SAW."""
     found = ["nothing"]
     if settings.target in settings.sources or registry.sees_labels(settings.similarity):
         found.append("labels")
@@ -312,6 +312,7 @@ def saw(settings: IterateSettings) -> str:
 
 
 def beside(row: ResultRow, baseline: Baseline, found: Comparison | None) -> ResultRow:
+    """Return the row with a baseline and its comparison."""
     return replace(
         row,
         baseline_kind=baseline.kind,
@@ -332,7 +333,7 @@ def over_targets(
     options: Options = AS_IT_IS,
     on_scored: Callable[[Scored], None] | None = None,
 ) -> tuple[list[Scored], dict[str, MuError]]:
-    """One iterative training per target, each scored; and why the others failed: one does not end the rest.
+    """Train, merge and score for each target; return the results, and the errors of the targets that failed.
 
     What was done before is taken as it is, so that the call goes on where an earlier one stopped.
     """
@@ -355,7 +356,7 @@ def over_targets(
 
 
 def entry_of(study: Study, done: Sequence[Scored]) -> Entry:
-    """The log entry with the rows of these targets; the one that is there, if they were written down before."""
+    """Return the log entry with the rows of these targets; an entry that has them already is reused."""
     runs = {row.run for one in done for row in one.rows}
     for path in entry_paths(study.space.log):
         entry = parse_entry(path.read_text(encoding="utf-8"), path)

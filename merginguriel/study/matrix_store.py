@@ -35,6 +35,7 @@ class Stored(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Return context and split."""
         return f"{self.context} {self.split}"
 
 

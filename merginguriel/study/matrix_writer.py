@@ -1,4 +1,4 @@
-"""Where does a measured N×N matrix go? Into the study's CSV and picture, beside what still holds of the last."""
+"""Write a measured N×N matrix into the study's CSV and picture, beside the pairs of the last that are still valid."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def write(
 
 
 def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = False) -> Matrix | None:
-    """What the file says of pairs that `new` lacks, less what a model or data that changed has made void."""
+    """Return the pairs of the file that `new` lacks and whose model and data are unchanged."""
     if not path.is_file():
         return None
     try:
         old = nxn.load(path)
     except MuError:
-        return None  # damaged: what can be measured again is no loss
+        return None  # damaged: its pairs can be measured again
     missing = [pair for pair in old.origin if pair not in new.origin]
     if not missing:
         return None
@@ -80,7 +80,7 @@ def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = 
 
 
 def kept_code(path: Path, new: Matrix) -> dict[tuple[str, str], str]:
-    """Of pairs whose model and data are as the file has them: what measured them then. Their answers were kept."""
+    """Return the code version of pairs whose model, data and value are as in the file: their answers came from the cache."""
     try:
         old = nxn.load(path)
     except MuError:
@@ -92,7 +92,7 @@ def kept_code(path: Path, new: Matrix) -> dict[tuple[str, str], str]:
 
 
 def joined(new: Matrix, old: Matrix | None) -> Matrix:
-    """Both, sorted by locale; where both have a pair, `new` counts."""
+    """Return both, sorted by locale; where both have a pair, `new` counts."""
     if old is None or not old.origin:
         return new
     values = {pair: old.value(*pair) for pair in old.origin}

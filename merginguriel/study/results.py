@@ -1,4 +1,4 @@
-"""How do accuracies become result rows, and how is a comparison said in words?"""
+"""Result rows of accuracies, and comparisons in words."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ LOGGED = ("best_single_source", "source_mean", "target_alone")  # baselines that
 
 
 def logged_method(recipe: Recipe) -> str:
-    """A weighted mean whose weights are a similarity is called `similarity` in the log."""
+    """Return the method as the log names it: `similarity` for a weighted mean with the weights of a similarity."""
     return "similarity" if recipe.method == "linear" and recipe.similarity else recipe.method
 
 
 def merge_name(recipe: Recipe) -> str:
-    """What people read: `similarity (REAL)`, `ties`."""
+    """Return a readable name: `similarity (REAL)`, `ties`."""
     return logged_method(recipe) + (f" ({recipe.similarity})" if recipe.similarity else "")
 
 
 def matrix_rows(matrix: Matrix, context: str, run: str, code: str | None = None) -> list[ResultRow]:
-    """Every source on every target that it was scored on, as rows of the method `single`.
+    """Return every source on every target that it was scored on, as rows of the method `single`.
 
     code  what measured the pairs of which the matrix does not say it
     """
@@ -108,7 +108,7 @@ def merge_rows(
 
 
 def seen_words(model: Path, target: str) -> str | None:
-    """What a merge knows of the target that it was made for, in words; None for another model or target, or nothing."""
+    """Return what a merge used of its own target, in words; None for another model or target, or nothing."""
     if not (model / "recipe.yaml").is_file():
         return None
     recipe = load_recipe(model / "recipe.yaml")
@@ -156,7 +156,7 @@ def scored_row(
 
 
 def baseline_kind(study: Study, target: str, against: Path) -> str:
-    """What a comparison with the model `against` is called in a row for `target`."""
+    """Return the baseline kind of a comparison with the model `against` in a row for `target`."""
     if (against / "recipe.yaml").is_file():
         if load_recipe(against / "recipe.yaml").method == "average":
             return "average_merge"
@@ -170,7 +170,7 @@ def baseline_kind(study: Study, target: str, against: Path) -> str:
 
 
 def row_text(row: ResultRow) -> str:
-    """The cells as `mu log add --row` reads them: `target=da-DK mode=ExcTar … sources='de-DE sv-SE'`."""
+    """Return the cells as `mu log add --row` reads them: `target=da-DK mode=ExcTar … sources='de-DE sv-SE'`."""
     return " ".join(
         f"{key}={shlex.quote(cell)}" for key, cell in row_cells(row).items() if cell not in ("", "-")
     )
@@ -198,7 +198,7 @@ def _merge_row(recipe: Recipe, right: np.ndarray, context: str, metric: str) -> 
 
 
 def logged_params(recipe: Recipe) -> tuple[tuple[str, str], ...]:
-    """Parameters of the method, and every policy that another recipe of this name might not have.
+    """Return the parameters of the method, and every policy that another recipe of this name might not have.
 
     Heads that are averaged beside a method that is no average are named: rows that do not name them are of heads
     that the method merged. Weights of a similarity are named, but for a weighted mean, whose similarity says it.
@@ -233,9 +233,10 @@ def words(found: Comparison) -> str:
 
 
 def p_text(p: float) -> str:
+    """Return a p value as text."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def comparison_dict(found: Comparison) -> dict[str, Any]:
-    """JSON form: differences in pp, accuracies as fractions."""
+    """Return a comparison as JSON data: differences in pp, accuracies as fractions."""
     return {**asdict(found), "significant": found.significant}

@@ -1,4 +1,4 @@
-"""Which text must be read before a recipe can be merged, and what is taken from it?
+"""Statistics and coefficients that a recipe takes from text before it is merged.
 
 By default the text is the target's training sentences without their labels, so that a merge that excludes the target's
 own model (ExcTar) sees no label of it.
@@ -26,12 +26,12 @@ OWN = "sources"  # instead of a file: each source's own training text, which sho
 def read_for(
     study: Study, recipe: Recipe, text: str | None = None, *, progress: Progress | None = None
 ) -> Recipe:
-    """The recipe with what its method takes from text; as it is, if that is there already or the method needs none.
+    """Return the recipe with what its method takes from text, or as it is if the method needs nothing more.
 
     text  a file of the target's sentences, one a line; `sources` for each source's own training text; None for the
           recipe's `text`, else for the target's training text
 
-    Statistics are kept in the study's folder `statistics`, and taken from there the next time.
+    Statistics are cached in the study's folder `statistics`.
     Raises UsageError (no target and no text), what the task raises for a locale without text, CheckpointError.
     """
     recipe = check(recipe)
@@ -55,7 +55,7 @@ def read_for(
 
 
 def texts_of(study: Study, recipe: Recipe, text: str | None, count: int) -> tuple[dict[str, list[str]], str]:
-    """Source → sentences, and what they are for the record: a file's name, `sources`, or `da-DK train`."""
+    """Return source → sentences, and their origin for the record: a file name, `sources`, or `da-DK train`."""
     from merginguriel.merging.statistics import drawn
 
     if text == OWN:
@@ -77,10 +77,12 @@ def texts_of(study: Study, recipe: Recipe, text: str | None, count: int) -> tupl
 
 
 def sentences(study: Study, locale: str) -> list[str]:
+    """Return the training sentences of a locale, without labels."""
     return [item.text for item in study.data(locale).train]
 
 
 def lines_of(path: Path) -> list[str]:
+    """Return the lines of a text file. Raises UsageError for one that cannot be read."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -88,7 +90,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def coefficients(recipe: Recipe, texts: dict[str, list[str]], progress: Progress | None) -> Recipe:
-    """The recipe with learnt coefficients; the entropy is told ten times on the way."""
+    """Return the recipe with learnt coefficients; progress shows the entropy ten times."""
     from merginguriel.training.adamerging_coefficients import learn
 
     def tell(step: int, total: int, metrics: dict[str, float]) -> None:
@@ -110,14 +112,14 @@ def coefficients(recipe: Recipe, texts: dict[str, list[str]], progress: Progress
 def statistics(
     study: Study, recipe: Recipe, kind: str, texts: dict[str, list[str]], progress: Progress | None
 ) -> dict[str, Path]:
-    """Source → file of its statistics, made or found in the study. A folder's name tells one text from another."""
+    """Return source → file of its statistics, computed or from the cache. The folder name depends on the text."""
     from merginguriel.merging.layerwise_inputs import write_in_order
     from merginguriel.merging.statistics import file_name, write_statistics
 
     root = study.root / "statistics"
     if recipe.method == "regmean++":
-        told = (lambda done, total, unit: progress(done, total, unit)) if progress else None
-        return write_in_order(recipe, texts, root / f"in-order-{mark(recipe, texts)}", on_progress=told)
+        report = (lambda done, total, unit: progress(done, total, unit)) if progress else None
+        return write_in_order(recipe, texts, root / f"in-order-{mark(recipe, texts)}", on_progress=report)
     found: dict[str, Path] = {}
     settings: dict[str, Any] = {}
     if kind == "importance":
@@ -136,7 +138,7 @@ def statistics(
 
 
 def as_if_read(recipe: Recipe) -> Recipe:
-    """A recipe that reads and writes as many bytes, for a plan before the text is read."""
+    """Return a recipe that reads and writes as many bytes, for a plan before the text is read."""
     method = registry.get(recipe.method)
     if method.needs is None:
         return recipe
@@ -144,7 +146,7 @@ def as_if_read(recipe: Recipe) -> Recipe:
 
 
 def mark(recipe: Recipe, texts: dict[str, list[str]]) -> str:
-    """Ten hex digits that tell this recipe's Gram matrices from those of another one."""
+    """Return ten hex digits that depend on everything that decides this recipe's Gram matrices."""
     parts = [str(sorted(recipe.params.items())), str((recipe.include, recipe.exclude, recipe.heads))]
     for source in sorted(recipe.sources, key=lambda s: s.name):
         parts += [source.name, str(source.path), str(source.weight), *texts[source.name]]

@@ -1,4 +1,4 @@
-"""Where do the models of a study lie, and how is each one made when it is asked for?
+"""Models of a study: their folders, and how each is made.
 
 models/<task>/<base>/pretrained    the base as it comes
 models/<task>/<base>/base          with a fresh head: every model starts here, task vectors are taken against it
@@ -49,51 +49,56 @@ class Study:
 
     @property
     def base_name(self) -> str:
-        """`FacebookAI/xlm-roberta-base` → `xlm-roberta-base`: the last part names it in folders and contexts."""
+        """Return the last part of the base, which names it in folders and contexts: `FacebookAI/xlm-roberta-base` → `xlm-roberta-base`."""
         return Path(self.base).name
 
     @property
     def context(self) -> str:
+        """Return the context, `home/e5-small`."""
         return f"{self.task}/{self.base_name}"
 
     @property
     def root(self) -> Path:
+        """Return the folder of the models."""
         return self.space.models / self.task / self.base_name
 
     @property
     def cache(self) -> Path:
+        """Return the folder of cached predictions."""
         return self.root / "predictions"
 
     @property
     def suffix(self) -> str:
-        """What tells models and tables of another seed apart: empty for seed 0."""
+        """Return the suffix of models and tables of another seed; empty for seed 0."""
         return f"-s{self.seed}" if self.seed else ""
 
     def model(self, locale: str) -> Path:
+        """Return the folder of the model of a locale."""
         return self.root / f"{locale}{self.suffix}"
 
     def table(self, split: str, *, bf16: bool = False) -> Path:
-        """The N×N matrix on a split, as CSV; of answers in bfloat16 one of its own."""
+        """Return the path of the N×N matrix on a split, a CSV; answers in bfloat16 have one of their own."""
         return self.space.matrix(self.context, f"{self.suffix}-{split}{'-bf16' * bf16}")
 
     def merged(self, recipe: Recipe) -> Path:
-        """`merged/da-DK-ties-4-1f2e3d`: for people, and never the same for two recipes."""
+        """Return the folder of a merge, `merged/da-DK-ties-4-1f2e3d`: readable, and different for different recipes."""
         digest = hashlib.sha256(dump_recipe(replace(recipe, base_sha256={})).encode()).hexdigest()[:6]
         similarity = (recipe.similarity or "").replace("×", "x")
         parts = [recipe.target, recipe.method, similarity, str(len(recipe.sources)), digest]
         return self.root / "merged" / "-".join(part for part in parts if part)
 
     def data(self, locale: str) -> TaskData:
+        """Return the data of a locale."""
         return tasks.load(self.task, locale, folder=self.folder, **self.options)
 
     def trained(self) -> dict[str, Path]:
-        """Locales that have a model fine-tuned with this seed; not those that are being written."""
+        """Return locale → folder of models fine-tuned with this seed, without those that are being written."""
         found = [path.parent for path in sorted(self.root.glob(f"*{self.suffix}/training.yaml"))]
         named = {path.name.removesuffix(self.suffix): path for path in found}
         return {name: path for name, path in named.items() if name in locales.table()}
 
     def flags(self) -> str:
-        """What a command must be given to mean this study: ` --task files --data mine`, empty for the workspace's."""
+        """Return the flags that make a command mean this study, ` --task files --data mine`; empty for the workspace's own."""
         words = [] if self.folder is None else [f"--data {shlex.quote(str(self.folder))}"]
         if words or (self.task, self.base) != of_context(self.space):
             words = [f"--task {shlex.quote(self.task)}", f"--base {shlex.quote(self.base)}", *words]
@@ -102,7 +107,7 @@ class Study:
 
 
 def refuse_other_base(study: Study) -> None:
-    """Raises MuError where the study's folder was begun with another base of the same last name, naming both.
+    """Raise MuError if the study's folder was begun with another base of the same last name.
 
     A word that is no folder here (`tiny-bert`, as a context has it) means the base that the models were made from, except
     for e5-small, which is the package's. A folder is the same base if it holds the same config and weights, wherever it is.
@@ -133,7 +138,7 @@ def refuse_other_base(study: Study) -> None:
 
 
 def of_context(space: Workspace) -> tuple[str, str]:
-    """Task and base that the workspace's `context` names: what commands are about when they do not say."""
+    """Return task and base of the workspace's `context`, the defaults of every command."""
     task, _, base = str(space.settings["context"]).partition("/")
     return task, base
 
@@ -142,7 +147,7 @@ Given = ParamSpec("Given")
 
 
 def patient(make: Callable[Given, Path]) -> Callable[Given, Path]:
-    """`make`, begun again when another process began to write the same folder first: it takes what that one makes."""
+    """Decorate `make` to begin again when another process began to write the same folder first, and take its result."""
 
     @functools.wraps(make)
     def again(*given: Given.args, **named: Given.kwargs) -> Path:
@@ -157,7 +162,7 @@ def patient(make: Callable[Given, Path]) -> Callable[Given, Path]:
 
 @patient
 def make_base(study: Study, progress: Progress | None = None) -> Path:
-    """The base with the task's head; made on the first call."""
+    """Return the folder of the base with the task's head; it is made on the first call."""
     from merginguriel.models.base import base_model
 
     out = study.root / "base"
@@ -205,7 +210,7 @@ def train(
     report_to: tuple[str, ...] = (),
     **settings: Any,
 ) -> Path:
-    """The model of one locale; returns at once if it was trained with the same data and settings.
+    """Return the model of one locale, trained unless it was with the same data and settings.
 
     report_to, settings  as for finetune
     Where another process is at it, waits for that one. Raises MuError if there is a model that was trained
@@ -259,7 +264,7 @@ def train(
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """safetensors tells a full disk in a way of its own: `I/O error: No space left on device (os error 28)`."""
+    """Translate the errors of safetensors about a full disk into OS errors with a path."""
     from safetensors import SafetensorError
 
     try:
@@ -273,7 +278,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def other_data(study: Study, data: Mapping[str, TaskData], models: Iterable[Path]) -> list[str]:
-    """Locales in `data` whose own model, among `models`, was trained on other sentences than it holds now."""
+    """Return the locales in `data` whose own model, among `models`, was trained on other sentences."""
     from merginguriel.models.build_record import read
 
     found = []
@@ -289,7 +294,7 @@ def other_data(study: Study, data: Mapping[str, TaskData], models: Iterable[Path
 
 @patient
 def merge_once(recipe: Recipe, out: Path) -> Path:
-    """The merge in `out`; made anew if a source or the base has other weights than it was made from.
+    """Return the folder of the merge, made anew if a source or the base has changed since.
 
     Of several processes that ask for it at once, one makes it.
     """
@@ -313,7 +318,7 @@ def merge_once(recipe: Recipe, out: Path) -> Path:
 
 
 def is_current(out: Path) -> bool:
-    """Is there a merge, made from the weights that its sources and its base have now?"""
+    """Return whether the folder has a merge of the weights that its sources and base have now."""
     from merginguriel.merging.recipe import load_recipe
 
     if not (out / "recipe.yaml").is_file():
@@ -330,6 +335,7 @@ def is_current(out: Path) -> bool:
 
 
 def same_files(folder: Path, hashes: Mapping[str, str]) -> bool:
+    """Return whether the files of a folder have these digests."""
     from merginguriel.models.digest_cache import digest
 
     return all(
@@ -338,12 +344,13 @@ def same_files(folder: Path, hashes: Mapping[str, str]) -> bool:
 
 
 def waiting(what: str, progress: Progress | None) -> None:
+    """Report that another process is making something."""
     if progress:
         progress(0, 0, f"another process is making {what}: waiting for it")
 
 
 def need_trained(study: Study, wanted: Iterable[str]) -> dict[str, Path]:
-    """Model folders of the locales `wanted`. Raises UnavailableError naming those that are not trained."""
+    """Return the model folders of the locales `wanted`. Raises UnavailableError naming those that are not trained."""
     here = study.trained()
     named = list(wanted)
     missing = [locale for locale in named if locale not in here]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from merginguriel import stats
@@ -85,27 +84,6 @@ def percent(value: float | None) -> str:
 def p_number(p: float | None) -> str:
     """Format a p value: `0.140`, `< 0.001`."""
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def count(n: int, word: str, many: str = "") -> str:
-    """Format a number of things: `1 target`, `2 targets`.
-
-    Args:
-        n: How many.
-        word: The singular.
-        many: The plural, where it is not formed like that of `merge`, `class` or `accuracy`.
-    """
-    usual = (
-        word[:-1] + "ies" if word.endswith("y") else word + "es" if word.endswith(("s", "x")) else word + "s"
-    )
-    return f"{n:,} {word if n == 1 else many or usual}"
-
-
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """Join names: `a, b and c`; beyond `most`, the first ones and how many more."""
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 2 else names)
 
 
 def interval(d: Difference) -> str:

@@ -171,7 +171,8 @@ def check_iterate(settings: IterateSettings) -> None:
             raise UsageError(f"{name} must be above 0, not {value}.")
     if settings.similarity not in (None, *(similarities := names(products=False))):
         raise UsageError(
-            f"similarity is {settings.similarity!r}.", mend=f"Iterative training knows {', '.join(similarities)}."
+            f"similarity is {settings.similarity!r}.",
+            mend=f"Iterative training knows {', '.join(similarities)}.",
         )
     for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES), ("anchor", ANCHORS)):
         if getattr(settings, name) not in allowed:

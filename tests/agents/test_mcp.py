@@ -116,7 +116,7 @@ def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
                 ("log_add", {"title": "t", "type": "Plan", "summary": "s", "expects": []}, "unknown key 'expects'"),
                 ("log_add", {"title": "t", "type": "Plan", "summary": "s", "anyway": "yes"}, "true or false"),
                 ("plan_check", {}, "no expectation"),
-                ("plan_check", {"expected": [{"target": "sw-KE", "method": "ties", "low_pp": 3, "high_pp": 1}]}, "lies above"),
+                ("plan_check", {"expected": [{"target": "sw-KE", "method": "ties", "low_pp": 3, "high_pp": 1}]}, "must not be above"),
                 ("plan_check", {"type": "Observation", "expected": []}, "not a Plan"),
                 ("run_start", {"config": {"kind": "merge", "colour": "red"}}, "colour"),
             ):  # fmt: skip

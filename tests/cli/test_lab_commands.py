@@ -292,6 +292,7 @@ def merged(trained):
     return trained.root / "merged" / "mine"
 
 
+@pytest.mark.slow
 def test_all_locales_are_trained_and_one_that_fails_is_named(lab):
     from lab_fixtures import FAST
 

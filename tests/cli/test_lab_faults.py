@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from lab_fixtures import FAST
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them"),
 ]
@@ -39,6 +39,20 @@ def stop_at(event, ending, number):
             os.kill(os.getpid(), number)
 
     sys.addaudithook(hook)
+
+
+def stop_after_steps(steps, number):
+    """Send `number` to this process after so many steps of an optimizer."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    done = []
+
+    def hook(*_):
+        done.append(1)
+        if len(done) == steps:
+            os.kill(os.getpid(), number)
+
+    register_optimizer_step_post_hook(hook)
 
 
 def powerless():
@@ -135,11 +149,7 @@ def test_a_workspace_that_may_not_be_written_is_named(trained):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_training_that_is_stopped_leaves_nothing_and_can_be_done_again(trained, number):
     shutil.rmtree(trained.root / "de-DE")
-    child = trained.start("train", "--locale", "de-DE", *LONG)
-    child.wait_for(trained.root / ".de-DE.partial")
-    time.sleep(0.5)  # into the training
-    child.send(number)
-    ran = child.end()
+    ran = trained.apart("train", "--locale", "de-DE", *LONG, before=partial(stop_after_steps, 20, number))
     assert ran.code == 130 and "interrupted" in ran.err and ran.out == ""
     assert not (trained.root / "de-DE").exists() and trained.litter() == []
     assert trained.mu("train", "--locale", "de-DE", *FAST).code == 0

@@ -12,6 +12,7 @@ SMALL = ["--target", "da-DK", "--source", "de-DE", "--source", "sv-SE",
          "--option", "train=24", "--option", "dev=10", "--option", "test=50"]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_quickstart_runs_the_loop_writes_it_down_and_resumes(lab):
     space = lab.space.parent / "fresh"

@@ -63,7 +63,10 @@ def test_a_dry_run_finds_the_row_file_beside_the_entry(mu, bench, entry):
 def test_the_same_file_added_twice_is_refused_the_second_time(mu, bench, entry):
     first = mu("log", "add", entry, "--workspace", bench.root)
     again = mu("log", "add", entry, "--workspace", bench.root)
-    assert (first.code, again.code) == (0, 1) and f"in the log already: {first.out.strip()}" in again.err
+    assert (first.code, again.code) == (
+        0,
+        1,
+    ) and f"the log already has this entry: {first.out.strip()}" in again.err
     assert len(list((bench.root / "experiment_log").rglob("*.md"))) == 1
 
 

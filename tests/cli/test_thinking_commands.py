@@ -208,14 +208,14 @@ def test_a_dry_run_writes_nothing(mu, bench):
     [
         (["--title", "T"], "needs --title, --type and --summary"),
         (["--title", "T", "--type", "Plan", "--summary", "S.", "--row", "target"], "column=value"),
-        (["--title", "T", "--type", "Plan", "--summary", "S.", "--row", "target='x"], "--row says"),
-        (["--title", "T", "--type", "Plan", "--summary", "S.", "--section", "x"], "Write: 'Findings"),
+        (["--title", "T", "--type", "Plan", "--summary", "S.", "--row", "target='x"], "--row cannot be read"),
+        (["--title", "T", "--type", "Plan", "--summary", "S.", "--section", "x"], "--section must be"),
         (
             ["--title", "T", "--type", "Plan", "--summary", "S.", "--supersedes", "2020"],
-            "no entry's id begins",
+            "no entry id starts",
         ),
         (["--title", "T", "--type", "Plan", "--summary", "S.", "--date", "today"], "is not a date"),
-        (["no-such-file.md"], "there is no file"),
+        (["no-such-file.md"], "no such file"),
     ],
 )
 def test_a_wrong_call_of_log_add_exits_2(mu, bench, arguments, said):
@@ -244,7 +244,7 @@ def test_the_editor_is_used_and_an_untouched_entry_is_not_added(mu, bench, monke
     )
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("EDITOR", "true")
-    assert "left as it was" in mu("log", "add", "--workspace", bench.root).err
+    assert "was not changed" in mu("log", "add", "--workspace", bench.root).err
     monkeypatch.setenv("EDITOR", "false")
     assert mu("log", "add", "--workspace", bench.root).code == 1
     monkeypatch.setenv("EDITOR", "no-such-editor-here")
@@ -268,7 +268,7 @@ def test_an_entry_is_named_by_any_unique_beginning(mu, study):
     where = ("--workspace", study.root)
     assert "Constructive targets" in mu("log", "show", "2026-01-20-constr", *where).out
     told = mu("log", "show", "2026-01-20", *where)
-    assert told.code == 2 and "begins" in told.err
+    assert told.code == 2 and "matches" in told.err
     assert mu("log", "show", "2026-01-20-constr#r99", *where).code == 2
     assert "corrected by" in mu("log", "show", "2026-01-20-similarity-ablation", *where).out
 
@@ -284,7 +284,7 @@ def test_skills_are_listed_and_shown(mu, study):
         shown = mu("skills", "show", skill["name"], "--json", "--workspace", study.root).json
         assert all(c["status"] and c["reason"] for c in shown["claims"])
     told = mu("skills", "show", "no-such-skill", "--workspace", study.root)
-    assert told.code == 2 and "There are:" in told.err
+    assert told.code == 2 and "Known:" in told.err
 
 
 def test_the_shipped_knowledge_has_no_problems(mu, study):
@@ -375,4 +375,4 @@ def test_init_refuses_a_context_that_is_none_and_notes_a_task_that_is_not_here(m
     refused = mu("init", tmp_path / "w", "--context", "foo")
     assert refused.code == 2 and "'foo' is not a context" in refused.err and not (tmp_path / "w").exists()
     told = mu("init", tmp_path / "w", "--context", "foo/bar")
-    assert told.code == 0 and "no task foo" in told.err and (tmp_path / "w" / "mu.toml").is_file()
+    assert told.code == 0 and "unknown task foo" in told.err and (tmp_path / "w" / "mu.toml").is_file()

@@ -56,7 +56,7 @@ def file(tmp_path):
         ("density: 0.3", "density: 7", 4, "out of range"),
         ("ties", "tied", 3, "is not a merging method"),
         ("kind: merge", "kind: train", 2, "no meaning for a run of kind train"),
-        ("similarity: REAL\ncandidates: [de-DE, nb-NO]", "", 1, "which sources"),
+        ("similarity: REAL\ncandidates: [de-DE, nb-NO]", "", 1, "no sources, and no similarity"),
         ("k: 2", "locales: [de-DE]", 7, "no meaning for a run of kind merge"),
         ("k: 2", "k: 2\nk: 3", 8, "stands twice"),
         ("training:\n  epochs: 2\n  bf16: false", "training: 3", 8, "training must be a table"),

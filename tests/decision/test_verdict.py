@@ -286,9 +286,13 @@ def test_a_recorded_standard_error_is_not_made_smaller_by_what_pairing_saved_els
 
 
 BUDGETS = [*range(16), 1000]
+FAST = ("sw-KE", "th-TH", "de-DE")  # a pilot, a choice of verdicts, a target without evidence
 
 
-@pytest.mark.parametrize("target", [*TARGETS, "de-DE"])
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(t, marks=() if t in FAST else pytest.mark.slow) for t in (*TARGETS, "de-DE")],
+)
 def test_a_budget_is_never_exceeded_and_only_takes_pilots_away(study, target):
     free = ask(study, target)
     for budget in BUDGETS:

@@ -246,18 +246,18 @@ def test_the_order_of_rows_does_not_matter(cited, every):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("- id: a-claim", "- id: A Claim", "not a claim's id"),
+        ("- id: a-claim", "- id: A Claim", "not a valid claim id"),
         ("predicate: beats", "predicate: wins", "unknown predicate"),
         ("  over: best_single_source\n", "", "needs the baseline"),
         ("over: best_single_source", "over: best", "A baseline"),
         ("predicate: beats", "predicate: prefers", "needs both sides"),
         ("predicate: beats", "predicate: requires", "needs a condition"),
         ("scope: {method", "scope: {methods", "unknown key 'methods'"),
-        ("{method: similarity}", "{target: xx-YY}", "no row can have"),
-        ("{method: similarity}", "{mode: exctar}", "no row can have"),
-        ("{method: similarity}", "{similarity: real}", "no row can have"),
-        ("{method: similarity}", "{k: five}", "no row can have"),
-        ("{method: similarity}", "{params: density}", "no row can have"),
+        ("{method: similarity}", "{target: xx-YY}", "not a possible value"),
+        ("{method: similarity}", "{mode: exctar}", "not a possible value"),
+        ("{method: similarity}", "{similarity: real}", "not a possible value"),
+        ("{method: similarity}", "{k: five}", "not a possible value"),
+        ("{method: similarity}", "{params: density}", "not a possible value"),
         ('since: "2026-01-20"', 'since: "January"', "not a date"),
         ('since: "2026-01-20"', 'since: "2026-01-20"\n  value: 3.4', "can be read two ways"),
         ('since: "2026-01-20"', 'since: "2026-01-20"\n  value: 3.4\n  unit: "%"', "unknown unit"),
@@ -309,8 +309,8 @@ def test_lint_finds_everything_wrong_at_once_with_file_and_line(bench):
         "a line of | --- |",
         "evidence names 2026-01-01-gone-00000009",
         "superseded_by names nobody",
-        "the claim a-claim stands in",
-        "without SKILL.md",
+        "the claim a-claim is also defined in",
+        "has no SKILL.md",
     ):
         assert any(said in line for line in told), said
     assert all(":" in line.split(": ")[0] or "empty" in line for line in told)
@@ -336,7 +336,7 @@ def test_one_id_on_two_files_is_a_problem(bench):
     copy = bench.root / "experiment_log" / "2025" / path.name
     copy.parent.mkdir()
     copy.write_text(path.read_text())
-    assert any("stands in" in p.what for p in runner.problems(bench.load_space()))
+    assert any("is also used in" in p.what for p in runner.problems(bench.load_space()))
 
 
 # As of

@@ -141,12 +141,12 @@ def test_without_a_repository_named_the_one_of_the_workspace_counts(bench, mu, t
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        ("commits={1}..{0}", "holds no commit"),
+        ("commits={1}..{0}", "contains no commit"),
         ("commits={0}..0123456", "has no range"),
-        ("commits={0}..", "has not two ends"),
+        ("commits={0}..", "needs two ends"),
         ("commits={0}...{1}", "has no range"),
         ("commits=--all..{1}", "has no range"),
-        ("range={0}..{1}", "selects nothing"),
+        ("range={0}..{1}", "range needs commits"),
     ],
 )
 def test_a_range_that_cannot_be_resolved_is_refused_with_its_line_and_kept(

@@ -298,7 +298,7 @@ def test_a_veto_needs_a_loss_worth_one(bench):
         bench.skill(claims=text.format(predicate="forbids", more="", E1=E1))
         found[value] = bench.load().standings["a-claim"]
     assert found[0.30].status == "supported"
-    assert found[0.495].status == "contested" and "no reason for a veto" in found[0.495].reason
+    assert found[0.495].status == "contested" and "does not justify a veto" in found[0.495].reason
 
 
 def test_what_is_not_tested_says_what_would_test_it(bench, mu):

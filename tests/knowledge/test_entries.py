@@ -57,12 +57,12 @@ def test_every_shipped_entry_is_read_and_its_rows_are_named_in_order(path):
             "no column 'method'",
             11,
         ),
-        (text(body="## results\n"), "'results' is not read", 7),
-        (text(body="## Results:\n"), "is not read", 7),
+        (text(body="## results\n"), "unknown heading 'results'", 7),
+        (text(body="## Results:\n"), "unknown heading", 7),
         (text(body="## Open questions\n\n- Why?\n"), "starts with its state", 9),
         (text(body="## Open questions\n\n- [closed] Why?\n"), "must name the entry", 9),
         (text(body="## Results\n\nrows: x.csv\n"), "does not name a file of rows", 9),
-        (text(body=f"## Results\n\nrows: ../x.csv sha256:{'0' * 64}\n"), "beside the entry", 9),
+        (text(body=f"## Results\n\nrows: ../x.csv sha256:{'0' * 64}\n"), "in the folder of the entry", 9),
     ],
 )
 def test_an_entry_that_cannot_be_read_is_refused_with_file_and_line(source, said, line):
@@ -215,7 +215,7 @@ def test_a_refused_text_keeps_the_files_it_names(tmp_path):
 
 def test_the_same_entry_twice_is_refused_by_name(tmp_path):
     first = append.add_text(tmp_path, text())
-    with pytest.raises(KnowledgeError, match=f"in the log already: {first.id}"):
+    with pytest.raises(KnowledgeError, match=f"the log already has this entry: {first.id}"):
         append.add_text(tmp_path, text() + "\n")
     assert entries.entry_paths(tmp_path) == [first.path] and not (tmp_path / ".draft").exists()
     append.add_text(tmp_path, text(body="## Findings\n\nMore.\n"))

@@ -82,7 +82,7 @@ def test_a_selector_reaches_the_rows_that_meet_all_its_conditions(bench, selecto
     bench.entry(says("Invalidates", selector), entry=E2)
     assert "".join(".x"[status == "invalidated"] for status in statuses(bench)) == expected
     assert statuses(bench, E2) == ["current"]  # its own rows are what it found instead
-    assert ("reaches no row of the log" in str(problems(bench))) is (expected == "....")
+    assert ("selects no row of the log" in str(problems(bench))) is (expected == "....")
 
 
 def test_rows_logged_later_are_reached_only_if_they_say_they_were_made_then(bench):
@@ -174,11 +174,11 @@ def test_invalidated_outweighs_contested_and_a_written_status_stays(bench):
 @pytest.mark.parametrize(
     ("heading", "item", "said"),
     [
-        ("Invalidates", "", "selects every row"),
-        ("Invalidates", "everything", "'everything' selects nothing"),
-        ("Invalidates", "colour=red", "selects nothing"),
+        ("Invalidates", "", "select every row"),
+        ("Invalidates", "everything", "'everything' is not a selector"),
+        ("Invalidates", "colour=red", "is not a selector"),
         ("Invalidates", "target=", "has no value"),
-        ("Invalidates", "k=3 k=5", "stands twice"),
+        ("Invalidates", "k=3 k=5", "is given twice"),
         ("Invalidates", "dates=2025-10-31", "FIRST..LAST"),
         ("Invalidates", "dates=..", "FIRST..LAST"),
         ("Invalidates", "dates=..2025-13-01", "FIRST..LAST"),
@@ -188,8 +188,8 @@ def test_invalidated_outweighs_contested_and_a_written_status_stays(bench):
         ("Invalidates", "entries=yesterday", "not an entry's id"),
         ("Invalidates", "baseline_kind=best", "unknown baseline_kind"),
         ("Invalidates", "baseline=80.63", "fraction or percent"),
-        ("Lifts", "target=sw-KE", "does not begin with an entry's id"),
-        ("lifts", E1, "is not read"),
+        ("Lifts", "target=sw-KE", "does not start with an entry id"),
+        ("lifts", E1, "unknown heading"),
     ],
 )
 def test_what_selects_nothing_is_refused_with_its_line(bench, heading, item, said):
@@ -212,7 +212,7 @@ def test_a_mark_needs_a_reason_and_rows(bench, text, said):
 def test_lint_names_a_lift_of_nothing(bench):
     bench.entry(row(), entry=E1)
     bench.entry(says("Lifts", E1), entry=E2)
-    assert any("contests and invalidates nothing" in what for what in problems(bench))
+    assert any("has no mark to lift" in what for what in problems(bench))
 
 
 def test_what_is_kept_between_calls_keeps_the_marks(bench):

@@ -132,7 +132,7 @@ def test_a_plan_written_by_hand_without_an_expectation_is_a_problem_from_a_day_o
     name = f"{day}-a-plan-0000000a"
     plan(bench, text.partition("## Expected")[0], name)
     found = [problem.what for problem in runner.problems(bench.load_space())]
-    assert found == ["this plan expects nothing that could come true or not."] * wrong
+    assert found == ["this plan states no expectation that can be scored."] * wrong
     plan(bench, text, name)
     assert runner.problems(bench.load_space()) == []
 
@@ -154,8 +154,8 @@ def test_the_neuromerging_plan_expected_three_to_five_points_and_lost_one(study)
     ("old", "new", "says"),
     [
         ("+1 pp | +3 pp", "1% | 3%", "no unit"),
-        ("+1 pp | +3 pp | 0.9", "- | - | -", "nothing that could come true"),
-        ("+1 pp | +3 pp", "+3 pp | +1 pp", "lies above high"),
+        ("+1 pp | +3 pp | 0.9", "- | - | -", "no expectation that can be scored"),
+        ("+1 pp | +3 pp", "+3 pp | +1 pp", "must not be above high"),
         ("| p_positive |", "| chance |", "unknown column 'chance'"),
         ("| 0.9 |", "| 90 |", "fraction or percent"),
         ("| sw-KE |", "| xx-YY |", "xx-YY"),
@@ -258,6 +258,6 @@ def test_a_retrospective_may_answer_plans_only(bench):
     text = PLAN_TEXT.replace('"Plan"', '"Retrospective"').replace(
         "context:", 'answers: "2026-01-20-test-00000001"\ncontext:'
     )
-    with pytest.raises(KnowledgeError, match="no plan"):
+    with pytest.raises(KnowledgeError, match="not a plan"):
         acceptance.accept(bench.load_space(), text)
     assert append.check_text(bench.root / "experiment_log", text).answers == ("2026-01-20-test-00000001",)

@@ -70,8 +70,8 @@ def test_answers_that_name_no_plan_and_expectations_of_none_are_problems(bench):
     )
     bench.entry(table=expected, entry=E3)
     first, second = problems(bench.load_space())
-    assert E2 in first.where and "no plan" in first.what
-    assert E3 in second.where and "this entry, which is no plan" in second.what
+    assert E2 in first.where and "not a plan" in first.what
+    assert E3 in second.where and "this entry, which is not a plan" in second.what
 
 
 def test_a_plan_touches_questions_of_its_target_its_method_and_its_words_and_no_other_language(bench):

@@ -67,7 +67,7 @@ def test_the_same_text_lands_once_under_one_name_whoever_writes_it(tmp_path):
     text = append.render(DRAFT)
     first = append.add_text(tmp_path / "a", text)
     assert append.add_text(tmp_path / "b", f"\n{text}\n\n".lstrip()).id == first.id
-    with pytest.raises(KnowledgeError, match="in the log already"):
+    with pytest.raises(KnowledgeError, match="the log already has this entry"):
         append.add_text(tmp_path / "a", text)
 
 
@@ -190,7 +190,7 @@ def test_an_entry_changed_since_it_was_committed_is_a_problem_before_and_after_t
     path.write_text(first + "\nMore.\n")
     for _ in range(2):
         (found,) = problems(bench.load_space())
-        assert found.where == f"{path}:1" and "changed after it had landed" in found.what
+        assert found.where == f"{path}:1" and "changed after its first commit" in found.what
         git("add", "-A")
         git("commit", "-qm", "again", "--allow-empty")
     # the mend that it names is one
@@ -265,7 +265,7 @@ def test_an_entry_changed_inside_a_merge_commit_is_a_problem(bench, git):
     git("add", "-A")
     git("commit", "-qm", "both")
     (found,) = problems(bench.load_space())
-    assert found.where == f"{path}:1" and "changed after it had landed" in found.what
+    assert found.where == f"{path}:1" and "changed after its first commit" in found.what
     git(*found.mend.splitlines()[0].removeprefix("Restore it: git ").split())
     assert path.read_text() == first and problems(bench.load_space()) == []
 
@@ -295,7 +295,7 @@ def test_a_figure_or_row_file_changed_or_removed_after_it_landed_is_a_problem(be
     first = file.read_bytes()
     file.write_bytes(first + b"other")
     changed = problems(bench.load_space())
-    assert (str(file), True) in [(p.where, "changed after it had landed" in p.what) for p in changed]
+    assert (str(file), True) in [(p.where, "changed after its first commit" in p.what) for p in changed]
     file.unlink()
     assert any(file.name in found.where + found.what for found in problems(bench.load_space()))
     git("checkout", "--", str(file))

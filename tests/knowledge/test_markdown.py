@@ -53,7 +53,7 @@ def test_any_text_is_read_or_refused(text):
         ("| a | b |\n|---|---|\n| 1 | 2 | 3 |", "3 cells", 3),
         ("\n| a | b |\n| 1 | 2 |", "a line of | --- |", 2),
         ("| a |", "a line of | --- |", 1),
-        ("| a | a |\n|---|---|", "stands twice", 1),
+        ("| a | a |\n|---|---|", "appears twice", 1),
         ("a | b\n--- | ---\n1 | 2", "do not start with a bar", 2),
     ],
 )

@@ -41,7 +41,7 @@ STRICTER = {
     "three dashes": "three dashes inside",
     "dashes not alone": "--- alone",
     "tab": "a tab inside",
-    "lower-case file name": "called skill.md",
+    "lower-case file name": "named skill.md",
     "not one value": "must be one value",
     "empty field": "is empty|has no (version|created|updated|domain|tags|short-description)",
     "long field": "more than 500 characters",
@@ -51,7 +51,7 @@ STRICTER = {
     "merge key": "has the key <<",
     "version and dates": "metadata.(version|created|updated) says",
     "not YAML for all": "this is not valid YAML",
-    "sections": "the section '## .*' is missing|sections stand in another order",
+    "sections": "the section '## .*' is missing|sections are in the wrong order",
     "long body": "the body has more than",
 }
 

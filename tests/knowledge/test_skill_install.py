@@ -45,7 +45,11 @@ def test_a_copy_is_stale_when_its_source_changed_and_a_link_is_not(run, bench):
     run("--link", "--to", ".claude/skills")
     bench.skill("other", text=SKILL.format(name="other").replace("Do it.", "Do not."))
     told = run("--check")
-    assert told.code == 1 and "other: its source has changed since." in told.out and "a-skill" not in told.out
+    assert (
+        told.code == 1
+        and "other: its source changed after it was installed." in told.out
+        and "a-skill" not in told.out
+    )
     assert run("--check", "--to", ".claude/skills").code == 0
     assert run("--check", "a-skill").code == 0
     assert run("--copy").code == 0 and run("--check").code == 0
@@ -54,11 +58,15 @@ def test_a_copy_is_stale_when_its_source_changed_and_a_link_is_not(run, bench):
 @pytest.mark.parametrize(
     ("how", "harm", "said"),
     [
-        ("--copy", lambda root, place: (place / "other" / "SKILL.md").write_text("mine"), "changed here"),
-        ("--copy", lambda root, place: shutil.rmtree(place / "other"), "removed here"),
-        ("--link", lambda root, place: (place / "other").unlink(), "removed here"),
-        ("--link", lambda root, place: shutil.rmtree(root / "skills" / "other"), "source is gone"),
-        ("--copy", lambda root, place: shutil.rmtree(root / "skills" / "other"), "source is gone"),
+        (
+            "--copy",
+            lambda root, place: (place / "other" / "SKILL.md").write_text("mine"),
+            "changed after it was installed",
+        ),
+        ("--copy", lambda root, place: shutil.rmtree(place / "other"), "it was removed"),
+        ("--link", lambda root, place: (place / "other").unlink(), "it was removed"),
+        ("--link", lambda root, place: shutil.rmtree(root / "skills" / "other"), "source no longer exists"),
+        ("--copy", lambda root, place: shutil.rmtree(root / "skills" / "other"), "source no longer exists"),
     ],
 )
 def test_check_says_what_is_stale_and_exits_1(run, bench, how, harm, said):
@@ -75,7 +83,7 @@ def test_a_link_that_leads_elsewhere_is_stale(run, bench):
     link = bench.root / PLACES[0] / "other"
     link.unlink()
     link.symlink_to("../../skills/a-skill")
-    assert "leads somewhere else" in run("--check").out
+    assert "points to another folder" in run("--check").out
 
 
 def test_a_workspace_that_was_moved_checks_where_it_lies_now(run, bench, mu):
@@ -92,7 +100,7 @@ def test_a_foreign_skill_of_the_same_name_is_left_alone_unless_told(run, bench, 
     foreign.mkdir(parents=True)
     (foreign / "SKILL.md").write_text("mine")
     told = run(how)
-    assert told.code == 1 and "was not installed by this program" in told.err and "--force" in told.err
+    assert told.code == 1 and "this program did not install" in told.err and "--force" in told.err
     assert (foreign / "SKILL.md").read_text() == "mine" and not (foreign.parent / "a-skill").exists()
     assert run(how, "a-skill").code == 0
     assert run(how, "--force").code == 0
@@ -105,7 +113,7 @@ def test_a_copy_that_was_worked_on_is_neither_replaced_nor_removed_unless_told(r
     mine.write_text("mine")
     for words in (["--copy"], ["--remove"], ["--link"]):
         told = run(*words)
-        assert told.code == 1 and "changed here since" in told.err and mine.read_text() == "mine"
+        assert told.code == 1 and "changed after it was installed" in told.err and mine.read_text() == "mine"
     assert run("--remove", "--force").code == 0 and not mine.exists()
 
 
@@ -165,7 +173,7 @@ def test_what_cannot_be_read_or_is_not_there_is_not_installed(run, bench):
     assert run().code == 1 and not (bench.root / PLACES[0]).exists()
     (bench.root / "skills" / "other" / "secret").symlink_to("/etc/passwd")
     told = run("other")
-    assert told.code == 1 and "leads out of" in told.err
+    assert told.code == 1 and "points outside" in told.err
     with pytest.raises(MuError):
         folder_sha256(bench.root / "skills" / "other")
 

@@ -75,9 +75,9 @@ DESCRIPTION = 'description: "How to test. Use when testing."'
         ('tags: "test"', "tags: [a, b]", "one value"),
         ('tags: "test"', "tags:\n    deep: x", "one value"),
         ('tags: "test"', "", "no tags"),
-        ('version: "1.0.0"', 'version: "1.0.0"\n  version: "2"', "stands twice"),
+        ('version: "1.0.0"', 'version: "1.0.0"\n  version: "2"', "appears twice"),
         ("## References", "## Sources", "'## References' is missing"),
-        ("## General Description", "## References\n\n## General Description", "another order"),
+        ("## General Description", "## References\n\n## General Description", "the wrong order"),
         ("Text.", "line\n" * 600, "500 lines"),
     ],
 )

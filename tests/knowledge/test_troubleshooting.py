@@ -70,9 +70,9 @@ def test_a_superseded_trouble_is_not_found(bench):
     [
         ("## Cause\n\nC.\n", "", "no section 'Cause'"),
         ("S.\n\n## Cause", "\n## Cause", "no section 'Symptom'"),
-        ("- `the oven", "the oven", "no pattern"),
+        ("- `the oven", "the oven", "not a pattern"),
         ("\\d+ degrees/", "(\\d+)+ degrees/", "repeat a group"),
-        ("\\d+ degrees/", "[ degrees/", "no regular expression"),
+        ("\\d+ degrees/", "[ degrees/", "not a regular expression"),
         ("the oven is", "the oven is" + " very" * 80, "300 characters"),
     ],
 )

@@ -39,7 +39,7 @@ def test_pyyaml_reads_a_quoted_text_as_we_do(text):
 @pytest.mark.parametrize(
     ("text", "said", "line"),
     [
-        ("a: 1\na: 2", "stands twice", 2),
+        ("a: 1\na: 2", "appears twice", 2),
         ("a: &x [1]\nb: *x", "alias", 1),
         ("a: !!int 3", "tag", 1),
         ("a: 1\nb: !python/object:os.system {}", "tag", 2),

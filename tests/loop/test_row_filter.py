@@ -23,11 +23,11 @@ def test_rows_are_those_that_say_one_of_the_values():
 @pytest.mark.parametrize(
     ("text", "what", "mend"),
     [
-        ("methd=ties", "no column 'methd'", "Did you mean method?"),
+        ("methd=ties", "unknown column 'methd'", "Did you mean method?"),
         ("method=tiess", "no row has method 'tiess'", "Did you mean ties?"),
         ("method=ties,slrp", "no row has method 'slrp'", "Did you mean slerp?"),
-        ("method", "is not COLUMN=VALUE", "Columns are: context"),
-        ("", "is not COLUMN=VALUE", "Columns are: context"),
+        ("method", "is not COLUMN=VALUE", "Columns: context"),
+        ("", "is not COLUMN=VALUE", "Columns: context"),
     ],
 )
 def test_a_slip_is_named_with_what_was_meant(text, what, mend):
@@ -44,7 +44,7 @@ def test_a_figure_is_a_png_that_is_there(tmp_path):
         picture(f"Accuracy={tmp_path / 'matrx.png'}")
     assert caught.value.mend == "Did you mean matrix.png?" and "matrx.png" in caught.value.where
     (tmp_path / "notes.png").write_text("no picture")
-    with pytest.raises(UsageError, match="no PNG"):
+    with pytest.raises(UsageError, match="not a PNG"):
         picture(f"Accuracy={tmp_path / 'notes.png'}")
     for text in ("matrix.png", f"={there}", "Accuracy="):
         with pytest.raises(UsageError, match="is not CAPTION=FILE"):

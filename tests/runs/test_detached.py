@@ -14,6 +14,7 @@ from merginguriel.errors import UsageError
 from merginguriel.runs import run_store, worker
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(sys.platform == "win32", reason="signals and locks as POSIX has them"),
 ]
@@ -22,7 +23,7 @@ pytestmark = [
 def run_mu(*arguments):
     """`mu` in a process that ends, as in a terminal that is closed after it."""
     words = [sys.executable, "-m", "merginguriel.cli.main", *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
 
 
 def test_a_run_that_the_system_kills_is_dead_and_goes_on_without_doing_a_step_twice(lab):

@@ -133,9 +133,9 @@ def test_rows_leave_as_parquet_csv_and_latex_and_are_the_same(stored, mu, tmp_pa
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("x.doc",), "It is one of: .parquet, .csv, .tex"),
+        (("x.doc",), "Formats are: .parquet, .csv, .tex"),
         (("x.parqet",), "Did you mean x.parquet?"),
-        (("x",), "has none"),
+        (("x",), "x has no suffix"),
         (("x.csv", "--column", "valu"), "unknown column 'valu'"),
     ],
 )

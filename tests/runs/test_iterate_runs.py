@@ -15,7 +15,7 @@ from merginguriel.runs import resolve, run_store
 from merginguriel.runs.kinds.iterate import settings_from
 from merginguriel.study import iterate_study
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
 
 
 def test_an_iterate_run_is_scored_against_every_baseline_and_against_merging_once(trained):

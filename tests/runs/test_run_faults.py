@@ -9,18 +9,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
-from run_files import config_file, made_run, names, only_run, space_of, steps
+from run_files import config_file, made_run, names, only_run, space_of, steps, until
 
 from merginguriel.config import run_config as configs
 from merginguriel.runs import run_store, worker
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them"),
 ]
@@ -36,13 +36,20 @@ def stamps(folder):
     return found
 
 
+def reported(lab):
+    """How far a run is: events that it wrote, and files of its models, finished or not."""
+    events = sum(len(run_store.events(run)) for run in run_store.listed(space_of(lab)))
+    return events + sum(1 for _ in (lab.space / "models").rglob("*"))
+
+
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(lab, tmp_path):
     path = config_file(lab, candidates=["de-DE", "en-US"])
     draw = random.Random(1)
     before, killed = {}, 0
     for _ in range(KILLS):
+        goal = reported(lab) + draw.randint(1, 12)
         child = lab.start("run", path, "--workspace", lab.space)
-        time.sleep(draw.uniform(0.2, 1.8))
+        until(lambda: reported(lab) >= goal or not child.process.is_alive())  # noqa: B023
         child.send(signal.SIGKILL)
         killed += child.end().code == -signal.SIGKILL
         now = stamps(lab.space / "models")

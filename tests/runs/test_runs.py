@@ -22,6 +22,7 @@ from merginguriel.study import study as studies
 pytestmark = pytest.mark.lab
 
 
+@pytest.mark.slow
 def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     path = config_file(lab, candidates=["de-DE", "en-US"])
     ran = lab.mu("run", path, "--workspace", lab.space, "--json")
@@ -151,11 +152,12 @@ def test_processes_that_find_a_merge_outdated_at_once_make_it_once_and_leave_it_
     )
     words = [sys.executable, "-c", code, str(models / "recipe.yaml"), str(out)]
     begun = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [one.communicate(timeout=60)[0].strip() for one in begun] == [str(out)] * 4
+    assert [one.communicate(timeout=120)[0].strip() for one in begun] == [str(out)] * 4
     assert load_recipe(out / "recipe.yaml").sources == made.sources
     assert studies.is_current(out) and not list(out.parent.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_run_of_kind_train_makes_the_models_and_one_of_kind_nxn_scores_them(lab):
     common = {"target": None, "method": None, "similarity": None, "k": None}
     path = config_file(lab, kind="train", locales=["de-DE", "sv-SE"], **common)

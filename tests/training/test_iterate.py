@@ -21,7 +21,7 @@ from merginguriel.training import round_store as rounds
 from merginguriel.training.iterate import train_and_merge
 from merginguriel.training.settings import IterateSettings
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
 THREE = ("de-DE", "en-US", "sv-SE")
 PLAIN = IterateSettings(epochs=3)
 FAST = replace(QUICK, dropout=0.0)

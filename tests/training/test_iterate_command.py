@@ -13,7 +13,7 @@ from merginguriel.study.study import Study
 from merginguriel.training.settings import IterateSettings
 from merginguriel.workspace import find
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
 FAST = ("--epochs", "4", "--merge-every", "2", "--learning-rate", "3e-3", "--head-learning-rate", "1e-2",
         "--batch-size", "8", "--no-bf16")  # fmt: skip
 

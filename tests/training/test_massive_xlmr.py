@@ -17,7 +17,7 @@ import yaml
 from merginguriel.cli.main import run
 from merginguriel.models.classifier import load, load_tokenizer
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 sentencepiece = pytest.importorskip("sentencepiece")

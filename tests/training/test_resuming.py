@@ -14,7 +14,7 @@ from merginguriel.errors import UnavailableError, UsageError
 from merginguriel.models.adapters import open_adapter
 from merginguriel.models.checkpoint import open_checkpoint, read
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
 DROPPING = replace(QUICK, dropout=0.1)  # so that random numbers have to go on too
 
 

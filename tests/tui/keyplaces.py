@@ -7,15 +7,11 @@ from typing import Any, NamedTuple
 
 from keyrows import middle
 from looking import notes
-from merginguriel_tui.choice_list import Pick
-from merginguriel_tui.confirm import Confirm
-from merginguriel_tui.help import HelpScreen
-from merginguriel_tui.jump import JumpScreen
-from merginguriel_tui.legend import WordsScreen
+from merginguriel_tui.dialogs import Confirm, HelpScreen, JumpScreen, WordsScreen
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
-from merginguriel_tui.widgets.ask import Ask
+from merginguriel_tui.widgets.choice import Pick
 from merginguriel_tui.widgets.heat import Heat
 from textual.widgets import Input, Select, TabbedContent, TextArea
 
@@ -47,7 +43,7 @@ PLACES = {
     "log, the entry": Place("log", ("w",), lambda app: len(app.focused.drawn.links) > 2),
     "writing an entry": Place("log", ("n", *"empty", "enter"), on(ComposeScreen)),
     "runs": Place("runs", (), lambda app: app.screen.table.count),
-    "should it be cancelled": Place("runs", ("x",), on(Ask)),
+    "should it be cancelled": Place("runs", ("x",), on(Confirm)),
     "one run": Place("runs", ("slash", *"cy-GB", "enter", "enter"), lambda app: isinstance(app.screen, RunScreen) and app.screen.facts),
     "the form of a run": Place("runs", ("n",), lambda app: isinstance(app.screen, LaunchScreen) and app.screen.checked),
     "compare": Place("compare", (), lambda app: app.screen.found),

@@ -6,15 +6,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from looking import notes
-from merginguriel_tui.choice_list import Choice, Pick
-from merginguriel_tui.confirm import Confirm
-from merginguriel_tui.help import HelpScreen
-from merginguriel_tui.jump import JumpScreen
-from merginguriel_tui.legend import WordsScreen
+from merginguriel_tui.dialogs import Confirm, HelpScreen, JumpScreen, WordsScreen
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.screens.why import WhyTree
-from merginguriel_tui.widgets.ask import Ask
+from merginguriel_tui.widgets.choice import Choice, Pick
 from merginguriel_tui.widgets.heat import Heat
 from merginguriel_tui.widgets.paged import PagedTable
 from textual.widgets import Input, OptionList, TabbedContent
@@ -286,7 +282,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "page.follow": differs(lambda app: (app.current_mode, app.screen.here), lambda app: setattr(app.focused, "link", 0)),
     },
     "writing an entry": {
-        "compose.land": says("cannot land yet"), "compose.preview": differs(lambda app: app.focused.id),
+        "compose.land": says("cannot be added yet"), "compose.preview": differs(lambda app: app.focused.id),
         "compose.anyway": becomes(lambda app: app.screen.anyway, True), "compose.discard": opens(Confirm),
         "compose.close": closes(),
     },
@@ -296,14 +292,14 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.again": becomes(lambda app: isinstance(app.screen, LaunchScreen) and app.screen.like is not None, True),
         "runs.mark": becomes(lambda app: len(app.screen.table.marked), 1),
         "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
-        "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Ask, on_waiting),
+        "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Confirm, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
         "runs.resume": says("cannot resume", on_finished),  # one that waits would begin
     },
-    "should it be cancelled": {"ask.yes": closes(), "ask.no": closes()},
+    "should it be cancelled": {"confirm.yes": closes(), "confirm.no": closes()},
     "one run": {
-        "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("The log stays here."),
-        "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "metrics"), "run.cancel": opens(Ask),
+        "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("Not following the log."),
+        "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "metrics"), "run.cancel": opens(Confirm),
         "run.pause": says("cannot pause"), "run.resume": says("cannot resume"),
         "run.again": opens(LaunchScreen),
     },
@@ -320,7 +316,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "matrix.order": becomes(lambda app: app.screen.wish.order, "family"),
         "matrix.about": becomes(lambda app: app.screen.wish.order, "similarity"),
         "matrix.value": becomes(lambda app: app.screen.wish.order, "value"),
-        "matrix.next": differs(lambda app: app.screen.seen.one), "matrix.export": says("Written: results/"),
+        "matrix.next": differs(lambda app: app.screen.seen.one), "matrix.export": says("saved: results/"),
         "matrix.advise": becomes(lambda app: app.current_mode, "advise"),
         "matrix.up": at(1, 2), "matrix.down": at(3, 2), "matrix.left": at(2, 1), "matrix.right": at(2, 3),
         "matrix.pageup": at(0, 2), "matrix.pagedown": at(5, 2), "matrix.pageleft": at(2, 0), "matrix.pageright": at(2, 5),

@@ -23,10 +23,22 @@ async def settled(app, pilot) -> None:
         # With a delay, a pause waits for every message; without, for a processor that is idle: here others use it.
         await pilot.pause(0.01)
         quiet += 1
+        if debounced(app):
+            quiet = 0
         if any(not worker.is_finished for worker in app.workers):
             quiet = 0
             with contextlib.suppress(WorkerCancelled):  # a later question replaced it
                 await app.workers.wait_for_complete()
+
+
+def debounced(app) -> bool:
+    """Whether a short timer still runs that waits for a rest in typing or moving before it acts."""
+    nodes = [app, *app.screen_stack, *app.screen.walk_children()]
+    return any(
+        timer._repeat == 0 and timer._interval < 1 and timer._task is not None and not timer._task.done()
+        for node in nodes
+        for timer in list(node._timers)
+    )
 
 
 async def press(app, pilot, *keys: str) -> None:

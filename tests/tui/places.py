@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 from looking import press, settled
-from merginguriel_tui.app import SCREENS
+from merginguriel_tui.registry import SCREENS
 from run_screens import finished, until, waiting
 
 NAMES = ("da-DK", "de-DE", "nb-NO")

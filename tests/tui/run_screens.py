@@ -17,7 +17,7 @@ from merginguriel.study import item_file
 __all__ = ["SIZES", "finished", "press", "settled", "shown", "until", "waiting"]
 
 
-async def until(app, pilot, true, seconds=60):
+async def until(app, pilot, true, seconds=120):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, shown(app)

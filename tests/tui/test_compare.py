@@ -54,9 +54,9 @@ def test_the_next_run_can_be_the_first_and_others_can_be_named(space):
 
     async def script(app, pilot):
         await settled(app, pilot)
-        assert "Mark two runs" in shown(app)
+        assert "mark two or more runs" in shown(app)
         await press(app, pilot, "slash", *a.id[-8:], "enter")
-        assert any("two runs or more" in note.message for note in app._notifications)
+        assert any("two or more runs" in note.message for note in app._notifications)
         await press(app, pilot, "space", *b.id[-8:], "enter")
         assert app.screen.command == f"mu runs compare {a.id} {b.id}" and "▲ above" in shown(app)
         await press(app, pilot, "f")
@@ -121,7 +121,7 @@ def test_a_recipe_is_compared_by_its_settings_and_by_its_run_where_that_has_fini
         # As it stands the first is a run: it opens. A recipe that was not run has nothing to open.
         await press(app, pilot, "f", "f")
         assert app.screen.command.startswith("mu runs compare recipes/new.yaml")
-        assert "the first has no figures" in shown(app)
+        assert "the first has no accuracy" in shown(app)
         await press(app, pilot, "enter")
         assert app.current_mode == "compare"
         assert any("not run yet: mu run" in note.message for note in app._notifications)

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from looking import notes, press, settled, text_of
-from merginguriel_tui.app import SCREENS
+from merginguriel_tui.registry import SCREENS
 from pilot import play
 from places import EVIL, each, furnished, ready, whats
 from run_screens import until, waiting
@@ -41,7 +41,7 @@ def test_every_screen_may_become_tiny_and_large_again(bench):
             for size in ((20, 5), (80, 24)):
                 await pilot.resize_terminal(*size)
                 await settled(app, pilot)
-            await until(app, pilot, lambda before=before: alike(before, text_of(app)), seconds=10)
+            await until(app, pilot, lambda before=before: alike(before, text_of(app)))
             assert app.is_running, name
 
     play(space, script, screen="matrix")
@@ -60,14 +60,14 @@ def test_a_workspace_that_goes_away_and_comes_back_is_read_again_on_every_screen
             bench.root.rename(away)
             await press(app, pilot, "ctrl+r")
             if name != "runs":  # a list without runs is no error
-                await until(app, pilot, lambda: notes(app), seconds=10)
+                await until(app, pilot, lambda: notes(app))
             assert app.is_running and name == app.screen.NAME
             if bench.root.exists():
                 shutil.rmtree(bench.root)  # nothing may be written there meanwhile but what is derived
             away.rename(bench.root)
             app.clear_notifications()
             await press(app, pilot, "ctrl+r")
-            await until(app, pilot, lambda before=before: alike(before, text_of(app)), seconds=10)
+            await until(app, pilot, lambda before=before: alike(before, text_of(app)))
 
     play(space, script, screen="matrix")
 
@@ -105,13 +105,13 @@ def test_a_broken_file_is_named_and_every_screen_stays(bench, damage, what):
             app.clear_notifications()
             await press(app, pilot, "ctrl+r")
             await until(
-                app, pilot, lambda: any(word in notes(app) for word in (path.name, "no skill")), seconds=10
+                app, pilot, lambda: any(word in notes(app) for word in (path.name, "no skill")), seconds=60
             )
             path.unlink()
             path.write_text(whole)
             app.clear_notifications()
             await press(app, pilot, "ctrl+r")
-            await until(app, pilot, lambda before=before: alike(before, text_of(app)), seconds=10)
+            await until(app, pilot, lambda before=before: alike(before, text_of(app)))
 
     play(space, script, screen="matrix")
 
@@ -119,6 +119,8 @@ def test_a_broken_file_is_named_and_every_screen_stays(bench, damage, what):
 OTHERS = """
 import os, shutil, sys, time
 from pathlib import Path
+
+pytestmark = pytest.mark.slow
 store, mine = Path(sys.argv[1]), sys.argv[2]
 model = sorted(store.glob("merge-*"))[0]
 for i in range(25):
@@ -151,7 +153,7 @@ def test_the_list_stays_right_while_others_write_the_store(bench):
         await press(app, pilot, "ctrl+r")
         there = len([one for one in space.runs.iterdir() if (one / "config.yaml").is_file()])
         assert there == 3 + 2 * 16
-        await until(app, pilot, lambda: app.screen.table.count == there, seconds=20)
+        await until(app, pilot, lambda: app.screen.table.count == there)
         for name in sorted(one.name for one in space.runs.glob("merge-others-1-*"))[:2]:
             await press(app, pilot, "slash", *name[-8:], "enter", "enter")
             await press(app, pilot, "escape", "escape", "escape")

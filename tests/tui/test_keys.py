@@ -11,8 +11,8 @@ import pytest
 from keyplaces import PLACES, RESET, prepare, whole
 from keyrows import ONCE, ROWS, SHARED
 from looking import SIZES, press, settled, shipped_copy, text_of
-from merginguriel_tui import help, keys
-from merginguriel_tui.app import SCREENS
+from merginguriel_tui import dialogs, registry
+from merginguriel_tui.registry import SCREENS
 from pilot import play
 from run_screens import finished, until, waiting
 from textual.binding import Binding
@@ -55,13 +55,13 @@ def theirs(node, binding):
 
 def shown(app):
     """(node, binding, key) of every key that the help shows."""
-    said = {(said, name) for inside in help.rows(app.screen).values() for _, said, name in inside}
+    said = {(said, name) for inside in dialogs.key_rows(app.screen).values() for _, said, name in inside}
     return [
         (node, binding, key)
         for key, (node, binding, _, _) in app.screen.active_bindings.items()
         if (binding.description, binding.id or "") in said
         and not binding.system
-        and not help.idle(node, binding)
+        and not dialogs.is_idle(node, binding)
     ]
 
 
@@ -80,6 +80,7 @@ async def begin(app, pilot, place):
     await until(app, pilot, lambda: place.there(app))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("screen", [*SCREENS])
 def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, monkeypatch):
@@ -153,7 +154,7 @@ def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, mon
 def test_the_help_shows_all_of_it_and_scrolls_by_key(made):
     async def script(app, pilot):
         await settled(app, pilot)
-        rows = help.rows(app.screen)
+        rows = dialogs.key_rows(app.screen)
         await press(app, pilot, "question_mark")
         seen = text_of(app)
         for _ in range(40):
@@ -167,7 +168,7 @@ def test_the_help_shows_all_of_it_and_scrolls_by_key(made):
 
 
 def test_every_binding_of_ours_has_words_and_an_id():
-    keys.ids([module for module, _, _ in SCREENS.values()])
+    registry.binding_ids()
     bare = [
         f"{cls.__name__}: {binding}"
         for name, module in sorted(sys.modules.items()) if name.startswith("merginguriel_tui")

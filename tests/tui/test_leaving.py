@@ -91,7 +91,7 @@ def test_an_entry_that_lands_while_one_is_elsewhere_leaves_its_own_screen_alone(
         app.action_go("skills")
         await pilot.pause(0.1)
         go.set()
-        await until(app, pilot, lambda: "is in the log" in notes(app))
+        await until(app, pilot, lambda: "added to the log" in notes(app))
         assert app.current_mode == "skills" and len(app.screen_stack) == 1
         app.action_go("log")
         await until(app, pilot, lambda: not screen.is_attached)
@@ -113,7 +113,7 @@ def test_an_entry_that_lands_behind_the_help_is_left_when_the_help_is(space, mon
         helping = app.screen
         assert helping is not screen
         go.set()
-        await until(app, pilot, lambda: "is in the log" in notes(app))
+        await until(app, pilot, lambda: "added to the log" in notes(app))
         assert app.screen is helping
         await pilot.press("escape")
         await until(app, pilot, lambda: isinstance(app.screen, LogScreen))
@@ -130,7 +130,7 @@ def test_an_entry_asked_for_while_another_landed_is_the_one_that_is_shown(space,
         await until(app, pilot, began.is_set)
         app.action_go("skills")
         go.set()
-        await until(app, pilot, lambda: "is in the log" in notes(app))
+        await until(app, pilot, lambda: "added to the log" in notes(app))
         app.action_go("log", "2026-01-20-test-00000001")
         await settled(app, pilot)
         assert isinstance(app.screen, LogScreen) and app.screen.here == "2026-01-20-test-00000001"
@@ -165,7 +165,7 @@ def test_what_changes_while_an_entry_lands_is_kept_as_a_draft(space, monkeypatch
         screen.area.insert("ANOTHER THOUGHT", screen.area.document.end)
         go.set()
         await until(app, pilot, lambda: isinstance(app.screen, LogScreen))
-        assert "meanwhile is kept as draft aaaa1111" in notes(app)
+        assert "Later changes are saved as draft aaaa1111" in notes(app)
 
     play(space, script, screen="log")
     assert landed(space)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from beside import of_cli, ready
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
-from merginguriel_tui.choice_list import Choice, Pick
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.log import LogScreen
+from merginguriel_tui.widgets.choice import Choice, Pick
 from pilot import play
 from run_screens import finished, until
 from textual.widgets import Input
@@ -168,7 +168,7 @@ def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space
         screen = app.screen
         await until(app, pilot, lambda: "title" in str(screen.query_one("#checked").visual))
         await press(app, pilot, "f2")
-        assert "cannot land" in notes(app)
+        assert "cannot be added yet" in notes(app)
         screen.area.text = screen.text.replace('title: ""', 'title: "An [i]idea[/i]"')
         screen.keep()
         await settled(app, pilot)
@@ -183,7 +183,7 @@ def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space
 
     async def second(app, pilot):
         await ready(app, pilot)
-        assert "draft waits" in notes(app)
+        assert "1 unfinished draft" in notes(app)
         await press(app, pilot, "n", *"draft", "enter")
         screen = app.screen
         assert isinstance(screen, ComposeScreen) and "It may work." in screen.text

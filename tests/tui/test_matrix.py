@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("textual")
 
 from looking import notes, press, settled, text_of
-from merginguriel_tui.screens.matrix_load import ORDERS, wish_of
+from merginguriel_tui.screens.matrix_data import ORDERS, wish_of
 from merginguriel_tui.widgets.heat import STEPS, Heat, style
 from pilot import play as played
 from run_screens import until

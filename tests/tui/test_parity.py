@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 import pytest
 from actions import ACTIONS
-from merginguriel_tui import keys
-from merginguriel_tui.app import SCREENS
+from merginguriel_tui import registry
+from merginguriel_tui.registry import SCREENS
 
 from merginguriel.cli.main import mu
 
-SOURCE = "\n".join(path.read_text() for path in sorted(Path(keys.__file__).parent.rglob("*.py")))
+SOURCE = "\n".join(path.read_text() for path in sorted(Path(registry.__file__).parent.rglob("*.py")))
 
 
 def commands(command: click.Command, name: str):
@@ -44,7 +44,7 @@ def test_the_screen_and_the_binding_of_an_action_exist_and_mu_tui_names_its_func
     module, attribute, _ = SCREENS[name]
 
     assert hasattr(importlib.import_module(f"merginguriel_tui.screens.{module}"), attribute)
-    assert not binding or binding in keys.ids([module for module, _, _ in SCREENS.values()])
+    assert not binding or binding in registry.binding_ids()
     where, _, function = action.function.partition(":")
     for word in (where.rpartition(".")[2], function):
         assert re.search(rf"\b{word}\b", SOURCE), f"nothing in mu-tui names {word}"

@@ -97,7 +97,7 @@ def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_de
             said = {"step": "train et-EE (1 of 1)", "done": 5, "total": 10, "text": "", "time": time.time()}
             (run.folder / "heartbeat").write_text(json.dumps(said))
             await until(app, pilot, lambda: " 50%" in shown(app))
-            assert "▶ running" in shown(app) and "1 at work" in shown(app)
+            assert "▶ running" in shown(app) and "1 running" in shown(app)
         await until(app, pilot, lambda: "▶" not in shown(app))
         (line,) = [line for line in shown(app).splitlines() if run.id[:24] in line and "†" in line]
         assert "dead" in line
@@ -123,7 +123,9 @@ def test_cancelling_asks_first_and_pausing_does_not(space):
         assert run_store.state(run) == "cancelled"
         await until(app, pilot, lambda: "○ cancelled" in shown(app))
         await press(app, pilot, "p")  # refused by the core, told as a note, and the screen stays
-        assert any("cannot be asked to pause" in note.message for note in app._notifications)
+        await until(
+            app, pilot, lambda: any("cannot be asked to pause" in note.message for note in app._notifications)
+        )
 
     play(space, script, screen="runs")
 
@@ -166,21 +168,23 @@ def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_sa
     printed = mu("runs", "show", run.id, "--workspace", space.root).out
 
     async def script(app, pilot):
-        await settled(app, pilot)
-        assert app.screen.command == f"mu runs show {run.id}" and "75.00%" in shown(app)
-        assert "merge de-DE, sv-SE by ties" in shown(app)
+        await until(
+            app, pilot, lambda: app.screen.command == f"mu runs show {run.id}" and "75.00%" in shown(app)
+        )
+        await until(app, pilot, lambda: "merge de-DE, sv-SE by ties" in shown(app))
         await press(app, pilot, "slash", *"told", "enter")
-        assert "accuracy told" in shown(app) and "by ties" not in app.screen.copied("text")
+        await until(app, pilot, lambda: "by ties" not in app.screen.copied("text"))
+        assert "accuracy told" in shown(app)
         await press(app, pilot, "f", "f")
         seen = {}
-        for pane in ("metrics", "events", "config", "result", "machine", "log"):
+        panes = {"metrics": "accuracy\t0.75", "events": "created", "config": "target: nb-NO", "result": "n = 40",
+                 "machine": "packages:", "log": "accuracy told"}  # fmt: skip
+        for pane, words in panes.items():
             await press(app, pilot, "right_square_bracket")
-            await settled(app, pilot)
+            await until(app, pilot, lambda words=words: words in app.screen.copied("text"))
             seen[pane] = app.screen.copied("text")
-        assert "accuracy\t0.75" in seen["metrics"] and "created" in seen["events"]
         for line in [*seen["config"].splitlines(), "75.00%"]:
             assert line in printed
-        assert "packages:" in seen["machine"] and "n = 40" in seen["result"]
         await press(app, pilot, "h", "l", "escape")
         assert app.screen.command == "mu runs list"
 
@@ -190,7 +194,7 @@ def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_sa
 def test_a_name_that_no_run_has_is_told_and_the_table_stays(space):
     async def script(app, pilot):
         await settled(app, pilot)
-        assert any("unknown run" in note.message for note in app._notifications)
+        await until(app, pilot, lambda: any("unknown run" in note.message for note in app._notifications))
         await press(app, pilot, "escape")
         assert "merge-da-DK" in shown(app)
 

@@ -193,7 +193,7 @@ def test_a_skill_is_edited_in_the_users_editor_and_read_again(tmp_path, monkeypa
     async def script(app, pilot):
         await ready(app, pilot)
         await press(app, pilot, "e")
-        assert "cannot be lent" in notes(app)  # this terminal is no real one
+        assert "cannot open an editor" in notes(app)  # this terminal is no real one
         app.suspend = contextlib.nullcontext
         await press(app, pilot, "e")
         assert "version 9.9." in app.screen.query_one("#page", Page).text
@@ -225,6 +225,6 @@ def test_text_of_files_is_neither_markup_nor_obeyed():
 def test_an_unknown_skill_is_a_note(space):
     async def script(app, pilot):
         await ready(app, pilot)
-        assert "no skill is called 'nothing'" in notes(app) and app.screen.name_
+        assert "unknown skill 'nothing'" in notes(app) and app.screen.name_
 
     play(space, script, screen="skills", what=("nothing",))

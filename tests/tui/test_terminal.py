@@ -21,6 +21,7 @@ from merginguriel.text.advice import headline
 from merginguriel.text.numbers import pp, signed
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.lab,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
@@ -35,6 +36,15 @@ def until(screen, *words, seconds=120.0):
     while not all(word in screen() for word in words):
         assert time.monotonic() < end, screen()
         time.sleep(0.2)
+
+
+def still(screen):
+    """Return when the screen has stopped changing: three looks in a row are alike."""
+    seen = [screen()]
+    while len(seen) < 3 or len(set(seen[-3:])) > 1:
+        assert len(seen) < 400, seen[-1]
+        time.sleep(0.3)
+        seen.append(screen())
 
 
 def card(advice):
@@ -97,7 +107,13 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     until(screen, "▶ running")
     (run,) = [run for run in run_store.listed(space) if "average" in run.id]
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
-    time.sleep(1)
+    while (
+        subprocess.run(
+            ["tmux", "-L", f"mu-{os.getpid()}", "has-session", "-t", "mu"], capture_output=True
+        ).returncode
+        == 0
+    ):
+        time.sleep(0.1)
     assert run_store.state(run) in ("running", "finished")
     tmux("new-session", "-d", "-s", "again", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
     until(again, "✓ finished", seconds=300)
@@ -109,15 +125,15 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     keys("n", session="again")
     until(again, "Begin an entry from", run.id)
     keys("run", "Enter", session="again")
-    until(again, "✓ would land as", run.id)  # filled in from the run
-    time.sleep(1)
+    until(again, "✓ valid: ", run.id)  # filled in from the run
+    still(again)
     for name in ("Down", "End"):
         keys(name, session="again")
-        time.sleep(0.3)
+    still(again)
     keys("BSpace", session="again")  # the quote at the end of the title …
     until(again, "✗ line")
     keys("-l", ': as a trial"', session="again")
-    until(again, "✓ would land as", "as a trial")
+    until(again, "✓ valid: ", "as a trial")
     keys("C-s", session="again")
     until(again, "to the log?", "as a trial", "-title:", "+title:")
     keys("y", session="again")

@@ -10,8 +10,9 @@ import time
 
 import pytest
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
-from merginguriel_tui import help, jump, main, session
-from merginguriel_tui.app import SCREENS, MuApp
+from merginguriel_tui import dialogs, main, session
+from merginguriel_tui.app import MuApp
+from merginguriel_tui.registry import SCREENS
 from pilot import play
 from places import furnished
 from run_screens import until
@@ -53,7 +54,7 @@ def test_the_help_lists_every_binding_that_is_active_with_its_id(small):
     async def script(app, pilot):
         await settled(app, pilot)
         app.set_focus(None)
-        shown = {name for inside in help.rows(app.screen).values() for _, _, name in inside}
+        shown = {name for inside in dialogs.key_rows(app.screen).values() for _, _, name in inside}
         wanted = {b.id for cls in (MuApp, type(app.screen)) for b in vars(cls)["BINDINGS"] if b.id}
         assert wanted <= shown
         await press(app, pilot, "f1")
@@ -65,9 +66,9 @@ def test_the_help_lists_every_binding_that_is_active_with_its_id(small):
 
 
 def test_every_binding_of_ours_says_what_it_does_and_has_an_id(small):
-    from merginguriel_tui import keys
+    from merginguriel_tui import registry
 
-    assert "advise.save" in keys.ids([module for module, _, _ in SCREENS.values()])
+    assert "advise.save" in registry.binding_ids()
     for cls in (MuApp,):
         assert all(binding.description and binding.id for binding in vars(cls)["BINDINGS"])
 
@@ -77,7 +78,7 @@ def test_the_palette_has_the_screens_the_copies_and_the_bindings(small):
         await settled(app, pilot)
         titles = {command.title for command in app.get_system_commands(app.screen)}
         assert {f"Go to {name}" for name in SCREENS} <= titles
-        assert {"Copy as markdown", "Copy as csv", "Save", "Run", "What if", "Quit", "Keys"} <= titles
+        assert {"Copy as Markdown", "Copy as CSV", "Save", "Run", "What if", "Quit", "Keys"} <= titles
 
     play(small.load_space(), script, screen="advise", what=("sw-KE",))
 
@@ -87,7 +88,7 @@ def test_two_keys_jump_to_every_part_of_a_screen(small, size):
     async def script(app, pilot):
         await settled(app, pilot)
         home = app.screen
-        letters = {widget.id: letter for letter, widget in jump.places(home).items()}
+        letters = {widget.id: letter for letter, widget in dialogs.jump_places(home).items()}
         assert {"find", "targets", "reasons", "mode", "method", "k", "context"} <= set(letters)
         for name in ("reasons", "mode", "find"):
             app.action_jump()
@@ -119,9 +120,9 @@ def test_what_mu_toml_says_wrongly_is_a_note_that_names_the_nearest(small):
     async def script(app, pilot):
         await settled(app, pilot)
         told = notes(app)
-        assert "no theme 'moonless'" in told and "textual-dark" in told
+        assert "unknown theme 'moonless'" in told and "textual-dark" in told
         assert "unknown setting tui.colour" in told and "tui.keys.quit must name a key" in told
-        assert "advise.sav: no binding" in told and "advise.save" in told
+        assert "unknown key id tui.keys.advise.sav" in told and "advise.save" in told
 
     play(small.load_space(), script, screen="skills")
 

@@ -1,1 +1,1 @@
-"""The terminal interface: a client of the functions that `mu` calls."""
+"""Terminal interface of MergingUriel, a client of the functions that `mu` calls."""

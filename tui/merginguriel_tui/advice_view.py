@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
-from merginguriel.cli.common import plain
+from merginguriel.text.tables import plain
 
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # pp between two figures of the scale
 STYLES = {"MERGE": "bold green", "PILOT": "bold yellow", "NO MERGE": "bold red", "UNKNOWN": "bold magenta"}

@@ -1,14 +1,18 @@
-"""What is the same on every screen? The tabs above, the command below, and loading off the UI thread."""
+"""Base of every screen (tabs, command, keys, background loading) and the state that screens share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+import io
+import os
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.reactive import reactive
@@ -17,70 +21,146 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from merginguriel.errors import TOLD, MuError, told
+from merginguriel import workspace
+from merginguriel.errors import TOLD, MuError, UsageError, told
+from merginguriel.text.tables import columns, plain
+from merginguriel.workspace import Workspace
 
+from .registry import SCREENS
 from .widgets.keybar import KeyBar
-
-if TYPE_CHECKING:
-    from .app import MuApp
 
 T = TypeVar("T")
 
 
+class Client(App[None]):
+    """State and services of the application that its screens use."""
+
+    def __init__(self, space: Workspace, kept: dict[str, Any], *, demo: bool = False) -> None:
+        super().__init__()
+        self.space, self.kept, self.demo = space, kept, demo
+        self.what: dict[str, tuple[str, ...]] = {}  # screen → what to open when it is next shown
+        self.elsewhere = "" if _is_nearest(space) else f" --workspace {shlex.quote(str(space.root))}"
+        self.elsewhere_kept: list[Path] = []  # drafts that could not be saved in the workspace
+        self.begun: set[str] = set()  # runs started here since the last check
+
+    def action_go(self, name: str, *what: str) -> None:
+        """Switch to the screen `name` and open `what` there."""
+        there = self.current_mode == name
+        if what:
+            self.what[name] = what
+        self.switch_mode(name)
+        self.kept["screen"] = name
+        while what and len(self.screen_stack) > 1 and not getattr(self.screen, "holding", False):
+            self.pop_screen()  # `what` is shown by the screen itself, not by one on top of it
+        screen = self.screen
+        if what and isinstance(screen, MuScreen) and (there or screen.is_mounted):
+            screen.open_what()
+
+    def anywhere(self, command: str) -> str:
+        """Return the command with the options that it needs in the folder where `mu-tui` was started."""
+        return command + self.elsewhere if command.startswith("mu ") else command
+
+    def show_error(self, error: MuError) -> None:
+        """Show an error as a notification. Its text is data, not markup."""
+        self.notify(plain(error.render()), severity="error", timeout=12, markup=False)
+
+    def edit(self, path: Path) -> None:
+        """Open a file in $VISUAL or $EDITOR and wait until the editor ends.
+
+        Raises:
+            UsageError: No editor is set, it cannot be started, it failed, or the terminal cannot be suspended.
+        """
+        import subprocess
+
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+        if not editor or not editor.strip():
+            raise UsageError("no editor is set.", mend="Set $EDITOR before starting mu-tui.")
+        try:
+            words = [*shlex.split(editor), str(path)]
+        except ValueError as error:
+            raise UsageError(
+                f"$EDITOR cannot be parsed: {editor!r}: {str(error).lower()}.",
+                mend="Close every quote, then start mu-tui again.",
+            ) from error
+        try:
+            with self.suspend():
+                code = subprocess.run(words, check=False).returncode
+        except SuspendNotSupported as error:
+            raise UsageError(
+                "mu-tui cannot open an editor in this terminal.", mend=f"In another one: {shlex.join(words)}"
+            ) from error
+        except OSError as error:
+            raise UsageError(f"the editor {words[0]!r} cannot be started.") from error
+        if code:
+            raise UsageError(f"the editor ended with exit code {code}.", where=str(path))
+
+    def follow_run(self, name: str) -> None:
+        """Report the end of a run that was started here, even if it ends before the next check."""
+        self.begun.add(name)
+
+
+def _is_nearest(space: Workspace) -> bool:
+    """Return True if `mu`, called in the current folder, would use this workspace."""
+    try:
+        return workspace.find().root == space.root
+    except (MuError, OSError):
+        return False
+
+
 class Tabs(Widget):
-    """The six screens, with the number that goes to each, and the key that tells all others; a click goes there too."""
+    """The six screens with their numbers, the workspace, and the key that opens the help. A click works too."""
 
     def __init__(self, current: str) -> None:
         super().__init__(id="tabs")
         self.current = current
 
     def labels(self) -> list[tuple[str, str]]:
-        """(screen, what stands for it): where the terminal is narrow, its number alone."""
-        from .app import SCREENS
-
-        found = []
+        """Return (screen, label) for each screen; in a narrow terminal the label is the number alone."""
+        result = []
         for number, name in enumerate(SCREENS, start=1):
-            said = f"{number} {name}" if self.size.width >= 64 or name == self.current else str(number)
-            # Brackets beside the colour, so that colour is never the only signal.
-            found.append((name, f"[{said}]" if name == self.current else f" {said} "))
-        return found
+            label = f"{number} {name}" if self.size.width >= 64 or name == self.current else str(number)
+            # Brackets beside the colour: colour must never be the only signal.
+            result.append((name, f"[{label}]" if name == self.current else f" {label} "))
+        return result
 
     def render(self) -> Text:
+        """Draw the line."""
+        assert isinstance(self.app, Client)
         line = Text(no_wrap=True, overflow="ellipsis")
         for name, label in self.labels():
             line.append(label, "bold reverse" if name == self.current else "")
-        space = self.app.space  # type: ignore[attr-defined]
-        from merginguriel.cli.common import plain
-
-        where = "shipped knowledge" if space.shipped else "demo" if self.app.demo else homely(space.root)  # type: ignore[attr-defined]
-        room = self.size.width - line.cell_len - len(self.ways()) - 4
+        space = self.app.space
+        where = "shipped knowledge" if space.shipped else "demo" if self.app.demo else homely(space.root)
+        room = self.size.width - line.cell_len - len(self.help_hint()) - 4
         if room > 0:
-            told = Text(plain(where), "dim")
-            told.truncate(room, overflow="ellipsis", pad=True)
-            line.append("  ").append_text(told)
-        line.append(f"  {self.ways()}", "dim")
+            shown = Text(plain(where), "dim")
+            shown.truncate(room, overflow="ellipsis", pad=True)
+            line.append("  ").append_text(shown)
+        line.append(f"  {self.help_hint()}", "dim")
         return line
 
-    def ways(self) -> str:
-        """How to find out all the rest; the palette stands at the end of the line of keys."""
+    def help_hint(self) -> str:
+        """Return `? keys`, with the key that the help is bound to."""
         for _, binding, _, _ in self.screen.active_bindings.values():
             if binding.id == "keys":
                 return f"{self.app.get_key_display(binding)} keys"
         return ""
 
     def on_click(self, event: events.Click) -> None:
+        """Open the screen, or the help, that was clicked."""
+        assert isinstance(self.app, Client)
         at = 0
         for name, label in self.labels():
             at += len(label)
             if event.x < at:
-                self.app.action_go(name)  # type: ignore[attr-defined]
+                self.app.action_go(name)
                 return
-        if event.x >= self.size.width - len(self.ways()):
+        if event.x >= self.size.width - len(self.help_hint()):
             self.app.call_later(self.app.run_action, "keys")
 
 
 def homely(path: Path) -> str:
-    """`~/work` for what lies in the user's home."""
+    """Return the path with the user's home shortened to `~`."""
     try:
         return str("~" / path.relative_to(Path.home()))
     except (ValueError, RuntimeError):
@@ -90,7 +170,8 @@ def homely(path: Path) -> str:
 class CommandBar(Static):
     """The `mu` command that does what the screen shows."""
 
-    def say(self, command: str) -> None:
+    def show_command(self, command: str) -> None:
+        """Replace the command."""
         self.update(Text(f" $ {command}", "dim", no_wrap=True, overflow="ellipsis"))
 
 
@@ -98,24 +179,24 @@ class MuScreen(Screen[None]):
     """A screen: tabs, a body of its own, the command, the keys."""
 
     NAME: ClassVar[str] = ""
-    LEAVE_TO: ClassVar[str] = ""  # id of the widget that `escape` goes to from a field; none: to nothing
+    LEAVE_TO: ClassVar[str] = ""  # id of the widget that `escape` focuses from a field; empty: none
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),
         Binding("k", "app.simulate_key('up')", "Up", id="up", show=False),
         Binding("escape", "leave", "Leave the field", id="leave", show=False),
     ]
     command: reactive[str] = reactive("", init=False)
-    holding = False  # what is written on it must not be closed for another place
+    holding = False  # True while it holds unsaved text and must not be closed for another screen
 
     @property
-    def mu(self) -> MuApp:
-        from .app import MuApp
-
-        assert isinstance(self.app, MuApp)
+    def mu(self) -> Client:
+        """The application, with its workspace and services."""
+        assert isinstance(self.app, Client)
         return self.app
 
     def compose(self) -> ComposeResult:
-        # Before there are widgets: the first resize, which sets it otherwise, would style them all again.
+        """Yield the tabs, the body and the two lines at the bottom."""
+        # Set the width classes before there are widgets: the first resize would restyle all of them.
         fits = [name for least, name in self.HORIZONTAL_BREAKPOINTS or () if self.app.size.width >= least]
         if fits:
             self.set_class(True, fits[-1], update=False)
@@ -126,48 +207,49 @@ class MuScreen(Screen[None]):
         yield KeyBar(id="keys")
 
     def body(self) -> ComposeResult:
-        """The screen's own widgets."""
+        """Yield the screen's own widgets."""
         yield from ()
 
     def on_mount(self) -> None:
-        # After the first paint: what is shown first are the frames, then what is in them.
+        """Load the content after the first paint, so that the frame appears at once."""
         self.call_after_refresh(self.open_what)
 
     def watch_command(self, command: str) -> None:
+        """Show the command at the bottom."""
         for bar in self.query(CommandBar):
-            bar.say(self.mu.anywhere(command))
+            bar.show_command(self.mu.anywhere(command))
 
     def open_what(self) -> None:
-        """Show what was asked for with the screen's name; taken once. One that is being made does so when it is there."""
+        """Show what was requested with the screen's name, once; before mounting, nothing."""
         if self.is_mounted:
             self.show(*self.mu.what.pop(self.NAME, ()))
 
     def show(self, *what: str) -> None:
-        """Load and show `what`: a target, a skill, an entry, runs. Nothing: where one was, or the beginning."""
+        """Load and show `what` (a target, skill, entry, runs); without it, the last place or the first."""
 
     def reload(self) -> None:
         """Read the files again."""
         self.show()
 
     def action_leave(self) -> None:
-        """Out of a field, to where keys are commands again."""
+        """Leave an input field, so that letters are commands again."""
         field = self.focused
-        # An area of text by its name: its import would take a twentieth of the time to the first paint.
+        # TextArea is tested by name: its import would take a twentieth of the time to the first paint.
         if isinstance(field, Input) or "TextArea" in {cls.__name__ for cls in type(field).__mro__}:
-            found = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
-            self.set_focus(found.first() if found else None)
+            result = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
+            self.set_focus(result.first() if result else None)
 
     def remembered(self) -> dict[str, Any]:
-        """What the last session left of this screen: anything may stand in it, for it is read from a file."""
-        found = self.mu.kept.get(self.NAME)
-        return found if isinstance(found, dict) else {}
+        """Return this screen's state from the last session. It comes from a file: check every value."""
+        result = self.mu.kept.get(self.NAME)
+        return result if isinstance(result, dict) else {}
 
     def remember(self, **what: Any) -> None:
-        """Kept for the next session."""
+        """Add values to the state that the next session gets."""
         self.mu.kept[self.NAME] = {**self.remembered(), **what}
 
     def copied(self, how: str) -> str:
-        """What `y` (text), `M` (markdown), `C` (csv) and `Y` (command) copy."""
+        """Return what `y` (text), `M` (markdown), `C` (csv) or `Y` (command) copies; empty: nothing."""
         return self.command if how == "command" else ""
 
     def load(
@@ -178,24 +260,49 @@ class MuScreen(Screen[None]):
         group: str = "load",
         otherwise: Callable[[MuError], Any] | None = None,
     ) -> None:
-        """Do `work` in a thread, then call `then` with what it gives; a later call of the group replaces it.
+        """Run `work` in a thread, then call `then` with its result.
 
-        An error of the core or of the system is told as a note, or goes to `otherwise`; the screen stays as it was.
+        Args:
+            work: Called in the thread; must not touch widgets.
+            then: Called in the UI thread.
+            group: A later call of the same group replaces this one.
+            otherwise: Receives an error of the core or the system. Default: a notification; the screen
+                stays as it was.
         """
 
         def run() -> None:
             worker = get_current_worker()
             try:
-                found = work()
+                result = work()
             except TOLD as error:
-                said = told(error)
-                if said is None:
+                known = told(error)
+                if known is None:
                     raise
                 if not worker.is_cancelled:
-                    self.call_later(otherwise or self.mu.tell, said)
+                    self.call_later(otherwise or self.mu.show_error, known)
                 return
             if not worker.is_cancelled:
-                # Not waited for: `then` may load again in the same group, which would cancel a worker that waits.
-                self.call_later(then, found)
+                # Not awaited: `then` may load again in the same group, which would cancel a waiting worker.
+                self.call_later(then, result)
 
         self.run_worker(run, thread=True, exclusive=True, group=group, exit_on_error=True)
+
+
+def table_as(how: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as aligned text, Markdown or CSV.
+
+    Args:
+        how: `text`, `markdown` or `csv`.
+        rows: The heading first.
+    """
+    if not rows:
+        return ""
+    if how == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return text.getvalue()
+    clean = [[plain(cell).replace("\n", " ") for cell in row] for row in rows]
+    if how == "markdown":
+        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in clean]
+        return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+    return columns(clean)

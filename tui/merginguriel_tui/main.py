@@ -1,4 +1,4 @@
-"""How is `mu-tui` started, and what does it open on?"""
+"""Command line of `mu-tui`."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ from . import gc_pause
 SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+HELP = """Ask, launch, watch, compare and log from one terminal screen.
+
+SCREEN and WHAT open a place: a target, a skill, an entry, runs.
+
+\b
+mu-tui
+mu-tui advise sw-KE
+mu-tui runs RUN
+mu-tui compare RUN RUN
+"""
+
+
+@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("screen", type=click.Choice(SCREENS), required=False)
 @click.argument("what", nargs=-1)
 @click.option("--workspace", "path", type=click.Path(path_type=Path, file_okay=False),
-              help="The workspace to use, instead of the nearest one upwards from here.")  # fmt: skip
+              help="Workspace folder. Default: the current folder or the nearest one above it.")  # fmt: skip
 @click.option(
-    "--demo", is_flag=True, help="Look around in a copy of the shipped knowledge, which is then removed."
+    "--demo",
+    is_flag=True,
+    help="Open a temporary copy of the shipped knowledge; it is removed unless you add files.",
 )
 @click.option(
-    "--mouse/--no-mouse", default=True, help="Leave the mouse to the terminal, as for selecting text."
+    "--mouse/--no-mouse",
+    default=True,
+    help="With --no-mouse, the terminal handles the mouse, for example to select text.",
 )
 def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: bool, mouse: bool) -> None:
-    """Ask, launch, watch, compare, write down.
-
-    SCREEN and WHAT open a place: a target, a skill, an entry, runs.
-
-    \b
-    mu-tui
-    mu-tui advise sw-KE
-    mu-tui runs RUN
-    mu-tui compare RUN RUN
-    """
+    """Run `mu-tui`."""
     if demo:
         show_demo(screen, what, mouse=mouse)
     else:
@@ -55,21 +62,26 @@ def show(
     demo: bool = False,
     mouse: bool = True,
 ) -> None:
+    """Run the application until the user quits.
+
+    Raises:
+        click.exceptions.Exit: The application ended with an error.
+    """
     gc_pause.wait()
     from .app import MuApp
 
     app = MuApp(space, screen=screen, what=what, demo=demo)
     app.run(mouse=mouse)
     for path in app.elsewhere_kept:
-        click.echo(f"the draft could not be kept in the workspace; it is in {path}", err=True)
+        click.echo(f"the draft could not be saved in the workspace. It is in {path}", err=True)
     if app.return_code:
         raise click.exceptions.Exit(app.return_code)
 
 
 def show_demo(screen: str | None, what: tuple[str, ...], *, mouse: bool = True) -> None:
-    """On a copy, so that nothing is written into the package. With something in it that was made there, the copy stays."""
+    """Run on a temporary copy of the shipped knowledge; keep the copy if new files were made in it."""
     folder = Path(tempfile.mkdtemp(prefix="mu-demo-"))
-    # The terminal is closed: the copy is looked after all the same.
+    # Clean up too if the terminal is closed.
     before = signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
     given: set[Path] = set()
     try:
@@ -79,15 +91,15 @@ def show_demo(screen: str | None, what: tuple[str, ...], *, mouse: bool = True) 
     finally:
         signal.signal(signal.SIGHUP, before)
         if any(path not in given and path.is_file() for path in folder.rglob("*")):
-            click.echo(f"what was made in the demo is in {folder}", err=True)
+            click.echo(f"the files made in the demo are in {folder}", err=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
-    """Entry point: a MuError is told as `mu` tells it, never as a traceback."""
+    """Entry point: report a MuError as `mu` does, never as a traceback."""
     for stream in (sys.stdout, sys.stderr):
-        # A locale without UTF-8 (LC_ALL=C) must not stop the drawing: terminals read UTF-8 all the same.
+        # A locale without UTF-8 (LC_ALL=C) must not stop the drawing: terminals read UTF-8.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
@@ -100,13 +112,13 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except TOLD as error:
-        said = told(error)
-        if said is None:
+        known = told(error)
+        if known is None:
             raise
-        from merginguriel.cli.common import plain
+        from merginguriel.text.tables import plain
 
-        click.echo(plain(f"mu-tui: {said.render()}"), err=True)
-        sys.exit(said.exit_code or 1)
+        click.echo(plain(f"mu-tui: {known.render()}"), err=True)
+        sys.exit(known.exit_code or 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is remembered between sessions, and what does mu.toml say of keys and colours?"""
+"""State remembered between sessions, and the [tui] settings of mu.toml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from merginguriel.workspace import MARKER, Workspace
 
 
 class Look(NamedTuple):
-    """`[tui]` of mu.toml: a theme's name, keys for the ids that the help shows, and what of it cannot be read."""
+    """The [tui] settings: theme, keys by binding id, and errors in them."""
 
     theme: str | None
     keymap: dict[str, str]
@@ -22,45 +22,46 @@ class Look(NamedTuple):
 
 
 def look(space: Workspace) -> Look:
+    """Read [tui] of mu.toml. Invalid settings become errors, not exceptions."""
     given = space.settings.get("tui")
     table: dict[str, Any] = given if isinstance(given, dict) else {}
     where = str(space.root / MARKER)
     wrong = [
-        MuError(f"unknown setting tui.{name}.", where=where, mend="Settings of [tui] are: theme, keys.")
+        MuError(f"unknown setting tui.{name}.", where=where, mend="Settings of [tui]: theme, keys.")
         for name in table
         if name not in ("theme", "keys")
     ]
     theme, keys = table.get("theme"), table.get("keys", {})
     if theme is not None and not isinstance(theme, str):
-        wrong.append(MuError(f"tui.theme must be a name, not {theme!r}.", where=where))
+        wrong.append(MuError(f"tui.theme must be a name, got {theme!r}.", where=where))
         theme = None
     if not isinstance(keys, dict):
-        wrong.append(MuError(f"tui.keys must be a table, not {keys!r}.", where=where, mend='quit = "f10"'))
+        wrong.append(MuError(f"tui.keys must be a table, got {keys!r}.", where=where, mend='quit = "f10"'))
         keys = {}
     for name, key in keys.items():
         if not isinstance(key, str) or not key:
-            wrong.append(MuError(f"tui.keys.{name} must name a key, not {key!r}.", where=where))
+            wrong.append(MuError(f"tui.keys.{name} must name a key, got {key!r}.", where=where))
     return Look(theme, {name: key for name, key in keys.items() if isinstance(key, str) and key}, wrong)
 
 
 def path(space: Workspace) -> Path:
-    """In the user's state folder, one file per workspace: a shared workspace is not written into."""
+    """Return the file of the session in the user's state folder: one per workspace, which may be shared."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     name = hashlib.sha256(str(space.root.resolve()).encode()).hexdigest()[:24]
     return state / "merginguriel" / f"{name}.json"
 
 
 def read(space: Workspace) -> dict[str, Any]:
-    """What `write` kept; nothing where there is nothing, or nothing that can be read."""
+    """Return what `write` saved; empty if the file is missing or unreadable."""
     try:
-        found = json.loads(path(space).read_text(encoding="utf-8"))
+        result = json.loads(path(space).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return result if isinstance(result, dict) else {}
 
 
 def write(space: Workspace, kept: dict[str, Any]) -> None:
-    """Keep this. A place that cannot be written to loses a convenience, and nothing else."""
+    """Save the session. If the folder is not writable, the session is lost and nothing else."""
     try:
         write_text(path(space), json.dumps(kept, ensure_ascii=False))
     except (MuError, OSError):

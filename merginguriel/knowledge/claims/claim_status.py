@@ -13,7 +13,7 @@ from . import conditional_claims
 from .pooling import Pool, differences, pooled
 
 STATUSES = ("supported", "under noise", "contested", "superseded", "refuted")
-NOTHING_COMPARED = "no row that it cites compares what it claims"
+NOTHING_COMPARED = "no cited row compares what it claims"
 VETO_PP = 1.0  # a loss smaller than this forbids nothing
 NOT_TESTED = "not tested by rows"
 UNTESTED = {
@@ -42,9 +42,10 @@ def standing(
 ) -> Standing:
     """Derive the status of a claim.
 
-    cited      rows that its evidence names
-    every      all rows of the log, for what the claim does not cite
-    corrected  cited entries that a later entry supersedes without being cited → that entry's id
+    Args:
+        cited: Rows that its evidence names.
+        every: All rows of the log, for what the claim does not cite.
+        corrected: Cited entries that a later entry supersedes without being cited → that entry's id.
     """
     if claim.superseded_by:
         return Standing("superseded", f"replaced by {claim.superseded_by}")
@@ -75,12 +76,12 @@ def standing(
     if claim.predicate == "no_signal":
         status, more = conditional_claims.no_difference(found)
         if status == "supported" and conditional_claims.no_difference(every_found)[0] == "refuted":
-            status, more = "contested", "rows that it does not cite show a difference"
+            status, more = "contested", "uncited rows show a difference"
         said = f"{said}; {more}"
     elif claim.predicate == "forbids" and -VETO_PP < pool.mean < 0 and not contradicted:
-        status, said = "contested", f"{said}; a loss below {VETO_PP:g} pp is no reason for a veto"
+        status, said = "contested", f"{said}; a loss below {VETO_PP:g} pp does not justify a veto"
     elif pool.mean * wanted > 0 and contradicted:
-        status, said = "contested", f"{said}; rows that it does not cite point the other way"
+        status, said = "contested", f"{said}; uncited rows show the opposite"
     elif pool.mean * wanted > 0:
         status = "supported" if p is not None and p < 0.05 else "under noise"
     else:

@@ -19,7 +19,7 @@ FIELDS = (
     "similarity",
     "k",
 )  # of a row that a condition can name; anything else is a parameter
-NO_DIFFERENCE_PP = 1.0  # a difference that lies within this, for sure, is none that anybody would act on
+NO_DIFFERENCE_PP = 1.0  # a difference whose interval is within this is negligible
 NO_CORRELATION = 0.5  # likewise a correlation
 CHOOSES_SOURCES = ("mode", "similarity", "k")  # another of these is another choice of sources
 
@@ -94,7 +94,8 @@ def _alike(rows: Sequence[ResultRow], key: str) -> bool:
 class Correlation:
     """Spearman's ρ of a feature with the outcome over `n` pairs of `targets`, with its 95% interval.
 
-    farthest  of all rows' own 95% intervals the one that reaches farthest from 0, with its target
+    Attributes:
+        farthest: Of all rows' own 95% intervals the one that reaches farthest from 0, with its target.
     """
 
     value: float
@@ -219,7 +220,7 @@ def no_correlation(found: Correlation) -> tuple[str, str]:
             f"{said}, {p}: each of {found.targets} targets shows it beyond its own noise",
         )
     elif found.p < 0.05:
-        status, said = "refuted", f"{said}, {ends}, {p}: it does tell something"
+        status, said = "refuted", f"{said}, {ends}, {p}: it carries a signal"
     elif max(-found.low, found.high) > NO_CORRELATION:
         status, said = "under noise", f"{said}, {ends}, {p}: one of {NO_CORRELATION:g} is not excluded"
     elif max(-low, high) > NO_CORRELATION:

@@ -77,7 +77,7 @@ def between_claims(knowledge: Knowledge) -> list[Conflict]:
 def _better_not_worse(groups: dict[object, list[Claim]]) -> list[Conflict]:
     """Return claims that beat best_zero_shot, which is at least as good as best_single_source, but not that."""
     return [
-        Conflict(one, f"cannot hold beside {other.id}: of {told(one.scope)}, what beats best_zero_shot beats "
+        Conflict(one, f"contradicts {other.id}: of {told(one.scope)}, what beats best_zero_shot beats "
                  "best_single_source too, which is no better", other)
         for one in groups.get("best_zero_shot", ())
         for other in groups.get("best_single_source", ())
@@ -130,10 +130,10 @@ def _settled(knowledge: Knowledge, one: Claim, other: Claim, common: Scope) -> l
     if not there:
         if dict(common) not in (dict(one.scope), dict(other.scope)):
             return []
-        return [Conflict(one, f"and {other.id} say opposite things of {told(common)}, and no row tells who is right", other)]  # fmt: skip
+        return [Conflict(one, f"and {other.id} say opposite things of {told(common)}, and no row decides between them", other)]  # fmt: skip
     mean = pooled(there).mean
     wrong, right = (other, one) if mean * wanted(one) > 0 else (one, other)
-    return [Conflict(wrong, f"cannot hold beside {right.id}: of {told(common)}, where both apply, rows give "
+    return [Conflict(wrong, f"contradicts {right.id}: of {told(common)}, where both apply, rows give "
                      f"{listed(there)}", right)]  # fmt: skip
 
 

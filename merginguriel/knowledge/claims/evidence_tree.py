@@ -25,7 +25,7 @@ from merginguriel.text.suggest import did_you_mean, suggest
 from .claim_status import NOT_TESTED, Standing
 from .grading import grade
 
-SURE = 1.96  # standard errors at which a difference stands outside noise
+SURE = 1.96  # standard errors beyond which a difference is outside noise
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ class Node:
 def why(knowledge: Knowledge, name: str) -> Node:
     """Return the tree under a claim, a skill, an entry or a row.
 
-    An entry may be named by the beginning of its id. Raises UsageError for an unknown name.
+    An entry may be named by the beginning of its id.
+
+    Raises:
+        UsageError: For an unknown name.
     """
     claims = {claim.id: claim for claim in knowledge.claims}
     if name in claims:
@@ -227,11 +230,11 @@ def prose(skill: Skill) -> Iterator[Passage]:
 def would_change(claim: Claim, now: Standing) -> str:
     """Return what evidence would give the claim another status."""
     if now.status == "superseded":
-        return f"nothing: ask why {claim.superseded_by}"
+        return f"nothing; see mu why {claim.superseded_by}"
     if now.status == "refuted":
-        return "nothing short of a correction of its rows; supersede it"
+        return "only a correction of its rows; supersede it"
     if now.status == "contested":
-        return "an entry that lifts or corrects what is in doubt, cited here; or supersede it"
+        return "an entry that lifts or corrects the doubtful rows, cited by the claim; or supersede it"
     if now.reason.startswith(NOT_TESTED):
         return "rows with and without it, alike in all else" if claim.predicate == "requires" else "rows that give its correlation with the outcome (metric spearman), or a comparison"  # fmt: skip
     if claim.predicate == "no_signal":

@@ -94,7 +94,7 @@ def grade(claim: Claim, knowledge: Knowledge, *, context: str | None = None) -> 
 def _precision(now: Standing, found: Sequence[Difference]) -> list[Reason]:
     """Lower the grade for weak significance, from n and pairing."""
     if now.mean_pp is None or not now.se_pp:
-        return [Reason("precision", "no row gives n, so its noise is not known", 2)]
+        return [Reason("precision", "no row gives n, so its noise is unknown", 2)]
     p = pooled(found).p or 0.0
     sizes = sorted({row.n for _, _, pair in found for row in pair if row.n})
     n = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "unknown"
@@ -131,7 +131,7 @@ def _replication(claim: Claim, found: Sequence[Difference]) -> list[Reason]:
 
 
 def _replication_of_rows(rows: Sequence[ResultRow]) -> list[Reason]:
-    return [] if rows else [Reason("replication", "its entries hold no row")]
+    return [] if rows else [Reason("replication", "its entries have no rows")]
 
 
 def _consistency(claim: Claim, now: Standing, found: Sequence[Difference]) -> list[Reason]:

@@ -21,7 +21,7 @@ def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
     Of several metrics, the one with the most comparisons counts; differences are in hundredths of its unit, above 0 where
     the first side is better.
     """
-    # Asked first, and plainly: of a thousand rows for each of fifty claims, these three leave a few.
+    # Cheap tests first: of a thousand rows for each of fifty claims, these three leave a few.
     contexts, methods, targets = (claim.scope.get(key) for key in ("context", "method", "target"))
     usable = distinct(
         row

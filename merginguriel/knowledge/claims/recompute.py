@@ -91,7 +91,7 @@ def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
         if number.unit not in ("pp", "rel_pct", "%") or (
             number.unit == "%" and number.signed and not relative
         ):
-            continue  # a bare percent of a difference is the business of units
+            continue  # bare percentages of differences are checked by `bare_differences`
         meant = list(rows.values()) if number.unit == "%" else _shown(text, [*rows.values()])
         if (
             _borne_out(number, meant, relative or number.unit == "rel_pct")
@@ -154,7 +154,7 @@ def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said:
                 ] or doubtful
                 found.append(Wrong(passage.line, f"says {number.shown}, which only rows bear out that are contested or "
                                    f"invalidated: {', '.join(refs)}.",
-                                   "Write a number that stands, or say in this section that it is contested."))  # fmt: skip
+                                   "Write a number that current rows support, or state in this section that it is contested."))  # fmt: skip
             continue
         misread = _misread(number, sound or meant)
         if misread:
@@ -187,7 +187,7 @@ def _is_result(number: Number, passage: Passage, rows: Sequence[ResultRow]) -> b
 
 def _borne_out(number: Number, rows: Sequence[ResultRow], relative: bool) -> bool:
     if number.unit == "%" and number.signed:
-        # A bare percent of a difference is the business of units: here it holds only where it says what it is.
+        # Bare percentages are checked by `bare_differences`; here they count only where the text says "relative".
         return relative and any(number.is_near(r) for r in _relatives(rows))
     if number.unit == "%":
         return any(number.is_near(v) for v in _levels(rows)) or (

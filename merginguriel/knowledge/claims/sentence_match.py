@@ -10,7 +10,7 @@ from functools import cache
 from merginguriel import locales
 from merginguriel.knowledge.parse.claims import Claim
 
-ALIKE = 0.8  # share of a claim's words that stand in the sentence in the same order
+ALIKE = 0.8  # share of a claim's words that the sentence has in the same order
 FEWEST = 4  # words below which a likeness is chance
 
 _WORD = re.compile(r"[a-z]{2,3}-(?:[A-Z][a-z]{3}-)?[A-Z]{2}\b|[^\W\d_]+|\d+(?:\.\d+)?")
@@ -32,7 +32,7 @@ NUMBERS = {  # as words
     "eight": "8",
     "ten": "10",
 }
-# A sentence that takes a statement back, or denies it, may repeat it.
+# A sentence that withdraws or denies a statement may repeat it.
 _TAKEN_BACK = re.compile(
     r"\b(?:withdr[ae]wn?|superseded|refuted|disproved?|wrong|false|untrue|no longer|not|never|no|cannot|nor|earlier|"
     r"instead|contested|invalid(?:ated)?|used to|was thought|old rule|in place of)\b|n't\b",
@@ -81,7 +81,7 @@ class Index:
         self.claims = [(claim, words(claim.text)) for claim in claims]
         self.own = [frozenset(said) for _, said in self.claims]
         languages = {name for locale in locales.table().values() for name in words(locale.name)}
-        # About another language, or without its strong word, it is another statement.
+        # A sentence about another language, or without the strong word, is another statement.
         self.needed = [languages.union(_STRONG).intersection(said) for _, said in self.claims]
         frequency = Counter(word for own in self.own for word in own)
         self.by_word: dict[str, list[int]] = {}

@@ -44,7 +44,7 @@ def problems(space: Workspace, program: Program | None = None) -> list[Problem]:
     entries: list[Entry] = []
     if not skill_paths(space.skills):
         found.append(
-            Problem(str(space.skills), "there is no skill here.", "Restore them with: mu init --restore")
+            Problem(str(space.skills), "this folder has no skills.", "Restore them with: mu init --restore")
         )
     for folder in sorted(space.skills.glob("*/")) if space.skills.is_dir() else []:
         if not (folder / "SKILL.md").is_file() and not folder.name.startswith("."):

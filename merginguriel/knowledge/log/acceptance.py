@@ -176,30 +176,31 @@ def check(
 ) -> None:
     """Raise KnowledgeError for an entry that does not fit the log.
 
-    That is a day that has not come, a name that is nearly a known one, a selector or reference that leads nowhere, and a
-    plan without an expectation, or for what was tried.
+    These are a date in the future, a name that resembles a known one, an unknown selector or reference, and a
+    plan without an expectation, or one that the log has measured.
 
-    knowledge  of this workspace, where the caller has read it already
+    Args:
+        knowledge: Knowledge of this workspace, if the caller has read it.
     """
     plan = entry.type == "Plan"
     if is_future(entry.date):
-        raise KnowledgeError(f"the date {entry.date} lies in the future.", where=str(entry.path))
+        raise KnowledgeError(f"the date {entry.date} is in the future.", where=str(entry.path))
     for row in entry.rows:
         if row.measured and is_future(row.measured):
-            raise KnowledgeError(f"measured says {row.measured}, which lies in the future.", where=row.where)
+            raise KnowledgeError(f"measured says {row.measured}, which is in the future.", where=row.where)
     if plan and not entry.expected and not anyway:
         raise KnowledgeError(
             "this plan states no expectation that can be scored.",
             where=str(entry.path),
             mend=f"Add to it, before anything is measured:\n{EXPECTED}\n"
-            "or, where nothing is going to be measured: --anyway",
+            "or, if nothing will be measured: --anyway",
         )
     knowledge = knowledge or load_readable(space)
     new = vocabulary.unknown(knowledge, program or {}, entry)
     for one in new:
         if one.near and not anyway:
             raise KnowledgeError(
-                f"{one.what}.", where=one.where, mend=f"{one.guess} If it is really another one: --anyway"
+                f"{one.what}.", where=one.where, mend=f"{one.guess} If it is a different one: --anyway"
             )
     check_references(knowledge, entry)
     check_selectors(knowledge, entry)
@@ -209,7 +210,7 @@ def check(
         if found:
             raise prior_attempts.TriedAlready(found, where=str(entry.path))
     for one in new:
-        tell(f"{one.what}: it is new to this log.")
+        tell(f"{one.what}: it is new in this log.")
 
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
@@ -219,17 +220,17 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
         named = knowledge.by_entry.get(ref)
         if named is None or named.type != "Plan":
             raise KnowledgeError(
-                f"answers names {ref}, which is no plan of this log.",
+                f"answers names {ref}, which is not a plan of this log.",
                 where=str(entry.path),
-                mend="Write the plan's id whole; see: mu log plans",
+                mend="Write the full id of the plan; see: mu log plans",
             )
     for one in entry.settles:
         asked = knowledge.by_entry.get(one.question.partition("#")[0])
         if asked is None or int(one.question.rpartition("#q")[2]) > len(asked.questions):
             raise KnowledgeError(
-                f"{one.question} is no question of this log.",
+                f"{one.question} is not a question of this log.",
                 where=f"{entry.path}:{one.line}",
-                mend="See their names: mu log questions --all",
+                mend="List them: mu log questions --all",
             )
 
 
@@ -260,7 +261,7 @@ def _check_named(knowledge: Knowledge, entry: Entry) -> None:
             raise KnowledgeError(
                 f"{kind} names {ref}, which is not in the log.",
                 where=where,
-                mend=suggest(ref, there) or "Write its id whole; see: mu log list",
+                mend=suggest(ref, there) or "Write the full id; see: mu log list",
             )
 
 
@@ -293,9 +294,9 @@ def _check_lifted(knowledge: Knowledge, selector: Selector, where: str) -> None:
     marking = [e.id for e in knowledge.entries if any(mark.kind != "Lifts" for mark in e.marks)]
     if selector.entry not in marking:
         raise KnowledgeError(
-            f"lifts {selector.entry}, which contests and invalidates nothing.",
+            f"lifts {selector.entry}, which has no mark to lift.",
             where=where,
-            mend=suggest(selector.entry or "", marking) or "No entry like it has such a section.",
+            mend=suggest(selector.entry or "", marking) or "No entry with a similar id has a mark.",
         )
 
 

@@ -59,7 +59,7 @@ def slug(title: str) -> str:
 def quoted(text: str) -> str:
     """Return a YAML double-quoted scalar on one line that is read back as the same words."""
     plain = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
-    # YAML refuses control characters; escaped, they are kept and nobody obeys them.
+    # YAML refuses control characters; escaped, they are harmless.
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
 
 
@@ -118,11 +118,13 @@ def add(
 ) -> Entry:
     """Write `draft` into the log and return it as read back.
 
-    more_rows  go into a CSV beside the entry
-    figure     caption and PNG, copied beside the entry and shown in it
+    Args:
+        more_rows: Rows that are written to a CSV beside the entry.
+        figure: Caption and PNG, copied beside the entry and shown in it.
 
-    Raises KnowledgeError if the text is not a valid entry; it is then kept under experiment_log/.draft/ with its CSV
-    and figure beside it, so that the mended text finds them, and nothing is left in the log.
+    Raises:
+        KnowledgeError: If the text is not a valid entry; it is then kept under experiment_log/.draft/ with its CSV
+            and figure beside it, so that the corrected text finds them; nothing is left in the log.
     """
     name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
     rows_file = None
@@ -171,12 +173,17 @@ def _withdraw(path: Path, attached: Sequence[Path]) -> None:
 def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | None = None) -> Entry:
     """Write an entry's whole text into the log under a new name.
 
-    beside  folder of the row files and figures that the text names; they are copied, or moved from among the drafts
-    draft   the file under experiment_log/.draft/ that the text came from: a refused text is kept there again
+    The name ends in the beginning of the text's sha256: of several writers of the same text, on one machine or on two
+    branches, one succeeds.
 
-    The name ends in the beginning of the text's sha256: of many writers of the same text, on one machine or on two
-    branches, one lands. Raises KnowledgeError if the text is not a valid entry, says a difference in percent without
-    its unit, or is in the log already; but for the last, it is then kept under experiment_log/.draft/.
+    Args:
+        beside: Folder of the row files and figures that the text names; they are copied, or moved from among the
+            drafts.
+        draft: The draft that the text was read from; a refused text is saved there again.
+
+    Raises:
+        KnowledgeError: If the text is not a valid entry, says a difference in percent without its unit, or is in the
+            log already; but for the last, it is then kept under experiment_log/.draft/.
     """
     name = file_name(text)
     if name is None:
@@ -233,9 +240,9 @@ def _taken(path: Path) -> KnowledgeError:
     whose = f"of {named[0]}" if named else "that no entry names, left by a writer that was killed"
     mend = "Give the file another name, here and where the text names it."
     return KnowledgeError(
-        f"{path} is there already, with other bytes: a file {whose}.",
+        f"{path}already exists with other content: a file  {whose}.",
         where=str(path),
-        mend=mend if named else f"{mend} Or look at the one that lies there, and remove it.",
+        mend=mend if named else f"{mend}Or inspect the existing one and remove it.",
     )
 
 
@@ -273,9 +280,9 @@ def _check_new(log: Path, name: str, text: str) -> None:
 
 def _in_the_log(path: Path) -> KnowledgeError:
     return KnowledgeError(
-        f"this entry is in the log already: {path.stem}.",
+        f"the log already has this entry: {path.stem}.",
         where=str(path),
-        mend="What corrects or adds to it is a new entry that names it under supersedes or links.",
+        mend="To correct or extend it, add a new entry that names it under supersedes or links.",
     )
 
 
@@ -346,7 +353,7 @@ def refuse(
     where, _, line = (error.where or "").rpartition(":")
     error.where = f"{kept}:{line}" if where and line.isdigit() else str(kept)
     again = f"mu log add {kept}"
-    error.mend = f"{error.mend or ''}\nThe text is kept there; mend it and run: {again}".strip()
+    error.mend = f"{error.mend or ''}\nThe text was saved there; correct it and run: {again}".strip()
 
 
 def _keep_file(path: Path, data: bytes) -> str:
@@ -355,7 +362,7 @@ def _keep_file(path: Path, data: bytes) -> str:
     for place in (path, path.with_name(own)):
         if _written(place, data) or place.read_bytes() == data:
             return place.name
-    files.write_bytes(place, data)  # the name says these bytes: whatever lies there is damaged
+    files.write_bytes(place, data)  # the name depends on the bytes: a different file of this name is damaged
     return own
 
 
@@ -364,7 +371,7 @@ def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
     path = log / ".draft" / f"{hashlib.sha256(data).hexdigest()[:8]}.md"
     files.write_bytes(path, data)
     error.where = str(path)
-    error.mend = f"{error.mend or ''}\nIt is kept there; mend it and run: mu log add {path}".strip()
+    error.mend = f"{error.mend or ''}\nIt was saved there; correct it and run: mu log add {path}".strip()
 
 
 def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:

@@ -27,11 +27,13 @@ def resolved(
 ) -> str:
     """Return the text with `range=A..B commits=…` for each `commits=A..B` that selects rows.
 
-    repository  where the range is looked up; without it, the workspace's and that of the program are asked, and the one
-                that has both ends counts
-    tell        is called with a line for each range: how many commits it is, and where
+    Args:
+        repository: Where the range is looked up; without it, the workspace's and that of the program are asked, and
+            the one that has both ends counts.
+        tell: Called with a line for each range: how many commits it is, and where.
 
-    Raises KnowledgeError with the line of the text for a range that no repository has, that two have, or that is empty.
+    Raises:
+        KnowledgeError: With the line of the text for a range that no repository has, that two have, or that is empty.
     """
     lines = text.split("\n")
     for section in markdown.sections(text) if ".." in text else ():
@@ -58,9 +60,9 @@ def _listed(
         found = git.ask(where, "rev-list", f"{first}..{last}").decode().split()
         if not found:
             raise KnowledgeError(
-                f"the range {one!r} holds no commit.",
+                f"the range {one!r} contains no commit.",
                 where=f"line:{line}",
-                mend="It is read as git reads it: what B has and A has not. The older end comes first.",
+                mend="As in git, A..B means the commits of B that A does not have; the older end comes first.",
             )
         ranges.append(f"{first[:SHORT]}..{last[:SHORT]}")
         commits += [commit[:SHORT] for commit in found]
@@ -73,7 +75,7 @@ def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tup
     ends = one.split("..")
     if len(ends) != 2 or not all(ends):
         raise KnowledgeError(
-            f"the range {one!r} has not two ends.", where=f"line:{line}", mend="Write it as A..B"
+            f"the range {one!r} needs two ends.", where=f"line:{line}", mend="Write it as A..B"
         )
     found: dict[tuple[str, str], Path] = {}
     for folder in (repository,) if repository else (workspace, PROGRAM):
@@ -92,6 +94,6 @@ def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tup
         if not found
         else f"{one!r} is one range in the workspace's repository and another in the program's.",
         where=f"line:{line}",
-        mend="Say where the program lies that measured: mu log add --repository DIR\n"
+        mend="Name the repository of the program that measured: mu log add --repository DIR\n"
         f"or list the commits: git log --format=%h {one} | paste -sd, -",
     )

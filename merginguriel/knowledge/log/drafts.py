@@ -22,7 +22,8 @@ from .vocabulary import Program
 class Kept:
     """A draft: its id, when it was saved (local time, to the minute), its title, and why it is refused.
 
-    problem, mend  what is wrong and the way out; '' where nothing is: it was kept before it was ever checked
+    Attributes:
+        problem, mend: What is wrong and how to correct it; '' for a draft that was never checked and is valid.
     """
 
     id: str
@@ -85,8 +86,8 @@ def find(log: Path, prefix: str) -> Path:
     if len(found) == 1:
         return found[0]
     raise UsageError(
-        f"{len(found)} drafts begin with {prefix!r}." if found else f"no draft begins with {prefix!r}.",
-        mend="\n".join(path.stem for path in found[:8]) if found else "See all: mu log drafts",
+        f"{len(found)} drafts match {prefix!r}." if found else f"no draft matches {prefix!r}.",
+        mend="\n".join(path.stem for path in found[:8]) if found else "List all: mu log drafts",
     )
 
 

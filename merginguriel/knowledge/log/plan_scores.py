@@ -22,14 +22,15 @@ ROUNDING = 0.005  # pp: two accuracies of four decimals leave their difference s
 class Score:
     """An expectation and its outcome.
 
-    ref         `<entry id>#e<n>`, where the expectation is written
-    plan        id of the plan
-    actual_pp   value − baseline of the rows in pp, their mean where there are several; None: not measured yet
-    se_pp       its standard error, where the rows tell it; that of rows on the same items, taken as one
-    inside      does actual_pp lie in the interval? None where there is none of either
-    error_pp    actual_pp − the middle of the interval; of a half-open one, how far actual_pp lies outside
-    brier       (p_positive − [actual_pp > 0])²
-    restated    the expectation was written down by another entry than the plan, or a row is older than the plan
+    Attributes:
+        ref: `<entry id>#e<n>`, where the expectation is written.
+        plan: Id of the plan.
+        actual_pp: `value` − `baseline` of the rows in pp, their mean where there are several; None: not measured yet.
+        se_pp: Its standard error, where the rows tell it; that of rows on the same items, taken as one.
+        inside: Whether actual_pp is in the interval; None if either is missing.
+        error_pp: `actual_pp` − the middle of the interval; of a half-open one, how far actual_pp lies outside.
+        brier: (p_positive − [actual_pp > 0])².
+        restated: The expectation was written down by another entry than the plan, or a row is older than the plan.
     """
 
     ref: str
@@ -55,7 +56,9 @@ class Score:
 class PlanState:
     """A plan: `open`, `partly answered`, `answered` or `replaced` (superseded), its age and open measurements.
 
-    lost  (answer, its superseder) where the superseder does not answer the plan itself, so that no row of either counts
+    Attributes:
+        lost: (answer, its superseder) where the superseder does not answer the plan itself, so that no row of either
+            counts.
     """
 
     plan: Entry
@@ -85,12 +88,13 @@ class PlanState:
 class Summary:
     """Accuracy of expectations; shares and means are None where nothing was measured.
 
-    stated, measured  expectations, and those of them with a row
-    inside, of        measured intervals that held, of how many; level: how often they meant to hold, on average
-    mean_error_pp     mean of error_pp over intervals with two ends: below zero, expectations were too high
-    mean_miss_pp      mean of its size
-    brier             mean Brier score, 0.25 is what a coin gets
-    restated          measured expectations that were written down afterwards
+    Attributes:
+        stated, measured: Expectations, and those of them with a row.
+        inside, of: Number of measured intervals that held, and of all measured ones; `level` is their mean probability.
+        mean_error_pp: Mean of error_pp over intervals with two ends: below zero, expectations were too high.
+        mean_miss_pp: Mean of its absolute value.
+        brier: Mean Brier score; a coin gets 0.25.
+        restated: Measured expectations that were written down afterwards.
     """
 
     stated: int

@@ -73,13 +73,13 @@ class TriedAlready(KnowledgeError):
         shown = [match.line() for match in self.matches[:8]]
         more = len(self.matches) - len(shown)
         super().__init__(
-            "this was tried already, or something close to it.",
+            "the log already has this merge, or a similar one.",
             where=where,
             mend="\n".join(
                 [
                     *shown,
                     *([f"and {more} more rows"] if more else []),
-                    "To plan it all the same, because something is new: --anyway",
+                    "To plan it anyway: --anyway",
                 ]
             ),
         )
@@ -92,9 +92,12 @@ class TriedAlready(KnowledgeError):
 def tried(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
     """Return matching rows of merges: same before close, current before contested, newest first.
 
-    Close is a row that differs in one thing: similarity, mode, parameters, context, up to NEAR_K sources, or the target
-    where it is another locale of the same language. Rows that are superseded or invalidated answer nothing and are left
-    out; see `fallen`. Raises UsageError for a target that is no locale.
+    A close row differs in one thing: similarity, mode, parameters, context, up to NEAR_K sources, or the
+    target where it is another locale of the same language. Rows that are superseded or invalidated answer nothing and
+    are left out; see `fallen`.
+
+    Raises:
+        UsageError: For an unknown target.
     """
     return _matches([row for row in knowledge.rows if row.status not in FALLEN], wanted)
 

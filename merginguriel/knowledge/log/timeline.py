@@ -47,7 +47,8 @@ def select(knowledge: Knowledge, wanted: Filter) -> list[Entry]:
 
     Target and method must hold for the same row or expectation.
 
-    Raises UsageError for a claim that there is not.
+    Raises:
+        UsageError: For an unknown claim.
     """
     cited = _cited(knowledge, wanted.claim)
     words = wanted.text.casefold() if wanted.text else None

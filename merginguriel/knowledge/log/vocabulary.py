@@ -39,9 +39,7 @@ class Unknown:
     @property
     def what(self) -> str:
         """Return the problem as a phrase."""
-        return (
-            f"{'the parameter' if self.kind == 'params' else f'the {self.kind}'} {self.name!r} is not known"
-        )
+        return f"{'the parameter' if self.kind == 'params' else f'the {self.kind}'} {self.name!r} is unknown"
 
     @property
     def guess(self) -> str:

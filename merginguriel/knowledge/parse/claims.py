@@ -121,7 +121,7 @@ def parse_claims(text: str, path: Path, skill: str) -> tuple[Claim, ...]:
     for item in found:
         claim = _parse_claim(item, path, skill)
         if any(claim.id == other.id for other in claims):
-            raise KnowledgeError(f"the claim {claim.id} stands twice.", where=claim.where)
+            raise KnowledgeError(f"the claim {claim.id} appears twice.", where=claim.where)
         claims.append(claim)
     return tuple(claims)
 
@@ -146,7 +146,9 @@ def _parse_claim(item: object, path: Path, skill: str) -> Claim:
             raise fail(f"the claim has no {key}.")
     if not _ID.match(text("id")):
         raise fail(
-            f"{text('id')!r} is not a claim's id.", "Lower case letters and digits with single hyphens.", "id"
+            f"{text('id')!r} is not a valid claim id.",
+            "Lower case letters and digits with single hyphens.",
+            "id",
         )
     predicate = text("predicate")
     if predicate not in PREDICATES:
@@ -219,7 +221,9 @@ def _scope(value: object, name: str, path: Path, line: int) -> dict[str, tuple[s
         for text in found[key]:
             if not _may_match(key, text):
                 # It would match no row ever, and a veto would be silently without effect.
-                raise KnowledgeError(f"{name}.{key} says {text!r}, which no row can have.", where=where)
+                raise KnowledgeError(
+                    f"{name}.{key} says {text!r}, which is not a possible value.", where=where
+                )
     return found
 
 

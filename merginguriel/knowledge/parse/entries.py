@@ -87,7 +87,7 @@ def parse_entry(text: str, path: Path) -> Entry:
         raise KnowledgeError(
             "the file's name is not <date>-<slug>-<8 hex>.md.",
             where=str(path),
-            mend="Let the program name it: mu log add FILE",
+            mend="Add it with: mu log add FILE",
         )
     front, body, body_line = read_front_matter(text, path)
     fields = _front_fields(front, path)
@@ -108,7 +108,7 @@ def parse_entry(text: str, path: Path) -> Entry:
         meant = section.title.rstrip(": ").capitalize()
         if meant in READ_SECTIONS and section.title != meant:
             raise KnowledgeError(
-                f"the heading {section.title!r} is not read.",
+                f"unknown heading {section.title!r}.",
                 where=f"{path}:{section.line}",
                 mend=f"Write: ## {meant}",
             )
@@ -204,11 +204,11 @@ def _rows_files(
             )
         file = path.parent / match[1]
         if "/" in match[1] or "\\" in match[1]:
-            raise KnowledgeError(f"{match[1]} must lie beside the entry.", where=where)
+            raise KnowledgeError(f"{match[1]} must be in the folder of the entry.", where=where)
         data = read_text(file)
         if disk.sha256(file) != match[2]:
             raise KnowledgeError(
-                f"{match[1]} is not the file that the entry was written with (its sha256 differs).",
+                f"{match[1]} was changed after the entry was written (its sha256 differs).",
                 where=where,
                 mend="Restore the file, or write a new entry for the new rows.",
             )
@@ -221,7 +221,7 @@ def entry_paths(log: Path) -> list[Path]:
     """Return every entry's file, oldest date first."""
     if not log.is_dir():
         return []
-    # A refused draft lies in .draft/: it must not make the log unreadable.
+    # Refused drafts in .draft/ must not make the log unreadable.
     found = (path for path in log.glob("[!.]*/*.md") if not path.name.startswith("."))
     return sorted(found, key=lambda path: path.name)
 

@@ -25,11 +25,12 @@ OVER = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
 class Expectation:
     """One row of an Expected table.
 
-    low_pp, high_pp  interval of value − baseline in percentage points; one of them may be open (None)
-    level            share of times that such an interval means to hold
-    p_positive       P(value > baseline)
-    over             kind of baseline, as in a result row
-    plan             id of the plan that expected it, where another entry writes it down; else ''
+    Attributes:
+        low_pp, high_pp: Interval of value − baseline in percentage points; one of them may be open (None).
+        level: Probability that the interval is meant to have.
+        p_positive: P(value > baseline).
+        over: Kind of baseline, as in a result row.
+        plan: Id of the plan that expected it, where another entry writes it down; else ''.
     """
 
     context: str
@@ -117,12 +118,12 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
         )
     if low is None and high is None and p_positive is None:
         raise KnowledgeError(
-            "this row states nothing that could come true or not.",
+            "this row states no expectation that can be scored.",
             where=where,
             mend="Give low and high, `+1 pp` and `+3 pp` (one may be - for open), or p_positive.",
         )
     if low is not None and high is not None and low > high:
-        raise KnowledgeError(f"low, {low:+g} pp, lies above high, {high:+g} pp.", where=where)
+        raise KnowledgeError(f"low, {low:+g} pp, must not be above high, {high:+g} pp.", where=where)
     return Expectation(
         context=row.context, target=row.target, mode=row.mode, method=row.method, over=over, params=row.params,
         similarity=row.similarity, k=row.k, sources=row.sources, low_pp=low, high_pp=high,

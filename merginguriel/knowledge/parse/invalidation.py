@@ -98,7 +98,7 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
         entry, words = (words[0] if words else ""), words[1:]
         if not _ENTRY.match(entry):
             raise KnowledgeError(
-                f"{text!r} does not begin with an entry's id.",
+                f"{text!r} does not start with an entry id.",
                 where=where,
                 mend="Name the entry whose mark is lifted; what follows (rows=…, target=…) narrows it.",
             )
@@ -106,17 +106,17 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
     for word in words:
         key, sign, value = word.partition("=")
         if not sign or key not in KEYS:
-            raise KnowledgeError(f"{word!r} selects nothing.", where=where, mend=f"Write key=value; keys: {', '.join(KEYS)}.")  # fmt: skip
+            raise KnowledgeError(f"{word!r} is not a selector.", where=where, mend=f"Write key=value; keys: {', '.join(KEYS)}.")  # fmt: skip
         values = tuple(v for v in value.split(",") if v)
         if key in conditions or not values:
-            raise KnowledgeError(f"{key!r} stands twice, or has no value.", where=where)
+            raise KnowledgeError(f"{key!r} is given twice or has no value.", where=where)
         for one in values:
             _check(key, one, where)
         conditions[key] = values
     if "range" in conditions and "commits" not in conditions:
-        raise KnowledgeError("a range without its commits selects nothing.", where=where, mend="Write commits=A..B and land it with mu log add.")  # fmt: skip
+        raise KnowledgeError("range needs commits beside it.", where=where, mend="Write commits=A..B and add the entry with mu log add.")  # fmt: skip
     if not conditions and kind != "Lifts":
-        raise KnowledgeError("this item selects every row of the log.", where=where, mend="Name which.")
+        raise KnowledgeError("this item would select every row of the log.", where=where, mend="Name which.")
     return Selector(tuple(conditions.items()), line, entry)
 
 

@@ -97,7 +97,7 @@ def _table(block: list[tuple[int, str]], path: Path) -> Table:
     columns = tuple(cells(block[0][1]))
     for name in columns:
         if columns.count(name) > 1:
-            raise KnowledgeError(f"the column {name!r} stands twice.", where=f"{path}:{first}")
+            raise KnowledgeError(f"the column {name!r} appears twice.", where=f"{path}:{first}")
     rows = []
     for number, text in block[2:]:
         values = cells(text)

@@ -27,7 +27,7 @@ ALLOWED = {
     "pathlib": {"PosixPath", "WindowsPath"},
     "pathlib._local": {"PosixPath", "WindowsPath"},
 }
-WORKSPACES = 32  # of as many workspaces knowledge is kept; that of the one unused for longest gives way
+WORKSPACES = 32  # number of cached workspaces; the least recently used is removed
 
 
 class Reader(pickle.Unpickler):

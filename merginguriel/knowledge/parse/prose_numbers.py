@@ -47,7 +47,7 @@ _DIFFERENCE = re.compile(
     rf"|(?<![\w.])[0-9][0-9.,]*\s?%\s+(?:better|worse|higher|lower|gain|loss|improvement)\b",
     re.IGNORECASE,
 )
-# What somebody else wrote, and code: not this entry's own words.
+# Quotations and code, which are not the author's own words.
 _CITED = re.compile(
     r"^(?P<fence>```|~~~).*?^(?P=fence)|`[^`\n]*`|\"(?:[^\"\n]|\n(?!\s*\n)){0,300}\"|“[^”]{0,300}”",
     re.MULTILINE | re.DOTALL,
@@ -171,7 +171,7 @@ def _sentences(block: Sequence[tuple[int, str]]) -> Iterator[Passage]:
 def bare_differences(text: str) -> list[tuple[int, str]]:
     """Return (line, words) of every difference in percent whose sentence does not name what it is percent of."""
     front, mark, body = text.partition("\n---")
-    front = _FRONT_QUOTES.sub(lambda m: f"{m[1]} {m[2]} ", front)  # the quotes of YAML cite nobody
+    front = _FRONT_QUOTES.sub(lambda m: f"{m[1]} {m[2]} ", front)  # YAML quotes are no quotations
     plain = _CITED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), front + mark + body)
     found = []
     for match in _DIFFERENCE.finditer(plain):

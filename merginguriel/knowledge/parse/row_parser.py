@@ -130,7 +130,9 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         )
     similarity = cell("similarity") or None
     if similarity not in (None, *similarities()):
-        raise fail("similarity", f"unknown similarity {similarity!r}.", f"Known: {', '.join(similarities())}.")
+        raise fail(
+            "similarity", f"unknown similarity {similarity!r}.", f"Known: {', '.join(similarities())}."
+        )
     saw = cell("saw") or None
     if saw not in (None, *SAW):
         raise fail("saw", f"unknown value of saw {saw!r}.", f"Known: {', '.join(SAW)}.")
@@ -226,7 +228,7 @@ def parse_value(text: str, unit: str, column: str, where: str) -> float:
         mend = {
             "share": "An accuracy is a fraction, 0.4832, or carries its sign: 48.32%.",
             "score": "Write a fraction, 0.8664, or points out of 100 with the unit: 86.64 pt.",
-            "correlation": "A correlation lies between −1 and 1.",
+            "correlation": "A correlation is between −1 and 1.",
         }[unit]
         raise fail("outside the range of this metric; fraction or percent?", mend)
     return number_

@@ -16,7 +16,7 @@ SUPERSEDED = (
     "superseded"  # of a current row whose entry a later one supersedes; derived on every load, never written
 )
 SAW = ("nothing", "unlabelled text", "labels")  # of the target, from little to much
-# What of a recipe's policies stands among the params of a row, where it is not the default.
+# Policies of a recipe that are listed among a row's params where they are not the default.
 POLICIES = ("heads", "embeddings", "trim_scope", "include", "exclude", "preweight")
 BASELINE_KINDS = (
     "best_single_source",

@@ -29,10 +29,10 @@ SECTIONS = (
     "References",
 )
 WORKFLOW_MAY_OMIT = ("Results Summary", "Failure Modes", "Configuration")
-# Whoever writes one of these, or claims, writes for this program, and is held to its rules.
+# A skill with claims or one of these keys is written for this program and must follow its rules.
 MARKS = ("domain", "short-description")
 MAX_LINES = 500
-OWN = "(A rule of this program's own: other readers of the format may let it pass.)"
+OWN = "(A rule of this program; other readers of the format may accept it.)"
 _VERSION = re.compile(r"^[0-9]{1,9}(\.[0-9]{1,9}){0,4}\Z")
 # What a plain scalar becomes in a client that reads with PyYAML.
 _STRING = "tag:yaml.org,2002:str"
@@ -165,7 +165,7 @@ def check_name(name: str, where: str | None = None) -> None:
         or not all(c.isalnum() or c == "-" for c in name)
     ):
         raise KnowledgeError(
-            f"{name!r} is not a skill's name.",
+            f"{name!r} is not a valid skill name.",
             where=where,
             mend="Lower case letters, digits and single hyphens, at most 64.",
         )
@@ -281,7 +281,7 @@ def _check_sections(body: str, body_line: int, metadata: dict[str, str], path: P
     order = [title for title in titles if title in SECTIONS]
     if order != sorted(order, key=SECTIONS.index):
         raise _own(
-            "the sections stand in another order.", f"{path}:{body_line}", f"Order: {', '.join(SECTIONS)}."
+            "the sections are in the wrong order.", f"{path}:{body_line}", f"Order: {', '.join(SECTIONS)}."
         )
 
 
@@ -299,11 +299,11 @@ def read_skill(folder: Path) -> Skill:
 
 
 def no_skill_file(folder: Path) -> KnowledgeError:
-    """Return the error for a skill's folder without SKILL.md."""
+    """Return the error for the folder of a skill has no SKILL.md."""
     if (folder / "skill.md").is_file():
         return _own(
-            "the file is called skill.md, which most clients do not find.",
+            "the file is named skill.md, which most clients do not find.",
             str(folder / "skill.md"),
             "Rename it: SKILL.md",
         )
-    return KnowledgeError("a skill's folder without SKILL.md.", where=str(folder))
+    return KnowledgeError("the folder of a skill has no SKILL.md.", where=str(folder))

@@ -16,7 +16,7 @@ SECTIONS = ("Error pattern", "Symptom", "Cause", "Mend")
 LONGEST = 300  # characters of a pattern
 
 _PATTERN = re.compile(r"^(?:`(?P<literal>[^`]+)`|/(?P<regex>.+)/)\s*$")
-# A repeated group can take time that grows exponentially with the text.
+# A repeated group can take time exponential in the length of the text.
 _REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]|\\[1-9]|\(\?P=")
 
 
@@ -67,7 +67,7 @@ def parse(sections: Sequence[Section], path: Path) -> Trouble:
         item = _PATTERN.match(markdown.item(text) or "")
         if not item:
             raise KnowledgeError(
-                "this line is no pattern.",
+                "this line is not a pattern.",
                 where=f"{path}:{number}",
                 mend="Write - `the error's own words` or - /a regular expression/, one a line.",
             )
@@ -91,4 +91,4 @@ def _check(pattern: Pattern, where: str) -> None:
     try:
         re.compile(pattern.text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise KnowledgeError(f"this is no regular expression: {error}.", where=where) from error
+        raise KnowledgeError(f"this is not a regular expression: {error}.", where=where) from error

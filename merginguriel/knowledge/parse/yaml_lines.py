@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from merginguriel.errors import KnowledgeError
 
-# PyYAML and python-frontmatter are imported where a text is parsed: knowledge that is kept needs neither.
+# PyYAML and python-frontmatter are imported on use: cached knowledge needs neither.
 if TYPE_CHECKING:
     import yaml
 
@@ -61,7 +61,7 @@ def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
     except yaml.reader.ReaderError as error:
         line = first_line + text.count("\n", 0, error.position)
         raise KnowledgeError(
-            f"this is not valid YAML: the character {error.character!r} may not stand in it.",
+            f"this is not valid YAML: the character {error.character!r} is not allowed.",
             where=f"{path}:{line}",
         ) from error
     except (yaml.YAMLError, ValueError) as error:
@@ -99,9 +99,9 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_lin
         return KnowledgeError(what, where=f"{path}:{line}")
 
     if getattr(event, "anchor", None) is not None:
-        raise fail("an anchor or alias (&name, *name) is not read; write the value again.")
+        raise fail("anchors and aliases (&name, *name) are not supported; repeat the value.")
     if getattr(event, "tag", None) is not None:
-        raise fail("a tag (!name) is not read; leave it out.")
+        raise fail("tags (!name) are not supported; remove it.")
     if depth > MAX_DEPTH:
         raise fail("nested too deeply.")
     if isinstance(event, yaml.ScalarEvent):
@@ -120,7 +120,7 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_lin
         if not isinstance(key, Text):
             raise fail("a key must be a plain word.")
         if key in mapping:
-            raise fail(f"the key {str(key)!r} stands twice.")
+            raise fail(f"the key {str(key)!r} appears twice.")
         mapping[str(key)] = _value(next(events), events, path, first_line, depth + 1)
     return mapping
 
@@ -133,7 +133,7 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
     """Return front matter, body, and the line of the file on which the body starts."""
     if text.startswith("\ufeff"):
         raise KnowledgeError(
-            "the file starts with a byte order mark, which many readers trip over.",
+            "the file starts with a byte order mark, which many readers do not accept.",
             where=f"{path}:1",
             mend="Save it as UTF-8 without one.",
         )
@@ -161,7 +161,7 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
 
     metadata, _ = frontmatter.parse(text, handler=Handler())
     if not isinstance(metadata, dict) or not metadata:
-        raise KnowledgeError("the front matter holds no keys.", where=f"{path}:1")
+        raise KnowledgeError("the front matter has no keys.", where=f"{path}:1")
     found = Mapping(metadata)
     found.line = 1
     return found, body, text.count("\n", 0, len(text) - len(body)) + 1
@@ -174,7 +174,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise KnowledgeError(f"this is not UTF-8 text (byte {error.start}).", where=str(path)) from error
     except ValueError as error:
-        raise KnowledgeError(f"this is not a file's name: {error}.", where=repr(str(path))) from error
+        raise KnowledgeError(f"invalid file name: {error}.", where=repr(str(path))) from error
     except OSError as error:
         raise KnowledgeError(
             f"cannot read: {(error.strerror or str(error)).lower()}.", where=str(path)

@@ -15,8 +15,9 @@ from merginguriel.knowledge.parse.troubleshooting import Trouble
 class Document:
     """A skill, a claim, an entry, or a file that cannot be read as one (its plain text).
 
-    scopes   (target, method) of which it speaks; None: of any. No scope: it does not say
-    trouble  of a Troubleshooting entry: the error that it mends
+    Attributes:
+        scopes: (target, method) that it is about; None: any. Empty: not known.
+        trouble: The error that a Troubleshooting entry describes.
     """
 
     kind: str

@@ -35,12 +35,14 @@ _ERROR = re.compile(r"\n.*\n|Traceback|Error\b|Exception\b|error:|^mu: ", re.MUL
 class Hit:
     """A document that was found.
 
-    status   how its claim stands, or `current`, `superseded`, `contested`, `unreadable`; '' for a skill
-    reason   why, in words; of a skill, how its claims stand
-    snippet  the words around the match, as they stand in the file but for white space
-    marks    (start, end) of each match in `snippet`
-    score    match × grade × freshness × fit to the scope asked for, at most 1; of a known trouble, how far it matches
-    mend     where the query is the error of a Troubleshooting entry: its mend as Markdown; else ''
+    Attributes:
+        status: Status of its claim, or `current`, `superseded`, `contested`, `unreadable`; '' for a skill.
+        reason: Why, in words; of a skill, its claims by status.
+        snippet: The words around the match, with white space collapsed.
+        marks: (start, end) of each match in `snippet`.
+        score: Match × grade × freshness × fit to the scope asked for, at most 1; of a known trouble, how far it
+            matches.
+        mend: Where the query is the error of a Troubleshooting entry: its mend as Markdown; else ''.
     """
 
     kind: str
@@ -76,20 +78,22 @@ def search(
 ) -> list[Hit]:
     """Search the knowledge, best match first; a pasted error of many lines is a valid query.
 
-    kinds           of `skill`, `claim`, `entry`
-    target, method  leave out what speaks of others only; what names them comes before what is open
-    limit           at most so many
-
     A word is found in its other forms too (merge, merged, merging). Of few words, documents with all of them come
-    first; of a text, the words that are rare in the knowledge count. An error that a Troubleshooting entry knows brings
-    that entry first, with its mend, whatever paths and numbers it has here; where the query looks like an error, other
-    entries about trouble come next. Raises UsageError for a query without a word.
+    first; of a text, the words that are rare in the knowledge count. An error that a Troubleshooting entry knows
+    brings that entry first, with its mend, whatever paths and numbers it has here; where the query looks like an
+    error, other entries about trouble come next.
+
+    Args:
+        kinds: Any of `skill`, `claim`, `entry`.
+        target, method: Leave out documents about others only; those that name it come first.
+        limit: Number of hits at most.
+
+    Raises:
+        UsageError: For a query without any word.
     """
     asked = terms(query)
     if not asked:
-        raise UsageError(
-            "there is no word to search for.", mend='Write a word or more: mu search "ties sw-KE"'
-        )
+        raise UsageError("the query contains no word.", mend='Example: mu search "ties sw-KE"')
     with opened(space) as index:
         index.row_factory = sqlite3.Row
         known = _troubles(index, query) if "entry" in kinds else []
@@ -139,7 +143,7 @@ def terms(query: str) -> list[str]:
     )
     words = list(found)
     if len(words) > CONSIDERED:
-        # What went wrong stands at the end of a long output, and what was asked at its beginning.
+        # In a long output, the error is at the end and the command at the beginning.
         words = words[: CONSIDERED // 4] + words[-3 * CONSIDERED // 4 :]
     return [f'"{word}"' for word in words]
 

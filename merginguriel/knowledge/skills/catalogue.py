@@ -23,7 +23,7 @@ In full: `mu skills show NAME`.
 
 """
 MORE = "- … and {} more: `mu skills list`\n"
-# A text must not become a link, code or markup of the page that it stands on.
+# Escaped, so that a text does not become markup of the page.
 _MARKUP = re.compile(r"([\\`*\[\]<>|])")
 
 

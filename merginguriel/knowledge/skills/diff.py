@@ -108,7 +108,7 @@ def _words(text: str) -> str:
 
 def claim_changes(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -> list[Change]:
     """Return the changes of claims."""
-    # Only these claims are asked how they stand; replacements may lie in other skills.
+    # Derive the status of these claims only; replacements may be in other skills.
     then, now = replace(before, skills=(old,)), replace(after, skills=(new,))
     a, b = ({c.id: c for c in skill.claims} for skill in (old, new))
     every = {c.id: c for c in after.claims}
@@ -335,8 +335,10 @@ def states(
 ) -> tuple[Skill, Skill, Knowledge, Knowledge]:
     """Return what `mu skills diff NAME [A [B]]` compares: old and new skill, each with its knowledge.
 
-    name  a skill, or a skill's folder
-    a, b  commits; `a` may also be another skill or folder. Without `a`: the last commit. Without `b`: the files on disk.
+    Args:
+        name: A skill, or a skill's folder.
+        a, b: Commits; `a` may also be another skill or folder. Without `a`: the last commit. Without `b`: the files
+            on disk.
     """
     if a is not None and b is None and (other := _on_disk(knowledge, a)):
         first = _on_disk(knowledge, name) or knowledge.skill(name)

@@ -42,7 +42,9 @@ class State:
 def history(space: Workspace, name: str) -> list[State]:
     """Return the states of a skill, newest first.
 
-    Raises MuError outside a git repository, UsageError for a skill that is unknown to git.
+    Raises:
+        MuError: Outside a git repository.
+        UsageError: For a skill that is unknown to git.
     """
     check_name(name)
     git.need(space.root)
@@ -52,7 +54,7 @@ def history(space: Workspace, name: str) -> list[State]:
     commits = [line.split("\x1f", 2) for line in told.splitlines() if line]
     folder = space.skills / name
     if not commits and not folder.is_dir():
-        raise UsageError(f"no skill is called {name!r}, and git knows of none.", mend="See: mu skills list")
+        raise UsageError(f"unknown skill {name!r} here or in git.", mend="See: mu skills list")
     files = [f"skills/{name}/SKILL.md", f"skills/{name}/claims.yaml"]
     texts = git.texts(space.root, [(commit, file) for commit, _, _ in commits for file in files])
     found: list[State] = []

@@ -50,13 +50,16 @@ def install(
 ) -> list[Installed]:
     """Link or copy skills (default: all) to `place` and return what is registered there.
 
-    Without `copy`, what is installed already stays what it is, and the rest are links; shipped skills are copied.
-    Raises MuError, before anything is written, if a name is taken there by what this did not install or what was changed
-    there since; `force` replaces it. A skill that cannot be read is not installed.
+    Without `copy`, installed skills keep their kind, and others are linked; shipped skills are copied. A
+    skill that cannot be read is not installed.
+
+    Raises:
+        MuError: If a name is taken by something that this did not install or that was changed since; nothing is
+            there since; `force` replaces it.
     """
     if place.resolve().is_relative_to(space.skills.resolve()):
         raise UsageError(
-            f"{place} is the workspace's own folder of skills: who looks there finds them already.",
+            f"{place} is the workspace's own folder of skills, where its skills already are.",
             mend=f"Name another: --to {' or --to '.join(AGENTS)}",
         )
     registry = read_registry(place)
@@ -74,7 +77,7 @@ def install(
             skill.name, "copy" if copied else "link", _source(space, place, skill), skill.version,
             digests[skill.name], date.today().isoformat(),
         )  # fmt: skip
-        # After each: a killed program leaves no skill that nobody knows the origin of, but the one being written.
+        # After each skill, so that a killed program leaves at most one unregistered.
         write_registry(place, registry)
     return list(registry.values())
 
@@ -102,11 +105,12 @@ def put(skill: Skill, place: Path, *, copy: bool) -> None:
 def check(place: Path) -> list[tuple[Installed, str]]:
     """Return every skill registered at `place` with what is stale about it, or "".
 
-    Raises UsageError if nothing was installed there.
+    Raises:
+        UsageError: If nothing was installed there.
     """
     registry = read_registry(place)
     if not registry:
-        raise UsageError(f"no skills were installed in {place}.", mend="Install them: mu skills install")
+        raise UsageError(f"no skills are installed in {place}.", mend="Install them: mu skills install")
     return [(one, trouble(place, one)) for one in registry.values()]
 
 
@@ -114,15 +118,15 @@ def trouble(place: Path, one: Installed) -> str:
     """Return why an installed skill is stale: its source or its copy was changed or removed."""
     target, source = place / one.name, (place / one.source).resolve()
     if not (source / "SKILL.md").is_file():
-        return f"its source is gone: {source}"
+        return f"its source no longer exists: {source}"
     if not target.exists():
-        return "the link leads nowhere" if target.is_symlink() else "it was removed here"
+        return "the link is broken" if target.is_symlink() else "it was removed"
     if one.how == "link":
-        return "" if target.resolve() == source else "it leads somewhere else now"
+        return "" if target.resolve() == source else "the link points to another folder"
     here = folder_sha256(target)
     if here != one.sha256:
-        return "it was changed here"
-    return "" if here == folder_sha256(source) else "its source has changed since"
+        return "it was changed after it was installed"
+    return "" if here == folder_sha256(source) else "its source changed after it was installed"
 
 
 def remove(place: Path, names: Sequence[str] = (), *, force: bool = False) -> list[str]:
@@ -131,7 +135,7 @@ def remove(place: Path, names: Sequence[str] = (), *, force: bool = False) -> li
     for name in names:
         if name not in registry:
             raise UsageError(
-                f"{name!r} was not installed in {place}.",
+                f"{name!r} is not installed in {place}.",
                 mend=f"Installed there: {', '.join(registry) or 'none'}",
             )
     chosen = list(names or registry)
@@ -156,7 +160,7 @@ def _chosen(space: Workspace, names: Sequence[str]) -> list[str]:
     here = [path.parent.name for path in skill_paths(space.skills)]
     for name in names:
         if name not in here:
-            raise UsageError(f"no skill is called {name!r}.", mend=f"There are: {', '.join(here)}")
+            raise UsageError(f"unknown skill {name!r}.", mend=f"Known: {', '.join(here)}")
     return list(dict.fromkeys(names)) or here
 
 
@@ -167,7 +171,7 @@ def _check_free(place: Path, name: str, known: Installed | None) -> None:
         return
     if known is None:
         raise MuError(
-            "something of this name is there already, and was not installed by this program.",
+            "this name is taken by something that this program did not install.",
             where=str(target),
             mend="Rename or remove it, or replace it with: --force",
         )
@@ -175,9 +179,9 @@ def _check_free(place: Path, name: str, known: Installed | None) -> None:
         known.how == "copy" and folder_sha256(target) != known.sha256
     ):
         raise MuError(
-            "it was changed here since it was installed.",
+            "it was changed after it was installed.",
             where=str(target),
-            mend="Take what is worth keeping into skills/, then let it go with: --force",
+            mend="Copy what you want to keep into skills/, then replace it with: --force",
         )
 
 
@@ -195,7 +199,9 @@ def folder_sha256(folder: Path) -> str:
     for path in sorted(root.rglob("*"), key=lambda path: path.relative_to(root).as_posix()):
         if not path.resolve().is_relative_to(root):
             raise MuError(
-                "a link leads out of the skill's folder.", where=str(path), mend="Put the file itself there."
+                "a link points outside the skill's folder.",
+                where=str(path),
+                mend="Replace the link by the file.",
             )
         if path.is_file():
             for data in (
@@ -224,7 +230,7 @@ def read_registry(place: Path) -> dict[str, Installed]:
         sound, found = False, {}
     if not sound:
         raise MuError(
-            "this registry of installed skills cannot be read.",
+            "the registry of installed skills cannot be read.",
             where=str(path),
             mend="Remove it, then install again with: mu skills install --force",
         )

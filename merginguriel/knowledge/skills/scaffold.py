@@ -41,7 +41,7 @@ metadata:
 
 {body}
 """
-# Only comments, so that an example is not taken for a claim.
+# Only comments, so that the example is not read as a claim.
 CLAIMS = """\
 # What the skill asserts, in a form that is checked against the log on every load. One claim, for example:
 #
@@ -68,8 +68,12 @@ def new_skill(
 ) -> Path:
     """Create skills/<name>/ with SKILL.md and claims.yaml, and return the folder.
 
-    template: `research`, `workflow`, or the name or folder of a skill whose sections are taken over, but not its claims.
-    Raises UsageError for a name that no skill may have and a template that is none, MuError if the folder is there.
+    template: `research`, `workflow`, or the name or folder of a skill whose sections are taken over, but not its
+    claims.
+
+    Raises:
+        UsageError: For an invalid name or an unknown template.
+        MuError: If the folder exists.
     """
     try:
         check_name(name)
@@ -122,14 +126,14 @@ def _template(space: Workspace, template: str) -> str | Skill:
     if not (folder / "SKILL.md").is_file():
         here = ", ".join(path.parent.name for path in skill_paths(space.skills))
         raise UsageError(
-            f"{template!r} is neither a template nor a skill.",
+            f"{template!r} is not a template or a skill.",
             mend=f"Templates: {', '.join(TEMPLATES)}\nSkills: {here}",
         )
     skill = read_skill(folder.resolve())
     if skill.foreign:
         raise KnowledgeError(
-            "this skill has not the sections that a skill here needs.",
+            "this skill lacks sections that a template needs.",
             where=str(skill.path),
-            mend="Take another as template.",
+            mend="Choose another template.",
         )
     return skill

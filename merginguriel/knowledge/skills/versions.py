@@ -47,8 +47,11 @@ def clash(history: History, skill: Skill) -> Clash | None:
 def history(folder: Path) -> History:
     """Return the states of every skill in `folder` at the commits behind HEAD that changed it, merges included.
 
-    Kept in the user's cache; of commits that came since, only those are read. States that cannot be read, and those of
-    skills from elsewhere, are left out. Raises MuError where git has no HEAD.
+    Kept in the user's cache; of commits that came since, only those are read. States that cannot be read, and those
+    of skills from elsewhere, are left out.
+
+    Raises:
+        MuError: Where git has no HEAD.
     """
     head, program = git.commit(folder, "HEAD"), hashlib.sha256(parse_cache.program().encode()).hexdigest()
     held = _recall(folder)

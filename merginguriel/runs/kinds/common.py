@@ -1,4 +1,4 @@
-"""What do several kinds of run do alike? Train the models that are missing; say what a result is compared with."""
+"""Steps that several kinds of run share: training missing models, and the baselines of a result."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ from merginguriel.study.study import Study
 from merginguriel.training.settings import dev_score
 
 LOSS = re.compile(r"\bloss ([0-9.]+)")
-POINTS = 50  # of a curve over one training
+POINTS = 50  # of the loss curve of one training
 
 
 def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell) -> dict[str, Path]:
-    """The base and the model of every locale, each a step of its own; those that are there are taken as they are."""
+    """Make the base and the model of every locale that is missing, each in a step of its own.
+
+    Returns:
+        Locale → folder of its model.
+    """
     settings = training_settings(config)
     wanted = list(dict.fromkeys(locales))
     if not (study.root / "base" / "config.json").is_file():
@@ -43,31 +47,30 @@ def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell
 
 
 def with_losses(tell: Tell, locale: str) -> Progress:
-    """tell.progress, which also keeps the loss of the training as a metric: about POINTS times, for a curve."""
-    kept = 0.0
+    """Return tell.progress, which also records the training loss as a metric, about POINTS times."""
+    last = 0.0
 
     def progress(done: float, total: float, text: str) -> None:
-        nonlocal kept
+        nonlocal last
         tell.progress(done, total, text)
         found = LOSS.search(text)
-        if found and total and (not kept or done - kept >= total / POINTS):
-            kept = done
+        if found and total and (not last or done - last >= total / POINTS):
+            last = done
             tell.metric(f"loss of {locale}", float(found[1]))
 
     return progress
 
 
 def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
-    """Is there a model of the locale that was trained with the settings that are given, and on the sentences given?
+    """Return whether the locale has a model that was trained with these settings and sentences.
 
-    A task's own data are not read for this: of fifty models that lie there, a run takes one or two seconds to see it. The
-    user's data, or a task with options, may be others than last time. `study.train`, for a model that differs, says
-    what differs.
+    The sentences are compared only for the user's own data or a task with options: reading those of a task takes seconds
+    for fifty models. For a model that differs, study.train names the difference.
     """
     if not (study.model(locale) / "training.yaml").is_file():
         return False
-    made = build_record.read(study.model(locale) / "training.yaml").get("made")
-    before = made.get("settings") if isinstance(made, dict) else None
+    record = build_record.read(study.model(locale) / "training.yaml").get("made")
+    before = record.get("settings") if isinstance(record, dict) else None
     if not isinstance(before, dict) or any(before.get(name) != value for name, value in settings.items()):
         return False
     if study.folder is None and not study.options:
@@ -76,6 +79,7 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
 
 
 def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
+    """Return a baseline and its comparison with the merge as JSON data."""
     return {
         "model": found.model,
         "value": found.value,

@@ -1,4 +1,4 @@
-"""What does a run of the kind `iterate` do? Train locales in turn, merge as they learn, score, compare with everything."""
+"""Runs of kind `iterate`: train locales in turn, merge as they learn, score, compare with the baselines."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ from merginguriel.workspace import Workspace
 from .common import make_models
 from .merge import all_baselines, baseline_dict, other_rows, right_of
 
-# Keys of `training` that rounds have no use for: their epochs are those of `iterate`, and a patience of their own.
+# Keys of `training` that rounds do not use: `iterate` has its own epochs and patience.
 NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Carry out the run."""
     config = run.config
     if config.target is None:
-        raise UsageError("a run of the kind iterate is scored on its target, and none is named.")
+        raise UsageError("a run of kind iterate needs a target to be scored on.")
     study, target = study_of(config, space), config.target
     data = study.data(target)
     settings = iterate_study.settled(study, settings_from(config), options_of(config))[0]
@@ -96,7 +97,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
 
 
 def settings_from(config: Config) -> IterateSettings:
-    """The settings that the configuration means."""
+    """Return the settings of the iterative training."""
     others = tuple(name for name in config.sources if name != config.target)
     inside = (str(config.target),) if config.sources and config.mode == "IncTar" else ()
     training = {k: v for k, v in training_settings(config).items() if k not in NOT_OF_ROUNDS}
@@ -120,9 +121,9 @@ def settings_from(config: Config) -> IterateSettings:
 def weights_once(
     study: Study, settings: IterateSettings, sources: Sequence[str], dev: Matrix
 ) -> dict[str, float]:
-    """Source → weight in a merge of the single models by the same rule as in the rounds.
+    """Return source → weight of a merge of the single models, by the same rule as in the rounds.
 
-    With REAL, by what the single models score on the target's development data, as each round's models are weighed.
+    With REAL, the weights are the scores of the single models on the target's development data.
     """
     if settings.similarity == "REAL" and settings.method in ("linear", "similarity"):
         return choice.shares({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
@@ -131,7 +132,7 @@ def weights_once(
 
 
 def once(study: Study, config: Config, weights: Mapping[str, float], method: str) -> Recipe:
-    """The merge of the single models of the same sources. weights: source → weight, brought to the sum 1."""
+    """Return the recipe that merges the single models of the same sources. weights: source → weight, brought to the sum 1."""
     params = {} if method == "linear" else dict(config.params)
     models = tuple(Source(name, study.model(name).resolve(), weights[name]) for name in weights)
     mode = "IncTar" if config.target in weights else "ExcTar"

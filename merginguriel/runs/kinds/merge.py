@@ -1,4 +1,4 @@
-"""What does a run of the kind `merge` do? Train what is missing, choose, merge in memory, score, compare with everything."""
+"""Runs of kind `merge`: train missing models, choose sources, merge in memory, score, compare with the baselines."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ from .common import baseline_dict, make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Carry out the run."""
     config = run.config
     study, target = study_of(config, space), str(config.target)
     data = study.data(target)
@@ -165,7 +166,7 @@ def right_of(study: Study, recipe: Recipe, data: TaskData, tell: Tell) -> np.nda
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Digest of the recipe and of the models that it names: equal ones make equal weights."""
+    """Return the digest of the recipe and its models; equal digests give equal weights."""
     folders = [*(source.path for source in recipe.sources), *([recipe.base] if recipe.base else [])]
     parts = [arithmetic(), dump_recipe(replace(recipe, base_sha256={})), *map(stored.fingerprint, folders)]
     if recipe.text is not None:
@@ -175,12 +176,13 @@ def fingerprint(recipe: Recipe) -> str:
 
 @cache
 def arithmetic() -> str:
-    """Digest of the code that merges: after a mend, what the old one made is computed again."""
+    """Return the digest of the code that merges: cached results of other code are computed again."""
     root = Path(engine.__file__).parent
     return text_hash(path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py")))
 
 
 def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> stored.Predictions:
+    """Return the predictions of the merge on the items, from the cache if they are there."""
     if path.is_file():
         try:
             return stored.load(path, fingerprint(recipe))
@@ -196,8 +198,10 @@ def answers(recipe: Recipe, items: Sequence[Item], path: Path, tell: Tell) -> st
 def all_baselines(
     study: Study, recipe: Recipe, dev: Matrix, test: Matrix, data: TaskData, tell: Tell
 ) -> dict[str, Baseline]:
-    """kind → baseline; the plain average of the same sources, whatever the merge's policies, and the base with its fresh
-    head are scored for it."""
+    """Return kind → baseline.
+
+    The plain average of the same sources, whatever the merge's policies, and the base with its fresh head are scored for it.
+    """
     plain = replace(
         recipe,
         method="average",
@@ -244,7 +248,7 @@ def ensembles(
 
 
 def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
-    """What an ensemble scored, beside the row of the merge of the same sources, which the same similarity chose."""
+    """Return the row of an ensemble, beside that of the merge of the same sources."""
     by_labels = merge.mode == "IncTar" or sees_labels(merge.similarity)
     chosen, _, _ = (merge.similarity or "").partition("×")
     return replace(
@@ -264,7 +268,7 @@ def other_rows(
     beat: dict[str, Baseline],
     compared: dict[str, Comparison],
 ) -> list[ResultRow]:
-    """The row `like`, if there is one, against every baseline that a row can name and that is not in `named`."""
+    """Return the row `like`, if there is one, against every baseline that a row can name and that is not in `named`."""
     more = []
     for kind in BASELINE_KINDS:
         if like and kind in beat and kind not in named:

@@ -1,4 +1,4 @@
-"""What does a run of the kind `nxn` do? Every model on every locale, into the run's folder and the study's table."""
+"""Runs of kind `nxn`: score every model on every locale, into the run's folder and the study's matrix."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from .common import make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Carry out the run."""
     config = run.config
     if not config.sources or not config.locales:
-        raise UsageError(
-            "nothing says which models to score.", mend="Name them as `sources: [de-DE, sv-SE]`."
-        )
+        raise UsageError("no models to score.", mend="Name them as `sources: [de-DE, sv-SE]`.")
     study = study_of(config, space)
     models = make_models(study, config, config.sources, tell)
     data = {locale: study.data(locale) for locale in config.locales}

@@ -1,4 +1,4 @@
-"""What does a run of the kind `train` do? One model per locale, with the accuracy of each on its development data."""
+"""Runs of kind `train`: one model per locale, with its accuracy on development data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from .common import make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Carry out the run."""
     config = run.config
     if not config.locales:
-        raise UsageError(
-            "nothing says which models to train.", mend="Name them as `locales: [de-DE, sv-SE]`."
-        )
+        raise UsageError("no models to train.", mend="Name them as `locales: [de-DE, sv-SE]`.")
     study = study_of(config, space)
     models = make_models(study, config, config.locales, tell)
     found = {}
@@ -26,5 +25,9 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         made = build_record.read(path / "training.yaml")
         metric, value = dev_score(made)
         keys = ("dev_items", "train_items", "seconds")
-        found[locale] = {"path": space.display(path), f"dev_{metric}": value, **{name: made.get(name) for name in keys}}
+        found[locale] = {
+            "path": space.display(path),
+            f"dev_{metric}": value,
+            **{name: made.get(name) for name in keys},
+        }
     return Outcome({"kind": "train", "context": study.context, "seed": study.seed, "models": found})

@@ -1,1 +1,1 @@
-"""One file per screen."""
+"""Screens, one per file, and their data."""

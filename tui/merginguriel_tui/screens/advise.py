@@ -1,4 +1,4 @@
-"""Merge or not, how, from which sources, and how sure? The home screen: pick a target, read, ask what if, act."""
+"""Advise screen: pick a target, read the advice, ask what if, act on it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel_tui import recipe
 from merginguriel_tui.advice_view import Scale
-from merginguriel_tui.advise_request import command, kept, numbers_of, read
 from merginguriel_tui.base import MuScreen
-from merginguriel_tui.choice_list import Choice
-from merginguriel_tui.targets import Find, target_line, targets
+from merginguriel_tui.widgets.choice import Choice
+
+from . import advise_data
+from .advise_data import Find, command, kept, numbers_of, read, target_line, targets
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -139,9 +139,9 @@ class AdviseScreen(MuScreen):
 
     def _unread(self, error: MuError) -> None:
         """Nothing could be read: said on the screen too, for there is nothing else to show."""
-        self.mu.tell(error)
+        self.mu.show_error(error)
         if self.advice is None:
-            from merginguriel.cli.common import plain
+            from merginguriel.text.tables import plain
 
             text = Text("Nothing can be answered: ", "bold")
             text.append(plain(error.render()), "not bold")
@@ -199,7 +199,7 @@ class AdviseScreen(MuScreen):
         self.load(work, self._answered, group="ask", otherwise=self._refused)
 
     def _refused(self, error: MuError) -> None:
-        self.mu.tell(error)
+        self.mu.show_error(error)
         self.target = self.advice["target"] if self.advice else None
         if self.target is None:
             self._ask()
@@ -274,7 +274,7 @@ class AdviseScreen(MuScreen):
             if typed := event.value.strip().lstrip("/"):
                 self._seek(typed)
         elif numbers_of(self.given()) is None:
-            self.mu.tell(UsageError(f"{event.value!r} is not a number that can be asked with."))
+            self.mu.show_error(UsageError(f"{event.value!r} is not a number that can be asked with."))
         else:
             self._ask()
             self.action_leave()
@@ -333,7 +333,7 @@ class AdviseScreen(MuScreen):
         self.notify("No command follows from this answer.", severity="warning")
 
     def action_explain(self) -> None:
-        from merginguriel_tui.legend import WordsScreen
+        from merginguriel_tui.dialogs import WordsScreen
 
         self.app.push_screen(WordsScreen())
 
@@ -348,7 +348,7 @@ class AdviseScreen(MuScreen):
         """Write the recipe as a run's configuration."""
         if self.advice is not None:
             space, advice = self.mu.space, self.advice
-            self.load(lambda: recipe.save(space, advice), self._saved, group="recipe")
+            self.load(lambda: advise_data.save(space, advice), self._saved, group="recipe")
 
     def _saved(self, path: str) -> None:
         self.notify(f"The recipe is in {path}.\nmu run {shlex.quote(path)}", timeout=8, markup=False)
@@ -357,14 +357,14 @@ class AdviseScreen(MuScreen):
         """Say what the run would do; launched when that is confirmed."""
         if self.advice is not None:
             space, advice = self.mu.space, self.advice
-            self.load(lambda: recipe.proposal(space, advice), self._proposed, group="recipe")
+            self.load(lambda: advise_data.proposal(space, advice), self._proposed, group="recipe")
 
-    def _proposed(self, found: recipe.Proposal) -> None:
-        from merginguriel_tui.confirm import Confirm
+    def _proposed(self, found: advise_data.Proposal) -> None:
+        from merginguriel_tui.dialogs import Confirm
 
         def launch(yes: bool | None) -> None:
             if yes:
-                self.load(lambda: recipe.launch(self.mu.space, found), self._launched, group="recipe")
+                self.load(lambda: advise_data.launch(self.mu.space, found), self._launched, group="recipe")
 
         self.app.push_screen(Confirm(f"Run {found.name}?", found.text, "Run"), launch)
 
@@ -386,7 +386,7 @@ class AdviseScreen(MuScreen):
             return view.markdown(self.advice)
         if how == "csv":
             return view.table(self.advice)
-        from merginguriel.cli.common import plain
         from merginguriel.text.advice import render
+        from merginguriel.text.tables import plain
 
         return plain(render(self.advice, every=True))

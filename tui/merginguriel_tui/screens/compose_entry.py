@@ -1,4 +1,4 @@
-"""How is an entry written down? As text that is checked while one types, kept as a draft, and shown before it lands."""
+"""Editor of a log entry: checked while typing, saved as a draft, and shown before it is added."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
-from merginguriel.cli.common import plain
 from merginguriel.errors import TOLD, MuError, told
+from merginguriel.text.tables import plain
 from merginguriel_tui import session
 from merginguriel_tui.base import MuScreen
-from merginguriel_tui.confirm import Confirm
+from merginguriel_tui.dialogs import Confirm
 from merginguriel_tui.widgets.page import Page
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.parse.entries import Entry
 
 WAIT = 0.4  # seconds after a key before the text is checked
-KEPT = 2.0  # seconds between two times that the draft is saved
+KEPT = 2.0  # seconds between two saves of the draft
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 
 
 class Area(TextArea):
-    """A text in which keys take effect in the order in which they are pressed.
+    """A text area that handles keys in the order in which they are pressed.
 
-    Textual runs a binding of the widget only after the key has risen to the application and come back; letters that were
-    typed meanwhile would go where the cursor was before.
+    Textual runs a binding of the widget only after the key has gone to the application and back; letters typed meanwhile
+    would be inserted before the cursor moves.
     """
 
     async def _on_key(self, event: events.Key) -> None:
@@ -50,12 +50,13 @@ class Area(TextArea):
 
 
 class ComposeScreen(MuScreen):
-    """The text of an entry before it is in the log.
+    """The text of an entry that is not yet in the log.
 
-    text    what there is already: a form, what a run fills in, a draft
-    draft   the file under experiment_log/.draft/ where it is kept
-    filled  the program wrote it: left as it is, nothing is kept of it
-    done    called with the entry's id when it has landed, with None when it was left
+    Args:
+        text: Initial text: a form, a draft, or what a run fills in.
+        draft: File of the draft under experiment_log/.draft/.
+        done: Called with the id of the new entry, or None if there is none.
+        filled: The program wrote the text; unchanged, it is not saved.
     """
 
     NAME = "log"
@@ -71,11 +72,11 @@ class ComposeScreen(MuScreen):
     ComposeScreen #checked { height: auto; max-height: 7; padding: 0 1; background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f2,ctrl+s", "land", "Add to the log", id="compose.land", priority=True, tooltip="Add to the log, after a look at what is written"),
-        Binding("f3", "preview", "Preview", id="compose.preview", tooltip="See it as it will be read"),
-        Binding("f4", "anyway", "Anyway", id="compose.anyway", tooltip="A plan may repeat what was tried, or state no expectation"),
+        Binding("f2,ctrl+s", "land", "Add to the log", id="compose.land", priority=True, tooltip="Show the entry, then add it to the log"),
+        Binding("f3", "preview", "Preview", id="compose.preview", tooltip="Show or hide the preview"),
+        Binding("f4", "anyway", "Anyway", id="compose.anyway", tooltip="Allow a plan that repeats an earlier attempt or has no expectation"),
         Binding("f8", "discard", "Discard", id="compose.discard", tooltip="Discard the draft"),
-        Binding("escape", "close", "Leave, keep the draft", id="compose.close"),
+        Binding("escape", "close", "Close, keep the draft", id="compose.close"),
     ]  # fmt: skip
 
     def __init__(
@@ -84,19 +85,20 @@ class ComposeScreen(MuScreen):
         super().__init__()
         self.given, self.draft, self.done = text, draft, done
         self.filled, self.kept, self.anyway = filled, "" if filled else text, False
-        # One at a time writes the draft or removes it; after `over`, which is set under the lock, nobody does.
+        # The lock allows one writer; once `over` is set under it, nothing is written.
         self.writes, self.over = threading.Lock(), False
-        self.ending = False  # it is being landed, discarded or kept for the last time
+        self.ending = False  # being added, discarded or saved for the last time
         self.holding = True
-        self.outcome: str | None = None  # the id of what landed
+        self.outcome: str | None = None  # id of the new entry
         self.pause: Timer | None = None
-        self.unkept = ""  # what was told of a draft that could not be kept
-        # No `language`: its parser crashes, and the text is data.
+        self.unkept = ""  # error of the last save, to report it once
+        # No `language`: its parser can crash on arbitrary text.
         self.area = Area(text, id="text", soft_wrap=True, show_line_numbers=True, compact=True)
         self.knowledge: Knowledge | None = None
-        self.entry: Entry | None = None  # what the text would be in the log, as far as it was checked
+        self.entry: Entry | None = None  # the parsed entry, if the text is valid
 
     def body(self) -> ComposeResult:
+        """Yield the text, the preview and the result of the check."""
         with Horizontal(id="writing"):
             yield self.area
             yield Page(id="preview")
@@ -104,31 +106,35 @@ class ComposeScreen(MuScreen):
 
     @property
     def text(self) -> str:
+        """The current text."""
         return self.area.text
 
     def on_mount(self) -> None:
+        """Start saving the draft at intervals."""
         # Textual calls that of the class above by itself.
         self.set_interval(KEPT, self.keep)
 
     def open_what(self) -> None:
-        """Begin; what is asked for meanwhile waits for the log behind this screen."""
+        """Check the text; a request for the log waits for this screen to close."""
         self.command = f"mu log add --draft {self.draft.stem} --edit"
         self.check()
 
     def reload(self) -> None:
+        """Load the log again and check."""
         self.knowledge = None
         self.check()
 
-    # checking
+    # Check
 
     def on_text_area_changed(self) -> None:
+        """Check the text once typing pauses."""
         self.entry = None
         if self.pause:
             self.pause.stop()
         self.pause = self.set_timer(WAIT, self.check)
 
     def check(self) -> None:
-        """Would this land? In a thread; what was found for an older text is dropped."""
+        """Check in a thread whether the entry can be added; results for an older text are dropped."""
         space, text, anyway, known = self.mu.space, self.text, self.anyway, self.knowledge
 
         def work() -> Any:
@@ -144,27 +150,27 @@ class ComposeScreen(MuScreen):
                 return knowledge, error
             return knowledge, entry
 
-        self.load(work, lambda found: self._checked(text, *found), group="check")
+        self.load(work, lambda result: self._checked(text, *result), group="check")
 
-    def _checked(self, text: str, knowledge: Knowledge, found: Any) -> None:
+    def _checked(self, text: str, knowledge: Knowledge, result: Any) -> None:
         self.knowledge = knowledge
         if text != self.text:
             return
-        if isinstance(found, MuError):
+        if isinstance(result, MuError):
             self.entry = None
-            where = (found.where or "").rpartition(":")[2]
-            said = Text(f"✗ line {where}: " if where.isdigit() else "✗ ", "bold")
-            said.append(plain(found.what), "not bold")
-            said.append(f"\n{plain(found.mend)}" if found.mend else "", "dim not bold")
+            where = (result.where or "").rpartition(":")[2]
+            label = Text(f"✗ line {where}: " if where.isdigit() else "✗ ", "bold")
+            label.append(plain(result.what), "not bold")
+            label.append(f"\n{plain(result.mend)}" if result.mend else "", "dim not bold")
         else:
-            self.entry = found
-            count = len(found.rows)
-            said = Text("✓ ", "bold").append(
-                f"would land as {found.id}, {count} row{'s' * (count != 1)}", "not bold"
+            self.entry = result
+            count = len(result.rows)
+            label = Text("✓ ", "bold").append(
+                f"valid: {result.id}, {count} row{'s' * (count != 1)}", "not bold"
             )
-            said.append("  anyway" if self.anyway else "", "dim")
+            label.append("  (repetition allowed)" if self.anyway else "", "dim")
             self._draw()
-        self.query_one("#checked", Static).update(said)
+        self.query_one("#checked", Static).update(label)
 
     def _draw(self) -> None:
         from .links import entry_page, names
@@ -173,20 +179,20 @@ class ComposeScreen(MuScreen):
         if entry is not None and knowledge is not None and self.query_one("#preview").display:
             self.load(
                 lambda: (entry_page(entry, knowledge), names(knowledge)),
-                lambda found: self.query_one("#preview", Page).read(*found),
+                lambda result: self.query_one("#preview", Page).read(*result),
                 group="preview",
             )
 
-    # keeping
+    # Save
 
     def keep(self) -> None:
-        """Save the draft, if there is something new in it; in a thread."""
+        """Save the draft in a thread, if it has changed."""
         text = self.text
         if not self.over and not self.ending and text != self.kept and text != self.given:
             self.load(lambda: self._save(text), self._kept, group="keep", otherwise=self._not_kept)
 
     def _save(self, text: str, *, last: bool = False) -> None:
-        """Raises what the disk does; `last`: no older text may be saved after this one."""
+        """Save the draft; `last`: nothing may be saved after it."""
         from merginguriel.knowledge.log.append import keep_draft
 
         with self.writes:
@@ -198,13 +204,13 @@ class ComposeScreen(MuScreen):
         self.unkept = ""
 
     def _not_kept(self, error: MuError) -> None:
-        """Told once, though it is tried every other second."""
+        """Report an error once; saving is tried again every two seconds."""
         if error.render() != self.unkept:
             self.unkept = error.render()
-            self.mu.tell(error)
+            self.mu.show_error(error)
 
     def on_unmount(self) -> None:
-        """Whatever ends the screen: what was written is kept, beside what is kept of sessions if it must be."""
+        """Save unsaved text, in the session folder if the workspace is not writable."""
         text = self.text
         if self.over or text in (self.kept, self.given):
             return
@@ -214,24 +220,25 @@ class ComposeScreen(MuScreen):
             from merginguriel.files import write_text
 
             place = session.path(self.mu.space).with_name(f"draft-{self.draft.stem}.md")
-            with contextlib.suppress(*TOLD):  # there is nowhere to keep it
+            with contextlib.suppress(*TOLD):  # no place to save it
                 write_text(place, text)
                 self.mu.elsewhere_kept.append(place)
 
-    # leaving
+    # Close
 
     def _end(self, work: Callable[[], str | None], *, keeps: bool = True) -> None:
-        """Do in a thread what ends the screen, then leave; what cannot be done is told, and the screen stays.
+        """Run in a thread what ends the screen, then close it. On an error the screen stays.
 
-        work    gives the id of the entry that landed, or None
-        keeps   what came into the text meanwhile is kept, for it is in no file yet
+        Args:
+            work: Returns the id of the new entry, or None.
+            keeps: Save text that was typed meanwhile: no file has it.
         """
         self.ending = self.area.read_only = True
         text = self.text
 
         def then(entry: str | None) -> None:
             if entry:
-                self.notify(f"{entry} is in the log.", markup=False)
+                self.notify(f"added to the log: {entry}", markup=False)
             if keeps and self.text != text:
                 self._keep_since(self.text, entry)
             else:
@@ -245,7 +252,7 @@ class ComposeScreen(MuScreen):
         log, draft = self.mu.space.log, self.draft
 
         def then(_: Path) -> None:
-            self.notify(f"What was changed meanwhile is kept as draft {draft.stem}.", severity="warning", markup=False)  # fmt: skip
+            self.notify(f"Later changes are saved as draft {draft.stem}.", severity="warning", markup=False)  # fmt: skip
             self._leave(entry)
 
         def refused(error: MuError) -> None:
@@ -256,44 +263,45 @@ class ComposeScreen(MuScreen):
 
     def _refused(self, error: MuError) -> None:
         self.ending = self.area.read_only = False
-        self.mu.tell(error)
+        self.mu.show_error(error)
         self.check()
 
     def _leave(self, entry: str | None) -> None:
-        """Go, or where another screen is shown now or lies above: as soon as this one is seen again."""
+        """Close the screen, or wait until it is on top again."""
         self.holding, self.outcome = False, entry
         if self.app.screen is self:
             self.app.pop_screen()
             self.done(entry)
 
     def on_screen_resume(self) -> None:
+        """Close the screen if that is due."""
         if not self.holding and self.app.screen is self:
             self._leave(self.outcome)
 
     def on_key(self, event: events.Key) -> None:
-        """What is still typed while it ends is no command: `q` would leave the program."""
+        """Ignore letters while the screen closes: `q` would quit the program."""
         if self.ending and event.is_printable and self.focused in (self.area, None):
             event.stop()
 
-    # what a person does
+    # Keys
 
     def action_land(self) -> None:
-        """Show what is going to be written, and against what was given; on yes the core writes it."""
+        """Show the text, or its difference from the initial text, and add the entry on yes."""
         if self.ending:
             return
         if self.entry is None:
             self.check()
-            self.notify("It cannot land yet; what is wrong stands below the text.", severity="warning", markup=False)  # fmt: skip
+            self.notify("The entry cannot be added yet: see the error below the text.", severity="warning", markup=False)  # fmt: skip
             return
         text = self.text
         lines = list(
             difflib.unified_diff(
-                self.given.splitlines(), text.splitlines(), "as given", "as written", lineterm="", n=1
+                self.given.splitlines(), text.splitlines(), "initial text", "entry", lineterm="", n=1
             )
         )
         what = "\n".join(lines) if self.filled and lines else text
         if self.filled and not lines:
-            what = f"(as it was filled in)\n\n{text}"
+            what = f"(unchanged)\n\n{text}"
         self.app.push_screen(
             Confirm(f"Add {self.entry.id} to the log?", plain(what), "Add"), lambda yes: self._land(text, yes)
         )
@@ -308,34 +316,37 @@ class ComposeScreen(MuScreen):
             from merginguriel.merging.registry import parameters
 
             beside = drafts.folder(space.log)
-            with contextlib.suppress(*TOLD):  # it may land though its draft cannot be kept
+            with contextlib.suppress(*TOLD):  # add the entry even if its draft cannot be saved
                 self._save(text)
             with self.writes:
                 entry = acceptance.accept(
                     space, text, beside=beside, draft=draft, anyway=anyway, program=parameters()
                 )
-                # A save from here on would bring back the draft of what has landed.
+                # A later save would bring back the draft of an entry that was added.
                 self.over = True
             try:
                 draft.unlink(missing_ok=True)
             except OSError as error:
-                if said := told(error):
-                    self.call_later(self.mu.tell, said)
+                if known := told(error):
+                    self.call_later(self.mu.show_error, known)
             return entry.id
 
         self._end(work)
 
     def action_preview(self) -> None:
+        """Show or hide the preview."""
         self.toggle_class("-preview")
         self.call_after_refresh(self._draw)
         shown = self.has_class("-preview")
         self.query_one("#preview" if shown else "#text").focus()
 
     def action_anyway(self) -> None:
+        """Allow or forbid a plan that repeats an earlier attempt or has no expectation."""
         self.anyway = not self.anyway
         self.check()
 
     def action_discard(self) -> None:
+        """Discard the draft, after a question."""
         if self.ending:
             return
         self.app.push_screen(
@@ -347,18 +358,18 @@ class ComposeScreen(MuScreen):
             self._end(self._throw, keeps=False)
 
     def _throw(self) -> None:
-        """Remove the draft, and the rows that were laid ready for it; in a thread."""
+        """Remove the draft and its row files; in a thread."""
         from merginguriel.knowledge.log import append, drafts
 
         log = self.mu.space.log
         with self.writes:
             if self.draft.exists():
-                append.keep_draft(log, self.given, self.draft)  # what it names is removed with it
+                append.keep_draft(log, self.given, self.draft)  # files that it names are removed with it
                 drafts.discard(log, self.draft)
             self.over = True
 
     def action_close(self) -> None:
-        """Back to the log. What was written is kept; what was only filled in is not."""
+        """Go back to the log. Changed text is saved as a draft; an unchanged form is not."""
         text = self.text
         if self.ending:
             return
@@ -370,4 +381,5 @@ class ComposeScreen(MuScreen):
             self._leave(None)
 
     def copied(self, how: str) -> str:
+        """Return the text."""
         return self.command if how == "command" else "" if how == "csv" else plain(self.text)

@@ -1,4 +1,4 @@
-"""How is a run begun? From a form that is made of the configuration's keys; what it would do is shown before it does."""
+"""Form for a new run, made from the keys of the configuration, with its plan beside it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Label, Select, Static
 
-from merginguriel.cli.common import plain
 from merginguriel.errors import MuError
+from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen
+from merginguriel_tui.registry import create
 
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config, Key
 
-# Columns from which a class of the stylesheet holds.
+# Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
 HINTS = {
     "table": "name=value name=value",
@@ -32,7 +33,7 @@ HINTS = {
     "whole": "a whole number",
     "locale": "sw-KE",
 }
-PAUSE = 0.25  # seconds after the last letter before the whole is looked at
+PAUSE = 0.25  # seconds after the last letter before the whole form is checked
 FIRST = (
     "kind",
     "target",
@@ -49,7 +50,7 @@ FIRST = (
 
 
 class Field(NamedTuple):
-    """One key: what it is, and its text at the beginning, where a run is begun like another one."""
+    """A key of the configuration, and its initial text if the run is based on another."""
 
     name: str
     key: Key
@@ -57,7 +58,7 @@ class Field(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What the form comes to: its run, the state of that, and what it would do; or the error."""
+    """Result of the form: the run, its state and plan, or the error."""
 
     run: str
     state: str
@@ -67,11 +68,12 @@ class Checked(NamedTuple):
 
 
 def safe(name: str) -> str:
+    """Return the widget id of a key."""
     return "key-" + name.replace(".", "-")
 
 
 class LaunchScreen(MuScreen):
-    """A form. Only what differs from the defaults, or from the run that it is like, is said: as `--set` says it."""
+    """A form. Only what differs from the defaults, or from the run it is based on, is set, as `--set` does."""
 
     NAME = "runs"
     AUTO_FOCUS = "#key-target"
@@ -91,7 +93,7 @@ class LaunchScreen(MuScreen):
     LaunchScreen .row .wrong { color: $text-error; text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+l", "launch", "Launch", id="launch.go", priority=True, tooltip="Launch what stands beside the form"),
+        Binding("ctrl+l", "launch", "Launch", id="launch.go", priority=True, tooltip="Launch the run shown beside the form"),
         Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True, tooltip="Save the configuration as YAML"),
         Binding("escape", "back", "Back", id="launch.back"),
     ]  # fmt: skip
@@ -102,21 +104,23 @@ class LaunchScreen(MuScreen):
         self.file: Path | None = None
         self.fields: dict[str, Field] = {}
         self.checked: Checked | None = None
-        self.checked_words: list[str] = []  # what the form said then
+        self.checked_words: list[str] = []  # its command
         self.waiting: Timer | None = None
-        self.early = ""  # typed before there was a field to type into
+        self.early = ""  # letters typed before the form exists
 
     def body(self) -> ComposeResult:
+        """Yield the form and the plan."""
         with Horizontal(id="split"):
             yield VerticalScroll(id="form", can_focus=False)
             with VerticalScroll(id="plan"):
                 yield Static(Text("…", "dim"), id="planned")
 
     def open_what(self) -> None:
+        """Load the keys."""
         self.show()
 
     def show(self, *what: str) -> None:
-        """Make the form, of the keys as they are by default, or as the run that it is like has them."""
+        """Create the form, with defaults or the settings of the other run."""
         from merginguriel.config import run_config as configs
         from merginguriel.merging import registry
         from merginguriel.runs import resolve, run_store
@@ -133,7 +137,7 @@ class LaunchScreen(MuScreen):
                 run = run_store.get(space, like)
                 file = run.folder / "config.yaml"
                 values = configs.flat_values(run.config)
-                given = {n: told(v) for n, v in values.items() if v != configs.KEYS[n].default}
+                given = {n: set_text(v) for n, v in values.items() if v != configs.KEYS[n].default}
             names = sorted(
                 configs.KEYS, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), "." in n)
             )
@@ -144,21 +148,22 @@ class LaunchScreen(MuScreen):
 
         self.load(work, self.fill, group="form")
 
-    async def fill(self, found: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
-        fields, self.file, methods, trained = found
+    async def fill(self, result: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
+        """Create the fields."""
+        fields, self.file, methods, trained = result
         self.fields = {field.name: field for field in fields}
-        # Waited for: after a refresh alone, not all of them are there on a slow machine.
+        # Await it: after a refresh alone, some fields may be missing on a slow machine.
         await self.query_one("#form").mount_all([row_of(field, methods, trained) for field in fields])
         self.fit()
         target = self.query_one("#key-target", Input)
-        # Its focus may come behind the first letters: what it selects, the next one would replace.
+        # The focus may arrive after the first letters and select them; the next letter would replace them.
         target.select_on_focus = bool(target.value)
         self.set_focus(target)
         target.insert_text_at_cursor(self.early)
         self.check()
 
     def on_key(self, event: events.Key) -> None:
-        """What is typed before the form is there goes into its first field: a field keeps its own letters from the screen."""
+        """Insert letters typed before the form exists into its first field."""
         if event.character and event.is_printable and isinstance(self.focused, Input | None):
             if self.focused is None:
                 self.early += event.character
@@ -166,47 +171,51 @@ class LaunchScreen(MuScreen):
                 self.focused.insert_text_at_cursor(event.character)
             event.stop()
 
-    # what is in it
+    # Content
 
     def value(self, name: str) -> str:
+        """Return the text of a field."""
         widget = self.query_one(f"#{safe(name)}")
         if isinstance(widget, Select):
             return "" if widget.selection is None else str(widget.selection)
         return widget.value.strip() if isinstance(widget, Input) else ""
 
     def sets(self) -> list[str]:
-        """What `--set` would be given: every key that is not as it was at the beginning."""
-        said: list[str] = []
+        """Return the `--set` values: every key that differs from its initial value."""
+        pairs: list[str] = []
         for name, field in self.fields.items():
             value = self.value(name)
             if value == field.given:
                 continue
             if field.key.kind == "table":
-                said += [f"{name}.{one}" for one in tables(value, field.given)]
+                pairs += [f"{name}.{one}" for one in tables(value, field.given)]
             else:
-                said.append(f"{name}={value}")
-        return said
+                pairs.append(f"{name}={value}")
+        return pairs
 
     def fit(self) -> None:
-        """Show the keys that have a meaning for this kind of run."""
+        """Show only the keys that apply to this kind of run."""
         kind = self.value("kind") or "merge"
         for name, field in self.fields.items():
             only = ("iterate",) if name.startswith("iterate.") else field.key.only
             self.query_one(f"#{safe(name)}").parent.display = not only or kind in only  # type: ignore[union-attr]
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Check the value."""
         self.typed(event.input.id or "", event.value)
 
     def on_input_submitted(self) -> None:
+        """Focus the next field."""
         self.focus_next()
 
     def on_select_changed(self, event: Select.Changed) -> None:
+        """Check the value."""
         if event.select.id == safe("kind") and self.fields:
             self.fit()
         self.typed(event.select.id or "", "")
 
     def typed(self, widget: str, value: str) -> None:
-        """Say at once whether one value can stand; look at the whole when the typing pauses."""
+        """Check one value at once, and the whole form when typing pauses."""
         from merginguriel.config import run_config as configs
 
         field = next((f for f in self.fields.values() if safe(f.name) == widget), None)
@@ -221,18 +230,20 @@ class LaunchScreen(MuScreen):
         self.waiting = self.set_timer(PAUSE, self.check)
 
     def hint(self, field: Field, wrong: str) -> None:
-        said = self.query_one(f"#{safe(field.name)}-doc", Static)
-        said.set_class(bool(wrong), "wrong")
-        said.update(Text(f"✗ {plain(wrong)}" if wrong else field.key.doc, no_wrap=True, overflow="ellipsis"))
+        """Show an error, or the description, of a field."""
+        doc = self.query_one(f"#{safe(field.name)}-doc", Static)
+        doc.set_class(bool(wrong), "wrong")
+        doc.update(Text(f"✗ {plain(wrong)}" if wrong else field.key.doc, no_wrap=True, overflow="ellipsis"))
 
-    # what it comes to
+    # Plan
 
     def words(self) -> list[str]:
+        """Return the `mu run` command as words."""
         file = [self.mu.space.display(self.file)] if self.file else []
         return ["mu", "run", *file, *(word for one in self.sets() for word in ("--set", one))]
 
     def check(self) -> None:
-        """What the form comes to, as `mu run --dry-run` says it."""
+        """Plan the run as `mu run --dry-run` does."""
         space, file, sets = self.mu.space, self.file, self.sets()
         words = self.words()
         self.command = shlex.join([*words, "--dry-run"])
@@ -243,34 +254,35 @@ class LaunchScreen(MuScreen):
             except MuError as error:
                 return Checked("", "", [], None, error)
 
-        self.load(work, lambda found: self.tell_plan(found, words), group="check")
+        self.load(work, lambda result: self.show_plan(result, words), group="check")
 
-    def tell_plan(self, found: Checked, words: list[str]) -> None:
-        self.checked, self.checked_words = found, words
-        if found.error:
-            error = found.error
-            said = Text.assemble(("✗ cannot be run yet\n", "bold"), plain(error.what))
-            said.append(f"\n{plain(error.mend)}" if error.mend else "", "dim")
+    def show_plan(self, result: Checked, words: list[str]) -> None:
+        """Show the plan or the error."""
+        self.checked, self.checked_words = result, words
+        if result.error:
+            error = result.error
+            text = Text.assemble(("✗ cannot run yet\n", "bold"), plain(error.what))
+            text.append(f"\n{plain(error.mend)}" if error.mend else "", "dim")
         else:
-            said = Text.assemble(
-                (plain(found.run), "bold"), f"  {found.state}\n", plain("\n".join(found.lines))
+            text = Text.assemble(
+                (plain(result.run), "bold"), f"  {result.state}\n", plain("\n".join(result.lines))
             )
-            there = found.state in ("finished", "running")
-            said.append(f"\nctrl+l {'shows' if there else 'launches'} it", "dim")
-        self.query_one("#planned", Static).update(said)
+            there = result.state in ("finished", "running")
+            text.append(f"\nctrl+l {'shows' if there else 'launches'} it", "dim")
+        self.query_one("#planned", Static).update(text)
 
     def shown(self, done: str) -> tuple[str, Config] | None:
-        """The run that stands beside the form and its configuration; None where the form says another one by now."""
+        """Return the planned run and its configuration; None if the form has changed since."""
         checked = self.checked
         if checked and checked.config and self.checked_words == self.words():
             return checked.run, checked.config
-        said = f"It cannot be {done} yet: see what is said beside the form."
-        self.notify(said, severity="warning", markup=False)
+        message = f"It cannot be {done} yet: see the message beside the form."
+        self.notify(message, severity="warning", markup=False)
         self.check()
         return None
 
     def action_launch(self) -> None:
-        """Begin it as a process of its own, and watch it. What is launched is what was shown."""
+        """Launch the planned run as a process of its own, and show it."""
         from merginguriel.runs import run_store, worker
 
         shown = self.shown("launched")
@@ -285,10 +297,8 @@ class LaunchScreen(MuScreen):
             return run.id
 
         def then(name: str) -> None:
-            from .run import RunScreen
-
             if self.app.screen is self:
-                self.app.switch_screen(RunScreen(name))
+                self.app.switch_screen(create("run", name))
             else:
                 self.notify(f"launched: {plain(name)}", markup=False)
                 self.check()
@@ -296,7 +306,7 @@ class LaunchScreen(MuScreen):
         self.load(work, then, group="launch")
 
     def action_save(self) -> None:
-        """Write the whole configuration into the workspace, as a file that `mu run` takes."""
+        """Save the whole configuration as a file for `mu run` in the workspace."""
         from merginguriel.config import run_config as configs
         from merginguriel.files import write_text
         from merginguriel.workspace import writable
@@ -315,16 +325,18 @@ class LaunchScreen(MuScreen):
         self.load(work, lambda name: self.notify(f"saved: {plain(name)}", markup=False), group="save")
 
     def action_back(self) -> None:
+        """Close the form."""
         self.dismiss()
 
     def copied(self, how: str) -> str:
+        """Return the plan."""
         shown = self.query_one("#planned", Static).content
         return self.command if how == "command" else shown.plain if isinstance(shown, Text) else ""
 
 
 def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
-    """A key's line: its name, a field of its type, what it means."""
-    key, default = field.key, told(field.key.default)
+    """Return the line of a key: name, field, description."""
+    key, default = field.key, set_text(field.key.default)
     widget: Widget
     choices = ("true", "false") if key.kind == "flag" else key.choices
     if choices and key.kind in ("word", "flag"):
@@ -344,10 +356,10 @@ def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
     return Horizontal(Label(Text(field.name)), widget, doc, classes="row")
 
 
-def told(value: Any) -> str:
-    """A value as `--set` takes it."""
+def set_text(value: Any) -> str:
+    """Format a value as `--set` takes it."""
     if isinstance(value, dict):
-        return " ".join(f"{name}={told(inner)}" for name, inner in value.items())
+        return " ".join(f"{name}={set_text(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     if isinstance(value, bool):
@@ -356,7 +368,7 @@ def told(value: Any) -> str:
 
 
 def tables(value: str, before: str) -> Iterator[str]:
-    """`density=0.3 scale=1` as single keys; one that was there before and is not now is taken away."""
+    """Split `density=0.3 scale=1` into single keys; a key that was removed gets an empty value."""
     now = [one if "=" in one else f"{one}=" for one in value.split()]
     names = {one.partition("=")[0] for one in now}
     yield from now
@@ -364,11 +376,15 @@ def tables(value: str, before: str) -> Iterator[str]:
 
 
 def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:
-    """What `mu run --dry-run` says of it. Raises MuError for what cannot be run."""
-    from merginguriel.cli.run import plan_lines
+    """Plan the run as `mu run --dry-run` does.
+
+    Raises:
+        MuError: The run cannot be carried out.
+    """
     from merginguriel.config import run_config as configs
     from merginguriel.runs import resolve, run_store
     from merginguriel.runs.planning import plan
+    from merginguriel.text.runs import plan_lines
     from merginguriel.workspace import writable
 
     config, places = configs.read(file, sets)

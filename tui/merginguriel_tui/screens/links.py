@@ -1,4 +1,4 @@
-"""Which names of the knowledge are links, where does a link lead, and how do skills and entries read as one page?"""
+"""Skills, entries and changes as Markdown pages, and the links between them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.parse.skills import Skill
     from merginguriel_tui.base import MuScreen
 
-ROWS = 200  # of one entry that are shown; `mu log show` has the rest
+ROWS = 200  # rows of an entry to show; `mu log show` prints all
 
 
 def names(knowledge: Knowledge) -> dict[str, str]:
-    """Every skill, claim and entry → where it is shown: `skills:NAME`, `skills:CLAIM`, `log:ENTRY`."""
-    found = {skill.name: f"skills:{skill.name}" for skill in knowledge.skills}
-    found |= {claim.id: f"skills:{claim.id}" for claim in knowledge.claims}
-    return found | {entry.id: f"log:{entry.id}" for entry in knowledge.entries}
+    """Return every skill, claim and entry with its link: `skills:NAME`, `skills:CLAIM`, `log:ENTRY`."""
+    result = {skill.name: f"skills:{skill.name}" for skill in knowledge.skills}
+    result |= {claim.id: f"skills:{claim.id}" for claim in knowledge.claims}
+    return result | {entry.id: f"log:{entry.id}" for entry in knowledge.entries}
 
 
 def place(href: str, known: dict[str, str]) -> tuple[str, str] | None:
-    """(screen, what) of a link, also of one to a file of the workspace; None for what lies outside of it."""
+    """Return (screen, what) of a link, also of one to a file of the workspace; None for any other."""
     screen, _, what = href.partition(":")
     if screen in ("skills", "log") and what:
         return screen, what
@@ -39,7 +39,7 @@ def place(href: str, known: dict[str, str]) -> tuple[str, str] | None:
 
 
 def follow(screen: MuScreen, href: str, known: dict[str, str]) -> None:
-    """Go where a link leads; an address of the web is shown and copied, not opened by itself."""
+    """Open a link. A web address is shown and copied, not opened."""
     goes = place(href, known)
     if goes:
         screen.mu.action_go(*goes)
@@ -47,41 +47,51 @@ def follow(screen: MuScreen, href: str, known: dict[str, str]) -> None:
         screen.app.copy_to_clipboard(href)
         screen.notify(f"copied: {href}", markup=False)
     else:
-        screen.notify(f"{href} leads to nothing that can be shown here.", severity="warning", markup=False)
+        screen.notify(
+            f"{href} is not a skill, claim, entry or web address.", severity="warning", markup=False
+        )
 
 
 def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
+    """Return a skill with its version, grade and age as Markdown."""
     about = [
         f"version {escaped(skill.version) or '-'}",
         f"grade {grade}, {says}",
         f"updated {escaped(fresh)} ago",
     ]
     if fresh == "-":
-        about[-1] = "says no date of its last change"
-    foreign = ["foreign: written for other programs"] if skill.foreign else []
+        about[-1] = "no date of last change"
+    foreign = ["written for other programs"] if skill.foreign else []
     head = f"# {escaped(skill.name)}\n\n{' · '.join([*about, *foreign])}\n\n*{escaped(skill.description)}*"
     return f"{head}\n\n{skill.body}\n"
 
 
-def changes_page(name: str, since: str, found: Sequence[Any], error: MuError | None = None) -> str:
-    """What changed in a skill's meaning since a commit, or the last one; or why that is not known."""
+def changes_page(name: str, since: str, result: Sequence[Any], error: MuError | None = None) -> str:
+    """Return the changes in a skill's meaning as Markdown.
+
+    Args:
+        name: The skill.
+        since: Commit to compare with; empty: the last one.
+        result: The changes.
+        error: The reason why the changes are unknown.
+    """
     lines = [f"# {escaped(name)} {f'since {since[:9]}' if since else 'since the last commit'}", ""]
-    for change in found:
+    for change in result:
         lines += [f"- **{escaped(change.kind)}** {escaped(change.what)}: {escaped(change.said)}"]
         lines += [f"    - {escaped(line)}" for line in change.evidence]
     if error is not None:
         lines += [escaped(line) + "\n" for line in error.render().splitlines()]
-    elif not found:
-        lines.append("Nothing changed.")
+    elif not result:
+        lines.append("No changes.")
     return "\n".join(lines)
 
 
 def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
-    """Title, what it refers to and is referred to by, its text, and its rows as the program read them."""
-    from merginguriel.cli.log import row_line
+    """Return an entry as Markdown: title, references in both directions, text, and its rows as parsed."""
+    from merginguriel.text.evidence import row_cells
 
-    said = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
-    lines = [f"# {escaped(entry.title)}", "", escaped(said), "", escaped(entry.summary), ""]
+    label = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
+    lines = [f"# {escaped(entry.title)}", "", escaped(label), "", escaped(entry.summary), ""]
     for word, ids in (
         ("corrected by", knowledge.superseders.get(entry.id, ())),
         ("answers", entry.answers),
@@ -95,7 +105,7 @@ def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
         heads = ("row", "target", "mode", "method", "value", "over", "difference", "status")
         lines += ["## Rows as read", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
         for row in entry.rows[:ROWS]:
-            name, *cells = row_line(row)
+            name, *cells = row_cells(row)
             cells = [name.partition("#")[2], *cells]
             lines.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
         if len(entry.rows) > ROWS:

@@ -1,8 +1,7 @@
-"""What was tried, and what came out? The log, newest first, narrowed by filters; the entry under the cursor beside it."""
+"""Log screen: entries, newest first, with filters, and the entry under the cursor."""
 
 from __future__ import annotations
 
-import secrets
 import shlex
 from datetime import date
 from pathlib import Path
@@ -14,30 +13,28 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import Input, Static
 
-from merginguriel import workspace
-from merginguriel.cli.common import plain
 from merginguriel.errors import UsageError
-from merginguriel_tui.base import MuScreen
-from merginguriel_tui.choice_list import Choice, Pick
-from merginguriel_tui.widgets.copying import table_as
+from merginguriel.text.tables import plain
+from merginguriel_tui.base import MuScreen, table_as
+from merginguriel_tui.registry import create
+from merginguriel_tui.widgets.choice import Choice, Pick
 from merginguriel_tui.widgets.page import Page
 from merginguriel_tui.widgets.paged import PAGE, PagedTable
 
-from . import links, timeline
+from . import links, log_data
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.entries import Entry
 
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
-TYPES = ("", "Plan", "Observation", "Retrospective", "Troubleshooting")
+TYPES = ("", *log_data.TYPES)
 FIELDS = {"target": "target", "method": "method", "since": "since", "until": "until"}
-RUNS = 200  # finished runs that are offered, newest first
-WAIT = 0.15  # seconds after a key before the list is asked for again
+WAIT = 0.15  # seconds after a key before the filters are applied
 
 
 class LogScreen(MuScreen):
-    """The timeline over (or beside) the entry that the cursor is on."""
+    """The list above or beside the entry under the cursor."""
 
     NAME = "log"
     LEAVE_TO = "timeline"
@@ -57,26 +54,27 @@ class LogScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="log.find", tooltip="Find words in entries"),
-        Binding("f", "kind", "Type", id="log.type", tooltip="The next type of entry"),
-        Binding("o", "only_open", "Only open", id="log.open", tooltip="Only what waits for an answer, or all"),
-        Binding("n", "new", "New", id="log.new", tooltip="Write an entry: from a run, a draft or an empty form"),
-        Binding("x", "clear", "All again", id="log.clear", show=False, tooltip="All entries again"),
-        Binding("w", "swap", "List or entry", id="log.swap", tooltip="Between list and entry"),
-        Binding("backspace", "back", "Back", id="log.back", show=False, tooltip="To the entry before"),
+        Binding("f", "kind", "Type", id="log.type", tooltip="Show the next type of entry"),
+        Binding("o", "only_open", "Only open", id="log.open", tooltip="Show only open plans and questions, or all"),
+        Binding("n", "new", "New", id="log.new", tooltip="Write an entry from a run, a draft or an empty form"),
+        Binding("x", "clear", "Clear filters", id="log.clear", show=False, tooltip="Clear all filters"),
+        Binding("w", "swap", "List or entry", id="log.swap", tooltip="Move between list and entry"),
+        Binding("backspace", "back", "Back", id="log.back", show=False, tooltip="Show the previous entry"),
     ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self.knowledge: Knowledge | None = None
-        self.marks: dict[str, str] = {}  # entry → what of it is open
+        self.marks: dict[str, str] = {}  # entry → its open plan or questions
         self.names: dict[str, str] = {}
         self.found: list[Entry] = []
         self.here, self.only = "", False
-        self.read = ""  # the entry that the page shows
+        self.read = ""  # id of the entry on the page
         self.before: list[str] = []
         self.offered = False
 
     def body(self) -> ComposeResult:
+        """Yield the filters, the list and the entry."""
         with Container(id="filters"):
             yield Input(id="find", placeholder="text in entries", compact=True)
             yield Choice("type", TYPES, "", id="type")
@@ -85,25 +83,28 @@ class LogScreen(MuScreen):
                 yield Input(id=name, placeholder=hint, compact=True)
             yield Static(id="counts")
         with Horizontal(id="both"):
-            yield PagedTable(timeline.columns(), id="timeline")
+            yield PagedTable(log_data.columns(), id="timeline")
             yield Page(id="entry")
 
     def on_mount(self) -> None:
+        """Follow the cursor of the list."""
         # Textual calls that of the class above by itself.
         self.watch(self.table, "cursor", self._moved, init=False)
 
     @property
     def table(self) -> PagedTable:
+        """The list."""
         return self.query_one("#timeline", PagedTable)
 
     @property
     def page(self) -> Page:
+        """The entry."""
         return self.query_one("#entry", Page)
 
-    # what is in it
+    # Content
 
     def show(self, *what: str) -> None:
-        """An entry (or the beginning of its id; a row of it), and the list."""
+        """Load the log; show the entry `what` (its id or the beginning, or a row of it)."""
         wanted = what[0] if what else ""
         if self.knowledge is None and not wanted:
             self._restore()
@@ -117,28 +118,28 @@ class LogScreen(MuScreen):
             knowledge = load(space)
             marks = unfinished(knowledge, date.today().isoformat())
             waiting = len(list(folder(space.log).glob("[!.]*.md")))
-            said = {name: ", ".join(open_) for name, open_ in marks.items()}
-            return knowledge, said, links.names(knowledge), waiting
+            joined = {name: ", ".join(open_) for name, open_ in marks.items()}
+            return knowledge, joined, links.names(knowledge), waiting
 
-        self.load(work, lambda found: self._known(found, wanted))
+        self.load(work, lambda result: self._known(result, wanted))
 
-    def _known(self, found: Any, wanted: str) -> None:
-        self.knowledge, self.marks, self.names, drafts = found
+    def _known(self, result: Any, wanted: str) -> None:
+        self.knowledge, self.marks, self.names, drafts = result
         there = self.knowledge.by_entry
         self.before = [name for name in self.before if name in there]
         self.here, self.read = self.here if self.here in there else "", ""
         if drafts and not self.offered:
             self.offered = True
-            many = f"{drafts} drafts wait" if drafts > 1 else "A draft waits"
-            self.notify(f"{many} to be finished; n offers what there is.", markup=False)
+            many = f"{drafts} unfinished drafts" if drafts > 1 else "1 unfinished draft"
+            self.notify(f"{many}. Press n to continue.", markup=False)
         if wanted:
             self.open(wanted)
         if self.here and not self.read:
-            self._read(self.here)  # what others say of it may have changed, though it has not
+            self._read(self.here)  # references from other entries may have changed
         self.select()
 
     def _restore(self) -> None:
-        """The filters of the last session, and the entry that was read."""
+        """Restore the filters and the entry of the last session."""
         kept = self.remembered()
         given = kept.get("filters")
         for name, value in given.items() if isinstance(given, dict) else ():
@@ -151,14 +152,14 @@ class LogScreen(MuScreen):
         self.only, self.here = kept.get("only") is True, str(kept.get("entry", ""))
 
     def filter(self) -> dict[str, str]:
-        """What narrows the list: option of `mu log list` → value."""
+        """Return the filters: option of `mu log list` → value."""
         given = {"type": self.query_one("#type", Choice).value}
         given |= {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
         given["text"] = self.query_one("#find", Input).value.strip()
         return {name: value for name, value in given.items() if value}
 
     def select(self) -> None:
-        """Ask which entries the filters take."""
+        """Apply the filters in a thread."""
         knowledge, given, only, marks = self.knowledge, self.filter(), self.only, self.marks
         self.tell_command()
         if knowledge is None:
@@ -171,37 +172,40 @@ class LogScreen(MuScreen):
 
             for name in ("since", "until"):
                 if len(given.get(name, "")) not in (0, 10):
-                    given.pop(name)  # not yet typed in full
+                    given.pop(name)  # not typed in full
                 elif name in given:
-                    timeline.day(given[name])
+                    log_data.check_day(given[name])
             if "target" in given:
                 try:
                     given["target"] = locales.get(given["target"]).tag
                 except UsageError:
-                    return None  # not yet typed in full, or there is none: the list stays
+                    return None  # not typed in full, or unknown: keep the list
             entries = select(knowledge, Filter(**given))
             return [one for one in reversed(entries) if not only or one.id in marks]
 
         self.load(work, self._selected, group="select")
 
-    def _selected(self, found: list[Entry] | None) -> None:
-        if found is None:
-            self.query_one("#counts", Static).update(Text("no such target", "bold"))
+    def _selected(self, result: list[Entry] | None) -> None:
+        if result is None:
+            self.query_one("#counts", Static).update(Text("unknown target", "bold"))
             return
-        self.found = found
-        at = next((i for i, one in enumerate(found) if one.id == self.here), 0)
-        # All pages at hand: the list is in memory, only what is in view is drawn.
-        self.table.begin(len(found), self._rows(0))
+        self.found = result
+        at = next((i for i, one in enumerate(result) if one.id == self.here), 0)
+        # The list is in memory; only rows in view are drawn.
+        self.table.begin(len(result), self._rows(0))
         self.table.put(at // PAGE * PAGE, self._rows(at // PAGE * PAGE))
         self.table.cursor = at
         self._moved(at)
-        said = f"{len(found):,} {'entry' if len(found) == 1 else 'entries'}" + (", open" if self.only else "")
-        self.query_one("#counts", Static).update(Text(said if found else "nothing found"))
+        text = f"{len(result):,} {'entry' if len(result) == 1 else 'entries'}" + (
+            ", open" if self.only else ""
+        )
+        self.query_one("#counts", Static).update(Text(text if result else "no entries"))
 
     def _rows(self, first: int) -> list[dict[str, str]]:
-        return timeline.lines(self.found[first : first + PAGE], self.marks)
+        return log_data.lines(self.found[first : first + PAGE], self.marks)
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
+        """Load the rows in view."""
         self.table.put(event.first, self._rows(event.first))
 
     def _moved(self, cursor: int) -> None:
@@ -213,11 +217,11 @@ class LogScreen(MuScreen):
         knowledge = self.knowledge
         entry = knowledge.by_entry.get(name) if knowledge else None
         if knowledge is None or entry is None:
-            return  # gone since the list was drawn, which is being drawn again
+            return  # removed since the list was drawn; the list is reloading
         self.here = self.read = name
         self.remember(entry=name)
-        said = self.marks.get(name, "")
-        state = f"open: {said}" if said else ""
+        label = self.marks.get(name, "")
+        state = f"open: {label}" if label else ""
         self.load(
             lambda: links.entry_page(entry, knowledge, state),
             lambda text: self.page.read(text, self.names),
@@ -226,13 +230,13 @@ class LogScreen(MuScreen):
         self.tell_command()
 
     def open(self, ref: str) -> None:
-        """Show an entry by (the beginning of) its id; of a row or question, its entry."""
+        """Show an entry by its id (or the beginning), or by a row or question of it."""
         if self.knowledge is None:
             return
         try:
             entry = self.knowledge.entry(ref.partition("#")[0])
         except UsageError as error:
-            self.mu.tell(error)
+            self.mu.show_error(error)
             return
         if self.here and self.here != entry.id:
             self.before.append(self.here)
@@ -242,6 +246,7 @@ class LogScreen(MuScreen):
         self.page.focus()
 
     def tell_command(self) -> None:
+        """Set the command that prints what is shown."""
         if self.page.has_focus and self.here:
             self.command = f"mu log show {self.here}"
             return
@@ -249,24 +254,30 @@ class LogScreen(MuScreen):
         self.command = shlex.join(["mu", "log", "list", *words, *(["--open"] if self.only else [])])
 
     def on_descendant_focus(self) -> None:
+        """Set the command for the part that has the focus."""
         self.tell_command()
 
-    # what a person does
+    # Keys
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Apply the filters once typing pauses."""
         if self.knowledge is not None:
             self.set_timer(WAIT, self.select)
 
     def on_choice_changed(self) -> None:
+        """Apply the filters."""
         self.select()
 
     def on_input_submitted(self) -> None:
+        """Focus the list."""
         self.table.focus()
 
     def on_paged_table_opened(self) -> None:
+        """Focus the entry."""
         self.page.focus()
 
     def on_page_followed(self, event: Page.Followed) -> None:
+        """Follow a link within the log here, any other on its screen."""
         if event.href.startswith("#") and event.page.to_heading(event.href[1:]):
             return
         goes = links.place(event.href, self.names)
@@ -276,17 +287,20 @@ class LogScreen(MuScreen):
             links.follow(self, event.href, self.names)
 
     def action_find(self) -> None:
+        """Focus the search field."""
         self.query_one("#find").focus()
 
     def action_kind(self) -> None:
+        """Take the next type of entry."""
         self.query_one("#type", Choice).action_step(1)
 
     def action_only_open(self) -> None:
-        """Plans that wait for an answer, and entries with questions that nobody closed."""
+        """Show only plans without a result and entries with open questions, or all."""
         self.only = not self.only
         self.select()
 
     def action_clear(self) -> None:
+        """Clear all filters."""
         self.only = False
         for name in (*FIELDS, "find"):
             self.query_one(f"#{name}", Input).value = ""
@@ -294,12 +308,15 @@ class LogScreen(MuScreen):
         self.select()
 
     def action_swap(self) -> None:
+        """Move the focus between list and entry."""
         (self.table if self.page.has_focus else self.page).focus()
 
     def action_leave(self) -> None:
+        """Focus the list."""
         self.table.focus()
 
     def action_back(self) -> None:
+        """Show the previous entry."""
         if self.before:
             name = self.before.pop()
             self._read(name)
@@ -307,72 +324,36 @@ class LogScreen(MuScreen):
     def action_new(self) -> None:
         """Offer what an entry can begin from: drafts, finished runs, empty forms."""
         space = self.mu.space
-
-        def work() -> dict[str, tuple[str, str]]:
-            from merginguriel.knowledge.log import drafts
-            from merginguriel.merging.registry import parameters
-            from merginguriel.runs import index
-
-            workspace.writable(space)
-            offers = {}
-            for one in drafts.listed(space, parameters()):
-                said = f"{one.title or 'no title'}: {one.problem or 'its form is right'}"
-                offers[plain(f"draft  {one.id}  {one.saved}  {said}")] = ("draft", one.id)
-            rows = index.listed(space, RUNS, state="finished")[0]
-            for row in rows:
-                offers[plain(f"run  {row['id']}  {row['target'] or ''} {row['method'] or ''}")] = (
-                    "run",
-                    row["id"],
-                )
-            return offers | {
-                f"empty  {kind}": ("empty", kind) for kind in ("Retrospective", *TYPES[1:3], TYPES[4])
-            }
-
-        self.load(work, self._offer, group="offer")
+        self.load(lambda: log_data.beginnings(space), self._offer, group="offer")
 
     def _offer(self, offers: dict[str, tuple[str, str]]) -> None:
-        def begin(said: str | None) -> None:
-            if said:
-                self.begin(*offers[said])
+        def begin(text: str | None) -> None:
+            if text:
+                self.begin(*offers[text])
 
         self.app.push_screen(Pick("Begin an entry from", list(offers)), begin)
 
     def begin(self, kind: str, what: str) -> None:
-        """Write on: `draft` ID, `run` ID, or `empty` TYPE."""
+        """Open the editor on `draft` ID, `run` ID or `empty` TYPE."""
         space = self.mu.space
-
-        def work() -> tuple[str, Path]:
-            from merginguriel.knowledge.log import append, drafts
-            from merginguriel.knowledge.log.entry_text import template
-            from merginguriel.knowledge.parse.yaml_lines import read_text
-            from merginguriel.loop import entry_draft
-
-            if kind == "draft":
-                path = drafts.find(space.log, what)
-                return read_text(path), path
-            fresh = drafts.folder(space.log) / f"{secrets.token_hex(4)}.md"
-            if kind == "run":
-                # Kept at once: its rows lie among the drafts already.
-                text = entry_draft.retrospective(space, what)
-                return text, append.keep_draft(space.log, text, fresh)
-            return template(what, str(space.settings["context"])), fresh
-
-        self.load(work, lambda found: self._write_on(*found, kind != "draft"), group="begin")
+        self.load(
+            lambda: log_data.begin(space, kind, what),
+            lambda result: self._write_on(*result, kind != "draft"),
+            group="begin",
+        )
 
     def _write_on(self, text: str, path: Path, filled: bool) -> None:
-        from .compose_entry import ComposeScreen
-
-        self.app.push_screen(ComposeScreen(text, path, self._written, filled=filled))
+        self.app.push_screen(create("compose", text, path, self._written, filled=filled))
 
     def _written(self, entry: str | None) -> None:
-        """Back from writing: the log is read again, and shows what landed."""
+        """Reload after editing and show the new entry."""
         if entry:
             self.here = self.read = ""
             self.action_clear()
         self.show(*([entry] if entry else self.mu.what.pop(self.NAME, ())))
 
     def copied(self, how: str) -> str:
-        """The entry as Markdown, or the list as text or CSV."""
+        """Return the entry as Markdown, or the list as text or CSV."""
         if how == "command":
             return self.command
         if how == "markdown" or (how == "text" and self.page.has_focus):

@@ -1,4 +1,4 @@
-"""How well does every model serve every locale, and whom would each way of choosing take?"""
+"""Matrix screen: accuracy of every model on every locale, and the sources that each method would choose."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from merginguriel.errors import MuError
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.widgets.heat import Heat
 
-from . import matrix_cell
-from .matrix_load import NEEDS_TARGET, ORDERS, Look, Wish, chosen, look, wish_of
+from . import matrix_data
+from .matrix_data import NEEDS_TARGET, ORDERS, Look, Wish, chosen, look, wish_of
 
 if TYPE_CHECKING:
     from textual.timer import Timer
 
     from merginguriel.loop.matrix_choice import Chosen
 
-WIDE = 120  # columns from which the pane stands beside the matrix, not below it
-PAUSE = 0.15  # seconds that the cursor rests on a target before it is asked whom to take for it
-LEGEND = "[ ] own model  * column's best  – unmeasured  URE: taken by URIEL, REAL, advice"
+WIDE = 120  # columns; from there the pane is beside the matrix, not below
+PAUSE = 0.15  # seconds the cursor rests on a target before its sources are chosen
+LEGEND = "[ ] own model  * column's best  – unmeasured  URE: chosen by URIEL, REAL, advice"
 
 
 class MatrixScreen(MuScreen):
-    """The N×N heat map, what its cursor stands on, and who would be chosen for its target."""
+    """The heat map, the cell under the cursor, and the sources chosen for its target."""
 
     NAME = "matrix"
     AUTO_FOCUS = "#heat"
@@ -50,12 +50,12 @@ class MatrixScreen(MuScreen):
     MatrixScreen.-wide #matrix-column { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "order", "Order", id="matrix.order", tooltip="By name, family, script, similarity, value"),
+        Binding("o", "order", "Order", id="matrix.order", tooltip="Order by name, family, script, similarity or value"),
         Binding("t", "about", "Near this target", id="matrix.about", tooltip="Order by similarity to this target"),
         Binding("v", "about('value')", "Best on this target", id="matrix.value", show=False, tooltip="Order by value on this target"),
-        Binding("m", "next", "Next matrix", id="matrix.next", tooltip="The next matrix that is stored"),
+        Binding("m", "next", "Next matrix", id="matrix.next", tooltip="Show the next matrix"),
         Binding("slash", "find", "Find", id="matrix.find", tooltip="Find a locale by tag or language"),
-        Binding("e", "export", "Export", id="matrix.export", tooltip="Write what is shown as CSV and PNG"),
+        Binding("e", "export", "Export", id="matrix.export", tooltip="Write the matrix as CSV and PNG"),
         Binding("escape", "back", "To the matrix", id="matrix.back", show=False),
     ]  # fmt: skip
 
@@ -63,15 +63,14 @@ class MatrixScreen(MuScreen):
         super().__init__()
         self.wish: Wish | None = None
         self.seen: Look | None = None
-        self.picked: dict[str, Chosen] = {}  # target → whom to take, of the matrix that is seen
-        self.asking: str | None = None  # the target that a thread is at
-        self.told: tuple[str, bool] | None = (
-            None  # the target whose choices are shown, and whether they are known
-        )
-        self.columned: object = None  # what the column beside was drawn from
+        self.picked: dict[str, Chosen] = {}  # target → chosen sources, for the current matrix
+        self.asking: str | None = None  # the target that a thread works on
+        self.shown_choice: tuple[str, bool] | None = None  # (target, known) of the choices shown
+        self.columned: object = None  # what the column was drawn from
         self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
+        """Yield the selectors, the heat map and the pane."""
         with Horizontal(id="matrix-bar"):
             yield Select[int]([], prompt="matrix", id="source", compact=True)
             yield Select[str](
@@ -91,16 +90,18 @@ class MatrixScreen(MuScreen):
         yield Static(Text(LEGEND, no_wrap=True, overflow="ellipsis"), id="matrix-legend")
 
     def on_resize(self, event: events.Resize) -> None:
+        """Place the pane beside or below the matrix."""
         self.set_class(event.size.width >= WIDE, "-wide")
 
     # Loading
 
     def show(self, *what: str) -> None:
+        """Show a matrix: context, split and target, in any order."""
         if what:
             try:
                 wish = wish_of(what)
             except MuError as error:
-                self.mu.tell(error)
+                self.mu.show_error(error)
             else:
                 self.wish = wish
                 self.load(lambda: look(self.mu.space, wish), self.took, otherwise=self.missed)
@@ -110,7 +111,7 @@ class MatrixScreen(MuScreen):
             self.begin(kept if isinstance(kept, dict) else {})
 
     def begin(self, kept: dict[str, object]) -> None:
-        """Where the last session ended; where that is no more, the beginning."""
+        """Restore the matrix of the last session, or show the first."""
         words = {name: str(kept[name]) for name in ("context", "split", "target") if kept.get(name)}
         self.wish = Wish(**words)
         space, wish = self.mu.space, self.wish
@@ -126,29 +127,32 @@ class MatrixScreen(MuScreen):
         self.load(work, self.took, otherwise=self.nothing)
 
     def missed(self, error: MuError) -> None:
-        """What was asked for is not there: say so, and show what is."""
-        self.mu.tell(error)
+        """Report a missing matrix and show one that exists."""
+        self.mu.show_error(error)
         if self.seen is None:
             self.begin({})
 
     def nothing(self, error: MuError) -> None:
-        self.mu.tell(error)
+        """Report that no matrix can be shown."""
+        self.mu.show_error(error)
         if self.seen is None:
-            self.query_one("#matrix-cell", Static).update(Text(matrix_cell.plain(error.what)))
+            self.query_one("#matrix-cell", Static).update(Text(matrix_data.one_line(error.what)))
 
     def reload(self) -> None:
+        """Read the matrix again."""
         wish = self.wish or Wish()
         self.load(lambda: look(self.mu.space, wish), self.took)
 
     def rearrange(self, wish: Wish) -> None:
-        """Show this of what was read before, or read it."""
+        """Show another matrix or order, with the loaded knowledge."""
         knowledge = self.seen.knowledge if self.seen else None
         self.load(lambda: look(self.mu.space, wish, knowledge), self.took)
 
     def took(self, seen: Look) -> None:
+        """Show a loaded matrix."""
         if self.seen is None or (seen.one, seen.knowledge) != (self.seen.one, self.seen.knowledge):
             self.picked = {}
-        self.told = None
+        self.shown_choice = None
         self.seen, self.wish = seen, seen.wish
         source = self.query_one("#source", Select)
         order = self.query_one("#order", Select)
@@ -163,6 +167,7 @@ class MatrixScreen(MuScreen):
 
     @on(Heat.Moved)
     def moved(self) -> None:
+        """Show the cell under the cursor."""
         heat = self.query_one(Heat)
         if self.seen is None or heat.source is None or heat.target is None or self.wish is None:
             return
@@ -171,28 +176,29 @@ class MatrixScreen(MuScreen):
             "context": self.seen.one.context, "split": self.seen.one.split, "target": heat.target,
         }  # fmt: skip
         self.command = self.wish.command(heat.target)
-        said = matrix_cell.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
-        # Its height is fixed: to lay the whole screen out anew for each key would be seen.
-        self.query_one("#matrix-cell", Static).update(said, layout=False)
+        text = matrix_data.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
+        # Fixed height: a new layout of the screen for each key would be visible.
+        self.query_one("#matrix-cell", Static).update(text, layout=False)
         self.tell_choice(heat.target)
         if self.rest is not None:
             self.rest.stop()
         self.rest = self.set_timer(PAUSE, self.rested)
 
     def tell_choice(self, target: str) -> None:
+        """Show the sources chosen for a target, if known."""
         assert self.seen is not None
         picked = self.picked.get(target)
-        if (target, picked is not None) == self.told:
+        if (target, picked is not None) == self.shown_choice:
             return
-        self.told = target, picked is not None
+        self.shown_choice = target, picked is not None
         self.query_one("#matrix-choices", Static).update(
-            matrix_cell.choices(picked), layout=picked is not None
+            matrix_data.choices(picked), layout=picked is not None
         )
         marks = {s: picked.marks(s) for s in self.seen.shown.sources if s != target} if picked else {}
         self.query_one(Heat).mark(marks)
 
     def rested(self) -> None:
-        """The cursor stays here: what takes longer to draw, and whom to take."""
+        """Draw the slower parts once the cursor rests."""
         target = self.query_one(Heat).target
         column = self.query_one("#matrix-column", Static)
         if self.seen is not None and target is not None and column.display:
@@ -200,11 +206,11 @@ class MatrixScreen(MuScreen):
             now = (id(self.seen), target, picked is not None, self.size.height)
             if now != self.columned:
                 self.columned = now
-                column.update(matrix_cell.column(self.seen.shown, target, picked, self.size.height))
+                column.update(matrix_data.column(self.seen.shown, target, picked, self.size.height))
         self.ask()
 
     def ask(self) -> None:
-        """Whom to take for the target under the cursor; one thread at a time, for none can be stopped."""
+        """Choose sources for the target under the cursor, one thread at a time: a thread cannot be stopped."""
         target, seen = self.query_one(Heat).target, self.seen
         if target is None or seen is None or target in self.picked or self.asking is not None:
             return
@@ -217,25 +223,24 @@ class MatrixScreen(MuScreen):
             except MuError as error:
                 return error.render()
 
-        def refused(said: str) -> None:
+        def refused(text: str) -> None:
             if target == self.query_one(Heat).target:
-                self.query_one("#matrix-choices", Static).update(Text(matrix_cell.plain(said)))
+                self.query_one("#matrix-choices", Static).update(Text(matrix_data.one_line(text)))
             else:
                 self.rested()
 
         def failed(error: MuError) -> None:
-            """Of the system, not of the core: a file that cannot be read."""
             self.asking = None
-            self.mu.tell(error)
+            self.mu.show_error(error)
             refused(error.render())
 
-        def then(found: Chosen | str) -> None:
+        def then(result: Chosen | str) -> None:
             self.asking = None
-            if isinstance(found, str):
-                refused(found)
+            if isinstance(result, str):
+                refused(result)
                 return
             if self.seen is not None and (seen.one, seen.knowledge) == (self.seen.one, self.seen.knowledge):
-                self.picked[target] = found
+                self.picked[target] = result
             here = self.query_one(Heat).target
             if here in self.picked:
                 self.tell_choice(here)
@@ -245,52 +250,61 @@ class MatrixScreen(MuScreen):
 
     @on(Heat.Chosen)
     def advise(self) -> None:
+        """Ask for advice on the target."""
         target = self.query_one(Heat).target
         if target and self.seen is not None:
             self.mu.action_go("advise", target, self.seen.one.context)
 
-    # What is chosen above
+    # Selectors
 
     @on(Select.Changed, "#source")
     def other(self, event: Select.Changed) -> None:
+        """Show the selected matrix."""
         if self.seen is not None and isinstance(event.value, int):
             one = self.seen.there[event.value]
             if one != self.seen.one:
                 order = self.seen.wish.order
-                # An order about a target may be one that the other matrix does not have.
+                # The other matrix may lack the target of the order.
                 self.rearrange(Wish(one.context, one.split, "name" if order in NEEDS_TARGET else order))
 
     @on(Select.Changed, "#order")
     def reorder(self, event: Select.Changed) -> None:
+        """Apply the selected order."""
         if self.wish is not None and isinstance(event.value, str) and event.value != self.wish.order:
             self.sort(event.value)
 
     def sort(self, order: str) -> None:
+        """Order by `order`, relative to the target under the cursor."""
         target = self.query_one(Heat).target
         if self.wish is not None:
             self.rearrange(replace(self.wish, order=order, target=target, about=target))
 
     def action_order(self) -> None:
+        """Take the next order."""
         if self.wish is not None:
             self.sort(ORDERS[(ORDERS.index(self.wish.order) + 1) % len(ORDERS)])
 
     def action_about(self, order: str = "similarity") -> None:
+        """Order by similarity to, or value on, the target under the cursor."""
         self.sort(order)
 
     def action_next(self) -> None:
+        """Show the next matrix."""
         if self.seen is not None and len(self.seen.there) > 1:
             source = self.query_one("#source", Select)
             source.value = (self.seen.there.index(self.seen.one) + 1) % len(self.seen.there)
 
     def action_find(self) -> None:
+        """Focus the search field."""
         self.query_one("#find", Input).focus()
 
     def action_back(self) -> None:
+        """Focus the matrix."""
         self.query_one(Heat).focus()
 
     @on(Input.Changed, "#find")
     def found(self, event: Input.Changed) -> None:
-        """The cursor to the first target, else source, that is called so or whose language is."""
+        """Move the cursor to the first target or source whose tag or language begins so."""
         from merginguriel.locales import table
 
         word, heat, known = event.value.strip().lower(), self.query_one(Heat), table()
@@ -306,10 +320,11 @@ class MatrixScreen(MuScreen):
 
     @on(Input.Submitted, "#find")
     def found_it(self) -> None:
+        """Focus the matrix."""
         self.action_back()
 
     def action_export(self) -> None:
-        """Both files of what is shown, into results/; from the shipped knowledge, into the current folder."""
+        """Write the matrix as CSV and PNG into results/, or into the current folder for the shipped knowledge."""
         if self.seen is None:
             return
         seen, space = self.seen, self.mu.space
@@ -324,11 +339,12 @@ class MatrixScreen(MuScreen):
             return [space.display(export(seen.shown, folder / f"{stem}{end}")) for end in (".csv", ".png")]
 
         def then(paths: list[str]) -> None:
-            self.notify("Written: " + " and ".join(paths), markup=False, timeout=8)
+            self.notify("saved: " + " and ".join(paths), markup=False, timeout=8)
 
         self.load(work, then, group="export")
 
     def copied(self, how: str) -> str:
+        """Return the matrix as text, Markdown or CSV."""
         if how == "command":
             return self.command
         return self.seen.copies.get(how, "") if self.seen else ""

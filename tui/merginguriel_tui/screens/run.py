@@ -1,4 +1,4 @@
-"""What is one run, how far is it, and what does it say? Read on every second while it is at work."""
+"""Screen of one run: log, metrics, events, configuration, result and machine, updated every second."""
 
 from __future__ import annotations
 
@@ -12,31 +12,38 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, ScrollableContainer, Vertical, VerticalScroll
 from textual.widgets import Input, Log, Static, TabbedContent, TabPane
 
-from merginguriel.cli.common import plain, true_minus
 from merginguriel.errors import MuError
+from merginguriel.text.tables import plain, true_minus
 from merginguriel_tui.base import MuScreen
+from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.plots import CurvePlot, bar
-from merginguriel_tui.widgets.steering import Steering
+from merginguriel_tui.widgets.steering import steer
 
-from .runs import short, state_text
+from .runs_data import short, state_text
 
 if TYPE_CHECKING:
     from merginguriel.runs.progress import Standing, Watch
     from merginguriel.runs.run_store import Run
 
-# Columns from which a class of the stylesheet holds.
+# Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
-EVERY = 1.0  # seconds between two looks
-BARS = 200  # accuracies that are shown, the last ones
-MOST = 5000  # lines of the log that are kept here; `mu runs logs` has all
+EVERY = 1.0  # seconds between two checks
+BARS = 200  # accuracies shown, the last ones
+MOST = 5000  # log lines in memory; `mu runs logs` prints all
 STAMP = re.compile(
     r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+\+00:00"
-)  # of a line of log.txt, in UTC as in the events
+)  # of a line in log.txt; UTC, as in the events
 PANES = ("log", "metrics", "events", "config", "result", "machine")
 
 
-class Told(NamedTuple):
-    """So many metrics as they are shown: accuracies as bars, the others as curves, name → (minutes, value)."""
+class Metrics(NamedTuple):
+    """Metrics ready to show.
+
+    Attributes:
+        taken: Number of metrics included.
+        bars: Accuracies as bars.
+        curves: Name → points (minutes, value).
+    """
 
     taken: int
     bars: Text
@@ -44,7 +51,17 @@ class Told(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a look found. lines, place: of the log, new since the last one; the others: text of the panes."""
+    """Result of a check.
+
+    Attributes:
+        standing: State and progress.
+        lines: New lines of the log.
+        place: Position in the log file after them.
+        events: Text of the events pane.
+        result: Text of the result pane.
+        whole: Expected seconds of the whole run, from earlier runs.
+        told: Metrics ready to show.
+    """
 
     standing: Standing
     lines: list[str]
@@ -52,11 +69,11 @@ class Facts(NamedTuple):
     events: str
     result: str
     whole: float | None  # seconds of the whole run, as such runs took before
-    told: Told
+    told: Metrics
 
 
 class Still(NamedTuple):
-    """What does not change: the run, its configuration and what made it, as text."""
+    """What never changes: the run, and its configuration and provenance as text."""
 
     run: Run
     config: str
@@ -64,7 +81,7 @@ class Still(NamedTuple):
 
 
 class RunScreen(MuScreen):
-    """One run. Leaving it, or the program, leaves the run alone: it is a process of its own."""
+    """One run. It is a process of its own and continues when this screen or the program is closed."""
 
     NAME = "runs"
     AUTO_FOCUS = "#lines"
@@ -83,13 +100,13 @@ class RunScreen(MuScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="run.back"),
         Binding("slash", "find", "Find", id="run.find", tooltip="Find in the log"),
-        Binding("f", "follow", "Follow", id="run.follow", tooltip="Follow the log, or stay where it is"),
-        Binding("left_square_bracket,h", "pane(-1)", "Pane before", id="run.before", show=False, tooltip="The pane before"),
-        Binding("right_square_bracket,l", "pane(1)", "Next pane", id="run.next", tooltip="The next pane"),
+        Binding("f", "follow", "Follow", id="run.follow", tooltip="Follow the log, or stop following"),
+        Binding("left_square_bracket,h", "pane(-1)", "Previous pane", id="run.before", show=False, tooltip="Show the previous pane"),
+        Binding("right_square_bracket,l", "pane(1)", "Next pane", id="run.next", tooltip="Show the next pane"),
         Binding("x", "steer('cancel')", "Cancel", id="run.cancel", tooltip="Cancel the run"),
-        Binding("p", "steer('pause')", "Pause", id="run.pause", tooltip="Pause it"),
-        Binding("r", "steer('resume')", "Resume", id="run.resume", tooltip="Resume it"),
-        Binding("e", "again", "New like this", id="run.again", show=False, tooltip="A new run like this one"),
+        Binding("p", "steer('pause')", "Pause", id="run.pause", tooltip="Pause the run"),
+        Binding("r", "steer('resume')", "Resume", id="run.resume", tooltip="Resume the run"),
+        Binding("e", "again", "New like this", id="run.again", show=False, tooltip="Start a new run with the settings of this one"),
     ]  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -101,9 +118,10 @@ class RunScreen(MuScreen):
         self.lines: list[str] = []
         self.filter = ""
         self.busy = False
-        self.wrong = ""  # what was told of the last look
+        self.wrong = ""  # error of the last check, to report it once
 
     def body(self) -> ComposeResult:
+        """Yield the head, the panes and the side."""
         yield Static(Text(f" {plain(self.asked)}"), id="head")
         with Horizontal():
             with TabbedContent(id="panes", initial="log"):
@@ -112,23 +130,25 @@ class RunScreen(MuScreen):
                     yield Log(id="lines", max_lines=MOST)
                 with TabPane("metrics", id="metrics"), VerticalScroll(id="metrics-scroll"):
                     yield Static(id="bars")
-                    yield CurvePlot(id="curves", empty=" no curve: nothing was trained in it")
+                    yield CurvePlot(id="curves", empty=" no curves: this run trains nothing")
                 for name in PANES[2:]:
                     with TabPane(name, id=name), ScrollableContainer(id=f"{name}-scroll"):
                         yield Static(id=f"{name}-text", classes="text")
             with Vertical(id="side"):
                 yield Static(id="sidebars")
-                yield CurvePlot(id="sidecurves", empty="no curve: nothing was trained in it")
+                yield CurvePlot(id="sidecurves", empty="no curves: this run trains nothing")
 
     def open_what(self) -> None:
+        """Load the run."""
         self.show()
 
     def on_mount(self) -> None:
+        """Start checking."""
         # Textual calls that of the class above by itself.
         self.set_interval(EVERY, self.tick)
 
     def show(self, *what: str) -> None:
-        """Find the run, and what does not change about it."""
+        """Load the run, its configuration and provenance."""
         from merginguriel.config import run_config as configs
         from merginguriel.runs import run_store
         from merginguriel.runs.progress import Watch
@@ -156,6 +176,7 @@ class RunScreen(MuScreen):
         self.load(work, then, group="run")
 
     def tick(self) -> None:
+        """Check the run, unless it has finished."""
         still, watch, facts = self.still, self.watch_of, self.facts
         ended = facts is not None and facts.standing.state == "finished"
         if still is None or watch is None or self.busy or ended:
@@ -164,24 +185,26 @@ class RunScreen(MuScreen):
         place = facts.place if facts else 0
         self.load(
             lambda: looked(still, watch, place, facts),
-            lambda found: self.took(watch, found),
+            lambda result: self.took(watch, result),
             otherwise=self.missed,
             group="look",
         )
 
     def took(self, watch: Watch, facts: Facts) -> None:
+        """Show the result of a check, unless the run was reloaded meanwhile."""
         self.busy = False
-        if watch is self.watch_of:  # else the run was read again meanwhile, and this look began before that
+        if watch is self.watch_of:
             self.fill(facts)
 
     def missed(self, error: MuError) -> None:
-        """Told once; the next look may find what this one did not."""
+        """Report a failed check once; the next one tries again."""
         self.busy = False
         if error.render() != self.wrong:
             self.wrong = error.render()
-            self.mu.tell(error)
+            self.mu.show_error(error)
 
     def fill(self, facts: Facts) -> None:
+        """Show what has changed."""
         before, self.facts, self.wrong = self.facts, facts, ""
         if before is None or facts.place < before.place:
             self.lines = []
@@ -199,11 +222,13 @@ class RunScreen(MuScreen):
             self.metrics(facts.told)
 
     def put(self, name: str, text: str) -> None:
+        """Set the text of a pane."""
         self.query_one(f"#{name}-text", Static).update(
             Text(true_minus(plain(text)) if name == "result" else plain(text))
         )
 
     def head(self, facts: Facts) -> None:
+        """Show state, progress and time left."""
         assert self.still is not None
         now = facts.standing
         line = Text.assemble((plain(self.still.run.id), "bold"), "  ", state_text(now.state))
@@ -218,74 +243,79 @@ class RunScreen(MuScreen):
             step.append(f"  {short(now.left)} left of this step" if now.left is not None else "")
         last = Text("", "dim")
         if now.live and facts.whole:
-            last.append(f"what is left of the whole run, as such runs took: about {short(facts.whole)}")
+            last.append(f"left of the whole run, from earlier runs: about {short(facts.whole)}")
         elif now.state in ("dead", "failed", "cancelled", "paused"):
-            last.append(f"r goes on with it: mu runs resume {self.still.run.id}")
+            last.append(f"press r to resume it: mu runs resume {self.still.run.id}")
         head = Text("\n").join([line, step, last])
         head.no_wrap, head.overflow = True, "ellipsis"
         self.query_one("#head", Static).update(head)
 
-    def metrics(self, told: Told) -> None:
-        """Accuracies as bars, losses as curves over minutes."""
+    def metrics(self, shown: Metrics) -> None:
+        """Show accuracies as bars and losses as curves over minutes."""
         for widget in ("#bars", "#sidebars"):
-            self.query_one(widget, Static).update(told.bars)
+            self.query_one(widget, Static).update(shown.bars)
         for plot in ("#curves", "#sidecurves"):
-            self.query_one(plot, CurvePlot).draw(told.curves, "minutes since it began")
+            self.query_one(plot, CurvePlot).draw(shown.curves, "minutes since the start")
 
-    # what a person does
+    # Keys
 
     def kept(self, lines: list[str], *, short_time: bool = False) -> list[str]:
-        """Those that are looked for; on the screen with the time of day alone, which every line begins with."""
-        found = [line for line in lines if self.filter in line.lower()] if self.filter else lines
-        return [STAMP.sub(r"\1", line) for line in found] if short_time else found
+        """Return the lines that match the search; `short_time` cuts the date."""
+        result = [line for line in lines if self.filter in line.lower()] if self.filter else lines
+        return [STAMP.sub(r"\1", line) for line in result] if short_time else result
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Show only the lines that match."""
         self.filter = event.value.strip().lower()
         log = self.query_one("#lines", Log)
         log.clear()
         log.write_lines(self.kept(self.lines, short_time=True))
 
     def on_input_submitted(self) -> None:
+        """Focus the log."""
         self.query_one("#lines").focus()
 
     def action_back(self) -> None:
+        """Leave the search field, or close the screen."""
         if self.query_one("#logfind").has_focus:
             self.query_one("#lines").focus()
             return
         self.dismiss()
 
     def action_find(self) -> None:
+        """Focus the search field of the log."""
         self.query_one(TabbedContent).active = "log"
         self.call_after_refresh(self.query_one("#logfind").focus)
 
     def action_follow(self) -> None:
-        """To the end of the log and on with it, or stay where it is."""
+        """Follow the end of the log, or stop following."""
         log = self.query_one("#lines", Log)
         log.auto_scroll = not log.auto_scroll
         if log.auto_scroll:
             log.scroll_end(animate=False)
-        self.notify("The log is followed." if log.auto_scroll else "The log stays here.", markup=False)
+        self.notify("Following the log." if log.auto_scroll else "Not following the log.", markup=False)
 
     def action_pane(self, by: int) -> None:
+        """Show the next pane, or the previous one for -1."""
         panes = self.query_one(TabbedContent)
-        # What is focused goes out of sight; a neighbour that got the focus would bring its own pane back.
+        # The focused widget becomes hidden; a neighbour with the focus would bring its own pane back.
         self.set_focus(None)
         panes.active = name = PANES[(PANES.index(panes.active) + by) % len(PANES)]
         target = self.query_one("#lines" if name == "log" else f"#{name}-scroll")
         self.call_after_refresh(target.focus)
 
     def action_steer(self, what: str) -> None:
+        """Cancel, pause or resume the run."""
         if self.still:
-            Steering(self).ask(what, [self.still.run.id], self.show)
+            steer(self, what, [self.still.run.id], self.show)
 
     def action_again(self) -> None:
-        from .launch import LaunchScreen
-
+        """Open the form with the settings of this run."""
         if self.still:
-            self.app.push_screen(LaunchScreen(self.still.run.id))
+            self.app.push_screen(create("launch", self.still.run.id))
 
     def copied(self, how: str) -> str:
-        """The pane that is shown, the log as it is filtered; the command."""
+        """Return the open pane; of the log, the lines that match."""
         pane = self.query_one(TabbedContent).active
         if how == "command" or self.still is None:
             return self.command
@@ -298,29 +328,28 @@ class RunScreen(MuScreen):
 
 
 def looked(still: Still, watch: Watch, place: int, before: Facts | None) -> Facts:
-    """Read on: events, log, and the result of a run that has finished. In a worker."""
-    from merginguriel.cli.run import lines_of
-    from merginguriel.cli.runs import event_line
+    """Read new events and log lines, and the result of a finished run. Called in a worker."""
     from merginguriel.runs import run_store
     from merginguriel.runs.planning import plan
     from merginguriel.runs.progress import TAIL, read_on
+    from merginguriel.text.runs import event_line, result_lines
 
     standing = watch.look()
     lines, place = read_on(still.run.folder / "log.txt", place, most=TAIL)
-    result = f"not yet: it is {standing.state}"
+    result = f"no result yet: the run is {standing.state}"
     whole = before.whole if before else None
     if standing.state == "finished":
-        result = "\n".join(lines_of(run_store.result(still.run)))
+        result = "\n".join(result_lines(run_store.result(still.run)))
     elif standing.live and (before is None or before.standing.step != standing.step):
         whole = plan(still.run.space, still.run.config).seconds
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
-    # Thousands of metrics are gone through only when there is one more.
-    told = before.told if before and before.told.taken == len(watch.metrics) else told_of(watch.metrics)
-    return Facts(standing, lines, place, events, result, whole, told)
+    # Go through thousands of metrics only if there is a new one.
+    shown = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
+    return Facts(standing, lines, place, events, result, whole, shown)
 
 
-def told_of(metrics: list[tuple[float, str, float]]) -> Told:
-    """Metrics as they are shown. In a worker."""
+def metrics_of(metrics: list[tuple[float, str, float]]) -> Metrics:
+    """Sort metrics into bars and curves. Called in a worker."""
     from merginguriel.runs.progress import is_accuracy
 
     accuracies = [(name, value) for _, name, value in metrics if is_accuracy(name)][-BARS:]
@@ -329,8 +358,8 @@ def told_of(metrics: list[tuple[float, str, float]]) -> Told:
     for name, value in accuracies:
         bars.append(f"{plain(name).ljust(width)}  {bar(value, 20)}▕ {100 * value:.2f}%\n")
     curves: dict[str, list[tuple[float, float]]] = {}
-    start: dict[str, float] = {}  # each curve from its own beginning, so that trainings lie over one another
+    start: dict[str, float] = {}  # each curve begins at 0, so that trainings can be compared
     for at, name, value in metrics:
         if not is_accuracy(name):
             curves.setdefault(name, []).append(((at - start.setdefault(name, at)) / 60, value))
-    return Told(len(metrics), bars, curves)
+    return Metrics(len(metrics), bars, curves)

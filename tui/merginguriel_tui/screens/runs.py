@@ -1,4 +1,4 @@
-"""What is running, and what ran? A live table of all runs; from here they are opened, begun, steered and compared."""
+"""Runs screen: a live table of all runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
-from merginguriel.cli.common import plain
-from merginguriel_tui.base import MuScreen
-from merginguriel_tui.widgets.copying import table_as
+from merginguriel.text.tables import plain
+from merginguriel_tui.base import MuScreen, table_as
+from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.paged import PAGE, Column, PagedTable
 from merginguriel_tui.widgets.plots import bar
-from merginguriel_tui.widgets.steering import Steering
+from merginguriel_tui.widgets.steering import steer
 
-from .around import around
+from .runs_data import pages_around, short, state_text
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -28,37 +28,17 @@ if TYPE_CHECKING:
     from merginguriel.errors import MuError
     from merginguriel.runs.progress import Standing, Watch
 
-# Columns from which a class of the stylesheet holds.
+# Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (168, "-wide")]
-REST = 0.15  # seconds that the cursor rests on a run before it is looked into
-EVERY = 1.0  # seconds between two looks at the runs that are live
-MANY = 200  # runs at work that are looked at, beside those in view
+REST = 0.15  # seconds the cursor rests on a run before its preview is loaded
+EVERY = 1.0  # seconds between two checks of live runs
+MANY = 200  # live runs that are checked, beside those in view
 ORDERS = {"newest": "newest first", "best": "best first", "state": "by state", "target": "by target"}
 NEWEST = "newest"
-STATES = {
-    "running": ("▶", "bold green"), "queued": ("…", ""), "paused": ("‖", "yellow"), "finished": ("✓", "green"),
-    "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
-}  # fmt: skip
-
-
-def state_text(state: str) -> Text:
-    """`▶ running`: a sign and a word, and a colour beside them."""
-    sign, style = STATES.get(state, ("?", ""))
-    return Text(f"{sign} {state}", style)
-
-
-def short(seconds: float | None) -> str:
-    """`12s`, `3m`, `2h`, `5d`."""
-    if seconds is None:
-        return ""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{max(seconds, 0):.0f}s"
 
 
 class RunsScreen(MuScreen):
-    """All runs of the workspace: only those in view are read, only those that are live are looked at again."""
+    """All runs of the workspace. Only rows in view are read, and only live runs are watched."""
 
     NAME = "runs"
     AUTO_FOCUS = "#table"
@@ -73,15 +53,15 @@ class RunsScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words of id, target, method, state"),
-        Binding("n", "launch", "New", id="runs.new", tooltip="A new run, from a form"),
-        Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="A new run like this one"),
-        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare or steer it with others"),
+        Binding("n", "launch", "New", id="runs.new", tooltip="Start a new run from a form"),
+        Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="Start a new run with the settings of this one"),
+        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare, cancel, pause or resume several"),
         Binding("c", "compare", "Compare", id="runs.compare", tooltip="Compare the marked runs"),
-        Binding("s", "order", "Order", id="runs.order", show=False, tooltip="Newest or best first, by state, by target"),
+        Binding("s", "order", "Order", id="runs.order", show=False, tooltip="Order: newest first, best first, by state, by target"),
         Binding("x", "steer('cancel')", "Cancel", id="runs.cancel", tooltip="Cancel the marked runs, or this one"),
-        Binding("p", "steer('pause')", "Pause", id="runs.pause", tooltip="Pause them"),
-        Binding("r", "steer('resume')", "Resume", id="runs.resume", tooltip="Resume them"),
-        Binding("escape", "back", "Show all", id="runs.back", show=False, tooltip="All runs again, and no marks"),
+        Binding("p", "steer('pause')", "Pause", id="runs.pause", tooltip="Pause the marked runs, or this one"),
+        Binding("r", "steer('resume')", "Resume", id="runs.resume", tooltip="Resume the marked runs, or this one"),
+        Binding("escape", "back", "Show all", id="runs.back", show=False, tooltip="Clear search and marks"),
     ]  # fmt: skip
 
     def __init__(self) -> None:
@@ -91,12 +71,13 @@ class RunsScreen(MuScreen):
         self.standings: dict[str, Standing] = {}
         self.live: list[str] = []
         self.waiting = 0
-        self.looked = 0  # time of the folder of all runs when it was last read
+        self.looked = 0  # modification time of runs/ when it was last read
         self.busy = False
-        self.wrong = ""  # why the last look failed, which is told once
+        self.wrong = ""  # error of the last check, to report it once
         self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
+        """Yield the search line, the table and the preview."""
         with Horizontal(id="bar"):
             yield Input(id="find", placeholder="find: words of id, target, method, state …", compact=True)
             yield Static(id="counts")
@@ -106,6 +87,7 @@ class RunsScreen(MuScreen):
                 yield Static(id="previewed")
 
     def columns(self) -> list[Column]:
+        """Return the columns of the table."""
         return [
             Column("state", 11, lambda row: state_text(self.state(row))),
             Column("run", 0, lambda row: Text(plain(row["id"]))),
@@ -118,21 +100,25 @@ class RunsScreen(MuScreen):
         ]
 
     def on_mount(self) -> None:
+        """Start watching live runs and the cursor."""
         # Textual calls that of the class above by itself.
         self.set_interval(EVERY, self.tick)
         self.watch(self.table, "cursor", self.moved, init=False)
 
     @property
     def table(self) -> PagedTable:
+        """The table."""
         return self.query_one("#table", PagedTable)
 
-    # what a cell says
+    # Cells
 
     def state(self, row: dict[str, Any]) -> str:
+        """Return the current state of a row."""
         standing = self.standings.get(row["id"])
         return standing.state if standing else str(row["state"])
 
     def progress(self, row: dict[str, Any]) -> Text:
+        """Return the progress cell: a bar for live runs, else time taken, error or last step."""
         standing = self.standings.get(row["id"])
         if standing is None or not standing.live:
             if self.state(row) == "finished":
@@ -143,23 +129,27 @@ class RunsScreen(MuScreen):
         return Text(f"{bar(standing.share, 5)}▕{100 * standing.share:3.0f}% {plain(standing.step)}")
 
     def left(self, row: dict[str, Any]) -> Text:
+        """Return the time left of the current step."""
         standing = self.standings.get(row["id"])
         return Text(short(standing.left) if standing and standing.live else "")
 
     def best(self, row: dict[str, Any]) -> Text:
+        """Return the best accuracy so far."""
         standing = self.standings.get(row["id"])
         value = standing.best if standing and standing.best is not None else row["best"]
         return Text("" if value is None else f"{100 * value:.2f}%")
 
     def age(self, row: dict[str, Any]) -> Text:
+        """Return the age of the run."""
         from merginguriel.runs.progress import seconds
 
         began = seconds(row["created"])
         return Text("" if began is None else short(time.time() - began))
 
-    # what is in it
+    # Content
 
     def show(self, *what: str) -> None:
+        """List the runs; with `what`, open that run."""
         if not self.command and not what:
             kept = self.remembered()
             self.order = str(kept.get("order")) if str(kept.get("order")) in ORDERS else NEWEST
@@ -172,10 +162,11 @@ class RunsScreen(MuScreen):
             self.open_run(what[0])
 
     def reload(self) -> None:
+        """Read the list again."""
         self.read()
 
     def read(self) -> None:
-        """Bring the index up to date, and show its first page."""
+        """Update the index and show its first page."""
         from merginguriel.runs import index
 
         space, text, order = self.mu.space, self.text, self.order
@@ -190,77 +181,82 @@ class RunsScreen(MuScreen):
             live, _ = index.listed(space, MANY, state="running", look=False)
             waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
-            near = {} if not name else around(space, name, cursor, text=text, order=order)
+            near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
             return rows, count, [row["id"] for row in live], waiting, looked, near, name
 
         self.load(work, self.fill, group="list")
 
-    def fill(self, found: Any) -> None:
-        rows, count, live, waiting, looked, near, name = found
+    def fill(self, result: Any) -> None:
+        """Show a loaded list."""
+        rows, count, live, waiting, looked, near, name = result
         here = self.table.here
         if (
             here
             and here["id"] != name
             and all(here["id"] != row["id"] for row in chain(rows, *near.values()))
         ):
-            self.read()  # the cursor moved on meanwhile, to a run whose place was not looked up
+            self.read()  # the cursor has moved to a run whose page was not loaded
             return
         self.looked = looked
         self.live, self.waiting = live, waiting
-        # The index was read after them: of runs that had ended it knows better.
+        # The index is newer than the checks: drop those of ended runs.
         self.standings = {name: one for name, one in self.standings.items() if one.live}
         self.table.begin(count, rows, near)
-        self.told_counts()
+        self.show_counts()
         self.moved()
 
     def on_resize(self) -> None:
+        """Update the preview."""
         self.moved()
 
     def moved(self) -> None:
-        """The cursor is elsewhere: where there is room, what that run came to is shown when it rests."""
+        """Update the preview once the cursor rests, if there is room for it."""
         if self.rest is not None:
             self.rest.stop()
         self.rest = self.set_timer(REST, self.look_into)
 
     def look_into(self) -> None:
+        """Load the preview of the run under the cursor."""
         here, space = self.table.here, self.mu.space
         if here is None or not self.query_one("#preview").display:
             return
 
-        def put(said: str) -> None:
-            first, _, rest = said.partition("\n")
+        def put(label: str) -> None:
+            first, _, rest = label.partition("\n")
             text = Text(first, "bold").append(f"\n{rest}", "not bold")
             self.query_one("#previewed", Static).update(text)
 
         def work() -> str:
-            from .run_preview import preview
+            from .runs_data import preview
 
             return preview(space, here["id"])
 
         self.load(work, put, group="preview", otherwise=lambda error: put(plain(error.render())))
 
-    def told_counts(self) -> None:
+    def show_counts(self) -> None:
+        """Show the counts and the order."""
         at_work = sum(one.live for one in self.standings.values())
-        said = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
+        text = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
         if at_work:
-            said.append(f", {at_work} at work", "bold green")
+            text.append(f", {at_work} running", "bold green")
         if self.waiting:
-            said.append(f", {self.waiting} waiting")
-        said.append(f"  {ORDERS[self.order]}", "dim")
+            text.append(f", {self.waiting} queued")
+        text.append(f"  {ORDERS[self.order]}", "dim")
         if not self.table.count and not self.text:
-            said = Text("no runs yet; n begins one", "bold")
-        self.query_one("#counts", Static).update(said)
+            text = Text("no runs yet; press n to start one", "bold")
+        self.query_one("#counts", Static).update(text)
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
+        """Load the rows in view."""
         from merginguriel.runs import index
 
         first, space, text, order = event.first, self.mu.space, self.text, self.order
         pages = self.table.pages
 
-        def put(found: Any) -> None:
-            # Of a list that another has replaced, the same numbers are other runs.
+        def put(result: Any) -> None:
+            # In a list that has been replaced, the same numbers are other runs.
             if pages is self.table.pages and (text, order) == (self.text, self.order):
-                self.table.put(first, found[0])
+                self.table.put(first, result[0])
 
         self.load(
             lambda: index.listed(space, PAGE, offset=first, text=text, order=order, look=False),
@@ -268,10 +264,10 @@ class RunsScreen(MuScreen):
             group=f"page{first}",
         )
 
-    # what changes by itself
+    # Live updates
 
     def tick(self) -> None:
-        """Look at runs that are at work and at those in view that may be; a new folder has the index read again."""
+        """Check live runs and unfinished rows in view; read the index again if runs were added."""
         if self.busy:
             return
         from merginguriel.runs.progress import Watch
@@ -289,29 +285,30 @@ class RunsScreen(MuScreen):
                 try:
                     seen[name] = watch.look()
                 except OSError:
-                    continue  # its folder went just now
+                    continue  # its folder was just removed
             try:
                 return seen, space.runs.stat().st_mtime_ns
             except OSError:
                 return seen, 0
 
-        self.load(work, self.looked_at, group="live", otherwise=self.unlooked)
+        self.load(work, self.checked, group="live", otherwise=self.check_failed)
 
-    def unlooked(self, error: MuError) -> None:
-        """A look failed: told once, and tried again with the next tick."""
+    def check_failed(self, error: MuError) -> None:
+        """Report a failed check once; the next tick tries again."""
         self.busy = False
         if error.render() != self.wrong:
             self.wrong = error.render()
-            self.mu.tell(error)
+            self.mu.show_error(error)
 
-    def looked_at(self, found: Any) -> None:
-        seen, stamp = found
+    def checked(self, result: Any) -> None:
+        """Show the results of a check."""
+        seen, stamp = result
         self.busy, self.wrong = False, ""
         ended = False
         for name, standing in seen.items():
             before = self.standings.get(name)
             if before is not None and before.live and not standing.live:
-                ended = True  # the application tells of it, on whatever screen one is
+                ended = True  # the application notifies, whatever the screen
             if standing.live and (before is None or not before.live):
                 self.mu.follow_run(name)
             if standing.live and name not in self.live:
@@ -323,31 +320,34 @@ class RunsScreen(MuScreen):
             self.read()
         elif changed or any(one.live for one in seen.values()):
             self.table.refresh()
-            self.told_counts()
+            self.show_counts()
 
-    # what a person does
+    # Keys
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Search for what is typed."""
         self.text = event.value.strip()
         self.table.cursor = 0
         self.read()
 
     def on_input_submitted(self) -> None:
+        """Focus the table."""
         self.table.focus()
 
     def on_paged_table_opened(self, event: PagedTable.Opened) -> None:
+        """Open the run."""
         self.open_run(event.row["id"])
 
     def open_run(self, name: str) -> None:
-        from .run import RunScreen
-
-        self.app.push_screen(RunScreen(name))
+        """Open the screen of a run."""
+        self.app.push_screen(create("run", name))
 
     def action_find(self) -> None:
+        """Focus the search line."""
         self.query_one("#find").focus()
 
     def action_back(self) -> None:
-        """From the line to the table; from the table: all runs again, and no marks."""
+        """Leave the search line; from the table, clear search and marks."""
         if self.query_one("#find").has_focus:
             self.table.focus()
             return
@@ -356,41 +356,42 @@ class RunsScreen(MuScreen):
         self.table.refresh()
 
     def action_mark(self) -> None:
+        """Toggle the mark of the run under the cursor."""
         self.table.mark()
 
     def action_order(self) -> None:
+        """Take the next order."""
         orders = list(ORDERS)
         self.order = orders[(orders.index(self.order) + 1) % len(orders)]
         self.read()
 
     def action_compare(self) -> None:
+        """Compare the marked runs."""
         chosen = sorted(self.table.marked)
         if len(chosen) < 2:
-            said = "Mark two runs or more with the space bar, then press c."
-            self.notify(said, severity="warning", markup=False)
+            message = "Mark two or more runs with the space bar, then press c."
+            self.notify(message, severity="warning", markup=False)
             return
         self.mu.action_go("compare", *chosen)
 
     def action_launch(self) -> None:
-        from .launch import LaunchScreen
-
-        self.app.push_screen(LaunchScreen(None))
+        """Open the form for a new run."""
+        self.app.push_screen(create("launch", None))
 
     def action_again(self) -> None:
-        from .launch import LaunchScreen
-
+        """Open the form with the settings of this run."""
         if self.table.here:
-            self.app.push_screen(LaunchScreen(self.table.here["id"]))
+            self.app.push_screen(create("launch", self.table.here["id"]))
 
     def action_steer(self, what: str) -> None:
-        """Of the marked runs, else of the one under the cursor."""
+        """Cancel, pause or resume the marked runs, or the one under the cursor."""
         here = self.table.here
         chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
         if chosen:
-            Steering(self).ask(what, chosen, self.read)
+            steer(self, what, chosen, self.read)
 
     def copied(self, how: str) -> str:
-        """The runs in view, or the marked ones of them, in the columns that are shown."""
+        """Return the runs in view (only marked ones, if any) as a table."""
         if how == "command":
             return self.command
         marked = self.table.marked

@@ -1,4 +1,4 @@
-"""What is known, and how well? Skills with their grade and age; text, claims with what they rest on, history, changes."""
+"""Skills screen: skills with grade and age; text, claims with their evidence, history and changes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from textual.widgets import Input, OptionList, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
 from merginguriel import workspace
-from merginguriel.cli.common import plain
 from merginguriel.errors import MuError, UsageError
-from merginguriel_tui.base import MuScreen
-from merginguriel_tui.widgets.copying import table_as
-from merginguriel_tui.widgets.editor import edit
+from merginguriel.text.tables import plain
+from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.widgets.page import Page
 
 from . import links
@@ -30,11 +28,11 @@ if TYPE_CHECKING:
 PANES = ("text", "claims", "history", "diff")
 FIRST = {"text": "page", "claims": "why", "history": "states", "diff": "changes"}
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
-FOUND = 40  # hits of a search
+FOUND = 40  # search hits to show
 
 
 class SkillsScreen(MuScreen):
-    """The skills at the left, narrowed to hits while one searches; the one that is open at the right."""
+    """The list of skills (or search hits) at the left, the open skill at the right."""
 
     NAME = "skills"
     LEAVE_TO = "skills"
@@ -55,27 +53,28 @@ class SkillsScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="skills.find", tooltip="Search skills and claims as you type"),
-        Binding("t", "pane('text')", "Text", id="skills.text", tooltip="The skill's text"),
-        Binding("c", "pane('claims')", "Claims", id="skills.claims", tooltip="Its claims, each down to rows, runs and files"),
-        Binding("i", "pane('history')", "History", id="skills.history", tooltip="Its versions, from git"),
-        Binding("d", "pane('diff')", "Diff", id="skills.diff", tooltip="What changed in meaning since the last commit"),
-        Binding("o", "contents", "Contents", id="skills.contents", tooltip="Contents beside the text, or not"),
-        Binding("e", "edit", "Edit", id="skills.edit", tooltip="Open the file in $EDITOR, and read it again"),
-        Binding("backspace", "back", "Back", id="skills.back", show=False, tooltip="To what was open before"),
-        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="To the list; from there, all skills again"),
+        Binding("t", "pane('text')", "Text", id="skills.text", tooltip="Show the text"),
+        Binding("c", "pane('claims')", "Claims", id="skills.claims", tooltip="Show the claims, each down to its rows, runs and files"),
+        Binding("i", "pane('history')", "History", id="skills.history", tooltip="Show the versions, from git"),
+        Binding("d", "pane('diff')", "Diff", id="skills.diff", tooltip="Show changes in meaning since the last commit"),
+        Binding("o", "contents", "Contents", id="skills.contents", tooltip="Show or hide the contents"),
+        Binding("e", "edit", "Edit", id="skills.edit", tooltip="Edit the file in $EDITOR"),
+        Binding("backspace", "back", "Back", id="skills.back", show=False, tooltip="Open the previous skill or claim"),
+        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="Go to the list; from the list, clear the search"),
     ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self.knowledge: Knowledge | None = None
-        self.grades: dict[str, tuple[str, str, str]] = {}  # skill → grade, how its claims stand, freshness
+        self.grades: dict[str, tuple[str, str, str]] = {}  # skill → grade, status of its claims, age
         self.names: dict[str, str] = {}
         self.name_, self.claim, self.since = "", "", ""
         self.before: list[str] = []
-        self.listed: list[str] = []  # what each line of the list opens
+        self.listed: list[str] = []  # skill or claim of each line of the list
         self.query_text = ""
 
     def body(self) -> ComposeResult:
+        """Yield the list and the panes."""
         with Horizontal():
             with Vertical(id="left"):
                 yield Input(id="find", placeholder="search skills and claims", compact=True)
@@ -94,12 +93,13 @@ class SkillsScreen(MuScreen):
 
     @property
     def pane(self) -> str:
+        """Name of the open pane."""
         return self.query_one(TabbedContent).active or "text"
 
-    # what is known
+    # Content
 
     def show(self, *what: str) -> None:
-        """A skill, or the claim of one; nothing: the one that was open, or the first."""
+        """Open a skill or claim; without one, the last or the first."""
         wanted = what[0].partition("#")[0] if what else ""
         before = "" if wanted or self.knowledge is not None else str(self.remembered().get("open", ""))
         space = self.mu.space
@@ -117,8 +117,8 @@ class SkillsScreen(MuScreen):
 
         self.load(work, self._known)
 
-    def _known(self, found: Any) -> None:
-        self.knowledge, self.grades, self.names, wanted = found
+    def _known(self, result: Any) -> None:
+        self.knowledge, self.grades, self.names, wanted = result
         if not self.query_text:
             self._list_all()
         try:
@@ -127,7 +127,7 @@ class SkillsScreen(MuScreen):
             else:
                 self.open(self.claim or self.name_)
         except UsageError as error:
-            self.mu.tell(error)
+            self.mu.show_error(error)
             if not self.name_:
                 self.open(next(iter(self.grades)))
 
@@ -138,13 +138,17 @@ class SkillsScreen(MuScreen):
         self.listed = list(self.grades)
         room = 33 if self.has_class("-narrow") else 39
         for name, (grade, _, fresh) in self.grades.items():
-            said = plain(name) if len(name) <= room - 8 else f"{plain(name)[: room - 9]}…"
-            listed.add_option(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), said)))
+            text = plain(name) if len(name) <= room - 8 else f"{plain(name)[: room - 9]}…"
+            listed.add_option(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), text)))
         if here in self.listed:
             listed.highlighted = self.listed.index(here)
 
     def open(self, name: str, *, back: bool = True) -> None:
-        """A skill's or a claim's name. Raises UsageError for any other."""
+        """Open a skill or claim by name.
+
+        Raises:
+            UsageError: Unknown name.
+        """
         if self.knowledge is None:
             return
         claims = {claim.id: claim.skill for claim in self.knowledge.claims}
@@ -173,7 +177,7 @@ class SkillsScreen(MuScreen):
         self.tell_command()
 
     def tell_command(self) -> None:
-        """The command that prints what the open pane shows."""
+        """Set the command that prints the open pane."""
         if self.query_text and self.focused and self.focused.id in ("find", "skills"):
             words = ["search", *shlex.split(shlex.quote(self.query_text)), "--limit", str(FOUND)]
         elif not self.name_:
@@ -189,9 +193,10 @@ class SkillsScreen(MuScreen):
             words += [self.since] if self.since and self.pane == "diff" else []
         self.command = shlex.join(["mu", "skills", *words])
 
-    # the panes
+    # Panes
 
     def on_tabbed_content_tab_activated(self) -> None:
+        """Fill the pane."""
         self._fill_pane()
         self.tell_command()
 
@@ -217,26 +222,27 @@ class SkillsScreen(MuScreen):
 
             self.load(changes, self._changes, group="diff", otherwise=lambda e: self._changes([], e))
 
-    def _history(self, found: list[Any], error: MuError | None = None) -> None:
+    def _history(self, result: list[Any], error: MuError | None = None) -> None:
         listed = self.query_one("#states", OptionList)
         listed.clear_options()
-        self.commits = [state.commit for state in found]
-        for state in found:
+        self.commits = [state.commit for state in result]
+        for state in result:
             line = f"{state.commit[:9] or '-'}  {state.date or '-'}  {state.version or '-'}  {state.subject}"
             text = Text(plain(line), "bold")
-            for change in state.changes or ("no change of meaning",):
+            for change in state.changes or ("no change in meaning",):
                 text.append(f"\n    {plain(change)}", "not bold")
             listed.add_option(Option(text))
         if error is not None:
             listed.add_option(Option(Text(plain(error.render())), disabled=True))
-        elif found:
+        elif result:
             listed.highlighted = 0
 
-    def _changes(self, found: list[Any], error: MuError | None = None) -> None:
-        text = links.changes_page(self.name_, self.since, found, error)
+    def _changes(self, result: list[Any], error: MuError | None = None) -> None:
+        text = links.changes_page(self.name_, self.since, result, error)
         self.query_one("#changes", Page).read(text, self.names)
 
     def on_page_redrawn(self, event: Page.Redrawn) -> None:
+        """List the headings of the text."""
         if event.page.id == "page":
             contents = self.query_one("#contents", OptionList)
             contents.clear_options()
@@ -244,6 +250,7 @@ class SkillsScreen(MuScreen):
                 contents.add_option(Option(Text(f"{'  ' * (one.level - 1)}{one.text}")))
 
     def on_why_tree_wanted(self, event: WhyTree.Wanted) -> None:
+        """Load the evidence of a claim."""
         knowledge, name = self.knowledge, event.claim
 
         def work() -> Any:
@@ -255,14 +262,17 @@ class SkillsScreen(MuScreen):
         self.load(work, lambda node: self.query_one(WhyTree).grow(event.node, node), group=f"why-{name}")
 
     def on_why_tree_chosen(self, event: WhyTree.Chosen) -> None:
+        """Open the entry or row."""
         self.mu.action_go("log", event.ref)
 
     def on_tree_node_highlighted(self) -> None:
+        """Note the claim under the cursor."""
         if self.pane == "claims" and self.focused is self.query_one(WhyTree):
             self.claim = self.query_one(WhyTree).claim
             self.tell_command()
 
     def on_page_followed(self, event: Page.Followed) -> None:
+        """Follow a link to a skill here, any other on its screen."""
         if event.href.startswith("#") and event.page.to_heading(event.href[1:]):
             return
         goes = links.place(event.href, self.names)
@@ -271,9 +281,10 @@ class SkillsScreen(MuScreen):
         else:
             links.follow(self, event.href, self.names)
 
-    # the list, and the search
+    # List and search
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Search for what is typed."""
         self.query_text = event.value.strip()
         if not self.query_text:
             self.workers.cancel_group(self, "search")
@@ -303,13 +314,15 @@ class SkillsScreen(MuScreen):
         if hits:
             listed.highlighted = 0
         else:
-            listed.add_option(Option(Text("nothing found"), disabled=True))
+            listed.add_option(Option(Text("no matches"), disabled=True))
         self.tell_command()
 
     def on_input_submitted(self) -> None:
+        """Focus the list."""
         self.query_one("#skills").focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Open the selected skill, heading or version."""
         if event.option_list.id == "skills" and event.option_index < len(self.listed):
             self.open(self.listed[event.option_index])
             self.query_one(f"#{FIRST[self.pane]}").focus()
@@ -323,12 +336,13 @@ class SkillsScreen(MuScreen):
             self.query_one("#changes").focus()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Open the skill under the cursor."""
         if event.option_list.id == "skills":
-            # When what is there is drawn: of several keys between two drawings the last one counts.
+            # After the next drawing: of several keys before it, the last one counts.
             self.call_after_refresh(self._open_highlighted)
 
     def _open_highlighted(self) -> None:
-        """As one moves through the list, the skill is shown; hits are opened with Enter."""
+        """Open the skill under the cursor; search hits need Enter."""
         listed = self.query_one("#skills", OptionList)
         at = listed.highlighted
         if at is not None and at < len(self.listed) and listed.has_focus and not self.query_text:
@@ -337,26 +351,30 @@ class SkillsScreen(MuScreen):
                 self.open(name, back=False)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Set the command for the part that has the focus."""
         if self.name_:
             self.tell_command()
 
-    # what a person does
+    # Keys
 
     def action_find(self) -> None:
+        """Focus the search field."""
         self.query_one("#find").focus()
 
     def action_leave(self) -> None:
-        """To the list; from there: all skills again."""
+        """Focus the list; from the list, clear the search."""
         if self.query_one("#skills").has_focus:
             self.query_one("#find", Input).value = ""
         else:
             self.query_one("#skills").focus()
 
     def action_pane(self, name: str) -> None:
+        """Open a pane and focus it."""
         self.query_one(TabbedContent).active = name
         self.query_one(f"#{FIRST[name]}").focus()
 
     def action_contents(self) -> None:
+        """Show or hide the contents."""
         self.toggle_class("-contents")
         contents = self.query_one("#contents")
         if contents.display:
@@ -366,23 +384,24 @@ class SkillsScreen(MuScreen):
             self.query_one("#page").focus()
 
     def action_back(self) -> None:
+        """Open what was open before."""
         if self.before:
             self.open(self.before.pop(), back=False)
 
     def action_edit(self) -> None:
-        """The skill's file in $EDITOR; afterwards everything is read again."""
+        """Open the file in $EDITOR, then read everything again."""
         if self.knowledge is None or not self.name_:
             return
         try:
             workspace.writable(self.mu.space)
-            edit(self.app, self.knowledge.skill(self.name_).path)
+            self.mu.edit(self.knowledge.skill(self.name_).path)
         except MuError as error:
-            self.mu.tell(error)
+            self.mu.show_error(error)
             return
         self.reload()
 
     def copied(self, how: str) -> str:
-        """The list as a table, or the skill's text as Markdown."""
+        """Return the list or the claims as a table, or the skill's text as Markdown."""
         if how == "command":
             return self.command
         if self.knowledge is None:

@@ -1,4 +1,4 @@
-"""What does a claim rest on? A tree of claims, each opened down to entries, rows, runs and files as one goes."""
+"""Tree of claims down to the entries, rows, runs and files behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from merginguriel.cli.common import plain, true_minus
+from merginguriel.text.tables import plain, true_minus
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -22,18 +22,18 @@ SIGNS = {"supported": "●", "under noise": "≈", "contested": "≠", "supersed
 
 
 class WhyTree(Tree[Any]):
-    """Claims of a skill; what is under one is walked when it is opened."""
+    """Claims of a skill; the evidence of a claim is loaded when it is opened."""
 
     DEFAULT_CSS = "WhyTree { height: 1fr; background: $background; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "toggle_node", "Open or close", id="why.toggle", show=False),
-        Binding("enter", "go", "Go there", id="why.go", tooltip="To the entry or row that it rests on"),
+        Binding("enter", "go", "Go there", id="why.go", tooltip="Open the entry or row"),
         Binding("l,right", "unfold", "Open", id="why.open", show=False),
         Binding("h,left", "fold", "Close", id="why.close", show=False),
     ]  # fmt: skip
 
     class Wanted(Message):
-        """A claim was opened: somebody should walk down from it."""
+        """A claim was opened: its evidence is needed."""
 
         def __init__(self, node: TreeNode[Any], claim: str) -> None:
             super().__init__()
@@ -53,72 +53,78 @@ class WhyTree(Tree[Any]):
         self.auto_expand = False
 
     def fill(self, claims: list[tuple[str, str, str, str, str]], chosen: str = "") -> None:
-        """claims: (id, status, reason, grade, text). `chosen` is opened."""
+        """Show claims.
+
+        Args:
+            claims: (id, status, reason, grade, text) of each.
+            chosen: Id of the claim to open.
+        """
         self.clear()
-        for name, status, reason, grade, said in claims:
+        for name, status, reason, grade, text in claims:
             label = Text.assemble(
                 f"{SIGNS.get(status, '?')} {status:<11}  ", (name, "bold"), (f"  {grade}", "dim")
             )
             node = self.root.add(label, data=("claim", name))
-            self._say(node, said)
+            self._say(node, text)
             self._say(node, reason, "dim")
             if name == chosen:
                 self.call_after_refresh(self._choose, node)
         if not claims:
-            self.root.add_leaf(Text("This skill makes no claims."))
+            self.root.add_leaf(Text("no claims"))
 
     def _choose(self, node: TreeNode[Any]) -> None:
         self.move_cursor(node)
         node.expand()
 
     def on_tree_node_expanded(self, event: Tree.NodeExpanded[Any]) -> None:
+        """Request the evidence of a claim that is opened for the first time."""
         data = event.node.data
         if data and data[0] == "claim":
             event.node.data = ("walked", data[1])
             self.post_message(self.Wanted(event.node, data[1]))
 
     def grow(self, under: TreeNode[Any], walked: Node) -> None:
-        """Put what a claim rests on under it."""
-        from merginguriel.cli.why import told_of
+        """Add the evidence of a claim below it."""
+        from merginguriel.text.evidence import node_lines
 
         under.remove_children()
         self._say(under, walked.says)
-        for line in told_of(walked):
+        for line in node_lines(walked):
             self._say(under, line, "dim")
         for child in walked.children:
             self._hang(under, child)
 
-    def _say(self, under: TreeNode[Any], said: str, style: str = "") -> None:
-        """Lines under a node that are as long as the tree is wide."""
+    def _say(self, under: TreeNode[Any], label: str, style: str = "") -> None:
+        """Add text below a node, wrapped to the width of the tree."""
         depth, node = 1, under
         while node.parent is not None:
             depth, node = depth + 1, node.parent
-        text = " ".join(true_minus(plain(said)).split())
-        indent = " " * (len(said) - len(said.lstrip()))
+        text = " ".join(true_minus(plain(label)).split())
+        indent = " " * (len(label) - len(label.lstrip()))
         width = max(self.size.width - self.guide_depth * depth - 2, 20)
         for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent):
             under.add_leaf(Text(line, style))
 
     def _hang(self, under: TreeNode[Any], walked: Node) -> None:
-        from merginguriel.cli.why import told_of
+        from merginguriel.text.evidence import node_lines
 
         name = walked.name[walked.name.index("#") :] if walked.kind == "row" else walked.name
-        said = " ".join(true_minus(plain(walked.says)).split())
-        label = Text.assemble((plain(name), "bold"), f"  {said}")
-        told = list(told_of(walked))
+        text = " ".join(true_minus(plain(walked.says)).split())
+        label = Text.assemble((plain(name), "bold"), f"  {text}")
+        shown = list(node_lines(walked))
         data = (walked.kind, walked.name)
-        if not (told or walked.children):
+        if not (shown or walked.children):
             under.add_leaf(label, data=data)
             return
         node = under.add(label, data=data)
-        for line in told:
+        for line in shown:
             self._say(node, line, "dim")
         for child in walked.children:
             self._hang(node, child)
 
     @property
     def claim(self) -> str:
-        """The claim under the cursor, or above it."""
+        """Id of the claim under or above the cursor."""
         node = self.cursor_node
         while node is not None:
             if node.data and node.data[0] in ("claim", "walked"):
@@ -127,6 +133,7 @@ class WhyTree(Tree[Any]):
         return ""
 
     def action_go(self) -> None:
+        """Open the entry or row, or toggle the node."""
         node = self.cursor_node
         if node is not None and node.data and node.data[0] in ("entry", "row"):
             self.post_message(self.Chosen(node.data[1]))
@@ -134,10 +141,12 @@ class WhyTree(Tree[Any]):
             node.toggle()
 
     def action_unfold(self) -> None:
+        """Open the node."""
         if self.cursor_node is not None:
             self.cursor_node.expand()
 
     def action_fold(self) -> None:
+        """Close the node, or go to its parent."""
         node = self.cursor_node
         if node is None:
             return
@@ -148,7 +157,7 @@ class WhyTree(Tree[Any]):
 
 
 def claim_rows(skill: Skill, knowledge: Knowledge) -> list[tuple[str, str, str, str, str]]:
-    """(id, status, reason, grade of its evidence, text) of every claim of a skill."""
+    """Return (id, status, reason, grade of the evidence, text) of every claim of a skill."""
     from merginguriel.knowledge.claims.grading import grade
 
     return [

@@ -1,1 +1,1 @@
-"""What several screens show with."""
+"""Widgets that several screens use."""

@@ -1,4 +1,4 @@
-"""How is a large matrix drawn in a terminal, with its names in view and no more work than what is seen?"""
+"""Large matrix as a heat map with a cursor; only visible cells are drawn and names stay in view."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-CELL = 8  # characters, "›[84.2]*": the cursor's place, the figure, the best of its column
-WIDEST = 14  # that names of columns may make it; longer ones are cut
+from merginguriel.text.colours import cividis
+
+CELL = 8  # characters, "›[84.2]*": cursor, number, mark of the best in its column
+WIDEST = 14  # characters of a cell at most; longer names of columns are cut
 MARKS = 4  # characters beside the name of a row: " URE"
-HEAD = 1  # lines of names above
-# Cividis, as the PNG has it (merginguriel/evaluation/heatmap.py, which needs numpy, is not imported here).
-CIVIDIS = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56))
-STEPS = 64  # shades: more cannot be told apart
+HEAD = 1  # lines of column names
+STEPS = 64  # shades; more are not distinguishable
 # Of 16 colours, from dark to light, each with a readable foreground.
 BASIC = (("white", "black"), ("bright_white", "bright_black"), ("black", "white"), ("black", "bright_white"))
 
@@ -32,9 +32,14 @@ HERE = Style(underline=True, bold=True)
 
 @dataclass(frozen=True)
 class Picture:
-    """What is drawn. rows, columns: names; labels: as they may be shown; texts [r][c]: figures.
+    """A matrix ready to draw.
 
-    shades [r][c]: 0 to STEPS - 1, or -1 for what was not measured
+    Attributes:
+        rows: Names of rows; `row_labels` as displayed.
+        columns: Names of columns; `column_labels` as displayed.
+        texts: [row][column], the numbers.
+        shades: [row][column], 0 to STEPS - 1, or -1 if not measured.
+        places: Name of a column → its number.
     """
 
     rows: tuple[str, ...] = ()
@@ -48,23 +53,19 @@ class Picture:
 
 @cache
 def style(shade: int, basic: bool) -> Style:
-    """Colours of a shade, with a foreground that can be read on it. -1: none."""
+    """Return the colours of a shade, with a readable foreground; -1 has none."""
     if shade < 0:
         return Style(dim=True)
     if basic:
         front, back = BASIC[min(len(BASIC) - 1, shade * len(BASIC) // STEPS)]
         return Style(color=front, bgcolor=back)
-    place = shade / (STEPS - 1) * (len(CIVIDIS) - 1)
-    i = min(int(place), len(CIVIDIS) - 2)
-    red, green, blue = (
-        round(a + (b - a) * (place - i)) for a, b in zip(CIVIDIS[i], CIVIDIS[i + 1], strict=True)
-    )
+    red, green, blue = cividis(shade / (STEPS - 1))
     front = "#000000" if shade * 2 > STEPS else "#ffffff"
     return Style(color=front, bgcolor=f"#{red:02x}{green:02x}{blue:02x}")
 
 
 class Heat(ScrollView, can_focus=True):
-    """A matrix with a cursor. The names of rows stand still on the left, those of columns above."""
+    """A matrix with a cursor. Names of rows stay at the left, names of columns at the top."""
 
     DEFAULT_CSS = "Heat { height: 1fr; scrollbar-size-vertical: 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,33 +85,42 @@ class Heat(ScrollView, can_focus=True):
     ]  # fmt: skip
 
     class Moved(Message):
-        """The cursor is elsewhere."""
+        """The cursor has moved."""
 
     class Chosen(Message):
-        """Enter, or a double click: the column under the cursor was chosen."""
+        """Enter or a double click: the column under the cursor was chosen."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.picture = Picture()
         self.marks: Mapping[str, str] = {}  # name of a row → letters beside it
         self.row = self.column = 0
-        self.left = 0  # characters that the names of rows take
+        self.left = 0  # characters of the names of rows
         self.cell = CELL
         self.basic = False
 
     def on_mount(self) -> None:
+        """Find out how many colours the terminal has."""
         self.basic = self.app.console.color_system in ("standard", "windows")
 
     @property
     def target(self) -> str | None:
+        """Name of the column under the cursor."""
         return self.picture.columns[self.column] if self.picture.columns else None
 
     @property
     def source(self) -> str | None:
+        """Name of the row under the cursor."""
         return self.picture.rows[self.row] if self.picture.rows else None
 
     def show(self, picture: Picture, *, source: str | None = None, target: str | None = None) -> None:
-        """Draw this one, with the cursor where it was, or at these names."""
+        """Draw a matrix.
+
+        Args:
+            picture: The matrix.
+            source: Row for the cursor; default: the name where it was.
+            target: Column for the cursor; default: the name where it was.
+        """
         source, target = source or self.source, target or self.target
         self.picture = picture
         self.left = max([len("source"), *(cell_len(label) for label in picture.row_labels)]) + MARKS
@@ -123,13 +133,14 @@ class Heat(ScrollView, can_focus=True):
         self.post_message(self.Moved())
 
     def mark(self, marks: Mapping[str, str]) -> None:
+        """Show letters beside the names of rows."""
         self.marks = marks
         self.refresh()
 
     # The cursor
 
     def go(self, row: int, column: int) -> None:
-        """The cursor to a cell, as far as there is one, and the cell into view."""
+        """Move the cursor to a cell, or the nearest one that exists, and scroll to it."""
         row = max(0, min(row, len(self.picture.rows) - 1))
         column = max(0, min(column, len(self.picture.columns) - 1))
         if not self.picture.rows or (row, column) == (self.row, self.column):
@@ -138,14 +149,14 @@ class Heat(ScrollView, can_focus=True):
         self.row, self.column = row, column
         self.follow()
         if self.scroll_offset == before:
-            # What moved: the names above, and the two rows that the cursor left and came to.
+            # Redraw the names above and the two rows between which the cursor moved.
             width = self.size.width
             lines = (0, *(HEAD + line - before.y for line in rows))
             self.refresh(*(Region(0, y, width, 1) for y in lines))
         self.post_message(self.Moved())
 
     def follow(self) -> None:
-        """Scroll as little as brings the cursor into view, beside the names that stand still."""
+        """Scroll as little as brings the cursor into view."""
         x, y = self.scroll_offset
         wide, high = self.seen()
         at, to = self.column * self.cell, (self.column + 1) * self.cell
@@ -154,28 +165,33 @@ class Heat(ScrollView, can_focus=True):
         self.scroll_to(x, y, animate=False)
 
     def seen(self) -> tuple[int, int]:
-        """Characters and lines that the figures have."""
+        """Return the columns and lines of the terminal that the numbers have."""
         size = self.scrollable_content_region.size
         return max(self.cell, size.width - self.left), max(1, size.height - HEAD)
 
     def action_move(self, down: int, right: int) -> None:
+        """Move the cursor by cells."""
         self.go(self.row + down, self.column + right)
 
     def action_page(self, down: int, right: int) -> None:
+        """Move the cursor by pages."""
         wide, high = self.seen()
         self.go(self.row + down * max(1, high - 1), self.column + right * max(1, wide // self.cell - 1))
 
     def action_edge(self, row: int | None, column: int | None) -> None:
+        """Move the cursor to an edge: 0 is the first, -1 the last, None stays."""
         last = len(self.picture.rows) - 1, len(self.picture.columns) - 1
         new_row = self.row if row is None else row if row >= 0 else last[0]
         new_column = self.column if column is None else column if column >= 0 else last[1]
         self.go(new_row, new_column)
 
     def action_select(self) -> None:
+        """Choose the column under the cursor."""
         if self.target:
             self.post_message(self.Chosen())
 
     def on_click(self, event: events.Click) -> None:
+        """Move the cursor to the cell that was clicked; choose it on a double click."""
         inside = event.get_content_offset(self)
         if inside is None:
             return
@@ -190,6 +206,7 @@ class Heat(ScrollView, can_focus=True):
     # Lines
 
     def render_line(self, y: int) -> Strip:
+        """Draw one line: names of columns, or a row with its numbers."""
         width = self.scrollable_content_region.width
         offset_x, offset_y = self.scroll_offset
         picture = self.picture
@@ -217,21 +234,23 @@ class Heat(ScrollView, can_focus=True):
         return Strip([*fixed, *figures]).adjust_cell_length(width, base)
 
     def heading(self, j: int, base: Style) -> Segment:
+        """Draw the name of column `j`, cut at its beginning if it is too long."""
         name = set_cell_size(self.picture.column_labels[j][::-1], self.cell - 2)[::-1] + " "
         if j == self.column:
             return Segment("›" + name, base + Style(bold=True, reverse=True))
         return Segment(" " + name, base + Style(bold=True))
 
     def figures(self, row: int, first: int, last: int, base: Style) -> list[Segment]:
+        """Draw the numbers of a row from column `first` to before `last`."""
         texts, shades = self.picture.texts[row], self.picture.shades[row]
-        found = []
+        result = []
         for j in range(first, last):
             here = row == self.row and j == self.column
             look = base + style(shades[j], self.basic)
             text = texts[j].rjust(self.cell - 1)
-            # The shade fills the whole cell, so that neighbours make one surface.
-            found.append(Segment(f"›{text}", look + HERE) if here else Segment(f" {text}", look))
-        return found
+            # The shade fills the whole cell, so that there are no gaps between cells.
+            result.append(Segment(f"›{text}", look + HERE) if here else Segment(f" {text}", look))
+        return result
 
     def cursor_region(self) -> Region:
         """Where the cursor's cell stands inside the widget."""

@@ -1,4 +1,4 @@
-"""Which keys does this screen know? One line of them; a click on one presses it."""
+"""Line of keys at the bottom of a screen; a click presses one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from textual.widget import Widget
 
 
 class KeyBar(Widget):
-    """Keys and what they do, the palette at the right end.
+    """Keys with their descriptions, the palette at the right end.
 
-    One widget that draws a line. Textual's Footer mounts a widget per key whenever the focus moves: 20 ms of a start, and of
-    each step from part to part.
+    A single widget that draws one line. Textual's Footer mounts a widget per key whenever the focus moves, which costs
+    20 ms at the start and at each change of focus.
     """
 
     ALLOW_SELECT = False
@@ -29,6 +29,7 @@ class KeyBar(Widget):
     """
 
     def on_mount(self) -> None:
+        """Follow changes of the bindings."""
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def _changed(self, screen: Screen[object]) -> None:
@@ -36,16 +37,16 @@ class KeyBar(Widget):
             self.refresh()
 
     def shown(self) -> list[tuple[int, int, ActiveBinding, str]]:
-        """(first column, the one after its last, binding, its key as it is displayed), as many as there is room for."""
+        """Return (first column, end column, binding, displayed key) of every key that fits."""
         active = self.screen.active_bindings
         at, room = 0, self.size.width
-        found = []
+        result = []
         palette = active.get(self.app.COMMAND_PALETTE_BINDING)
         if palette is not None:
             key = self.app.get_key_display(palette.binding)
             start = room - len(key) - len(palette.binding.description) - 4
             if start >= 0:
-                found.append((start, room, palette, key))
+                result.append((start, room, palette, key))
                 room = start
         actions = set()
         for one in active.values():
@@ -56,11 +57,12 @@ class KeyBar(Widget):
             key = self.app.get_key_display(binding)
             end = at + len(key) + len(binding.description) + 3
             if end <= room:
-                found.append((at, end, one, key))
+                result.append((at, end, one, key))
                 at = end
-        return sorted(found, key=lambda place: place[0])
+        return sorted(result, key=lambda place: place[0])
 
     def render(self) -> Text:
+        """Draw the line."""
         key_style = self.get_component_rich_style("keybar--key")
         says_style = self.get_component_rich_style("keybar--says")
         line = Text(no_wrap=True, overflow="crop")
@@ -79,10 +81,12 @@ class KeyBar(Widget):
         return next((one for start, end, one, _ in self.shown() if start <= x < end), None)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Show the tooltip of the key under the mouse."""
         one = self._under(event.x)
         self.tooltip = one.tooltip or None if one else None
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Press the key that was clicked."""
         one = self._under(event.x)
         if one is not None and one.enabled:
             self.app.simulate_key(one.binding.key)

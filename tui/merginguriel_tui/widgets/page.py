@@ -1,4 +1,4 @@
-"""How is a long Markdown text read? Drawn once in a thread, scrolled without a stall, its links followed by key or click."""
+"""Scrollable Markdown page, drawn once in a thread, with links to follow by key or click."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import get_current_worker
 
-from merginguriel.cli.common import plain
+from merginguriel.text.tables import plain
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-# A name of the knowledge: an entry's id, a row or a question of it, a claim, a skill.
+# A name in the knowledge: id of an entry, its row or question, a claim, a skill.
 NAME = re.compile(r"[\w.-]*\w(?:#[rqe]\d+)?")
 STYLES = {
     "markdown.code": "bold", "markdown.code_block": "", "markdown.h1": "bold underline", "markdown.h2": "bold",
@@ -37,6 +37,8 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading and the line it is drawn on."""
+
     level: int
     text: str
     line: int
@@ -44,7 +46,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Link:
-    """Where it leads, and the cells that it takes: (line, first, behind the last)."""
+    """A link target and its cells: (line, first column, end column)."""
 
     href: str
     cells: tuple[tuple[int, int, int], ...]
@@ -52,6 +54,8 @@ class Link:
 
 @dataclass(frozen=True)
 class Drawn:
+    """A drawn page."""
+
     lines: tuple[Strip, ...]
     headings: tuple[Heading, ...]
     links: tuple[Link, ...]
@@ -59,14 +63,18 @@ class Drawn:
 
 
 def escaped(text: str) -> str:
-    """One line of text as Markdown that shows it as it is."""
+    """Return one line of text as Markdown that shows it unchanged."""
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(plain(text).split()))
 
 
 def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) -> Drawn:
-    """Markdown as lines of at most `width` cells; a table that needs more is as wide as it needs to be.
+    """Draw Markdown as lines of at most `width` cells; a wide table of numbers may be longer.
 
-    names  what is a link wherever it stands → where it leads
+    Args:
+        text: The Markdown.
+        width: Columns of the terminal.
+        names: Name → link target, for names that are links wherever they appear.
+        dark: The theme is dark.
     """
     from rich.console import Console
     from rich.markdown import Heading as RichHeading
@@ -77,9 +85,9 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
 
     class Head(RichHeading):
         def __rich_console__(self, console: Any, options: Any) -> Any:
-            said = self.text.plain
+            label = self.text.plain
             self.text.justify = "left"
-            self.text.stylize(Style(meta={"heading": [int(self.tag[1]), said]}))
+            self.text.stylize(Style(meta={"heading": [int(self.tag[1]), label]}))
             yield self.text
 
     class Table(TableElement):
@@ -87,7 +95,7 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
             for table in super().__rich_console__(console, options):
                 assert isinstance(table, RichTable)
                 needed = Measurement.get(console, options.update(width=100_000), table).maximum
-                # Running text in a table is wrapped; a table of many figures is scrolled to instead.
+                # Wrap tables of text; keep tables of many numbers wide, to be scrolled.
                 if options.max_width < needed and len(table.columns) > 5:
                     yield from console.render(table, options.update(width=needed))
                 else:
@@ -113,12 +121,12 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
             style = segment.style or Style()
             cells = segment.cell_length
             if style.meta.get("heading"):
-                level, said = style.meta["heading"]
-                if not headings or headings[-1].text != said or headings[-1].line < number - 1:
-                    headings.append(Heading(level, said, number))
+                level, label = style.meta["heading"]
+                if not headings or headings[-1].text != label or headings[-1].line < number - 1:
+                    headings.append(Heading(level, label, number))
             if style.link:
                 links.setdefault(style.link_id, (style.link, []))[1].append((number, at, at + cells))
-                # No address from a file reaches the terminal: what it names is followed by this program.
+                # No address from a file reaches the terminal: this program follows links itself.
                 style = style.update_link(None) + Style(underline=True)
             strip.append(Segment(segment.text, Style.combine([style.without_color, _colour(style)])))
             at += cells
@@ -127,51 +135,51 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
         lines.pop(0)
         headings = [Heading(one.level, one.text, one.line - 1) for one in headings]
         links = {k: (href, [(a - 1, b, c) for a, b, c in at]) for k, (href, at) in links.items()}
-    found = tuple(Link(href, tuple(at)) for href, at in links.values())
-    return Drawn(tuple(lines), tuple(headings), found, max((line.cell_length for line in lines), default=0))
+    result = tuple(Link(href, tuple(at)) for href, at in links.values())
+    return Drawn(tuple(lines), tuple(headings), result, max((line.cell_length for line in lines), default=0))
 
 
 def _colour(style: Style) -> Style:
-    return Style(color=style.color)  # the page's own background stays
+    return Style(color=style.color)  # keep the background of the page
 
 
 def linked(token: Token, names: Mapping[str, str]) -> Token:
-    """The token, with names of the knowledge in its text made links, and HTML shown as it stands."""
+    """Return the token with names of the knowledge made links, and HTML shown as text."""
     from markdown_it.token import Token
 
     if token.type == "html_block":
         token.type, token.tag, token.info = "code_block", "code", ""
     if not token.children:
         return token
-    found: list[Token] = []
+    result: list[Token] = []
     inside = 0
     for child in token.children:
         inside += (child.type == "link_open") - (child.type == "link_close")
         if child.type == "html_inline":
             child.type, child.tag = "text", ""
         if inside or child.type not in ("text", "code_inline"):
-            found.append(child)
+            result.append(child)
             continue
         at = 0
         for match in NAME.finditer(child.content):
             href = names.get(match[0].partition("#")[0])
-            # A skill called by one common word is meant only where it is set as code.
+            # A skill whose name is one common word is a link only if set as code.
             whole = match[0] == child.content
             if not href or not ("-" in match[0] or (whole and child.type == "code_inline")):
                 continue
             row = match[0].partition("#")[2]
-            found.append(child.copy(content=child.content[at : match.start()]))
-            found.append(Token("link_open", "a", 1, attrs={"href": f"{href}#{row}" if row else href}))
-            found.append(child.copy(content=match[0]))
-            found.append(Token("link_close", "a", -1))
+            result.append(child.copy(content=child.content[at : match.start()]))
+            result.append(Token("link_open", "a", 1, attrs={"href": f"{href}#{row}" if row else href}))
+            result.append(child.copy(content=match[0]))
+            result.append(Token("link_close", "a", -1))
             at = match.end()
-        found.append(child.copy(content=child.content[at:]))
-    token.children = [one for one in found if one.type not in ("text", "code_inline") or one.content]
+        result.append(child.copy(content=child.content[at:]))
+    token.children = [one for one in result if one.type not in ("text", "code_inline") or one.content]
     return token
 
 
 class Page(ScrollView, can_focus=True):
-    """A Markdown text. Tells `Drawn` when it is there and `Followed` when a link of it is taken."""
+    """A Markdown page. Posts `Redrawn` when it is drawn and `Followed` when a link is followed."""
 
     DEFAULT_CSS = """
     Page { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
@@ -181,12 +189,12 @@ class Page(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"page--link", "page--here"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right_square_bracket,l", "link(1)", "Next link", id="page.next", show=False),
-        Binding("left_square_bracket,h", "link(-1)", "Link before", id="page.before", show=False),
+        Binding("left_square_bracket,h", "link(-1)", "Previous link", id="page.before", show=False),
         Binding("enter", "follow", "Follow link", id="page.follow"),
     ]
 
     class Redrawn(Message):
-        """Its headings are known."""
+        """The page was drawn: its headings are known."""
 
         def __init__(self, page: Page) -> None:
             super().__init__()
@@ -194,10 +202,11 @@ class Page(ScrollView, can_focus=True):
 
         @property
         def control(self) -> Page:
+            """The page, for handlers that select by widget."""
             return self.page
 
     class Followed(Message):
-        """A link was taken. href: as the text or `names` has it."""
+        """A link was followed. href: as in the text or in `names`."""
 
         def __init__(self, page: Page, href: str) -> None:
             super().__init__()
@@ -213,19 +222,20 @@ class Page(ScrollView, can_focus=True):
         self.top = False
 
     def read(self, text: str, names: Mapping[str, str]) -> None:
-        """Show this text from its beginning; the same text stays where it is."""
+        """Show this text from its beginning; the same text keeps its scroll position."""
         self.top = self.top or text != self.text
         self.text, self.names = text, names
         self.redraw()
 
     def redraw(self) -> None:
+        """Draw the page in a thread."""
         width, text, names, dark = self._room(), self.text, self.names, self.app.current_theme.dark
         if width < 4:
             return
 
         def run() -> None:
             worker = get_current_worker()
-            # One at a time, and none that a later one replaces: threads that draw hold up the one that shows.
+            # One thread at a time, and only the latest: drawing threads slow down the UI thread.
             with self.drawing:
                 if worker.is_cancelled:
                     return
@@ -237,7 +247,7 @@ class Page(ScrollView, can_focus=True):
 
     def _room(self) -> int:
         shown = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
-        return self.scrollable_content_region.width + shown - 1  # room for the bar, whether or not it shows
+        return self.scrollable_content_region.width + shown - 1  # leave room for the scroll bar, shown or not
 
     def _take(self, drawn: Drawn) -> None:
         self.drawn = drawn
@@ -250,10 +260,12 @@ class Page(ScrollView, can_focus=True):
         self.post_message(self.Redrawn(self))
 
     def on_resize(self, event: events.Resize) -> None:
+        """Draw the page for the new width."""
         if self.text:
             self.redraw()
 
     def render_line(self, y: int) -> Strip:
+        """Draw one line, with its links marked."""
         x, top = self.scroll_offset
         width = self.scrollable_content_region.width
         number = y + top
@@ -272,10 +284,11 @@ class Page(ScrollView, can_focus=True):
         return strip.crop_extend(x, x + width, self.rich_style).apply_style(self.rich_style)
 
     def to_line(self, line: int) -> None:
+        """Scroll to a line."""
         self.scroll_to(y=line, animate=False, force=True)
 
     def to_heading(self, text: str) -> bool:
-        """Go to the heading of that text, or of that anchor."""
+        """Scroll to a heading by its text or anchor; return False if there is none."""
         anchor = re.sub(r"[^\w-]", "", text.lower().replace(" ", "-"))
         for one in self.drawn.headings:
             if anchor == re.sub(r"[^\w-]", "", one.text.lower().replace(" ", "-")):
@@ -284,6 +297,7 @@ class Page(ScrollView, can_focus=True):
         return False
 
     def action_link(self, by: int) -> None:
+        """Select the next link, or the previous one for -1."""
         links = self.drawn.links
         if not links:
             return
@@ -299,10 +313,12 @@ class Page(ScrollView, can_focus=True):
         self.refresh()
 
     def action_follow(self) -> None:
+        """Follow the selected link."""
         if 0 <= self.link < len(self.drawn.links):
             self.post_message(self.Followed(self, self.drawn.links[self.link].href))
 
     def on_click(self, event: events.Click) -> None:
+        """Follow the link that was clicked."""
         spot = event.get_content_offset(self)
         if spot is None:
             return

@@ -1,4 +1,4 @@
-"""How are ten thousand rows shown without a stall? Only those in view are asked for, a page at a time."""
+"""Table of many rows that loads and draws only the rows in view."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-PAGE = 100  # rows that are asked for at once
-LONG = 42  # cells that hold the longest of what is usual in the column that takes what is left
+PAGE = 100  # rows loaded at once
+LONG = 42  # cells enough for usual texts in the column of width 0
 GUTTER = 2  # cells for the cursor and the mark
 
 Row = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """width: cells; 0: what is left. gives: it goes when there is no room, the highest first; 0: never.
+    """A column of the table.
 
-    grows: cells that it takes of what is left, once that column has LONG.
+    Attributes:
+        name: Heading.
+        width: Cells; 0: the rest of the line.
+        cell: Row → text.
+        gives: Columns with the highest number are dropped first in a narrow terminal; 0: never.
+        right: Align right.
+        grows: Extra cells it may take once the column of width 0 has LONG cells.
     """
 
     name: str
@@ -37,7 +43,7 @@ class Column(NamedTuple):
 
 
 class PagedTable(ScrollView, can_focus=True):
-    """Rows by their number, and a cursor. Whoever owns it answers `Wanted` with `put`."""
+    """Rows by number, and a cursor. The owner answers `Wanted` by calling `put`."""
 
     DEFAULT_CSS = """
     PagedTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
@@ -58,7 +64,7 @@ class PagedTable(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0, repaint=False)
 
     class Wanted(Message):
-        """Rows from `first` on are in view, and not known."""
+        """Rows from `first` on are in view and not loaded."""
 
         def __init__(self, first: int) -> None:
             super().__init__()
@@ -79,12 +85,15 @@ class PagedTable(ScrollView, can_focus=True):
         self.pages: dict[int, list[Row]] = {}
         self.asked: set[int] = set()
 
-    # what it holds
+    # Content
 
     def begin(self, count: int, first: list[Row], more: dict[int, list[Row]] | None = None) -> None:
-        """Show another list: so many rows, of which these are the first, and `more` other pages (number → rows).
+        """Show another list; the cursor stays on its row if the list has it.
 
-        The cursor stays at its row, if that is among them.
+        Args:
+            count: Number of rows.
+            first: Rows of the first page.
+            more: Further pages: number → rows.
         """
         here = self.row_at(self.cursor)
         self.count, self.pages, self.asked = count, {**(more or {}), 0: first}, set()
@@ -100,30 +109,33 @@ class PagedTable(ScrollView, can_focus=True):
         self.refresh()
 
     def put(self, first: int, rows: list[Row]) -> None:
+        """Add the rows from number `first` on."""
         self.pages[first // PAGE] = rows
         self.refresh()
 
     def row_at(self, number: int) -> Row | None:
+        """Return the row of that number; None if it is not loaded."""
         page = self.pages.get(number // PAGE, [])
         place = number % PAGE
         return page[place] if number >= 0 and place < len(page) else None
 
     @property
     def here(self) -> Row | None:
-        """The row under the cursor; None while it is not known."""
+        """The row under the cursor; None if it is not loaded."""
         return self.row_at(self.cursor)
 
     def in_view(self) -> Iterator[Row]:
+        """Yield the loaded rows that are visible."""
         top = self.scroll_offset.y
         for number in range(top, min(top + max(self.size.height - 1, 0), self.count)):
             row = self.row_at(number)
             if row is not None:
                 yield row
 
-    # how it looks
+    # Drawing
 
     def shown(self, width: int) -> list[tuple[Column, int]]:
-        """The columns that there is room for, with the cells of each."""
+        """Return the columns that fit, each with its width."""
         chosen = list(self.columns)
         for column in sorted(self.columns, key=lambda c: -c.gives):
             needed = sum((c.width or 28) + 1 for c in chosen) + GUTTER
@@ -136,6 +148,7 @@ class PagedTable(ScrollView, can_focus=True):
         return [(c, c.width + wide.get(c.name, 0) if c.width else max(left, 10)) for c in chosen]
 
     def line(self, cells: list[tuple[Text, int, bool]], gutter: str, base: Style) -> Strip:
+        """Draw cells (text, width, align right) as a line."""
         text = Text(gutter, no_wrap=True, end="")
         for cell, width, right in cells:
             one = cell.copy()
@@ -148,6 +161,7 @@ class PagedTable(ScrollView, can_focus=True):
         return strip.apply_style(base)
 
     def render_line(self, y: int) -> Strip:
+        """Draw one line: the heading, or a row."""
         columns = self.shown(self.scrollable_content_region.width)
         base = self.rich_style
         if y == 0:
@@ -168,12 +182,14 @@ class PagedTable(ScrollView, can_focus=True):
         gutter = ("›" if here else " ") + ("◆" if row["id"] in self.marked else " ")
         return self.line([(c.cell(row), width, c.right) for c, width in columns], gutter, style)
 
-    # how one moves in it
+    # Cursor
 
     def on_resize(self) -> None:
+        """Set the scrollable size."""
         self.virtual_size = Size(self.size.width, self.count + 1)
 
     def scroll_to_cursor(self) -> None:
+        """Scroll as little as brings the cursor into view."""
         top, rows = self.scroll_offset.y, max(self.size.height - 1, 1)
         if self.cursor < top:
             self.scroll_to(y=self.cursor, animate=False, force=True)
@@ -181,34 +197,41 @@ class PagedTable(ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor - rows + 1, animate=False, force=True)
 
     def watch_cursor(self, before: int, cursor: int) -> None:
+        """Follow the cursor."""
         top = self.scroll_offset.y
         self.scroll_to_cursor()
         if self.scroll_offset.y == top:
             self.refresh_rows(before, cursor)
 
     def refresh_rows(self, *numbers: int) -> None:
-        """Draw these rows again, if they are in view, and no other."""
+        """Redraw these rows if they are visible."""
         width, shown = self.size.width, [1 + number - self.scroll_offset.y for number in numbers]
         if regions := [Region(0, y, width, 1) for y in shown if 1 <= y < self.size.height]:
             self.refresh(*regions)
 
     def validate_cursor(self, cursor: int) -> int:
+        """Keep the cursor within the list."""
         return max(0, min(cursor, max(self.count - 1, 0)))
 
     def action_move(self, by: int) -> None:
+        """Move the cursor by rows."""
         self.cursor += by
 
     def action_leap(self, pages: int) -> None:
+        """Move the cursor by pages."""
         self.cursor += pages * max(self.size.height - 2, 1)
 
     def action_end(self, which: int) -> None:
+        """Move the cursor to the first row (-1) or the last (1)."""
         self.cursor = 0 if which < 0 else self.count - 1
 
     def action_select(self) -> None:
+        """Open the row under the cursor."""
         if self.here is not None:
             self.post_message(self.Opened(self.here))
 
     def on_click(self, event: events.Click) -> None:
+        """Move the cursor to the row that was clicked; open it on a double click."""
         number = self.scroll_offset.y + event.y - 1
         if event.y > 0 and number < self.count:
             self.cursor = number
@@ -216,7 +239,7 @@ class PagedTable(ScrollView, can_focus=True):
                 self.action_select()
 
     def mark(self) -> None:
-        """Mark the row under the cursor, or take its mark away, and go one down."""
+        """Toggle the mark of the row under the cursor and go down one row."""
         if self.here is not None:
             self.marked ^= {self.here["id"]}
             self.cursor += 1

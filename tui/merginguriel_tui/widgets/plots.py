@@ -1,4 +1,4 @@
-"""How are metrics drawn in cells? Curves by plotext, bars and intervals by block characters; no UI thread needed."""
+"""Curves, bars and intervals drawn with characters."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from rich.text import Text
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from merginguriel.cli.common import plain
+from merginguriel.text.tables import plain
 
-MOST = 400  # points of a curve: more than twice the cells of a wide terminal
+MOST = 400  # points of a curve, more than twice the columns of a wide terminal
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-# Marker and colour, so that curves are told apart without colours too.
+# Marker and colour: curves differ without colours too.
 LOOKS = (("braille", "cyan"), ("o", "orange"), ("x", "magenta"), ("*", "green"), ("+", "blue"), ("#", "red"))
 
 Points = Sequence[tuple[float, float]]
 
 
 def thinned(points: Points, most: int = MOST) -> Points:
-    """At most so many points: of each stretch the lowest and the highest, so that a peak is not lost."""
+    """Return at most `most` points: the lowest and highest of each stretch, so that no peak is lost."""
     if len(points) <= most:
         return points
     size = -(-len(points) // (most // 2))
@@ -32,7 +32,14 @@ def thinned(points: Points, most: int = MOST) -> Points:
 
 
 def curves(series: Mapping[str, Points], width: int, height: int, xlabel: str = "") -> Text:
-    """A plot of named curves in so many cells. Takes tens of milliseconds: for a worker."""
+    """Return a plot of named curves. Takes tens of milliseconds: call it in a worker.
+
+    Args:
+        series: Name → points (x, y).
+        width: Columns of the plot.
+        height: Lines of the plot.
+        xlabel: Label of the x axis.
+    """
     from textual_plotext.plot import Plot
 
     plot = Plot()
@@ -47,18 +54,19 @@ def curves(series: Mapping[str, Points], width: int, height: int, xlabel: str = 
 
 
 def looks(count: int) -> list[tuple[str, str]]:
+    """Return a marker and a colour for each of `count` curves."""
     return [LOOKS[i % len(LOOKS)] for i in range(count)]
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of `width` cells that is filled to `share`, 0 … 1, in eighths of a cell."""
+    """Return a bar of `width` cells, filled to `share` (0 to 1) in steps of an eighth of a cell."""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     whole, rest = divmod(eighths, 8)
     return ("█" * whole + (EIGHTHS[rest] if rest else "")).ljust(width)
 
 
 def span(low: float, mid: float, high: float, least: float, most: float, width: int) -> str:
-    """`   ├──●──┤ ┊`: an interval on the scale from least to most, with ┊ at 0 where that is on it."""
+    """Return an interval on a scale from `least` to `most`: `   ├──●──┤ ┊`, with ┊ at 0 if the scale has it."""
 
     def cell(value: float) -> int:
         share = (value - least) / (most - least) if most > least else 0.5
@@ -75,7 +83,7 @@ def span(low: float, mid: float, high: float, least: float, most: float, width: 
 
 
 class CurvePlot(Static):
-    """Curves that are drawn again in a worker whenever they, or the size, change."""
+    """Curves, redrawn in a worker when they or the size change."""
 
     DEFAULT_CSS = "CurvePlot { height: 1fr; min-height: 6; }"
 
@@ -87,13 +95,16 @@ class CurvePlot(Static):
         self.drawn: object = None
 
     def draw(self, series: Mapping[str, Points], xlabel: str = "") -> None:
+        """Replace the curves."""
         self.series, self.xlabel = series, xlabel
         self.again()
 
     def on_resize(self) -> None:
+        """Redraw for the new size."""
         self.again()
 
     def again(self) -> None:
+        """Redraw if the curves or the size have changed."""
         width, height = self.size
         what = (width, height, self.xlabel, {name: len(points) for name, points in self.series.items()})
         if what == self.drawn or width < 10 or height < 4:
@@ -106,12 +117,13 @@ class CurvePlot(Static):
 
         def work() -> None:
             text = curves(series, width, height, self.xlabel)
-            # A thread goes on when a later one has taken its place: its drawing is of another size, or of fewer points.
+            # A replaced thread runs on: its plot has another size or fewer points, and is dropped.
             if not get_current_worker().is_cancelled:
                 self.show(text)
 
         self.run_worker(work, thread=True, exclusive=True, group="plot")
 
     def show(self, text: Text) -> None:
+        """Show a finished plot, called from the worker."""
         put: Callable[[Text], None] = self.update
         self.app.call_from_thread(put, text)

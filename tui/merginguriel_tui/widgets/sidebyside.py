@@ -1,4 +1,4 @@
-"""How do runs look side by side? What differs, paired intervals on one scale, and bars per locale, as text of a width."""
+"""Comparison of runs as text: differing settings, paired intervals, bars per locale."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from merginguriel.cli.common import plain
-from merginguriel.cli.config import text_of
+from merginguriel.text.runs import setting
+from merginguriel.text.tables import plain
 
 from .plots import bar, span
 
@@ -19,32 +19,33 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def letter(number: int) -> str:
-    """A short name for a run, so that long ids stand once."""
+    """Return a short name for a run: A, B, C ..."""
     return LETTERS[number] if number < len(LETTERS) else str(number + 1)
 
 
 def heading(text: str) -> Text:
+    """Return a heading with an empty line above."""
     return Text("\n").append(f"{text}\n", "bold underline")
 
 
-def differing(found: Sequence[Against]) -> Text:
-    """Runs by letter, and of their settings only what is not the same in all: a line a key."""
+def differing(result: Sequence[Against]) -> Text:
+    """List the runs with their letters, and the settings that differ."""
     out = Text()
-    for number, one in enumerate(found):
+    for number, one in enumerate(result):
         out.append(f" {letter(number)}  ", "bold")
         out.append(plain(one.name))
         out.append("\n" if one.file is None else f"  recipe of {one.run}\n", "dim")
     out.append_text(heading("What differs"))
-    keys = sorted({key for one in found for key in one.settings})
+    keys = sorted({key for one in result for key in one.settings})
     if not keys:
-        return out.append(" nothing in the configuration\n", "dim")
-    table = [["", *(letter(i) for i in range(len(found)))]]
-    table += [[key, *(plain(text_of(one.settings.get(key))) for one in found)] for key in keys]
+        return out.append(" no settings\n", "dim")
+    table = [["", *(letter(i) for i in range(len(result)))]]
+    table += [[key, *(plain(setting(one.settings.get(key))) for one in result)] for key in keys]
     return out.append_text(aligned(table))
 
 
 def aligned(table: Sequence[Sequence[str]], most: int = 36) -> Text:
-    """Columns, the first row as their heads; a cell that is longer than `most` is cut."""
+    """Align columns, the first row as heading; cut cells longer than `most`."""
     cut = [[cell if len(cell) <= most else cell[: most - 1] + "…" for cell in row] for row in table]
     widths = [max(len(row[i]) for row in cut) for i in range(len(cut[0]))]
     out = Text()
@@ -54,23 +55,23 @@ def aligned(table: Sequence[Sequence[str]], most: int = 36) -> Text:
     return out
 
 
-def paired(found: Sequence[Against], width: int) -> Text:
-    """Each against the first: difference and 95% interval in pp, p, and the interval on a scale that all share."""
+def paired(result: Sequence[Against], width: int) -> Text:
+    """Show each run against the first: difference and 95% interval in pp, p value, and the interval on a shared scale."""
     from merginguriel.text.differences import number as signed
     from merginguriel.text.differences import p_number
 
     out = heading(f"Against {letter(0)}, item by item (pp, 95%)")
-    known = [one.found for one in found if one.found is not None]
+    known = [one.found for one in result if one.found is not None]
     ends = [end for c in known if c.se is not None for end in (c.interval.low, c.interval.high)]
     least, most = min([0.0, *ends]), max([0.0, *ends])
-    for place, one in enumerate(found):
+    for place, one in enumerate(result):
         value = "–" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
         out.append(f" {letter(place)}  ", "bold")
         out.append(f"{value:>7}  ")
         c = one.found
         if c is None:
-            said = one.why or "the first"
-            out.append(plain(f"{said}: {one.command}\n" if one.missing else f"{said}\n"), "dim")
+            reason = one.why or "the first"
+            out.append(plain(f"{reason}: {one.command}\n" if one.missing else f"{reason}\n"), "dim")
             continue
         p = c.p if c.p_groups is None else c.p_groups
         verdict = ("▲ above" if c.difference > 0 else "▼ below") if c.significant else "≈ within noise"
@@ -82,21 +83,21 @@ def paired(found: Sequence[Against], width: int) -> Text:
             out.append(span(c.interval.low, c.difference, c.interval.high, least, most, cells))
         out.append("\n")
     if width > 86 and ends:
-        # What the scale reaches from and to, under its ends.
+        # The ends of the scale.
         cells, high = min(width - 78, 50), f"{signed(most)} pp"
         out.append(" " * 71 + f"{signed(least)} ┊ 0".ljust(cells - len(high)) + f"{high}\n", "dim")
     return out
 
 
-def locales(found: Sequence[Against], width: int) -> Text:
-    """A bar for every run on every locale, with the 95% interval of the accuracy."""
+def locales(result: Sequence[Against], width: int) -> Text:
+    """Draw a bar for every run on every locale, with the 95% interval of its accuracy."""
     out = heading("By locale")
     by: dict[str, list[tuple[int, Bar]]] = {}
-    for place, one in enumerate(found):
+    for place, one in enumerate(result):
         for each in one.bars:
             by.setdefault(each.locale, []).append((place, each))
     if not by:
-        return out.append(" nothing was scored\n", "dim")
+        return out.append(" no scores\n", "dim")
     cells = min(max(width - 48, 10), 60)
     for locale in sorted(by):
         for first, (place, each) in enumerate(by[locale]):
@@ -111,24 +112,24 @@ def locales(found: Sequence[Against], width: int) -> Text:
     return out
 
 
-def over_seeds(found: Sequence[Against], groups: Sequence[Seeds]) -> Text:
-    """Runs that differ by their seed alone, together; nothing where none do."""
+def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
+    """Show runs that differ by their seed alone as one group; empty if there are none."""
     if not groups:
         return Text()
     from merginguriel.text.differences import difference_words
 
-    names = {one.run: letter(place) for place, one in enumerate(found)}
+    names = {one.run: letter(place) for place, one in enumerate(result)}
     out = heading("Seeds together")
     for place, one in enumerate(groups):
         out.append(f" {' '.join(names[run] for run in one.runs)}  ", "bold")
         if one.mean is not None and one.low is not None and one.high is not None:
             out.append(f"mean {100 * one.mean:.2f}%  {100 * one.low:.2f} … {100 * one.high:.2f}  ")
-        said = (
+        text = (
             difference_words(one.found)
             if one.found
             else "fewer than two seeds in common"
             if place
             else "the first"
         )
-        out.append(f"{said}\n")
+        out.append(f"{text}\n")
     return out

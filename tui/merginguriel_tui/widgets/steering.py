@@ -1,63 +1,66 @@
-"""How are runs cancelled, paused and resumed from a screen? By the core's own request, after a question where it costs work."""
+"""Cancel, pause and resume runs from a screen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from merginguriel.cli.common import plain
+from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen
+from merginguriel_tui.dialogs import Confirm
 
-from .ask import Ask
+
+def steer(screen: MuScreen, what: str, names: Sequence[str], then: Callable[[], Any]) -> None:
+    """Ask runs to cancel, pause or resume; confirm a cancellation first, because it loses work.
+
+    Args:
+        screen: The screen that shows the runs.
+        what: `cancel`, `pause` or `resume`.
+        names: Ids of the runs.
+        then: Called after the requests.
+    """
+    if what != "cancel":
+        _request(screen, what, names, then)
+        return
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            _request(screen, what, names, then)
+
+    subject = plain(names[0]) if len(names) == 1 else f"{len(names)} runs"
+    screen.app.push_screen(
+        Confirm(
+            f"Cancel {subject}?",
+            "A run ends within seconds. The output of its finished steps is kept and the run can be resumed; "
+            "the work of the current step is lost.",
+            "Cancel it",
+            danger=True,
+        ),
+        answered,
+    )
 
 
-class Steering:
-    """Asks runs to cancel, pause or resume, for a screen."""
+def _request(screen: MuScreen, what: str, names: Sequence[str], then: Callable[[], Any]) -> None:
+    from merginguriel.errors import MuError
+    from merginguriel.runs import run_store, worker
 
-    def __init__(self, screen: MuScreen) -> None:
-        self.screen = screen
+    space = screen.mu.space
 
-    def ask(self, what: str, names: Sequence[str], then: Callable[[], Any]) -> None:
-        """`what` for each of these runs, then `then`. Cancelling asks first: what the step at work did is lost."""
+    def work() -> tuple[list[dict[str, Any]], list[MuError]]:
+        answers, errors = [], []
+        for name in names:
+            try:
+                answers.append(worker.steer(run_store.get(space, name), what))
+            except MuError as error:
+                errors.append(error)  # the other runs are still asked
+        return answers, errors
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.steer(what, names, then)
+    def report(result: tuple[list[dict[str, Any]], list[MuError]]) -> None:
+        for answer in result[0]:
+            now = f"asked to {what}" if answer["asked"] else answer["state"]
+            screen.notify(f"{plain(answer['run'])}  {now}", markup=False)
+        for error in result[1]:
+            screen.mu.show_error(error)
+        then()
 
-        if what != "cancel":
-            self.steer(what, names, then)
-            return
-        said = plain(names[0]) if len(names) == 1 else f"{len(names)} runs"
-        self.screen.app.push_screen(
-            Ask(
-                f"Cancel {said}?\n\nIt ends within seconds. What its finished steps made is kept, and it can be "
-                "resumed; the work of the step that it is at is lost.",
-                "Cancel it",
-            ),
-            answered,
-        )
-
-    def steer(self, what: str, names: Sequence[str], then: Callable[[], Any]) -> None:
-        from merginguriel.errors import MuError
-        from merginguriel.runs import run_store, worker
-
-        space = self.screen.mu.space
-
-        def work() -> tuple[list[dict[str, Any]], list[MuError]]:
-            said, refused = [], []
-            for name in names:
-                try:
-                    said.append(worker.steer(run_store.get(space, name), what))
-                except MuError as error:
-                    refused.append(error)  # the others are asked all the same
-            return said, refused
-
-        def told(found: tuple[list[dict[str, Any]], list[MuError]]) -> None:
-            for one in found[0]:
-                now = f"asked to {what}" if one["asked"] else one["state"]
-                self.screen.notify(f"{plain(one['run'])}  {now}", markup=False)
-            for error in found[1]:
-                self.screen.mu.tell(error)
-            then()
-
-        self.screen.load(work, told, group="steer")
+    screen.load(work, report, group="steer")

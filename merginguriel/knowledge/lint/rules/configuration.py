@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _AT_MOST = re.compile(
     rf"\bat\s+most\s+(\d+|{'|'.join(NUMBERS)})\s+(?:[\w-]+\s+)?(?:sources?|models?)\b", re.IGNORECASE
 )
-# Names of methods that are common words, and stand in backticks where they are meant as names; but for these phrases.
+# Method names that are common words: recognised in backticks, and in the phrases below.
 _COMMON = (
     "similarity",
     "average",
@@ -52,7 +52,7 @@ _PLAIN = (
     "model",
     "task",
 )  # words of several names that name none of them
-# A clause that names one in order to say no recommends nothing.
+# A clause that names a value in order to refuse it recommends nothing.
 _REFUSED = re.compile(r"\b(?:not|never|no|leave|without|instead|avoid|rather than)\b", re.IGNORECASE)
 _WORDS = {
     "similarity": re.compile(
@@ -193,7 +193,7 @@ def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Kno
             within = all(
                 scope.get(key, ("",))[0] in values for key, values in inside.items() if key != "context"
             )
-            # A veto that names no way to merge speaks of a place, and a configuration of a way.
+            # A veto without a method is about a scope, not about a way to merge.
             if within and "method" in inside and wanted.issubset(params):
                 found.append(Problem(lines["method"], f"is forbidden by {claim.id}: {claim.text}",
                                      "Configure something else, or supersede the claim."))  # fmt: skip
@@ -220,7 +220,7 @@ def _against_goals(given: dict[str, str], lines: dict[str, str], knowledge: Know
     return [
         Problem(
             lines["baseline"],
-            f"judges a merge by {given['baseline']}, which nobody would serve{example}.",
+            f"judges a merge by {given['baseline']}, which is no alternative to it{example}.",
             f"A merge has to beat one of: {', '.join(GOALS)}.",
         )
     ]

@@ -42,7 +42,7 @@ def _effect_for_gain(knowledge: Knowledge) -> list[Problem]:
             continue
         for effect, gain in effects_without_gain(in_any(knowledge.rows, claim.scope)):
             found.append(
-                Problem(claim.where, f"{claim.id} takes the merging effect for a reason to merge, but {above(effect, gain)}.",
+                Problem(claim.where, f"{claim.id} treats a positive merging effect as a reason to merge, but {above(effect, gain)}.",
                         "Judge a merge by its gain over best_single_source; report the effect as a description.")
             )  # fmt: skip
             break

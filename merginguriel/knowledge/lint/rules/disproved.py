@@ -110,6 +110,6 @@ def _restated(where: str, claim: Claim, knowledge: Knowledge) -> Problem:
     instead = next((c.text for c in knowledge.claims if c.id == claim.superseded_by), "")
     return Problem(
         where,
-        f"states again what {claim.id} said, which is {now.status}.",
+        f"repeats {claim.id}, which is {now.status}.",
         f"Say instead: {instead}" if instead else f"It is {now.reason}.",
     )

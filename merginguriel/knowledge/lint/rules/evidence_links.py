@@ -70,7 +70,7 @@ def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
             to = unquote(match["to"].partition("#")[0])
             if to and not _ELSEWHERE.match(match["to"]) and not (path.parent / to).exists():
                 found.append(Problem(f"{path}:{number}", f"links to {to}, which does not exist.",
-                                     "Correct the link, or say in words what was not kept."))  # fmt: skip
+                                     "Correct the link, or say that the file was not kept."))  # fmt: skip
         if title in POINTING:
             for match in _PATH.finditer(_LINK.sub("", re.sub(r"\S+://\S+", "", text))):
                 if not ENTRY_ID.search(match[0]) and not any(

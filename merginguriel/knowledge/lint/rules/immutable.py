@@ -12,7 +12,7 @@ from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.entries import ID
 
 SECONDS = 30  # after which a history is too long to be asked
-MEND = "Restore it: git restore --source={commit} -- {name}\nWhat corrects it is a new entry that names it: mu log add"
+MEND = "Restore it: git restore --source={commit} -- {name}\nTo correct it, add a new entry that names it: mu log add"
 # git knows these two trees in every repository, by the length of its names.
 EMPTY_TREES = {
     40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -36,7 +36,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     if not first:
         return []
     empty = EMPTY_TREES[len(next(iter(first.values()))[1])]
-    # git's own name for a file as it lies here: with its filters and line ends, and zeros if it differs from the index.
+    # git's id of a file on disk: after its filters and line ends, zeros if it differs from the index.
     now = {name: blob for _, blob, name in _listed(log, "diff", empty)}
     entries = {path.name: path for path in log.glob("[!.]*/*.md")}
     found = []
@@ -51,9 +51,9 @@ def check(knowledge: Knowledge) -> list[Problem]:
             if blob not in _blobs(path):
                 what = "entry" if path.suffix == ".md" else "file of an entry"
                 where = f"{path}:1" if path.suffix == ".md" else str(path)
-                found.append(Problem(where, f"this {what} was changed after it had landed.", mend))
+                found.append(Problem(where, f"this {what} was changed after its first commit.", mend))
         elif path.suffix == ".md":
-            found.append(Problem(str(path), "this entry has landed and was removed.", mend))
+            found.append(Problem(str(path), "this entry was removed after its first commit.", mend))
     return found
 
 

@@ -15,7 +15,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     fallen = {ref for entry in knowledge.entries for ref in entry.supersedes if ref != entry.id}
     for entry in knowledge.entries:
         if entry.id in fallen:
-            continue  # its marks have fallen with it
+            continue  # the marks of a superseded entry do not count
         for mark in entry.marks:
             if mark.kind == "Lifts":
                 for selector in mark.selectors:
@@ -24,7 +24,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
                         found.append(
                             Problem(
                                 f"{entry.path}:{selector.line}",
-                                f"lifts {selector.entry}, which contests and invalidates nothing.",
+                                f"lifts {selector.entry}, which has no mark to lift.",
                                 "Name the entry that has the section ## Contests or ## Invalidates.",
                             )
                         )
@@ -32,8 +32,8 @@ def check(knowledge: Knowledge) -> list[Problem]:
                 found.append(
                     Problem(
                         f"{entry.path}:{mark.line}",
-                        f"## {mark.kind} reaches no row of the log.",
-                        "Rows are matched by what they say of themselves; see docs/formats.md.",
+                        f"## {mark.kind} selects no row of the log.",
+                        "Rows are matched by their own fields; see docs/formats.md.",
                     )
                 )
     for claim in standing_claims(knowledge):
@@ -46,7 +46,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
                     claim.where,
                     f"{claim.id} rests on {len(gone)} of {len(rows)} rows that were invalidated "
                     f"({gone[0].ref}) by {entry.id}: {mark.reason}",
-                    "Supersede it by what sound rows say, or cite rows that stand.",
+                    "Supersede it by a claim that valid rows support, or cite valid rows.",
                 )
             )
     return found

@@ -16,7 +16,9 @@ def check(knowledge: Knowledge) -> list[Problem]:
     first: dict[str, Entry] = {}
     for entry in knowledge.entries:
         if first.setdefault(entry.id, entry) is not entry:
-            found.append(Problem(f"{entry.path}:1", f"the entry's id stands in {first[entry.id].path} too."))
+            found.append(
+                Problem(f"{entry.path}:1", f"the entry's id is also used in {first[entry.id].path}.")
+            )
         for kind, refs in (("supersedes", entry.supersedes), ("links", entry.links)):
             found += [
                 Problem(f"{entry.path}:1", f"{kind} names {ref}, which is not in the log.")
@@ -34,7 +36,9 @@ def check(knowledge: Knowledge) -> list[Problem]:
     claim_ids = {claim.id for claim in knowledge.claims}
     for claim in knowledge.claims:
         if claim.id in seen:
-            found.append(Problem(claim.where, f"the claim {claim.id} stands in {seen[claim.id].where} too."))
+            found.append(
+                Problem(claim.where, f"the claim {claim.id} is also defined in {seen[claim.id].where}.")
+            )
         seen[claim.id] = claim
         for ref in claim.evidence:
             if ref not in ids and ref not in knowledge.by_row:
@@ -48,7 +52,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
                 Problem(
                     claim.where,
                     f"superseded_by leads back to the claim itself: {' → '.join(circle)}.",
-                    "One of them has to stand: take its superseded_by away.",
+                    "Remove the superseded_by of one of them.",
                 )
             )
     return found

@@ -9,7 +9,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.yaml_lines import read_text
 
-MEND = "Add the entry that names it again, which takes it over; or, if there is none, remove it."
+MEND = "Add the entry that names it again; if there is none, remove the file."
 
 
 def check(knowledge: Knowledge) -> list[Problem]:

@@ -6,7 +6,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.log.plan_scores import lost_answers
 
-SINCE = "2026-11-21"  # plans of earlier days landed before an expectation was asked for
+SINCE = "2026-11-21"  # plans before this day need no expectation
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
@@ -17,7 +17,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
             continue
         if plan.date >= SINCE and not plan.expected:
             found.append(
-                Problem(f"{plan.path}:{plan.body_line}", "this plan expects nothing that could come true or not.",
+                Problem(f"{plan.path}:{plan.body_line}", "this plan states no expectation that can be scored.",
                         "Give it a table under ## Expected, with low and high or p_positive: docs/formats.md.")
             )  # fmt: skip
         for answer, by in lost_answers(knowledge, plan):

@@ -20,7 +20,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
             if thread is None:
                 found.append(
                     Problem(
-                        where, f"{one.question} is no question of the log.", "See: mu log questions --all"
+                        where, f"{one.question} is not a question of the log.", "See: mu log questions --all"
                     )
                 )
             elif thread.date > entry.date:
@@ -36,7 +36,7 @@ def _plans(knowledge: Knowledge, entry: Entry) -> list[Problem]:
         plan = knowledge.by_entry.get(ref)
         if plan is None or plan.type != "Plan":
             found.append(
-                Problem(f"{entry.path}:1", f"answers names {ref}, which is no plan.", "See: mu log plans")
+                Problem(f"{entry.path}:1", f"answers names {ref}, which is not a plan.", "See: mu log plans")
             )
         elif plan.date > entry.date:
             found.append(Problem(f"{entry.path}:1", f"answers a plan of {plan.date}, made after this entry."))
@@ -46,7 +46,7 @@ def _plans(knowledge: Knowledge, entry: Entry) -> list[Problem]:
             found.append(
                 Problem(
                     one.where,
-                    f"the expectation is that of {one.plan or 'this entry'}, which is no plan.",
+                    f"the expectation is that of {one.plan or 'this entry'}, which is not a plan.",
                     "Name the plan in a column `plan`, or write a Plan: nothing else is scored.",
                 )
             )

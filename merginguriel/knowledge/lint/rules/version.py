@@ -21,9 +21,12 @@ SETTING, VARIABLE = "lint_since", "MU_LINT_SINCE"
 def check(knowledge: Knowledge) -> list[Problem]:
     """Report skills whose claims, recommendations, configuration or failure modes changed under the same version.
 
-    They differ from the last commit, or from any before it that had the same version or a higher one. Or, if the
-    workspace's setting `lint_since` (`mu lint --since`) or the variable MU_LINT_SINCE names a revision, from where the
-    present state branched off that: then several commits may share one raise. Raises UsageError if it names none.
+    Each skill is compared with the last commit, and any earlier one with the same version or a higher one. Or, if the
+    workspace's setting `lint_since` (`mu lint --since`) or the variable MU_LINT_SINCE names a revision, from where
+    the present state branched off that: then several commits may share one raise.
+
+    Raises:
+        UsageError: If the revision does not exist.
     """
     folder = knowledge.space.skills
     if not folder.is_dir() or not git.inside(folder):

@@ -1,4 +1,4 @@
-"""How is one of several taken? On one line with the arrows, or from a list that is searched as one types."""
+"""Choose one of several values: on one line with the arrow keys, or from a searchable list."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-ANY = "any"  # stands for no choice
+ANY = "any"  # shown for an empty value
 
 
 class Choice(Widget, can_focus=True):
-    """`label ‹ value ›`: the arrows take the next, Enter shows all. An empty value is open."""
+    """One line, `label ‹ value ›`: the arrow keys change the value, Enter shows all. An empty value means any."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "step(-1)", "The one before", id="choice.before", show=False),
-        Binding("right,l", "step(1)", "The next one", id="choice.next", show=False),
+        Binding("left,h", "step(-1)", "Previous value", id="choice.before", show=False),
+        Binding("right,l", "step(1)", "Next value", id="choice.next", show=False),
         Binding("enter,space", "pick", "Choose from a list", id="choice.pick", show=False),
     ]
     value: reactive[str] = reactive("")
 
     class Changed(Message):
-        """Somebody chose."""
+        """The user changed the value."""
 
         def __init__(self, choice: Choice) -> None:
             super().__init__()
@@ -42,28 +42,33 @@ class Choice(Widget, can_focus=True):
         self.set_reactive(Choice.value, value)
 
     def render(self) -> Text:
+        """Draw the line."""
         room = max(self.size.width - len(self.label) - 5, 3)
         value = self.value or ANY
         value = value if len(value) <= room else f"{value[: room - 1]}…"
         text = Text(f"{self.label} ", "dim")
-        # The marks say that it can be changed; a focused one is underlined, whatever the colours are.
+        # The marks show that it can be changed; the focused one is underlined, whatever the colours.
         text.append(f"‹ {value} ›", "not dim bold underline" if self.has_focus else "not dim")
         return text
 
     def take(self, value: str) -> None:
+        """Set the value and report the change."""
         if value != self.value:
             self.value = value
             self.post_message(self.Changed(self))
 
     def action_step(self, by: int) -> None:
+        """Take the next value, or the previous one for -1."""
         if self.options:
             at = self.options.index(self.value) if self.value in self.options else -1
             self.take(self.options[(at + by) % len(self.options)])
 
     def action_pick(self) -> None:
+        """Open the list of all values."""
         self.app.push_screen(Pick(self.label, self.options), self._picked)
 
     def on_click(self) -> None:
+        """Open the list."""
         self.action_pick()
 
     def _picked(self, value: str | None) -> None:
@@ -72,7 +77,7 @@ class Choice(Widget, can_focus=True):
 
 
 class Pick(ModalScreen[str | None]):
-    """A list to choose from, narrowed by what is typed. Gives the value, or None."""
+    """A list narrowed by typing. Returns the value, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Close", id="pick.close"),
@@ -82,11 +87,12 @@ class Pick(ModalScreen[str | None]):
 
     def __init__(self, title: str, options: Sequence[str]) -> None:
         super().__init__()
-        self.asked, self.options, self.shown = title, list(options), list(options)
+        self.title_text, self.options, self.shown = title, list(options), list(options)
 
     def compose(self) -> ComposeResult:
+        """Yield the title, the filter and the list."""
         with Vertical(id="pick"):
-            yield Static(Text(self.asked, "bold"))
+            yield Static(Text(self.title_text, "bold"))
             yield Input(placeholder="type to narrow", id="narrow", compact=True)
             yield OptionList(*self._rows(), id="picked", markup=False, compact=True)
 
@@ -94,25 +100,29 @@ class Pick(ModalScreen[str | None]):
         return [Option(Text(value or ANY)) for value in self.shown]
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Show the values that match, the best match first."""
         from textual.fuzzy import Matcher
 
         matcher = Matcher(event.value)
         scored = [(matcher.match(value or ANY) if event.value else 1, value) for value in self.options]
-        found = [pair for pair in scored if pair[0] > 0]
-        self.shown = [value for _, value in sorted(found, key=lambda pair: -pair[0])]
+        result = [pair for pair in scored if pair[0] > 0]
+        self.shown = [value for _, value in sorted(result, key=lambda pair: -pair[0])]
         listed = self.query_one("#picked", OptionList)
         listed.clear_options()
         listed.add_options(self._rows())
         listed.highlighted = 0 if self.shown else None
 
     def action_move(self, by: int) -> None:
+        """Move the cursor of the list while the filter has the focus."""
         listed = self.query_one("#picked", OptionList)
         listed.action_cursor_down() if by > 0 else listed.action_cursor_up()
 
     def on_input_submitted(self) -> None:
+        """Return the value under the cursor."""
         at = self.query_one("#picked", OptionList).highlighted
         if self.shown:
             self.dismiss(self.shown[at or 0])
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Return the value that was picked."""
         self.dismiss(self.shown[event.option_index])

@@ -1,0 +1,123 @@
+"""Format runs: settings, plan, events and result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .tables import columns
+
+if TYPE_CHECKING:
+    from merginguriel.runs.planning import Plan
+
+
+def duration(seconds: float) -> str:
+    """Format seconds as `12 s` or `1 min 15 s`."""
+    whole = max(round(seconds), 0)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def setting(value: object) -> str:
+    """Format a configuration value on one line; `-` for an empty one."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={inner}" for name, inner in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else str(value)
+
+
+def plan_lines(planned: Plan, state: str) -> list[str]:
+    """Return lines that say what a run would train, merge and score, and the expected time.
+
+    Args:
+        planned: The plan of the run.
+        state: State of the run: `new`, `finished`, `running` ...
+    """
+    if state == "finished":
+        return ["  already finished: the result is shown, nothing is run again"]
+    rows = []
+    if not planned.base:
+        rows.append(["base", "to be made"])
+    if planned.train:
+        each = next(iter(planned.train.values()))
+        long = (
+            "time unknown: no model was trained here yet" if each is None else f"about {duration(each)} each"
+        )
+        rows.append(["train", f"{' '.join(planned.train)}  ({long})"])
+    if planned.there:
+        rows.append(["trained", " ".join(planned.there)])
+    if planned.other:
+        rows.append(["refused", f"{' '.join(planned.other)}  (trained with other settings or data)"])
+    if planned.merges != 0:
+        rows.append(["merge", "during training" if planned.merges is None else str(planned.merges)])
+    if planned.scores:
+        rows.append(
+            ["score", f"{planned.scores} evaluations of a model on a split; cached predictions are free"]
+        )
+    if planned.seconds is not None:
+        long = f"about {duration(planned.seconds)}, from earlier runs"
+    elif planned.work is None:
+        long = "unknown: no run of this kind has finished here"
+    else:
+        long = f"about {duration(planned.work)} plus training"
+    return [f"  {line}" for line in columns([*rows, ["time", long]]).splitlines()]
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    """Format an event of a run: `19:02:11  step  train de-DE (1 of 3)`."""
+    more = {k: v for k, v in event.items() if k not in ("time", "event", "config", "digest", "text", "error")}
+    words = [str(event[key]) for key in ("text", "error") if event.get(key)]
+    words += [
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in more.items()
+    ]
+    return f"{str(event.get('time'))[11:19]}  {event['event']}  {'  '.join(words)}".rstrip()
+
+
+def result_lines(result: Mapping[str, Any]) -> list[str]:
+    """Format the result of a run: scores of trained models, an N×N matrix, or a merge against its baselines."""
+    head = f"{result['run']}  {result['context']}"
+    if result["kind"] == "train":
+        rows = [["", "on development data", "sentences", ""]]
+        for locale, model in result["models"].items():
+            value = next((v for k, v in model.items() if k.startswith("dev_") and k != "dev_items"), None)
+            score = "not scored" if value is None else f"{100 * value:.1f}%"
+            rows.append([locale, score, str(model["train_items"]), duration(model["seconds"] or 0)])
+        return [head, columns(rows)]
+    if result["kind"] == "nxn":
+        matrix = result.get("test") or result["dev"]
+        scores = matrix[matrix.get("metric", "accuracy")]
+        sources, targets = list(scores), list(matrix["n"])
+        table = [["", *targets]]
+        table += [[s, *(f"{100 * scores[s][t]:.1f}" for t in targets)] for s in sources]
+        return [head, columns(table)]
+    low, high = result["ci95"]
+    lines = [
+        head,
+        f"{result['target']}  {result['mode']}  {result['method']}  {100 * result[result.get('metric', 'accuracy')]:.2f}%  "
+        f"95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']}",
+        "sources  "
+        + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
+    ]
+    rows = [["against", "", "accuracy", "difference", "95%", "p"]]
+    for kind, baseline in result["baselines"].items():
+        compared = baseline["comparison"]
+        cells = ["", "", ""]
+        if compared:
+            p = compared["p"] if compared["p_groups"] is None else compared["p_groups"]
+            span = compared["interval"]
+            cells = [
+                f"{compared['difference']:+.1f} pp",
+                f"{span['low']:+.1f} … {span['high']:+.1f}",
+                "< 0.001" if p < 0.001 else f"{p:.3f}",
+            ]
+        rows.append(
+            [kind.replace("_", " "), baseline["model"] or "", f"{100 * baseline['value']:.2f}%", *cells]
+        )
+    for name, value in sorted(result.get("ensembles", {}).items(), key=lambda pair: -pair[1]):
+        rows.append(["ensemble", name.replace("_", " "), f"{100 * value:.2f}%", "", "", ""])
+    goal = result.get("goal")
+    if goal:
+        lines.insert(2, f"goal {goal['number']} {goal['state']}: against {goal['against'].replace('_', ' ')}")
+    return [*lines, columns(rows)]

@@ -1,0 +1,177 @@
+"""Dialogs over a screen: yes/no, help on keys, legend of the advice, and jump letters."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.table import Table
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.dom import DOMNode
+from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
+from textual.widgets import Button, Label, Static
+
+HEADS = ("here", "on this screen", "everywhere")
+LETTERS = "asdfghlqwertuiopzxcvbnm"
+
+
+class Confirm(ModalScreen[bool]):
+    """Yes/no dialog. Returns True for yes.
+
+    Args:
+        title: The question.
+        what: What it is about, shown as it is, never read as markup.
+        yes: Label of the yes button.
+        danger: The action cannot be undone: a warning colour, and No has the focus.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "dismiss(True)", "Yes", id="confirm.yes"),
+        Binding("escape,n", "dismiss(False)", "No", id="confirm.no"),
+    ]
+
+    def __init__(self, title: str, what: str, yes: str, *, danger: bool = False) -> None:
+        super().__init__(classes="-danger" if danger else "")
+        self.question, self.what, self.yes, self.danger = title, what, yes, danger
+
+    def compose(self) -> ComposeResult:
+        """Yield the question, its subject and the two buttons."""
+        with Vertical(id="confirm"):
+            yield Static(Text(self.question, "bold"))
+            with VerticalScroll(id="confirmed"):
+                yield Static(Text(self.what))
+            with Horizontal(id="answers"):
+                yield Button(
+                    Text(f"{self.yes} (y)"),
+                    id="yes",
+                    variant="warning" if self.danger else "primary",
+                    compact=True,
+                )
+                yield Button(Text("No (n)"), id="no", compact=True)
+
+    def on_mount(self) -> None:
+        """Focus the default answer."""
+        self.query_one("#no" if self.danger else "#yes").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Return the answer of the button."""
+        self.dismiss(event.button.id == "yes")
+
+
+def _scrolled(table: Table, name: str) -> ComposeResult:
+    with VerticalScroll(id=name):
+        yield Static(table, markup=False)
+
+
+def _new_table() -> Table:
+    return Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+
+
+class WordsScreen(ModalScreen[None]):
+    """The legend that `mu advise --explain` prints. The key that opens it closes it too."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,e,q", "dismiss", "Close", id="words.close"),
+        Binding("j", "app.simulate_key('down')", "Down", id="words.down"),
+        Binding("k", "app.simulate_key('up')", "Up", id="words.up"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """Yield each term with its meaning."""
+        from merginguriel.text.advice import LEGEND
+
+        table = _new_table()
+        for word, meaning in LEGEND:
+            table.add_row(Text(word, "bold"), Text(meaning))
+        yield from _scrolled(table, "words")
+
+
+class HelpScreen(ModalScreen[None]):
+    """The keys of the screen below, from its active bindings."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,f1", "dismiss", "Close", id="help.close"),
+        Binding("j", "app.simulate_key('down')", "Down", id="down"),
+        Binding("k", "app.simulate_key('up')", "Up", id="up"),
+    ]
+
+    def __init__(self, below: Screen[object]) -> None:
+        super().__init__()
+        self.below = below
+
+    def compose(self) -> ComposeResult:
+        """Yield the keys in groups, with the ids that mu.toml uses."""
+        table = _new_table()
+        for head, inside in key_rows(self.below).items():
+            if table.row_count:
+                table.add_row()
+            table.add_row(Text(head, "bold underline"), "", Text("id in mu.toml", "dim"))
+            for keys, description, name in inside:
+                table.add_row(Text(keys), Text(description), Text(name, "dim"))
+        yield from _scrolled(table, "help")
+
+
+def key_rows(screen: Screen[object]) -> dict[str, list[tuple[str, str, str]]]:
+    """Return (keys, description, id for mu.toml) of every active binding, grouped by `HEADS`."""
+    groups: dict[str, dict[str, tuple[list[str], str]]] = {head: {} for head in HEADS}
+    for node, binding, _, _ in screen.active_bindings.values():
+        if binding.description and not binding.system and not is_idle(node, binding):
+            head = HEADS[2] if node is screen.app else HEADS[1] if node is screen else HEADS[0]
+            key = screen.app.get_key_display(binding)
+            keys, _ = groups[head].setdefault(binding.description, ([], binding.id or ""))
+            if key not in keys:
+                keys.append(key)
+    return {
+        head: [(" ".join(keys), description, name) for description, (keys, name) in inside.items()]
+        for head, inside in groups.items()
+        if inside
+    }
+
+
+def is_idle(node: DOMNode, binding: Binding) -> bool:
+    """Return True for a widget's built-in scrolling key if the widget is shown in full."""
+    name = f"action_{binding.action}"
+    if not isinstance(node, Widget) or not name.startswith(("action_scroll_", "action_page_")):
+        return False
+    if getattr(type(node), name, None) is not getattr(Widget, name):
+        return False
+    sideways = name.endswith(("left", "right"))
+    return not (node.allow_horizontal_scroll if sideways else node.allow_vertical_scroll)
+
+
+class JumpScreen(ModalScreen[str | None]):
+    """Letters over the parts of the screen below. Returns the id of the widget whose letter was pressed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+o", "dismiss", "Cancel", id="jump.cancel")]
+
+    def __init__(self, below: Screen[object]) -> None:
+        super().__init__()
+        self.places = jump_places(below)
+
+    def compose(self) -> ComposeResult:
+        """Yield a label with a letter on each widget."""
+        for letter, widget in self.places.items():
+            label = Label(f"[{letter}]", classes="jump", markup=False)
+            label.styles.offset = (widget.region.x, widget.region.y)
+            yield label
+
+    def on_key(self, event: events.Key) -> None:
+        """Return the widget of the letter."""
+        if event.key in self.places:
+            event.stop()
+            self.dismiss(self.places[event.key].id)
+
+    def on_resize(self) -> None:
+        """Move the letters to where the widgets are now."""
+        for widget, label in zip(self.places.values(), self.query(Label), strict=False):
+            label.styles.offset = (widget.region.x, widget.region.y)
+
+
+def jump_places(screen: Screen[object]) -> dict[str, Widget]:
+    """Return letter → widget, for every visible widget that can have the focus."""
+    seen = [w for w in screen.focus_chain if w.id and screen.region.overlaps(w.region) and w.region.area]
+    return dict(zip(LETTERS, seen, strict=False))

@@ -1,0 +1,76 @@
+"""Registry of screens, each imported when it is first opened, and of the bindings that mu.toml can change."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from typing import Any
+
+from textual.binding import Binding
+from textual.screen import Screen
+
+from merginguriel.errors import MuError
+from merginguriel.text.suggest import suggest
+
+# name → (module of screens/, class, description in the palette)
+SCREENS = {
+    "advise": ("advise", "AdviseScreen", "Advice: merge or not, how, from which sources, and how sure"),
+    "skills": ("skills", "SkillsScreen", "Skills and their claims, with the evidence of each"),
+    "log": ("log", "LogScreen", "Experiment log: what was tried and what came out"),
+    "runs": ("runs", "RunsScreen", "Runs in progress and finished runs"),
+    "compare": ("compare", "CompareScreen", "Two or more runs side by side"),
+    "matrix": ("matrix", "MatrixScreen", "Accuracy of every model on every locale"),
+}
+# Screens that open from one of the six.
+INNER = {
+    "run": ("run", "RunScreen"),
+    "launch": ("launch", "LaunchScreen"),
+    "compose": ("compose_entry", "ComposeScreen"),
+}
+
+
+def create(name: str, *args: Any, **options: Any) -> Screen[None]:
+    """Import the screen `name` and create it with these arguments."""
+    module, attribute, *_ = SCREENS.get(name) or INNER[name]
+    made: Screen[None] = getattr(importlib.import_module(f".screens.{module}", __package__), attribute)(
+        *args, **options
+    )
+    return made
+
+
+def modules() -> list[str]:
+    """Return the modules of screens/ that hold a screen."""
+    return [entry[0] for entry in (*SCREENS.values(), *INNER.values())]
+
+
+def binding_ids() -> dict[str, str]:
+    """Return id → description of every binding that mu.toml can change. Imports all screens."""
+    for name in modules():
+        importlib.import_module(f"{__package__}.screens.{name}")
+    importlib.import_module(f"{__package__}.dialogs")
+    ids = {}
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] != __package__ or module is None:
+            continue
+        for _, cls in inspect.getmembers(module, inspect.isclass):
+            for binding in vars(cls).get("BINDINGS", ()):
+                if isinstance(binding, Binding) and binding.id:
+                    ids[binding.id] = binding.description
+    return ids
+
+
+def unknown_ids(keymap: dict[str, str], where: str) -> list[MuError]:
+    """Return an error for every id of the keymap that no binding has, with the nearest ids.
+
+    Args:
+        keymap: Id → key, from mu.toml.
+        where: The file, for the message.
+    """
+    known = binding_ids()
+    errors = []
+    for name in keymap:
+        if name not in known:
+            hint = f"{suggest(name, known, cutoff=0.4)} The help (?) lists the ids.".lstrip()
+            errors.append(MuError(f"unknown key id tui.keys.{name}.", where=where, mend=hint))
+    return errors

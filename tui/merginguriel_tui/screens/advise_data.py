@@ -1,0 +1,155 @@
+"""Data of the advise screen: what can be asked, the list of targets, and the run of a recipe."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+if TYPE_CHECKING:
+    from merginguriel.config.schema import Config
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.workspace import Workspace
+
+
+class Find(Input):
+    """Search field over the list of targets; the down key enters the list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "screen.to_targets", "To the list", id="advise.list", show=False)
+    ]
+
+
+def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None, int | None] | None:
+    """Return k, the least gain in pp and the budget as numbers; None while one of them is not a number."""
+    try:
+        k = int(given["k"]) if given["k"] else None
+        least = float(given["min_gain"]) if given["min_gain"] else None
+        budget = int(given["budget"]) if given["budget"] else None
+    except ValueError:
+        return None
+    return None if k is not None and k < 1 else (k, least, budget)
+
+
+def kept(state: object) -> dict[str, str]:
+    """Return the question of the last session without invalid values: it was read from a file."""
+    asked = {k: v for k, v in state.items() if isinstance(v, str)} if isinstance(state, dict) else {}
+    return asked if numbers_of({"k": "", "min_gain": "", "budget": "", **asked}) is not None else {}
+
+
+def command(target: str, changed: Mapping[str, str]) -> str:
+    """Return the `mu advise` command of a question.
+
+    Args:
+        target: The target locale.
+        changed: Field → value, of the fields that differ from their first value.
+    """
+    flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value]
+    return " ".join(["mu advise", f"--target {target}", *flags, "--all"])
+
+
+def read(space: Workspace) -> tuple[Knowledge, list[str], list[str], dict[tuple[str, str], int]]:
+    """Load the knowledge, the contexts and methods to choose from, and (context, target) → measured merges."""
+    from merginguriel import threads
+
+    threads.numpy_with_one()
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.parse.rows import is_merge
+    from merginguriel.loop import advise_request
+
+    knowledge = load(space)
+    contexts, methods = advise_request.choices(knowledge)
+    counts: dict[tuple[str, str], int] = {}
+    for row in knowledge.rows:
+        if row.mode != "-" and is_merge(row.method):
+            counts[row.context, row.target] = counts.get((row.context, row.target), 0) + 1
+    return knowledge, contexts, methods, counts
+
+
+def targets(typed: str, measured: dict[str, int], logged: set[str]) -> list[tuple[str, str, int]]:
+    """Return (tag, language, measured merges) of every locale that `typed` may mean, the likeliest first.
+
+    Args:
+        typed: Part of a tag or language; letters may be missing.
+        measured: Target → measured merges in the current context.
+        logged: Targets with results in any context.
+    """
+    from textual.fuzzy import Matcher
+
+    from merginguriel import locales
+
+    known = locales.table().values()
+    if not typed:
+        everything = [(one.tag, one.name, measured.get(one.tag, 0)) for one in known]
+        return sorted(everything, key=lambda one: (not one[2], one[0]))
+    matcher = Matcher(typed)
+    scored = []
+    for one in known:
+        score = max(matcher.match(one.tag), matcher.match(one.name))
+        if score > 0:
+            exact = typed.lower() in (one.tag.lower(), one.name.lower())
+            target = (one.tag, one.name, measured.get(one.tag, 0))
+            scored.append(
+                ((not exact, -round(score, 3), not target[2], one.tag not in logged, one.tag), target)
+            )
+    return [target for _, target in sorted(scored)]
+
+
+def target_line(tag: str, name: str, count: int) -> Text:
+    """Return a target's line in the list, with a dot and a count if merges for it were measured."""
+    text = Text("• " if count else "  ", no_wrap=True, overflow="ellipsis")
+    text.append(f"{tag:<6} ", "bold" if count else "")
+    text.append("" if name == "None" else name, "" if count else "dim")
+    if count:
+        text.append(f" {count}", "dim")
+    return text
+
+
+class Proposal(NamedTuple):
+    """A run that can be launched: its id, its description, and its configuration."""
+
+    name: str
+    text: str
+    config: Config
+
+
+def save(space: Workspace, advice: dict[str, Any]) -> str:
+    """Write the recipe as a run's configuration; return its path relative to the workspace."""
+    from merginguriel.loop import advised_run
+
+    return space.display(advised_run.save(advice, space))
+
+
+def proposal(space: Workspace, advice: dict[str, Any]) -> Proposal:
+    """Return the run of the recipe, checked as `mu run --dry-run` checks it.
+
+    Raises:
+        MuError: The recipe cannot be run in this workspace.
+    """
+    from merginguriel.config import run_config as config
+    from merginguriel.loop import advised_run
+    from merginguriel.runs import planning, run_store
+    from merginguriel.text.runs import plan_lines
+    from merginguriel.text.tables import plain
+    from merginguriel.workspace import writable
+
+    wanted = advised_run.configuration(advice, writable(space))
+    name = run_store.run_id(wanted)
+    exists = (space.runs / name / "config.yaml").is_file()
+    state = run_store.state(run_store.get(space, name)) if exists else "new"
+    against = "" if advice["verdict"] in ("merge", "pilot") else f"The advice is {advice['verdict']}.\n\n"
+    planned = "\n".join(plan_lines(planning.plan(space, wanted), state))
+    shown = config.dump_table(config.as_table(wanted))
+    return Proposal(name, plain(f"{against}{planned}\n\n{shown}"), wanted)
+
+
+def launch(space: Workspace, wanted: Proposal) -> tuple[str, int | None]:
+    """Launch the run; return its id and its process, None if it had already finished."""
+    from merginguriel.runs import worker
+
+    run, pid = worker.launch(space, wanted.config)
+    return run.id, pid
