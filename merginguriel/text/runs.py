@@ -100,7 +100,7 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         "sources  "
         + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
     ]
-    rows = [["against", "", "accuracy", "difference", "95%", "p"]]
+    rows = [["against", "", result.get("metric", "accuracy"), "difference", "95%", "p"]]
     for kind, baseline in result["baselines"].items():
         compared = baseline["comparison"]
         cells = ["", "", ""]

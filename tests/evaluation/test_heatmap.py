@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merginguriel.evaluation.heatmap import BASIC, CIVIDIS, PLAIN, TRUE, depth, render, save_png
+from merginguriel.evaluation.heatmap import BASIC, PLAIN, TRUE, depth, render, save_png
 from merginguriel.evaluation.nxn import Matrix
+from merginguriel.text.colours import CIVIDIS
 
 SMALL = Matrix(
     ("sw-KE", "en-US"),
