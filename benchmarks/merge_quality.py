@@ -25,7 +25,7 @@ import torch
 from merginguriel.evaluation.baselines import Baseline, baselines
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.evaluation.predict import open_model, predict_with
-from merginguriel.evaluation.predictions import cache_path, correct, fingerprint, load
+from merginguriel.evaluation.predictions import cache_path, fingerprint, load, scored
 from merginguriel.knowledge.log.append import Draft, add
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import registry
@@ -105,7 +105,7 @@ class Merger:
         if lacking:
             raise RuntimeError(f"the merge lacks {sorted(lacking)[0]}")
         self.model.load_state_dict(weights)
-        return correct(predict_with(self.model, self.tokenizer, self.labels, items), items)
+        return scored(predict_with(self.model, self.tokenizer, self.labels, items), items)
 
 
 def tensors(folder: Path) -> dict[str, np.ndarray]:

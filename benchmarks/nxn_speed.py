@@ -147,7 +147,7 @@ def work(folder: Path, data: dict[str, TaskData]) -> float:
     config = getattr(model.config, "encoder", None) or model.config.to_dict()
     total = 0.0
     for found in data.values():
-        lengths = np.array([len(row) for row in predict.tokens_of(model, tokenizer, found.test)])
+        lengths = np.array([len(row) for row in predict.tokens_of(model, tokenizer, found.test).ids])
         attention = 4 * config["num_hidden_layers"] * config["hidden_size"] * (lengths**2).sum()
         total += 2 * inner * lengths.sum() + attention + 2 * model.classifier.weight.numel() * len(lengths)
     return total

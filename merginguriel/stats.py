@@ -47,6 +47,11 @@ def proportion_variance(p: float, n: int) -> float:
     return p * (1 - p) / n
 
 
+def rank_correlation_variance(r: float, n: int) -> float:
+    """Sampling variance of Spearman's `r` over `n` pairs, 4 or more (Bonett & Wright 2000, eq. 3, by the delta method)."""
+    return (1 - r * r) ** 2 * (1 + r * r / 2) / max(n - 3, 1)
+
+
 def unpaired_variance(a: float, b: float, n: int) -> float:
     """Return the variance of a − b without per-item results: binomial, assumed independent.
 

@@ -91,9 +91,8 @@ def score(
     as_json: bool,
 ) -> None:
     """Accuracy of every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
-    from merginguriel.evaluation.accuracy import accuracy_interval
     from merginguriel.evaluation.baselines import goal, lacking
-    from merginguriel.evaluation.significance import compare
+    from merginguriel.evaluation.significance import compare, value_interval
     from merginguriel.study.results import comparison_dict
 
     results = []
@@ -106,7 +105,7 @@ def score(
         for method, right in one.right.items():
             seen = compare(right, beat.correct, groups=one.groups)
             reached = goal(mode, right, one.baselines, one.groups)
-            low, high = accuracy_interval(right, one.groups)
+            low, high = value_interval(right, one.groups)
             table.append(
                 [
                     method,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from .progress import Bar
 from .study import load_all, resolve, study_options, warn_if_few
 
 if TYPE_CHECKING:
+    from merginguriel.metrics.base import Metric
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
@@ -90,10 +91,25 @@ def base(
     emit({"path": str(path), "context": study.context}) if as_json else click.echo(path)
 
 
+def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--metric`, whose choices are the registered metrics."""
+    from merginguriel.metrics.base import metrics
+
+    return click.option(
+        "--metric", type=click.Choice(list(metrics())), help="What to score by. Default: the task's."
+    )(command)
+
+
+def bounds(metric: Metric, low: float, high: float) -> str:
+    """`45.1 … 51.3` for a share, `0.451 … 0.513` for a correlation."""
+    return " … ".join(metric.unit.show(end, 1).removesuffix("%") for end in (low, high))
+
+
 @click.command("eval", short_help="Score a model on locales.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--locale", "locales", type=LOCALE, multiple=True, required=True, help="Repeat for several.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
+@metric_option
 @click.option("--against", type=click.Path(path_type=Path), help="Another model, compared on the same items.")
 @click.option("--row", "as_row", is_flag=True, help="Print the result row, as mu log add --row takes it.")
 @study_options()
@@ -103,19 +119,20 @@ def evaluate(
     model: Path,
     locales: tuple[str, ...],
     split: str,
+    metric: str | None,
     against: Path | None,
     as_row: bool,
     as_json: bool,
 ) -> None:
-    """Accuracy of MODEL (a folder, or a name) with its 95% interval; with --against, the paired difference.
+    """Score MODEL (a folder, or a name) with its 95% interval; with --against, the paired difference.
 
     \b
     mu eval da-DK-ties-4-1f2e3d --locale da-DK --against nb-NO
     mu log add --title … --row "$(mu eval MODEL --locale da-DK --against nb-NO --row)"
     """
-    from merginguriel.evaluation.accuracy import accuracy_interval
     from merginguriel.evaluation.nxn import nxn as measure
-    from merginguriel.evaluation.significance import compare
+    from merginguriel.evaluation.significance import compare, value_interval
+    from merginguriel.metrics.base import find
     from merginguriel.study.results import comparison_dict, row_text, scored_row, seen_words, words
     from merginguriel.study.study import other_data
 
@@ -126,35 +143,42 @@ def evaluate(
     for locale in other_data(study, data, models.values()):
         say(f"note: the model of {locale} was trained on other sentences than the data hold now.")
     with Bar("eval") as bar:
-        matrix = measure(models, data, split=split, cache=study.cache, on_progress=bar)
+        matrix = measure(models, data, split=split, cache=study.cache, metric=metric, on_progress=bar)
+    used = find(matrix.metric)
     found: list[dict[str, object]] = []
     for locale, n in zip(matrix.targets, matrix.n, strict=True):
         value, groups = matrix.value("model", locale), matrix.groups[locale]
         right, other = matrix.correct["model", locale], matrix.correct.get(("against", locale))
-        low, high = accuracy_interval(right, groups)
+        low, high = value_interval(right, groups, metric=used.name)
         row: dict[str, object] = {
             "locale": locale,
             "split": split,
             "n": int(n),
-            "accuracy": value,
+            "metric": used.name,
+            used.name: value,
             "ci95": [low, high],
         }
-        lines = [f"{locale}  {100 * value:.2f}%  95% {100 * low:.1f} … {100 * high:.1f}  n = {n}"]
+        show = used.unit.show
+        named = "" if used.name == "accuracy" else f"{used.name} "
+        lines = [f"{locale}  {named}{show(value)}  95% {bounds(used, low, high)}  n = {n}"]
         seen = None
         if other is not None:
-            seen = compare(right, other, groups=groups)
-            row |= {"against": float(other.mean()), "comparison": comparison_dict(seen)}
+            seen = compare(right, other, groups=groups, metric=used.name)
+            row |= {"against": seen.value_b, "comparison": comparison_dict(seen)}
             by = f"template groups ({seen.groups})" if seen.p_groups is not None else "sentences"
-            error = "" if seen.se is None else f", standard error {seen.se:.2f} pp"
+            error = "" if seen.se is None else f", standard error {seen.se:.2f} {seen.points}"
+            counts = (
+                f"{seen.groups} units" if seen.wins is None else f"wins {seen.wins}, losses {seen.losses}"
+            )
             lines += [
-                f"  against {against} {100 * float(other.mean()):.2f}%: {words(seen)}",
-                f"  wins {seen.wins}, losses {seen.losses}{error}; interval and p by {by}",
+                f"  against {against} {show(seen.value_b)}: {words(seen)}",
+                f"  {counts}{error}; interval and p by {by}",
             ]
-        used = {name: text for name, path in models.items() if (text := seen_words(path, locale))}
-        row["saw"] = used.get("model")
-        lines += [f"  {against if name == 'against' else 'it'} used {text}" for name, text in used.items()]
+        knows = {name: text for name, path in models.items() if (text := seen_words(path, locale))}
+        row["saw"] = knows.get("model")
+        lines += [f"  {against if name == 'against' else 'it'} used {text}" for name, text in knows.items()]
         if as_row:
-            result = scored_row(study, locale, models["model"], right, models.get("against"), seen)
+            result = scored_row(study, locale, models["model"], right, models.get("against"), seen, used.name)
             lines = [row_text(result)]
             row["row"] = lines[0]
         found.append(row)
@@ -172,6 +196,7 @@ def evaluate(
     "--source", "sources", type=LOCALE, multiple=True, help="Models. Default: all that are trained."
 )
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
+@metric_option
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV file. Default: in results/."
 )
@@ -185,12 +210,13 @@ def nxn(
     locales: tuple[str, ...],
     sources: tuple[str, ...],
     split: str,
+    metric: str | None,
     out: Path | None,
     bf16: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Accuracy of every model on every locale: a heat map here, a CSV and a PNG in results/.
+    """Score every model on every locale: a heat map here, a CSV and a PNG in results/.
 
     Only what is new is computed: one more model costs one row. Pairs that an earlier call measured stay in the
     CSV as long as their model and data are what they were.
@@ -214,15 +240,19 @@ def nxn(
         show_pairs(unanswered(models, data, split=split, cache=study.cache, bf16=bf16), models, data, as_json)
         return
     with Bar("nxn") as bar:
-        matrix = measure(models, data, split=split, cache=study.cache, bf16=bf16, on_progress=bar)
-    path = matrix_writer.write(study, split, matrix, out, bf16=bf16)
+        matrix = measure(
+            models, data, split=split, cache=study.cache, bf16=bf16, metric=metric, on_progress=bar
+        )
+    usual = next(iter(data.values())).metric
+    path = matrix_writer.write(study, split, matrix, out, bf16=bf16, apart=matrix.metric != usual)
     if as_json:
         emit(
             {
                 "split": split,
                 "precision": "bfloat16" if bf16 else "float32",
                 "n": dict(zip(matrix.targets, map(int, matrix.n), strict=True)),
-                "accuracy": {s: {t: matrix.value(s, t) for t in matrix.targets} for s in matrix.sources},
+                "metric": matrix.metric,
+                matrix.metric: {s: {t: matrix.value(s, t) for t in matrix.targets} for s in matrix.sources},
                 "csv": str(path),
             }
         )

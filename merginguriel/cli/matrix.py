@@ -107,7 +107,7 @@ def as_dict(
         "majority_class": {t: commonest[t] for t in shown.targets if t in commonest},
         "accuracy": {
             s: {t: None if math.isnan(v) else v for t, v in zip(shown.targets, map(float, row), strict=True)}
-            for s, row in zip(shown.sources, shown.accuracy, strict=True)
+            for s, row in zip(shown.sources, shown.scores, strict=True)
         },
     }
     if picked:
@@ -132,7 +132,7 @@ def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> s
 
     from merginguriel.study.matrix_store import rank
 
-    column = shown.accuracy[:, shown.targets.index(picked.target)]
+    column = shown.scores[:, shown.targets.index(picked.target)]
     lines = [["source", "accuracy", "rank", "URIEL", "takes it"]]
     for i in sorted(
         range(len(column)), key=lambda i: (bool(np.isnan(column[i])), -column[i], shown.sources[i])

@@ -1,4 +1,4 @@
-"""`mu methods`: which merging methods are there, what do they need, and what does one of them do?"""
+"""`mu methods`: the merging methods, their parameters and needs."""
 
 from __future__ import annotations
 

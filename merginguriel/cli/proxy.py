@@ -1,4 +1,4 @@
-"""`mu proxy`: how does a model order pairs of sentences by meaning? A proxy, called one wherever it is printed."""
+"""`mu proxy`: how a model orders pairs of sentences by meaning, as a proxy for transfer."""
 
 from __future__ import annotations
 

@@ -186,14 +186,14 @@ def _indented(text: str, wide: int) -> list[str]:
 
 def _table(outcome: Outcome, wide: int) -> list[str]:
     """Return the lines of the merges, best first, and of what they are compared with."""
-    from merginguriel.evaluation.accuracy import accuracy_interval
+    from merginguriel.evaluation.significance import value_interval
     from merginguriel.study.results import p_text
 
     beat = outcome.baselines
     groups = outcome.merges[0].groups
 
     def accuracy(right: np.ndarray) -> str:
-        low, high = accuracy_interval(right, groups)
+        low, high = value_interval(right, groups)
         return f"{100 * right.mean():5.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
     own = "target_alone" in beat

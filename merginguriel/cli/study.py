@@ -1,4 +1,4 @@
-"""Which study is a command about? The options --task, --base, --data, --option, --workspace, and what they mean."""
+"""Options that name a study: --task, --base, --data, --option, --workspace."""
 
 from __future__ import annotations
 

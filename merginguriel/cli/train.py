@@ -1,4 +1,4 @@
-"""`mu train`: one model per locale. Which locales, what would it cost, and what came of it?"""
+"""`mu train`: one model per locale, its plan and its outcome."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def train(
         planned = [plan_of(study, found, given["epochs"]) for found in data.values()]
         emit(planned) if as_json else click.echo(plan_text(planned))
         return
+    from merginguriel.metrics.base import find
     from merginguriel.models.build_record import read
+    from merginguriel.training.settings import dev_score
 
     settings = {key: value for key, value in given.items() if value is not None}
     found: list[dict[str, Any]] = []
@@ -82,11 +84,13 @@ def train(
             failed[locale] = error
             say(f"{locale} was not trained: {error.render()}")
             continue
-        accuracy = read(path / "training.yaml")["dev_accuracy"]
-        found.append({"locale": locale, "path": str(path), "dev_accuracy": accuracy})
+        metric, value = dev_score(read(path / "training.yaml"))
+        found.append({"locale": locale, "path": str(path), f"dev_{metric}": value})
         if not as_json:
-            said = "not scored" if accuracy is None else f"{100 * accuracy:.1f}% on development data"
-            click.echo(f"{locale}  {said}  {study.space.display(path)}")
+            prefix = "" if metric == "accuracy" else f"{metric} "
+            shown = "" if value is None else f"{prefix}{find(metric).unit.show(value, 1)} on development data"
+            line = shown or "not scored"
+            click.echo(f"{locale}  {line}  {study.space.display(path)}")
     if failed:
         first = next(iter(failed.values()))
         raise MuError(

@@ -18,7 +18,7 @@ from . import estimate as model
 from .advice_types import Advice, Recipe
 from .baseline import baseline_of, detectable, trial_of
 from .compatibility import Fits, features, known_fits
-from .evidence import Arm, Observation, arm_of, noise, observations
+from .evidence import Arm, Observation, arm_of, metric_of, noise, observations
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import choose_sources
@@ -48,6 +48,8 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         knowledge: Skills, claims and log, as of the question's day.
         question: What is asked.
     """
+    metric = metric_of(knowledge.rows, question.context)
+    knowledge = knowledge.of_metric(metric)
     standings = knowledge.standings
     vetoes = claim_rules.vetoes(knowledge.claims, standings)
     learned = _learn(knowledge.rows, question.mode, vetoes)
@@ -93,6 +95,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         target=question.target,
         mode=question.mode,
         context=question.context,
+        metric=metric,
         verdict=verdict,
         why=why,
         summary=next_steps.summary(verdict, best, question, veto),
@@ -106,7 +109,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         dissent=assemble.dissent(found, best, verdict, question, knowledge),
         rules=assemble.rules_applied(knowledge, vetoes, best.arm, candidates),
         alternatives=assemble.alternatives(knowledge, candidates, question),
-        pilot=assemble.pilot(plan, trial, baseline.kind, worth_pp=worth),
+        pilot=assemble.pilot(plan, trial, baseline.kind, worth_pp=worth, metric=metric),
         calibration=assemble.calibration(learned.left),
         would_change=tuple(next_steps.would_change(candidates, verdict, trial, question, own, veto, enough)),
         unknowns=tuple(next_steps.unknowns(question, own, found, baseline, chosen.missing)),

@@ -377,6 +377,8 @@ class Advice(Part):
     """ExcTar: the target's own model is not among the sources. IncTar: it is."""
     context: str
     """Task and base model, like massive/xlm-roberta-base."""
+    metric: str
+    """Metric of every value and gain; differences are in hundredths of its unit (pp for shares)."""
     verdict: Verdict
     """What to do."""
     why: str

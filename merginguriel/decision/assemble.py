@@ -114,7 +114,7 @@ def dissent(
     against = [_row(o, None) for o in here if o.gain_pp * sign < 0]
     against.sort(key=lambda row: (row.gain_pp * sign, row.ref))
     uncounted = [
-        UncountedRow(r.ref, r.date, arm_of(r).name, round(r.difference_pp or 0.0, 2), r.n, r.status, r.note)
+        UncountedRow(r.ref, r.date, arm_of(r).name, round(r.gain_pp or 0.0, 2), r.n, r.status, r.note)
         for r in knowledge.rows
         if r.status != "current"
         and (r.target, r.context) == (question.target, question.context)
@@ -170,8 +170,8 @@ def alternatives(
         and r.difference_pp is not None
     ]
     best_of = {r.measurement(): r for r in rows}
-    for row in sorted(best_of.values(), key=lambda r: (-r.value, r.ref))[:2]:
-        difference, se = round(row.difference_pp or 0.0, 2), round(sqrt(row.variance_pp or 0.0), 2)
+    for row in sorted(best_of.values(), key=lambda r: (-r.sign * r.value, r.ref))[:2]:
+        difference, se = round(row.gain_pp or 0.0, 2), round(sqrt(row.variance_pp or 0.0), 2)
         measured.append(
             MeasuredArm(
                 arm_of(row).name,
@@ -201,11 +201,11 @@ def trial_arms(best: Candidate) -> list[ArmName]:
     return [best.arm.name] if best.arm.method == "average" else [best.arm.name, average]
 
 
-def pilot(plan: Plan, trial: Trial, kind: str, *, worth_pp: float) -> Pilot:
+def pilot(plan: Plan, trial: Trial, kind: str, *, worth_pp: float, metric: str) -> Pilot:
     """Return the trial of the recipe: its value, its cost and what it can detect."""
     return Pilot(
         arms=plan.arms,
-        measure=f"accuracy on the target's test items, paired with the {words_of(kind)}",
+        measure=f"{metric} on the target's test items, paired with the {words_of(kind)}",
         n=trial.n,
         value_pp=round(worth_pp, 2),
         cost_pp=round(plan.price_pp, 2),

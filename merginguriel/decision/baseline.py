@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from merginguriel import stats
-from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 from merginguriel.text.numbers import count, percent
 
 from .advice_types import Baseline, BetterModel
@@ -41,7 +41,7 @@ def baseline_of(
         if others:
             how += f"; other rows give {', '.join(f'{100 * v:.2f}' for v in others)}"
         better = None
-        if best and row.baseline is not None and best.value > row.baseline + ROUNDING:
+        if best and row.baseline is not None and best.sign * (best.value - row.baseline) > ROUNDING:
             # The row's sources were fewer than the models of the log: a gain over them may be none over this one.
             better = BetterModel(best.sources[0], best.value, best.ref)
         return _baseline(
@@ -78,7 +78,7 @@ def singles_of(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]
         r.sources: r
         for r in rows
         if r.method == "single"
-        and r.metric == "accuracy"
+        and r.metric not in MEASURES
         and (r.context, r.target) == (question.context, question.target)
         and (r.sources == (question.target,)) == own
         and r.status == "current"
@@ -87,8 +87,8 @@ def singles_of(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]
 
 
 def best_single(singles: Sequence[ResultRow]) -> ResultRow | None:
-    """Return the row with the highest accuracy."""
-    return min(singles, key=lambda r: (-r.value, r.sources)) if singles else None
+    """Return the row with the best value."""
+    return min(singles, key=lambda r: (-r.sign * r.value, r.sources)) if singles else None
 
 
 def enough(singles: Sequence[ResultRow], k: int) -> bool:

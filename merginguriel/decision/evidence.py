@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from merginguriel.knowledge.parse.rows import ResultRow, distinct, is_merge
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct, is_merge
 
 from .advice_types import ArmName, BaselineKind
 
@@ -64,13 +65,22 @@ class Observation:
     gap: Gap | None = None
 
 
+def metric_of(rows: Iterable[ResultRow], context: str) -> str:
+    """Return the metric that most rows of a context have, compared rows before others; accuracy where there are none."""
+    here = [row for row in rows if row.context == context and row.metric not in MEASURES]
+    counts = Counter(row.metric for row in here if row.baseline is not None) or Counter(
+        r.metric for r in here
+    )
+    return min(counts, key=lambda name: (-counts[name], name), default="accuracy")
+
+
 def arm_of(row: ResultRow) -> Arm:
     """Return the arm that a row measured."""
     return Arm(row.context, row.target, row.mode, row.method, row.similarity, row.k, row.params)
 
 
 def observations(rows: Iterable[ResultRow], mode: str, excluded: Callable[[Arm], bool]) -> list[Observation]:
-    """Return the current rows of a mode as gains; each measurement counts once.
+    """Return the current rows of a mode, all of one metric, as gains; each measurement counts once.
 
     A row that was compared only with the mean of its sources gives an effect. Where other targets of the same context
     show how far the best source is above that mean (the gap), effect − gap estimates the gain, with the gap's variance
@@ -92,7 +102,7 @@ def observations(rows: Iterable[ResultRow], mode: str, excluded: Callable[[Arm],
     effects: dict[object, Observation] = {}
     for row in usable:
         arm = arm_of(row)
-        difference, variance = row.difference_pp, row.variance_pp
+        difference, variance = row.gain_pp, row.variance_pp
         beaten = row.baseline_kind == GOAL[mode] and not (mode == "ExcTar" and row.measurement() in strict)
         beaten |= mode == "ExcTar" and row.baseline_kind == BEST_OF_ALL
         if beaten and difference is not None and variance is not None:

@@ -1,1 +1,1 @@
-"""How good is a model, and is it better than another? Predictions, N×N, baselines, paired tests, pictures."""
+"""Evaluation: predictions, N×N matrix, baselines, paired tests, ensembles, pictures."""

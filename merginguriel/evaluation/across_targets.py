@@ -1,4 +1,4 @@
-"""How sure can we be over many targets, or over several seeds? Joint intervals, Holm's correction, seeds at random."""
+"""Inference over several targets or seeds: joint intervals, Holm's correction, random seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must a merge beat, and did it? Single models, the plain average, the majority class, the untrained base; two goals."""
+"""Baselines of a merge (single models, plain average, majority class, untrained base) and its two goals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from merginguriel.errors import UsageError
+from merginguriel.metrics.base import find
 from merginguriel.tasks.base import TaskData
 
 from .nxn import Matrix
@@ -32,10 +33,10 @@ GOALS = {
 
 @dataclass(frozen=True)
 class Baseline:
-    """kind: one of KINDS; value: accuracy on the target's test items, a fraction; n: those items.
+    """kind: one of KINDS; value: on the target's test items, in the metric's unit; n: those items.
 
     model    locale of the model, where the baseline is one model
-    correct  bool [n] where it is known, for paired tests
+    correct  statistics of the metric [n] or [n, S] where they are known, for paired tests; for accuracy bool
     note     how it was chosen
     """
 
@@ -70,7 +71,7 @@ def baselines(
     if not sources:
         raise UsageError("a merge without sources has no baseline.")
     n = int(test.n[test.targets.index(target)]) if target in test.targets else 0
-    found = {kind: handed_in(kind, right, n) for kind, right in (given or {}).items()}
+    found = {kind: handed_in(kind, right, n, test.metric) for kind, right in (given or {}).items()}
     if set(sources) - {target}:
         found["best_single_source"] = best_single_source(target, dev, test, sources)
     everyone = [name for name in dev.sources if name != target and measured(name, target, dev, test)]
@@ -88,9 +89,12 @@ def baselines(
         )
     if data is not None:
         label = data.majority_label()
-        right = np.array([item.label == label for item in data.test], dtype=bool)
+        gold = [item.label for item in data.test]
+        always = [" ".join([label] * max(1, len(item.tokens))) for item in data.test]
+        right = find(test.metric).statistics(gold, always)
+        value = find(test.metric).value(right)
         found["majority_class"] = Baseline(
-            "majority_class", float(right.mean()), len(right), None, right, f"always {label}"
+            "majority_class", value, len(right), None, right, f"always {label}"
         )
     return {kind: found[kind] for kind in KINDS if kind in found}
 
@@ -123,6 +127,7 @@ def goal(
     right: np.ndarray,
     found: Mapping[str, Baseline],
     groups: Sequence[str] | None = None,
+    metric: str = "accuracy",
 ) -> Goal | None:
     """Has a merge reached what merges of its mode are for? None where the baseline was not scored item by item.
 
@@ -133,44 +138,46 @@ def goal(
     for kind in kinds:
         correct = found[kind].correct if kind in found else None
         if correct is not None:
-            seen = compare(right, correct, groups=groups)
-            state = "undecided" if not seen.significant else "reached" if seen.difference > 0 else "missed"
+            seen = compare(right, correct, groups=groups, metric=metric)
+            state = "undecided" if not seen.significant else "reached" if seen.better else "missed"
             return Goal(number, found[kind], seen, state)
     return None
 
 
-def handed_in(kind: str, right: np.ndarray, n: int) -> Baseline:
+def handed_in(kind: str, right: np.ndarray, n: int, metric: str = "accuracy") -> Baseline:
+    """Return the baseline of given statistics of its items. Raises UsageError for another kind or number of items."""
     if kind not in KINDS:
         raise UsageError(f"there is no baseline {kind!r}.", mend=f"Baselines are: {', '.join(KINDS)}.")
     if len(right) != n:
         raise UsageError(f"{kind} was scored on {len(right)} items, the others on {n}.")
-    return Baseline(kind, float(np.mean(right)), n, None, np.asarray(right, dtype=bool), KINDS[kind])
+    return Baseline(kind, find(metric).value(np.asarray(right)), n, None, np.asarray(right), KINDS[kind])
 
 
 def measured(source: str, target: str, *matrices: Matrix) -> bool:
-    """Has every one of these matrices an accuracy of `source` on `target`?"""
+    """Return whether every one of these matrices has a value of `source` on `target`."""
     return all(
         source in m.sources
         and target in m.targets
-        and not np.isnan(m.accuracy[m.sources.index(source), m.targets.index(target)])
+        and not np.isnan(m.scores[m.sources.index(source), m.targets.index(target)])
         for m in matrices
     )
 
 
 def best_single_source(target: str, dev: Matrix, test: Matrix, sources: Sequence[str]) -> Baseline:
-    """The source, other than the target itself, with the highest dev accuracy, scored on test.
+    """The source, other than the target itself, with the best value on dev, scored on test.
 
     Chosen on test it would be the largest of k noisy numbers, and a merge would have to beat luck as well.
     Of equals, the alphabetically first.
     """
     others = sorted(set(sources) - {target})
     values = dev.column(target, others)
-    best = others[int(values.argmax())]
+    best = others[int((find(dev.metric).sign * values).argmax())]
     return Baseline(
         "best_single_source",
         test.value(best, target),
         int(test.n[test.targets.index(target)]),
         best,
         test.correct.get((best, target)),
-        f"highest of {len(others)} on dev, {values.max():.4f}",
+        f"{'highest' if find(dev.metric).higher_is_better else 'lowest'} of {len(others)} on dev, "
+        f"{dev.value(best, target):.4f}",
     )

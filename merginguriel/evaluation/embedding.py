@@ -1,4 +1,4 @@
-"""Where does an encoder place a sentence? Its pooled vector, for a folder with or without a head. Needs torch."""
+"""Pooled sentence vectors of an encoder, for a folder with or without a head. Needs torch."""
 
 from __future__ import annotations
 

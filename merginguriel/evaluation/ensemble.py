@@ -1,4 +1,4 @@
-"""What do several models answer together? Their kept logits combined, by vote, by probability or by weighted logits."""
+"""Ensembles: cached logits of several models combined by vote, by probability or by weighted logits."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def combine(
     first = answers[names[0]]
     labels, ids = tuple(sorted(first.labels)), first.ids
     shares = _shares(names, weights if METHODS[method].weights else None, method)
-    scores = np.zeros((len(ids), len(labels)))
+    scores = np.zeros((len(answers[names[0]].logits), len(labels)))
     for name, share in zip(names, shares, strict=True):
-        logits = _aligned(answers[name], ids, labels, name, names[0])
+        logits = _aligned(answers[name], first, labels, name, names[0])
         if method == "soft":
             part = softmax(logits)
         elif method in ("majority", "weighted_majority"):
             part = np.zeros_like(logits)
-            part[np.arange(len(ids)), logits.argmax(axis=1)] = 1
+            part[np.arange(len(logits)), logits.argmax(axis=1)] = 1
         else:
             part = logits
         scores += share * part
     # Votes that are equal on paper must be equal here: sums of shares differ in the last bits.
-    return Predictions(ids, labels, scores.round(12))
+    return Predictions(ids, labels, scores.round(12), first.sizes)
 
 
 def scored(
@@ -76,8 +76,9 @@ def scored(
     *,
     methods: Sequence[str] = tuple(METHODS),
     similarity: str = "REAL",
+    metric: str = "accuracy",
 ) -> dict[str, np.ndarray]:
-    """Method → bool [n]: which items the ensemble of these models gets right. No model is run.
+    """Return method → statistics of the metric for each ensemble; for accuracy bool [n]. No model is run.
 
     weights     similarity (`REAL`, `URIEL`) → model → weight, as far as the methods need them
     similarity  the one that weighs where a method takes any
@@ -87,7 +88,7 @@ def scored(
     for method in methods:
         kind = METHODS[method].weights if method in METHODS else None
         used = None if kind is None else weights.get(similarity if kind == "any" else kind)
-        found[method] = stored.correct(combine(answers, method, used), items)
+        found[method] = stored.scored(combine(answers, method, used), items, metric)
     return found
 
 
@@ -140,17 +141,20 @@ def _shares(names: Sequence[str], weights: Mapping[str, float] | None, method: s
 
 
 def _aligned(
-    answer: Predictions, ids: Sequence[str], labels: Sequence[str], name: str, first: str
+    answer: Predictions, like: Predictions, labels: Sequence[str], name: str, first: str
 ) -> np.ndarray:
-    """The logits float64 [n, L] with rows in the order of `ids` and columns in that of `labels`."""
+    """Return the logits float64 with rows in the order of `like` and columns in that of `labels`."""
     if set(answer.labels) != set(labels):
         other = set(answer.labels) ^ set(labels)
         raise IncompatibleError(
             f"{name} and {first} cannot vote together: only one of them knows {stored.some(other)}.",
             mend="Models of an ensemble need the same labels; their order is free.",
         )
-    rows = {id: row for row, id in enumerate(answer.ids)}
-    if set(rows) != set(ids) or len(answer.ids) != len(ids):
+    sizes = dict(zip(answer.ids, answer.sizes or (1,) * len(answer.ids), strict=True))
+    wanted = dict(zip(like.ids, like.sizes or (1,) * len(like.ids), strict=True))
+    if sizes != wanted or len(answer.ids) != len(like.ids):
         raise IncompatibleError(f"{name} and {first} have answered other items.")
+    starts = dict(zip(answer.ids, answer.starts, strict=True))
+    rows = [row for id in like.ids for row in range(starts[id], starts[id] + sizes[id])]
     columns = [answer.labels.index(label) for label in labels]
-    return answer.logits[np.ix_([rows[id] for id in ids], columns)].astype(np.float64)
+    return answer.logits[np.ix_(rows, columns)].astype(np.float64)

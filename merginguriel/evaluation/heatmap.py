@@ -1,4 +1,4 @@
-"""What does an N×N matrix look like? As text for a terminal and as a PNG; numbers always, colour on top."""
+"""N×N matrix as text for a terminal and as a PNG; numbers always, colour on top."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from merginguriel.errors import missing_extra
 from merginguriel.files import write_bytes
+from merginguriel.metrics.base import find
 from merginguriel.text.colours import cividis, is_light
 
 from .nxn import Matrix
@@ -24,7 +25,7 @@ SHADES = ("\x1b[37;40m", "\x1b[97;100m", "\x1b[30;47m", "\x1b[30;107m")
 RESET = "\x1b[0m"
 PLAIN, BASIC, TRUE = 0, 4, 24  # bits of colour
 CELL = 7  # characters: "[84.2]*"
-LEGEND = "accuracy in %; rows: models, columns: test sets; [ ] own model, * best of its column"
+LEGEND = "rows: models, columns: test sets; [ ] own model, * best of its column"
 
 
 def depth(stream: TextIO, environ: Mapping[str, str]) -> int:
@@ -37,13 +38,13 @@ def depth(stream: TextIO, environ: Mapping[str, str]) -> int:
 def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
     """The matrix as lines of at most `width` columns; a wide one is cut into blocks of targets.
 
-    Accuracies in percent; [ ] marks a locale's own model, * the highest of a column.
+    Values times 100; [ ] marks a locale's own model, * the highest of a column.
     """
     left = max([len("source"), *map(len, matrix.sources)])
     head = max([CELL, *map(len, matrix.targets)])
     per_block = max(1, (width - left) // (head + 1))
-    low, high = span(matrix.accuracy)
-    best = column_best(matrix.accuracy)
+    low, high = span(matrix.scores)
+    best = column_best(matrix.scores)
     lines = []
     for start in range(0, len(matrix.targets), per_block):
         block = range(start, min(start + per_block, len(matrix.targets)))
@@ -51,14 +52,19 @@ def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
         for i, source in enumerate(matrix.sources):
             cells = []
             for j in block:
-                value = float(matrix.accuracy[i, j])
+                value = float(matrix.scores[i, j])
                 own = source == matrix.targets[j]
                 text = number(value, own, value == best[j]).rjust(head)
                 cells.append(" " + _painted(text, (value - low) / (high - low), depth))
             lines.append(source.ljust(left) + "".join(cells))
         lines.append("n".ljust(left) + "".join(f" {int(matrix.n[j]):>{head - 1}} " for j in block))
         lines.append("")
-    return "\n".join([*lines, *textwrap.wrap(LEGEND, width)])
+    return "\n".join([*lines, *textwrap.wrap(f"{scale_text(matrix)}; {LEGEND}", width)])
+
+
+def scale_text(matrix: Matrix) -> str:
+    """Return `accuracy in %`, or `spearman × 100`: what the cells hold."""
+    return matrix.metric + (" in %" if find(matrix.metric).unit.percent else " × 100")
 
 
 def save_png(matrix: Matrix, path: Path) -> None:
@@ -77,18 +83,18 @@ def draw(matrix: Matrix) -> Figure:
     except ImportError as error:
         raise missing_extra("matplotlib") from error
     rows, columns = len(matrix.sources), len(matrix.targets)
-    low, high = span(matrix.accuracy)
-    best = column_best(matrix.accuracy)
+    low, high = span(matrix.scores)
+    best = column_best(matrix.scores)
     figure = Figure(figsize=(2.4 + 0.62 * columns, 1.6 + 0.42 * rows), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(100 * matrix.accuracy, cmap="cividis", vmin=100 * low, vmax=100 * high, aspect="auto")
+    image = axes.imshow(100 * matrix.scores, cmap="cividis", vmin=100 * low, vmax=100 * high, aspect="auto")
     axes.set_xticks(range(columns), matrix.targets, rotation=45, ha="right")
     axes.set_yticks(range(rows), matrix.sources)
     axes.set_xlabel("target (column)")
     axes.set_ylabel("source (row)")
     for i, source in enumerate(matrix.sources):
         for j, target in enumerate(matrix.targets):
-            value = float(matrix.accuracy[i, j])
+            value = float(matrix.scores[i, j])
             shade = (value - low) / (high - low)
             axes.text(
                 j,
@@ -104,7 +110,7 @@ def draw(matrix: Matrix) -> Figure:
                 axes.add_patch(
                     Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="tab:red", linewidth=2)
                 )
-    figure.colorbar(image, ax=axes, label="accuracy in %")
+    figure.colorbar(image, ax=axes, label=scale_text(matrix))
     axes.set_title("boxed: a locale's own model; bold: best of its column", fontsize=8)
     return figure
 

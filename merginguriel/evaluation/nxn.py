@@ -1,4 +1,4 @@
-"""How well does every source model serve every locale? The N×N matrix, incremental through a cache."""
+"""N×N matrix: the value of every source model on every locale, incremental through a cache of predictions."""
 
 from __future__ import annotations
 
@@ -8,55 +8,62 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.files import Progress, write_text
+from merginguriel.metrics import base as metrics
 from merginguriel.models.checkpoint import open_checkpoint
 from merginguriel.tasks.base import Item, TaskData, digest
 from merginguriel.tasks.base import fingerprint as items_fingerprint
 
 from . import predictions as stored
-from .predictions import Predictions, check_labels, correct
+from .predictions import Predictions, check_labels, scored
 
-COLUMNS = ["source", "target", "accuracy", "n"]
+if TYPE_CHECKING:
+    from .predict import Encoded
+
+COLUMNS = ["source", "target", "accuracy", "n"]  # the third is named by the metric
 ORIGIN = ["model", "data"]  # columns that a matrix written by a person may lack
 CODE = ["code"]  # another that it may lack
 # (tokenizer, longest sentence, target) → token ids of the target's items.
-Tokens = dict[tuple[str, int, str], list[list[int]]]
+Tokens = dict[tuple[str, int, str], "Encoded"]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """sources [S], targets [T], accuracy [S, T] as fractions (NaN: not measured), n [T] items per target.
+    """sources [S], targets [T], scores [S, T] in the unit of the metric (NaN: not measured), n [T] items per target.
 
-    correct  (source, target) → bool [n], one per item in the order of the split; empty if read from a CSV
+    correct  (source, target) → statistics of the metric [n] or [n, S] in the order of the split's items, for accuracy
+             bool; empty if read from a CSV
     groups   target → [n] names: items of one group are variants of one template
-    origin   (source, target) → digests of the model and of the items; equal ones give an equal accuracy
+    origin   (source, target) → digests of the model and of the items; equal ones give an equal value
     code     (source, target) → commit or version of the program that measured it, where that was written down
     """
 
     sources: tuple[str, ...]
     targets: tuple[str, ...]
-    accuracy: np.ndarray
+    scores: np.ndarray
     n: np.ndarray
     correct: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     origin: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     code: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    metric: str = "accuracy"
 
     def value(self, source: str, target: str) -> float:
-        """Accuracy of one pair. Raises IncompatibleError if it was not measured."""
+        """Return the value of one pair. Raises IncompatibleError if it was not measured."""
         if source not in self.sources or target not in self.targets:
-            raise IncompatibleError(f"the matrix has no accuracy of {source} on {target}.")
-        found = float(self.accuracy[self.sources.index(source), self.targets.index(target)])
+            raise IncompatibleError(f"the matrix has no {self.metric} of {source} on {target}.")
+        found = float(self.scores[self.sources.index(source), self.targets.index(target)])
         if np.isnan(found):
-            raise IncompatibleError(f"the matrix has no accuracy of {source} on {target}.")
+            raise IncompatibleError(f"the matrix has no {self.metric} of {source} on {target}.")
         return found
 
     def column(self, target: str, sources: Sequence[str]) -> np.ndarray:
-        """Accuracies [k] of `sources` on `target`."""
+        """Return the values [k] of `sources` on `target`."""
         return np.array([self.value(source, target) for source in sources])
 
 
@@ -69,20 +76,30 @@ def nxn(
     device: str | None = None,
     batch_tokens: int | None = None,
     bf16: bool = False,
+    metric: str | None = None,
     on_progress: Progress | None = None,
 ) -> Matrix:
-    """Accuracy of every model on the split of every locale.
+    """Score every model on the split of every locale. A locale is tokenized once for all models of one tokenizer.
 
-    models  name of the source (its locale) → model folder
-    data    target locale → its data
-    cache   folder of predictions: a pair that lies there is not computed again, and a model with
-            nothing left to compute is not loaded; a damaged file is computed again, and `on_progress` says so
-    bf16    matrix products in bfloat16: faster; such answers are kept apart from those in float32
-    A locale is cut into tokens once for all models that have the same tokenizer.
-    Raises IncompatibleError, before anything is computed, if a model does not know a label of the items.
+    Args:
+        models: Name of the source (its locale) → model folder.
+        data: Target locale → its data.
+        split: `train`, `dev` or `test`.
+        cache: Folder of predictions. A pair that is there is not computed again, and a model with nothing left to compute
+            is not loaded; a damaged file is computed again, and `on_progress` reports it.
+        device: As torch names it; None: a GPU if there is one.
+        batch_tokens: Padded tokens per batch; None: what is fast on the device.
+        bf16: Matrix products in bfloat16: faster. Such predictions are cached apart from those in float32.
+        metric: Name of a registered metric; None: the one of the task.
+        on_progress: Called with (pairs done, pairs in all, text).
+
+    Raises:
+        IncompatibleError: Before anything is computed: a model does not know a label of the items.
     """
+    metric = metric or next((found.metric for found in data.values()), "accuracy")
+    used = metrics.find(metric)
     items = {target: found.split(split) for target, found in data.items()}
-    accuracy = np.full((len(models), len(items)), np.nan)
+    scores = np.full((len(models), len(items)), np.nan)
     right: dict[tuple[str, str], np.ndarray] = {}
     total = len(models) * len(items)
     for folder in models.values():
@@ -101,18 +118,19 @@ def nxn(
     for row, (source, folder) in enumerate(models.items()):
         answered = _answers(folder, prints[source], items, tokens, cache, device, batch_tokens, bf16, tell)
         for column, (target, answers) in enumerate(answered):
-            right[source, target] = correct(answers, items[target])
+            right[source, target] = scored(answers, items[target], metric)
             if items[target]:
-                accuracy[row, column] = right[source, target].mean()
+                scores[row, column] = used.value(right[source, target])
             tell(f"{source} on {target}")
     return Matrix(
         tuple(models),
         tuple(items),
-        accuracy,
+        scores,
         np.array([len(found) for found in items.values()], dtype=np.int64),
         right,
         {target: tuple(item.group or item.id for item in found) for target, found in items.items()},
         {(s, t): origin(prints[s], found) for s in models for t, found in items.items()},
+        metric=metric,
     )
 
 
@@ -138,7 +156,7 @@ def unanswered(
 
 
 def origin(model: str, items: Sequence[Item]) -> tuple[str, str]:
-    """Short digests of what an accuracy comes from: the model's fingerprint, and its items with their labels."""
+    """Return short digests of what a value comes from: the model's fingerprint, and its items with their labels."""
     return digest(model, length=16), digest(items_fingerprint(items), length=16)
 
 
@@ -194,13 +212,13 @@ def save(path: Path, matrix: Matrix) -> None:
 
 
 def as_csv(matrix: Matrix) -> str:
-    """One line per measured pair: source, target, accuracy (a fraction), n (items), origin, code."""
+    """Return one line per measured pair: source, target, value under the metric's name, n (items), origin, code."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS + ORIGIN + (CODE if matrix.code else []))
+    writer.writerow([*COLUMNS[:2], matrix.metric, *COLUMNS[3:]] + ORIGIN + (CODE if matrix.code else []))
     for row, source in enumerate(matrix.sources):
         for column, target in enumerate(matrix.targets):
-            value = float(matrix.accuracy[row, column])
+            value = float(matrix.scores[row, column])
             if not np.isnan(value):
                 made = matrix.origin.get((source, target), ("", ""))
                 by = [matrix.code.get((source, target), "")] if matrix.code else []
@@ -214,7 +232,10 @@ def load(path: Path) -> Matrix:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MuError(f"this matrix cannot be read: {error}.", where=str(path)) from error
-    if not lines or lines[0] not in (COLUMNS, COLUMNS + ORIGIN, COLUMNS + ORIGIN + CODE):
+    head = lines[0] if lines else []
+    metric = head[2] if len(head) > 2 and head[2] in metrics.metrics() else "accuracy"
+    plain = [*COLUMNS[:2], metric, *COLUMNS[3:]]
+    if head not in (plain, plain + ORIGIN, plain + ORIGIN + CODE):
         raise MuError(
             "this is not an N×N matrix.", where=str(path), mend=f"Its first line is: {','.join(COLUMNS)}"
         )
@@ -227,11 +248,10 @@ def load(path: Path) -> Matrix:
         try:
             source, target, value, count = cells[0], cells[1], float(cells[2]), int(cells[3])
         except (ValueError, IndexError) as error:
-            raise MuError(
-                f"expected {', '.join(COLUMNS)}; found {','.join(cells)!r}.", where=where
-            ) from error
-        if not 0 <= value <= 1:
-            raise MuError(f"accuracy is {value}: write a fraction between 0 and 1.", where=where)
+            raise MuError(f"expected {', '.join(plain)}; found {','.join(cells)!r}.", where=where) from error
+        low, high = metrics.find(metric).unit.low, metrics.find(metric).unit.high
+        if not low <= value <= high:
+            raise MuError(f"{metric} is {value}: write a number between {low:g} and {high:g}.", where=where)
         if (source, target) in values:
             raise MuError(f"{source} on {target} is there twice.", where=where)
         if n.setdefault(target, count) != count:
@@ -242,9 +262,9 @@ def load(path: Path) -> Matrix:
         if len(cells) > len(COLUMNS + ORIGIN) and cells[6]:
             code[source, target] = cells[6]
     if not values:
-        raise MuError("the matrix holds no accuracy.", where=str(path))
+        raise MuError("the matrix holds no value.", where=str(path))
     sources, targets = tuple(dict.fromkeys(s for s, _ in values)), tuple(n)
-    return of_cells(values, n, made, sources, targets, code)
+    return of_cells(values, n, made, sources, targets, code, metric)
 
 
 def of_cells(
@@ -254,8 +274,9 @@ def of_cells(
     sources: Sequence[str],
     targets: Sequence[str],
     code: Mapping[tuple[str, str], str] | None = None,
+    metric: str = "accuracy",
 ) -> Matrix:
-    """A matrix from single accuracies; pairs that are not there were not measured."""
-    accuracy = np.array([[values.get((s, t), np.nan) for t in targets] for s in sources])
+    """Return a matrix of single values; pairs that are not there were not measured."""
+    scores = np.array([[values.get((s, t), np.nan) for t in targets] for s in sources])
     items = np.array([n[t] for t in targets], dtype=np.int64)
-    return Matrix(tuple(sources), tuple(targets), accuracy, items, origin=made, code=code or {})
+    return Matrix(tuple(sources), tuple(targets), scores, items, origin=made, code=code or {}, metric=metric)

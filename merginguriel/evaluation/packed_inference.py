@@ -1,4 +1,4 @@
-"""How does a processor run a model faster, with the same answers? Packed weights, and batches side by side.
+"""Faster inference on a processor with the same predictions: packed weights, and batches side by side.
 
 On a processor, PyTorch hands float32 matrix products to MKL, which on AMD's reaches less than half of what oneDNN
 does with weights packed once (98 against 225 GFLOP/s on one core of an EPYC). Small batches stay in the cache, and a

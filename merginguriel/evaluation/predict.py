@@ -1,16 +1,16 @@
-"""What does a model answer to these sentences? With `kernels`, what of this folder needs torch."""
+"""Predictions of a classifier for sentences. This file and `packed_inference` need torch."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from merginguriel.errors import CheckpointError
+from merginguriel.errors import CheckpointError, IncompatibleError
 from merginguriel.files import Progress
 from merginguriel.models.checkpoint import open_checkpoint
 from merginguriel.tasks.base import Item
@@ -73,15 +73,24 @@ def predict_with(
     *,
     batch_tokens: int | None = None,
     bf16: bool = False,
-    tokens: Sequence[Sequence[int]] | None = None,
+    tokens: Encoded | None = None,
     on_progress: Progress | None = None,
 ) -> Predictions:
-    """As `predict`, for a model in memory, where it is. Its training mode is restored afterwards.
+    """Return what `predict` does, for a model in memory, where it is. Its training mode is restored afterwards.
 
     tokens  of the items, where `tokens_of` has made them for a model with the same tokenizer
     """
-    rows = tokens_of(model, tokenizer, items) if tokens is None else tokens
-    logits = np.empty((len(items), len(labels)), dtype=np.float32)
+    from merginguriel.models.classifier import labels_tokens
+
+    rows, firsts = tokens_of(model, tokenizer, items) if tokens is None else tokens
+    if items and labels_tokens(model) != (firsts is not None):
+        what = ("words", "sentences") if firsts is None else ("sentences", "words")
+        raise IncompatibleError(f"the model labels {what[0]}, and the data label {what[1]}.")
+    sizes = None if firsts is None else tuple(len(item.tokens) for item in items)
+    starts = np.concatenate([[0], np.cumsum(sizes or [1] * len(items))]).astype(int)
+    logits = np.zeros((int(starts[-1]), len(labels)), dtype=np.float32)
+    if firsts is not None and "O" in labels:
+        logits[:, labels.index("O")] = 1  # of words that were cut off
     was_training = model.training
     on_cpu = model.device.type == "cpu"
     by_autocast = bf16 and not (on_cpu and packed_inference.packable(model, bf16=True))
@@ -94,8 +103,8 @@ def predict_with(
         ids, mask = padded([rows[i] for i in chosen], pad)
         with torch.inference_mode(), reduced(model, by_autocast):
             out = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
-        if out.shape[1] != len(labels):
-            raise CheckpointError(f"the head has {out.shape[1]} rows for {len(labels)} labels.")
+        if out.shape[-1] != len(labels):
+            raise CheckpointError(f"the head has {out.shape[-1]} rows for {len(labels)} labels.")
         return chosen, out.float().cpu().numpy()
 
     try:
@@ -105,7 +114,12 @@ def predict_with(
             packed_inference.side_by_side(torch.get_num_threads() if on_cpu else 1) as each,
         ):
             for chosen, found in each(answer, list(batches([len(row) for row in rows], size))):
-                logits[chosen] = found
+                if firsts is None:
+                    logits[chosen] = found
+                else:
+                    for row, i in enumerate(chosen):
+                        read = np.array(firsts[i])
+                        logits[starts[i] + np.flatnonzero(read >= 0)] = found[row, read[read >= 0]]
                 done += len(chosen)
                 if on_progress:
                     on_progress(done, len(items), "sentences")
@@ -117,17 +131,26 @@ def predict_with(
             f"the model's answers to {broken} of {len(items)} sentences are not numbers (NaN or infinite).",
             mend="Its training or its merge diverged: look at the learning rate or the scale.",
         )
-    return Predictions(tuple(item.id for item in items), tuple(labels), logits)
+    return Predictions(tuple(item.id for item in items), tuple(labels), logits, sizes)
 
 
-def tokens_of(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]
-) -> list[list[int]]:
-    """Token ids of every item, cut to what the model takes."""
+class Encoded(NamedTuple):
+    """Token ids of every item; firsts: position of each word's first token, where words are labelled (−1: none)."""
+
+    ids: list[list[int]]
+    firsts: list[list[int]] | None
+
+
+def tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]) -> Encoded:
+    """Return the token ids of every item, cut to what the model takes."""
     if not items:
-        return []
+        return Encoded([], None)
+    if items[0].tokens:
+        from merginguriel.models.classifier import encode_words
+
+        return Encoded(*encode_words(tokenizer, [item.tokens for item in items], longest(model)))
     encoded = tokenizer([item.text for item in items], truncation=True, max_length=longest(model))
-    return encoded["input_ids"]
+    return Encoded(encoded["input_ids"], None)
 
 
 def longest(model: PreTrainedModel) -> int:

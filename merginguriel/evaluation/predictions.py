@@ -1,4 +1,4 @@
-"""What did a model answer, item by item? The answers, what is right among them, and their cache. No torch."""
+"""Predictions of a model, item by item: their scores under a metric, and their cache. No torch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from merginguriel.errors import CheckpointError, IncompatibleError
 from merginguriel.files import write_bytes
+from merginguriel.metrics import base as metrics
 from merginguriel.models.checkpoint import TOKENIZER_FILES
 from merginguriel.models.digest_cache import digest
 from merginguriel.tasks.base import Item
@@ -25,23 +26,50 @@ FORMAT = 1  # of the cache; a file of another format is computed again
 
 @dataclass(frozen=True)
 class Predictions:
-    """ids [n] of the items, labels [L] in the order of the model's head, logits float32 [n, L]."""
+    """ids [n] of the items, labels [L] in the order of the model's head, logits float32 [n, L].
+
+    sizes  [n] words of each item, where words are labelled: logits then have one row per word, item after item
+    """
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     logits: np.ndarray
+    sizes: tuple[int, ...] | None = None
 
     def chosen(self) -> list[str]:
-        """The label that the model gives each item."""
-        return [self.labels[i] for i in self.logits.argmax(axis=1)]
+        """Return the label that the model gives each item; of words, their tags separated by spaces."""
+        best = [self.labels[i] for i in self.logits.argmax(axis=1)]
+        if self.sizes is None:
+            return best
+        return [
+            " ".join(best[start : start + size]) for start, size in zip(self.starts, self.sizes, strict=True)
+        ]
+
+    @property
+    def starts(self) -> list[int]:
+        """First row [n] of each item in `logits`."""
+        sizes = self.sizes or (1,) * len(self.ids)
+        return [0, *np.cumsum(sizes[:-1]).tolist()] if sizes else []
 
 
-def correct(predictions: Predictions, items: Sequence[Item]) -> np.ndarray:
-    """bool [n]: is the model's label the item's label, in the order of `items`?
+def scored(predictions: Predictions, items: Sequence[Item], metric: str = "accuracy") -> np.ndarray:
+    """Return the metric's statistics [n] or [n, S] in the order of `items`; for accuracy bool [n], is the label right?
 
-    Labels are compared by name, so heads of different order agree. Raises IncompatibleError if the predictions
-    lack an item, or if the model does not know an item's label: it could not but be wrong there.
+    Labels are compared by name, so heads of different order agree.
+
+    Raises:
+        UsageError: The metric is unknown.
+        IncompatibleError: The predictions lack an item, or the model does not know an item's label, so that it could
+            only be wrong there, or the metric does not read such labels.
     """
+    used = metrics.find(metric)
+    reads = "tags" if items and items[0].tokens else "label"
+    if items and used.reads != reads:
+        fitting = ", ".join(name for name, one in metrics.metrics().items() if one.reads == reads)
+        raise IncompatibleError(
+            f"{metric} reads a {used.reads} per item; these items have a {reads}.",
+            mend=f"Metrics that fit: {fitting}.",
+        )
     check_labels(predictions.labels, items)
     chosen = dict(zip(predictions.ids, predictions.chosen(), strict=True))
     missing = [item.id for item in items if item.id not in chosen]
@@ -49,12 +77,12 @@ def correct(predictions: Predictions, items: Sequence[Item]) -> np.ndarray:
         raise IncompatibleError(
             f"the predictions are of other items: {len(missing)} of {len(items)} are missing ({missing[0]})."
         )
-    return np.array([chosen[item.id] == item.label for item in items], dtype=bool)
+    return used.statistics([item.label for item in items], [chosen[item.id] for item in items])
 
 
 def check_labels(known: Sequence[str], items: Iterable[Item], where: Path | None = None) -> None:
     """Raise IncompatibleError if an item has a label that the model, which knows `known`, cannot give."""
-    gold = {item.label for item in items}
+    gold = {label for item in items for label in item.labels}
     missing = gold - set(known)
     if missing:
         raise IncompatibleError(
@@ -108,12 +136,12 @@ def rounded(predictions: Predictions) -> Predictions:
     largest = np.finfo(np.float16).max
     logits = np.clip(predictions.logits, -float(largest), float(largest)).astype(np.float16)
     if not logits.size:
-        return Predictions(predictions.ids, predictions.labels, logits.astype(np.float32))
+        return replace(predictions, logits=logits.astype(np.float32))
     chosen = predictions.logits.argmax(axis=1)
     lost = np.flatnonzero(logits.argmax(axis=1) != chosen)
     others = np.nextafter(logits[lost].max(axis=1), np.float16(np.inf))
     logits[lost, chosen[lost]] = np.minimum(others, largest)
-    return Predictions(predictions.ids, predictions.labels, logits.astype(np.float32))
+    return replace(predictions, logits=logits.astype(np.float32))
 
 
 def save(path: Path, predictions: Predictions, model: str) -> None:
@@ -126,6 +154,7 @@ def save(path: Path, predictions: Predictions, model: str) -> None:
         ids=np.array(predictions.ids, dtype=np.str_),
         labels=np.array(predictions.labels, dtype=np.str_),
         logits=rounded(predictions).logits.astype(np.float16),
+        sizes=np.array(predictions.sizes or (), dtype=np.int64),  # empty where sentences are labelled
     )
     write_bytes(path, buffer.getvalue())
 
@@ -138,17 +167,22 @@ def load(path: Path, model: str | None = None) -> Predictions:
             ids = tuple(str(id) for id in stored["ids"])
             labels = tuple(str(label) for label in stored["labels"])
             logits = stored["logits"].astype(np.float32)
+            sizes = tuple(stored["sizes"].tolist()) or None if "sizes" in stored.files else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CheckpointError(
             "these predictions are damaged.", where=str(path), mend="Delete the file."
         ) from error
-    if version != FORMAT or logits.shape != (len(ids), len(labels)) or not np.isfinite(logits).all():
+    if (
+        version != FORMAT
+        or logits.shape != (sum(sizes) if sizes else len(ids), len(labels))
+        or not np.isfinite(logits).all()
+    ):
         raise CheckpointError("these predictions are damaged.", where=str(path), mend="Delete the file.")
     if model is not None and owner != model:
         raise CheckpointError(
             "these predictions are of another model.", where=str(path), mend="Delete the file."
         )
-    return Predictions(ids, labels, logits)
+    return Predictions(ids, labels, logits, sizes)
 
 
 def cache_path(cache: Path, model: str, items: Sequence[Item]) -> Path:

@@ -1,4 +1,4 @@
-"""Does a model place like sentences near each other? Spearman correlation on scored pairs: a proxy for transfer, no accuracy.
+"""Spearman correlation of cosine similarity with scored sentence pairs: a proxy for transfer, not an accuracy.
 
 The score of STS-B and of sentence-transformers' EmbeddingSimilarityEvaluator: cosine of the two sentence vectors, correlated
 by rank with what people said. It tells how an encoder orders meaning, not how well its classifier does; a merge that leads

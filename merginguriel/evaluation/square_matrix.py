@@ -1,4 +1,4 @@
-"""What does a matrix of models against models look like? As text and as a PNG; numbers always, colour on top."""
+"""Matrix of models against models as text and as a PNG; numbers always, colour on top."""
 
 from __future__ import annotations
 

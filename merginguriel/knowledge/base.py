@@ -18,7 +18,7 @@ from .claims.claim_status import DOUBTFUL, Standing, standing
 from .parse import parse_cache as kept
 from .parse.claims import Claim
 from .parse.entries import Entry, entry_paths, load_entry, parse_entry
-from .parse.rows import ResultRow
+from .parse.rows import MEASURES, ResultRow
 from .parse.skills import Skill, parse_skill, read_skill, skill_paths
 from .parse.yaml_lines import read_text
 
@@ -42,6 +42,20 @@ class Knowledge:
     def rows(self) -> tuple[ResultRow, ...]:
         """Return all result rows, in order of their entries."""
         return tuple(row for entry in self.entries for row in entry.rows)
+
+    def of_metric(self, metric: str) -> Knowledge:
+        """Return the same knowledge with the rows of one metric, and of measures that are none.
+
+        Claims keep the status that all rows give them.
+        """
+        other = {row.metric for row in self.rows} - {metric, *MEASURES}
+        other |= {"merging_effect"} if metric != "accuracy" else set()  # it is a difference of accuracies
+        if not any(row.metric in other for row in self.rows):
+            return self
+        one = replace(self)
+        rows = tuple(row for row in self.rows if row.metric not in other)
+        vars(one).update(rows=rows, claims=self.claims, standings=self.standings)
+        return one
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:

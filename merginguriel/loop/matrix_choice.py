@@ -64,7 +64,7 @@ def chosen(
             shown, real_from = other, "dev"
     measured: dict[str, float] = {}
     if target in shown.targets:
-        column = shown.accuracy[:, shown.targets.index(target)]
+        column = shown.scores[:, shown.targets.index(target)]
         measured = {
             s: float(v) for s, v in zip(shown.sources, column, strict=True) if s != target and not np.isnan(v)
         }

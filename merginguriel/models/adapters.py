@@ -1,4 +1,4 @@
-"""What model is a LoRA adapter on its base? The base's tensors, with a product of two narrow matrices on top of some.
+"""LoRA adapters as models: the base's tensors, plus a product of two narrow matrices on some.
 
 A folder that peft wrote (adapter_config.json, adapter_model.safetensors) is opened as a Checkpoint. Its wide matrices
 are never made whole: `LowRank.add` gives any run of their entries. Hu et al. 2021, arXiv:2106.09685.

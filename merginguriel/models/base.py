@@ -1,4 +1,4 @@
-"""Where does a base model come from? The packaged e5-small, a local folder, or the Hugging Face hub."""
+"""Base models: the packaged e5-small, a local folder, or the Hugging Face hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Was this folder already made, and in the same way? A record beside the weights says how each was made."""
+"""Record of how a folder was made, written beside its weights, so that equal work is not repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a Hugging Face folder? Its config, labels, vocabulary and tensors, read without torch.
+"""Config, labels, vocabulary and tensors of a Hugging Face folder, read without torch.
 
 The safetensors format is eight bytes (length of the header, little endian), a JSON header and the tensors.
 Everything the header says is checked against the file before a tensor is read, so that a damaged or hostile

@@ -1,4 +1,4 @@
-"""What maps a sentence to a label? An encoder with a linear head, and how one is begun and loaded.
+"""Classifier of sentences or of their words: an encoder with a linear head, its start and its loading.
 
 Every source model of a merge starts from one folder that `base_classifier` writes once: task vectors are
 taken against it, so its head must be the head that every source began with.
@@ -6,6 +6,7 @@ taken against it, so its head must be the head that every source began with.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -35,6 +37,7 @@ from .checkpoint import TOKENIZER_FILES
 from .quiet_transformers import quiet
 
 RECORD = "classifier.yaml"
+TOKENS = "tokens"  # in place of a pooling: a label for every token
 HEAD_SEED = 0  # of the layers of a stock head that come before the last, which is zero
 
 
@@ -50,9 +53,16 @@ def cls_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return hidden[:, 0]
 
 
+def no_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return hidden [b, t, h] as it is: every token is classified."""
+    del mask
+    return hidden
+
+
 POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mean": mean_pooling,
     "cls": cls_pooling,
+    TOKENS: no_pooling,
 }
 
 
@@ -86,7 +96,7 @@ class EncoderClassifier(PreTrainedModel):
         self.post_init()
 
     def features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Token ids and mask [b, t] → sentence vectors [b, h] of length `scale`."""
+        """Return sentence vectors [b, h], or token vectors [b, t, h], of length `scale` from ids and mask [b, t]."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         pooled = POOLINGS[self.config.pooling](hidden.float(), attention_mask)
         return functional.normalize(pooled, dim=-1) * self.config.scale
@@ -98,11 +108,11 @@ class EncoderClassifier(PreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutput:
-        """Logits [b, labels]; with `labels` [b] also the mean cross-entropy."""
+        """Return logits [b, labels], or [b, t, labels]; with `labels` also the mean cross-entropy, −100 left out."""
         del kwargs
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         logits = self.classifier(self.features(input_ids, mask)).float()
-        loss = None if labels is None else functional.cross_entropy(logits, labels)
+        loss = None if labels is None else functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
@@ -119,19 +129,39 @@ AutoConfig.register(EncoderClassifierConfig.model_type, EncoderClassifierConfig,
 AutoModelForSequenceClassification.register(EncoderClassifierConfig, EncoderClassifier, exist_ok=True)
 
 
-def base_classifier(base: Path, labels: Sequence[str], out: Path, *, scale: float = 20.0) -> Path:
+def base_classifier(
+    base: Path, labels: Sequence[str], out: Path, *, scale: float = 20.0, tokens: bool = False
+) -> Path:
     """Write the pretrained `base` with a fresh head for `labels` into the folder `out`.
 
     A base that says how it pools its tokens (an embedding model) gets a pooled linear head of zeros; any
     other the stock head of its architecture, last layer zero, layers before it drawn from a fixed seed.
-    Returns `out`; at once if it was made in the same way before. Raises UsageError (labels), CheckpointError.
+
+    Args:
+        base: Folder of the pretrained encoder.
+        labels: Of the task, in the order of the head's rows.
+        out: Folder to write; returned at once if it was made in the same way before.
+        scale: Length of the pooled vector before the head.
+        tokens: Label every token in place of the sentence.
+
+    Raises:
+        UsageError: Fewer than two labels, or one twice.
+        CheckpointError: The base cannot be read.
     """
     check_labels(labels)
-    made = {"inputs": build_record.hashes(model_files(base)), "labels": list(labels), "scale": scale}
+    made: dict[str, Any] = {
+        "inputs": build_record.hashes(model_files(base)),
+        "labels": list(labels),
+        "scale": scale,
+    }
+    if tokens:
+        made["tokens"] = True
     if build_record.already(out, RECORD, made):
         return out
     pooling = pooling_of(base)
-    model = stock(base, labels) if pooling is None else pooled(base, labels, pooling, scale)
+    if pooling is not None and tokens:
+        pooling = TOKENS
+    model = stock(base, labels, tokens) if pooling is None else pooled(base, labels, pooling, scale)
     with new_folder(out) as folder:
         save(model, folder)
         copy_tokenizer(base, folder)
@@ -159,6 +189,8 @@ def check_labels(labels: Sequence[str]) -> None:
 def head_text(pooling: str | None) -> str:
     if pooling is None:
         return f"the stock one of the architecture, last layer zero, the others from seed {HEAD_SEED}"
+    if pooling == TOKENS:
+        return "L2 norm of every token, linear of zeros"
     return f"{pooling} pooling, L2 norm, linear of zeros"
 
 
@@ -174,10 +206,11 @@ def pooled(base: Path, labels: Sequence[str], pooling: str, scale: float) -> Pre
     return model.float()
 
 
-def stock(base: Path, labels: Sequence[str]) -> PreTrainedModel:
+def stock(base: Path, labels: Sequence[str], tokens: bool = False) -> PreTrainedModel:
+    kind = AutoModelForTokenClassification if tokens else AutoModelForSequenceClassification
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(HEAD_SEED)
-        model = opened(AutoModelForSequenceClassification, base, fresh_head=True, **label_maps(labels))
+        model = opened(kind, base, fresh_head=True, **label_maps(labels))
     linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
     last = next((module for module in reversed(linears) if module.out_features == len(labels)), None)
     if last is None:
@@ -200,9 +233,47 @@ def load(path: Path, *, device: str | None = None) -> tuple[PreTrainedModel, Pre
     device  as torch names it; None: the CPU
     Raises CheckpointError: not a classifier, weights missing, damaged or pickled, no tokenizer.
     """
-    model = opened(AutoModelForSequenceClassification, path)
+    kind = AutoModelForTokenClassification if stock_tokens(path) else AutoModelForSequenceClassification
+    model = opened(kind, path)
     nn.Module.to(model, device or "cpu")
     return model.eval(), load_tokenizer(path)
+
+
+def stock_tokens(path: Path) -> bool:
+    """Return whether the folder's config names an architecture that labels tokens; False for a config that is damaged."""
+    try:
+        names = json.loads((path / "config.json").read_text(encoding="utf-8")).get("architectures")
+        return str(names[0]).endswith("ForTokenClassification")
+    except (OSError, ValueError, AttributeError, TypeError, LookupError):
+        return False  # `opened` names the fault
+
+
+def labels_tokens(model: PreTrainedModel) -> bool:
+    """Return whether the model labels every token, and not the sentence."""
+    stock_head = type(model).__name__.endswith("ForTokenClassification")
+    return stock_head or getattr(model.config, "pooling", None) == TOKENS
+
+
+def encode_words(
+    tokenizer: PreTrainedTokenizerBase, sentences: Sequence[Sequence[str]], max_length: int
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Return token ids of every sentence, and the position of each word's first token; −1 for a word without one.
+
+    A word has none where the sentence was cut before it, or the tokenizer drops all of it.
+    """
+    if not sentences:
+        return [], []
+    encoded = tokenizer(
+        [list(words) for words in sentences], is_split_into_words=True, truncation=True, max_length=max_length
+    )
+    firsts = []
+    for i, words in enumerate(sentences):
+        place = [-1] * len(words)
+        for position, word in reversed(list(enumerate(encoded.word_ids(i)))):
+            if word is not None:
+                place[word] = position
+        firsts.append(place)
+    return encoded["input_ids"], firsts
 
 
 def opened(

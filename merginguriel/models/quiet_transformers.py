@@ -1,4 +1,4 @@
-"""How is transformers kept quiet while it reads and writes? Its bars would break up our own narration."""
+"""Context manager that silences transformers' progress bars and warnings."""
 
 from __future__ import annotations
 

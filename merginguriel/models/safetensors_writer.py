@@ -1,4 +1,4 @@
-"""How are weights written as safetensors, in any order and by several threads, whole or in shards?"""
+"""Writer of safetensors files, in any order and by several threads, whole or in shards."""
 
 from __future__ import annotations
 

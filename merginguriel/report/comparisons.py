@@ -127,7 +127,7 @@ def _of_items(arm: Arm, other: np.ndarray) -> Difference:
     if other.dtype == bool:
         seen = compare(arm.right, other, groups=named, draws=0)
         p = seen.p if seen.p_groups is None else seen.p_groups
-        if seen.se is None and seen.wins + seen.losses:
+        if seen.se is None and (seen.wins or seen.losses):
             return Difference(seen.difference, paired=True, units=seen.n)
         ends = seen.interval.low, seen.interval.high
         return Difference(seen.difference, *ends, seen.se, seen.mde, p, paired=True, units=seen.n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.row_parser import read_csv
-from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, ResultRow, distinct
+from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, MEASURES, ResultRow, distinct
 from merginguriel.study import item_file
 from merginguriel.workspace import Workspace
 
@@ -97,12 +98,13 @@ class Items:
 
     def of(self, name: str, value: float | None) -> np.ndarray | None:
         """Return the items of an arm; None where there are none, or where they do not give its row's accuracy."""
-        return self._checked(name, self.right.get(name), value)
+        right = self.right.get(name)
+        return self._checked(name, right if right is not None and right.ndim == 1 else None, value)
 
     def mean_of(self, sources: Sequence[str], value: float | None) -> np.ndarray | None:
         """Return the share [n] of the sources that gets an item right; None unless each was scored."""
         each = [self.right.get(f"{SINGLE}:{source}") for source in sources]
-        known = [one for one in each if one is not None]
+        known = [one for one in each if one is not None and one.ndim == 1]
         complete = known and len(known) == len(each)
         return self._checked("source_mean", np.mean(known, axis=0) if complete else None, value)
 
@@ -285,11 +287,20 @@ def from_runs(folders: Sequence[Path]) -> Evidence:
 
 
 def joined(parts: Sequence[Evidence]) -> Evidence:
-    """Join evidence; a measurement that several parts share counts once."""
+    """Join evidence of one metric, the one that most arms have; a measurement that parts share counts once."""
+    arms = _distinct([arm for part in parts for arm in part.arms])
+    notes = [note for part in parts for note in part.notes]
+    counts = Counter(arm.row.metric for arm in arms)
+    metric = min(counts, key=lambda name: (-counts[name], name), default="accuracy")
+    notes += [
+        f"Results in {name} are left out, {counts[name]} of them: a report is of one metric, {metric}."
+        for name in sorted(counts)
+        if name != metric
+    ]
     return Evidence(
-        tuple(_distinct([arm for part in parts for arm in part.arms])),
+        tuple(arm for arm in arms if arm.row.metric == metric),
         tuple(dict.fromkeys(origin for part in parts for origin in part.origins)),
-        tuple(note for part in parts for note in part.notes),
+        tuple(notes),
         {key: value for part in parts for key, value in part.singles.items()},
     )
 
@@ -382,7 +393,7 @@ Source = tuple[
 
 
 def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, ...]:
-    """Gather rows of accuracies into arms: rows that differ in the baseline only are one arm.
+    """Gather rows of registered metrics into arms: rows that differ in the baseline only are one arm.
 
     Items are joined by the id of the run and the name of the arm. more: kind → value of further baselines.
     """
@@ -390,7 +401,7 @@ def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, .
     against: dict[object, dict[str, ResultRow]] = {}
     for source in rows:
         row, origin = source[:2]
-        if row.metric != "accuracy":
+        if row.metric in MEASURES:
             continue
         measured = (row.measurement(), origin)
         bare.setdefault(measured, source)

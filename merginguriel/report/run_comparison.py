@@ -22,6 +22,7 @@ from merginguriel.study.results import words
 from merginguriel.text.differences import Difference, difference_words
 from merginguriel.text.numbers import percent
 from merginguriel.text.runs import setting
+from merginguriel.training.settings import dev_score
 
 from .comparable import NEW, Recipe
 
@@ -166,12 +167,13 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
             elif first.ids.tolist() != mine.ids.tolist():
                 why = "other test items"
             else:
-                seen = compare(mine.right, first.right, groups=mine.groups.tolist())
+                metric = str(results[number].get("metric", "accuracy"))
+                seen = compare(mine.right, first.right, groups=mine.groups.tolist(), metric=metric)
         result, one = results[number], given[number]
         recipe = one if isinstance(one, Recipe) else None
         made.append(
             Against(
-                run.id, result.get("accuracy"), settings, seen, why, bars_of(result), recipe.name if recipe else None,
+                run.id, result.get(result.get("metric", "accuracy")), settings, seen, why, bars_of(result), recipe.name if recipe else None,
                 states[number], recipe.command if recipe else None,
             )
         )  # fmt: skip
@@ -182,12 +184,13 @@ def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
     """Return the accuracy of a merge on its target, or of each single model on its own locale."""
     if result.get("kind") in ("merge", "iterate"):
         low, high = result["ci95"]
-        return (Bar(result["target"], result["accuracy"], low, high, result["n"]),)
+        return (Bar(result["target"], result[result.get("metric", "accuracy")], low, high, result["n"]),)
     if result.get("kind") == "train":
-        found = {locale: one.get("dev_accuracy") for locale, one in result["models"].items()}
+        found = {locale: dev_score(one)[1] for locale, one in result["models"].items()}
         return tuple(Bar(locale, value) for locale, value in found.items() if value is not None)
     scored = result.get("test") or result.get("dev") or {"accuracy": {}, "n": {}}
-    own = {s: row[s] for s, row in scored["accuracy"].items() if row.get(s) is not None}
+    metric = scored.get("metric", "accuracy")
+    own = {s: row[s] for s, row in scored[metric].items() if row.get(s) is not None}
     return tuple(Bar(s, v, *stats.wilson_interval(v, scored["n"][s]), scored["n"][s]) for s, v in own.items())
 
 

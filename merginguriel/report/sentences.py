@@ -198,9 +198,9 @@ def ranking_sentences(r: Ranking) -> list[str]:
 def matrix_sentence(matrix: Matrix) -> str:
     """Return how many pairs were measured, and the means of own and other languages' models."""
     own_pairs = np.array([[s == t for t in matrix.targets] for s in matrix.sources])
-    known = ~np.isnan(matrix.accuracy)
-    own, foreign = matrix.accuracy[known & own_pairs], matrix.accuracy[known & ~own_pairs]
-    text = f"{int(known.sum())} of {matrix.accuracy.size} pairs were measured."
+    known = ~np.isnan(matrix.scores)
+    own, foreign = matrix.scores[known & own_pairs], matrix.scores[known & ~own_pairs]
+    text = f"{int(known.sum())} of {matrix.scores.size} pairs were measured."
     if own.size:
         text += f" Own model: mean {percent(float(own.mean()))}% over {count(own.size, 'target')}."
     if foreign.size:

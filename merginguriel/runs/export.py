@@ -12,6 +12,7 @@ from typing import Any
 from merginguriel import files
 from merginguriel.errors import UsageError, missing_extra
 from merginguriel.knowledge.parse.rows import COLUMNS
+from merginguriel.metrics.base import metrics
 from merginguriel.workspace import Workspace
 
 from . import index
@@ -115,7 +116,8 @@ def shown(row: dict[str, Any], column: str) -> str:
     if value is None:
         return "--"
     if column in ("value", "baseline"):
-        return f"{100 * value:.2f}" if row["metric"] == "accuracy" else f"{value:.4f}"
+        known = metrics().get(str(row["metric"]))
+        return f"{100 * value:.2f}" if known and known.unit.percent else f"{value:.4f}"
     if isinstance(value, float):
         return f"{value:+.2f}".replace("-", "$-$") if column == "gain_pp" else f"{value:.2f}"
     return escaped(str(value))

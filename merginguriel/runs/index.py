@@ -18,6 +18,7 @@ from typing import Any
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
+from merginguriel.metrics import base as metrics
 from merginguriel.workspace import Workspace
 
 from . import run_store
@@ -55,7 +56,6 @@ FOUND_BY = (
     "sources",
     "step",
 )
-ACCURACY = "name LIKE '%accuracy%'"
 ORDERS = {
     "newest": "created DESC, id",
     "best": "best IS NULL, best DESC, created DESC, id",
@@ -202,14 +202,14 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
         "sources": " ".join(config.get("sources", [])),
         **{name: config.get(name) for name in ("target", "method", "similarity", "k")},
     }
-    metrics = [e for e in events if e["event"] == "metric" and is_number(e.get("value"))]
-    for event in metrics:
-        if event.get("name") == "accuracy":
+    measured = [e for e in events if e["event"] == "metric" and is_number(e.get("value"))]
+    for event in measured:
+        if event.get("name") in metrics.metrics():
             row["accuracy"] = event["value"]
     fill(
         connection,
         "metrics",
-        [{"run": run.id, **{c: e.get(c) for c in ("time", "name", "value")}} for e in metrics],
+        [{"run": run.id, **{c: e.get(c) for c in ("time", "name", "value")}} for e in measured],
     )
     if row["state"] == "finished":
         rows = rows_of(run)
@@ -237,8 +237,9 @@ def typed(cells: dict[str, str]) -> dict[str, Any]:
         elif name in NUMBERS or name == "se":
             found[name] = NUMBERS.get(name, float)(str(value).split()[0].replace("−", "-"))
     found["gain_pp"] = None
-    if found["metric"] == "accuracy" and found["baseline"] is not None:
-        found["gain_pp"] = round(100 * (found["value"] - found["baseline"]), 4)
+    known = metrics.metrics().get(str(found["metric"]))
+    if known and found["baseline"] is not None:
+        found["gain_pp"] = round(100 * known.sign * (found["value"] - found["baseline"]), 4)
     return found
 
 
@@ -283,7 +284,8 @@ def listed(
     where, values = " AND ".join(terms) or "1", [*given.values(), *(word.lower() for word in words)]
     # Scores of single models are not the result of a merge.
     merging = ", ".join(f"'{kind}'" for kind in MERGING)
-    highest = f"(SELECT max(value) FROM metrics WHERE run = id AND {ACCURACY})"
+    scores = " OR ".join(f"name LIKE '%{name}%'" for name in metrics.metrics())
+    highest = f"(SELECT max(value) FROM metrics WHERE run = id AND ({scores}))"
     best = f"CASE WHEN kind IN ({merging}) THEN accuracy ELSE {highest} END AS best"
     with opened(space, look=look) as connection:
         count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", values)

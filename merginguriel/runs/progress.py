@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from merginguriel.metrics.base import metrics
 from merginguriel.workspace import Workspace
 
 from . import index, run_store
@@ -70,7 +71,7 @@ class Watch:
             self.take(line)
         state = run_store.state_of(self.run, [{"event": self.last}])
         # Scores of single models are not the result of a merge.
-        counts = (lambda name: name == "accuracy") if self.merging else is_accuracy
+        counts = (lambda name: name in metrics()) if self.merging else is_accuracy
         best = max((value for _, name, value in self.metrics if counts(name)), default=None)
         beat = heartbeat(self.run) if state == "running" else None
         if not beat or beat.get("step") != self.step:
@@ -110,8 +111,8 @@ class Watch:
 
 
 def is_accuracy(name: str) -> bool:
-    """Return whether a metric is an accuracy, of which higher is better."""
-    return "accuracy" in name
+    """Return whether a run's metric is a score of a registered metric, and not a loss."""
+    return any(metric in name for metric in metrics())
 
 
 def seconds(text: object) -> float | None:

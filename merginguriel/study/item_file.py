@@ -1,4 +1,4 @@
-"""Items file of a run, `items.npz`: which test items each arm answers correctly."""
+"""Reader and writer of `items.npz`: the metric's per-item statistics of every arm of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ OWN = ("ids", "groups")
 
 
 class Stored(NamedTuple):
-    """ids, groups [n] of the test items; arm → bool [n]: `merge`, kinds of baselines, `ensemble_soft`, `single:de-DE`."""
+    """ids, groups [n] of the test items; arm → bool [n], or float [n, S] of a metric
+    such as F1: `merge`, kinds of baselines, `ensemble_soft`, `single:de-DE`."""
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]
@@ -27,7 +28,7 @@ class Stored(NamedTuple):
 def write(path: Path, ids: Sequence[str], groups: Sequence[str], arms: Mapping[str, np.ndarray]) -> None:
     """Write which items each arm answers correctly."""
     buffer = io.BytesIO()
-    named = {name: np.asarray(right, dtype=bool) for name, right in arms.items()}
+    named = {name: np.asarray(one) for name, one in arms.items()}
     np.savez_compressed(
         buffer,
         allow_pickle=False,
@@ -46,10 +47,10 @@ def read(path: Path) -> Stored:
             arms = {name: stored[name] for name in stored.files if name not in OWN}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise MuError(f"the run's items cannot be read: {error}.", where=str(path)) from error
-    if not ids.size or any(right.shape != ids.shape for right in (groups, *arms.values())):
+    if not ids.size or any(len(one) != len(ids) for one in (groups, *arms.values())):
         raise MuError("the run's items do not fit together.", where=str(path))
     return Stored(
         tuple(map(str, ids)),
         tuple(map(str, groups)),
-        {name: right.astype(bool) for name, right in arms.items()},
+        arms,
     )

@@ -22,6 +22,7 @@ from merginguriel.knowledge.parse.entries import Entry, entry_paths, parse_entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import registry as methods
 from merginguriel.merging.registry import SAW
+from merginguriel.metrics.base import find
 from merginguriel.models import build_record
 from merginguriel.similarity import choice, registry
 from merginguriel.similarity.choice import AS_IT_IS, Choice, Options
@@ -236,8 +237,8 @@ def score(study: Study, settings: IterateSettings, path: Path, progress: Progres
     own = nxn({path.name: path}, {target: data}, cache=study.cache)
     right, groups = own.correct[path.name, target], own.groups[target]
     beat = baselines(target, dev, test, sources, data)
-    compared = results.compare_all(right, groups, beat)
-    row = row_of(study, settings, path, right)
+    compared = results.compare_all(right, groups, beat, own.metric)
+    row = row_of(study, settings, path, right, metric=own.metric)
     rows = tuple(beside(row, beat[kind], compared.get(kind)) for kind in results.LOGGED if kind in beat)
     return Scored(target, path, settings, row.value, len(right), beat, compared, failed, rows)
 
@@ -249,9 +250,14 @@ def left(settings: IterateSettings, path: Path) -> list[str]:
 
 
 def row_of(
-    study: Study, settings: IterateSettings, path: Path, right: np.ndarray, run: str = ""
+    study: Study,
+    settings: IterateSettings,
+    path: Path,
+    right: np.ndarray,
+    run: str = "",
+    metric: str = "accuracy",
 ) -> ResultRow:
-    """Return the row of the merge in `path`, without a baseline. right: [n] bool; settings: settled ones."""
+    """Return the row of the merge in `path`, without a baseline. right: statistics of the metric; settings: settled."""
     sources = left(settings, path)
     rounds = build_record.read(path / RECORD)["rounds"]
     shares = next(o["merge"]["weights"] for o in reversed(rounds) if o["merge"]["taken"])
@@ -260,8 +266,8 @@ def row_of(
         target=settings.target or "-",
         mode="IncTar" if settings.target in sources else "ExcTar",
         method=method_name(settings),
-        metric="accuracy",
-        value=float(right.mean()),
+        metric=metric,
+        value=find(metric).value(right),
         n=len(right),
         params=params_of(settings),
         similarity=settings.similarity,
@@ -375,7 +381,7 @@ def entry_of(study: Study, done: Sequence[Scored]) -> Entry:
         summary=f"Locales were trained in turn and merged every {first.merge_every} epochs by {first.method}, "
         f"for {len(done)} targets.",
         context=study.context,
-        metric="accuracy",
+        metric=done[0].rows[0].metric if done[0].rows else "accuracy",
         seed=str(first.seed),
         tags="iterative training",
         origin=f"mu iterate, {', '.join(sorted(str(run) for run in runs))}",

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from merginguriel import locales
+from merginguriel.decision.evidence import metric_of
 from merginguriel.errors import UnavailableError, UsageError
 from merginguriel.evaluation import heatmap, nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import ResultRow, distinct
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct
 from merginguriel.similarity import uriel
 from merginguriel.workspace import Workspace
 
@@ -92,20 +93,25 @@ def read(knowledge: Knowledge, one: Stored) -> Matrix:
     """Return the matrix. Raises MuError with file and line for a damaged file."""
     if one.path is not None:
         return nxn.load(one.path)
-    rows = [row for row in distinct(knowledge.rows) if _single(row) and row.context == one.context]
+    metric = metric_of(knowledge.rows, one.context)
+    rows = [
+        row
+        for row in distinct(knowledge.rows)
+        if _single(row) and row.context == one.context and row.metric == metric
+    ]
     if not rows:
         raise UsageError(f"no single model of {one.context} in the log.", mend="Make one with: mu nxn")
     # Oldest first: the last measurement counts.
     values = {(row.sources[0], row.target): row.value for row in rows}
     n = {row.target: row.n or 0 for row in rows}
-    return nxn.of_cells(values, n, {}, sorted({s for s, _ in values}), sorted(n))
+    return nxn.of_cells(values, n, {}, sorted({s for s, _ in values}), sorted(n), metric=metric)
 
 
 def _single(row: ResultRow) -> bool:
     return (
         row.method == "single"
         and row.status == "current"
-        and row.metric == "accuracy"
+        and row.metric not in MEASURES
         and len(row.sources) == 1
     )
 
@@ -129,9 +135,9 @@ def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:
         raise UsageError("order similarity needs a locale.", mend="Name it with --target.")
     names = sorted({*matrix.sources, *matrix.targets})
     if by == "value":
-        first = matrix.accuracy if target is None else matrix.accuracy[:, [matrix.targets.index(target)]]
+        first = matrix.scores if target is None else matrix.scores[:, [matrix.targets.index(target)]]
         rows = _falling(_means(first, 1), matrix.sources)
-        columns = _falling(_means(matrix.accuracy, 0), matrix.targets)
+        columns = _falling(_means(matrix.scores, 0), matrix.targets)
     else:
         keys = _keys(by, names, target)
         rows = sorted(range(len(matrix.sources)), key=lambda i: keys[matrix.sources[i]])
@@ -140,7 +146,7 @@ def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:
     return Matrix(
         tuple(sources),
         tuple(targets),
-        matrix.accuracy[np.ix_(rows, columns)],
+        matrix.scores[np.ix_(rows, columns)],
         matrix.n[columns],
         origin=matrix.origin,
     )
@@ -207,7 +213,7 @@ def rank(matrix: Matrix, source: str, target: str) -> tuple[int, int]:
     Raises:
         UnavailableError: the pair was not measured.
     """
-    column = matrix.accuracy[:, matrix.targets.index(target)]
+    column = matrix.scores[:, matrix.targets.index(target)]
     value = column[matrix.sources.index(source)]
     if np.isnan(value):
         raise UnavailableError(f"{source} was not scored on {target}.", mend="Measure it with: mu nxn")

@@ -14,15 +14,26 @@ from merginguriel.version import measured_by
 from .study import Study
 
 
-def write(study: Study, split: str, new: Matrix, path: Path | None = None, *, bf16: bool = False) -> Path:
+def write(
+    study: Study,
+    split: str,
+    new: Matrix,
+    path: Path | None = None,
+    *,
+    bf16: bool = False,
+    apart: bool = False,
+) -> Path:
     """Save `new` as CSV and PNG. Pairs of an earlier matrix in that file stay if model and data are as they were.
 
     path  a file other than the study's own; it holds `new` alone
     bf16  the answers are in bfloat16: they go into a table of their own, for they may differ from those in float32
+    apart  the metric is not the task's own: it has a table of its own, named by it
     """
     new = replace(new, code={**dict.fromkeys(new.origin, measured_by()), **new.code})
     if path is None:
         path = study.table(split, bf16=bf16)
+        if apart:
+            path = path.with_stem(f"{path.stem}-{new.metric}")
         new = replace(new, code={**new.code, **kept_code(path, new)})
         whole = joined(new, still_valid(study, split, path, new, bf16))
     else:

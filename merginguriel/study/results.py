@@ -18,6 +18,7 @@ from merginguriel.knowledge.parse.rows import POLICIES, ResultRow, row_cells
 from merginguriel.merging import registry
 from merginguriel.merging.card import seen
 from merginguriel.merging.recipe import Recipe, load_recipe, seen_of_target
+from merginguriel.metrics.base import find
 from merginguriel.models.build_record import read
 from merginguriel.version import measured_by
 
@@ -48,28 +49,28 @@ def matrix_rows(matrix: Matrix, context: str, run: str, code: str | None = None)
             target=target,
             mode="-",
             method="single",
-            metric="accuracy",
+            metric=matrix.metric,
             value=float(value),
             n=int(n),
             sources=(source,),
             run=run,
             code=matrix.code.get((source, target), code),
         )
-        for source, found in zip(matrix.sources, matrix.accuracy, strict=True)
+        for source, found in zip(matrix.sources, matrix.scores, strict=True)
         for target, value, n in zip(matrix.targets, found, matrix.n, strict=True)
         if not np.isnan(value)
     ]
 
 
 def compare_all(
-    right: np.ndarray, groups: Sequence[str], baselines: Mapping[str, Baseline]
+    right: np.ndarray, groups: Sequence[str], baselines: Mapping[str, Baseline], metric: str = "accuracy"
 ) -> dict[str, Comparison]:
-    """Return the comparison of the merge with every baseline that is a model scored on the same items.
+    """Compare the merge with every baseline that is a model scored on the same items.
 
-    right [n] bool: which test items the merge got right; groups [n]: variants of one template share a name
+    right: statistics of the metric [n] or [n, S], for accuracy bool; groups [n]: variants of one template share a name
     """
     return {
-        kind: compare(right, baseline.correct, groups=groups)
+        kind: compare(right, baseline.correct, groups=groups, metric=metric)
         for kind, baseline in baselines.items()
         if baseline.correct is not None
     }
@@ -83,8 +84,9 @@ def merge_rows(
     *,
     context: str,
     run: str,
+    metric: str = "accuracy",
 ) -> list[ResultRow]:
-    """Return one row per known baseline of LOGGED, with wins, losses and standard error where the baseline is a model."""
+    """Return one row per baseline of LOGGED that is known; paired with wins, losses and standard error where it can be."""
     rows = []
     for kind in LOGGED:
         if kind not in baselines:
@@ -92,7 +94,7 @@ def merge_rows(
         baseline, found = baselines[kind], compared.get(kind)
         rows.append(
             replace(
-                _merge_row(recipe, right, context),
+                _merge_row(recipe, right, context, metric),
                 baseline_kind=kind,
                 baseline=baseline.value,
                 wins=found.wins if found else None,
@@ -122,17 +124,18 @@ def scored_row(
     right: np.ndarray,
     against: Path | None = None,
     found: Comparison | None = None,
+    metric: str = "accuracy",
 ) -> ResultRow:
-    """Return the row of one scored model: a merge, as its recipe.yaml describes it, or the model of one locale.
+    """Return the row of one scored model: a merge, as its recipe.yaml says what it is, or the model of one locale.
 
-    right [n] bool; against: the model of `found`, which decides the kind of baseline: the target's own model, a
+    right: statistics of the metric [n] or [n, S]; against: the model of `found`, which decides the kind of baseline: the target's own model, a
     plain average, or else a single source. Raises UsageError where it is none of these.
     """
     kind = None if against is None else baseline_kind(study, target, against)
     note = f"{against.name}, chosen by hand" if against and kind == "best_single_source" else ""
     recipe = load_recipe(model / "recipe.yaml") if (model / "recipe.yaml").is_file() else None
     if recipe is None:
-        row = ResultRow(study.context, target, "-", "single", "accuracy", float(right.mean()), len(right))
+        row = ResultRow(study.context, target, "-", "single", metric, find(metric).value(right), len(right))
         locale = read(model / "training.yaml").get("locale") if (model / "training.yaml").is_file() else None
         source = str(locale or model.name)
         row = replace(row, sources=(source,), seed=study.seed, code=measured_by())
@@ -140,11 +143,11 @@ def scored_row(
         included = target in {source.name for source in recipe.sources}
         mode = "IncTar" if included else "ExcTar"
         recipe = replace(recipe, target=target, mode=mode, seed=study.seed)
-        row = _merge_row(recipe, right, study.context)
+        row = _merge_row(recipe, right, study.context, metric)
     return replace(
         row,
         baseline_kind=kind,
-        baseline=found.accuracy_b if found else None,
+        baseline=found.value_b if found else None,
         wins=found.wins if found else None,
         losses=found.losses if found else None,
         se_pp=found.se if found else None,
@@ -173,15 +176,15 @@ def row_text(row: ResultRow) -> str:
     )
 
 
-def _merge_row(recipe: Recipe, right: np.ndarray, context: str) -> ResultRow:
+def _merge_row(recipe: Recipe, right: np.ndarray, context: str, metric: str) -> ResultRow:
     """Return the row of a merge, without a baseline."""
     return ResultRow(
         context=context,
         target=recipe.target or "-",
         mode=recipe.mode or "-",
         method=logged_method(recipe),
-        metric="accuracy",
-        value=float(right.mean()),
+        metric=metric,
+        value=find(metric).value(right),
         n=len(right),
         params=logged_params(recipe),
         similarity=recipe.similarity,
@@ -214,19 +217,18 @@ def _number(value: object) -> str:
 
 
 def words(found: Comparison) -> str:
-    """Return a comparison in words: `+2.4 pp, 95% −0.4 … +5.2, p = 0.09: within noise`."""
-    p = found.p if found.p_groups is None else found.p_groups
-    low, high = found.interval.low, found.interval.high
-    if not found.wins and not found.losses:
+    """`+2.4 pp, 95% −0.4 … +5.2, p = 0.09: within noise`."""
+    low, high, points = found.interval.low, found.interval.high, found.points
+    if found.wins == 0 and found.losses == 0:
         return f"no difference: both are right and wrong on the same {found.n} items"
     noise = (
         "outside noise"
         if found.significant
         else "too few items"
         if found.mde is None
-        else f"within noise, this test sees {found.mde:.1f} pp or more"
+        else f"within noise, this test sees {found.mde:.1f} {points} or more"
     )
-    text = f"{found.difference:+.1f} pp, {100 * found.interval.level:.0f}% {low:+.1f} … {high:+.1f}, {p_text(p)}: {noise}"
+    text = f"{found.difference:+.1f} {points}, {100 * found.interval.level:.0f}% {low:+.1f} … {high:+.1f}, {p_text(found.trusted_p)}: {noise}"
     return text.replace("-", "−")
 
 

@@ -171,6 +171,7 @@ def make_base(study: Study, progress: Progress | None = None) -> Path:
     if (out / "config.json").is_file():
         return out
     labels: tuple[str, ...] = ()
+    tokens = False
     texts: list[str] = []
     last: UnavailableError | None = None
     offered = tasks.locales(study.task, study.folder)
@@ -183,7 +184,7 @@ def make_base(study: Study, progress: Progress | None = None) -> Path:
             # Too little text to train on in this locale: it has no part in the study.
             last = error
             continue
-        labels = data.labels
+        labels, tokens = data.labels, data.token_labels
         texts += [item.text for split in (data.train, data.dev, data.test) for item in split]
         if study.base != "e5-small":
             break
@@ -197,7 +198,7 @@ def make_base(study: Study, progress: Progress | None = None) -> Path:
     )
 
     with disk_errors(out):
-        return base_classifier(pretrained, labels, out)
+        return base_classifier(pretrained, labels, out, tokens=tokens)
 
 
 @patient
@@ -232,7 +233,15 @@ def train(
     try:
         with disk_errors(out):
             return finetune(
-                base, data.train, data.dev, out, wanted, locale=locale, report_to=report_to, on_progress=tell
+                base,
+                data.train,
+                data.dev,
+                out,
+                wanted,
+                locale=locale,
+                metric=data.metric,
+                report_to=report_to,
+                on_progress=tell,
             )
     except MuError as error:
         if error.where != str(out / RECORD):

@@ -1,4 +1,4 @@
-"""What are models trained and scored on? One file per task; `base.load` finds them by name."""
+"""Tasks that models are trained and scored on, one file each; `base.load` finds them by name."""
 
 from .base import Item, TaskData, load, locales, tasks
 

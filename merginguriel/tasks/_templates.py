@@ -1,4 +1,4 @@
-"""How is a random sentence drawn from a hassil template such as `turn on [the] {name}`?
+"""Random sentences from hassil templates such as `turn on [the] {name}`.
 
 Exhaustive expansion explodes (one English template has millions of sentences), so each choice is drawn.
 """
@@ -6,6 +6,7 @@ Exhaustive expansion explodes (one English template has millions of sentences), 
 from __future__ import annotations
 
 import random
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ NAMES = (
     "Leo", "Mars", "Nova", "Omega", "Philips", "Rex", "Sigma", "Tado", "Uma", "Vega", "Xiaomi", "Zoe",
 )  # fmt: skip
 DEEPEST = 40  # rules that refer to each other would never end
+OPEN, MIDDLE, CLOSE = "\2", "\x1f", "\3"  # around what fills a slot
+_OPENING = re.compile(f"{OPEN}[^{MIDDLE}]*{MIDDLE}|{CLOSE}")
 SLOT = "\0"  # stands for a slot in a skeleton
 
 T = TypeVar("T")
@@ -46,10 +49,14 @@ Lists = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Draw:
-    """A sentence, and its skeleton: the same words with every slot emptied, so that variants look alike."""
+    """A sentence, and its skeleton: the same words with every slot emptied, so that variants look alike.
+
+    marked  the sentence with `OPEN name MIDDLE words CLOSE` around what fills a slot
+    """
 
     text: str
     skeleton: str
+    marked: str
 
 
 def pick(rng: random.Random, options: Sequence[T]) -> T:
@@ -79,7 +86,36 @@ def draw(template: str, rules: Mapping[str, str], lists: Lists, rng: random.Rand
     Raises MuError: a broken template, a missing rule, rules in a circle.
     """
     words, bones = _expand(parsed(template).expression, rules, lists, rng, 0)
-    return Draw(_tidy(words), _tidy("".join(map(_bare, bones.replace(SLOT, f" {SLOT} ")))).casefold())
+    return Draw(
+        _tidy(_OPENING.sub("", words)),
+        _tidy("".join(map(_bare, bones.replace(SLOT, f" {SLOT} ")))).casefold(),
+        words,
+    )
+
+
+def tagged(drawn: Draw) -> tuple[list[str], list[str]]:
+    """Return the words of a sentence and their tags: `B-name`, `I-name` in the slot {name}, `O` outside of slots."""
+    words, tags = [""], ["O"]
+    slot, begun, reading = "", False, False
+    for char in drawn.marked:
+        if char == OPEN:
+            slot, begun, reading = "", False, True
+        elif char == MIDDLE:
+            reading = False
+        elif char == CLOSE:
+            slot = ""
+        elif reading:
+            slot += char
+        elif char.isspace():
+            words.append("")
+            tags.append("O")
+        else:
+            words[-1] += char
+            if slot and tags[-1] == "O":
+                tags[-1] = f"{'I' if begun else 'B'}-{slot}"
+                begun = True
+    kept = [i for i, word in enumerate(words) if word]
+    return [words[i] for i in kept], [tags[i] for i in kept]
 
 
 def _tidy(text: str) -> str:
@@ -105,7 +141,8 @@ def _expand(
             raise MuError(f"a template uses the rule <{node.rule_name}>, which is not defined.")
         return _expand(parsed(rules[node.rule_name]).expression, rules, lists, rng, depth + 1)
     if isinstance(node, ListReference):
-        return _fill(node, rules, lists, rng, depth), SLOT
+        words = _OPENING.sub("", _fill(node, rules, lists, rng, depth))
+        return f"{OPEN}{node.slot_name}{MIDDLE}{words}{CLOSE}", SLOT
     if isinstance(node, Alternative):
         return _expand(_choose(node, rng), rules, lists, rng, depth + 1)
     if isinstance(node, Group):

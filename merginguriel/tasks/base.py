@@ -1,4 +1,4 @@
-"""What is a task? Labelled sentences per locale in three splits, and a registry of where they come from.
+"""Registry of tasks: labelled sentences per locale in three splits.
 
 A new task is one function in one file of this folder, under `@task(name, ...)`; nothing else changes.
 """
@@ -24,12 +24,21 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled sentence. Items of one `group` are variants of each other; intervals resample groups."""
+    """One labelled sentence. Items of one `group` are variants of each other; intervals resample groups.
+
+    tokens  words of a sentence whose words are labelled; `label` then holds one tag per word, separated by spaces
+    """
 
     id: str
     text: str
     label: str
     group: str = ""
+    tokens: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The item's label, or its tags in the order of the tokens."""
+        return tuple(self.label.split(" ")) if self.tokens else (self.label,)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,12 @@ class TaskData:
     dev: tuple[Item, ...]
     test: tuple[Item, ...]
     source: str = ""  # where the text came from, with its version
+    metric: str = "accuracy"  # what models of the task are scored by, where nobody asks for another
+
+    @property
+    def token_labels(self) -> bool:
+        """Whether each word has a label, in place of the sentence."""
+        return bool(self.train and self.train[0].tokens)
 
     def split(self, name: str) -> tuple[Item, ...]:
         if name not in SPLITS:
@@ -50,8 +65,8 @@ class TaskData:
         return getattr(self, name)
 
     def majority_label(self) -> str:
-        """The most frequent label of the training split; ties go to the alphabetically first."""
-        counts = Counter(item.label for item in self.train)
+        """Return the most frequent label of the training split; ties go to the alphabetically first."""
+        counts = Counter(label for item in self.train for label in item.labels)
         return min(counts, key=lambda label: (-counts[label], label))
 
 
@@ -179,10 +194,15 @@ def digest(*parts: str, length: int = 8) -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()[:length]
 
 
-def make_items(task: str, locale: str, split: str, rows: Sequence[tuple[str, str, str]]) -> tuple[Item, ...]:
-    """Items of (text, label, group) with stable ids; a text that comes twice with one label is kept once."""
+def make_items(
+    task: str, locale: str, split: str, rows: Sequence[tuple[str, str, str]], *, tokens: bool = False
+) -> tuple[Item, ...]:
+    """Return items of (text, label, group) with stable ids; a text that comes twice with one label is kept once.
+
+    tokens  the text is words and the label tags, each separated by single spaces
+    """
     items: dict[str, Item] = {}
     for text, label, group in rows:
         id = f"{task}/{locale}/{split}/{digest(text, label)}"
-        items.setdefault(id, Item(id, text, label, group))
+        items.setdefault(id, Item(id, text, label, group, tuple(text.split(" ")) if tokens else ()))
     return tuple(items.values())

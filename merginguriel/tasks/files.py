@@ -1,22 +1,30 @@
-"""Task `files`: the user's own labelled sentences, one CSV, TSV or JSONL file per locale.
+"""Task `files`: the user's own labelled sentences or words, one file per locale.
 
 Either `sw-KE.train.csv`, `sw-KE.dev.csv`, `sw-KE.test.csv`, or one `sw-KE.csv` whose column `split` names the
 split, or, without such a column, one file that is dealt 70/10/20, label by label, in the order of a hash.
+
+Words are labelled in JSONL with two lists, `{"tokens": ["turn", "on", "Luna"], "tags": ["O", "O", "B-name"]}`, or in a CoNLL
+file (`sw-KE.train.conll`, also .bio, .iob2): a word and, in the last column, its tag on each line, an empty line between
+sentences.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from merginguriel import locales as known
 from merginguriel.errors import MuError, UnavailableError, UsageError
+from merginguriel.metrics import base as metrics
 
 from .base import TaskData, digest, make_items, task
 
-ENDINGS = (".csv", ".tsv", ".jsonl")
+CONLL = (".conll", ".bio", ".iob2")
+ENDINGS = (".csv", ".tsv", ".jsonl", *CONLL)
+TAG = re.compile(r"O|[BIES]-\S+")
 SPLIT_NAMES = {
     "train": "train",
     "dev": "dev",
@@ -67,7 +75,7 @@ def offered(folder: Path | None = None) -> list[str]:
     return sorted(found(folder))
 
 
-@task("files", doc="your own CSV, TSV or JSONL files, one per locale", locales=offered)
+@task("files", doc="your own CSV, TSV, JSONL or CoNLL files, one per locale", locales=offered)
 def files(
     locale: str,
     *,
@@ -76,39 +84,74 @@ def files(
     text: str = "text",
     label: str = "label",
     split: str = "split",
+    tokens: str = "tokens",
+    tags: str = "tags",
+    metric: str = "",
 ) -> TaskData:
-    """`text`, `label`, `split`: names of the columns (or JSON keys). `seed`: of the hash that deals texts.
+    """Read the folder of one locale's sentences. Labels are those of all locales in it, so that models can be merged.
 
-    Labels are those of all locales in the folder, so that their models can be merged.
+    Args:
+        locale: Tag that the file's name begins with.
+        folder: Of the files.
+        seed: Of the hash that deals texts.
+        text: Column or JSON key of the sentence.
+        label: Of its label.
+        split: Of the split's name.
+        tokens: JSON key of a list of words.
+        tags: Of their tags, `O` or a prefix of B, I, E, S with a type: `B-name`.
+        metric: What models are scored by; default accuracy, of tagged words span_f1.
+
+    Raises:
+        MuError: With file and line: data that cannot be used.
+        UsageError: The metric is unknown.
     """
     everything = found(folder)
     labels: set[str] = set()
+    kinds: dict[bool, Path] = {}
     rows: Rows = {}
     for tag, parts in everything.items():
         for name, path in parts.items():
             for line, row in read(path):
-                sentence, gold = _cell(path, line, row, text), _cell(path, line, row, label)
-                labels.add(gold)
+                tagged = tokens in row
+                if kinds.setdefault(tagged, path) and len(kinds) > 1:
+                    raise MuError(
+                        f"words are labelled here, and sentences in {kinds[not tagged].name}."
+                        if tagged
+                        else f"sentences are labelled here, and words in {kinds[True].name}.",
+                        where=f"{path}:{line}",
+                    )
+                if tagged:
+                    sentence, gold = _words(path, line, row, tokens, tags)
+                    labels.update(gold.split(" "))
+                else:
+                    sentence, gold = _cell(path, line, row, text), _cell(path, line, row, label)
+                    labels.add(gold)
                 if tag == locale:
                     place = _place(path, line, row, name, split)
                     rows.setdefault(place, []).append((sentence, gold, digest(sentence)))
     _refuse_two_labels(locale, everything[locale], rows)
+    by_words = True in kinds
     for part, share in (("test", 0.2), ("dev", 0.125)):  # an eighth of what the test leaves: a tenth
-        _deal(rows, UNDEALT, part, share, seed)
+        _deal(rows, UNDEALT, part, share, seed, by_words)
     rows.setdefault("train", []).extend(rows.pop(UNDEALT, []))
     if not rows.get("dev"):
-        _deal(rows, "train", "dev", 0.1, seed)  # so that nothing has to be chosen on the test
+        _deal(rows, "train", "dev", 0.1, seed, by_words)  # so that nothing has to be chosen on the test
     train, dev, test = (
-        make_items("files", locale, part, rows.get(part, [])) for part in ("train", "dev", "test")
+        make_items("files", locale, part, rows.get(part, []), tokens=by_words)
+        for part in ("train", "dev", "test")
     )
-    return TaskData("files", locale, tuple(sorted(labels)), train, dev, test, str(folder))
+    scored_by = metrics.find(metric or ("span_f1" if by_words else "accuracy")).name
+    return TaskData("files", locale, tuple(sorted(labels)), train, dev, test, str(folder), scored_by)
 
 
 def read(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     """(line number, row) of a CSV, TSV or JSONL file. Raises MuError with file and line."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _read_jsonl(path, file) if path.suffix == ".jsonl" else _read_table(path, file)
+            if path.suffix in CONLL:
+                yield from _read_conll(path, file)
+            else:
+                yield from _read_jsonl(path, file) if path.suffix == ".jsonl" else _read_table(path, file)
     except UnicodeDecodeError as error:
         raise MuError("the file is not UTF-8 text.", where=str(path), mend="Save it as UTF-8.") from error
     except OSError as error:
@@ -126,6 +169,52 @@ def _read_jsonl(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str
         if not isinstance(row, dict):
             raise MuError("this line is not a JSON object.", where=f"{path}:{number}")
         yield number, row
+
+
+def _read_conll(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, object]]]:
+    """Sentences of a CoNLL file as tokens and tags; comments and `-DOCSTART-` lines are left out."""
+    words: list[str] = []
+    tags: list[str] = []
+    first = 0
+    for number, line in enumerate([*file, ""], 1):
+        cells = line.split()
+        comment = line.startswith("#") and len(cells) != 2
+        if cells and not comment and cells[0] != "-DOCSTART-":
+            if len(cells) < 2:
+                raise MuError(
+                    "a word without a tag.", where=f"{path}:{number}", mend="Write WORD TAG on each line."
+                )
+            first = first if words else number
+            words.append(cells[0])
+            tags.append(cells[-1])
+        elif words and not cells:
+            yield first, {"tokens": words, "tags": tags}
+            words, tags = [], []
+
+
+def _words(path: Path, line: int, row: dict[str, object], tokens: str, tags: str) -> tuple[str, str]:
+    """Words and tags of one sentence, each separated by spaces."""
+    if tags not in row:
+        raise MuError(f"there is no key {tags!r} beside {tokens!r}.", where=f"{path}:{line}")
+    words, given = row[tokens], row[tags]
+    for name, value in ((tokens, words), (tags, given)):
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(isinstance(v, str) and v.strip() for v in value)
+        ):
+            raise MuError(f"{name} is not a list of words.", where=f"{path}:{line}")
+    assert isinstance(words, list) and isinstance(given, list)
+    if len(words) != len(given):
+        raise MuError(f"{len(words)} tokens and {len(given)} tags.", where=f"{path}:{line}")
+    wrong = next((tag for tag in given if not TAG.fullmatch(tag)), None)
+    if wrong is not None:
+        raise MuError(
+            f"unknown tag {wrong!r}.",
+            where=f"{path}:{line}",
+            mend="Tags are O, or B-, I-, E- or S- and a type: B-name.",
+        )
+    return " ".join("\u00a0".join(word.split()) for word in words), " ".join(given)
 
 
 def _read_table(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, object]]]:
@@ -177,12 +266,12 @@ def _place(path: Path, line: int, row: dict[str, object], name: str, column: str
     return UNDEALT
 
 
-def _deal(rows: Rows, source: str, part: str, share: float, seed: int) -> None:
+def _deal(rows: Rows, source: str, part: str, share: float, seed: int, by_words: bool = False) -> None:
     """Move `share` of the rows of `source` to `part`, as much of every label, but never its last sentence.
 
     Which ones, a hash decides, not their order. What rounding takes from one label it gives to the next.
     """
-    label_of = {text: label for text, label, _ in rows.get(source, [])}
+    label_of = {text: "" if by_words else label for text, label, _ in rows.get(source, [])}
     texts: dict[str, list[str]] = {}
     for text in sorted(label_of, key=lambda text: digest(str(seed), text)):
         texts.setdefault(label_of[text], []).append(text)

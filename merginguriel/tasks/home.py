@@ -1,4 +1,4 @@
-"""Task `home`: which Home Assistant intent is meant? Sentence templates by native speakers, 65 languages.
+"""Task `home`: Home Assistant intents, from sentence templates by native speakers of 65 languages.
 
 The package home-assistant-intents holds, per language, templates of each intent. Templates, not
 sentences, are dealt to train, dev and test, and a sentence whose skeleton (its words with the slots

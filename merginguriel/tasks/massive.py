@@ -1,4 +1,4 @@
-"""Task `massive`: which of 60 assistant intents is meant? MASSIVE, FitzGerald et al. 2022, arXiv:2204.08582.
+"""Task `massive`: 60 assistant intents of MASSIVE, FitzGerald et al. 2022, arXiv:2204.08582.
 
 From the hub, in one of two forms (option `hub`): the Parquet copy of AmazonScience/massive, whose loading script
 `datasets` no longer runs, or mteb/amazon_massive_intent. Or from a folder (see `files_of`): `<locale>.jsonl` as in

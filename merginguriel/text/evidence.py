@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def row_cells(row: ResultRow) -> list[str]:
     """Return a result row as cells: id, target, mode, label, value, baseline, difference in pp, status."""
-    difference = "" if row.difference_pp is None else f"{row.difference_pp:+.2f} pp".replace("-", "−")
+    difference = (
+        "" if row.difference_pp is None else f"{row.difference_pp:+.2f} {row.points}".replace("-", "−")
+    )
     over = f"over {format_value(row, row.baseline)} {row.baseline_kind}" if row.baseline is not None else ""
     label = " ".join(str(x) for x in (row.method, row.similarity, row.k) if x)
     status = {"current": "", SUPERSEDED: "superseded, not counted"}.get(row.status, row.status)

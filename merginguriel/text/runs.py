@@ -81,25 +81,26 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     if result["kind"] == "train":
         rows = [["", "on development data", "sentences", ""]]
         for locale, model in result["models"].items():
-            value = model["dev_accuracy"]
+            value = next((v for k, v in model.items() if k.startswith("dev_") and k != "dev_items"), None)
             score = "not scored" if value is None else f"{100 * value:.1f}%"
             rows.append([locale, score, str(model["train_items"]), duration(model["seconds"] or 0)])
         return [head, columns(rows)]
     if result["kind"] == "nxn":
         matrix = result.get("test") or result["dev"]
-        sources, targets = list(matrix["accuracy"]), list(matrix["n"])
+        scores = matrix[matrix.get("metric", "accuracy")]
+        sources, targets = list(scores), list(matrix["n"])
         table = [["", *targets]]
-        table += [[s, *(f"{100 * matrix['accuracy'][s][t]:.1f}" for t in targets)] for s in sources]
+        table += [[s, *(f"{100 * scores[s][t]:.1f}" for t in targets)] for s in sources]
         return [head, columns(table)]
     low, high = result["ci95"]
     lines = [
         head,
-        f"{result['target']}  {result['mode']}  {result['method']}  {100 * result['accuracy']:.2f}%  "
+        f"{result['target']}  {result['mode']}  {result['method']}  {100 * result[result.get('metric', 'accuracy')]:.2f}%  "
         f"95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']}",
         "sources  "
         + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
     ]
-    rows = [["against", "", "accuracy", "difference", "95%", "p"]]
+    rows = [["against", "", result.get("metric", "accuracy"), "difference", "95%", "p"]]
     for kind, baseline in result["baselines"].items():
         compared = baseline["comparison"]
         cells = ["", "", ""]

@@ -1,4 +1,4 @@
-"""With which coefficients is a merged model surest of its answers to the target's text? (AdaMerging)
+"""AdaMerging: coefficients with which a merged model has the lowest entropy on the target's text.
 
 A merge by coefficients c is θ(c) = θ(0) + Σ cᵢ (θ(eᵢ) − θ(0)), where the engine gives θ(0) and each θ(eᵢ): so the
 search sees the very tensors that the merge will write, whatever the recipe's policies and trims.

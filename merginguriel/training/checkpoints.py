@@ -1,4 +1,4 @@
-"""Where does a training that was killed go on? From the last checkpoint that was written to its end."""
+"""Checkpoints beside a model in training, from which an interrupted training is resumed."""
 
 from __future__ import annotations
 

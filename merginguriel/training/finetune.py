@@ -1,4 +1,4 @@
-"""How does a base classifier learn one locale? transformers' Trainer, tuned for sentences on a CPU."""
+"""Fine-tuning of a base classifier on one locale: transformers' Trainer, tuned for sentences on a CPU."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 from transformers import (
+    DataCollatorForTokenClassification,
     DataCollatorWithPadding,
     EarlyStoppingCallback,
     EvalPrediction,
@@ -26,9 +28,10 @@ from transformers import (
 
 from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.files import Progress, new_folder
+from merginguriel.metrics.base import find
 from merginguriel.models import build_record
 from merginguriel.models.base import model_files
-from merginguriel.models.classifier import copy_tokenizer, load, save
+from merginguriel.models.classifier import copy_tokenizer, encode_words, load, save
 from merginguriel.models.quiet_transformers import quiet
 from merginguriel.tasks.base import Item, fingerprint
 
@@ -51,6 +54,7 @@ def finetune(
     settings: FinetuneSettings | None = None,
     *,
     locale: str = "",
+    metric: str = "accuracy",
     report_to: Sequence[str] = (),
     keep_every: float = KEEP_EVERY,
     on_progress: Progress | None = None,
@@ -59,6 +63,7 @@ def finetune(
 
     dev          measured after the last epoch and recorded; may be empty. With `patience` the weights are chosen by it
     locale       for the model card
+    metric       of the development data; recorded as `dev_<metric>`
     report_to    the Trainer's own integrations that follow the training: trackio, mlflow, wandb
     keep_every   seconds after which a checkpoint is kept beside `out`, from which a killed or interrupted training
                  goes on when it is called again, to the same weights
@@ -87,14 +92,17 @@ def finetune(
         model, tokenizer = load(base)
         check_labels(model, [*train, *dev], base)
         keeper = Keeper(kept, keep_every)
-        trainer = prepared(model, tokenizer, train, dev, keeper, settings, on_progress, report_to)
+        trainer = prepared(model, tokenizer, train, dev, keeper, settings, on_progress, report_to, metric)
         from_step = checkpoints.last(kept)
         with quiet():
             trainer.train(resume_from_checkpoint=str(from_step) if from_step else None)
-        figures: dict[str, Any] = {"dev_accuracy": accuracy(trainer) if dev else None, "dev_items": len(dev)}
+        figures: dict[str, Any] = {
+            f"dev_{metric}": dev_value(trainer, metric) if dev else None,
+            "dev_items": len(dev),
+        }
         if settings.patience:
             figures["epochs"] = round(trainer.state.epoch or 0)
-            figures["best_dev_accuracy"] = round(float(trainer.state.best_metric or 0), 4)
+            figures[f"best_dev_{metric}"] = round(float(trainer.state.best_metric or 0), 4)
         seconds = round(time.monotonic() - started, 1)
         if settings.lora_rank:
             model = lora.whole(trainer.model, base, folder / lora.FOLDER)
@@ -104,12 +112,12 @@ def finetune(
         more: dict[str, Any] = {"locale": locale or None, "train_items": len(train), **figures}
         more |= {"threads": torch.get_num_threads(), "seconds": seconds, "versions": packages}
         build_record.write(folder, RECORD, made, **more)
-        write_card(folder, base, locale, train, figures, settings)
+        write_card(folder, base, locale, train, figures, settings, metric)
     return out
 
 
 def check_labels(model: PreTrainedModel, items: Sequence[Item], base: Path) -> None:
-    unknown = sorted({item.label for item in items} - set(label_index(model)))
+    unknown = sorted({label for item in items for label in item.labels} - set(label_index(model)))
     if unknown:
         shown = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
         raise UsageError(
@@ -132,7 +140,9 @@ def prepared(
     settings: FinetuneSettings,
     on_progress: Progress | None,
     report_to: Sequence[str],
+    metric: str = "accuracy",
 ) -> BucketedTrainer:
+    """Return a Trainer for the model; its tokenizer pads, and −100 marks positions without a label."""
     set_dropout(model, settings)
     freeze(model, settings)
     if settings.lora_rank:
@@ -155,7 +165,8 @@ def prepared(
             eval_strategy="epoch" if wise else "no",
             save_total_limit=1,
             load_best_model_at_end=wise,
-            metric_for_best_model="accuracy" if wise else None,
+            metric_for_best_model=metric if wise else None,
+            greater_is_better=find(metric).higher_is_better if wise else None,
             restore_callback_states_from_checkpoint=True,
             logging_steps=1,
             logging_nan_inf_filter=False,
@@ -167,8 +178,10 @@ def prepared(
         eval_dataset=encoded(
             tokenizer, sorted(dev, key=lambda item: len(item.text)), model, settings.max_tokens
         ),
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=share_right,
+        data_collator=(DataCollatorForTokenClassification if train[0].tokens else DataCollatorWithPadding)(
+            tokenizer
+        ),
+        compute_metrics=partial(measured, metric=metric, labels=label_names(model)),
         callbacks=callbacks,
         optimizers=optimizer(model, settings, -(-len(train) // settings.batch_size) * settings.epochs),
     )
@@ -244,11 +257,24 @@ def optimizer(
 def encoded(
     tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], model: PreTrainedModel, max_tokens: int
 ) -> list[dict[str, Any]]:
-    """Token ids, mask and label index per item."""
+    """Return token ids, mask and label index per item; of words, an index per token, −100 where a token begins none."""
     if not items:
         return []
-    rows = tokenizer([item.text for item in items], truncation=True, max_length=max_tokens)
     index = label_index(model)
+    if items[0].tokens:
+        ids, firsts = encode_words(tokenizer, [item.tokens for item in items], max_tokens)
+        found = []
+        for row, item, places in zip(ids, items, firsts, strict=True):
+            at = {place: index[label] for place, label in zip(places, item.labels, strict=True) if place >= 0}
+            found.append(
+                {
+                    "input_ids": row,
+                    "attention_mask": [1] * len(row),
+                    "labels": [at.get(i, -100) for i in range(len(row))],
+                }
+            )
+        return found
+    rows = tokenizer([item.text for item in items], truncation=True, max_length=max_tokens)
     return [
         {"input_ids": ids, "attention_mask": mask, "labels": index[item.label]}
         for ids, mask, item in zip(rows["input_ids"], rows["attention_mask"], items, strict=True)
@@ -341,13 +367,25 @@ class Keeper(TrainerCallback):
         self.kept = time.monotonic()
 
 
-def share_right(prediction: EvalPrediction) -> dict[str, float]:
-    logits = np.asarray(prediction.predictions)
-    return {"accuracy": float(np.mean(logits.argmax(-1) == prediction.label_ids))}
+def measured(prediction: EvalPrediction, *, metric: str, labels: Sequence[str]) -> dict[str, float]:
+    """Return metric → value on the development data."""
+    best, gold = np.asarray(prediction.predictions).argmax(-1), np.asarray(prediction.label_ids)
+    names, used = np.array(labels), find(metric)
+    if gold.ndim == 1:
+        return {metric: used.value(used.statistics(names[gold].tolist(), names[best].tolist()))}
+    pairs = [(names[a[a >= 0]], names[b[a >= 0]]) for a, b in zip(gold, best, strict=True)]
+    statistics = used.statistics([" ".join(a) for a, _ in pairs], [" ".join(b) for _, b in pairs])
+    return {metric: used.value(statistics)}
 
 
-def accuracy(trainer: Trainer) -> float:
-    return round(trainer.evaluate()["eval_accuracy"], 4)
+def label_names(model: PreTrainedModel) -> list[str]:
+    """Return the labels in the order of the head."""
+    return sorted(index := label_index(model), key=index.__getitem__)
+
+
+def dev_value(trainer: Trainer, metric: str) -> float:
+    """Return the value on the development data."""
+    return round(trainer.evaluate()[f"eval_{metric}"], 4)
 
 
 def resolved(settings: FinetuneSettings) -> FinetuneSettings:
@@ -377,9 +415,11 @@ def write_card(
     train: Sequence[Item],
     figures: dict[str, Any],
     settings: FinetuneSettings,
+    metric: str = "accuracy",
 ) -> None:
+    """Write the model card."""
     scored = (
-        f"{figures['dev_accuracy']:.1%} of {figures['dev_items']} development sentences"
+        f"{find(metric).unit.show(figures[f'dev_{metric}'], 1)} of {figures['dev_items']} development sentences"
         if figures["dev_items"]
         else "not scored"
     )
@@ -388,7 +428,7 @@ def write_card(
 A classifier fine-tuned on {len(train):,} sentences{f" of {locale}" if locale else ""}.
 
 - Started from: `{base.name}` (hashes in `{RECORD}`). Its licence is that of the base.
-- Accuracy: {scored}.
+- {"Accuracy" if metric == "accuracy" else metric}: {scored}.
 - {figures.get("epochs", settings.epochs)} epochs{lora_text}, learning rate {settings.learning_rate:g} (head {settings.head_learning_rate:g}),
   batches of {settings.batch_size}, seed {settings.seed}; everything else in `{RECORD}`.
 """

@@ -1,4 +1,4 @@
-"""How are the models of an iterative training merged, while they are in memory?"""
+"""Merge the models of an iterative training in memory."""
 
 from __future__ import annotations
 

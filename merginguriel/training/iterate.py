@@ -1,4 +1,4 @@
-"""What comes of locales that are trained in turn, merged every few epochs, and trained on from the merge?
+"""Iterative training: locales trained in turn, merged every few epochs, and trained on from the merge.
 
 After McMahan et al. 2017 (arXiv:1602.05629), whose rounds are these with the method `average`; here any method of the
 registry merges. See docs/commands.md, `mu iterate`.

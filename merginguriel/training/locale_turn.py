@@ -1,4 +1,4 @@
-"""What does one locale learn in its turn? Some epochs on its own sentences, by one model that all locales share in turn."""
+"""One locale's turn: some epochs on its own sentences, in the one model that all locales share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTok
 
 from merginguriel.errors import MuError
 from merginguriel.evaluation.predict import predict_with
-from merginguriel.evaluation.predictions import correct
+from merginguriel.evaluation.predictions import scored
 from merginguriel.models.classifier import load
 from merginguriel.tasks.base import Item, digest
 
@@ -144,7 +144,7 @@ def score(room: Room, items: Sequence[Item]) -> dict[str, float]:
     log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
     gold = [room.labels.index(item.label) for item in items]
     loss = float((log_sum - logits[np.arange(len(items)), gold]).mean())
-    return {"accuracy": float(correct(found, items).mean()), "loss": loss}
+    return {"accuracy": float(scored(found, items).mean()), "loss": loss}
 
 
 def arrays(weights: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

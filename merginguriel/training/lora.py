@@ -1,4 +1,4 @@
-"""How is a classifier trained by low-rank factors (LoRA), and made whole again? peft's own, around our models."""
+"""Low-rank training (LoRA) of a classifier with peft, and its conversion to whole weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do the rounds so far say: was there a merge, is it still getting better, and how is a round told in a line?
+"""Outcomes of the rounds so far: merges taken, convergence, and a round as one line of text.
 
 A history is the list of rounds' outcomes, as iterate.yaml keeps them.
 """

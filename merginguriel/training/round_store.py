@@ -1,4 +1,4 @@
-"""Where do the rounds of an iterative training lie, so that it can go on after any moment at which it was killed?
+"""Checkpoints of the rounds of an iterative training, from which a killed one is resumed at any moment.
 
 <out>-rounds/made.yaml                        base, data and settings that the rounds are of
 <out>-rounds/round-0002/<locale>.safetensors  weights and AdamW's moments after the locale's turn, before the merge

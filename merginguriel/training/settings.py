@@ -1,4 +1,4 @@
-"""What decides the weights of a trained model, besides its base and its data? No torch here."""
+"""Settings that decide the weights of a trained model, besides its base and its data. No torch here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from merginguriel.errors import UsageError
+from merginguriel.metrics.base import metrics
 from merginguriel.similarity.registry import names
 
 SCHEDULES = ("fixed", "converged", "gain")
@@ -71,6 +72,14 @@ def as_record(settings: FinetuneSettings) -> dict[str, Any]:
     """The settings as a model's record holds them."""
     table = asdict(settings)
     return {key: value for key, value in table.items() if key not in LATER or value is not None}
+
+
+def dev_score(record: Mapping[str, Any]) -> tuple[str, float | None]:
+    """Return the metric and the value on development data of a model's training record; None where it was not scored."""
+    for name in metrics():
+        if f"dev_{name}" in record:
+            return name, record[f"dev_{name}"]
+    return "accuracy", None
 
 
 def check(settings: FinetuneSettings) -> None:

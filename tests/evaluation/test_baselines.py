@@ -47,8 +47,8 @@ def test_what_is_lacking_is_named():
 
 
 def test_a_model_that_only_one_matrix_knows_is_no_candidate():
-    dev = Matrix(SOURCES, ("sw-KE",), DEV.accuracy.copy(), DEV.n)
-    dev.accuracy[2] = np.nan
+    dev = Matrix(SOURCES, ("sw-KE",), DEV.scores.copy(), DEV.n)
+    dev.scores[2] = np.nan
     assert baselines("sw-KE", dev, TEST, ["de-DE"])["best_zero_shot"].model == "de-DE"
 
 
@@ -74,5 +74,5 @@ def test_goal_2_is_to_beat_the_targets_own_model():
 
 
 def test_without_answers_item_by_item_no_goal_is_stated():
-    bare = Matrix(SOURCES, ("sw-KE",), TEST.accuracy, TEST.n)
+    bare = Matrix(SOURCES, ("sw-KE",), TEST.scores, TEST.n)
     assert goal("IncTar", answers(0.5, 99), baselines("sw-KE", DEV, bare, ["de-DE"])) is None

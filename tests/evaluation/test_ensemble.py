@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from merginguriel.errors import CheckpointError, IncompatibleError, UnavailableError, UsageError
 from merginguriel.evaluation import predictions as stored
 from merginguriel.evaluation.ensemble import METHODS, combine, read, softmax
-from merginguriel.evaluation.predictions import Predictions, correct
+from merginguriel.evaluation.predictions import Predictions, scored
 from merginguriel.tasks.base import Item
 
 LABELS = ("off", "on", "weather")
@@ -112,7 +112,7 @@ def test_correct_takes_an_ensemble_like_a_model():
     items = [Item(f"t/{i}", "text", LABELS[i % 3]) for i in range(10)]
     found = combine(given, "soft")
     expected = [label == item.label for label, item in zip(found.chosen(), items, strict=True)]
-    assert correct(found, items).tolist() == expected
+    assert scored(found, items).tolist() == expected
 
 
 def test_what_cannot_vote_together_is_refused():

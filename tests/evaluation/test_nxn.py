@@ -32,7 +32,7 @@ def test_every_cell_is_the_share_of_right_answers(model_folders, items):
     from merginguriel.evaluation.predict import predict
 
     found = grid.nxn(model_folders, {"sw-KE": data_of(items, "sw-KE"), "de-DE": data_of(items[:5], "de-DE")})
-    assert found.accuracy.shape == (2, 2) and found.n.tolist() == [10, 5]
+    assert found.scores.shape == (2, 2) and found.n.tolist() == [10, 5]
     chosen = predict(model_folders["en-US"], items).chosen()
     assert found.value("en-US", "sw-KE") == np.mean(
         [c == i.label for c, i in zip(chosen, items, strict=True)]
@@ -50,7 +50,7 @@ def test_a_second_run_loads_no_model_and_agrees(model_folders, items, tmp_path, 
     opened = []
     monkeypatch.setattr(predict, "open_model", lambda *a: opened.append(a))
     second = grid.nxn(model_folders, data, cache=tmp_path)
-    assert not opened and np.array_equal(first.accuracy, second.accuracy)
+    assert not opened and np.array_equal(first.scores, second.scores)
 
 
 @pytest.mark.lab
@@ -61,7 +61,7 @@ def test_a_damaged_cache_file_is_computed_again_and_said_so(model_folders, items
     victim.write_bytes(victim.read_bytes()[:50])
     told = []
     second = grid.nxn(model_folders, data, cache=tmp_path, on_progress=lambda *a: told.append(a))
-    assert np.array_equal(first.accuracy, second.accuracy)
+    assert np.array_equal(first.scores, second.scores)
     assert any("computed again" in text and victim.name in text for _, _, text in told)
     assert told[-1][:2] == (2, 2)
     third = []
@@ -79,26 +79,26 @@ def test_what_is_saved_is_read_back(tmp_path_factory, rows):
     before = matrix(rows, sources=("de-DE", "en-US", "sw-KE")[: len(rows)])
     path = tmp_path_factory.mktemp("m") / "matrix.csv"
     grid.save(path, before)
-    if np.isnan(before.accuracy).all():
-        with pytest.raises(MuError, match="holds no accuracy"):
+    if np.isnan(before.scores).all():
+        with pytest.raises(MuError, match="holds no value"):
             grid.load(path)
         return
     after = grid.load(path)
     for i, source in enumerate(before.sources):
         for j, target in enumerate(before.targets):
-            if np.isnan(before.accuracy[i, j]):
+            if np.isnan(before.scores[i, j]):
                 with pytest.raises(IncompatibleError):
                     after.value(source, target)
             else:
-                assert after.value(source, target) == before.accuracy[i, j]
+                assert after.value(source, target) == before.scores[i, j]
                 assert after.n[after.targets.index(target)] == before.n[j]
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("de-DE,sw-KE,46.7,100", "write a fraction"),
-        ("de-DE,sw-KE,nan,100", "write a fraction"),
+        ("de-DE,sw-KE,46.7,100", "write a number"),
+        ("de-DE,sw-KE,nan,100", "write a number"),
         ("de-DE,sw-KE,half,100", "expected source"),
         ("de-DE,sw-KE", "expected source"),
         ("en-US,sw-KE,0.5,100", "there twice"),

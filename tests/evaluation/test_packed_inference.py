@@ -108,7 +108,7 @@ def test_a_processor_without_bfloat16_answers_in_it_by_autocast():
     code = """if True:
         import torch
         from torch import nn
-        from merginguriel.evaluation import kernels, predict
+        from merginguriel.evaluation import packed_inference as kernels, predict
         model = nn.Sequential(nn.Linear(64, 32))
         with kernels.packed(model, bf16=True):
             assert "forward" not in vars(model[0])

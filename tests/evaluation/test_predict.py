@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from merginguriel.errors import CheckpointError, IncompatibleError
 from merginguriel.evaluation import predictions as stored
-from merginguriel.evaluation.predictions import Predictions, correct
+from merginguriel.evaluation.predictions import Predictions, scored
 from merginguriel.tasks.base import Item
 
 from .conftest import LABELS
@@ -93,15 +93,15 @@ def test_labels_are_matched_by_name_whatever_the_order_of_head_and_items(pairs, 
     items = [Item(f"t/{i}", "x", gold) for i, (_, gold) in enumerate(pairs)]
     found = predictions_of([chosen for chosen, _ in pairs], order)
     expected = [chosen == gold for chosen, gold in pairs]
-    assert correct(found, items).tolist() == expected
-    assert correct(found, items[::-1]).tolist() == expected[::-1]
+    assert scored(found, items).tolist() == expected
+    assert scored(found, items[::-1]).tolist() == expected[::-1]
 
 
 def test_a_label_that_the_model_does_not_know_is_an_error_and_not_a_wrong_answer():
     with pytest.raises(
         IncompatibleError, match="the model knows neg, pos; the data have positive, neg"
     ) as told:
-        correct(
+        scored(
             predictions_of(["pos"], ["pos", "neg"]), [Item("t/0", "x", "neg"), Item("t/1", "y", "positive")]
         )
     assert "--task" in told.value.mend
@@ -109,7 +109,7 @@ def test_a_label_that_the_model_does_not_know_is_an_error_and_not_a_wrong_answer
 
 def test_answers_to_other_items_are_refused():
     with pytest.raises(IncompatibleError, match="1 of 1"):
-        correct(predictions_of("a", "ab"), [Item("t/9", "x", "a")])
+        scored(predictions_of("a", "ab"), [Item("t/9", "x", "a")])
 
 
 def test_saved_answers_come_back_as_rounded_and_name_their_model(tmp_path, items):

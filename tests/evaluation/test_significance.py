@@ -56,7 +56,7 @@ def test_swapping_the_sides_mirrors_the_result(pairs):
     one, two = compare(a, b, draws=200), compare(b, a, draws=200)
     assert one.difference == -two.difference and one.p == two.p and one.mde == two.mde
     assert (one.wins, one.losses) == (two.losses, two.wins)
-    assert one.difference == pytest.approx(100 * (one.accuracy_a - one.accuracy_b))
+    assert one.difference == pytest.approx(100 * (one.value_a - one.value_b))
 
 
 @given(answers)

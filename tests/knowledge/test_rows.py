@@ -86,7 +86,7 @@ def test_a_relative_difference_over_a_baseline_of_zero_is_refused():
     ],
 )
 def test_each_metric_is_read_in_its_unit(metric, text, value):
-    assert row_parser.parse_value(text, rows.METRICS[metric], "value", "x:1") == pytest.approx(value)
+    assert row_parser.parse_value(text, rows.unit_of(metric), "value", "x:1") == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_each_metric_is_read_in_its_unit(metric, text, value):
 )
 def test_a_number_that_could_be_read_two_ways_is_refused(metric, text):
     with pytest.raises(KnowledgeError) as told:
-        row_parser.parse_value(text, rows.METRICS[metric], "value", "x:1")
+        row_parser.parse_value(text, rows.unit_of(metric), "value", "x:1")
     assert "column 'value'" in told.value.what and told.value.where == "x:1"
 
 
@@ -224,10 +224,10 @@ WORDS = st.text(st.characters(categories=["L", "N"], include_characters="_"), mi
 
 @st.composite
 def result_rows(draw: st.DrawFn) -> rows.ResultRow:
-    metric = draw(st.sampled_from(sorted(rows.METRICS)))
-    unit = rows.METRICS[metric]
+    metric = draw(st.sampled_from(sorted(rows.known_metrics())))
+    unit = rows.unit_of(metric)
     number = {
-        "fraction": FRACTIONS,
+        "share": FRACTIONS,
         "score": FRACTIONS,
         "correlation": FRACTIONS.map(lambda x: round(2 * x - 1, 6)),
         "pp": st.integers(-10_000_000, 10_000_000).map(lambda i: i / 1e5),

@@ -137,3 +137,47 @@ def test_what_the_csv_module_wrote_is_read_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "sw-KE.csv"
     write_csv(path, rows)
     assert [(row["text"], row["label"]) for _, row in files.read(path)] == rows
+
+
+TAGGED = [(["washa", "taa", f"namba{i}"], ["O", "B-name", "I-name"]) for i in range(40)]
+
+
+def write_tagged(path, rows):
+    if path.suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps({"tokens": w, "tags": t}) for w, t in rows), encoding="utf-8")
+    else:
+        lines = [
+            "-DOCSTART- O",
+            "",
+            *("\n".join(map(" ".join, zip(w, t, strict=True))) + "\n" for w, t in rows),
+        ]
+        path.write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "conll", "bio", "iob2"])
+def test_labelled_words_are_read_and_dealt(tmp_path, ending):
+    write_tagged(tmp_path / f"sw-KE.{ending}", TAGGED)
+    data = load("files", "sw-KE", folder=tmp_path)
+    assert data.metric == "span_f1" and data.token_labels
+    assert data.labels == ("B-name", "I-name", "O") and len(data.test) == 8
+    assert data.test[0].tokens[:2] == ("washa", "taa") and data.test[0].labels == ("O", "B-name", "I-name")
+    assert len({*data.train, *data.dev, *data.test}) == 40
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens and 1 tags"),
+        ({"tokens": ["a"], "tags": ["name"]}, "unknown tag 'name'"),
+        ({"tokens": ["a"]}, "no key 'tags'"),
+        ({"tokens": [], "tags": []}, "tokens is not a list of words"),
+        ({"text": "a", "label": "on"}, "sentences are labelled here, and words in"),
+    ],
+)
+def test_a_mistake_in_labelled_words_is_named_with_its_line(tmp_path, line, said):
+    path = tmp_path / "sw-KE.jsonl"
+    write_tagged(path, TAGGED[:1])
+    path.write_text(path.read_text(encoding="utf-8") + "\n" + json.dumps(line), encoding="utf-8")
+    with pytest.raises(MuError, match=said) as caught:
+        load("files", "sw-KE", folder=tmp_path)
+    assert str(caught.value.where).endswith("sw-KE.jsonl:2")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from merginguriel.tasks.base import Item as Sentence
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -18,13 +19,6 @@ WORDS = ["kitchen", "hall", "garden", "attic", "light", "fan", "door", "on", "of
 QUICK = training.FinetuneSettings(
     epochs=6, learning_rate=5e-3, head_learning_rate=1e-2, batch_size=8, bf16=False
 )
-
-
-@dataclass(frozen=True)
-class Sentence:
-    id: str
-    text: str
-    label: str
 
 
 def sentences(count: int, first: int = 0) -> list[Sentence]:

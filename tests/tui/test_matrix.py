@@ -78,7 +78,7 @@ def test_the_command_below_prints_the_same_figures_in_the_same_order(space, mu):
                 await settled(app, pilot)
             seen = app.screen.seen.shown
             figures = {s: dict(zip(seen.targets, map(float, row), strict=True))
-                       for s, row in zip(seen.sources, seen.accuracy, strict=True)}  # fmt: skip
+                       for s, row in zip(seen.sources, seen.scores, strict=True)}  # fmt: skip
             return app.screen.command, figures, app.screen.query_one(Heat).target
 
         command, figures, target = play(space, script, screen="matrix")

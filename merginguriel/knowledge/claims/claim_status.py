@@ -71,7 +71,7 @@ def standing(
     wanted = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
     every_found = compare(claim, every)
     contradicted = bool(every_found) and pooled(every_found).mean * wanted < 0
-    said = _said(pool, len(found), "pp" if rows[0].metric == "accuracy" else "points")
+    said = _said(pool, len(found), "pp" if rows[0].is_share else "points")
     p = pool.p
     if claim.predicate == "no_signal":
         status, more = conditional_claims.no_difference(found)

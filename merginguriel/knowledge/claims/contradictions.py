@@ -242,7 +242,7 @@ def listed(found: Iterable[Difference], most: int = 3) -> str:
     ranked = sorted(found, key=lambda d: (-abs(d[0]), d[2][0].ref))
     parts = []
     for difference, _, rows in ranked[:most]:
-        unit = "pp" if rows[0].metric == "accuracy" else "points"
+        unit = "pp" if rows[0].is_share else "points"
         size = f"{difference:+.2f} {unit}".replace("-", "−") if abs(difference) >= 0.005 else "a tie"
         parts.append(f"{rows[0].target} {size} ({' against '.join(row.ref for row in rows)})")
     rest = len(ranked) - most

@@ -150,8 +150,8 @@ def row_says(row: ResultRow) -> str:
         return f"{head}: {row.metric} {row.value:.6g}"
     noise = f" ± {row.variance_pp**0.5:.2f}" if row.variance_pp else ""
     return (
-        f"{head}: {100 * row.value:.2f}% against {100 * row.baseline:.2f}% {row.baseline_kind}, "
-        f"{row.difference_pp:+.2f} pp{noise}"
+        f"{head}: {row.show(row.value)} against {row.show(row.baseline)} {row.baseline_kind}, "
+        f"{row.difference_pp:+.2f} {row.points}{noise}"
     )
 
 

@@ -8,9 +8,8 @@ from math import sqrt
 
 from merginguriel import stats
 from merginguriel.knowledge.parse.claims import Claim, in_scope
-from merginguriel.knowledge.parse.rows import ResultRow, distinct
-
-COMPARED = ("accuracy", "ndcg@10")  # metrics whose values are compared
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct
+from merginguriel.metrics import base as metrics
 
 # In points of a hundred and their square; no variance where n is not given.
 Difference = tuple[float, float | None, tuple[ResultRow, ...]]
@@ -19,7 +18,8 @@ Difference = tuple[float, float | None, tuple[ResultRow, ...]]
 def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
     """Return (difference, variance, rows) of every comparison that a claim and `rows` allow, each measurement once.
 
-    Accuracies where there are any (difference in pp), else scores such as NDCG (in points out of 100).
+    Of several metrics, the one with the most comparisons counts; differences are in hundredths of its unit, above 0 where
+    the first side is better.
     """
     # Cheap tests first: of a thousand rows for each of fifty claims, these three leave a few.
     contexts, methods, targets = (claim.scope.get(key) for key in ("context", "method", "target"))
@@ -30,21 +30,20 @@ def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
         and (methods is None or row.method in methods)
         and (targets is None or row.target in targets)
         and row.status == "current"
-        and row.metric in COMPARED
+        and (row.metric not in MEASURES or row.metric == "ndcg@10")
         and in_scope(row, claim.scope)
     )
     found = _pairs(claim, usable) if claim.predicate == "prefers" else _gains(claim, usable)
-    for metric in COMPARED:
-        of_one = [difference for difference in found if difference[2][0].metric == metric]
-        if of_one:
-            return of_one
-    return []
+    by_metric: dict[str, list[Difference]] = {}
+    for difference in found:
+        by_metric.setdefault(difference[2][0].metric, []).append(difference)
+    return max(by_metric.values(), key=len, default=[])
 
 
 def _gains(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
     """Compare each row with its own baseline of the kind that the claim names."""
     return [
-        (100 * (row.value - row.baseline), row.variance_pp, (row,))
+        (100 * row.sign * (row.value - row.baseline), row.variance_pp, (row,))
         for row in usable
         if row.baseline_kind == claim.over and row.baseline is not None
     ]
@@ -66,9 +65,10 @@ def _pairs(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
         for a in better.values():
             for b in worse.values():
                 variance = None
-                if a.n and a.metric == "accuracy":
-                    variance = 1e4 * max(stats.unpaired_variance(a.value, b.value, a.n), 1 / a.n**2)
-                found.append((100 * (a.value - b.value), variance, (a, b)))
+                if a.n and a.metric not in MEASURES:
+                    of_one = metrics.find(a.metric).unit.variance
+                    variance = 1e4 * max(of_one(a.value, a.n) + of_one(b.value, a.n), 1 / a.n**2)
+                found.append((100 * a.sign * (a.value - b.value), variance, (a, b)))
     return found
 
 

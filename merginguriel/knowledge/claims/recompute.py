@@ -24,7 +24,7 @@ from merginguriel.knowledge.parse.prose_numbers import (
     passages,
     with_units,
 )
-from merginguriel.knowledge.parse.rows import METRICS, ResultRow
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 from merginguriel.knowledge.parse.skills import Skill
 
 from .claim_status import DOUBTFUL
@@ -169,17 +169,15 @@ def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said:
 def _shown(text: str, rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Return the rows whose accuracy appears in the text, since a difference beside it is theirs; else all."""
     levels = [number for number in numbers(text) if number.unit == "%" and not number.signed]
-    found = [
-        r for r in rows if r.metric == "accuracy" and any(level.is_near(100 * r.value) for level in levels)
-    ]
+    found = [r for r in rows if r.is_share and any(level.is_near(100 * r.value) for level in levels)]
     return found or list(rows)
 
 
 def _is_result(number: Number, passage: Passage, rows: Sequence[ResultRow]) -> bool:
     """Return whether a number looks measured (decimals, a table cell) and is not, say, a share."""
     if number.unit == "pt":
-        return number.decimals > 0 and any(METRICS.get(row.metric) == "score" for row in rows)
-    if number.unit not in ("pp", "%", "rel_pct", "item") or not any(r.metric == "accuracy" for r in rows):
+        return number.decimals > 0 and any(MEASURES.get(row.metric) == "score" for row in rows)
+    if number.unit not in ("pp", "%", "rel_pct", "item") or not any(r.is_share for r in rows):
         return False
     if number.unit == "item" and number.value >= 100:
         return any(row.n for row in rows)  # a share of the items can be small; what is large is their number
@@ -214,7 +212,7 @@ def _borne_out(number: Number, rows: Sequence[ResultRow], relative: bool) -> boo
 
 def _levels(rows: Iterable[ResultRow]) -> Iterator[float]:
     for row in rows:
-        if row.metric == "accuracy":
+        if row.is_share:
             yield 100 * row.value
             if row.baseline is not None:
                 yield 100 * row.baseline
@@ -224,7 +222,7 @@ def _scores(rows: Iterable[ResultRow]) -> Iterator[float]:
     """Yield scores and differences between scores of one metric, in points out of 100."""
     found: dict[tuple[str, str], set[float]] = {}
     for row in rows:
-        if METRICS.get(row.metric) == "score" or row.metric == "accuracy":
+        if MEASURES.get(row.metric) == "score" or row.is_share:
             values = found.setdefault((row.context, row.metric), set())
             values |= {100 * one for one in (row.value, row.baseline) if one is not None}
     for values in found.values():
@@ -234,11 +232,11 @@ def _scores(rows: Iterable[ResultRow]) -> Iterator[float]:
 
 def _differences(rows: Sequence[ResultRow]) -> Iterator[float]:
     """Yield differences in pp: rows against a baseline of their target, and against each other."""
-    values: dict[tuple[str, str], set[float]] = {}
-    baselines: dict[tuple[str, str], set[float]] = {}
+    values: dict[tuple[str, str, str], set[float]] = {}
+    baselines: dict[tuple[str, str, str], set[float]] = {}
     for row in rows:
-        if row.metric == "accuracy":
-            key = (row.context, row.target)
+        if row.is_share:
+            key = (row.context, row.target, row.metric)
             values.setdefault(key, set()).add(100 * row.value)
             if row.baseline is not None:
                 baselines.setdefault(key, set()).add(100 * row.baseline)

@@ -59,7 +59,7 @@ class Match:
         if row.baseline is not None:
             text += f" against {format_value(row, row.baseline)} {row.baseline_kind}"
         if row.difference_pp is not None:
-            text += f", {row.difference_pp:+.2f} pp".replace("-", "−")
+            text += f", {row.difference_pp:+.2f} {row.points}".replace("-", "−")
         if row.status != "current":
             text += f" ({row.status})"
         return text + (f" [{self.why}]" if self.why else "")

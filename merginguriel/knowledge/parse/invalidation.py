@@ -141,7 +141,7 @@ def _check(key: str, value: str, where: str) -> None:
     if key == "baseline_kind" and value not in BASELINE_KINDS:
         raise KnowledgeError(f"unknown baseline_kind {value!r}.", where=where, mend=f"Known: {', '.join(BASELINE_KINDS)}.")  # fmt: skip
     if key == "baseline":
-        parse_value(value, "fraction", key, where)
+        parse_value(value, "share", key, where)
 
 
 def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
@@ -162,7 +162,7 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
         return {f"{name}={value}" for name, value in row.params}.issuperset(values)
     if key == "baseline":
         # A baseline round: either the row is compared with that number, or it is that number.
-        wanted = [parse_value(v, "fraction", key, row.where) for v in values]
+        wanted = [parse_value(v, "share", key, row.where) for v in values]
         return any(n is not None and abs(n - w) < 5e-7 for w in wanted for n in (row.baseline, row.value if row.method == "single" else None))  # fmt: skip
     return str(getattr(row, key)) in values
 

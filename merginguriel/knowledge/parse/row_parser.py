@@ -11,14 +11,13 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 from merginguriel import locales
-from merginguriel.errors import KnowledgeError, MuError
+from merginguriel.errors import KnowledgeError, MuError, UsageError
 from merginguriel.similarity.registry import names as similarities
 
 from .rows import (
     BASELINE_KINDS,
     CODE,
     COLUMNS,
-    METRICS,
     MODES,
     PAIRWISE,
     REQUIRED,
@@ -26,6 +25,8 @@ from .rows import (
     STATUSES,
     ResultRow,
     is_context,
+    known_metrics,
+    unit_of,
 )
 
 DIFFERENCES = ("gain", "delta", "effect", "improvement", "difference", "change")
@@ -95,8 +96,10 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
             f"{context!r} is not a context.",
             "Write task/base-model, like massive/xlm-roberta-base.",
         )
-    if metric not in METRICS:
-        raise fail("metric", f"unknown metric {metric!r}.", f"Known: {', '.join(METRICS)}.")
+    try:
+        unit = unit_of(metric)
+    except UsageError:
+        raise fail("metric", f"unknown metric {metric!r}.", f"Known: {', '.join(known_metrics())}.") from None
     if not _METHOD.match(method):
         raise fail("method", f"{method!r} is not a method name.", "One word: letters, digits, _ . + ( ) -")
     mode = cell("mode") or "-"
@@ -112,7 +115,6 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
     target = locale("target", cell("target")) if cell("target") else "-"
     sources = tuple(locale("sources", name) for name in cell("sources").split())
 
-    unit = METRICS[metric]
     if cell("value") == "":
         raise fail(
             "value", "the row has no value.", "A row is one measured number; leave out a row without one."
@@ -152,12 +154,19 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         context=context, target=target, mode=mode, method=method, metric=metric, value=value, n=n,
         params=_params(cell("params"), where), similarity=similarity, k=k, sources=sources, weights=weights,
         seed=integer("seed"), saw=saw, baseline_kind=kind, baseline=baseline, wins=wins, losses=losses,
-        se_pp=parse_value(cell("se"), "pp", "se", where) if cell("se") else None,
+        se_pp=_error(cell("se"), unit, where),
         run=cell("run") or None, code=code, measured=measured, status=status, note=cell("note"), where=where,
     )  # fmt: skip
     _check(row, where)
     _check_differences(cells, row, where)
     return row
+
+
+def _error(text: str, unit: str, where: str) -> float | None:
+    """The standard error of a difference: in `pt` for a correlation, else in `pp`."""
+    if unit == "correlation" and text.endswith("pt"):
+        text = f"{text.removesuffix('pt').strip()} pp"
+    return parse_value(text, "pp", "se", where) if text else None
 
 
 def is_day(text: str) -> bool:
@@ -207,7 +216,7 @@ def parse_value(text: str, unit: str, column: str, where: str) -> float:
             raise fail("not a number.", "Write it like +2.57 pp.")
         return float(plain)
     scale = 1.0
-    if unit == "fraction" and plain.endswith("%"):
+    if unit == "share" and plain.endswith("%"):
         plain, scale = plain[:-1].strip(), 100.0
     if unit == "score" and plain.endswith("pt"):
         plain, scale = plain.removesuffix("pt").strip(), 100.0
@@ -217,7 +226,7 @@ def parse_value(text: str, unit: str, column: str, where: str) -> float:
     low = -1.0 if unit == "correlation" else 0.0
     if not low <= number_ <= 1.0:
         mend = {
-            "fraction": "An accuracy is a fraction, 0.4832, or carries its sign: 48.32%.",
+            "share": "An accuracy is a fraction, 0.4832, or carries its sign: 48.32%.",
             "score": "Write a fraction, 0.8664, or points out of 100 with the unit: 86.64 pt.",
             "correlation": "A correlation is between −1 and 1.",
         }[unit]
@@ -279,6 +288,11 @@ def _check(row: ResultRow, where: str) -> None:
         raise fail("wins and losses must be given together.")
     if row.se_pp is not None and (row.baseline is None or row.se_pp < 0):
         raise fail("se, the standard error of value − baseline, needs a baseline and must not be negative.")
+    if row.wins is not None and row.metric != "accuracy":
+        raise fail(
+            f"wins and losses count items that are right or wrong, and {row.metric} has none.",
+            "Give the standard error of the difference in the column se.",
+        )
     if row.wins is not None and row.losses is not None:
         if row.baseline is None or not row.n:
             raise fail("wins and losses need a baseline and n.")

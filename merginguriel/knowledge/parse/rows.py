@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from merginguriel import stats
 from merginguriel.errors import UsageError
+from merginguriel.metrics import base as metrics
 
 MODES = ("ExcTar", "IncTar", "-")
 STATUSES = ("current", "contested", "invalidated")  # what a cell may say
@@ -26,11 +27,10 @@ BASELINE_KINDS = (
     "majority_class",
     "pretrained_base",
 )
-METRICS = {
-    "accuracy": "fraction",
+# Measures that are no registered metric, and the units of their cells.
+MEASURES = {
     "merging_effect": "pp",
     "ndcg@10": "score",
-    "spearman": "correlation",
     "cosine": "correlation",
     "weighted_sign_conflict": "score",
     "cka": "score",
@@ -54,7 +54,7 @@ _CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One measured number. `value` and `baseline` are fractions for accuracy; docs/formats.md has each field."""
+    """One measured number. `value` and `baseline` are in the metric's unit; docs/formats.md has each field."""
 
     context: str
     target: str
@@ -96,17 +96,48 @@ class ResultRow:
 
     @property
     def difference_pp(self) -> float | None:
-        """Return value − baseline in percentage points, for accuracies with a baseline."""
-        if self.metric != "accuracy" or self.baseline is None:
+        """value − baseline in hundredths of the metric's unit: pp for shares, points (pt) for correlations.
+
+        None without a baseline, and for a measure that is no registered metric.
+        """
+        if self.baseline is None or self.metric in MEASURES:
             return None
         return 100 * (self.value - self.baseline)
 
     @property
-    def variance_pp(self) -> float | None:
-        """Return the sampling variance of `difference_pp` in pp².
+    def gain_pp(self) -> float | None:
+        """`difference_pp` in the metric's direction: above 0 where the value is better than the baseline."""
+        difference = self.difference_pp
+        return None if difference is None else difference * self.sign
 
-        From wins and losses where they are known, else binomial. An `se` stands for a binomial one, and beside wins
-        and losses counts where it is larger: test items that are variants of each other say less than they count.
+    @property
+    def is_share(self) -> bool:
+        """Whether the value is a share, shown in percent: accuracy, F1."""
+        return unit_of(self.metric) == "share"
+
+    @property
+    def sign(self) -> int:
+        """1 where a higher value is better, else −1."""
+        return 1 if self.metric in MEASURES else metrics.find(self.metric).sign
+
+    @property
+    def points(self) -> str:
+        """Unit of `difference_pp`: `pp`, or `pt` for a correlation and for a score out of 100."""
+        unit = unit_of(self.metric)
+        return metrics.UNITS[unit].points if unit in metrics.UNITS else unit
+
+    def show(self, value: float) -> str:
+        """Return a value of this row's metric as people read it: `48.32%` for a share, else digits."""
+        unit = unit_of(self.metric)
+        return metrics.UNITS[unit].show(value) if unit in metrics.UNITS else format_value(self, value)
+
+    @property
+    def variance_pp(self) -> float | None:
+        """Sampling variance of `difference_pp`, in its unit squared.
+
+        From wins and losses where they are known, else from the values alone, taken as independent: binomial for a share,
+        which for an F1 is an approximation. An `se` takes the place of that; beside wins and losses it counts where it is
+        larger: test items that are variants of each other carry less information than their number.
         """
         if self.difference_pp is None or self.baseline is None or (self.se_pp is None and not self.n):
             return None
@@ -116,7 +147,8 @@ class ResultRow:
         if self.wins is not None and self.losses is not None:
             counted = stats.paired_variance(self.wins, self.losses, self.n)
         elif self.se_pp is None:
-            counted = stats.unpaired_variance(self.value, self.baseline, self.n)
+            variance = metrics.find(self.metric).unit.variance
+            counted = variance(self.value, self.n) + variance(self.baseline, self.n)
         else:
             counted = 0.0
         # A tie on every item, two perfect scores or a tiny `se` are not certainty: one item keeps noise above zero.
@@ -137,6 +169,16 @@ class ResultRow:
         found: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
         found["params"] = dict(self.params)
         return found
+
+
+def unit_of(metric: str) -> str:
+    """Return the unit of a metric's cells: one of `metrics.UNITS`, `pp` or `count`. Raises UsageError if it is unknown."""
+    return MEASURES[metric] if metric in MEASURES else metrics.find(metric).unit_name
+
+
+def known_metrics() -> list[str]:
+    """Return every metric that a row can have, registered ones first."""
+    return [*metrics.metrics(), *MEASURES]
 
 
 def is_merge(method: str) -> bool:
@@ -182,7 +224,7 @@ def _standing(row: ResultRow) -> tuple[bool, bool, bool]:
 
 def format_value(row: ResultRow, value: float) -> str:
     """Return `value` as a cell of this row's metric, read back as the same number to six decimals."""
-    unit = METRICS[row.metric]
+    unit = unit_of(row.metric)
     if unit == "pp":
         return f"{decimal(value, 2, sign='+')} pp"
     return decimal(value, 0 if unit == "count" else 4)
@@ -216,7 +258,7 @@ def row_cells(row: ResultRow) -> dict[str, str]:
         "baseline": None if row.baseline is None else format_value(row, row.baseline),
         "wins": row.wins,
         "losses": row.losses,
-        "se": None if row.se_pp is None else f"{decimal(row.se_pp, 2)} pp",
+        "se": None if row.se_pp is None else f"{decimal(row.se_pp, 2)} {row.points}",
         "run": row.run,
         "code": row.code,
         "measured": row.measured,

@@ -217,7 +217,7 @@ def _said(row: ResultRow | None) -> str:
     if row.baseline is None or row.difference_pp is None:
         return f"{text})"
     difference = f"{row.difference_pp:+.2f}".replace("-", "−")
-    return f"{text} over {format_value(row, row.baseline)}, {difference} pp)"
+    return f"{text} over {format_value(row, row.baseline)}, {difference} {row.points})"
 
 
 # sections

@@ -17,6 +17,7 @@ from merginguriel.runs.worker import Tell
 from merginguriel.study import study as studies
 from merginguriel.study.results import comparison_dict
 from merginguriel.study.study import Study
+from merginguriel.training.settings import dev_score
 
 LOSS = re.compile(r"\bloss ([0-9.]+)")
 POINTS = 50  # of the loss curve of one training
@@ -39,9 +40,9 @@ def make_models(study: Study, config: Config, locales: Iterable[str], tell: Tell
         path = studies.train(
             study, locale, progress=with_losses(tell, locale), report_to=config.report_to, **settings
         )
-        found = build_record.read(path / "training.yaml").get("dev_accuracy")
-        if isinstance(found, float | int):
-            tell.metric(f"dev accuracy of {locale}", float(found))
+        metric, value = dev_score(build_record.read(path / "training.yaml"))
+        if value is not None:
+            tell.metric(f"dev {metric} of {locale}", value)
     return {locale: study.model(locale) for locale in wanted}
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 from merginguriel.config.run_config import settings_of, training_settings
 from merginguriel.config.schema import Config
 from merginguriel.errors import UsageError
-from merginguriel.evaluation.accuracy import accuracy_interval
 from merginguriel.evaluation.nxn import Matrix, nxn
+from merginguriel.evaluation.significance import value_interval
 from merginguriel.merging.recipe import Recipe, Source, check
+from merginguriel.metrics.base import find
 from merginguriel.models import build_record
 from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
@@ -55,15 +56,17 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     tell.step("compare with the baselines, and with merging once after the training")
     equal = once(study, config, dict.fromkeys(sources, 1.0), "linear")
     beat = all_baselines(study, equal, dev, test, data, tell)
-    compared = compare_all(right, groups, beat)
+    compared = compare_all(right, groups, beat, test.metric)
     weighed = weights_once(study, settings, sources, dev)
     recipe = once(study, config, weighed, "linear" if settings.method == "similarity" else settings.method)
     merged_once = right_of(study, read_for(study, recipe, progress=tell.progress), data, tell)
     arms = {"merge": right, "merged_once": merged_once}
     arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
     arms |= {f"single:{name}": test.correct[name, target] for name in models}
-    tell.metric("accuracy", float(right.mean()))
-    row = iterate_study.row_of(study, settings, path, right, run.id)
+    metric = test.metric
+    value = find(metric).value(right)
+    tell.metric(metric, value)
+    row = iterate_study.row_of(study, settings, path, right, run.id, metric)
     result = {
         "kind": "iterate",
         "context": study.context,
@@ -78,12 +81,12 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "seed": row.seed,
         "saw": row.saw,
         "data": fingerprint(data.test),
-        "metric": "accuracy",
+        "metric": metric,
         "n": len(right),
-        "accuracy": float(right.mean()),
-        "ci95": list(accuracy_interval(right, groups)),
+        metric: value,
+        "ci95": list(value_interval(right, groups, metric=metric)),
         "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
-        "merged_once": float(merged_once.mean()),
+        "merged_once": find(metric).value(merged_once),
         "merged_once_weights": {source.name: round(source.weight, 6) for source in recipe.sources},
         "failed": made.get("failed") or {},
         "rounds": made["rounds"],

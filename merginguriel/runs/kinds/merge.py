@@ -13,15 +13,15 @@ from merginguriel.config.schema import Config
 from merginguriel.errors import CheckpointError, UnavailableError
 from merginguriel.evaluation import ensemble, predict
 from merginguriel.evaluation import predictions as stored
-from merginguriel.evaluation.accuracy import accuracy_interval
 from merginguriel.evaluation.baselines import Baseline, baselines, goal
 from merginguriel.evaluation.nxn import Matrix, nxn
-from merginguriel.evaluation.significance import Comparison
+from merginguriel.evaluation.significance import Comparison, value_interval
 from merginguriel.files import sha256
 from merginguriel.knowledge.parse.rows import BASELINE_KINDS, ResultRow
 from merginguriel.merging import engine
 from merginguriel.merging.inplace import merge_into
 from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, seen_of_target
+from merginguriel.metrics.base import find
 from merginguriel.models.build_record import text_hash
 from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
@@ -65,13 +65,15 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     beat = all_baselines(study, recipe, dev, test, data, tell)
     groups = test.groups[target]
     together = ensembles(study, config, recipe, dev, data, tell) if config.ensembles else {}
-    compared = compare_all(right, groups, beat)
-    reached = goal(config.mode, right, beat, groups)
+    compared = compare_all(right, groups, beat, test.metric)
+    reached = goal(config.mode, right, beat, groups, test.metric)
     arms = {"merge": right}
     arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
     arms |= {ensemble.logged(name): found for name, found in together.items()}
     arms |= {f"single:{name}": test.correct[name, target] for name in models}
-    tell.metric("accuracy", float(right.mean()))
+    metric = test.metric
+    value = find(metric).value(right)
+    tell.metric(metric, value)
     result = {
         "kind": "merge",
         "context": study.context,
@@ -87,12 +89,12 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "saw": seen_of_target(recipe),
         "data": items_fingerprint(data.test),
         "models": {source.name: stored.fingerprint(source.path) for source in recipe.sources},
-        "metric": "accuracy",
+        "metric": metric,
         "n": len(right),
-        "accuracy": float(right.mean()),
-        "ci95": list(accuracy_interval(right, groups)),
+        metric: value,
+        "ci95": list(value_interval(right, groups, metric=metric)),
         "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
-        "ensembles": {name: float(found.mean()) for name, found in together.items()},
+        "ensembles": {name: find(metric).value(found) for name, found in together.items()},
         "goal": None
         if reached is None
         else {"number": reached.number, "state": reached.state, "against": reached.against.kind},
@@ -101,11 +103,11 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         },
         "path": space.display(study.merged(recipe)) if config.keep else None,
     }
-    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id)
+    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id, metric=metric)
     rows += other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
     for name, found in together.items():
         row = ensemble_row(rows[0], name, found)
-        versus = compare_all(found, groups, beat)
+        versus = compare_all(found, groups, beat, metric)
         rows += other_rows([row], set(), beat, versus)
     return Outcome(result, rows, [item.id for item in data.test], groups, arms)
 
@@ -157,10 +159,10 @@ def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recip
 
 
 def right_of(study: Study, recipe: Recipe, data: TaskData, tell: Tell) -> np.ndarray:
-    """Return which test items the merge answers correctly, bool [n]; its logits are cached by recipe and models."""
+    """Return the task metric's statistics of the merge on test items; merged in memory, its logits cached by its inputs."""
     items = data.test
     path = stored.cache_path(study.cache, fingerprint(recipe), items)
-    return stored.correct(answers(recipe, items, path, tell), items)
+    return stored.scored(answers(recipe, items, path, tell), items, data.metric)
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -230,7 +232,7 @@ def all_baselines(
 def ensembles(
     study: Study, config: Config, recipe: Recipe, dev: Matrix, data: TaskData, tell: Tell
 ) -> dict[str, np.ndarray]:
-    """Return ensemble → bool [n], which test items it answers correctly, from the cached logits of the sources."""
+    """Return ensemble → the metric's statistics on test items: the merge's own sources, by their cached logits."""
     models = {source.name: source.path for source in recipe.sources}
     inputs = source_choice.inputs_of(study, options_of(config), dev=dev)
     weights, methods = {}, []
@@ -242,7 +244,7 @@ def ensembles(
             methods.append(name)
         except UnavailableError as error:
             tell.note(f"no ensemble is weighted by {kind}: {error.what}")
-    return ensemble.scored(models, data.test, study.cache, weights, methods=methods)
+    return ensemble.scored(models, data.test, study.cache, weights, methods=methods, metric=data.metric)
 
 
 def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
@@ -253,7 +255,7 @@ def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
         merge,
         method=ensemble.logged(name),
         params=(),
-        value=float(right.mean()),
+        value=find(merge.metric).value(right),
         similarity=chosen or None,
         weights=(),
         saw="labels" if by_labels or ensemble.METHODS[name].weights in ("REAL", "any") else "nothing",

@@ -37,7 +37,8 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         with files.locked(space.results, wait=True):  # the study's table is read, joined and written
             matrix_writer.write(study, split, found)
         result[split] = {
-            "accuracy": {s: {t: found.value(s, t) for t in found.targets} for s in found.sources},
+            "metric": found.metric,
+            found.metric: {s: {t: found.value(s, t) for t in found.targets} for s in found.sources},
             "n": dict(zip(found.targets, map(int, found.n), strict=True)),
         }
         if split == "test":

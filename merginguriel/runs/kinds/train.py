@@ -7,6 +7,7 @@ from merginguriel.models import build_record
 from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
+from merginguriel.training.settings import dev_score
 from merginguriel.workspace import Workspace
 
 from .common import make_models
@@ -21,7 +22,12 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     models = make_models(study, config, config.locales, tell)
     found = {}
     for locale, path in models.items():
-        record = build_record.read(path / "training.yaml")
-        keys = ("dev_accuracy", "dev_items", "train_items", "seconds")
-        found[locale] = {"path": space.display(path), **{name: record.get(name) for name in keys}}
+        made = build_record.read(path / "training.yaml")
+        metric, value = dev_score(made)
+        keys = ("dev_items", "train_items", "seconds")
+        found[locale] = {
+            "path": space.display(path),
+            f"dev_{metric}": value,
+            **{name: made.get(name) for name in keys},
+        }
     return Outcome({"kind": "train", "context": study.context, "seed": study.seed, "models": found})

@@ -135,17 +135,17 @@ def picture(shown: Matrix) -> Picture:
 
     from merginguriel.evaluation import heatmap
 
-    low, high = heatmap.span(shown.accuracy)
-    best = heatmap.column_best(shown.accuracy)
-    known = ~np.isnan(shown.accuracy)
-    scaled = np.clip((np.where(known, shown.accuracy, low) - low) / (high - low), 0, 1) * (STEPS - 1)
+    low, high = heatmap.span(shown.scores)
+    best = heatmap.column_best(shown.scores)
+    known = ~np.isnan(shown.scores)
+    scaled = np.clip((np.where(known, shown.scores, low) - low) / (high - low), 0, 1) * (STEPS - 1)
     shades = np.where(known, scaled.astype(np.int64), -1)
     texts = tuple(
         tuple(
             heatmap.number(value, source == target, value == top)
             for value, target, top in zip(map(float, row), shown.targets, best, strict=True)
         )
-        for source, row in zip(shown.sources, shown.accuracy, strict=True)
+        for source, row in zip(shown.sources, shown.scores, strict=True)
     )
     return Picture(
         shown.sources,
@@ -165,7 +165,7 @@ def copies(shown: Matrix) -> dict[str, str]:
     lines = [["source", *shown.targets], ["---", *("---:" for _ in shown.targets)]]
     lines += [
         [source, *("" if value != value else f"{100 * value:.1f}" for value in row)]
-        for source, row in zip(shown.sources, shown.accuracy.tolist(), strict=True)
+        for source, row in zip(shown.sources, shown.scores.tolist(), strict=True)
     ]
     table = ("| " + " | ".join(one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return {
@@ -179,7 +179,7 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
     """Describe a cell: value, rank in its column, n, majority class, the target's own model; one or two lines."""
     from merginguriel.study.matrix_store import rank
 
-    value = float(shown.accuracy[shown.sources.index(source), shown.targets.index(target)])
+    value = float(shown.scores[shown.sources.index(source), shown.targets.index(target)])
     n = int(shown.n[shown.targets.index(target)])
     text = Text()
     text.append(f"{one_line(source)} on {one_line(target)}  ", "bold")
@@ -195,7 +195,7 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
     if target in commonest:
         text.append(f"  majority class {100 * commonest[target]:.1f}%")
     if source != target and target in shown.sources:
-        own = float(shown.accuracy[shown.sources.index(target), shown.targets.index(target)])
+        own = float(shown.scores[shown.sources.index(target), shown.targets.index(target)])
         if not math.isnan(own):
             text.append(f"  own model {100 * own:.1f}%")
     return text
@@ -237,7 +237,7 @@ def choices(picked: Chosen | None) -> Text:
 
 def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
     """Return the target's column: its best `most` sources, with URIEL similarity and the methods that chose each."""
-    values = [float(v) for v in shown.accuracy[:, shown.targets.index(target)]]
+    values = [float(v) for v in shown.scores[:, shown.targets.index(target)]]
     order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
     names = [set_cell_size(one_line(shown.sources[i]), 12) for i in order[:most]]
     text = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)

@@ -104,7 +104,7 @@ def _result_lines(result: dict[str, Any]) -> list[str]:
     pairs = zip(result["sources"], result["weights"], strict=True)
     lines = [
         f"{result['target']}  {result['mode']}  {result['context']}",
-        f"accuracy {100 * result['accuracy']:.2f}%  95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']:,}",
+        f"{result.get('metric', 'accuracy')} {100 * result[result.get('metric', 'accuracy')]:.2f}%  95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']:,}",
         f"sources {', '.join(f'{source} {weight:.2f}' for source, weight in pairs)}",
         "",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
-from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
@@ -13,16 +13,18 @@ def check(knowledge: Knowledge) -> list[Problem]:
 
 
 def _drift(knowledge: Knowledge) -> list[Problem]:
-    seen: dict[tuple[str, str, int | None, int | None], dict[float, ResultRow]] = {}
+    seen: dict[tuple[str, str, str, int | None, int | None], dict[float, ResultRow]] = {}
     for row in sorted(knowledge.rows, key=lambda row: (row.day, row.ref)):
-        if row.status != "current" or row.metric != "accuracy" or row.run:
+        if row.status != "current" or row.metric in MEASURES or row.run:
             continue
         own = row.value if row.method == "single" and row.sources == (row.target,) else None
         own = row.baseline if row.baseline_kind == "target_alone" else own
         if own is not None:
-            seen.setdefault((row.context, row.target, row.n, row.seed), {}).setdefault(round(own, 6), row)
+            seen.setdefault((row.context, row.target, row.metric, row.n, row.seed), {}).setdefault(
+                round(own, 6), row
+            )
     found = []
-    for (_, target, n, _), values in seen.items():
+    for (_, target, _, n, _), values in seen.items():
         low, high = min(values), max(values)
         if high - low > 1.5 / (n or 10**6):
             told = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
@@ -42,13 +44,14 @@ def _mislabelled(knowledge: Knowledge) -> list[Problem]:
     """Report equal figures on two or more targets under two similarities: one entry names the wrong one."""
     seen: dict[tuple[object, ...], list[ResultRow]] = {}
     for row in knowledge.rows:
-        if row.status == "current" and row.similarity and row.metric == "accuracy" and not row.sources:
+        if row.status == "current" and row.similarity and row.metric not in MEASURES and not row.sources:
             key = (
                 row.context,
                 row.target,
                 row.mode,
                 row.method,
                 row.params,
+                row.metric,
                 row.k,
                 row.n,
                 row.seed,

@@ -1,0 +1,1 @@
+"""Metrics: one file each, found through `merginguriel.metrics.base`."""

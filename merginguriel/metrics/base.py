@@ -1,0 +1,158 @@
+"""Registry of metrics: value, unit, direction, and the per-item statistics that paired comparisons resample.
+
+A new metric is one function in one file of this folder, under `@metric(name, ...)`; nothing else changes. A file imports
+numpy inside its functions: reading the log needs the registry and no arrays.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from merginguriel import stats
+from merginguriel.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+READS = ("label", "tags", "number")  # what an item's gold and predicted answers are
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Range of a metric's values and the way they are printed.
+
+    points: name of a hundredth of the unit, in which differences are given: `pp` or `pt`. variance: sampling variance of
+    one value over n items, where its items were not recorded.
+    """
+
+    low: float
+    high: float
+    percent: bool
+    points: str
+    variance: Callable[[float, int], float]
+
+    def show(self, value: float, places: int = 2) -> str:
+        """Return `48.32%` for a share, `0.4832` for a correlation."""
+        return f"{100 * value:.{places}f}%" if self.percent else f"{value:.{places + 2}f}"
+
+
+UNITS = {
+    "share": Unit(0.0, 1.0, True, "pp", stats.proportion_variance),
+    "correlation": Unit(-1.0, 1.0, False, "pt", stats.rank_correlation_variance),
+    "score": Unit(0.0, 1.0, False, "pt", stats.proportion_variance),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A registered metric.
+
+    statistics  (gold [n], predicted [n]) → [n], or [n, S] with S numbers per item (bool where S is one yes or no)
+    reduce      (statistics, counts [d, n]) → [d]: the value when item i counts counts[d, i] times; None: their mean
+    additive    `reduce` depends on the weighted sum of the statistics only, so groups can be summed first
+    reads       one of READS: the answers that it understands
+    """
+
+    name: str
+    doc: str
+    unit_name: str
+    reads: str
+    higher_is_better: bool
+    statistics: Callable[[Sequence[str], Sequence[str]], np.ndarray]
+    reduce: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
+    additive: bool
+
+    @property
+    def unit(self) -> Unit:
+        """Unit of the values."""
+        return UNITS[self.unit_name]
+
+    @property
+    def sign(self) -> int:
+        """1 where a higher value is better, else −1."""
+        return 1 if self.higher_is_better else -1
+
+    def values(self, statistics: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Return the value [d] for every row of counts [d, n]: how often each item is drawn."""
+        if self.reduce is None:
+            return counts @ statistics / counts.sum(axis=-1)
+        return self.reduce(statistics, counts)
+
+    def value(self, statistics: np.ndarray) -> float:
+        """Return the value over all items, each counted once. Raises UsageError without an item."""
+        import numpy as np
+
+        if not len(statistics):
+            raise UsageError(f"{self.name} of no item is undefined.")
+        if self.reduce is None:
+            return float(statistics.mean())
+        return float(self.values(statistics, np.ones((1, len(statistics))))[0])
+
+
+_registry: dict[str, Metric] = {}
+
+
+def metric(
+    name: str,
+    *,
+    doc: str,
+    unit: str = "share",
+    reads: str = "label",
+    higher_is_better: bool = True,
+    of_sums: Callable[[np.ndarray], np.ndarray] | None = None,
+    of_draws: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+) -> Callable:
+    """Register a function `f(gold, predicted) -> statistics` as the metric `name`.
+
+    Args:
+        name: As rows and commands write it.
+        doc: One line for lists.
+        unit: One of UNITS.
+        reads: One of READS.
+        higher_is_better: False for an error rate or a loss.
+        of_sums: Value [d] from the summed statistics [d, S], for a metric such as F1. Without it and `of_draws`, the value
+            is the mean of the statistics [n]: accuracy, or NDCG with one gain per query.
+        of_draws: Value [d] from the statistics and the counts [d, n], for a metric that sums do not determine.
+    """
+    if unit not in UNITS or reads not in READS:
+        raise UsageError(f"metric {name}: unit {unit!r} or reads {reads!r} is unknown.")
+
+    def summed(statistics: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        assert of_sums is not None
+        return of_sums(counts @ statistics)
+
+    def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        reduce = summed if of_sums else of_draws
+        _registry[name] = Metric(name, doc, unit, reads, higher_is_better, function, reduce, not of_draws)
+        return function
+
+    return register
+
+
+@cache
+def _load() -> None:
+    package = importlib.import_module(__package__ or "merginguriel.metrics")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def metrics() -> dict[str, Metric]:
+    """Return every metric by its name, sorted."""
+    _load()
+    return dict(sorted(_registry.items()))
+
+
+def find(name: str) -> Metric:
+    """Return the metric called `name`. Raises UsageError that lists the others."""
+    _load()
+    if name in _registry:
+        return _registry[name]
+    near = difflib.get_close_matches(name, _registry, n=1, cutoff=0.4)
+    hint = f"Did you mean {near[0]}?\n" if near else ""
+    raise UsageError(f"unknown metric {name!r}.", mend=f"{hint}Metrics: {', '.join(metrics())}.")

@@ -1,0 +1,119 @@
+"""Metrics agree with the packages that define them, and a new one is a single registration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merginguriel.errors import UsageError
+from merginguriel.evaluation.significance import compare, value_interval
+from merginguriel.knowledge.parse import row_parser
+from merginguriel.knowledge.parse.rows import ResultRow, row_cells
+from merginguriel.metrics import base
+
+TAGS = st.lists(
+    st.sampled_from(["O", "B-A", "I-A", "E-A", "S-A", "B-B", "I-B", "E-B"]), min_size=1, max_size=9
+)
+
+
+def value(name: str, gold: list[str], predicted: list[str]) -> float:
+    found = base.find(name)
+    return found.value(found.statistics(gold, predicted))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(TAGS, TAGS), min_size=1, max_size=6))
+def test_span_f1_is_that_of_seqeval(pairs):
+    seqeval = pytest.importorskip("seqeval.metrics")
+    gold = [a[: len(b)] for a, b in pairs]
+    predicted = [b[: len(a)] for a, b in pairs]
+    expected = seqeval.f1_score(gold, predicted, zero_division=0)
+    assert value("span_f1", [*map(" ".join, gold)], [*map(" ".join, predicted)]) == pytest.approx(expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcde")), min_size=1, max_size=30))
+def test_macro_f1_is_that_of_scikit_learn(pairs):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    expected = sklearn.f1_score(gold, predicted, average="macro", zero_division=0)
+    assert value("macro_f1", gold, predicted) == pytest.approx(expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=20))
+def test_spearman_is_that_of_scipy_also_for_items_drawn_twice(pairs):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    gold, predicted = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
+    found = base.find("spearman")
+    statistics = found.statistics([*map(str, gold)], [*map(str, predicted)])
+    counts = np.random.default_rng(0).integers(0, 3, size=(1, len(gold)))
+    repeated = [np.repeat(side, counts[0]) for side in (gold, predicted)]
+    for (a, b), got in ((repeated, found.values(statistics, counts.astype(float))[0]),
+                        ((gold, predicted), found.value(statistics))):  # fmt: skip
+        if len(set(a)) > 1 and len(set(b)) > 1:
+            assert got == pytest.approx(scipy_stats.spearmanr(a, b).statistic, abs=1e-9)
+
+
+def test_the_paired_bootstrap_of_a_mean_agrees_with_the_closed_form_of_accuracy():
+    rng = np.random.default_rng(1)
+    a, b = rng.random(800) < 0.6, rng.random(800) < 0.5
+    exact = compare(a, b)
+    drawn = compare(a.astype(float), b.astype(float), draws=4000)
+    assert drawn.difference == pytest.approx(exact.difference)
+    assert drawn.se == pytest.approx(exact.se, rel=0.05)
+    assert drawn.significant == exact.significant
+    assert drawn.interval.low == pytest.approx(exact.interval.low, abs=0.5)
+
+
+def test_variants_of_one_template_do_not_make_a_macro_f1_more_certain():
+    rng = np.random.default_rng(2)
+    gold = [str(label) for label in rng.integers(0, 4, size=60)] * 5
+    right = np.tile(rng.random(60) < 0.6, 5)
+    predicted = [label if ok else "0" for label, ok in zip(gold, right, strict=True)]
+    statistics = base.find("macro_f1").statistics(gold, predicted)
+    groups = [str(i % 60) for i in range(300)]
+    low, high = value_interval(statistics, metric="macro_f1")
+    wide = value_interval(statistics, groups, metric="macro_f1")
+    assert wide[1] - wide[0] > 1.5 * (high - low)
+
+
+def test_two_arms_that_answer_alike_are_not_told_apart():
+    gold = ["B-A I-A O", "O O", "S-B"] * 20
+    statistics = base.find("span_f1").statistics(gold, gold)
+    found = compare(statistics, statistics, metric="span_f1")
+    assert (found.difference, found.se, found.p, found.wins) == (0, None, 1, None)
+
+
+@pytest.fixture
+def error_rate():
+    """A metric as one new file would register it: lower is better."""
+
+    @base.metric("error_rate", doc="share of wrong labels", higher_is_better=False)
+    def rate(gold, predicted):
+        return np.array([a != b for a, b in zip(gold, predicted, strict=True)], dtype=bool)
+
+    yield "error_rate"
+    del base._registry["error_rate"]
+
+
+def test_a_new_metric_is_one_registration(error_rate):
+    assert error_rate in base.metrics()
+    gold = ["a", "b"] * 50
+    rate = base.find(error_rate)
+    good = rate.statistics(gold, ["a"] * 90 + gold[90:])
+    bad = rate.statistics(gold, ["a"] * 100)
+    found = compare(good, bad, metric=error_rate)
+    assert found.difference < 0 and found.better
+    row = ResultRow("home/e5-small", "de-DE", "ExcTar", "ties", error_rate, rate.value(good), 100,
+                    baseline_kind="best_single_source", baseline=rate.value(bad), se_pp=2.0)  # fmt: skip
+    read = row_parser.parse_row(row_cells(row), {}, "x.md:1")
+    assert read.difference_pp == pytest.approx(-5.0) and read.gain_pp == pytest.approx(5.0)
+
+
+def test_an_unknown_metric_is_answered_with_the_nearest():
+    with pytest.raises(UsageError, match="unknown metric 'span_f2'") as caught:
+        base.find("span_f2")
+    assert "span_f1" in str(caught.value.mend)
