@@ -58,7 +58,7 @@ class Sides:
         try:
             return merge(load_recipe(write_yaml(place / "r.yaml", table)), place / "out"), ""
         except MuError as error:
-            return place / "out", " ".join(f"{error.what} {error.mend or ''}".split())
+            return place / "out", " ".join(f"{error.what} {error.hint or ''}".split())
 
     def theirs(self, table: dict, options: list[str] | None = None) -> tuple[Path, str]:
         assert self.mergekit

@@ -1,6 +1,6 @@
 """Errors that a user can cause or meet, and the exit codes of the program.
 
-Each is a `MuError`: `what` is wrong, `where` (a file and line, or a tensor), and a `mend`: how to correct it. `render`
+Each is a `MuError`: `what` is wrong, `where` (a file and line, or a tensor), and a `hint`: how to correct it. `render`
 returns the text that the command line prints; `exit_code` is what the process returns.
 """
 
@@ -14,11 +14,11 @@ class MuError(Exception):
 
     exit_code = FAILED
 
-    def __init__(self, what: str, *, where: str | None = None, mend: str | None = None) -> None:
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
         return self.render()
@@ -26,12 +26,12 @@ class MuError(Exception):
     def render(self) -> str:
         """Return the message as lines: where and what first, then the hint, indented."""
         lines = [f"{self.where}: {self.what}" if self.where else self.what]
-        lines += [f"    {line}" for line in (self.mend or "").splitlines()]
+        lines += [f"    {line}" for line in (self.hint or "").splitlines()]
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:
         """Return the error as JSON data."""
-        return {"error": self.what, "where": self.where, "mend": self.mend, "exit_code": self.exit_code}
+        return {"error": self.what, "where": self.where, "hint": self.hint, "exit_code": self.exit_code}
 
 
 class UsageError(MuError):
@@ -41,7 +41,7 @@ class UsageError(MuError):
 
     def as_dict(self) -> dict[str, object]:
         """Return the error as JSON data; the text itself is the hint where no other is given."""
-        return {**super().as_dict(), "mend": self.mend or self.what}
+        return {**super().as_dict(), "hint": self.hint or self.what}
 
 
 class UnavailableError(MuError):
@@ -66,11 +66,11 @@ def missing_extra(package: str, extra: str = "lab") -> UnavailableError:
     """Return the error for an optional package that is not installed."""
     return UnavailableError(
         f"this needs the package {package}, which is not installed.",
-        mend=f"Install it with: pip install 'merginguriel[{extra}]'",
+        hint=f"Install it with: pip install 'merginguriel[{extra}]'",
     )
 
 
-def told(error: BaseException) -> MuError | None:
+def as_mu_error(error: BaseException) -> MuError | None:
     """Convert an error of the system (a file, memory, a missing package) to a MuError; None if it is a bug."""
     if isinstance(error, MuError):
         return error
@@ -88,4 +88,4 @@ def told(error: BaseException) -> MuError | None:
     return None
 
 
-TOLD = (MuError, ModuleNotFoundError, UnicodeEncodeError, MemoryError, OSError)
+USER_ERRORS = (MuError, ModuleNotFoundError, UnicodeEncodeError, MemoryError, OSError)

@@ -93,7 +93,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 raise MuError(
                     "a folder of this name is already there.",
                     where=str(path),
-                    mend="Name another, or remove it.",
+                    hint="Name another, or remove it.",
                 )
             yield temporary
             if path.exists():
@@ -121,7 +121,7 @@ def claimed(temporary: Path, path: Path) -> Iterator[None]:
     being_written = BeingWritten(
         "another process is writing this folder.",
         where=str(path),
-        mend="Wait for it, then run this again: what it has made is taken as it is.",
+        hint="Wait for it, then run this again: what it has made is taken as it is.",
     )
     with contextlib.ExitStack() as held:
         while True:
@@ -147,7 +147,7 @@ def claimed(temporary: Path, path: Path) -> Iterator[None]:
                 raise MuError(
                     being_written.what,
                     where=being_written.where,
-                    mend=f"If that is not so, one was killed at it: remove {temporary}",
+                    hint=f"If that is not so, one was killed at it: remove {temporary}",
                 )
             shutil.rmtree(temporary)
             held.close()
@@ -206,5 +206,5 @@ def os_error(error: OSError, path: Path) -> MuError:
     return MuError(
         f"cannot write: {(error.strerror or str(error)).lower()}.",
         where=str(path),
-        mend=MENDS.get(error.errno or 0),
+        hint=MENDS.get(error.errno or 0),
     )

@@ -45,7 +45,7 @@ def get(tag: str, *, prefer: Collection[str] = ()) -> Locale:
     near = nearest(tag, prefer=prefer)
     raise UsageError(
         f"unknown locale {tag!r}.",
-        mend=f"Did you mean {', '.join(near)}?\nA locale is a language and a territory, like sw-KE."
+        hint=f"Did you mean {', '.join(near)}?\nA locale is a language and a territory, like sw-KE."
         if near
         else "A locale is a language and a territory, like sw-KE.",
     )

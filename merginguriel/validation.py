@@ -56,9 +56,9 @@ def mu_error(
     where = place(loc)
     raised = first.get("ctx", {}).get("error")
     if isinstance(raised, MuError):
-        return type(raised)(f"{name}: {raised.what}", where=where, mend=raised.mend)
+        return type(raised)(f"{name}: {raised.what}", where=where, hint=raised.hint)
     if first["type"] in UNKNOWN:
-        return MuError(f"unknown key {name!r}.", where=where, mend=hint(loc))
+        return MuError(f"unknown key {name!r}.", where=where, hint=hint(loc))
     if first["type"] == "missing":
         return MuError(f"the key {name!r} is missing.", where=where)
     kind = first["type"].partition("_")[0]
@@ -67,7 +67,7 @@ def mu_error(
         return MuError(
             f"{name} must be text, got {first['input']!r}.",
             where=where,
-            mend="Put it in quotes if it is text.",
+            hint="Put it in quotes if it is text.",
         )
     if isinstance(first["input"], str | int | float | bool):
         expected += f", got {first['input']}" if kind in ("greater", "less") else f", got {first['input']!r}"

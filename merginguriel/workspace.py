@@ -81,7 +81,7 @@ def find(start: Path | None = None, *, explicit: Path | None = None) -> Workspac
         if not (root / MARKER).is_file():
             raise UsageError(
                 f"{explicit} is not a workspace: it has no {MARKER}.",
-                mend=f"Make one with: mu init {explicit}",
+                hint=f"Make one with: mu init {explicit}",
             )
         return Workspace(root, settings=read_settings(root / MARKER))
     folder = (start or Path.cwd()).resolve()
@@ -96,7 +96,7 @@ def writable(space: Workspace) -> Workspace:
     if space.shipped:
         raise UsageError(
             "no workspace to write into here.",
-            mend="Make one with: mu init\nor name one with: --workspace DIR",
+            hint="Make one with: mu init\nor name one with: --workspace DIR",
         )
     return space
 
@@ -110,7 +110,7 @@ def read_settings(path: Path) -> dict[str, object]:
     for key, value in given.items():
         if key not in DEFAULTS:
             raise MuError(
-                f"unknown setting {key!r}.", where=str(path), mend=f"Settings are: {', '.join(DEFAULTS)}."
+                f"unknown setting {key!r}.", where=str(path), hint=f"Settings are: {', '.join(DEFAULTS)}."
             )
         wanted = DEFAULTS[key]
         if isinstance(wanted, float) and isinstance(value, int) and not isinstance(value, bool):

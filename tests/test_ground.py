@@ -17,12 +17,12 @@ from merginguriel import errors, files, locales, stats, workspace
 
 
 def test_an_error_says_where_first_and_how_to_mend_it_last():
-    error = errors.KnowledgeError("two cells.", where="a.md:3", mend="Write one.\nOr none.")
+    error = errors.KnowledgeError("two cells.", where="a.md:3", hint="Write one.\nOr none.")
     assert error.render() == "a.md:3: two cells.\n    Write one.\n    Or none."
     assert error.as_dict() == {
         "error": "two cells.",
         "where": "a.md:3",
-        "mend": "Write one.\nOr none.",
+        "hint": "Write one.\nOr none.",
         "exit_code": 1,
     }
 
@@ -108,7 +108,7 @@ def test_an_input_that_is_missing_is_not_told_as_a_failed_write(tmp_path):
 
 def test_a_full_disk_is_told_with_the_way_out(tmp_path):
     error = files.os_error(OSError(28, os.strerror(28)), tmp_path / "x")
-    assert "no space left" in error.what and "Free some space" in (error.mend or "")
+    assert "no space left" in error.what and "Free some space" in (error.hint or "")
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path):
@@ -139,7 +139,7 @@ def test_swahili_of_kenya_has_its_iso_639_3_code():
 def test_an_unknown_locale_is_answered_with_its_neighbours(wrong, near):
     with pytest.raises(errors.UsageError) as told:
         locales.get(wrong)
-    assert near in (told.value.mend or "")
+    assert near in (told.value.hint or "")
 
 
 def test_every_locale_of_the_table_is_found_under_its_own_tag():
@@ -153,7 +153,7 @@ def test_any_text_is_a_locale_or_a_usage_error(text):
     try:
         assert locales.get(text).tag in locales.table()
     except errors.UsageError as error:
-        assert "sw-KE" in (error.mend or "") or "Did you mean" in (error.mend or "")
+        assert "sw-KE" in (error.hint or "") or "Did you mean" in (error.hint or "")
 
 
 # Statistics, against scipy

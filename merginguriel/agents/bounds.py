@@ -23,7 +23,7 @@ def inside(space: Workspace, path: Path, name: str) -> Path:
         raise UsageError(
             f"{name} points out of the workspace.",
             where=space.display(path),
-            mend="An agent reads and writes inside the workspace only.",
+            hint="An agent reads and writes inside the workspace only.",
         )
     return real
 
@@ -62,6 +62,6 @@ def check_config(space: Workspace, config: Config) -> None:
             ):
                 continue
             if one.startswith("~"):
-                raise UsageError(f"{name} points out of the workspace.", mend="Name a path inside it.")
+                raise UsageError(f"{name} points out of the workspace.", hint="Name a path inside it.")
             # A word, or the name of a model on the hub, resolves to a path inside that does not exist.
             inside(space, space.root / one, name)

@@ -32,7 +32,7 @@ def loopback(host: str) -> str:
         pass
     raise UsageError(
         f"--host must be 127.0.0.1, ::1 or localhost, got {host!r}, which other machines may reach.",
-        mend="From another machine, use a tunnel: ssh -L PORT:127.0.0.1:PORT HOST",
+        hint="From another machine, use a tunnel: ssh -L PORT:127.0.0.1:PORT HOST",
     )
 
 
@@ -46,7 +46,7 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         found.close()
         raise UsageError(
-            f"port {port} of {address} is in use.", mend="--port 0 uses any free port."
+            f"port {port} of {address} is in use.", hint="--port 0 uses any free port."
         ) from error
     return found
 

@@ -40,7 +40,7 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
     today = date.today().isoformat()
     source = acceptance.source_of(space, json.dumps(given))
     if given["type"] != "Plan":
-        raise UsageError(f"this is a {given['type']}, not a Plan.", mend="Leave out type.")
+        raise UsageError(f"this is a {given['type']}, not a Plan.", hint="Leave out type.")
     with source.locating():
         plan = append.check_text(space.log, commits.resolved(source.markdown, space.root))
     knowledge = load(space)

@@ -166,7 +166,7 @@ def arguments(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         known = ", ".join(model.model_fields)
-        raise UsageError(f"invalid arguments: {'; '.join(wrong)}.", mend=f"Arguments: {known}.") from error
+        raise UsageError(f"invalid arguments: {'; '.join(wrong)}.", hint=f"Arguments: {known}.") from error
     return {name: getattr(found, name) for name in model.model_fields}
 
 

@@ -38,7 +38,7 @@ def entry(space: Workspace, name: str) -> dict[str, Any]:
     """Return one skill; raise MuError if it does not exist or cannot be served."""
     folder = space.skills / name
     if not name or Path(name).name != name or name.startswith(".") or not (folder / "SKILL.md").is_file():
-        raise UsageError(f"unknown skill {name!r}.", mend="See: skills/list")
+        raise UsageError(f"unknown skill {name!r}.", hint="See: skills/list")
     found = files(space, name)
     if len(found) > MOST_FILES or sum(len(data) for data in found.values()) > MOST_BYTES:
         raise MuError(f"the skill {name} is larger than clients must accept.", where=space.display(folder))
@@ -76,7 +76,7 @@ def skill_of(text: str) -> str:
     """Return NAME of `skill://NAME/SKILL.md`; raise UsageError for anything else."""
     name, sign, file = text.removeprefix(SCHEME).partition("/")
     if not text.startswith(SCHEME) or not sign or file != "SKILL.md":
-        raise UsageError(f"{text!r} is not the address of a skill.", mend="skill://NAME/SKILL.md")
+        raise UsageError(f"{text!r} is not the address of a skill.", hint="skill://NAME/SKILL.md")
     return unquote(name)
 
 
@@ -88,7 +88,7 @@ def read(space: Workspace, text: str) -> tuple[bytes, str]:
         found = files(space, name).get(file)  # looked up by name: no path is followed
         if found is not None:
             return found, media_type(file)
-    raise UsageError(f"unknown resource {text!r}.", mend="See: resources/list")
+    raise UsageError(f"unknown resource {text!r}.", hint="See: resources/list")
 
 
 def media_type(file: str) -> str:

@@ -130,7 +130,7 @@ def show(
     ref = f"{entry.id}#{row}"
     if ref not in knowledge.by_row:
         count = len(entry.rows)
-        raise UsageError(f"{entry.id} has no row {row!r}.", mend=f"It has {count}: #r1 … #r{count}.")
+        raise UsageError(f"{entry.id} has no row {row!r}.", hint=f"It has {count}: #r1 … #r{count}.")
     return knowledge.by_row[ref].as_dict()
 
 

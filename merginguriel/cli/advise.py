@@ -71,7 +71,7 @@ def advise(
     where = space(workspace_path)
     knowledge = load(where, as_of=as_of)
     if save and len(set(targets)) > 1:
-        raise UsageError("--save takes one --target: it writes one recipe.", mend="Name one target.")
+        raise UsageError("--save takes one --target: it writes one recipe.", hint="Name one target.")
     questions = [
         advise_request.question(
             knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,

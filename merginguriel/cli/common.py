@@ -87,7 +87,7 @@ class DateType(click.ParamType):
         except ValueError:
             day = ""
         if day != text:
-            raise UsageError(f"{text!r} is not a date.", mend="YYYY-MM-DD")
+            raise UsageError(f"{text!r} is not a date.", hint="YYYY-MM-DD")
         return text
 
 

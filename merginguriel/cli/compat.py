@@ -133,7 +133,7 @@ def models_of(study: Study, sources: tuple[str, ...]) -> dict[str, Path]:
     if len(models) < 2:
         raise UsageError(
             "only one model to compare." if models else "no trained model to compare.",
-            mend=f"Name two with --source, or train some: mu train --locale de-DE --locale sv-SE{study.flags()}",
+            hint=f"Name two with --source, or train some: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
     return models
 

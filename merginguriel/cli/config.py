@@ -46,7 +46,7 @@ def show(
     if config_file.is_file() and sweep_file.is_sweep(read_yaml(read_text(config_file), config_file)):
         if sets:
             raise UsageError("--set applies to the configuration of one run; this is a sweep's file.",
-                             where=str(config_file), mend="Change the key under base: in the file.")  # fmt: skip
+                             where=str(config_file), hint="Change the key under base: in the file.")  # fmt: skip
         show_sweep(config_file, where, every, as_json)
         return
     given, places = configs.read(config_file, sets)

@@ -189,7 +189,7 @@ def compare_(
     opponent = against or ("target_alone" if mode == "IncTar" else "best_single_source")
     wanted = [m for m in methods or METHODS if m != opponent]
     if not wanted:
-        raise UsageError(f"{opponent} would be compared with itself.", mend="Name another with --method.")
+        raise UsageError(f"{opponent} would be compared with itself.", hint="Name another with --method.")
     needed = tuple(dict.fromkeys([*wanted, *([opponent] if opponent in METHODS else [])]))
     all_of = score_all(study, targets, needed, sources, k, similarity, mode, prepare)
     other = {one.target: answers_of(one, opponent) for one in all_of}
@@ -246,7 +246,7 @@ def score_all(
     if not trained:
         raise UsageError(
             f"no trained model in {study.space.display(study.root)}.",
-            mend=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
+            hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
     data = load_all(study, tuple(targets))
     with Bar("nxn") as bar:
@@ -293,7 +293,7 @@ def score_one(
     for note in chosen.notes:
         say(note)
     if not chosen.sources:
-        raise UsageError(f"no model for {target} but its own.", mend="Train more, or: --mode IncTar")
+        raise UsageError(f"no model for {target} but its own.", hint="Train more, or: --mode IncTar")
     kinds = {METHOD_WEIGHTS[method] for method in methods if method in METHOD_WEIGHTS} - {similarity}
     weights = {kind: choice.values(target, chosen.names, kind, inputs) for kind in sorted(kinds)}
     weights[similarity] = chosen.weights
@@ -310,7 +310,7 @@ def answers_of(one: Scored, name: str) -> np.ndarray:
     found = one.baselines.get(name)
     if found is None or found.correct is None:
         raise UsageError(
-            f"{one.target} has no {name} to compare with.", mend="Train its model, or name another: --against"
+            f"{one.target} has no {name} to compare with.", hint="Train its model, or name another: --against"
         )
     return found.correct
 

@@ -70,7 +70,7 @@ def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) 
         raise MuError(
             f"{why}; nothing was added.",
             where=str(kept),
-            mend=f"The text was saved there. Continue with: mu log add --draft {kept.stem}",
+            hint=f"The text was saved there. Continue with: mu log add --draft {kept.stem}",
         )
     return new
 
@@ -91,7 +91,7 @@ def _in_editor(log: Path, text: str) -> tuple[str, int]:
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
-        raise UsageError("no editor is set.", mend="Set $EDITOR, or give a file: mu log add FILE")
+        raise UsageError("no editor is set.", hint="Set $EDITOR, or give a file: mu log add FILE")
     with tempfile.NamedTemporaryFile(
         "w", suffix=".md", prefix="mu-entry-", delete=False, encoding="utf-8"
     ) as file:
@@ -120,5 +120,5 @@ def check_editor() -> None:
         words = [editor]
     if words and shutil.which(words[0]) is None:
         raise UsageError(
-            f"the editor {editor!r} cannot be started.", mend="Set $EDITOR to an installed program."
+            f"the editor {editor!r} cannot be started.", hint="Set $EDITOR to an installed program."
         )

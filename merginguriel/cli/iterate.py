@@ -124,7 +124,7 @@ def iterate(
         raise MuError(
             f"{len(failed)} of {len(targets)} targets failed: {', '.join(failed)}. The first, because: {first.what}",
             where=first.where,
-            mend=first.mend,
+            hint=first.hint,
         )
     if as_json:
         emit([as_dict(one) for one in done])

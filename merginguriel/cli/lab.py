@@ -231,7 +231,7 @@ def nxn(
     if not models:
         raise UsageError(
             f"there is no trained model in {study.space.display(study.root)} yet.",
-            mend=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
+            hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
     data = load_all(study, locales or tuple(models))
     for locale in other_data(study, data, models.values()):

@@ -177,7 +177,7 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
         if ref not in knowledge.by_row:
             raise UsageError(
                 f"{entry.id} has no row {row!r}.",
-                mend=f"It has {len(entry.rows)}: #r1 … #r{len(entry.rows)}.",
+                hint=f"It has {len(entry.rows)}: #r1 … #r{len(entry.rows)}.",
             )
         if as_json:
             emit(knowledge.by_row[ref].as_dict())

@@ -127,7 +127,7 @@ def add_entry(
     if (file or draft) and flags:
         raise UsageError(
             "a file or a draft cannot be combined with flags that change the entry.",
-            mend="Leave out one of them.",
+            hint="Leave out one of them.",
         )
     if draft:
         kept = drafts.find(where.log, draft)
@@ -216,7 +216,7 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
         return append.render(draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""), ""
     if given["rows"]:
         raise UsageError(
-            "rows cannot be combined with runs or figures.", mend="Add the rows as a separate entry."
+            "rows cannot be combined with runs or figures.", hint="Add the rows as a separate entry."
         )
     shown = None
     if given["figure"]:

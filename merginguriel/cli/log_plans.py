@@ -144,7 +144,7 @@ def show_tried(
                 kind, name, tuple(close(name, names[kind], cutoff=vocabulary.NEAR[kind])), ""
             )
             if one.near:
-                raise UsageError(f"{one.what}.", mend=one.guess)
+                raise UsageError(f"{one.what}.", hint=one.guess)
             say(plain(f"note: {one.what} to the log and the program."))
     wanted = Wanted(
         target, method, similarity, k, mode, context, tuple((key, value) for key, _, value in pairs)

@@ -12,7 +12,7 @@ import sys
 import click
 
 from merginguriel import __version__
-from merginguriel.errors import FAILED, INTERRUPTED, TOLD, MuError, UsageError, told
+from merginguriel.errors import FAILED, INTERRUPTED, USER_ERRORS, MuError, UsageError, as_mu_error
 
 from .common import plain
 
@@ -121,15 +121,15 @@ def run(arguments: list[str]) -> int:
                 else None
             )
             what, asks, hint = error.format_message().partition(" Did you mean ")
-            return _report(UsageError(what, mend=f"{asks}{hint}".strip() or help), arguments)
+            return _report(UsageError(what, hint=f"{asks}{hint}".strip() or help), arguments)
         error.show()
         return error.exit_code
     except BrokenPipeError:
         # The reader of the output closed it (`mu log list | head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except TOLD as error:
-        known = told(error)
+    except USER_ERRORS as error:
+        known = as_mu_error(error)
         if known is None:
             raise
         return _report(known, arguments)

@@ -71,7 +71,7 @@ def matrix(
     one = matrix_store.find(where, knowledge, context=context, split=split, target=target)
     whole = matrix_store.read(knowledge, one)
     if target and target not in whole.targets:
-        raise UsageError(f"{one.name} has no column {target}.", mend=f"It has: {', '.join(whole.targets)}")
+        raise UsageError(f"{one.name} has no column {target}.", hint=f"It has: {', '.join(whole.targets)}")
     shown = matrix_store.ordered(whole, sort, target)
     commonest = matrix_choice.majority(where, knowledge, one.context)
     picked = matrix_choice.chosen(where, knowledge, one, whole, target, k) if target else None

@@ -73,7 +73,7 @@ def chosen_token(file: Path | None) -> tuple[str, bool]:
         if not file.is_file():
             raise UsageError(f"no file {file}.")
         if os.name == "posix" and file.stat().st_mode & 0o077:
-            raise UsageError(f"others may read {file}.", mend=f"chmod 600 {file}")
+            raise UsageError(f"others may read {file}.", hint=f"chmod 600 {file}")
         lines = file.read_text(encoding="utf-8").splitlines()
         return (lines[0].strip() if lines else ""), False
     given = os.environ.get(TOKEN, "")

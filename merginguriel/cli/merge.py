@@ -166,7 +166,7 @@ def refuse_flags_beside_a_recipe() -> None:
     if given:
         raise UsageError(
             f"give a recipe file or flags, not both: {given[0].opts[0]} is a part of the recipe.",
-            mend="Write it into the file; `mu merge FLAGS --dry-run` prints the recipe that flags mean.",
+            hint="Write it into the file; `mu merge FLAGS --dry-run` prints the recipe that flags mean.",
         )
 
 
@@ -222,7 +222,7 @@ def from_flags(
     from merginguriel.study.study import need_trained
 
     if method is None:
-        raise UsageError("name a method with --method, or give a recipe file.", mend="See: mu methods")
+        raise UsageError("name a method with --method, or give a recipe file.", hint="See: mu methods")
     if method == "similarity":
         method, similarity = "linear", similarity or "REAL"
     # Before sources are looked for: training them would not help a misspelt method.
@@ -233,7 +233,7 @@ def from_flags(
     if times and not weigh:
         raise UsageError(
             "--times multiplies weights from a similarity, and there are none.",
-            mend="Add: --similarity REAL or --preweight uriel, and no --weight",
+            hint="Add: --similarity REAL or --preweight uriel, and no --weight",
         )
     kind = (similarity or weigh or "").partition("×")[0]
     if not sources and not kind:

@@ -49,7 +49,7 @@ def run(
     where = writable(space(workspace_path))
     if config_file is None and not sets:
         raise UsageError(
-            "no configuration.", mend="Name a file, or keys: --set target=sw-KE --set method=ties"
+            "no configuration.", hint="Name a file, or keys: --set target=sw-KE --set method=ties"
         )
     config, places = configs.read(config_file, sets)
     wanted = resolve.resolved(config, where, places)

@@ -266,7 +266,7 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
     from merginguriel.report.run_comparison import by_seed, compared
 
     if len(names) < 2:
-        raise UsageError("a comparison needs at least two runs.", mend="See: mu runs list")
+        raise UsageError("a comparison needs at least two runs.", hint="See: mu runs list")
     where = space(workspace_path)
     asked = [comparable.get(where, name) for name in names]
     found = compared(asked)

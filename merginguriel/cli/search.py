@@ -55,7 +55,7 @@ def search(**asked: Any) -> None:
 def log_search(**asked: Any) -> None:
     """Search log entries for QUERY, best match first; `-` reads standard input.
 
-    Paste an error: if it is known, its entry comes first, with what mends it, whatever paths and numbers it has here.
+    Paste an error: if it is known, its entry comes first, with the solution, even if paths and numbers differ.
     """
     tell(("entry",), **asked)
 
@@ -97,6 +97,6 @@ def lines_of(hit: Hit) -> str:
     snippet = hit.snippet
     for start, end in reversed(hit.marks):
         snippet = f"{snippet[:start]}«{snippet[start:end]}»{snippet[end:]}"
-    mend = f"mend: {hit.mend}" if hit.mend else ""
-    one_line = (" ".join(text.split()) for text in (hit.title, stands, mend or snippet))
+    solution = f"solution: {hit.solution}" if hit.solution else ""
+    one_line = (" ".join(text.split()) for text in (hit.title, stands, solution or snippet))
     return "\n    ".join([head, *(text for text in one_line if text)])

@@ -145,7 +145,7 @@ def similarity(
             click.echo(text, nl=False)
         return
     if listed or out:
-        raise UsageError("--locales and --out are for a matrix.", mend="Add: --matrix dense")
+        raise UsageError("--locales and --out are for a matrix.", hint="Add: --matrix dense")
     if target is None:
         raise UsageError("name the locale with --target, or ask for a whole --matrix.")
     rank(study, target, sources, kinds, k, inputs, prepare, as_json)
@@ -169,7 +169,7 @@ def rank(
     ranked = sorted(set(sources) or trained - {target} or set(tasks.locales(study.task, study.folder)))
     ranked = [source for source in ranked if source != target]
     if not ranked:
-        raise UsageError("no source to rank.", mend="Name some with --source.")
+        raise UsageError("no source to rank.", hint="Name some with --source.")
     result: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds or registry.names(models=False, products=False):
         try:
@@ -240,7 +240,7 @@ def of_matrix(
     rows = [locale for locale in known if not sources or locale in sources]
     targets = [locale for locale in known if target in (None, locale)]
     if not rows or not targets:
-        raise UsageError("no locale is left for the matrix.", mend="Name some with --locales.")
+        raise UsageError("no locale is left for the matrix.", hint="Name some with --locales.")
     return rows, targets
 
 

@@ -263,7 +263,7 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
         check_name(name)
         if not (where.skills / name).is_dir():
             here = [path.name for path in sorted(where.skills.glob("*/"))]
-            raise UsageError(f"unknown skill {name!r}.", mend=f"Known: {', '.join(here)}")
+            raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(here)}")
     root = f"{where.skills / name if name else where.skills}"
     found = [
         one for one in problems(where, parameters()) if one.where == root or one.where.startswith(f"{root}/")
@@ -348,7 +348,7 @@ def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:
         emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in found])
     else:
         for problem in found:
-            mend = "".join(f"\n    {line}" for line in problem.mend.splitlines())
-            click.echo(plain(f"{problem.where}: {problem.what}{mend}".replace(root, "")))
+            hint = "".join(f"\n    {line}" for line in problem.hint.splitlines())
+            click.echo(plain(f"{problem.where}: {problem.what}{hint}".replace(root, "")))
         click.echo(f"{len(found)} problem{'s' * (len(found) != 1)}." if found else "no problems.", err=True)
     return FAILED if found else 0

@@ -122,5 +122,5 @@ def resolve(study: Study, model: Path) -> Path:
             return path
     raise UsageError(
         f"{model} is not a model folder.",
-        mend=f"Name a folder, or one of the models here: {', '.join(names) or 'none yet; see mu train'}.",
+        hint=f"Name a folder, or one of the models here: {', '.join(names) or 'none yet; see mu train'}.",
     )

@@ -80,7 +80,7 @@ def run(
 
     executor, at_once = executor_for(on, workers, address, cpus, gpus, retries)
     if not file.is_file():
-        raise UsageError("no such file.", where=str(file), mend="See: mu sweep run --help")
+        raise UsageError("no such file.", where=str(file), hint="See: mu sweep run --help")
     planned = sweeps.plan(space(workspace_path), file)
     if dry_run:
         show_plan(planned, at_once, as_json)
@@ -123,12 +123,12 @@ def executor_for(
     given = {name: value for name, value in for_ray.items() if value is not None}
     if on == "local":
         if given:
-            raise UsageError(f"--{next(iter(given))} is for Ray only.", mend="Add: --on ray")
+            raise UsageError(f"--{next(iter(given))} is for Ray only.", hint="Add: --on ray")
         return executors.Local(workers or 1), workers or 1
     if workers is not None:
         raise UsageError(
             "--workers is for this machine only: Ray runs as many at once as the nodes have room for.",
-            mend="Set the resources of one run with --cpus and --gpus.",
+            hint="Set the resources of one run with --cpus and --gpus.",
         )
     return executors.Ray(**given), None
 

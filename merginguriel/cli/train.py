@@ -97,7 +97,7 @@ def train(
             f"{len(failed)} of {len(data)} locales were not trained: {', '.join(failed)}. "
             f"The first, because: {first.what}",
             where=first.where,
-            mend=first.mend,
+            hint=first.hint,
         )
     if as_json:
         emit(found)

@@ -28,7 +28,7 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
     marker = folder / workspace.MARKER
     if marker.exists() and not restore:
         raise UsageError(
-            f"{folder} is already a workspace.", mend="Restore missing files with: mu init --restore"
+            f"{folder} is already a workspace.", hint="Restore missing files with: mu init --restore"
         )
     if context is not None:
         check_context(context)

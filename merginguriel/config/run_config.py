@@ -55,7 +55,7 @@ def read(path: Path | None, sets: Sequence[str] = ()) -> tuple[Config, dict[str,
         raise UsageError(
             "this file describes a sweep, not one run.",
             where=str(path),
-            mend=f"See its runs: mu sweep {shlex.quote(str(path))} --dry-run",
+            hint=f"See its runs: mu sweep {shlex.quote(str(path))} --dry-run",
         )
     return built(table, where=str(path), sets=sets, folder=path.resolve().parent)
 
@@ -127,7 +127,7 @@ def validated(flat: Flat, folder: Path | None) -> Config:
             error, lambda loc: place_of(flat, dotted(loc)), lambda loc: did_you_mean(dotted(loc), list(KEYS))
         )
         if found.where == "--set":
-            raise UsageError(found.what, where=found.where, mend=found.mend) from error
+            raise UsageError(found.what, where=found.where, hint=found.hint) from error
         raise found from error
 
 
@@ -164,7 +164,7 @@ def checked(config: Config, flat: Flat) -> Config:
             raise MuError(
                 f"{name} has no meaning for a run of kind {config.kind}.",
                 where=place_of(flat, name),
-                mend=f"It is a key of: {', '.join(only)}.",
+                hint=f"It is a key of: {', '.join(only)}.",
             )
     if config.method == "similarity":
         config = changed(config, method="linear", similarity=config.similarity or "REAL")
@@ -176,7 +176,7 @@ def checked(config: Config, flat: Flat) -> Config:
             known = registry.complete(registry.get(config.method), config.params)
         except MuError as error:
             wrong = "params" if config.method in registry.all_methods() else "method"
-            raise type(error)(error.what, where=place_of(flat, wrong), mend=error.mend) from error
+            raise type(error)(error.what, where=place_of(flat, wrong), hint=error.hint) from error
         config = changed(config, params={name: known[name] for name in sorted(config.params)})
     for name in {"merge": ("target", "method"), "iterate": ("target",)}.get(config.kind, ()):
         if not getattr(config, name):
@@ -186,7 +186,7 @@ def checked(config: Config, flat: Flat) -> Config:
             raise MuError(
                 "no sources, and no similarity to choose them by.",
                 where=place_of(flat, "sources"),
-                mend="Name them as `sources: [de-DE, sv-SE]`, or let `similarity: REAL` and `k: 5` choose.",
+                hint="Name them as `sources: [de-DE, sv-SE]`, or let `similarity: REAL` and `k: 5` choose.",
             )
         if len(config.sources) != len(set(config.sources)):
             raise MuError("a source is named twice.", where=place_of(flat, "sources"))
@@ -194,7 +194,7 @@ def checked(config: Config, flat: Flat) -> Config:
             raise MuError(
                 f"unknown heads {config.heads!r}.",
                 where=place_of(flat, "heads"),
-                mend=f"It is one of: {', '.join(HEADS)}, or source:LOCALE.",
+                hint=f"It is one of: {', '.join(HEADS)}, or source:LOCALE.",
             )
     return config
 

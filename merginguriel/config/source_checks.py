@@ -39,7 +39,7 @@ def check_named(config: Config, places: Mapping[str, str]) -> None:
         raise MuError(
             f"k is {config.k}, but the sources are named, and with mode {config.mode} they are {count}.",
             where=places.get("k"),
-            mend="Leave k out; or leave sources out and name `candidates`, for k to be chosen from them.",
+            hint="Leave k out; or leave sources out and name `candidates`, for k to be chosen from them.",
         )
     kind, _, times = (config.similarity or "").partition("×")
     if not kind:
@@ -52,7 +52,7 @@ def check_named(config: Config, places: Mapping[str, str]) -> None:
         raise MuError(
             f"similarity {config.similarity} has no effect: the sources are named, and {why}.",
             where=places.get("similarity"),
-            mend=f"Leave similarity out{also};\n"
+            hint=f"Leave similarity out{also};\n"
             "or leave sources out and name `candidates`, for the similarity to choose from them.",
         )
 
@@ -66,7 +66,7 @@ def check_candidates(config: Config, places: Mapping[str, str]) -> None:
         raise MuError(
             f"k is {config.k}, but there are {len(others)} models to choose from{own}: {', '.join(others)}.",
             where=places.get("k"),
-            mend=f"Take k: {len(others) + inside} or less, or name more `candidates`, which are then trained.",
+            hint=f"Take k: {len(others) + inside} or less, or name more `candidates`, which are then trained.",
         )
 
 
@@ -91,7 +91,7 @@ def check_bounds(config: Config, places: Mapping[str, str]) -> None:
     raise MuError(
         f"{config.method} merges {wanted} sources, and {number}.",
         where=places.get(key) or places.get("method"),
-        mend=f"{change or 'Name more candidates'}, or take another method: mu methods",
+        hint=f"{change or 'Name more candidates'}, or take another method: mu methods",
     )
 
 

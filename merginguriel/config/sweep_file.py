@@ -178,7 +178,7 @@ def read(path: Path) -> SweepFile:
     refuse_doubles(axes, path)
     count = math.prod(len(axis) for axis in axes)
     if count > MOST:
-        raise MuError(f"{count:,} runs are too many.", where=str(path), mend=f"The limit is {MOST:,}.")
+        raise MuError(f"{count:,} runs are too many.", where=str(path), hint=f"The limit is {MOST:,}.")
     return SweepFile(path, text, content.name, content.about, base, tuple(axes))
 
 

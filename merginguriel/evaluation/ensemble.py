@@ -45,7 +45,7 @@ def combine(
     """
     if method not in METHODS:
         raise UsageError(
-            f"there is no ensemble method {method!r}.", mend=f"Methods are: {', '.join(METHODS)}."
+            f"there is no ensemble method {method!r}.", hint=f"Methods are: {', '.join(METHODS)}."
         )
     if not answers:
         raise UsageError("an ensemble needs a model.")
@@ -120,7 +120,7 @@ def read(models: Mapping[str, Path], items: Sequence[Item], cache: Path) -> dict
         raise UnavailableError(
             f"the answers of {', '.join(missing)} to these items are not kept here.",
             where=str(cache),
-            mend="Score these models with: mu nxn",
+            hint="Score these models with: mu nxn",
         )
     return found
 
@@ -148,7 +148,7 @@ def _aligned(
         other = set(answer.labels) ^ set(labels)
         raise IncompatibleError(
             f"{name} and {first} cannot vote together: only one of them knows {stored.some(other)}.",
-            mend="Models of an ensemble need the same labels; their order is free.",
+            hint="Models of an ensemble need the same labels; their order is free.",
         )
     sizes = dict(zip(answer.ids, answer.sizes or (1,) * len(answer.ids), strict=True))
     wanted = dict(zip(like.ids, like.sizes or (1,) * len(like.ids), strict=True))

@@ -200,7 +200,7 @@ def _answers(
                     )
                 )
             except CheckpointError as error:
-                raise CheckpointError(error.what, where=str(folder), mend=error.mend) from error
+                raise CheckpointError(error.what, where=str(folder), hint=error.hint) from error
             if path:
                 stored.save(path, fresh, model)
             yield target, fresh
@@ -237,7 +237,7 @@ def load(path: Path) -> Matrix:
     plain = [*COLUMNS[:2], metric, *COLUMNS[3:]]
     if head not in (plain, plain + ORIGIN, plain + ORIGIN + CODE):
         raise MuError(
-            "this is not an N×N matrix.", where=str(path), mend=f"Its first line is: {','.join(COLUMNS)}"
+            "this is not an N×N matrix.", where=str(path), hint=f"Its first line is: {','.join(COLUMNS)}"
         )
     values: dict[tuple[str, str], float] = {}
     n: dict[str, int] = {}

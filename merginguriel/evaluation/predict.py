@@ -47,7 +47,7 @@ def predict(
             model, tokenizer, labels, items, batch_tokens=batch_tokens, bf16=bf16, on_progress=on_progress
         )
     except CheckpointError as error:
-        raise CheckpointError(error.what, where=str(model_dir), mend=error.mend) from error
+        raise CheckpointError(error.what, where=str(model_dir), hint=error.hint) from error
 
 
 def open_model(
@@ -129,7 +129,7 @@ def predict_with(
     if broken:
         raise CheckpointError(
             f"the model's answers to {broken} of {len(items)} sentences are not numbers (NaN or infinite).",
-            mend="Its training or its merge diverged: look at the learning rate or the scale.",
+            hint="Its training or its merge diverged: look at the learning rate or the scale.",
         )
     return Predictions(tuple(item.id for item in items), tuple(labels), logits, sizes)
 

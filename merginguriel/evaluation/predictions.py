@@ -68,7 +68,7 @@ def scored(predictions: Predictions, items: Sequence[Item], metric: str = "accur
         fitting = ", ".join(name for name, one in metrics.metrics().items() if one.reads == reads)
         raise IncompatibleError(
             f"{metric} reads a {used.reads} per item; these items have a {reads}.",
-            mend=f"Metrics that fit: {fitting}.",
+            hint=f"Metrics that fit: {fitting}.",
         )
     check_labels(predictions.labels, items)
     chosen = dict(zip(predictions.ids, predictions.chosen(), strict=True))
@@ -88,7 +88,7 @@ def check_labels(known: Sequence[str], items: Iterable[Item], where: Path | None
         raise IncompatibleError(
             f"the model knows {some(known)}; the data have {some(missing, gold)}.",
             where=str(where) if where else None,
-            mend="Name the data that the model was trained for, with --task and --data, or another model.",
+            hint="Name the data that the model was trained for, with --task and --data, or another model.",
         )
 
 
@@ -170,17 +170,17 @@ def load(path: Path, model: str | None = None) -> Predictions:
             sizes = tuple(stored["sizes"].tolist()) or None if "sizes" in stored.files else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CheckpointError(
-            "these predictions are damaged.", where=str(path), mend="Delete the file."
+            "these predictions are damaged.", where=str(path), hint="Delete the file."
         ) from error
     if (
         version != FORMAT
         or logits.shape != (sum(sizes) if sizes else len(ids), len(labels))
         or not np.isfinite(logits).all()
     ):
-        raise CheckpointError("these predictions are damaged.", where=str(path), mend="Delete the file.")
+        raise CheckpointError("these predictions are damaged.", where=str(path), hint="Delete the file.")
     if model is not None and owner != model:
         raise CheckpointError(
-            "these predictions are of another model.", where=str(path), mend="Delete the file."
+            "these predictions are of another model.", where=str(path), hint="Delete the file."
         )
     return Predictions(ids, labels, logits, sizes)
 

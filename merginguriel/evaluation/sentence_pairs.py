@@ -58,7 +58,7 @@ def read(path: Path) -> tuple[Pair, ...]:
         if missing:
             raise MuError(
                 f"{', '.join(missing)} missing.", where=f"{path}:{line}",
-                mend=f"Columns are: {', '.join(COLUMNS)}.",
+                hint=f"Columns are: {', '.join(COLUMNS)}.",
             )  # fmt: skip
         try:
             score = float(str(row["score"]))

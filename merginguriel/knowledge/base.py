@@ -162,13 +162,13 @@ class Knowledge:
             return exact[0]
         if found:
             raise UsageError(
-                f"{prefix!r} matches {len(found)} entries.", mend="\n".join(entry.id for entry in found[:8])
+                f"{prefix!r} matches {len(found)} entries.", hint="\n".join(entry.id for entry in found[:8])
             )
         words = [w for w in prefix.lower().split("-") if len(w) > 2]
         near = [e.id for e in self.entries if any(w in e.id for w in words if not w.isdigit())][:5]
         raise UsageError(
             f"no entry id starts with {prefix!r}.",
-            mend="Did you mean:\n" + "\n".join(near) if near else "List all: mu log list",
+            hint="Did you mean:\n" + "\n".join(near) if near else "List all: mu log list",
         )
 
     def skill(self, name: str) -> Skill:
@@ -179,7 +179,7 @@ class Knowledge:
         near = [s.name for s in self.skills if set(name.split("-")) & set(s.name.split("-"))]
         raise UsageError(
             f"unknown skill {name!r}.",
-            mend=f"Known: {', '.join(near or [s.name for s in self.skills])}",
+            hint=f"Known: {', '.join(near or [s.name for s in self.skills])}",
         )
 
 
@@ -198,14 +198,14 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     if as_of and as_of > newest:
         raise UsageError(
             f"{as_of} is in the future: what will be known then is not known yet.",
-            mend=f"A day up to {newest}; leave --as-of out for what is known now.",
+            hint=f"A day up to {newest}; leave --as-of out for what is known now.",
         )
     paths = skill_paths(space.skills)
     if not paths:
         raise UnavailableError(
             "the workspace has no skills.",
             where=str(space.skills),
-            mend="Restore the shipped ones with: mu init --restore" if not space.shipped else None,
+            hint="Restore the shipped ones with: mu init --restore" if not space.shipped else None,
         )
     logged = [path for path in entries if not as_of or path.name[:10] <= as_of]
     texts: dict[Path, str] = {}

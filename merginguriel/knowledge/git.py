@@ -28,7 +28,7 @@ def need(folder: Path) -> None:
         raise MuError(
             "this folder is not in a git repository, which this command needs.",
             where=str(folder),
-            mend="Make it one: git init && git add . && git commit",
+            hint="Make it one: git init && git add . && git commit",
         )
 
 
@@ -53,7 +53,7 @@ def commit(folder: Path, revision: str) -> str:
     except MuError as error:
         raise UsageError(
             f"{revision!r} is not a commit of this repository.",
-            mend="A branch, a tag, a commit's id, or HEAD~3; see: git log",
+            hint="A branch, a tag, a commit's id, or HEAD~3; see: git log",
         ) from error
 
 

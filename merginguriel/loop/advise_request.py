@@ -116,7 +116,7 @@ def known(name: str, value: str, choice: set[str], more: str = "") -> None:
     if value in choice:
         return
     lines = [suggest(value, choice), f"Known: {', '.join(sorted(choice))}.", more]
-    raise UsageError(f"unknown {name} {value!r}.", mend="\n".join(line for line in lines if line))
+    raise UsageError(f"unknown {name} {value!r}.", hint="\n".join(line for line in lines if line))
 
 
 def unlogged_note(knowledge: Knowledge, about: Question) -> str | None:

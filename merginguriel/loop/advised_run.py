@@ -32,7 +32,7 @@ def configuration(advice: Advice, space: Workspace) -> Config:
     method = recipe.method
     known = capabilities.methods()
     if method not in known or not recipe.runnable:
-        raise MuError(f"{method} as it was measured is not in this program.", mend="See: mu methods")
+        raise MuError(f"{method} as it was measured is not in this program.", hint="See: mu methods")
     table: dict[str, Any] = {"kind": "merge", "task": task, "base": base}
     table |= {"target": advice.target, "mode": advice.mode, "method": method}
     for name, value in recipe.params.items():
@@ -56,7 +56,7 @@ def configuration(advice: Advice, space: Workspace) -> Config:
         if len(others) + inside < max(recipe.k or 2, 2):
             raise MuError(
                 f"the log cannot name the sources, and there are {len(others)} models here to choose from.",
-                mend="\n".join(step.text for step in advice.next),
+                hint="\n".join(step.text for step in advice.next),
             )
         table |= {"similarity": kind or "REAL", **({"k": recipe.k} if recipe.k else {})}
     return resolved(run_config.from_table(table), space)

@@ -57,7 +57,7 @@ def refuse_logged(space: Workspace, rows: Sequence[ResultRow], supersedes: Seque
     raise UsageError(
         f"{len(again)} of these {len(rows)} rows are in the log already, from {', '.join(named[:3])}{more}.",
         where=", ".join(entries),
-        mend="A repeated measurement counts once. Choose other rows with --only, correct that entry with\n"
+        hint="A repeated measurement counts once. Choose other rows with --only, correct that entry with\n"
         f"--supersedes {entries[0]}, or write them again with --again.",
     )
 
@@ -77,12 +77,12 @@ def matrix_rows(space: Workspace, path: Path, context: str | None = None) -> lis
     from merginguriel.study.results import matrix_rows as rows_of
 
     if not path.is_file():
-        raise UsageError("matrix not found.", where=str(path), mend="Make it with: mu nxn")
+        raise UsageError("matrix not found.", where=str(path), hint="Make it with: mu nxn")
     if path.stem.removesuffix("-bf16").endswith(("-dev", "-train")):
         raise UsageError(
             "not a matrix on test data, which the log needs.",
             where=str(path),
-            mend="Make it with: mu nxn --split test",
+            hint="Make it with: mu nxn --split test",
         )
     return rows_of(load(path), context or str(space.settings["context"]), "")
 

@@ -268,7 +268,7 @@ def carry_out(study: Study, config: Config, progress: Progress) -> Run:
     state = worker.execute(one, progress)
     if state != "finished":
         raise MuError(
-            f"the run {one.id} was {state}.", mend="The same mu quickstart continues where it stopped."
+            f"the run {one.id} was {state}.", hint="The same mu quickstart continues where it stopped."
         )
     return one
 

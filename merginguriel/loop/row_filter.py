@@ -20,11 +20,11 @@ def only(rows: Sequence[ResultRow], text: str) -> list[ResultRow]:
     """
     column, sign, given = (part.strip() for part in text.partition("="))
     if not sign:
-        raise UsageError(f"--only {text!r} is not COLUMN=VALUE.", mend=f"Columns: {', '.join(COLUMNS)}.")
+        raise UsageError(f"--only {text!r} is not COLUMN=VALUE.", hint=f"Columns: {', '.join(COLUMNS)}.")
     if column not in COLUMNS:
         raise UsageError(
             f"--only {text!r}: unknown column {column!r}.",
-            mend=f"{_near(column, COLUMNS)}Columns: {', '.join(COLUMNS)}.",
+            hint=f"{_near(column, COLUMNS)}Columns: {', '.join(COLUMNS)}.",
         )
     there = sorted({row_cells(row)[column] for row in rows})
     values = [value.strip() for value in given.split(",")]
@@ -33,7 +33,7 @@ def only(rows: Sequence[ResultRow], text: str) -> list[ResultRow]:
             more = f" and {len(there) - 20} more" if len(there) > 20 else ""
             raise UsageError(
                 f"--only {text!r}: no row has {column} {value!r}.",
-                mend=f"{_near(value, there)}Values: {', '.join(there[:20])}{more}.",
+                hint=f"{_near(value, there)}Values: {', '.join(there[:20])}{more}.",
             )
     return [row for row in rows if row_cells(row)[column] in values]
 
@@ -47,17 +47,17 @@ def picture(text: str) -> tuple[str, Path]:
     caption, sign, name = text.rpartition("=")
     if not sign or not caption.strip() or not name.strip():
         raise UsageError(
-            f"--figure {text!r} is not CAPTION=FILE.png.", mend="Example: --figure 'Accuracies=matrix.png'"
+            f"--figure {text!r} is not CAPTION=FILE.png.", hint="Example: --figure 'Accuracies=matrix.png'"
         )
     path = Path(name.strip())
     if not path.is_file():
         there = sorted(one.name for one in path.parent.glob("*.png")) if path.parent.is_dir() else []
         near = _near(path.name, there)
-        raise UsageError("figure not found.", where=str(path), mend=near.strip() or None)
+        raise UsageError("figure not found.", where=str(path), hint=near.strip() or None)
     with path.open("rb") as file:
         if file.read(len(PNG)) != PNG:
             raise UsageError(
-                "the figure is not a PNG.", where=str(path), mend="mu report writes figures as PNG."
+                "the figure is not a PNG.", where=str(path), hint="mu report writes figures as PNG."
             )
     return caption.strip(), path
 

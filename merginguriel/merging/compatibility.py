@@ -34,7 +34,7 @@ SHAPING_KEYS = (
     "scale",
 )
 SAME_BASE = "Sources must be fine-tuned from one and the same base model."
-BASE_MEND = (
+BASE_HINT = (
     "Write a base with the sources' head with: mu base --task TASK --base MODEL\n"
     "Task vectors need the pretrained base."
 )
@@ -85,7 +85,7 @@ def align(
     for other in sources[1:]:
         check_pair(sources[0], other, labels=same_labels)
     if method.needs_base and base is None:
-        raise IncompatibleError(f"{method.name} needs the pretrained base.", mend=BASE_MEND)
+        raise IncompatibleError(f"{method.name} needs the pretrained base.", hint=BASE_HINT)
     first = sources[0][1]
     labels = labels_of_output(sources, base, heads)
     head = head_tensors(first)
@@ -93,7 +93,7 @@ def align(
         raise IncompatibleError(
             f"heads: {heads}, but no tensor of {sources[0][0]} can be recognised as its head.",
             where=str(first.path),
-            mend="A head has one row per label of the config and is called classifier, out_proj or score.",
+            hint="A head has one row per label of the config and is called classifier, out_proj or score.",
         )
     for name, checkpoint in sources[1:]:
         if head_tensors(checkpoint) != head:
@@ -109,7 +109,7 @@ def align(
         raise IncompatibleError(
             "the labels are in different orders, and no tensor can be recognised as the head.",
             where=str(first.path),
-            mend="Train the sources with one label order, so that nothing must be moved.",
+            hint="Train the sources with one label order, so that nothing must be moved.",
         )
     dtypes = {}
     for name, info in first.tensors.items():
@@ -149,7 +149,7 @@ def shared_labels(sources: Sequence[tuple[str, Checkpoint]]) -> tuple[str, ...]:
     sets = [set(checkpoint.labels or ()) for _, checkpoint in sources]
     shared = tuple(label for label in sources[0][1].labels or () if all(label in other for other in sets))
     if not shared:
-        raise IncompatibleError("the sources have no label in common.", mend="They cannot share a head.")
+        raise IncompatibleError("the sources have no label in common.", hint="They cannot share a head.")
     return shared
 
 
@@ -160,8 +160,8 @@ def check_pair(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint], *, labels: 
     """
     (name, one), (other, two) = a, b
 
-    def refuse(why: str, mend: str) -> IncompatibleError:
-        return IncompatibleError(f"{name} and {other} cannot be merged: {why}", mend=mend)
+    def refuse(why: str, hint: str) -> IncompatibleError:
+        return IncompatibleError(f"{name} and {other} cannot be merged: {why}", hint=hint)
 
     if one.architecture != two.architecture:
         raise refuse(
@@ -182,8 +182,8 @@ def check_encoder(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint]) -> None:
     """Raise IncompatibleError unless settings and vocabulary agree; heads may differ."""
     (name, one), (other, two) = a, b
 
-    def refuse(why: str, mend: str) -> IncompatibleError:
-        return IncompatibleError(f"{name} and {other} cannot be merged: {why}", mend=mend)
+    def refuse(why: str, hint: str) -> IncompatibleError:
+        return IncompatibleError(f"{name} and {other} cannot be merged: {why}", hint=hint)
 
     ours, theirs = shaping(one), shaping(two)
     for key in sorted(ours.keys() & theirs.keys()):
@@ -225,14 +225,14 @@ def check_base(
         # Task vectors against a source instead of the base invalidated a whole series of results once.
         if checkpoint.path.resolve() == base.path.resolve():
             raise IncompatibleError(
-                f"the base is also the source {source}.", where=str(base.path), mend=BASE_MEND
+                f"the base is also the source {source}.", where=str(base.path), hint=BASE_HINT
             )
     check_encoder(sources[0], ("the base", base))
     names = {tensor: found for tensor in first.tensors if (found := name_in_base(tensor, base))}
     lacking = {t for t in first.tensors if t not in names and not may_be_added(t, names)}
     if lacking:
         raise IncompatibleError(
-            f"the base lacks {listing(lacking)}.", where=str(base.path), mend=f"{BASE_MEND}\n{SAME_BASE}"
+            f"the base lacks {listing(lacking)}.", where=str(base.path), hint=f"{BASE_HINT}\n{SAME_BASE}"
         )
     if heads == "fresh" or heads.startswith("source:"):
         names = {tensor: found for tensor, found in names.items() if tensor not in head}
@@ -241,7 +241,7 @@ def check_base(
         why = None
     if head & names.keys() and why:
         raise IncompatibleError(
-            "the head of the base has other labels.", where=str(base.path), mend=f"{why}\n{BASE_MEND}"
+            "the head of the base has other labels.", where=str(base.path), hint=f"{why}\n{BASE_HINT}"
         )
     for tensor, found in names.items():
         ours, theirs = first.tensors[tensor].shape, base.tensors[found].shape
@@ -249,7 +249,7 @@ def check_base(
             raise IncompatibleError(
                 f"{tensor} is {list(ours)} in {name}, {list(theirs)} in the base.",
                 where=str(base.path),
-                mend=f"{BASE_MEND}\n{SAME_BASE}",
+                hint=f"{BASE_HINT}\n{SAME_BASE}",
             )
     return names
 

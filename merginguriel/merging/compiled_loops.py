@@ -17,7 +17,7 @@ try:
     import numba
 except ImportError as error:
     raise UnavailableError(
-        "this method needs the package numba.", mend="pip install 'merginguriel[lab]'"
+        "this method needs the package numba.", hint="pip install 'merginguriel[lab]'"
     ) from error
 
 CHUNK = 1024  # entries per turn of an inner loop: their scratch stays in the first-level cache

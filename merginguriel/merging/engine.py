@@ -28,7 +28,7 @@ from merginguriel.models.safetensors_writer import shard
 
 from . import card, policies, registry
 from .blocks import Progress, carry_out
-from .compatibility import BASE_MEND, Aligned
+from .compatibility import BASE_HINT, Aligned
 from .executor import BLOCK, cores
 from .recipe import DTYPES, Recipe, check, dump_recipe
 from .tensor_plan import Job, Layout, Work, hold, prepare
@@ -230,7 +230,7 @@ def check_space(folder: Path, layout: Layout) -> None:
         raise MuError(
             f"the merge needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free.",
             where=str(folder.parent),
-            mend="Free some space, or name a folder on another disk.",
+            hint="Free some space, or name a folder on another disk.",
         )
 
 
@@ -267,12 +267,12 @@ def stamped(recipe: Recipe, aligned: Aligned, found: Mapping[str, Mapping[str, s
         if changed:
             raise CheckpointError(
                 f"{changed[0]} of {name} is not the file that this recipe was written for.",
-                mend="Fetch that file again, or take the sha256 lines out of the recipe.",
+                hint="Fetch that file again, or take the sha256 lines out of the recipe.",
             )
     for source in sources:
         if aligned.base and weights_of(source.sha256) == weights_of(base):
             raise IncompatibleError(
-                f"the base has the same weights as the source {source.name}.", mend=BASE_MEND
+                f"the base has the same weights as the source {source.name}.", hint=BASE_HINT
             )
     return replace(recipe, sources=sources, base_sha256=base)
 

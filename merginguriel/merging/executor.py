@@ -105,7 +105,7 @@ def finite(values: np.ndarray, model: tuple[str, str], tensor: str) -> np.ndarra
         raise CheckpointError(
             f"tensor {tensor} of {name} holds NaN or infinity.",
             where=place,
-            mend="Its training went wrong: train it again, or leave this source out.",
+            hint="Its training went wrong: train it again, or leave this source out.",
         )
     return values
 
@@ -118,6 +118,6 @@ def encoded(values: np.ndarray, dtype: str, tensor: str) -> np.ndarray:
     if doubtful and not np.isfinite(to_float32(raw, dtype)).all():
         raise MuError(
             f"the merged tensor {tensor} has entries too large for {dtype}.",
-            mend="Use a smaller scale, or --dtype float32.",
+            hint="Use a smaller scale, or --dtype float32.",
         )
     return raw

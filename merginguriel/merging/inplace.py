@@ -120,6 +120,6 @@ def matching(model: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> d
         if tuple(state[name].shape) != tuple(shape):
             raise IncompatibleError(
                 f"{name} is {list(shape)} in the merge, {list(state[name].shape)} in the loaded model.",
-                mend="Load the model from one of the sources, with the labels of the output.",
+                hint="Load the model from one of the sources, with the labels of the output.",
             )
     return {name: state[name] for name in shapes if prod(shapes[name])}

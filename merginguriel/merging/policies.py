@@ -62,7 +62,7 @@ def coefficient(source: Source, name: str, layer: tuple[int, int]) -> float:
             return float(source.coefficients[key])
     raise UsageError(
         f"{source.name} has no coefficient for {name}.",
-        mend=f"Name one in the recipe's `coefficients`: for the tensor, for {layer_name(*layer)!r}, or for 'all'.",
+        hint=f"Name one in the recipe's `coefficients`: for the tensor, for {layer_name(*layer)!r}, or for 'all'.",
     )
 
 
@@ -95,7 +95,7 @@ def handling(
         if recipe.heads == "base" and not based:
             raise UsageError(
                 f"heads: base, but the base has no {name}.",
-                mend="Leave heads at merge, or take fresh or source:NAME.",
+                hint="Leave heads at merge, or take fresh or source:NAME.",
             )
         return recipe.heads
     if not selected(recipe, name):
@@ -123,7 +123,7 @@ def check_patterns(recipe: Recipe, names: Iterable[str]) -> None:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise UsageError(
                 f"the pattern {pattern!r} matches no tensor.",
-                mend=f"`*` matches any part of a name; the first tensors are: {', '.join(known[:3])}.",
+                hint=f"`*` matches any part of a name; the first tensors are: {', '.join(known[:3])}.",
             )
 
 
@@ -136,14 +136,14 @@ def used_rows(text: Path, checkpoint: Checkpoint) -> np.ndarray:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise UnavailableError(
-            "reading a tokenizer needs the package tokenizers.", mend="pip install 'merginguriel[lab]'"
+            "reading a tokenizer needs the package tokenizers.", hint="pip install 'merginguriel[lab]'"
         ) from error
     path = checkpoint.path / "tokenizer.json"
     if not path.is_file() or checkpoint.vocabulary is None:
         raise CheckpointError(
             "`embeddings: used` needs tokenizer.json and vocab_size.",
             where=str(checkpoint.path),
-            mend="Save the model's fast tokenizer beside it with save_pretrained.",
+            hint="Save the model's fast tokenizer beside it with save_pretrained.",
         )
     try:
         lines = text.read_text(encoding="utf-8").splitlines()
@@ -157,7 +157,7 @@ def used_rows(text: Path, checkpoint: Checkpoint) -> np.ndarray:
             raise CheckpointError(
                 f"the tokenizer gives token {max(found.ids)}, but the vocabulary has {used.size}.",
                 where=str(path),
-                mend="This is the tokenizer of another model: put the right one beside the weights.",
+                hint="This is the tokenizer of another model: put the right one beside the weights.",
             )
         used[found.ids] = True
     used[[i for i in tokenizer.get_added_tokens_decoder() if i < used.size]] = True

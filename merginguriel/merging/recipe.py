@@ -103,15 +103,15 @@ def check(recipe: Recipe) -> Recipe:
     params = registry.complete(method, recipe.params)
     names = [source.name for source in recipe.sources]
     if not names:
-        raise UsageError("the recipe has no sources.", mend="Name at least one: name=folder.")
+        raise UsageError("the recipe has no sources.", hint="Name at least one: name=folder.")
     if len(set(names)) < len(names):
         double = next(name for name in names if names.count(name) > 1)
-        raise UsageError(f"two sources are called {double}.", mend="Give each source a name of its own.")
+        raise UsageError(f"two sources are called {double}.", hint="Give each source a name of its own.")
     weights = normalised(names, [source.weight for source in recipe.sources])
     if not method.weighted and max(weights) - min(weights) > 1e-6:
         raise UsageError(
             f"{method.name} weighs all sources the same, but the weights differ.",
-            mend="Leave the weights out, or use the method linear.",
+            hint="Leave the weights out, or use the method linear.",
         )
     if recipe.layer_weights:
         from .methods.layers import check_layer_weights
@@ -120,7 +120,7 @@ def check(recipe: Recipe) -> Recipe:
     if method.needs_base and recipe.base is None:
         raise UsageError(
             f"{method.name} works on task vectors and needs the pretrained base.",
-            mend="Name it with: --pretrained FOLDER, or as `base` in the recipe\n"
+            hint="Name it with: --pretrained FOLDER, or as `base` in the recipe\n"
             "It must have the sources' head; write one with: mu base --task TASK --base MODEL",
         )
     for value, allowed, what in (
@@ -133,7 +133,7 @@ def check(recipe: Recipe) -> Recipe:
         (recipe.heads, (*HEADS, *(f"source:{name}" for name in names)), "heads"),
     ):
         if value is not None and value not in allowed:
-            raise UsageError(f"{what} is {value!r}.", mend=f"It is one of: {', '.join(allowed)}.")
+            raise UsageError(f"{what} is {value!r}.", hint=f"It is one of: {', '.join(allowed)}.")
     least, most = method.sources
     if len(names) < least or (most is not None and len(names) > most):
         wanted = (
@@ -143,16 +143,16 @@ def check(recipe: Recipe) -> Recipe:
     if recipe.embeddings == "used" and recipe.text is None:
         raise UsageError(
             "embeddings: used needs the target's text.",
-            mend="Name a file, one sentence a line: --text FILE, or `text` in the recipe.",
+            hint="Name a file, one sentence a line: --text FILE, or `text` in the recipe.",
         )
     kept = next((key for key in ("heads", "embeddings") if getattr(recipe, key) in ("base", "used")), None)
     if kept and recipe.base is None:
         raise UsageError(
             f"{kept}: {getattr(recipe, kept)} keeps what the pretrained base has, and there is none.",
-            mend="Name it with: --pretrained FOLDER, or as `base` in the recipe",
+            hint="Name it with: --pretrained FOLDER, or as `base` in the recipe",
         )
     if recipe.shard_size is not None and recipe.shard_size <= 0:
-        raise UsageError(f"shard_size is {recipe.shard_size}.", mend="Write a size such as 2GB.")
+        raise UsageError(f"shard_size is {recipe.shard_size}.", hint="Write a size such as 2GB.")
     if recipe.k is not None and recipe.k != len(names):
         raise UsageError(f"k is {recipe.k}, but there are {len(names)} sources: {', '.join(names)}.")
     if recipe.target is not None and recipe.mode is not None:
@@ -160,7 +160,7 @@ def check(recipe: Recipe) -> Recipe:
         if included != (recipe.mode == "IncTar"):
             raise UsageError(
                 f"mode is {recipe.mode}, but {recipe.target} {'is' if included else 'is not'} a source.",
-                mend="ExcTar: the target's own model is not among the sources; IncTar: it is.",
+                hint="ExcTar: the target's own model is not among the sources; IncTar: it is.",
             )
     sources = tuple(replace(s, weight=w) for s, w in zip(recipe.sources, weights, strict=True))
     heads = method.heads if recipe.heads == "auto" else recipe.heads
@@ -182,10 +182,10 @@ def normalised(names: list[str], weights: list[float]) -> list[float]:
     """Return the weights scaled to the sum 1; unchanged if they have it, so that repeating changes nothing."""
     for name, weight in zip(names, weights, strict=True):
         if not (isfinite(weight) and weight >= 0):
-            raise UsageError(f"the weight of {name} is {weight}.", mend="Weights are numbers from 0 upwards.")
+            raise UsageError(f"the weight of {name} is {weight}.", hint="Weights are numbers from 0 upwards.")
     total = fsum(weights)
     if total == 0:
-        raise UsageError("all weights are 0.", mend="At least one source must have a weight above 0.")
+        raise UsageError("all weights are 0.", hint="At least one source must have a weight above 0.")
     return weights if abs(total - 1) < 1e-9 else [weight / total for weight in weights]
 
 
@@ -213,7 +213,7 @@ def recipe_from_flags(
     given = [1.0] * len(pairs) if weights is None else list(weights)
     if len(given) != len(pairs):
         raise UsageError(
-            f"{len(pairs)} sources, but {len(given)} weights.", mend="Give one weight per source."
+            f"{len(pairs)} sources, but {len(given)} weights.", hint="Give one weight per source."
         )
     if rest.get("text") is not None:
         rest["text"] = rest["text"].absolute()
@@ -221,7 +221,7 @@ def recipe_from_flags(
     for text in params:
         key, equals, value = text.partition("=")
         if not equals or key in values:
-            raise UsageError(f"cannot use the parameter {text!r}.", mend="Write each once, like density=0.2.")
+            raise UsageError(f"cannot use the parameter {text!r}.", hint="Write each once, like density=0.2.")
         values[key] = value
     built = tuple(Source(n, p, w) for (n, p), w in zip(pairs, given, strict=True))
     return check(Recipe(method, built, values, base=base.absolute() if base else None, **rest))
@@ -303,7 +303,7 @@ def load_recipe(path: Path) -> Recipe:
     try:
         return check(from_folder(recipe, path.absolute().parent))
     except MuError as error:
-        raise type(error)(error.what, where=str(path), mend=error.mend) from error
+        raise type(error)(error.what, where=str(path), hint=error.hint) from error
 
 
 def python_value(node: Any, path: Path) -> Any:
@@ -324,7 +324,7 @@ def python_value(node: Any, path: Path) -> Any:
         raise MuError(
             f"{node.value!r} is not a valid value.",
             where=f"{path}:{node.start_mark.line + 1}",
-            mend="Put it in quotes if it is text.",
+            hint="Put it in quotes if it is text.",
         ) from error
 
 

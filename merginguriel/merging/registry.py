@@ -224,7 +224,7 @@ def get(name: str) -> Method:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]}?\n" if near else ""
-    raise UsageError(f"{name!r} is not a merging method.", mend=f"{guess}Methods are: {', '.join(known)}.")
+    raise UsageError(f"{name!r} is not a merging method.", hint=f"{guess}Methods are: {', '.join(known)}.")
 
 
 def complete(chosen: Method, given: Mapping[str, Value]) -> dict[str, Value]:
@@ -232,7 +232,7 @@ def complete(chosen: Method, given: Mapping[str, Value]) -> dict[str, Value]:
     for key in given:
         if key not in chosen.params:
             known = ", ".join(chosen.params) or "none"
-            raise UsageError(f"{chosen.name} has no parameter {key!r}.", mend=f"Its parameters are: {known}.")
+            raise UsageError(f"{chosen.name} has no parameter {key!r}.", hint=f"Its parameters are: {known}.")
     return {
         key: checked(f"{chosen.name}: {key}", p, given.get(key, p.default))
         for key, p in chosen.params.items()
@@ -250,7 +250,7 @@ def checked(what: str, param: Param, value: Value) -> Value:
             if not (
                 np.isfinite(number) and (low is None or number >= low) and (high is None or number <= high)
             ):
-                raise UsageError(f"{what} is {value}, which is out of range.", mend=bounds(param))
+                raise UsageError(f"{what} is {value}, which is out of range.", hint=bounds(param))
             if kind is float or number.is_integer():
                 return kind(number)
         except ValueError:
@@ -259,7 +259,7 @@ def checked(what: str, param: Param, value: Value) -> Value:
         return str(value).lower() == "true"
     elif kind is str and isinstance(value, str) and (not param.choices or value in param.choices):
         return value
-    raise UsageError(f"{what} is {value!r}.", mend=bounds(param))
+    raise UsageError(f"{what} is {value!r}.", hint=bounds(param))
 
 
 def bounds(param: Param) -> str:

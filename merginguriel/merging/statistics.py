@@ -90,7 +90,7 @@ def drawn(texts: Sequence[str], count: int, seed: int) -> list[str]:
     """
     different = [text for text in dict.fromkeys(text.strip() for text in texts) if text]
     if not different:
-        raise UsageError("the text is empty.", mend="It should have one sentence a line.")
+        raise UsageError("the text is empty.", hint="It should have one sentence a line.")
     if len(different) <= count:
         return different
     kept = sorted(random.Random(seed).sample(range(len(different)), count))
@@ -100,7 +100,7 @@ def drawn(texts: Sequence[str], count: int, seed: int) -> list[str]:
 def token_rows(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each sentence. Raises UsageError if there is no sentence."""
     if not texts:
-        raise UsageError("there is no text to read.", mend="Give a file of sentences, one a line.")
+        raise UsageError("there is no text to read.", hint="Give a file of sentences, one a line.")
     return [list(row) for row in tokenizer(list(texts), truncation=True, max_length=LONGEST)["input_ids"]]
 
 
@@ -152,7 +152,7 @@ def fisher(
             p = log_p.detach().exp().cpu()
             if not torch.isfinite(p).all():
                 raise CheckpointError(
-                    "the model's answers are not numbers (NaN or infinite).", mend="Train it again."
+                    "the model's answers are not numbers (NaN or infinite).", hint="Train it again."
                 )
             chosen = (
                 range(len(p)) if samples == 0 else torch.multinomial(p, samples, True, generator=generator)
@@ -257,5 +257,5 @@ def check_finite(found: dict[str, torch.Tensor], model: Path) -> None:
         raise CheckpointError(
             f"the statistics of {broken} on this text are not numbers (NaN or infinite).",
             where=str(model),
-            mend="The model's training went wrong: train it again, or leave this source out.",
+            hint="The model's training went wrong: train it again, or leave this source out.",
         )

@@ -53,7 +53,7 @@ class Compatibility:
             ("part", part, self.matrices.get(measure, {})),
         ):
             if key not in known:
-                raise UsageError(f"unknown {what} {key!r}.", mend=f"Known: {', '.join(known)}.")
+                raise UsageError(f"unknown {what} {key!r}.", hint=f"Known: {', '.join(known)}.")
         return self.matrices[measure][part]
 
 
@@ -154,7 +154,7 @@ def representations(
     time. Raises UsageError for fewer than three sentences, CheckpointError for a model that cannot be loaded.
     """
     if len(sentences) < 3:
-        raise UsageError(f"CKA compares models on {len(sentences)} sentences.", mend="Give at least three.")
+        raise UsageError(f"CKA compares models on {len(sentences)} sentences.", hint="Give at least three.")
     found = []
     for done, (name, folder) in enumerate(models.items()):
         if on_progress:

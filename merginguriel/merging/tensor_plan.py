@@ -63,7 +63,7 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
     if adapters and recipe.base is None:
         raise UsageError(
             f"{adapters[0]} is a LoRA adapter and needs the base that it was trained on.",
-            mend="Name it with: --pretrained FOLDER, or as `base` in the recipe",
+            hint="Name it with: --pretrained FOLDER, or as `base` in the recipe",
         )
     base = open_checkpoint(recipe.base) if recipe.base and (adapters or wants_base(recipe, method)) else None
     sources = [
@@ -131,7 +131,7 @@ def hold(
     if recipe.heads not in ("merge", "average") and not head:
         raise UsageError(
             f"heads: {recipe.heads}, but nothing says which tensors are the head.",
-            mend="Name them: merge_arrays(…, head={'classifier.weight', 'classifier.bias'})",
+            hint="Name them: merge_arrays(…, head={'classifier.weight', 'classifier.bias'})",
         )
     jobs = []
     for name in sorted(first):
@@ -173,7 +173,7 @@ def without_statistics(
     if any(one.size != wanted for one in statistics):
         raise IncompatibleError(
             f"the statistics of {name} have {statistics[0].size:,} numbers, and {method.name} needs {wanted:,}.",
-            mend="They are of another model or for another method: let `mu merge --method` write them anew.",
+            hint="They are of another model or for another method: let `mu merge --method` write them anew.",
         )
     return how if statistics else "mean"
 
@@ -190,7 +190,7 @@ def check_text_was_read(recipe: Recipe, method: Method, jobs: list[Job]) -> None
         raise UsageError(
             f"{method.name} must first read text, and the recipe has no "
             f"{'coefficients' if method.needs == 'coefficients' else 'statistics'} of {', '.join(lacking)}.",
-            mend=f"Read the target's training text with: mu merge --method {method.name} --target LOCALE\n"
+            hint=f"Read the target's training text with: mu merge --method {method.name} --target LOCALE\n"
             "or text of your own, one sentence a line, with: --text FILE",
         )
 

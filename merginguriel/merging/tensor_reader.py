@@ -78,7 +78,7 @@ class Stored:
                 raise CheckpointError(
                     "the file became shorter while it was read.",
                     where=str(self.info.file),
-                    mend="Another program is writing it: merge again when that is done.",
+                    hint="Another program is writing it: merge again when that is done.",
                 )
             view, position = view[count:], position + count
 
@@ -173,7 +173,7 @@ class Files:
                 raise CheckpointError(
                     "was changed while it was read.",
                     where=str(path),
-                    mend="Let the program that writes it end, and merge again.",
+                    hint="Let the program that writes it end, and merge again.",
                 )
 
     def close(self) -> None:

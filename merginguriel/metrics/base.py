@@ -155,4 +155,4 @@ def find(name: str) -> Metric:
         return _registry[name]
     near = difflib.get_close_matches(name, _registry, n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?\n" if near else ""
-    raise UsageError(f"unknown metric {name!r}.", mend=f"{hint}Metrics: {', '.join(metrics())}.")
+    raise UsageError(f"unknown metric {name!r}.", hint=f"{hint}Metrics: {', '.join(metrics())}.")

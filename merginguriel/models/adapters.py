@@ -43,7 +43,7 @@ OTHERWISE = (
     "monteclora_config", "velora_config", "layer_replication", "target_parameters", "trainable_token_indices",
 )  # fmt: skip
 CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
-MEND = "Merge it into its base first, with peft: model.merge_and_unload().save_pretrained(FOLDER)"
+HINT = "Merge it into its base first, with peft: model.merge_and_unload().save_pretrained(FOLDER)"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def open_adapter(path: Path, base: Checkpoint) -> Checkpoint:
     config = read_json(path / CONFIG, "Save the adapter again with save_pretrained.")
     check_kind(config, path / CONFIG)
     if not (path / ADAPTER).is_file():
-        raise CheckpointError(f"{ADAPTER} is missing.", where=str(path), mend="Save it with save_pretrained.")
+        raise CheckpointError(f"{ADAPTER} is missing.", where=str(path), hint="Save it with save_pretrained.")
     tensors = dict(base.tensors)
     factors: dict[str, dict[str, TensorInfo]] = {}
     for key, info in read_header(path / ADAPTER).items():
@@ -115,14 +115,14 @@ def check_kind(config: Mapping[str, Any], where: Path) -> None:
         raise CheckpointError(
             f"this is an adapter of the kind {config.get('peft_type')}; LoRA can be read.",
             where=str(where),
-            mend=MEND,
+            hint=HINT,
         )
     start = config.get("init_lora_weights")
     odd = next((key for key in OTHERWISE if config.get(key)), None)
     if isinstance(start, str) and start.lower().startswith(CHANGES_THE_BASE):
         odd = f"init_lora_weights: {start}"
     if odd:
-        raise CheckpointError(f"an adapter with {odd} cannot be read here.", where=str(where), mend=MEND)
+        raise CheckpointError(f"an adapter with {odd} cannot be read here.", where=str(where), hint=HINT)
 
 
 def low_rank(
@@ -131,7 +131,7 @@ def low_rank(
     """`under` + scaling·B·A, turned round where the base stores it so (fan_in_fan_out, embeddings)."""
     name = f"{module}.weight"
     if len(pair) < 2 or any(len(info.shape) != 2 for info in pair.values()) or len(under.shape) != 2:
-        raise CheckpointError(f"the factors of {name} are not two matrices.", where=str(path), mend=MEND)
+        raise CheckpointError(f"the factors of {name} are not two matrices.", where=str(path), hint=HINT)
     a, b = (to_float32(map_tensor(pair[key]), pair[key].dtype).reshape(pair[key].shape) for key in "AB")
     rank = a.shape[0]
     if b.shape[1] != rank:
@@ -146,7 +146,7 @@ def low_rank(
         raise CheckpointError(
             f"the factors of {name} make {list(shape)}, and the base has {list(under.shape)}.",
             where=str(path),
-            mend="Name the base that the adapter was trained on.",
+            hint="Name the base that the adapter was trained on.",
         )
     left, right = (a.T, b.T) if turned else (b, a)
     return LowRank(
@@ -177,5 +177,5 @@ def misfit(
     return CheckpointError(
         f"the base of this adapter {has}.",
         where=f"{path}, on {base.path}",
-        mend="Name the base that the adapter was trained on, with its head: mu base --task TASK --base MODEL",
+        hint="Name the base that the adapter was trained on, with its head: mu base --task TASK --base MODEL",
     )

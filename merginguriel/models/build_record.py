@@ -34,7 +34,7 @@ def already(out: Path, name: str, made: Mapping[str, Any]) -> bool:
         f"this folder was made in another way: {', '.join(differing) or 'its record has more'} differ"
         f"{'s' if len(differing) == 1 else ''}.",
         where=str(out / name),
-        mend="Name another folder, or remove this one.",
+        hint="Name another folder, or remove this one.",
     )
 
 
@@ -51,7 +51,7 @@ def read(path: Path) -> dict[str, Any]:
         raise MuError(
             f"this folder is already there and has no {path.name}.",
             where=str(path.parent),
-            mend="Name another folder, or remove this one.",
+            hint="Name another folder, or remove this one.",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CheckpointError(f"this record cannot be read: {error}", where=str(path)) from error

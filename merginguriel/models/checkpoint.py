@@ -105,7 +105,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """Read and check everything but the weights. Raises CheckpointError naming the file and the way out."""
     path = Path(path)
     if not path.is_dir():
-        raise CheckpointError("there is no model folder here.", where=str(path), mend="Check the path.")
+        raise CheckpointError("there is no model folder here.", where=str(path), hint="Check the path.")
     config = read_json(path / "config.json", "Save the model with save_pretrained, which writes it.")
     architectures = config.get("architectures") or [config.get("model_type")]
     architecture = architectures[0] if isinstance(architectures, list) else None
@@ -113,7 +113,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             "names no architecture.",
             where=str(path / "config.json"),
-            mend='Add "architectures" or "model_type".',
+            hint='Add "architectures" or "model_type".',
         )
     vocabulary = config.get("vocab_size")
     return Checkpoint(
@@ -228,7 +228,7 @@ def find_tensors(path: Path) -> dict[str, TensorInfo]:
         raise CheckpointError(
             f"the weights are pickled ({pickled[0]}), and reading a pickle can run any code.",
             where=str(path),
-            mend="If you trust it, load it with transformers and save it again with save_pretrained,\n"
+            hint="If you trust it, load it with transformers and save it again with save_pretrained,\n"
             f"which writes {WEIGHTS}.",
         )
     raise CheckpointError(f"there are no weights: no {WEIGHTS} and no {INDEX}.", where=str(path))
@@ -253,7 +253,7 @@ def read_shards(index: Path) -> dict[str, TensorInfo]:
             )
         if not (index.parent / file).is_file():
             raise CheckpointError(
-                f"the shard {file} is missing.", where=str(index), mend="Fetch the model again."
+                f"the shard {file} is missing.", where=str(index), hint="Fetch the model again."
             )
         for name, info in read_header(index.parent / file).items():
             if name in tensors:
@@ -274,7 +274,7 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
     damaged = "The file is damaged or was not written to its end: fetch or save it again."
 
     def wrong(what: str) -> CheckpointError:
-        return CheckpointError(what, where=str(file), mend=damaged)
+        return CheckpointError(what, where=str(file), hint=damaged)
 
     try:
         size = file.stat().st_size
@@ -323,7 +323,7 @@ def parse_entry(name: str, entry: Any, file: Path, body: int, wrong: Any) -> Ten
         raise CheckpointError(
             f"tensor {name} has dtype {dtype!r}, which cannot be read here.",
             where=str(file),
-            mend=f"Save the model in one of: {', '.join(FLOATS)}.",
+            hint=f"Save the model in one of: {', '.join(FLOATS)}.",
         )
     numbers = [*shape, start, end] if isinstance(shape, list) else [None]
     if not all(type(number) is int and number >= 0 for number in numbers):
@@ -341,14 +341,14 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def read_json(path: Path, mend: str) -> dict[str, Any]:
+def read_json(path: Path, hint: str) -> dict[str, Any]:
     """A JSON file that holds a table. Raises CheckpointError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{path.name} is missing.", where=str(path.parent), mend=mend) from None
+        raise CheckpointError(f"{path.name} is missing.", where=str(path.parent), hint=hint) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot be read: {error}", where=str(path), mend=mend) from error
+        raise CheckpointError(f"cannot be read: {error}", where=str(path), hint=hint) from error
     if not isinstance(content, dict):
-        raise CheckpointError("is not a JSON table.", where=str(path), mend=mend)
+        raise CheckpointError("is not a JSON table.", where=str(path), hint=hint)
     return content

@@ -305,7 +305,7 @@ def opened(
         raise CheckpointError(
             f"{len(missing)} weights are missing, the first is {missing[0]}.",
             where=str(path),
-            mend="Is this a classifier? A base model gets a head with: mu base --task TASK --base FOLDER",
+            hint="Is this a classifier? A base model gets a head with: mu base --task TASK --base FOLDER",
         )
     return model
 

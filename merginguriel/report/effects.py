@@ -220,7 +220,7 @@ def effect_points(
     if merges and not points and feature != "source_mean":
         vary = contrasts.keys_that_vary(cells)
         raise UsageError(
-            f"no merge has a number {feature!r}.", mend=f"Features are: {', '.join([*FEATURES, *vary])}"
+            f"no merge has a number {feature!r}.", hint=f"Features are: {', '.join([*FEATURES, *vary])}"
         )
     return points
 

@@ -43,7 +43,7 @@ def frame(workspace: Workspace | Path | str | None = None, source: Source = "bot
         UsageError: No workspace in that folder, or an unknown source.
     """
     if source not in ("log", "runs", "both"):
-        raise UsageError(f"unknown source {source!r}.", mend="Sources: log, runs, both")
+        raise UsageError(f"unknown source {source!r}.", hint="Sources: log, runs, both")
     space = (
         workspace
         if isinstance(workspace, Workspace)

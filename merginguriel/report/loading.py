@@ -183,7 +183,7 @@ def run_folders(space: Workspace, names: Sequence[str] = ()) -> list[Path]:
             raise UsageError(
                 "no finished run in this workspace.",
                 where=str(root),
-                mend="Make one with: mu run CONFIG.yaml\nor report on the log: mu report --log ENTRY",
+                hint="Make one with: mu run CONFIG.yaml\nor report on the log: mu report --log ENTRY",
             )
         return found
     return [_run_folder(root, name) for name in dict.fromkeys(names)]
@@ -193,7 +193,7 @@ def _run_folder(root: Path, name: str) -> Path:
     # A name with a separator is a path; anything else is looked up, so that a folder in the way does not hide a run.
     if Path(name).name != name or name in (".", ".."):
         if not Path(name).is_dir():
-            raise UsageError(f"no run in the folder {name}.", mend="See all: mu runs list")
+            raise UsageError(f"no run in the folder {name}.", hint="See all: mu runs list")
         return Path(name)
     found = sorted(path for path in root.glob("*/") if path.name.startswith(name) or path.name.endswith(name))
     exact = [path for path in found if path.name == name]
@@ -201,10 +201,10 @@ def _run_folder(root: Path, name: str) -> Path:
         return (exact or found)[0]
     if found:
         raise UsageError(
-            f"{name!r} matches {len(found)} runs.", mend="\n".join(path.name for path in found[:8])
+            f"{name!r} matches {len(found)} runs.", hint="\n".join(path.name for path in found[:8])
         )
     raise UsageError(
-        f"no run's id begins or ends with {name!r}.", where=str(root), mend="See all: mu runs list"
+        f"no run's id begins or ends with {name!r}.", where=str(root), hint="See all: mu runs list"
     )
 
 
@@ -222,7 +222,7 @@ def sweep_runs(space: Workspace, name: str) -> list[str]:
         raise UsageError(
             f"unknown sweep {name!r}.",
             where=str(root),
-            mend="Sweeps: " + ", ".join(path.parent.name for path in known[-8:]) if known else None,
+            hint="Sweeps: " + ", ".join(path.parent.name for path in known[-8:]) if known else None,
         )
     table = _json(found[-1])
     listed = table.get("runs") if isinstance(table, dict) else None
@@ -242,7 +242,7 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
     for folder in folders:
         path = folder / "rows.csv"
         if not path.is_file():
-            raise UsageError(f"{folder.name} has no result yet.", mend=f"See: mu runs show {folder.name}")
+            raise UsageError(f"{folder.name} has no result yet.", hint=f"See: mu runs show {folder.name}")
         by = _code(folder / "provenance.yaml")
         found = read_csv(_text(path), {}, path)
         rows += [replace(row, code=row.code or by) for row in found if row.status == "current"]

@@ -174,7 +174,7 @@ def write(report: Report, out: Path, *, replace: bool = False, on_progress: Prog
     """
     if out.exists() and replace and not (out / "report.json").is_file():
         raise UsageError(
-            "this folder is not a report and is not replaced.", where=str(out), mend="Name another."
+            "this folder is not a report and is not replaced.", where=str(out), hint="Name another."
         )
     pictures = [
         *([report.picture] if report.picture else []),

@@ -50,7 +50,7 @@ def build(
     found = cells(evidence.arms)
     if not found and not evidence.singles:
         notes = "\n".join(evidence.notes)
-        raise MuError("no accuracy to report.", mend=notes or "Name runs or entries that measured one.")
+        raise MuError("no accuracy to report.", hint=notes or "Name runs or entries that measured one.")
     names = places(found, evidence)
     compared = {key: contrasts.settings(found, key) for key in _keys(found, by)}
     over, each = contrasts.ensembles(found)
@@ -107,7 +107,7 @@ def _keys(found: Sequence[Cell], by: Sequence[str]) -> list[str]:
         if key not in vary and key != "method":
             raise UsageError(
                 f"no two merges differ in {key!r}.",
-                mend=f"They differ in: {', '.join([*vary, 'method'])}" if vary else None,
+                hint=f"They differ in: {', '.join([*vary, 'method'])}" if vary else None,
             )
     return list(by) or vary
 

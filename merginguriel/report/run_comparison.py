@@ -255,7 +255,7 @@ def items_of(run: Run, arm: str = "merge") -> Items | None:
         raise MuError(
             "the items of this run are damaged.",
             where=str(path),
-            mend="Remove the run's folder and run it again.",
+            hint="Remove the run's folder and run it again.",
         ) from error
 
 

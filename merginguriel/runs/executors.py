@@ -167,7 +167,7 @@ class Ray:
             raise UsageError(
                 f"no node has {self.cpus:g} CPUs and {self.gpus:g} GPUs for a run; "
                 f"the largest have {most['CPU']:g} and {most['GPU']:g}.",
-                mend="Ask for less with --cpus and --gpus; with 0.5 GPUs two runs share one.",
+                hint="Ask for less with --cpus and --gpus; with 0.5 GPUs two runs share one.",
             )
 
 
@@ -199,7 +199,7 @@ def connected(address: str | None) -> Iterator[Any]:
         raise missing_extra("ray", "ray") from None
     if ray.is_initialized():
         raise MuError(
-            "this process is already connected to a Ray cluster.", mend="Call ray.shutdown() first."
+            "this process is already connected to a Ray cluster.", hint="Call ray.shutdown() first."
         )
     before = signal.getsignal(signal.SIGTERM)
     # Ray reports lost nodes on stdout, which is for data.
@@ -213,7 +213,7 @@ def connected(address: str | None) -> Iterator[Any]:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise MuError(
                 f"no Ray cluster answers at {address or 'this machine'}: {str(error).strip().splitlines()[0]}",
-                mend="Start one with: ray start --head\nand name it with: --address HOST:PORT",
+                hint="Start one with: ray start --head\nand name it with: --address HOST:PORT",
             ) from error
         try:
             signal.signal(signal.SIGTERM, before)  # Ray installs a handler that ends without cleaning up

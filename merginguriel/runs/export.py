@@ -57,14 +57,14 @@ def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequenc
         near = difflib.get_close_matches(out.suffix.lower(), writers, n=1, cutoff=0.5)
         raise UsageError(
             f"unknown format {out.suffix!r} of {out.name}." if out.suffix else f"{out.name} has no suffix.",
-            mend=f"{f'Did you mean {out.with_suffix(near[0]).name}? ' if near else ''}Formats are: {', '.join(writers)}.",
+            hint=f"{f'Did you mean {out.with_suffix(near[0]).name}? ' if near else ''}Formats are: {', '.join(writers)}.",
         )
     odd = [name for name in chosen if name not in ALL]
     if odd:
-        raise UsageError(f"unknown column {odd[0]!r}.", mend=f"Columns are: {', '.join(ALL)}.")
+        raise UsageError(f"unknown column {odd[0]!r}.", hint=f"Columns are: {', '.join(ALL)}.")
     rows = index.cells(index.result_rows(space, ids))
     if not rows:
-        raise UsageError("nothing to export: no run has finished.", mend="See: mu runs list")
+        raise UsageError("nothing to export: no run has finished.", hint="See: mu runs list")
     columns = tuple(chosen) or (PAPER if out.suffix == ".tex" else ALL)
     files.write_bytes(out, writers[out.suffix](rows, columns))
     return len(rows)

@@ -308,7 +308,7 @@ def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[s
             tables = "\n".join(f"{name}: {', '.join(columns)}" for name, columns in TABLES.items())
             denied = "not authorized" in str(error) or "prohibited" in str(error)
             what = "the index is read-only." if denied else f"{error}."
-            raise UsageError(what, mend=f"Tables and columns are\n{tables}") from error
+            raise UsageError(what, hint=f"Tables and columns are\n{tables}") from error
         return [column[0] for column in cursor.description or []], found
 
 
@@ -318,7 +318,7 @@ def result_rows(space: Workspace, ids: Sequence[str] = ()) -> list[ResultRow]:
     for name in ids or [row["id"] for row in listed(space, state="finished")[0]]:
         file = run_store.get(space, name).folder / "rows.csv"
         if not file.is_file():
-            raise MuError(f"{name} has no rows.", where=str(file), mend=f"See: mu runs show {name}")
+            raise MuError(f"{name} has no rows.", where=str(file), hint=f"See: mu runs show {name}")
         found += read_csv(file.read_text(encoding="utf-8"), {}, file)
     return found
 

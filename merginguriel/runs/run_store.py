@@ -94,7 +94,7 @@ def create(space: Workspace, config: Config) -> Run:
         raise MuError(
             "the configuration does not match the name of its run.",
             where=str(run.folder / "config.yaml"),
-            mend="Somebody edited it. Remove the folder; a changed configuration makes a new run.",
+            hint="Somebody edited it. Remove the folder; a changed configuration makes a new run.",
         )
     if config.keep and not run.config.keep:
         files.write_text(run.folder / "config.yaml", configs.dump(config))
@@ -122,7 +122,7 @@ def get(space: Workspace, id: str) -> Run:
     near = found[:5] or difflib.get_close_matches(id, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else "See: mu runs list"
     what = f"{len(found)} runs match {id!r}." if found else f"unknown run {id!r}."
-    raise UsageError(what, mend=hint)
+    raise UsageError(what, hint=hint)
 
 
 def listed(space: Workspace) -> list[Run]:
@@ -188,7 +188,7 @@ def claimed(run: Run) -> Iterator[int | None]:
                     raise MuError(
                         f"another process executes this run: {holder(run)}.",
                         where=str(run.folder),
-                        mend=f"Watch it with: mu runs watch {run.id}\nor end it with: mu runs cancel {run.id}",
+                        hint=f"Watch it with: mu runs watch {run.id}\nor end it with: mu runs cancel {run.id}",
                     ) from None
                 time.sleep(0.05)
         yield descriptor
@@ -291,7 +291,7 @@ def result(run: Run) -> dict[str, Any]:
     path = run.folder / "result.json"
     if not path.is_file():
         raise UsageError(
-            f"{run.id} has no result yet: it is {state(run)}.", mend=f"See: mu runs show {run.id}"
+            f"{run.id} has no result yet: it is {state(run)}.", hint=f"See: mu runs show {run.id}"
         )
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -299,7 +299,7 @@ def result(run: Run) -> dict[str, Any]:
         raise MuError(
             f"this result is damaged: {error}.",
             where=str(path),
-            mend=f"Remove that folder and run it again: {run.folder}/config.yaml gives the same result.",
+            hint=f"Remove that folder and run it again: {run.folder}/config.yaml gives the same result.",
         ) from error
 
 

@@ -158,8 +158,8 @@ def naming_point(point: sweep_file.Point, file: sweep_file.SweepFile) -> Iterato
         yield
     except MuError as error:
         run = f"In the run {point.label}." if point.varied else None
-        mend = "\n".join(filter(None, (error.mend, run))) or None
-        raise type(error)(error.what, where=error.where or str(file.path), mend=mend) from error
+        hint = "\n".join(filter(None, (error.hint, run))) or None
+        raise type(error)(error.what, where=error.where or str(file.path), hint=hint) from error
 
 
 def refuse_no_candidates(config: configs.Config, path: Path) -> None:
@@ -168,7 +168,7 @@ def refuse_no_candidates(config: configs.Config, path: Path) -> None:
         raise MuError(
             "no candidates to choose sources from: nothing is trained yet, and none are named.",
             where=str(path),
-            mend="Name them under base, like `candidates: [de-DE, sv-SE, fr-FR]`: they are trained when needed.",
+            hint="Name them under base, like `candidates: [de-DE, sv-SE, fr-FR]`: they are trained when needed.",
         )
 
 
@@ -195,7 +195,7 @@ def load(space: Workspace, folder: Path) -> Sweep:
         raise MuError(
             f"this list of runs is damaged: {error}.",
             where=str(path),
-            mend="Remove that folder and start the sweep again: finished runs are not repeated.",
+            hint="Remove that folder and start the sweep again: finished runs are not repeated.",
         ) from error
 
 
@@ -216,7 +216,7 @@ def get(space: Workspace, name: str) -> Sweep:
     near = difflib.get_close_matches(name, [sweep.name for sweep in known], n=2)
     raise UsageError(
         f"unknown sweep {name!r}.",
-        mend=f"Did you mean {' or '.join(near)}?" if near else "List them with: mu sweep status",
+        hint=f"Did you mean {' or '.join(near)}?" if near else "List them with: mu sweep status",
     )
 
 
@@ -342,7 +342,7 @@ def make(sweep: Sweep, member: Member) -> None:
         raise MuError(
             f"the run {member.id} of this sweep is {run.id} in this version of the program.",
             where=str(sweep.folder / "runs.json"),
-            mend="Remove the sweep's folder and start it again: runs of the same configuration are not repeated.",
+            hint="Remove the sweep's folder and start it again: runs of the same configuration are not repeated.",
         )
 
 
@@ -373,7 +373,7 @@ def held(sweep: Sweep) -> Iterator[Sweep]:
             raise MuError(
                 f"the sweep {sweep.id} is already running: process {pid} on {host}, since {since}.",
                 where=str(sweep.folder),
-                mend=f"See its progress: mu sweep status {sweep.name}",
+                hint=f"See its progress: mu sweep status {sweep.name}",
             )
         lock.write_text(f"{os.getpid()} {socket.gethostname()} {time.strftime('%Y-%m-%dT%H:%M:%S')}\n")
         if (sweep.folder / "runs.json").is_file():

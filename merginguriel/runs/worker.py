@@ -320,7 +320,7 @@ def refuse_withdrawn(run: Run) -> None:
     """Raise Withdrawn if the run was cancelled or paused while it waited."""
     last = last_event(run)
     if last["event"] in ("cancelled", "paused") and last.get("note") != INTERRUPTED:
-        raise Withdrawn(f"it was {last['event']}", mend=f"Continue with: mu runs resume {run.id}")
+        raise Withdrawn(f"it was {last['event']}", hint=f"Continue with: mu runs resume {run.id}")
 
 
 def start(run: Run, *, from_queue: bool = False) -> int:
@@ -341,7 +341,7 @@ def start(run: Run, *, from_queue: bool = False) -> int:
     """
     with run_store.claimed(run) as lock:
         if over(Run(run.id, run.folder)):
-            raise UsageError(f"{run.id} has finished.", mend=f"See: mu runs show {run.id}")
+            raise UsageError(f"{run.id} has finished.", hint=f"See: mu runs show {run.id}")
         if from_queue:
             refuse_withdrawn(run)
         else:  # later requests are for the new process

@@ -186,7 +186,7 @@ def _best(
         beside = " beside its own" if own else ""
         raise UsageError(
             f"k is {k}, but there are {len(found)} sources to choose from for {target}{beside}: {', '.join(found)}.",
-            mend=f"Train more models, or take --k {len(found) + len(own)}.",
+            hint=f"Train more models, or take --k {len(found) + len(own)}.",
         )
     return found
 
@@ -278,7 +278,7 @@ def no_source(target: str) -> UnavailableError:
     """Return the error for a target without any candidate."""
     return UnavailableError(
         f"no trained model to choose sources for {target} from.",
-        mend="Train some, of other locales: mu train --locale … --locale …\n"
+        hint="Train some, of other locales: mu train --locale … --locale …\n"
         "or name the sources, models that you have: --source LOCALE=FOLDER",
     )
 
@@ -293,11 +293,11 @@ def _check_values(
     if strange and registry.get(similarity).needs == "nothing":
         raise UsageError(
             f"{similarity} similarity is between locales, and {strange[0]!r} is not one.",
-            mend="Name a source by its locale: sv-SE=FOLDER.",
+            hint="Name a source by its locale: sv-SE=FOLDER.",
         )
     raise UnavailableError(
         f"no {similarity} similarity of {', '.join(unknown)} to {target}.",
-        mend=f"Measure it with: mu nxn --split dev{inputs.flags}"
+        hint=f"Measure it with: mu nxn --split dev{inputs.flags}"
         if registry.get(similarity).needs == "accuracy"
         else "Use another similarity, or other sources.",
     )

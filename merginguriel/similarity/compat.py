@@ -74,7 +74,7 @@ def weights(
     if missing:
         raise UnavailableError(
             f"no compatibility or similarity of {', '.join(missing)}.",
-            mend="Measure it with: mu compat --source " + " --source ".join(chosen),
+            hint="Measure it with: mu compat --source " + " --source ".join(chosen),
         )
     at = [list(names).index(name) for name in chosen]
     among = np.array(matrix, np.float64)[np.ix_(at, at)]
@@ -107,7 +107,7 @@ def load(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
         MuError: it has another form, with file and line.
     """
     if not path.is_file():
-        raise UnavailableError("no matrix of compatibility.", where=str(path), mend="Make it with: mu compat")
+        raise UnavailableError("no matrix of compatibility.", where=str(path), hint="Make it with: mu compat")
     try:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -117,7 +117,7 @@ def load(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
         raise MuError(
             "this is not a matrix of compatibility.",
             where=str(path),
-            mend="Its first line is `source` and the names; then comes a line for each.",
+            hint="Its first line is `source` and the names; then comes a line for each.",
         )
     matrix = np.full((len(names), len(names)), np.nan)
     for i, row in enumerate(lines[1:]):

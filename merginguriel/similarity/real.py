@@ -26,6 +26,6 @@ def real(sources: Sequence[str], targets: Sequence[str], inputs: Inputs) -> np.n
     import numpy as np
 
     if inputs.accuracy is None:
-        raise UnavailableError("REAL similarity needs an N×N matrix on development data.", mend="See: mu nxn")
+        raise UnavailableError("REAL similarity needs an N×N matrix on development data.", hint="See: mu nxn")
     table = inputs.accuracy(targets)
     return np.array([[table.get(s, {}).get(t, np.nan) for t in targets] for s in sources], float)

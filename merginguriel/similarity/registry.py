@@ -68,7 +68,7 @@ NO_INPUTS = Inputs()
 def similarity(name: str, *, doc: str, needs: str = "nothing") -> Callable[[Function], Function]:
     """Register a function as the similarity `name`; see the module's docstring for its form."""
     if needs not in NEEDS:
-        raise UsageError(f"unknown need {needs!r} of similarity {name}.", mend=f"Known: {', '.join(NEEDS)}.")
+        raise UsageError(f"unknown need {needs!r} of similarity {name}.", hint=f"Known: {', '.join(NEEDS)}.")
 
     def register(function: Function) -> Function:
         _registered[name] = Similarity(name, function, needs, doc)
@@ -124,7 +124,7 @@ def get(name: str) -> Similarity:
     for one in registered().values():
         if one.name.lower() == first:
             return one
-    raise UsageError(f"unknown similarity {name!r}.", mend=f"Known: {', '.join(names())}.")
+    raise UsageError(f"unknown similarity {name!r}.", hint=f"Known: {', '.join(names())}.")
 
 
 def sees_labels(name: str | None) -> bool:

@@ -128,7 +128,7 @@ def read_table(path: Path, sources: Sequence[str], targets: Sequence[str]) -> np
     if not path.is_file():
         raise UnavailableError(
             "no such table of similarities.", where=str(path),
-            mend="Write one with: mu similarity --matrix dense --out FILE",
+            hint="Write one with: mu similarity --matrix dense --out FILE",
         )  # fmt: skip
     try:
         head, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines())) or [[]]
@@ -138,7 +138,7 @@ def read_table(path: Path, sources: Sequence[str], targets: Sequence[str]) -> np
         raise MuError(
             "this is not a table of similarities.",
             where=str(path),
-            mend=f"Its first line is {','.join(SPARSE)} (sparse), or source and the targets (dense).",
+            hint=f"Its first line is {','.join(SPARSE)} (sparse), or source and the targets (dense).",
         )
     found: dict[tuple[str, str], float] = {}
     for number, cells in enumerate(rows, 2):

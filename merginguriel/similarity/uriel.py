@@ -71,7 +71,7 @@ def matrix(sources: Sequence[str], targets: Sequence[str], sets: Sequence[str] =
     if unknown or not sets:
         raise UsageError(
             f"unknown set of features {unknown[0]!r}." if unknown else "no set of features is named.",
-            mend=f"Known: {', '.join(SETS)}.",
+            hint=f"Known: {', '.join(SETS)}.",
         )
     total = np.zeros((len(sources), len(targets)))
     for kind in sets:
@@ -89,7 +89,7 @@ def row(rows: dict[str, int], locale: str) -> int:
     if language not in rows:
         raise UnavailableError(
             f"URIEL has no features of {locale} ({language}).",
-            mend="Use REAL similarity, or name the sources.",
+            hint="Use REAL similarity, or name the sources.",
         )
     return rows[language]
 

@@ -23,7 +23,7 @@ def need_locales(names: Sequence[str]) -> None:
     if strange := [name for name in names if name not in locales.table()]:
         raise UsageError(
             f"unknown locale {', '.join(strange)}: a result row names models by locales.",
-            mend="Name a model by its locale: --source sw-KE=FOLDER.",
+            hint="Name a model by its locale: --source sw-KE=FOLDER.",
         )
 
 

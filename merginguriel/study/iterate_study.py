@@ -104,7 +104,7 @@ def settled(
         if len(data) < min(2, len(settings.sources)):
             raise UnavailableError(
                 f"of {len(settings.sources)} sources, {len(data)} can be read. {'; '.join(failed.values())}",
-                mend="Name other sources: mu tasks NAME lists a task's locales.",
+                hint="Name other sources: mu tasks NAME lists a task's locales.",
             )
         sources = tuple(sorted(settings.sources))
         if options != AS_IT_IS and not weights:
@@ -129,7 +129,7 @@ def chosen(
     target, similarity = settings.target, settings.similarity or "URIEL"
     if target is None:
         raise UsageError(
-            "neither sources nor a target are named.", mend="Name --source LOCALE, repeatedly, or --target."
+            "neither sources nor a target are named.", hint="Name --source LOCALE, repeatedly, or --target."
         )
     data: dict[str, TaskData] = {}
 

@@ -85,7 +85,7 @@ def find(
     raise UsageError(
         f"no N×N matrix{f' {asked}' if asked else ''}.",
         where=str(space.results) if not space.shipped else None,
-        mend=f"Known: {names}" if names else "Make one with: mu nxn",
+        hint=f"Known: {names}" if names else "Make one with: mu nxn",
     )
 
 
@@ -100,7 +100,7 @@ def read(knowledge: Knowledge, one: Stored) -> Matrix:
         if _single(row) and row.context == one.context and row.metric == metric
     ]
     if not rows:
-        raise UsageError(f"no single model of {one.context} in the log.", mend="Make one with: mu nxn")
+        raise UsageError(f"no single model of {one.context} in the log.", hint="Make one with: mu nxn")
     # Oldest first: the last measurement counts.
     values = {(row.sources[0], row.target): row.value for row in rows}
     n = {row.target: row.n or 0 for row in rows}
@@ -130,9 +130,9 @@ def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:
         UsageError: an unknown order, or similarity without a target.
     """
     if by not in ORDERS:
-        raise UsageError(f"unknown order {by!r}.", mend=f"Known: {', '.join(ORDERS)}.")
+        raise UsageError(f"unknown order {by!r}.", hint=f"Known: {', '.join(ORDERS)}.")
     if by == "similarity" and target is None:
-        raise UsageError("order similarity needs a locale.", mend="Name it with --target.")
+        raise UsageError("order similarity needs a locale.", hint="Name it with --target.")
     names = sorted({*matrix.sources, *matrix.targets})
     if by == "value":
         first = matrix.scores if target is None else matrix.scores[:, [matrix.targets.index(target)]]
@@ -216,7 +216,7 @@ def rank(matrix: Matrix, source: str, target: str) -> tuple[int, int]:
     column = matrix.scores[:, matrix.targets.index(target)]
     value = column[matrix.sources.index(source)]
     if np.isnan(value):
-        raise UnavailableError(f"{source} was not scored on {target}.", mend="Measure it with: mu nxn")
+        raise UnavailableError(f"{source} was not scored on {target}.", hint="Measure it with: mu nxn")
     return int((column > value).sum()) + 1, int((~np.isnan(column)).sum())
 
 

@@ -165,7 +165,7 @@ def baseline_kind(study: Study, target: str, against: Path) -> str:
         return "target_alone" if own else "best_single_source"
     raise UsageError(
         f"a row cannot name {against.name} as its baseline.",
-        mend="Compare with the best single source, the target's own model, or a plain average.",
+        hint="Compare with the best single source, the target's own model, or a plain average.",
     )
 
 

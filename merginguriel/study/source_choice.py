@@ -67,7 +67,7 @@ def stored_matrix(study: Study, target: str) -> Matrix:
         raise UnavailableError(
             "REAL similarity needs an N×N matrix on development data.",
             where=str(path),
-            mend=f"Run: mu nxn --split dev --locale {target}{study.flags()}",
+            hint=f"Run: mu nxn --split dev --locale {target}{study.flags()}",
         )
     matrix = load(path)
     if target not in matrix.targets:
@@ -75,7 +75,7 @@ def stored_matrix(study: Study, target: str) -> Matrix:
         raise UnavailableError(
             f"the N×N matrix has no column {target}.",
             where=str(path),
-            mend=f"Run: mu nxn --split dev {locales}{study.flags()}",
+            hint=f"Run: mu nxn --split dev {locales}{study.flags()}",
         )
     return matrix
 

@@ -69,7 +69,7 @@ def texts_of(study: Study, recipe: Recipe, text: str | None, count: int) -> tupl
     else:
         raise UsageError(
             f"{recipe.method} reads text before it merges: which?",
-            mend="Name the target with --target, whose training text is then read without its labels,\n"
+            hint="Name the target with --target, whose training text is then read without its labels,\n"
             "or a file of sentences with --text FILE.",
         )
     chosen = drawn(found, count, recipe.seed)

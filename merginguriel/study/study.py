@@ -132,7 +132,7 @@ def refuse_other_base(study: Study) -> None:
         raise MuError(
             f"these models were made from the base {before}, not from {study.base}{changed}, which has the same name.",
             where=study.space.display(study.root),
-            mend=f"To go on with them: --base {shlex.quote(str(before))}\n"
+            hint=f"To go on with them: --base {shlex.quote(str(before))}\n"
             "For the other base, give its folder another name, or work in another workspace (mu init DIR).",
         )
 
@@ -257,7 +257,7 @@ def train(
             f"there is a model of {locale} already, and it was trained with other "
             f"{'settings: ' + '; '.join(differing) if differing else 'data, or from another base'}.",
             where=str(out),
-            mend="To keep it, give what it was trained with. To train anew, remove that folder,\n"
+            hint="To keep it, give what it was trained with. To train anew, remove that folder,\n"
             "or work in another workspace.",
         ) from error
 
@@ -359,6 +359,6 @@ def need_trained(study: Study, wanted: Iterable[str]) -> dict[str, Path]:
         flags += f" --seed {study.seed}" if study.seed else ""
         raise UnavailableError(
             f"no model of {', '.join(missing)} in {study.space.display(study.root)}.",
-            mend=f"Train with: mu train {flags}{study.flags()}",
+            hint=f"Train with: mu train {flags}{study.flags()}",
         )
     return {locale: here[locale] for locale in named}

@@ -61,7 +61,7 @@ class TaskData:
 
     def split(self, name: str) -> tuple[Item, ...]:
         if name not in SPLITS:
-            raise UsageError(f"there is no split {name!r}.", mend=f"Splits are: {', '.join(SPLITS)}.")
+            raise UsageError(f"there is no split {name!r}.", hint=f"Splits are: {', '.join(SPLITS)}.")
         return getattr(self, name)
 
     def majority_label(self) -> str:
@@ -123,7 +123,7 @@ def find(name: str) -> Task:
         return tasks()[name]
     near = difflib.get_close_matches(name, tasks(), n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?\n" if near else ""
-    raise UsageError(f"there is no task {name!r}.", mend=f"{hint}Tasks are: {', '.join(tasks())}.")
+    raise UsageError(f"there is no task {name!r}.", hint=f"{hint}Tasks are: {', '.join(tasks())}.")
 
 
 def locales(task: str, folder: Path | None = None) -> list[str]:
@@ -154,7 +154,7 @@ def load(task: str, locale: str, *, folder: Path | None = None, seed: int = 0, *
         raise MuError(
             f"{task} has no {empty[0]} sentences for {tag} ({sizes}).",
             where=str(folder) if folder else None,
-            mend="Each split needs some: add sentences, three or more of every label.",
+            hint="Each split needs some: add sentences, three or more of every label.",
         )
     return data
 
@@ -163,7 +163,7 @@ def _typed(task: Task, option: str, value: object) -> object:
     """`value` in the type of the option's default; the command line gives it as text."""
     if option not in task.options:
         known = ", ".join(task.options) or "none"
-        raise UsageError(f"task {task.name} has no option {option!r}.", mend=f"Its options are: {known}.")
+        raise UsageError(f"task {task.name} has no option {option!r}.", hint=f"Its options are: {known}.")
     if isinstance(task.options[option], int):
         if not str(value).isdigit():
             raise UsageError(f"option {option} of task {task.name} is a whole number, not {value!r}.")
@@ -180,7 +180,7 @@ def not_offered(task: str, locale: str, offered: Sequence[str]) -> UsageError:
     hint = f"Nearest: {', '.join(near)}.\n" if near else ""
     return UsageError(
         f"task {task} has no data for {locale}.",
-        mend=f"{hint}It offers {len(offered)}: {', '.join(offered)}.",
+        hint=f"{hint}It offers {len(offered)}: {', '.join(offered)}.",
     )
 
 

@@ -43,7 +43,7 @@ def found(folder: Path | None) -> dict[str, dict[str, Path]]:
     """locale → split → file in `folder`; the split of a file that holds several is "all"."""
     if folder is None:
         raise UsageError(
-            "task files reads your own data: it needs a folder.", mend="Name it with: --data DIR"
+            "task files reads your own data: it needs a folder.", hint="Name it with: --data DIR"
         )
     if not folder.is_dir():
         raise UnavailableError("there is no such folder.", where=str(folder))
@@ -56,18 +56,18 @@ def found(folder: Path | None) -> dict[str, dict[str, Path]]:
         if locale not in known.table():
             near = ", ".join(known.nearest(tag)) or "a tag like sw-KE"
             raise MuError(
-                "the file's name does not begin with a locale.", where=str(path), mend=f"Nearest: {near}."
+                "the file's name does not begin with a locale.", where=str(path), hint=f"Nearest: {near}."
             )
         name = SPLIT_NAMES.get(split) if split else "all"
         if name is None:
             raise MuError(
                 f"the file's name has {split!r} where train, dev or test is expected.",
                 where=str(path),
-                mend=f"Rename it to {tag}.train{path.suffix}, or to {tag}{path.suffix} if it holds all.",
+                hint=f"Rename it to {tag}.train{path.suffix}, or to {tag}{path.suffix} if it holds all.",
             )
         other = files.setdefault(locale, {}).setdefault(name, path)
         if other != path:
-            raise MuError(f"{other.name} holds the same split.", where=str(path), mend="Keep one of the two.")
+            raise MuError(f"{other.name} holds the same split.", where=str(path), hint="Keep one of the two.")
     return files
 
 
@@ -153,7 +153,7 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             else:
                 yield from _read_jsonl(path, file) if path.suffix == ".jsonl" else _read_table(path, file)
     except UnicodeDecodeError as error:
-        raise MuError("the file is not UTF-8 text.", where=str(path), mend="Save it as UTF-8.") from error
+        raise MuError("the file is not UTF-8 text.", where=str(path), hint="Save it as UTF-8.") from error
     except OSError as error:
         raise MuError(f"cannot read: {(error.strerror or str(error)).lower()}.", where=str(path)) from error
 
@@ -182,7 +182,7 @@ def _read_conll(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str
         if cells and not comment and cells[0] != "-DOCSTART-":
             if len(cells) < 2:
                 raise MuError(
-                    "a word without a tag.", where=f"{path}:{number}", mend="Write WORD TAG on each line."
+                    "a word without a tag.", where=f"{path}:{number}", hint="Write WORD TAG on each line."
                 )
             first = first if words else number
             words.append(cells[0])
@@ -212,7 +212,7 @@ def _words(path: Path, line: int, row: dict[str, object], tokens: str, tags: str
         raise MuError(
             f"unknown tag {wrong!r}.",
             where=f"{path}:{line}",
-            mend="Tags are O, or B-, I-, E- or S- and a type: B-name.",
+            hint="Tags are O, or B-, I-, E- or S- and a type: B-name.",
         )
     return " ".join("\u00a0".join(word.split()) for word in words), " ".join(given)
 
@@ -230,7 +230,7 @@ def _read_table(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str
                 raise MuError(
                     f"{len(cells)} cells under {len(header)} columns.",
                     where=f"{path}:{reader.line_num}",
-                    mend="A comma inside a sentence needs quotes around the sentence.",
+                    hint="A comma inside a sentence needs quotes around the sentence.",
                 )
             yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
@@ -242,7 +242,7 @@ def _cell(path: Path, line: int, row: dict[str, object], column: str) -> str:
         raise MuError(
             f"there is no column {column!r}; there are: {', '.join(row)}.",
             where=f"{path}:{line}",
-            mend="Name the columns with the task's options text, label and split.",
+            hint="Name the columns with the task's options text, label and split.",
         )
     value = row[column]
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
@@ -260,7 +260,7 @@ def _place(path: Path, line: int, row: dict[str, object], name: str, column: str
         given = _cell(path, line, row, column)
         if given not in SPLIT_NAMES:
             raise MuError(
-                f"{given!r} is not a split.", where=f"{path}:{line}", mend="Write train, dev or test."
+                f"{given!r} is not a split.", where=f"{path}:{line}", hint="Write train, dev or test."
             )
         return SPLIT_NAMES[given]
     return UNDEALT
@@ -299,7 +299,7 @@ def _refuse_two_labels(locale: str, paths: dict[str, Path], rows: Rows) -> None:
                 raise MuError(
                     f"{locale} has two labels for {sentence!r}: {label_of[sentence]} and {gold}.",
                     where=", ".join(str(path) for path in paths.values()),
-                    mend="Keep the right one.",
+                    hint="Keep the right one.",
                 )
             if place_of.setdefault(sentence, part) == part:
                 kept.append(row)

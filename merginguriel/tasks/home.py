@@ -145,7 +145,7 @@ def too_little(locale: str, has: str) -> UnavailableError:
     rich = [row.locale for row in coverage() if row.intents >= 15]
     return UnavailableError(
         f"Home Assistant has too little text in {locale}: {has}.",
-        mend=f"Locales with 15 intents or more: {', '.join(sorted(rich))}.",
+        hint=f"Locales with 15 intents or more: {', '.join(sorted(rich))}.",
     )
 
 

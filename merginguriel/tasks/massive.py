@@ -196,7 +196,7 @@ def unreadable(locale: str, where: str, why: str) -> UnavailableError:
     return UnavailableError(
         f"MASSIVE {theirs(locale)} cannot be read: {why}",
         where=where,
-        mend="Without the hub, unpack MASSIVE's archive and name its data folder with: --data DIR\n"
+        hint="Without the hub, unpack MASSIVE's archive and name its data folder with: --data DIR\n"
         "or take the task home, whose sentences are installed: --task home",
     )
 

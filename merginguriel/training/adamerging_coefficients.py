@@ -178,7 +178,7 @@ def search(
         if not torch.isfinite(loss):
             raise MuError(
                 f"the entropy became {float(loss)} in step {step + 1}.",
-                mend="Take a smaller learning rate: --param lr=0.0003",
+                hint="Take a smaller learning rate: --param lr=0.0003",
             )
         adam.zero_grad()
         loss.backward()

@@ -123,7 +123,7 @@ def check_labels(model: PreTrainedModel, items: Sequence[Item], base: Path) -> N
         raise UsageError(
             f"the data has labels that the base does not have: {shown}.",
             where=str(base),
-            mend="Remove that folder: the next mu train writes it anew, with the labels of all locales.",
+            hint="Remove that folder: the next mu train writes it anew, with the labels of all locales.",
         )
 
 
@@ -198,10 +198,10 @@ def checked(report_to: Sequence[str]) -> list[str]:
         if name not in INTEGRATION_TO_CALLBACK:
             raise UsageError(
                 f"training cannot be reported to {name!r}.",
-                mend=f"It is one of: {', '.join(sorted(INTEGRATION_TO_CALLBACK))}.",
+                hint=f"It is one of: {', '.join(sorted(INTEGRATION_TO_CALLBACK))}.",
             )
         if name not in get_available_reporting_integrations():
-            raise UnavailableError(f"{name} is not installed.", mend=f"Install it with: pip install {name}")
+            raise UnavailableError(f"{name} is not installed.", hint=f"Install it with: pip install {name}")
     return list(report_to)
 
 
@@ -344,7 +344,7 @@ class Narrator(TrainerCallback):
         if not np.isfinite(loss):
             raise MuError(
                 f"the loss became {loss} in step {state.global_step}.",
-                mend="Try a smaller learning rate (--learning-rate), or --no-bf16.",
+                hint="Try a smaller learning rate (--learning-rate), or --no-bf16.",
             )
         if self.on_progress:
             self.on_progress(state.global_step, state.max_steps, f"loss {loss:.2f}")

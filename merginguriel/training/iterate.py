@@ -92,7 +92,7 @@ def train_and_merge(
     given = dict(settings.weights or shares or dict.fromkeys(data, 1.0))
     unknown = sorted(set(data) - set(given))
     if unknown:
-        raise UsageError(f"the source {unknown[0]} has no weight.", mend="Weigh all sources, or none.")
+        raise UsageError(f"the source {unknown[0]} has no weight.", hint="Weigh all sources, or none.")
     recipe_of(settings, {name: given[name] for name in data})  # a wrong method is told before the work
     need_dev(settings, data, target)
     made = made_of(base, data, target, settings, own, given)
@@ -246,7 +246,7 @@ def need_enough(work: Work, states: Mapping[str, State]) -> None:
         raise MuError(
             f"too few locales are left to merge, {len(states)}; failed: {', '.join(work.failed)}. "
             f"{first}, because: {work.failed[first]}",
-            mend=f"Mend that, remove {work.root}, and run this again.",
+            hint=f"Mend that, remove {work.root}, and run this again.",
         )
 
 

@@ -96,7 +96,7 @@ def turn(
             losses.append(float(loss.detach()))
             if not np.isfinite(losses[-1]):
                 raise MuError(
-                    f"the loss became {losses[-1]} in epoch {epoch + 1}.", mend="Try a smaller learning rate."
+                    f"the loss became {losses[-1]} in epoch {epoch + 1}.", hint="Try a smaller learning rate."
                 )
             loss.backward()
             clip_grad_norm_(named.values(), CLIP)

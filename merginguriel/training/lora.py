@@ -41,7 +41,7 @@ def wrapped(model: PreTrainedModel, rank: int, alpha: int | None) -> Any:
         r=rank, lora_alpha=alpha or 2 * rank, target_modules=linear, modules_to_save=heads, bias="none"
     )
     with warnings.catch_warnings():
-        # peft asks transformers by a name that it is about to give up; nothing that a user could mend.
+        # peft asks transformers by a name that it is about to give up; nothing that a user could change.
         warnings.simplefilter("ignore", FutureWarning)
         return get_peft_model(model, config)
 

@@ -110,7 +110,7 @@ def write_tensors(path: Path, tensors: Tensors, more: Mapping[str, Any] | None =
         temporary.replace(path)
     except SafetensorError as error:  # it tells a full disk in words of its own
         raise MuError(
-            f"cannot write: {error}", where=str(path), mend="Free some space; then run this again."
+            f"cannot write: {error}", where=str(path), hint="Free some space; then run this again."
         ) from error
     except OSError as error:
         raise os_error(error, path) from error
@@ -126,5 +126,5 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
         raise CheckpointError(
             f"this checkpoint is damaged: {error}",
             where=str(path),
-            mend=f"Remove {path.parent.parent}; the training then begins anew.",
+            hint=f"Remove {path.parent.parent}; the training then begins anew.",
         ) from error

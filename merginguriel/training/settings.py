@@ -95,7 +95,7 @@ def check(settings: FinetuneSettings) -> None:
         raise UsageError("lora_alpha scales LoRA's factors, and there are none without lora_rank.")
 
 
-def told(default: Any, doc: str) -> Any:
+def option(default: Any, doc: str) -> Any:
     """A field with its one line of help, which commands and the run configuration show."""
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata={"doc": doc})
@@ -110,46 +110,46 @@ class IterateSettings:
     its end the models are merged, if the schedule says so; all locales then go on from the merge.
     """
 
-    sources: tuple[str, ...] = told((), "locales to train; none: the k best for the target by similarity")
-    target: str | None = told(None, "the locale that the merge is for")
-    mode: str | None = told(None, "ExcTar or IncTar; only where sources are chosen. Default: ExcTar")
-    similarity: str | None = told(
+    sources: tuple[str, ...] = option((), "locales to train; none: the k best for the target by similarity")
+    target: str | None = option(None, "the locale that the merge is for")
+    mode: str | None = option(None, "ExcTar or IncTar; only where sources are chosen. Default: ExcTar")
+    similarity: str | None = option(
         None,
         "weigh sources by this: URIEL, or REAL, their accuracy on the target's development data at each merge",
     )
-    candidates: tuple[str, ...] = told(
+    candidates: tuple[str, ...] = option(
         (), "locales to choose sources from. Default: all of the task that have text"
     )
-    k: int | None = told(None, "how many sources to choose. Default: 5")
-    method: str = told("average", "any merging method; similarity is linear with the weights of a similarity")
-    params: Mapping[str, float | int | bool | str] = told({}, "parameters of the method")
-    weights: Mapping[str, float] = told({}, "source: weight, in place of those of a similarity")
-    include: tuple[str, ...] = told((), "merge only tensors of such names; others stay the base's")
-    exclude: tuple[str, ...] = told((), "leave tensors of such names as the base has them")
-    anchor: str = told(
+    k: int | None = option(None, "how many sources to choose. Default: 5")
+    method: str = option("average", "any merging method; similarity is linear with the weights of a similarity")
+    params: Mapping[str, float | int | bool | str] = option({}, "parameters of the method")
+    weights: Mapping[str, float] = option({}, "source: weight, in place of those of a similarity")
+    include: tuple[str, ...] = option((), "merge only tensors of such names; others stay the base's")
+    exclude: tuple[str, ...] = option((), "leave tensors of such names as the base has them")
+    anchor: str = option(
         "last_merge",
         "what task vectors are taken against: last_merge, so that each merge adds up what was learnt since, or pretrained, "
         "so that it merges all that was learnt, again in every round",
     )
-    epochs: int = told(6, "passes over each locale's sentences, in all")
-    merge_every: int = told(1, "epochs between two merges")
-    schedule: str = told(
+    epochs: int = option(6, "passes over each locale's sentences, in all")
+    merge_every: int = option(1, "epochs between two merges")
+    schedule: str = option(
         "fixed",
         "fixed: every round; converged: once no locale's development loss falls any more; gain: where the merge is better "
         "on development data than what it is made of",
     )
-    tolerance: float = told(0.01, "converged: a fall of the loss by a smaller share than this counts as none")
-    min_gain_pp: float = told(0.0, "gain: by how much the merge must be better, in percentage points")
-    judge: str = told(
+    tolerance: float = option(0.01, "converged: a fall of the loss by a smaller share than this counts as none")
+    min_gain_pp: float = option(0.0, "gain: by how much the merge must be better, in percentage points")
+    judge: str = option(
         "sources",
         "gain: on whose development data; of the sources (mean of each model on its own), or of the target (best source)",
     )
-    patience: int | None = told(
+    patience: int | None = option(
         None, "stop after so many merges without a better one on the judge's development data"
     )
-    keep_checkpoints: bool = told(False, "keep what was checkpointed before every merge, not only the last")
-    training: Mapping[str, Any] = told({}, "of the fine-tuning: learning_rate, batch_size, freeze_layers, …")
-    seed: int = told(0, "of the training and of methods that draw")
+    keep_checkpoints: bool = option(False, "keep what was checkpointed before every merge, not only the last")
+    training: Mapping[str, Any] = option({}, "of the fine-tuning: learning_rate, batch_size, freeze_layers, …")
+    seed: int = option(0, "of the training and of methods that draw")
 
 
 # What does not change the weights of a finished training.
@@ -172,12 +172,12 @@ def check_iterate(settings: IterateSettings) -> None:
     if settings.similarity not in (None, *(similarities := names(products=False))):
         raise UsageError(
             f"similarity is {settings.similarity!r}.",
-            mend=f"Iterative training knows {', '.join(similarities)}.",
+            hint=f"Iterative training knows {', '.join(similarities)}.",
         )
     for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES), ("anchor", ANCHORS)):
         if getattr(settings, name) not in allowed:
             raise UsageError(
-                f"{name} is {getattr(settings, name)!r}.", mend=f"It is one of: {', '.join(allowed)}."
+                f"{name} is {getattr(settings, name)!r}.", hint=f"It is one of: {', '.join(allowed)}."
             )
     if not 0 <= settings.tolerance < 1:
         raise UsageError(f"tolerance must be at least 0 and below 1, not {settings.tolerance}.")
@@ -193,5 +193,5 @@ def check_iterate(settings: IterateSettings) -> None:
     odd = sorted(set(settings.training) - known)
     if odd:
         raise UsageError(
-            f"iterative training has no setting {odd[0]}.", mend=f"Known: {', '.join(sorted(known))}."
+            f"iterative training has no setting {odd[0]}.", hint=f"Known: {', '.join(sorted(known))}."
         )

@@ -127,7 +127,7 @@ def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
             ):  # fmt: skip
                 refused = await client.call_tool(tool, given)
                 assert refused.is_error and word in refused.structured_content["error"], refused
-                assert {"error", "where", "mend", "exit_code"} <= refused.structured_content.keys()
+                assert {"error", "where", "hint", "exit_code"} <= refused.structured_content.keys()
             with pytest.raises(MCPError):
                 await client.call_tool("no_such_tool", {})
             draft = await client.call_tool(

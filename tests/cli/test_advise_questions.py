@@ -27,7 +27,7 @@ def test_a_misspelt_question_exits_2_with_the_nearest(mu, study, arguments, near
     asked = ("advise", "--target", "sw-KE", *arguments, "--workspace", study.root)
     told = mu(*asked)
     assert told.code == 2 and told.out == "" and f"Did you mean {near}" in told.err
-    assert near in mu(*asked, "--json").json["mend"]
+    assert near in mu(*asked, "--json").json["hint"]
 
 
 def test_a_context_may_be_asked_about_once_the_workspace_has_its_base(mu, bench):
@@ -138,7 +138,7 @@ def test_every_field_of_the_schema_is_described(mu):
 )
 def test_an_error_as_json_says_how_to_mend_it(mu, arguments):
     told = mu("advise", "--target", "sw-KE", "--json", *arguments)
-    assert told.code == 2 and told.json["mend"]
+    assert told.code == 2 and told.json["hint"]
 
 
 def test_a_skill_shows_its_reasons_with_true_minus_signs(mu, study):

@@ -62,7 +62,7 @@ def test_models_that_are_not_trained_are_named_with_the_command_that_trains_them
 def test_errors_are_json_too(lab):
     ran = lab.mu("train", "--locale", "de-AT", "--json")
     assert ran.code == ran.data["exit_code"] == 2
-    assert "de-AT" in ran.data["error"] and "de-DE" in ran.data["mend"]
+    assert "de-AT" in ran.data["error"] and "de-DE" in ran.data["hint"]
 
 
 # --- the user's own data ---
@@ -134,14 +134,14 @@ def test_a_missing_data_folder_is_told_without_loading_torch(lab):
 
 def test_without_a_hub_it_names_what_works_without_one(lab, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    for words, mend in (
+    for words, hint in (
         (["--task", "massive", "--locale", "en-US"], "--data"),
         (["--task", "home", "--locale", "sv-SE"], "--base FOLDER"),
     ):
         arguments = ["train", *words, "--base", "xlm-roberta-base", "--workspace", str(lab.space)]
         program = "import sys; from merginguriel.cli.main import main; main()"
         ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
-        assert ran.returncode == 3 and mend in ran.stderr and "Traceback" not in ran.stderr, ran.stderr
+        assert ran.returncode == 3 and hint in ran.stderr and "Traceback" not in ran.stderr, ran.stderr
 
 
 # --- models ---

@@ -66,7 +66,7 @@ def test_a_plan_as_json_states_what_can_be_scored(log):
 )
 def test_json_of_another_form_is_refused_with_the_key(log, change, says):
     told = log("add", "-", "--json", said=json.dumps({**GIVEN, **change}))
-    assert told.code == 2 and f": {says}" in told.err and "mu schema entry" in told.json["mend"]
+    assert told.code == 2 and f": {says}" in told.err and "mu schema entry" in told.json["hint"]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_wrong_option_exits_2_and_says_why_also_as_json(mu, arguments, said):
     told = mu("advise", "--target", "sw-KE", *arguments)
     assert told.code == 2 and said in told.err and told.out == ""
     told = mu("advise", "--target", "sw-KE", "--json", *arguments)
-    assert told.json["exit_code"] == 2 and said in told.json["error"] + (told.json["mend"] or "")
+    assert told.json["exit_code"] == 2 and said in told.json["error"] + (told.json["hint"] or "")
 
 
 def test_an_empty_skills_folder_exits_3(mu, bench):

@@ -161,7 +161,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, line, says):
 
 
 def test_a_slip_of_the_key_is_answered_with_the_nearest(tmp_path):
-    assert refused(tmp_path, "gird: {k: [1]}\n").mend == "Did you mean grid?"
+    assert refused(tmp_path, "gird: {k: [1]}\n").hint == "Did you mean grid?"
 
 
 def test_a_grid_that_was_meant_otherwise_is_not_built_in_memory(tmp_path):

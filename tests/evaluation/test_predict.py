@@ -104,7 +104,7 @@ def test_a_label_that_the_model_does_not_know_is_an_error_and_not_a_wrong_answer
         scored(
             predictions_of(["pos"], ["pos", "neg"]), [Item("t/0", "x", "neg"), Item("t/1", "y", "positive")]
         )
-    assert "--task" in told.value.mend
+    assert "--task" in told.value.hint
 
 
 def test_answers_to_other_items_are_refused():

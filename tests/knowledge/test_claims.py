@@ -273,7 +273,7 @@ def test_a_claim_that_says_nothing_checkable_is_refused_with_its_line(old, new, 
     assert old in source
     with pytest.raises(KnowledgeError) as told:
         claims.parse_claims(source.replace(old, new), HERE, "s")
-    assert said in f"{told.value.what} {told.value.mend}" and (told.value.where or "").startswith(
+    assert said in f"{told.value.what} {told.value.hint}" and (told.value.where or "").startswith(
         "claims.yaml:"
     )
 

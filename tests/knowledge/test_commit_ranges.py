@@ -163,7 +163,7 @@ def test_a_range_that_was_never_resolved_cannot_be_read(bench, program, mu):
     _, ids = program
     bench.entry(table=f"x\n\n## Invalidates\n\nA bug.\n\n- commits={ids[0]}..{ids[1]}")
     [problem] = [one for one in runner.problems(bench.load_space()) if "means something only" in one.what]
-    assert "mu log add" in problem.mend
+    assert "mu log add" in problem.hint
 
 
 def test_only_the_items_of_a_mark_are_read_as_ranges(bench, program, mu, tmp_path):

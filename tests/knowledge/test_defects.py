@@ -33,7 +33,7 @@ def test_lint_names_the_defect_and_what_to_do(case, mu):
     for line in (source / "expected.txt").read_text(encoding="utf-8").splitlines():
         assert line in said, f"{line}\n--- not in\n{said}"
     for problem in mu("lint", "--workspace", work, "--json").json:
-        assert ":" in problem["where"] and problem["mend"], problem
+        assert ":" in problem["where"] and problem["hint"], problem
 
 
 def test_once_mended_lint_is_content(case, mu):

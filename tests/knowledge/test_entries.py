@@ -177,7 +177,7 @@ def test_an_invalid_entry_is_refused_and_its_text_kept(tmp_path):
         append.add_text(tmp_path, source)
     (kept,) = (tmp_path / ".draft").iterdir()
     assert kept.read_text() == source
-    assert told.value.where == f"{kept}:9" and f"mu log add {kept}" in (told.value.mend or "")
+    assert told.value.where == f"{kept}:9" and f"mu log add {kept}" in (told.value.hint or "")
     assert entries.entry_paths(tmp_path) == []
 
 

@@ -196,7 +196,7 @@ def test_what_selects_nothing_is_refused_with_its_line(bench, heading, item, sai
     bench.entry(says(heading, item), entry=E2)
     with pytest.raises(KnowledgeError) as told:
         bench.load()
-    assert said in f"{told.value.what} {told.value.mend}"
+    assert said in f"{told.value.what} {told.value.hint}"
     assert (told.value.where or "").partition(".md:")[2].isdigit()
 
 

@@ -116,7 +116,7 @@ def test_a_score_that_is_lost_to_a_correction_is_told_and_asked_back(bench, mu):
     assert f"answered by {first}\n        superseded by {second}, which does not answer it" in told
     (problem,) = runner.problems(bench.load_space())
     assert second in problem.where and f"supersedes {first}" in problem.what
-    assert f'answers: "{PLAN}"' in problem.mend
+    assert f'answers: "{PLAN}"' in problem.hint
     # Mended by an entry that comes after, or by the correction itself.
     bench.entry(ties("sw-KE", 0.47, 0.46), entry=third, more=f'supersedes: "{second}"\nanswers: "{PLAN}"\n')
     assert runner.problems(bench.load_space()) == [] and plan_scores.scores(bench.load())[0].inside
@@ -241,7 +241,7 @@ def test_a_plan_without_an_expectation_is_refused_with_the_table_to_write(bench)
     with pytest.raises(KnowledgeError, match="no expectation") as told:
         acceptance.accept(bench.load_space(), text)
     shown = acceptance.EXPECTED.partition("## Expected")[2]
-    assert shown.strip().splitlines()[0] in (told.value.mend or "").replace("    ", "")
+    assert shown.strip().splitlines()[0] in (told.value.hint or "").replace("    ", "")
     acceptance.accept(bench.load_space(), text + acceptance.EXPECTED, anyway=True)
 
 

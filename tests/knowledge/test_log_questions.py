@@ -59,7 +59,7 @@ def test_a_settled_question_needs_its_name(bench, item):
     asked(bench, item)
     with pytest.raises(KnowledgeError, match=r"must name a question|starts with its state") as told:
         bench.load()
-    assert "#q1" in (told.value.mend or "")
+    assert "#q1" in (told.value.hint or "")
 
 
 def test_answers_that_name_no_plan_and_expectations_of_none_are_problems(bench):

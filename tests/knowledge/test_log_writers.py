@@ -177,7 +177,7 @@ def test_a_row_file_with_other_bytes_is_not_touched_and_the_text_is_kept(tmp_pat
     with pytest.raises(KnowledgeError) as told:
         append.add_text(log, text, beside=tmp_path)
     assert str(there) in told.value.what and (owner if landed else "no entry names") in told.value.what
-    assert "another name" in told.value.mend and there.read_bytes() == before
+    assert "another name" in told.value.hint and there.read_bytes() == before
     assert sorted(path.suffix for path in (log / ".draft").iterdir()) == [".csv", ".md"]
 
 
@@ -194,7 +194,7 @@ def test_an_entry_changed_since_it_was_committed_is_a_problem_before_and_after_t
         git("add", "-A")
         git("commit", "-qm", "again", "--allow-empty")
     # the mend that it names is one
-    git(*found.mend.splitlines()[0].removeprefix("Restore it: git ").split())
+    git(*found.hint.splitlines()[0].removeprefix("Restore it: git ").split())
     assert path.read_text() == first and problems(bench.load_space()) == []
 
 
@@ -266,7 +266,7 @@ def test_an_entry_changed_inside_a_merge_commit_is_a_problem(bench, git):
     git("commit", "-qm", "both")
     (found,) = problems(bench.load_space())
     assert found.where == f"{path}:1" and "changed after its first commit" in found.what
-    git(*found.mend.splitlines()[0].removeprefix("Restore it: git ").split())
+    git(*found.hint.splitlines()[0].removeprefix("Restore it: git ").split())
     assert path.read_text() == first and problems(bench.load_space()) == []
 
 

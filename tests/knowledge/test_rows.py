@@ -47,7 +47,7 @@ def refused(**cells: str) -> KnowledgeError:
 def test_percent_without_a_unit_is_refused_with_file_and_line(column, text):
     error = refused(**{column: text})
     assert "percent of the baseline, or percentage points?" in error.what
-    assert "`pp` or `rel_pct`" in (error.mend or "")
+    assert "`pp` or `rel_pct`" in (error.hint or "")
 
 
 @pytest.mark.parametrize("text", ["+1.62", "0.0162", "1.62 points", "pp", "nan pp"])

@@ -242,23 +242,23 @@ def test_a_known_error_comes_first_with_its_mend_whatever_paths_and_numbers_it_h
     path.write_text(TROUBLE)
     first, second = search(bench.load_space(), PASTED)
     assert (first.name, second.name) == ("2024-01-20-trouble-00000002", "2026-01-20-loud-00000001")
-    assert first.mend.startswith("Train [red]both") and second.mend == "" and first.score == 0.85
+    assert first.solution.startswith("Train [red]both") and second.solution == "" and first.score == 0.85
     said = mu("log", "search", PASTED, "--workspace", bench.root).out
-    assert "mend: Train [red]both[/red] on one list of labels" in said and "\x1b" not in said
+    assert "solution: Train [red]both[/red] on one list of labels" in said and "\x1b" not in said
     # One line of it is enough, though it does not look like an error; another error is another.
-    assert search(bench.load_space(), PASTED.splitlines()[1])[0].mend
-    assert not any(hit.mend for hit in search(bench.load_space(), PASTED, kinds=["claim", "skill"]))
-    assert not any(hit.mend for hit in search(bench.load_space(), OTHER))
+    assert search(bench.load_space(), PASTED.splitlines()[1])[0].solution
+    assert not any(hit.solution for hit in search(bench.load_space(), PASTED, kinds=["claim", "skill"]))
+    assert not any(hit.solution for hit in search(bench.load_space(), OTHER))
 
 
 def test_a_trouble_that_was_superseded_mends_nothing_any_more(bench):
     path = bench.root / "experiment_log" / "2024" / "2024-01-20-trouble-00000002.md"
     path.parent.mkdir()
     path.write_text(TROUBLE)
-    assert search(bench.load_space(), PASTED)[0].mend
+    assert search(bench.load_space(), PASTED)[0].solution
     bench.entry(table="", entry="2026-01-21-new-00000003", more='supersedes: "2024-01-20-trouble-00000002"\n')
     (old,) = search(bench.load_space(), PASTED)
-    assert (old.mend, old.status) == ("", "superseded")
+    assert (old.solution, old.status) == ("", "superseded")
 
 
 def test_a_query_without_a_word_is_refused(bench):

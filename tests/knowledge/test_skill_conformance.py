@@ -301,7 +301,7 @@ def test_every_variant_is_judged_alike_or_differs_in_a_listed_class(tmp_path):
             unexplained.append(f"{label}: we accept, they say {skills_ref.validate(folder)}")
             continue
         classes = [name for name, said in STRICTER.items() if re.search(said, found.what)]
-        said_to_be_ours = OWN in (found.mend or "") or classes == ["not YAML for all"]
+        said_to_be_ours = OWN in (found.hint or "") or classes == ["not YAML for all"]
         if len(classes) != 1 or not said_to_be_ours:
             unexplained.append(f"{label}: we say {found.render()!r}")
         seen.update(classes)
@@ -397,4 +397,4 @@ def test_a_skill_with_claims_is_held_to_our_rules_even_without_our_metadata(benc
     bench.skill(NAME, text=FOREIGN, claims="[]\n")
     with pytest.raises(KnowledgeError, match="metadata has no created") as caught:
         bench.load()
-    assert OWN in (caught.value.mend or "")
+    assert OWN in (caught.value.hint or "")

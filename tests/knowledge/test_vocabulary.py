@@ -202,7 +202,7 @@ def test_each_draft_says_why_the_log_refused_it(add, bench, mu):
     told = mu("log", "drafts", "--workspace", bench.root)
     assert "the method 'tiess' is unknown" in told.out and "no expectation that can be scored" in told.out
     found = {
-        one["problem"]: one["mend"] for one in mu("log", "drafts", "--json", "--workspace", bench.root).json
+        one["problem"]: one["hint"] for one in mu("log", "drafts", "--json", "--workspace", bench.root).json
     }
     assert "Did you mean ties?" in found["the method 'tiess' is unknown."]
 

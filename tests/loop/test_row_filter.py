@@ -21,7 +21,7 @@ def test_rows_are_those_that_say_one_of_the_values():
 
 
 @pytest.mark.parametrize(
-    ("text", "what", "mend"),
+    ("text", "what", "hint"),
     [
         ("methd=ties", "unknown column 'methd'", "Did you mean method?"),
         ("method=tiess", "no row has method 'tiess'", "Did you mean ties?"),
@@ -30,10 +30,10 @@ def test_rows_are_those_that_say_one_of_the_values():
         ("", "is not COLUMN=VALUE", "Columns: context"),
     ],
 )
-def test_a_slip_is_named_with_what_was_meant(text, what, mend):
+def test_a_slip_is_named_with_what_was_meant(text, what, hint):
     with pytest.raises(UsageError) as caught:
         only(ROWS, text)
-    assert what in caught.value.what and mend in caught.value.mend
+    assert what in caught.value.what and hint in caught.value.hint
 
 
 def test_a_figure_is_a_png_that_is_there(tmp_path):
@@ -42,7 +42,7 @@ def test_a_figure_is_a_png_that_is_there(tmp_path):
     assert picture(f"Accuracy, k=3={there}") == ("Accuracy, k=3", there)
     with pytest.raises(UsageError) as caught:
         picture(f"Accuracy={tmp_path / 'matrx.png'}")
-    assert caught.value.mend == "Did you mean matrix.png?" and "matrx.png" in caught.value.where
+    assert caught.value.hint == "Did you mean matrix.png?" and "matrx.png" in caught.value.where
     (tmp_path / "notes.png").write_text("no picture")
     with pytest.raises(UsageError, match="not a PNG"):
         picture(f"Accuracy={tmp_path / 'notes.png'}")

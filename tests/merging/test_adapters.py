@@ -136,7 +136,7 @@ def test_an_adapter_needs_its_base_and_says_so(base: Path, tmp_path: Path) -> No
     one = adapter(base, tmp_path / "a", 1, **SETTINGS["plain"])
     with pytest.raises(UsageError, match="is a LoRA adapter and needs the base") as caught:
         merge_tensors(Recipe("linear", (Source("a", one),)))
-    assert "--pretrained" in (caught.value.mend or "")
+    assert "--pretrained" in (caught.value.hint or "")
     transformers.BertModel(transformers.BertConfig(**SHAPE)).save_pretrained(tmp_path / "bare")
     with pytest.raises(CheckpointError, match="the base of this adapter has no"):
         merge_tensors(Recipe("linear", (Source("a", one),), base=tmp_path / "bare"))

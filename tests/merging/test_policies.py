@@ -233,7 +233,7 @@ def test_a_pattern_that_meets_nothing_is_an_error(folders: dict[str, Path]) -> N
     for key in ("include", "exclude"):
         with pytest.raises(UsageError, match=r"'layers\.3\.\*' matches no tensor") as caught:
             merge_tensors(recipe(folders, **{key: ("*.bias", "layers.3.*")}))
-        assert "the first tensors are" in (caught.value.mend or "")
+        assert "the first tensors are" in (caught.value.hint or "")
 
 
 def test_a_share_of_the_whole_model_is_another_than_one_of_each_tensor(folders: dict[str, Path]) -> None:

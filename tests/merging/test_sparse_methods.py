@@ -368,7 +368,7 @@ def test_localise_without_the_targets_model_says_so(target: str | None, fault: s
     recipe = Recipe("localise", tuple(Source(name, Path()) for name in "ab"), base=Path(), target=target)
     with pytest.raises(UsageError, match=fault) as caught:
         merge_arrays(recipe, sources, {"w": base})
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_fisher_simple_is_its_formula() -> None:

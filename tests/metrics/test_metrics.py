@@ -116,4 +116,4 @@ def test_a_new_metric_is_one_registration(error_rate):
 def test_an_unknown_metric_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match="unknown metric 'span_f2'") as caught:
         base.find("span_f2")
-    assert "span_f1" in str(caught.value.mend)
+    assert "span_f1" in str(caught.value.hint)

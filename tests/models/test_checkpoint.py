@@ -158,7 +158,7 @@ def test_a_hostile_file_is_refused_as_the_reference_refuses_it(tmp_path: Path, n
     with pytest.raises(CheckpointError) as caught:
         read_header(path)
     assert str(path) in caught.value.render()
-    assert caught.value.mend
+    assert caught.value.hint
     with pytest.raises(SafetensorError), safe_open(path, "np"):
         pass
 
@@ -232,7 +232,7 @@ def test_pickled_weights_are_refused_with_the_way_out(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(2)}, tmp_path / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="pickled") as caught:
         open_checkpoint(tmp_path)
-    assert "save_pretrained" in (caught.value.mend or "")
+    assert "save_pretrained" in (caught.value.hint or "")
 
 
 def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:

@@ -371,14 +371,14 @@ def test_nothing_measured_is_an_error(tmp_path):
     (tmp_path / "runs" / "begun").mkdir(parents=True)
     with pytest.raises(MuError, match="no accuracy") as caught:
         build(loading.from_runs([tmp_path / "runs" / "begun"]))
-    assert "no result yet" in caught.value.mend
+    assert "no result yet" in caught.value.hint
 
 
 def test_a_setting_that_nothing_differs_in_is_refused_with_those_that_do(tmp_path):
     evidence = study(tmp_path, ("da-DK", "fi-FI"))
     with pytest.raises(UsageError) as caught:
         build(evidence, by=["density"])
-    assert "k" in caught.value.mend
+    assert "k" in caught.value.hint
 
 
 def test_damaged_items_leave_the_rows_standing_and_are_told(tmp_path):

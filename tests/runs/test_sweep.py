@@ -169,7 +169,7 @@ def test_which_models_a_run_may_choose_from_is_settled_when_the_sweep_is_first_s
 def test_candidates_are_asked_for_where_nothing_is_trained(lab):
     path = write_sweep(lab, base={"target": "sv-SE", "similarity": "URIEL"}, **TWO)
     told = run(lab, path, "--dry-run")
-    assert told.code == 1 and "candidates" in told.data["mend"]
+    assert told.code == 1 and "candidates" in told.data["hint"]
 
 
 def test_a_key_that_no_run_has_is_named_with_file_line_and_run(trained):
@@ -178,7 +178,7 @@ def test_a_key_that_no_run_has_is_named_with_file_line_and_run(trained):
     assert told.code == 2 or told.code == 1
     line = path.read_text().splitlines().index("  params.densty: 0.2") + 1
     assert told.data["where"] == f"{path}:{line}" and "densty" in told.data["error"]
-    assert "method=ties" in told.data["mend"]
+    assert "method=ties" in told.data["hint"]
 
 
 # what goes wrong

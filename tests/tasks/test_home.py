@@ -109,7 +109,7 @@ def test_swahili_is_refused_with_its_three_intents_and_the_locales_that_would_do
     with pytest.raises(UnavailableError) as caught:
         load_task("home", "sw-KE")
     assert "3 intents" in caught.value.what and "HassTurnOn" in caught.value.what
-    assert "cy-GB" in (caught.value.mend or "")
+    assert "cy-GB" in (caught.value.hint or "")
 
 
 def test_unknown_names_are_answered_with_the_nearest():
@@ -117,7 +117,7 @@ def test_unknown_names_are_answered_with_the_nearest():
         load_task("hone", "en-US")
     with pytest.raises(UsageError) as caught:
         load_task("home", "en-GB")
-    assert "en-US" in (caught.value.mend or "")
+    assert "en-US" in (caught.value.hint or "")
     with pytest.raises(UsageError, match="unknown locale"):
         load_task("home", "xx-YY")
     with pytest.raises(UsageError, match="min_intents"):

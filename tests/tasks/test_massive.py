@@ -96,10 +96,10 @@ def test_an_empty_parquet_folder_says_what_to_do(tmp_path):
     (tmp_path / "sw-KE").mkdir()
     with pytest.raises(UnavailableError) as caught:
         load("massive", "sw-KE", folder=tmp_path)
-    assert "--data" in (caught.value.mend or "")
+    assert "--data" in (caught.value.hint or "")
 
 
 def test_a_locale_that_massive_lacks_gets_the_nearest():
     with pytest.raises(UsageError, match="no data for pt-BR") as caught:
         load("massive", "pt-BR")
-    assert "pt-PT" in (caught.value.mend or "")
+    assert "pt-PT" in (caught.value.hint or "")

@@ -14,7 +14,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from merginguriel import workspace
-from merginguriel.errors import TOLD, MuError
+from merginguriel.errors import USER_ERRORS, MuError
 from merginguriel.workspace import Workspace
 
 from . import gc_pause, registry, session
@@ -95,7 +95,7 @@ class MuApp(Client):
                 MuError(
                     f"unknown theme {look.theme!r}.",
                     where=str(self.space.root / workspace.MARKER),
-                    mend=f"Themes: {', '.join(sorted(self.available_themes))}.",
+                    hint=f"Themes: {', '.join(sorted(self.available_themes))}.",
                 )
             )
         if look.keymap:
@@ -200,7 +200,7 @@ class MuApp(Client):
         self.begun.clear()
         try:
             result = self.watch_runs.ended()
-        except TOLD:
+        except USER_ERRORS:
             result = []  # tried again at the next check; the runs screen shows the error
         finally:
             self.looking = False

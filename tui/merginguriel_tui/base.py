@@ -22,7 +22,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from merginguriel import workspace
-from merginguriel.errors import TOLD, MuError, UsageError, told
+from merginguriel.errors import USER_ERRORS, MuError, UsageError, as_mu_error
 from merginguriel.text.tables import columns, plain
 from merginguriel.workspace import Workspace
 
@@ -74,20 +74,20 @@ class Client(App[None]):
 
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if not editor or not editor.strip():
-            raise UsageError("no editor is set.", mend="Set $EDITOR before starting mu-tui.")
+            raise UsageError("no editor is set.", hint="Set $EDITOR before starting mu-tui.")
         try:
             words = [*shlex.split(editor), str(path)]
         except ValueError as error:
             raise UsageError(
                 f"$EDITOR cannot be parsed: {editor!r}: {str(error).lower()}.",
-                mend="Close every quote, then start mu-tui again.",
+                hint="Close every quote, then start mu-tui again.",
             ) from error
         try:
             with self.suspend():
                 code = subprocess.run(words, check=False).returncode
         except SuspendNotSupported as error:
             raise UsageError(
-                "mu-tui cannot open an editor in this terminal.", mend=f"In another one: {shlex.join(words)}"
+                "mu-tui cannot open an editor in this terminal.", hint=f"In another one: {shlex.join(words)}"
             ) from error
         except OSError as error:
             raise UsageError(f"the editor {words[0]!r} cannot be started.") from error
@@ -274,8 +274,8 @@ class MuScreen(Screen[None]):
             worker = get_current_worker()
             try:
                 result = work()
-            except TOLD as error:
-                known = told(error)
+            except USER_ERRORS as error:
+                known = as_mu_error(error)
                 if known is None:
                     raise
                 if not worker.is_cancelled:

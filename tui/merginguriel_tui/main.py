@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from merginguriel import workspace
-from merginguriel.errors import TOLD, told
+from merginguriel.errors import USER_ERRORS, as_mu_error
 
 from . import gc_pause
 
@@ -111,8 +111,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except TOLD as error:
-        known = told(error)
+    except USER_ERRORS as error:
+        known = as_mu_error(error)
         if known is None:
             raise
         from merginguriel.text.tables import plain

@@ -72,5 +72,5 @@ def unknown_ids(keymap: dict[str, str], where: str) -> list[MuError]:
     for name in keymap:
         if name not in known:
             hint = f"{suggest(name, known, cutoff=0.4)} The help (?) lists the ids.".lstrip()
-            errors.append(MuError(f"unknown key id tui.keys.{name}.", where=where, mend=hint))
+            errors.append(MuError(f"unknown key id tui.keys.{name}.", where=where, hint=hint))
     return errors

@@ -27,7 +27,7 @@ def look(space: Workspace) -> Look:
     table: dict[str, Any] = given if isinstance(given, dict) else {}
     where = str(space.root / MARKER)
     wrong = [
-        MuError(f"unknown setting tui.{name}.", where=where, mend="Settings of [tui]: theme, keys.")
+        MuError(f"unknown setting tui.{name}.", where=where, hint="Settings of [tui]: theme, keys.")
         for name in table
         if name not in ("theme", "keys")
     ]
@@ -36,7 +36,7 @@ def look(space: Workspace) -> Look:
         wrong.append(MuError(f"tui.theme must be a name, got {theme!r}.", where=where))
         theme = None
     if not isinstance(keys, dict):
-        wrong.append(MuError(f"tui.keys must be a table, got {keys!r}.", where=where, mend='quit = "f10"'))
+        wrong.append(MuError(f"tui.keys must be a table, got {keys!r}.", where=where, hint='quit = "f10"'))
         keys = {}
     for name, key in keys.items():
         if not isinstance(key, str) or not key:

@@ -73,11 +73,11 @@ def why(knowledge: Knowledge, name: str) -> Node:
         for row in entry.rows:
             if row.ref == f"{entry.id}#{number}":
                 return of_row(row, knowledge, upwards=True)
-        raise UsageError(f"{entry.id} has no row {number!r}.", mend=f"It has {len(entry.rows)}: #r1, #r2, …")
+        raise UsageError(f"{entry.id} has no row {number!r}.", hint=f"It has {len(entry.rows)}: #r1, #r2, …")
     known = [*claims, *(skill.name for skill in knowledge.skills)]
     near = suggest(name, known, cutoff=0.5) or did_you_mean([one for one in known if name in one][:3])
     raise UsageError(
-        f"unknown claim, skill, entry or row {name!r}.", mend=near or "See: mu skills list, mu log list"
+        f"unknown claim, skill, entry or row {name!r}.", hint=near or "See: mu skills list, mu log list"
     )
 
 

@@ -44,7 +44,7 @@ class Wrong:
 
     line: int
     what: str
-    mend: str
+    hint: str
 
 
 def evidence_of(skill: Skill, knowledge: Knowledge) -> list[ResultRow]:

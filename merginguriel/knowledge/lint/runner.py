@@ -73,7 +73,7 @@ def problems(space: Workspace, program: Program | None = None) -> list[Problem]:
 
 
 def _of_error(error: MuError, path: Path) -> Problem:
-    return Problem(error.where or str(path), error.what, error.mend or "")
+    return Problem(error.where or str(path), error.what, error.hint or "")
 
 
 def cached_problems(

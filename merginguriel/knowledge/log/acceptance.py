@@ -192,7 +192,7 @@ def check(
         raise KnowledgeError(
             "this plan states no expectation that can be scored.",
             where=str(entry.path),
-            mend=f"Add to it, before anything is measured:\n{EXPECTED}\n"
+            hint=f"Add to it, before anything is measured:\n{EXPECTED}\n"
             "or, if nothing will be measured: --anyway",
         )
     knowledge = knowledge or load_readable(space)
@@ -200,7 +200,7 @@ def check(
     for one in new:
         if one.near and not anyway:
             raise KnowledgeError(
-                f"{one.what}.", where=one.where, mend=f"{one.guess} If it is a different one: --anyway"
+                f"{one.what}.", where=one.where, hint=f"{one.guess} If it is a different one: --anyway"
             )
     check_references(knowledge, entry)
     check_selectors(knowledge, entry)
@@ -222,7 +222,7 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
             raise KnowledgeError(
                 f"answers names {ref}, which is not a plan of this log.",
                 where=str(entry.path),
-                mend="Write the full id of the plan; see: mu log plans",
+                hint="Write the full id of the plan; see: mu log plans",
             )
     for one in entry.settles:
         asked = knowledge.by_entry.get(one.question.partition("#")[0])
@@ -230,7 +230,7 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
             raise KnowledgeError(
                 f"{one.question} is not a question of this log.",
                 where=f"{entry.path}:{one.line}",
-                mend="List them: mu log questions --all",
+                hint="List them: mu log questions --all",
             )
 
 
@@ -242,7 +242,7 @@ def check_text(knowledge: Knowledge, entry: Entry) -> None:
             raise KnowledgeError(
                 f"the text names {name}, which is not in the log.",
                 where=f"{entry.path}:{line}",
-                mend="See: mu log list",
+                hint="See: mu log list",
             )
 
 
@@ -261,7 +261,7 @@ def _check_named(knowledge: Knowledge, entry: Entry) -> None:
             raise KnowledgeError(
                 f"{kind} names {ref}, which is not in the log.",
                 where=where,
-                mend=suggest(ref, there) or "Write the full id; see: mu log list",
+                hint=suggest(ref, there) or "Write the full id; see: mu log list",
             )
 
 
@@ -296,7 +296,7 @@ def _check_lifted(knowledge: Knowledge, selector: Selector, where: str) -> None:
         raise KnowledgeError(
             f"lifts {selector.entry}, which has no mark to lift.",
             where=where,
-            mend=suggest(selector.entry or "", marking) or "No entry with a similar id has a mark.",
+            hint=suggest(selector.entry or "", marking) or "No entry with a similar id has a mark.",
         )
 
 
@@ -316,14 +316,14 @@ def _names_nothing(key: str, value: str, names: set[str], where: str) -> Knowled
     if key == "rows" and (
         of_entry := [ref for ref in names if ref.startswith(value.partition("#")[0] + "#r")]
     ):
-        mend = f"That entry has {len(of_entry)} row{'s' * (len(of_entry) > 1)}: #r1 … #r{len(of_entry)}."
+        hint = f"That entry has {len(of_entry)} row{'s' * (len(of_entry) > 1)}: #r1 … #r{len(of_entry)}."
     elif near:
-        mend = near
+        hint = near
     else:
-        mend = (
+        hint = (
             f"It has: {', '.join(sorted(names)[:12])}."
             if key not in ("rows", "entries")
             else "See: mu log list"
         )
     one = {"rows": "row", "entries": "entry"}.get(key, key)
-    return KnowledgeError(f"the log has no {one} {value!r}.", where=where, mend=mend)
+    return KnowledgeError(f"the log has no {one} {value!r}.", where=where, hint=hint)

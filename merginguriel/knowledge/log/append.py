@@ -238,11 +238,11 @@ def _taken(path: Path) -> KnowledgeError:
         one.stem for one in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in one.read_bytes()
     ]
     whose = f"of {named[0]}" if named else "that no entry names, left by a writer that was killed"
-    mend = "Give the file another name, here and where the text names it."
+    hint = "Give the file another name, here and where the text names it."
     return KnowledgeError(
         f"{path}already exists with other content: a file  {whose}.",
         where=str(path),
-        mend=mend if named else f"{mend}Or inspect the existing one and remove it.",
+        hint=hint if named else f"{hint}Or inspect the existing one and remove it.",
     )
 
 
@@ -282,14 +282,14 @@ def _in_the_log(path: Path) -> KnowledgeError:
     return KnowledgeError(
         f"the log already has this entry: {path.stem}.",
         where=str(path),
-        mend="To correct or extend it, add a new entry that names it under supersedes or links.",
+        hint="To correct or extend it, add a new entry that names it under supersedes or links.",
     )
 
 
 def _check_words(text: str, path: Path) -> None:
     for line, words in bare_differences(text):
         what = f"the text says {words!r}: percent of the baseline, or percentage points?"
-        raise KnowledgeError(what, where=f"{path}:{line}", mend=NAME_THE_UNIT)
+        raise KnowledgeError(what, where=f"{path}:{line}", hint=NAME_THE_UNIT)
 
 
 def row_files(text: str, beside: Path | None) -> list[Path]:
@@ -353,7 +353,7 @@ def refuse(
     where, _, line = (error.where or "").rpartition(":")
     error.where = f"{kept}:{line}" if where and line.isdigit() else str(kept)
     again = f"mu log add {kept}"
-    error.mend = f"{error.mend or ''}\nThe text was saved there; correct it and run: {again}".strip()
+    error.hint = f"{error.hint or ''}\nThe text was saved there; correct it and run: {again}".strip()
 
 
 def _keep_file(path: Path, data: bytes) -> str:
@@ -371,7 +371,7 @@ def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
     path = log / ".draft" / f"{hashlib.sha256(data).hexdigest()[:8]}.md"
     files.write_bytes(path, data)
     error.where = str(path)
-    error.mend = f"{error.mend or ''}\nIt was saved there; correct it and run: mu log add {path}".strip()
+    error.hint = f"{error.hint or ''}\nIt was saved there; correct it and run: mu log add {path}".strip()
 
 
 def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:

@@ -62,7 +62,7 @@ def _listed(
             raise KnowledgeError(
                 f"the range {one!r} contains no commit.",
                 where=f"line:{line}",
-                mend="As in git, A..B means the commits of B that A does not have; the older end comes first.",
+                hint="As in git, A..B means the commits of B that A does not have; the older end comes first.",
             )
         ranges.append(f"{first[:SHORT]}..{last[:SHORT]}")
         commits += [commit[:SHORT] for commit in found]
@@ -75,7 +75,7 @@ def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tup
     ends = one.split("..")
     if len(ends) != 2 or not all(ends):
         raise KnowledgeError(
-            f"the range {one!r} needs two ends.", where=f"line:{line}", mend="Write it as A..B"
+            f"the range {one!r} needs two ends.", where=f"line:{line}", hint="Write it as A..B"
         )
     found: dict[tuple[str, str], Path] = {}
     for folder in (repository,) if repository else (workspace, PROGRAM):
@@ -94,6 +94,6 @@ def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tup
         if not found
         else f"{one!r} is one range in the workspace's repository and another in the program's.",
         where=f"line:{line}",
-        mend="Name the repository of the program that measured: mu log add --repository DIR\n"
+        hint="Name the repository of the program that measured: mu log add --repository DIR\n"
         f"or list the commits: git log --format=%h {one} | paste -sd, -",
     )

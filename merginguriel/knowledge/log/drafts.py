@@ -23,7 +23,7 @@ class Kept:
     """A draft: its id, when it was saved (local time, to the minute), its title, and why it is refused.
 
     Attributes:
-        problem, mend: What is wrong and how to correct it; '' for a draft that was never checked and is valid.
+        problem, hint: What is wrong and how to correct it; '' for a draft that was never checked and is valid.
     """
 
     id: str
@@ -31,7 +31,7 @@ class Kept:
     saved: str
     title: str
     problem: str
-    mend: str = ""
+    hint: str = ""
 
     def as_dict(self) -> dict[str, str]:
         """Return the draft as JSON-ready data."""
@@ -58,15 +58,15 @@ def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
 
 
 def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
-    title = problem = mend = ""
+    title = problem = hint = ""
     try:
         text = read_text(path)
         title = _title(text)
         acceptance.preview(knowledge.space, text, file=path, knowledge=knowledge, program=program)
     except MuError as error:
-        problem, mend = error.what, error.mend or ""
+        problem, hint = error.what, error.hint or ""
     saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
-    return Kept(path.stem, path, saved, title, problem, mend)
+    return Kept(path.stem, path, saved, title, problem, hint)
 
 
 def _title(text: str) -> str:
@@ -87,7 +87,7 @@ def find(log: Path, prefix: str) -> Path:
         return found[0]
     raise UsageError(
         f"{len(found)} drafts match {prefix!r}." if found else f"no draft matches {prefix!r}.",
-        mend="\n".join(path.stem for path in found[:8]) if found else "List all: mu log drafts",
+        hint="\n".join(path.stem for path in found[:8]) if found else "List all: mu log drafts",
     )
 
 

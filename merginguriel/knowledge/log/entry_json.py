@@ -122,7 +122,7 @@ def read(text: str, *, today: str, context: str) -> tuple[str, dict[int, str]]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"this is not valid JSON: {error}.", mend=FORM) from error
+        raise UsageError(f"this is not valid JSON: {error}.", hint=FORM) from error
     try:
         entry = EntryModel.model_validate(data)
     except ValidationError as error:
@@ -198,14 +198,14 @@ def _first_error(error: ValidationError, data: Any) -> UsageError:
         value = value[part] if _has(value, part) else None
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     if found[0]["type"] == "missing":
-        return UsageError("this key is required.", where=where, mend=FORM)
+        return UsageError("this key is required.", where=where, hint=FORM)
     if found[0]["type"] == "extra_forbidden":
         known = list(_fields(path[:-1]))
         guess = suggest(str(path[-1]), known)
         return UsageError(
             f"unknown key {str(path[-1])!r}.",
             where=where,
-            mend="\n".join(part for part in (guess, f"Known: {', '.join(known)}.", FORM) if part),
+            hint="\n".join(part for part in (guess, f"Known: {', '.join(known)}.", FORM) if part),
         )
     wanted = [
         one["msg"].removeprefix("Input should be ")
@@ -214,7 +214,7 @@ def _first_error(error: ValidationError, data: Any) -> UsageError:
     ]
     got = json.dumps(value, ensure_ascii=False)[:60]
     return UsageError(
-        f"must be {' or '.join(dict.fromkeys(wanted))}, got {got}.", where=where or None, mend=FORM
+        f"must be {' or '.join(dict.fromkeys(wanted))}, got {got}.", where=where or None, hint=FORM
     )
 
 

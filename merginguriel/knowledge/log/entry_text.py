@@ -106,7 +106,7 @@ def cells(text: str, flag: str) -> dict[str, str]:
         raise UsageError(f"{flag} cannot be read: {text!r}: {error}.") from error
     if any(not sign for _, sign, _ in pairs):
         raise UsageError(
-            f"{flag} must be column=value pairs, got {text!r}.", mend="Put a value with spaces in quotes."
+            f"{flag} must be column=value pairs, got {text!r}.", hint="Put a value with spaces in quotes."
         )
     return {key: value for key, _, value in pairs}
 
@@ -117,7 +117,7 @@ def check_cells(found: list[dict[str, str]], known: tuple[str, ...], flag: str) 
         if name.lower() not in known:
             guess = suggest(name, known, n=1)
             raise UsageError(
-                f"{flag} has an unknown column {name!r}.", mend=f"{guess}\nKnown: {', '.join(known)}.".strip()
+                f"{flag} has an unknown column {name!r}.", hint=f"{guess}\nKnown: {', '.join(known)}.".strip()
             )
 
 

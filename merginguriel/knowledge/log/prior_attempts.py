@@ -75,7 +75,7 @@ class TriedAlready(KnowledgeError):
         super().__init__(
             "the log already has this merge, or a similar one.",
             where=where,
-            mend="\n".join(
+            hint="\n".join(
                 [
                     *shown,
                     *([f"and {more} more rows"] if more else []),

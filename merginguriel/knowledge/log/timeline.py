@@ -80,7 +80,7 @@ def _cited(knowledge: Knowledge, claim_id: str | None) -> set[str] | None:
             return {ref.partition("#")[0] for ref in claim.evidence}
     raise UsageError(
         f"unknown claim {claim_id!r}.",
-        mend=suggest(claim_id, [claim.id for claim in knowledge.claims])
+        hint=suggest(claim_id, [claim.id for claim in knowledge.claims])
         or "List all: mu skills list, mu skills show NAME",
     )
 

@@ -131,9 +131,9 @@ def _parse_claim(item: object, path: Path, skill: str) -> Claim:
         raise KnowledgeError("a claim is a mapping that starts with '- id:'.", where=f"{path}:1")
     where = f"{path}:{item.line}"
 
-    def fail(what: str, mend: str | None = None, key: str | None = None) -> KnowledgeError:
+    def fail(what: str, hint: str | None = None, key: str | None = None) -> KnowledgeError:
         line = getattr(item.get(key), "line", item.line) if key else item.line
-        return KnowledgeError(what, where=f"{path}:{line}", mend=mend)
+        return KnowledgeError(what, where=f"{path}:{line}", hint=hint)
 
     def text(key: str) -> str:
         return need_text(item[key], key, where).strip() if key in item else ""
@@ -213,7 +213,7 @@ def _scope(value: object, name: str, path: Path, line: int) -> dict[str, tuple[s
             raise KnowledgeError(
                 f"{name} has the unknown key {key!r}.",
                 where=f"{path}:{value.line}",
-                mend=f"Known: {', '.join(SCOPE_KEYS)}.",
+                hint=f"Known: {', '.join(SCOPE_KEYS)}.",
             )
         where = f"{path}:{line_of(value, key)}"
         items = item if isinstance(item, list) else [item]

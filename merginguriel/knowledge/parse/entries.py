@@ -87,7 +87,7 @@ def parse_entry(text: str, path: Path) -> Entry:
         raise KnowledgeError(
             "the file's name is not <date>-<slug>-<8 hex>.md.",
             where=str(path),
-            mend="Add it with: mu log add FILE",
+            hint="Add it with: mu log add FILE",
         )
     front, body, body_line = read_front_matter(text, path)
     fields = _front_fields(front, path)
@@ -110,7 +110,7 @@ def parse_entry(text: str, path: Path) -> Entry:
             raise KnowledgeError(
                 f"unknown heading {section.title!r}.",
                 where=f"{path}:{section.line}",
-                mend=f"Write: ## {meant}",
+                hint=f"Write: ## {meant}",
             )
         if section.title == "Results":
             for table in markdown.tables(section, path):
@@ -152,7 +152,7 @@ def _front_fields(front: Mapping, path: Path) -> dict[str, str]:
             raise KnowledgeError(
                 f"unknown key {key!r}.",
                 where=f"{path}:{line}",
-                mend=f"Known: {', '.join((*REQUIRED, *OPTIONAL))}.",
+                hint=f"Known: {', '.join((*REQUIRED, *OPTIONAL))}.",
             )
         fields[key] = need_text(value, key, f"{path}:{line}").strip()
     for key in REQUIRED:
@@ -184,7 +184,7 @@ def _check_columns(table: markdown.Table, defaults: dict[str, str], path: Path) 
             raise KnowledgeError(
                 f"the table under Results has no column {name!r}.",
                 where=f"{path}:{table.line}",
-                mend=f"Add the column{where_else}. A table of other things belongs under another heading.",
+                hint=f"Add the column{where_else}. A table of other things belongs under another heading.",
             )
 
 
@@ -200,7 +200,7 @@ def _rows_files(
         match = _ROWS_FILE.match(text)
         if not match:
             raise KnowledgeError(
-                "this line does not name a file of rows.", where=where, mend="rows: NAME.csv sha256:HEX"
+                "this line does not name a file of rows.", where=where, hint="rows: NAME.csv sha256:HEX"
             )
         file = path.parent / match[1]
         if "/" in match[1] or "\\" in match[1]:
@@ -210,7 +210,7 @@ def _rows_files(
             raise KnowledgeError(
                 f"{match[1]} was changed after the entry was written (its sha256 differs).",
                 where=where,
-                mend="Restore the file, or write a new entry for the new rows.",
+                hint="Restore the file, or write a new entry for the new rows.",
             )
         found += read_csv(data, defaults, file)
         files.append(file)

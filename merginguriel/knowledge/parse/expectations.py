@@ -85,7 +85,7 @@ def parse(section: Section, defaults: Mapping[str, str], path: Path) -> list[Exp
                 raise KnowledgeError(
                     f"the table under Expected has an unknown column {name!r}.",
                     where=f"{path}:{table.line}",
-                    mend=f"Known: {', '.join(COLUMNS)}.",
+                    hint=f"Known: {', '.join(COLUMNS)}.",
                 )
         found += [_expectation(row.cells, defaults, f"{path}:{row.line}") for row in table.rows]
     return found
@@ -113,14 +113,14 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
         raise CellError(
             f"unknown baseline kind {over!r} in the column over.",
             where=where,
-            mend=f"Known: {', '.join(BASELINE_KINDS)}.",
+            hint=f"Known: {', '.join(BASELINE_KINDS)}.",
             column="over",
         )
     if low is None and high is None and p_positive is None:
         raise KnowledgeError(
             "this row states no expectation that can be scored.",
             where=where,
-            mend="Give low and high, `+1 pp` and `+3 pp` (one may be - for open), or p_positive.",
+            hint="Give low and high, `+1 pp` and `+3 pp` (one may be - for open), or p_positive.",
         )
     if low is not None and high is not None and low > high:
         raise KnowledgeError(f"low, {low:+g} pp, must not be above high, {high:+g} pp.", where=where)

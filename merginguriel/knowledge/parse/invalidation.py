@@ -79,13 +79,13 @@ def parse(section: markdown.Section, path: Path) -> list[Mark]:
         raise KnowledgeError(
             f"## {section.title} selects no row.",
             where=where,
-            mend="A list: each item selects rows, like: - context=massive/xlm-roberta-base dates=..2025-10-31"
+            hint="A list: each item selects rows, like: - context=massive/xlm-roberta-base dates=..2025-10-31"
             if section.title != "Lifts"
             else "A list of the entries whose mark is lifted: - 2026-01-21-known-defects-0c8626eb",
         )
     if not prose:
         raise KnowledgeError(
-            f"## {section.title} gives no reason.", where=where, mend="Say why in a sentence above the list."
+            f"## {section.title} gives no reason.", where=where, hint="Say why in a sentence above the list."
         )
     return [Mark(section.title, tuple(selectors), " ".join(prose), section.line)]
 
@@ -100,13 +100,13 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
             raise KnowledgeError(
                 f"{text!r} does not start with an entry id.",
                 where=where,
-                mend="Name the entry whose mark is lifted; what follows (rows=…, target=…) narrows it.",
+                hint="Name the entry whose mark is lifted; what follows (rows=…, target=…) narrows it.",
             )
     conditions: dict[str, tuple[str, ...]] = {}
     for word in words:
         key, sign, value = word.partition("=")
         if not sign or key not in KEYS:
-            raise KnowledgeError(f"{word!r} is not a selector.", where=where, mend=f"Write key=value; keys: {', '.join(KEYS)}.")  # fmt: skip
+            raise KnowledgeError(f"{word!r} is not a selector.", where=where, hint=f"Write key=value; keys: {', '.join(KEYS)}.")  # fmt: skip
         values = tuple(v for v in value.split(",") if v)
         if key in conditions or not values:
             raise KnowledgeError(f"{key!r} is given twice or has no value.", where=where)
@@ -114,9 +114,9 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
             _check(key, one, where)
         conditions[key] = values
     if "range" in conditions and "commits" not in conditions:
-        raise KnowledgeError("range needs commits beside it.", where=where, mend="Write commits=A..B and add the entry with mu log add.")  # fmt: skip
+        raise KnowledgeError("range needs commits beside it.", where=where, hint="Write commits=A..B and add the entry with mu log add.")  # fmt: skip
     if not conditions and kind != "Lifts":
-        raise KnowledgeError("this item would select every row of the log.", where=where, mend="Name which.")
+        raise KnowledgeError("this item would select every row of the log.", where=where, hint="Name which.")
     return Selector(tuple(conditions.items()), line, entry)
 
 
@@ -126,7 +126,7 @@ def _check(key: str, value: str, where: str) -> None:
         raise KnowledgeError(
             f"the range {value!r} means something only beside its repository.",
             where=where,
-            mend="Land the entry with mu log add, which lists its commits from git; or list them yourself:\n"
+            hint="Land the entry with mu log add, which lists its commits from git; or list them yourself:\n"
             f"git log --format=%h {value} | paste -sd, -",
         )
     forms = {"commits": (CODE, "7 to 40 hex digits, or a version"), "range": (_RANGE, "COMMIT..COMMIT"), "entries": (_ENTRY, "an entry's id"), "rows": (_ROW, "<entry id>#r<n>")}  # fmt: skip
@@ -136,10 +136,10 @@ def _check(key: str, value: str, where: str) -> None:
         first, dots, last = value.partition("..")
         if not dots or not (first or last) or not all(is_day(day) for day in (first, last) if day):
             raise KnowledgeError(
-                f"dates says {value!r}.", where=where, mend="FIRST..LAST, ..LAST or FIRST.., as YYYY-MM-DD."
+                f"dates says {value!r}.", where=where, hint="FIRST..LAST, ..LAST or FIRST.., as YYYY-MM-DD."
             )
     if key == "baseline_kind" and value not in BASELINE_KINDS:
-        raise KnowledgeError(f"unknown baseline_kind {value!r}.", where=where, mend=f"Known: {', '.join(BASELINE_KINDS)}.")  # fmt: skip
+        raise KnowledgeError(f"unknown baseline_kind {value!r}.", where=where, hint=f"Known: {', '.join(BASELINE_KINDS)}.")  # fmt: skip
     if key == "baseline":
         parse_value(value, "share", key, where)
 

@@ -78,7 +78,7 @@ def tables(section: Section, path: Path) -> list[Table]:
             raise KnowledgeError(
                 "this looks like a table, but its lines do not start with a bar.",
                 where=f"{path}:{number}",
-                mend="Write | at both ends of every line of the table.",
+                hint="Write | at both ends of every line of the table.",
             )
         if block:
             found.append(_table(block, path))
@@ -92,7 +92,7 @@ def _table(block: list[tuple[int, str]], path: Path) -> Table:
         raise KnowledgeError(
             "a table needs a line of | --- | under its column names.",
             where=f"{path}:{first}",
-            mend="See docs/formats.md.",
+            hint="See docs/formats.md.",
         )
     columns = tuple(cells(block[0][1]))
     for name in columns:
@@ -105,7 +105,7 @@ def _table(block: list[tuple[int, str]], path: Path) -> Table:
             raise KnowledgeError(
                 f"this row has {len(values)} cells, the table has {len(columns)} columns.",
                 where=f"{path}:{number}",
-                mend="Write - in a cell that has no value; write \\| for a bar inside a cell.",
+                hint="Write - in a cell that has no value; write \\| for a bar inside a cell.",
             )
         rows.append(TableRow(number, dict(zip(columns, values, strict=True))))
     return Table(first, columns, tuple(rows))

@@ -61,14 +61,14 @@ def parse(section: Section, path: Path) -> tuple[list[OpenQuestion], list[Settle
                 raise KnowledgeError(
                     f"[{settles[1]}] must name a question of another entry.",
                     where=f"{path}:{number}",
-                    mend=f"[{settles[1]} ENTRY-ID#q1] and what was found; see their names: mu log questions",
+                    hint=f"[{settles[1]} ENTRY-ID#q1] and what was found; see their names: mu log questions",
                 )
             settled.append(Settled(ref, _DONE[settles[1]], settles[3].strip(), number))
         elif not state:
             raise KnowledgeError(
                 "an open question starts with its state.",
                 where=f"{path}:{number}",
-                mend="[open], [narrowed ENTRY-ID] or [closed ENTRY-ID], then the question; of another entry's "
+                hint="[open], [narrowed ENTRY-ID] or [closed ENTRY-ID], then the question; of another entry's "
                 "question: [narrows ENTRY-ID#q1] or [closes ENTRY-ID#q1], then what was found.",
             )
         elif state[1] != "open" and not state[2]:

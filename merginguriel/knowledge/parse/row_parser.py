@@ -43,9 +43,9 @@ class CellError(KnowledgeError):
     """A cell that cannot be read. `column`: its column, where the error is of one."""
 
     def __init__(
-        self, what: str, *, where: str | None = None, mend: str | None = None, column: str | None = None
+        self, what: str, *, where: str | None = None, hint: str | None = None, column: str | None = None
     ) -> None:
-        super().__init__(what, where=where, mend=mend)
+        super().__init__(what, where=where, hint=hint)
         self.column = column
 
 
@@ -62,8 +62,8 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         KnowledgeError: Cells contradict each other.
     """
 
-    def fail(column: str, what: str, mend: str | None = None) -> CellError:
-        return CellError(what, where=where, mend=mend, column=column)
+    def fail(column: str, what: str, hint: str | None = None) -> CellError:
+        return CellError(what, where=where, hint=hint, column=column)
 
     def cell(name: str) -> str:
         text = (cells[name] if name in cells else defaults.get(name, "")).strip()
@@ -110,7 +110,7 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         try:
             return locales.get(name).tag
         except MuError as error:
-            raise fail(column, error.what, error.mend) from error
+            raise fail(column, error.what, error.hint) from error
 
     target = locale("target", cell("target")) if cell("target") else "-"
     sources = tuple(locale("sources", name) for name in cell("sources").split())
@@ -199,8 +199,8 @@ def parse_value(text: str, unit: str, column: str, where: str) -> float:
     """
     plain = text.replace("−", "-").replace(" ", " ").strip()
 
-    def fail(what: str, mend: str) -> CellError:
-        return CellError(f"column {column!r} says {text!r}: {what}", where=where, mend=mend, column=column)
+    def fail(what: str, hint: str) -> CellError:
+        return CellError(f"column {column!r} says {text!r}: {what}", where=where, hint=hint, column=column)
 
     if unit == "count":
         number = plain[:-1] if plain[-1:] in "KMB" else plain
@@ -225,12 +225,12 @@ def parse_value(text: str, unit: str, column: str, where: str) -> float:
     number_ = float(plain) / scale
     low = -1.0 if unit == "correlation" else 0.0
     if not low <= number_ <= 1.0:
-        mend = {
+        hint = {
             "share": "An accuracy is a fraction, 0.4832, or carries its sign: 48.32%.",
             "score": "Write a fraction, 0.8664, or points out of 100 with the unit: 86.64 pt.",
             "correlation": "A correlation is between −1 and 1.",
         }[unit]
-        raise fail("outside the range of this metric; fraction or percent?", mend)
+        raise fail("outside the range of this metric; fraction or percent?", hint)
     return number_
 
 
@@ -242,7 +242,7 @@ def _params(text: str, where: str) -> tuple[tuple[str, str], ...]:
             raise CellError(
                 f"params must be key=value pairs, got {part!r}.",
                 where=where,
-                mend="Write key=value pairs with spaces between them.",
+                hint="Write key=value pairs with spaces between them.",
                 column="params",
             )
         if key in found:
@@ -266,8 +266,8 @@ def _weights(text: str, where: str) -> tuple[float, ...]:
 def _check(row: ResultRow, where: str) -> None:
     """Raise KnowledgeError for fields that contradict each other."""
 
-    def fail(what: str, mend: str | None = None) -> KnowledgeError:
-        return KnowledgeError(what, where=where, mend=mend)
+    def fail(what: str, hint: str | None = None) -> KnowledgeError:
+        return KnowledgeError(what, where=where, hint=hint)
 
     if row.method != "single" and row.sources:
         if row.mode == "ExcTar" and row.target in row.sources:
@@ -317,7 +317,7 @@ def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> 
         if name.lower() not in DIFFERENCES:
             if name not in COLUMNS:
                 raise KnowledgeError(
-                    f"unknown column {name!r}.", where=where, mend=f"Known: {', '.join(COLUMNS)}."
+                    f"unknown column {name!r}.", where=where, hint=f"Known: {', '.join(COLUMNS)}."
                 )
             continue
         plain = text.strip().replace("−", "-")
@@ -329,7 +329,7 @@ def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> 
             raise KnowledgeError(
                 f"column {name!r} says {text!r}: {reading}",
                 where=where,
-                mend="Write the two accuracies and leave the difference to the program, "
+                hint="Write the two accuracies and leave the difference to the program, "
                 "or name the unit: `pp` or `rel_pct`.",
             )
         if row.difference_pp is None or row.baseline is None:

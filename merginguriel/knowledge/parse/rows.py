@@ -195,7 +195,7 @@ def check_context(text: str) -> None:
     """Raise UsageError for a text that is not of the form task/base-model."""
     if not is_context(text):
         raise UsageError(
-            f"{text!r} is not a context.", mend="Write task/base-model, like massive/xlm-roberta-base."
+            f"{text!r} is not a context.", hint="Write task/base-model, like massive/xlm-roberta-base."
         )
 
 

@@ -111,7 +111,7 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
             raise KnowledgeError(
                 f"unknown field {key!r}.",
                 where=f"{path}:{getattr(value, 'line', 1)}",
-                mend=f"Known: {', '.join(FIELDS)}.",
+                hint=f"Known: {', '.join(FIELDS)}.",
             )
     found = front.get("metadata")
     marked = isinstance(found, Mapping) and any(key in found for key in MARKS)
@@ -139,9 +139,9 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
     return Skill(name, path, description, metadata, body.strip(), claims, line)
 
 
-def _own(what: str, where: str, mend: str = "") -> KnowledgeError:
+def _own(what: str, where: str, hint: str = "") -> KnowledgeError:
     """Return an error by a rule that the specification does not have."""
-    return KnowledgeError(what, where=where, mend=f"{mend}\n{OWN}".strip())
+    return KnowledgeError(what, where=where, hint=f"{hint}\n{OWN}".strip())
 
 
 def _name(front: Mapping, path: Path, foreign: bool) -> str:
@@ -167,7 +167,7 @@ def check_name(name: str, where: str | None = None) -> None:
         raise KnowledgeError(
             f"{name!r} is not a valid skill name.",
             where=where,
-            mend="Lower case letters, digits and single hyphens, at most 64.",
+            hint="Lower case letters, digits and single hyphens, at most 64.",
         )
 
 

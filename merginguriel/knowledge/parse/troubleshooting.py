@@ -1,4 +1,4 @@
-"""Parse the sections of a Troubleshooting entry: error patterns, symptom, cause and mend."""
+"""Parse the sections of a Troubleshooting entry: error patterns, symptom, cause and solution."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A known error: its patterns, and symptom, cause and mend as Markdown."""
+    """A known error: its patterns, and symptom, cause and solution as Markdown."""
 
     patterns: tuple[Pattern, ...]
     symptom: str
     cause: str
-    mend: str
+    solution: str
 
     def as_dict(self) -> dict[str, object]:
         """Return the trouble as JSON-ready data."""
@@ -46,7 +46,7 @@ class Trouble:
             "patterns": [str(pattern) for pattern in self.patterns],
             "symptom": self.symptom,
             "cause": self.cause,
-            "mend": self.mend,
+            "solution": self.solution,
         }
 
 
@@ -58,7 +58,7 @@ def parse(sections: Sequence[Section], path: Path) -> Trouble:
             raise KnowledgeError(
                 f"a Troubleshooting entry has no section {title!r}.",
                 where=f"{path}:1",
-                mend=f"It needs: {', '.join(f'## {one}' for one in SECTIONS)}.",
+                hint=f"It needs: {', '.join(f'## {one}' for one in SECTIONS)}.",
             )
     patterns = []
     for number, text in named[SECTIONS[0]].lines:
@@ -69,7 +69,7 @@ def parse(sections: Sequence[Section], path: Path) -> Trouble:
             raise KnowledgeError(
                 "this line is not a pattern.",
                 where=f"{path}:{number}",
-                mend="Write - `the error's own words` or - /a regular expression/, one a line.",
+                hint="Write - `the error's own words` or - /a regular expression/, one a line.",
             )
         pattern = Pattern(item["literal"] or item["regex"], regex=item["regex"] is not None)
         _check(pattern, f"{path}:{number}")
@@ -86,7 +86,7 @@ def _check(pattern: Pattern, where: str) -> None:
         raise KnowledgeError(
             "a pattern may not repeat a group or refer back to one: it could take for ever.",
             where=where,
-            mend="Write (a|b) without * or + behind it, or two patterns.",
+            hint="Write (a|b) without * or + behind it, or two patterns.",
         )
     try:
         re.compile(pattern.text)

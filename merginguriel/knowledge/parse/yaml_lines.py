@@ -56,7 +56,7 @@ def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
         raise KnowledgeError(
             f"this is not valid YAML: {error.problem or error.context}.",
             where=f"{path}:{line}",
-            mend="Quote any text that holds a colon, a #, or starts with a special character.",
+            hint="Quote any text that holds a colon, a #, or starts with a special character.",
         ) from error
     except yaml.reader.ReaderError as error:
         line = first_line + text.count("\n", 0, error.position)
@@ -135,13 +135,13 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
         raise KnowledgeError(
             "the file starts with a byte order mark, which many readers do not accept.",
             where=f"{path}:1",
-            mend="Save it as UTF-8 without one.",
+            hint="Save it as UTF-8 without one.",
         )
     if not text.startswith("---"):
         raise KnowledgeError(
             "no front matter: the file does not start with ---.",
             where=f"{path}:1",
-            mend="See docs/formats.md.",
+            hint="See docs/formats.md.",
         )
     if len(BOUNDARY.findall(text)) < 2:
         raise KnowledgeError("the front matter is not closed with a line of ---.", where=f"{path}:1")

@@ -39,7 +39,7 @@ CREATE INDEX docs_called ON docs (name, kind);
 CREATE TABLE scopes (doc INTEGER, target TEXT, method TEXT);
 CREATE INDEX scopes_of ON scopes (doc);
 CREATE INDEX scopes_at ON scopes (target, method);
-CREATE TABLE troubles (doc INTEGER, pattern TEXT, regex INTEGER, mend TEXT);
+CREATE TABLE troubles (doc INTEGER, pattern TEXT, regex INTEGER, solution TEXT);
 CREATE INDEX troubles_of ON troubles (doc);
 CREATE VIRTUAL TABLE words USING fts5 (name, title, summary, body, tokenize = "porter unicode61 remove_diacritics 2");
 """
@@ -256,7 +256,7 @@ def _insert(connection: sqlite3.Connection, unit: str, one: Document) -> None:
     if one.trouble:
         connection.executemany(
             "INSERT INTO troubles VALUES (?, ?, ?, ?)",
-            [(cursor.lastrowid, p.text, p.regex, one.trouble.mend) for p in one.trouble.patterns],
+            [(cursor.lastrowid, p.text, p.regex, one.trouble.solution) for p in one.trouble.patterns],
         )
 
 

@@ -42,7 +42,7 @@ class Hit:
         marks: (start, end) of each match in `snippet`.
         score: Match × grade × freshness × fit to the scope asked for, at most 1; of a known trouble, how far it
             matches.
-        mend: Where the query is the error of a Troubleshooting entry: its mend as Markdown; else ''.
+        solution: Where the query is the error of a Troubleshooting entry: its solution as Markdown; else ''.
     """
 
     kind: str
@@ -56,14 +56,14 @@ class Hit:
     snippet: str
     marks: tuple[tuple[int, int], ...]
     score: float
-    mend: str = ""
+    solution: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return the hit as JSON-ready data."""
         return {
             "kind": self.kind, "name": self.name, "title": self.title, "type": self.type, "date": self.date,
             "status": self.status, "reason": self.reason, "path": self.path, "snippet": self.snippet,
-            "marks": [list(pair) for pair in self.marks], "score": round(self.score, 4), "mend": self.mend,
+            "marks": [list(pair) for pair in self.marks], "score": round(self.score, 4), "solution": self.solution,
         }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def search(
 
     A word is found in its other forms too (merge, merged, merging). Of few words, documents with all of them come
     first; of a text, the words that are rare in the knowledge count. An error that a Troubleshooting entry knows
-    brings that entry first, with its mend, whatever paths and numbers it has here; where the query looks like an
+    brings that entry first, with its solution, whatever paths and numbers it has here; where the query looks like an
     error, other entries about trouble come next.
 
     Args:
@@ -93,7 +93,7 @@ def search(
     """
     asked = terms(query)
     if not asked:
-        raise UsageError("the query contains no word.", mend='Example: mu search "ties sw-KE"')
+        raise UsageError("the query contains no word.", hint='Example: mu search "ties sw-KE"')
     with opened(space) as index:
         index.row_factory = sqlite3.Row
         known = _troubles(index, query) if "entry" in kinds else []
@@ -109,20 +109,20 @@ def search(
             found = _ranked(index, " OR ".join(asked), kinds, target, method) if asked else []
         if looks_like_error(query):
             found.sort(key=lambda pair: pair[1]["type"] != "Troubleshooting")
-        mends = {row["id"]: row["mend"] for _, row in known}
-        best = [*known, *(pair for pair in found if pair[1]["id"] not in mends)][:limit]
+        solutions = {row["id"]: row["solution"] for _, row in known}
+        best = [*known, *(pair for pair in found if pair[1]["id"] not in solutions)][:limit]
         snippets = _snippets(index, " OR ".join(asked), [row["id"] for _, row in best]) if asked else {}
         return [
-            _hit(space, score, row, snippets.get(row["id"], ""), mends.get(row["id"], ""))
+            _hit(space, score, row, snippets.get(row["id"], ""), solutions.get(row["id"], ""))
             for score, row in best
         ]
 
 
 def _troubles(index: sqlite3.Connection, query: str) -> list[tuple[float, sqlite3.Row]]:
-    """Return (score, document with its mend) of the known errors in `query`, best first."""
+    """Return (score, document with its solution) of the known errors in `query`, best first."""
     patterns: dict[str, list[Pattern]] = {}
     documents: dict[str, sqlite3.Row] = {}
-    ask = """SELECT docs.*, pattern, regex, mend FROM troubles JOIN docs ON docs.id = troubles.doc
+    ask = """SELECT docs.*, pattern, regex, solution FROM troubles JOIN docs ON docs.id = troubles.doc
              WHERE status != ? ORDER BY docs.id"""
     for row in index.execute(ask, (SUPERSEDED,)):
         patterns.setdefault(row["name"], []).append(Pattern(row["pattern"], bool(row["regex"])))
@@ -207,7 +207,7 @@ def _snippets(index: sqlite3.Connection, match: str, ids: Sequence[int]) -> dict
     return {row[0]: row[1] for row in index.execute(ask, (match, *ids))}
 
 
-def _hit(space: Workspace, score: float, row: sqlite3.Row, snippet: str, mend: str) -> Hit:
+def _hit(space: Workspace, score: float, row: sqlite3.Row, snippet: str, solution: str) -> Hit:
     text, marks = "", []
     for number, part in enumerate(re.split(f"[{OPENING}{CLOSING}]", " ".join(snippet.split()))):
         if number % 2:
@@ -215,5 +215,5 @@ def _hit(space: Workspace, score: float, row: sqlite3.Row, snippet: str, mend: s
         text += part
     return Hit(
         row["kind"], row["name"], row["title"], row["type"], row["date"], row["status"] or "", row["reason"] or "",
-        space.display(Path(row["path"])), text, tuple(marks), score, mend,
+        space.display(Path(row["path"])), text, tuple(marks), score, solution,
     )  # fmt: skip

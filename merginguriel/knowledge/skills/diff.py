@@ -321,11 +321,11 @@ def knowledge_at(knowledge: Knowledge, revision: str, needed: str) -> Knowledge:
         except KnowledgeError as error:
             if path.parent.name == needed and path.name == "SKILL.md":
                 raise KnowledgeError(
-                    f"at {revision[:9]}: {error.what}", where=error.where, mend=error.mend
+                    f"at {revision[:9]}: {error.what}", where=error.where, hint=error.hint
                 ) from error
     if not any(skill.name == needed for skill in skills):
         raise KnowledgeError(
-            f"there was no skill {needed} at {revision[:9]}.", mend=f"See: mu skills history {needed}"
+            f"there was no skill {needed} at {revision[:9]}.", hint=f"See: mu skills history {needed}"
         )
     return Knowledge(knowledge.space, tuple(skills), row_status.derive(entries), "")
 

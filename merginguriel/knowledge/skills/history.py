@@ -54,7 +54,7 @@ def history(space: Workspace, name: str) -> list[State]:
     commits = [line.split("\x1f", 2) for line in told.splitlines() if line]
     folder = space.skills / name
     if not commits and not folder.is_dir():
-        raise UsageError(f"unknown skill {name!r} here or in git.", mend="See: mu skills list")
+        raise UsageError(f"unknown skill {name!r} here or in git.", hint="See: mu skills list")
     files = [f"skills/{name}/SKILL.md", f"skills/{name}/claims.yaml"]
     texts = git.texts(space.root, [(commit, file) for commit, _, _ in commits for file in files])
     found: list[State] = []

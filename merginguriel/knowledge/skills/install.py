@@ -60,7 +60,7 @@ def install(
     if place.resolve().is_relative_to(space.skills.resolve()):
         raise UsageError(
             f"{place} is the workspace's own folder of skills, where its skills already are.",
-            mend=f"Name another: --to {' or --to '.join(AGENTS)}",
+            hint=f"Name another: --to {' or --to '.join(AGENTS)}",
         )
     registry = read_registry(place)
     skills = [read_skill(space.skills / name) for name in _chosen(space, names)]
@@ -98,7 +98,7 @@ def put(skill: Skill, place: Path, *, copy: bool) -> None:
     except OSError as error:
         wrong = files.os_error(error, target)
         raise MuError(
-            wrong.what, where=wrong.where, mend=wrong.mend or "Links may not be allowed here: --copy"
+            wrong.what, where=wrong.where, hint=wrong.hint or "Links may not be allowed here: --copy"
         ) from error
 
 
@@ -110,7 +110,7 @@ def check(place: Path) -> list[tuple[Installed, str]]:
     """
     registry = read_registry(place)
     if not registry:
-        raise UsageError(f"no skills are installed in {place}.", mend="Install them: mu skills install")
+        raise UsageError(f"no skills are installed in {place}.", hint="Install them: mu skills install")
     return [(one, trouble(place, one)) for one in registry.values()]
 
 
@@ -136,7 +136,7 @@ def remove(place: Path, names: Sequence[str] = (), *, force: bool = False) -> li
         if name not in registry:
             raise UsageError(
                 f"{name!r} is not installed in {place}.",
-                mend=f"Installed there: {', '.join(registry) or 'none'}",
+                hint=f"Installed there: {', '.join(registry) or 'none'}",
             )
     chosen = list(names or registry)
     if not force:
@@ -160,7 +160,7 @@ def _chosen(space: Workspace, names: Sequence[str]) -> list[str]:
     here = [path.parent.name for path in skill_paths(space.skills)]
     for name in names:
         if name not in here:
-            raise UsageError(f"unknown skill {name!r}.", mend=f"Known: {', '.join(here)}")
+            raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(here)}")
     return list(dict.fromkeys(names)) or here
 
 
@@ -173,7 +173,7 @@ def _check_free(place: Path, name: str, known: Installed | None) -> None:
         raise MuError(
             "this name is taken by something that this program did not install.",
             where=str(target),
-            mend="Rename or remove it, or replace it with: --force",
+            hint="Rename or remove it, or replace it with: --force",
         )
     if target.is_symlink() != (known.how == "link") or (
         known.how == "copy" and folder_sha256(target) != known.sha256
@@ -181,7 +181,7 @@ def _check_free(place: Path, name: str, known: Installed | None) -> None:
         raise MuError(
             "it was changed after it was installed.",
             where=str(target),
-            mend="Copy what you want to keep into skills/, then replace it with: --force",
+            hint="Copy what you want to keep into skills/, then replace it with: --force",
         )
 
 
@@ -201,7 +201,7 @@ def folder_sha256(folder: Path) -> str:
             raise MuError(
                 "a link points outside the skill's folder.",
                 where=str(path),
-                mend="Replace the link by the file.",
+                hint="Replace the link by the file.",
             )
         if path.is_file():
             for data in (
@@ -232,7 +232,7 @@ def read_registry(place: Path) -> dict[str, Installed]:
         raise MuError(
             "the registry of installed skills cannot be read.",
             where=str(path),
-            mend="Remove it, then install again with: mu skills install --force",
+            hint="Remove it, then install again with: mu skills install --force",
         )
     return found
 

@@ -78,7 +78,7 @@ def new_skill(
     try:
         check_name(name)
     except KnowledgeError as error:
-        raise UsageError(error.what, mend=error.mend) from error
+        raise UsageError(error.what, hint=error.hint) from error
     workspace.writable(space)
     day = (today or date.today()).isoformat()
     folder = space.skills / name
@@ -127,13 +127,13 @@ def _template(space: Workspace, template: str) -> str | Skill:
         here = ", ".join(path.parent.name for path in skill_paths(space.skills))
         raise UsageError(
             f"{template!r} is not a template or a skill.",
-            mend=f"Templates: {', '.join(TEMPLATES)}\nSkills: {here}",
+            hint=f"Templates: {', '.join(TEMPLATES)}\nSkills: {here}",
         )
     skill = read_skill(folder.resolve())
     if skill.foreign:
         raise KnowledgeError(
             "this skill lacks sections that a template needs.",
             where=str(skill.path),
-            mend="Choose another template.",
+            hint="Choose another template.",
         )
     return skill

@@ -48,7 +48,7 @@ def layer_swap(
     if outer and outer not in place.names:
         raise UsageError(
             f"layer_swap: outer is {outer!r}, which is not a source.",
-            mend=f"It is one of: {', '.join(place.names)}.",
+            hint=f"It is one of: {', '.join(place.names)}.",
         )
     chosen = place.names.index(outer) if outer else int(np.argmax(weights))
     # Layers from the nearer border into the middle; negative: outside.
@@ -87,16 +87,16 @@ def weights_at(
 def check_layer_weights(table: Mapping[str, Sequence[float]], names: Sequence[str], chosen: Method) -> None:
     """Raise UsageError unless each source has weights, all numbers from 0 upwards, and `chosen` uses weights."""
     if not chosen.weighted:
-        raise UsageError(f"{chosen.name} weighs all sources the same.", mend="Use the method linear.")
+        raise UsageError(f"{chosen.name} weighs all sources the same.", hint="Use the method linear.")
     if set(table) != set(names):
         wrong = sorted(set(table) ^ set(names))[0]
         raise UsageError(
             f"layer_weights: {wrong} {'is not a source' if wrong in table else 'has no weights'}.",
-            mend=f"Give a list for each of: {', '.join(names)}.",
+            hint=f"Give a list for each of: {', '.join(names)}.",
         )
     for name, values in table.items():
         if not values or not all(isfinite(value) and value >= 0 for value in values):
             raise UsageError(
                 f"layer_weights: the weights of {name} are {list(values)}.",
-                mend="Give at least one number from 0 upwards; they are spread over the layers.",
+                hint="Give at least one number from 0 upwards; they are spread over the layers.",
             )

@@ -77,12 +77,12 @@ def localise(
     """
     if place.target is None:
         raise UsageError(
-            "localise needs to know whose entries to keep.", mend="Name the target: --target LOCALE"
+            "localise needs to know whose entries to keep.", hint="Name the target: --target LOCALE"
         )
     if place.target not in place.names:
         raise UsageError(
             f"localise needs the target's own model, and {place.target} is not among the sources.",
-            mend=f"Sources are: {', '.join(place.names)}.\n"
+            hint=f"Sources are: {', '.join(place.names)}.\n"
             "Add the target's model as a source, or use consensus, which needs none.",
         )
     total = summed(deltas, weights)

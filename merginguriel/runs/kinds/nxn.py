@@ -23,7 +23,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     """Carry out the run."""
     config = run.config
     if not config.sources or not config.locales:
-        raise UsageError("no models to score.", mend="Name them as `sources: [de-DE, sv-SE]`.")
+        raise UsageError("no models to score.", hint="Name them as `sources: [de-DE, sv-SE]`.")
     study = study_of(config, space)
     models = make_models(study, config, config.sources, tell)
     data = {locale: study.data(locale) for locale in config.locales}

@@ -17,7 +17,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     """Carry out the run."""
     config = run.config
     if not config.locales:
-        raise UsageError("no models to train.", mend="Name them as `locales: [de-DE, sv-SE]`.")
+        raise UsageError("no models to train.", hint="Name them as `locales: [de-DE, sv-SE]`.")
     study = study_of(config, space)
     models = make_models(study, config, config.locales, tell)
     found = {}

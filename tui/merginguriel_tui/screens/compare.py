@@ -206,7 +206,7 @@ class CompareScreen(MuScreen):
         if len(names) < 2:
             self.mu.show_error(
                 UsageError(
-                    "a comparison needs two or more runs.", mend="Type ids or recipes, separated by spaces."
+                    "a comparison needs two or more runs.", hint="Type ids or recipes, separated by spaces."
                 )
             )
             return

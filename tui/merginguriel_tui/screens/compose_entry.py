@@ -17,7 +17,7 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
-from merginguriel.errors import TOLD, MuError, told
+from merginguriel.errors import USER_ERRORS, MuError, as_mu_error
 from merginguriel.text.tables import plain
 from merginguriel_tui import session
 from merginguriel_tui.base import MuScreen
@@ -161,7 +161,7 @@ class ComposeScreen(MuScreen):
             where = (result.where or "").rpartition(":")[2]
             label = Text(f"✗ line {where}: " if where.isdigit() else "✗ ", "bold")
             label.append(plain(result.what), "not bold")
-            label.append(f"\n{plain(result.mend)}" if result.mend else "", "dim not bold")
+            label.append(f"\n{plain(result.hint)}" if result.hint else "", "dim not bold")
         else:
             self.entry = result
             count = len(result.rows)
@@ -216,11 +216,11 @@ class ComposeScreen(MuScreen):
             return
         try:
             self._save(text)
-        except TOLD:
+        except USER_ERRORS:
             from merginguriel.files import write_text
 
             place = session.path(self.mu.space).with_name(f"draft-{self.draft.stem}.md")
-            with contextlib.suppress(*TOLD):  # no place to save it
+            with contextlib.suppress(*USER_ERRORS):  # no place to save it
                 write_text(place, text)
                 self.mu.elsewhere_kept.append(place)
 
@@ -316,7 +316,7 @@ class ComposeScreen(MuScreen):
             from merginguriel.merging.registry import parameters
 
             beside = drafts.folder(space.log)
-            with contextlib.suppress(*TOLD):  # add the entry even if its draft cannot be saved
+            with contextlib.suppress(*USER_ERRORS):  # add the entry even if its draft cannot be saved
                 self._save(text)
             with self.writes:
                 entry = acceptance.accept(
@@ -327,7 +327,7 @@ class ComposeScreen(MuScreen):
             try:
                 draft.unlink(missing_ok=True)
             except OSError as error:
-                if known := told(error):
+                if known := as_mu_error(error):
                     self.call_later(self.mu.show_error, known)
             return entry.id
 

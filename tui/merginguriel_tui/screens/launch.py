@@ -262,7 +262,7 @@ class LaunchScreen(MuScreen):
         if result.error:
             error = result.error
             text = Text.assemble(("✗ cannot run yet\n", "bold"), plain(error.what))
-            text.append(f"\n{plain(error.mend)}" if error.mend else "", "dim")
+            text.append(f"\n{plain(error.hint)}" if error.hint else "", "dim")
         else:
             text = Text.assemble(
                 (plain(result.run), "bold"), f"  {result.state}\n", plain("\n".join(result.lines))

@@ -65,7 +65,7 @@ def check_day(text: str) -> None:
     try:
         date.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"{text!r} is not a date.", mend="YYYY-MM-DD") from error
+        raise UsageError(f"{text!r} is not a date.", hint="YYYY-MM-DD") from error
 
 
 def beginnings(space: Workspace) -> dict[str, tuple[str, str]]:

@@ -104,7 +104,7 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
     for name in (wish.target, wish.about):
         if name and name not in whole.targets:
             raise UsageError(
-                f"unknown target {name} in {one.name}.", mend=f"Targets: {', '.join(whole.targets)}"
+                f"unknown target {name} in {one.name}.", hint=f"Targets: {', '.join(whole.targets)}"
             )
     about = (wish.about or wish.target or whole.targets[0]) if wish.order in NEEDS_TARGET else None
     shown = matrix_store.ordered(whole, wish.order, about)

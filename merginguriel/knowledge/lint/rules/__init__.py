@@ -11,15 +11,15 @@ from merginguriel.knowledge.base import Knowledge
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding of lint. `where` is file:line, `mend` the way out."""
+    """One finding of lint. `where` is file:line, `hint` the way out."""
 
     where: str
     what: str
-    mend: str = ""
+    hint: str = ""
 
     def as_dict(self) -> dict[str, str]:
         """Return the problem as JSON-ready data."""
-        return {"where": self.where, "what": self.what, "mend": self.mend}
+        return {"where": self.where, "what": self.what, "hint": self.hint}
 
 
 def check_all(knowledge: Knowledge) -> list[Problem]:

@@ -78,7 +78,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
         try:
             settings = read_yaml(block["yaml"], skill.path, first_line=first)
         except KnowledgeError as error:
-            found.append(Problem(error.where or str(skill.path), error.what, error.mend or ""))
+            found.append(Problem(error.where or str(skill.path), error.what, error.hint or ""))
             continue
         if isinstance(settings, Mapping):
             given = {key: str(value) for key, value in settings.items() if isinstance(value, str)}

@@ -6,7 +6,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.row_parser import is_future
 
-MEND = "Write the day on which it was written, and set the clock right."
+HINT = "Write the day on which it was written, and set the clock right."
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
@@ -14,21 +14,21 @@ def check(knowledge: Knowledge) -> list[Problem]:
     found: list[Problem] = []
     for entry in knowledge.entries:
         if is_future(entry.date):
-            found.append(Problem(f"{entry.path}:1", f"its date {entry.date} is in the future.", MEND))
+            found.append(Problem(f"{entry.path}:1", f"its date {entry.date} is in the future.", HINT))
         found += [
-            Problem(row.where, f"measured says {row.measured}, which is in the future.", MEND)
+            Problem(row.where, f"measured says {row.measured}, which is in the future.", HINT)
             for row in entry.rows
             if row.measured and is_future(row.measured)
         ]
     for skill in knowledge.skills:
         days = {} if skill.foreign else skill.metadata
         found += [
-            Problem(f"{skill.path}:1", f"{key} says {days[key]}, which is in the future.", MEND)
+            Problem(f"{skill.path}:1", f"{key} says {days[key]}, which is in the future.", HINT)
             for key in ("created", "updated")
             if key in days and is_future(days[key])
         ]
         found += [
-            Problem(claim.where, f"{claim.id}: since says {claim.since}, which is in the future.", MEND)
+            Problem(claim.where, f"{claim.id}: since says {claim.since}, which is in the future.", HINT)
             for claim in skill.claims
             if is_future(claim.since)
         ]

@@ -101,7 +101,7 @@ def _runs(knowledge: Knowledge) -> list[Problem]:
         try:
             made = run_rows(run, here)
         except MuError as error:
-            found.append(Problem(error.where or str(here / run), error.what, error.mend or ""))
+            found.append(Problem(error.where or str(here / run), error.what, error.hint or ""))
             continue
         if made is None:
             if run != ".." and Path(run).name == run and (here / run / "config.yaml").is_file():

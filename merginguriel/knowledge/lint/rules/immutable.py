@@ -12,7 +12,7 @@ from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.entries import ID
 
 SECONDS = 30  # after which a history is too long to be asked
-MEND = "Restore it: git restore --source={commit} -- {name}\nTo correct it, add a new entry that names it: mu log add"
+HINT = "Restore it: git restore --source={commit} -- {name}\nTo correct it, add a new entry that names it: mu log add"
 # git knows these two trees in every repository, by the length of its names.
 EMPTY_TREES = {
     40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -46,14 +46,14 @@ def check(knowledge: Knowledge) -> list[Problem]:
         path = log / name
         if path.suffix == ".md" and not path.is_file():
             path = entries.get(path.name, path)  # moved
-        mend = MEND.format(commit=commit[:12], name=f"{log.name}/{name}")
+        hint = HINT.format(commit=commit[:12], name=f"{log.name}/{name}")
         if path.is_file():
             if blob not in _blobs(path):
                 what = "entry" if path.suffix == ".md" else "file of an entry"
                 where = f"{path}:1" if path.suffix == ".md" else str(path)
-                found.append(Problem(where, f"this {what} was changed after its first commit.", mend))
+                found.append(Problem(where, f"this {what} was changed after its first commit.", hint))
         elif path.suffix == ".md":
-            found.append(Problem(str(path), "this entry was removed after its first commit.", mend))
+            found.append(Problem(str(path), "this entry was removed after its first commit.", hint))
     return found
 
 

@@ -19,7 +19,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
             found += _check_claim(claim, knowledge)
     for skill in knowledge.skills:
         wrong = [
-            Problem(f"{skill.path}:{one.line}", one.what, one.mend) for one in check_skill(skill, knowledge)
+            Problem(f"{skill.path}:{one.line}", one.what, one.hint) for one in check_skill(skill, knowledge)
         ]
         reported = {problem.where for problem in wrong}
         places = [(f"{skill.path}:{line}", words) for line, words in bare_differences(read_text(skill.path))]

@@ -9,7 +9,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.yaml_lines import read_text
 
-MEND = "Add the entry that names it again; if there is none, remove the file."
+HINT = "Add the entry that names it again; if there is none, remove the file."
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
@@ -21,7 +21,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
         if path.parent not in said:
             said[path.parent] = [text for one in sorted(path.parent.glob("[!.]*.md")) for text in _read(one)]
         if not any(path.name in text for text in said[path.parent]):
-            found.append(Problem(str(path), "no entry names this file.", MEND))
+            found.append(Problem(str(path), "no entry names this file.", HINT))
     return found
 
 

@@ -14,7 +14,7 @@ from merginguriel.knowledge.parse.skills import Skill, parse_skill
 from merginguriel.knowledge.skills import versions
 from merginguriel.knowledge.skills.diff import meaning_changes, raised
 
-MEND = "Raise metadata.version, and set metadata.updated to today."
+HINT = "Raise metadata.version, and set metadata.updated to today."
 SETTING, VARIABLE = "lint_since", "MU_LINT_SINCE"
 
 
@@ -58,7 +58,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
                     _line(skill),
                     f"changed in meaning since {named or 'the last commit'}, but its version is {skill.version} and "
                     f"was {before.version}: {_some(changes)}.",
-                    MEND,
+                    HINT,
                 )
             )
     return found if named else found + _committed(knowledge, {one.where for one in found})
@@ -78,7 +78,7 @@ def _committed(knowledge: Knowledge, told: set[str]) -> list[Problem]:
                         _line(skill),
                         f"changed in meaning since commit {earlier.commit[:12]}, but its version is {skill.version} and "
                         f"was {earlier.before.version}: {_some(changes)}.",
-                        MEND,
+                        HINT,
                     )
                 )
     except MuError:
