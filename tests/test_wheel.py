@@ -20,10 +20,10 @@ class Absent(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from merginguriel.cli.main import main
-
-pytestmark = pytest.mark.slow
 main()
 """
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -181,10 +181,10 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
 
 
 def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
-    """Return the accuracy of a merge on its target, or of each single model on its own locale."""
+    """Return the value of a merge on its target, or of each single model on its own locale."""
     if result.get("kind") in ("merge", "iterate"):
-        low, high = result["ci95"]
-        return (Bar(result["target"], result[result.get("metric", "accuracy")], low, high, result["n"]),)
+        value = result.get(result.get("metric", "accuracy"))
+        return () if value is None else (Bar(result["target"], value, *result["ci95"], result["n"]),)
     if result.get("kind") == "train":
         found = {locale: dev_score(one)[1] for locale, one in result["models"].items()}
         return tuple(Bar(locale, value) for locale, value in found.items() if value is not None)

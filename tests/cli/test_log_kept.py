@@ -79,7 +79,7 @@ def test_json_that_is_no_entry_is_kept_and_lands_once_mended(log, bench, said):
 
 
 @pytest.mark.parametrize(
-    ("flags", "mends"),
+    ("flags", "corrections"),
     [
         (["--summary", "S.", "--links", "2026-01-20-nothere"], [("2026-01-20-nothere", E1)]),
         (
@@ -90,7 +90,7 @@ def test_json_that_is_no_entry_is_kept_and_lands_once_mended(log, bench, said):
     ],
     ids=["unknown link", "no summary", "unreadable row"],
 )
-def test_flags_that_make_no_entry_are_kept_and_land_once_mended(log, bench, flags, hints):
+def test_flags_that_make_no_entry_are_kept_and_land_once_mended(log, bench, flags, corrections):
     bench.entry(row())
     given = ["--title", "T", "--type", "Observation", "--section", "Findings: an hour of text", *flags]
     assert log("add", *given, "--dry-run").code and log("drafts", "--json").json == []
@@ -100,7 +100,7 @@ def test_flags_that_make_no_entry_are_kept_and_land_once_mended(log, bench, flag
     text = kept.read_text()
     assert told.code and str(kept) in told.err and "an hour of text" in text
     assert all(word in text for word in flags[-1].replace("=", " ").split())
-    for old, new in hints:
+    for old, new in corrections:
         assert old in text
         text = text.replace(old, new)
     assert log("add", "--draft", draft["id"]).code  # as it is, it does not land

@@ -398,6 +398,6 @@ def test_impossible_layer_weights_are_refused(table: dict[str, tuple[float, ...]
 def test_layer_weights_that_are_no_numbers_are_named_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("method: linear\nlayer_weights:\n  a: [1, much]\nsources:\n  - {name: a, path: a}\n")
-    with pytest.raises(MuError, match="a should be a number") as caught:
+    with pytest.raises(MuError, match="a must be a number") as caught:
         load_recipe(path)
     assert caught.value.where == f"{path}:3"

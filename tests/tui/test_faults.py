@@ -119,8 +119,6 @@ def test_a_broken_file_is_named_and_every_screen_stays(bench, damage, what):
 OTHERS = """
 import os, shutil, sys, time
 from pathlib import Path
-
-pytestmark = pytest.mark.slow
 store, mine = Path(sys.argv[1]), sys.argv[2]
 model = sorted(store.glob("merge-*"))[0]
 for i in range(25):

@@ -216,7 +216,7 @@ def test_what_was_only_filled_in_leaves_nothing_behind(space):
 def test_an_unknown_entry_and_a_wrong_date_are_notes(shared):
     async def script(app, pilot):
         await ready(app, pilot)
-        assert "no entry's id begins with" in notes(app)
+        assert "no entry id starts with" in notes(app)
         app.screen.query_one("#since", Input).value = "2026-13-99"
         await pilot.pause(0.3)
         await settled(app, pilot)

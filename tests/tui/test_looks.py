@@ -146,7 +146,7 @@ def test_e_explains_the_words_that_the_command_explains(known):
     from merginguriel.text.advice import LEGEND
 
     async def script(app, pilot):
-        await until(app, pilot, lambda: "detectable from" in text_of(app))
+        await until(app, pilot, lambda: "detects" in text_of(app))
         await press(app, pilot, "e")
         for word, meaning in LEGEND:
             assert word in text_of(app) and meaning[:30] in text_of(app)

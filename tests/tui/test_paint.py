@@ -40,8 +40,9 @@ HEAVY = (
     "textual.widgets._markdown",
     "textual.widgets._footer",
     "merginguriel.knowledge",
-    "merginguriel.decision",
-    "merginguriel.experiments",
+    "merginguriel.decision.advice",
+    "merginguriel.loop",
+    "merginguriel.runs",
     "merginguriel_tui.screens.matrix",
 )
 # Told by the program itself before it writes its first frame.

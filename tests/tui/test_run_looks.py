@@ -38,7 +38,7 @@ def test_a_metric_that_is_no_number_is_said_and_ends_nothing(space, name, value)
 
     ((metrics, events),) = seen
     assert [value for _, _, value in metrics] == [0.5]
-    assert events.count("which no curve can show") == 1
+    assert events.count("which cannot be plotted") == 1
 
 
 def test_a_look_that_failed_is_told_once_and_the_next_one_shows_the_run(space):

@@ -180,7 +180,7 @@ def test_a_workspace_that_disappears_is_a_note(small):
         await settled(app, pilot)
         shutil.rmtree(small.root)
         await press(app, pilot, "ctrl+r")
-        assert "no skill to answer from" in notes(app)
+        assert "the workspace has no skills" in notes(app)
         app._look_at_runs()
         await settled(app, pilot)
         assert app.is_running
