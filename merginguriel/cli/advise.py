@@ -30,7 +30,7 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 @click.option("--budget", type=int, metavar="N",
               help="The most pieces of work that a pilot may take: trainings, merges, evaluations.")  # fmt: skip
 @click.option("--as-of", type=DATE, help="Answer from what was known on this day, YYYY-MM-DD.")
-@click.option("--all", "every", is_flag=True, help="Show every row of evidence.")
+@click.option("--all", "every", is_flag=True, help="Show every row, claim and alternative, not only one screen.")
 @click.option("--explain", is_flag=True, help="Add a key to the terms of the answer.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.yaml",
               help="Write the recipe as a configuration for mu run.")  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from merginguriel.decision.advice_types import MeasuredArm
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
         Source,
     )
 
-SHOWN = 4  # rows of a label, unless all are requested
+ESSENTIAL = {
+    "sources": 3,
+    "for": 2,
+    "against": 2,
+    "prior": 1,
+    "or": 1,
+    "change": 1,
+    "next": 1,
+}  # rows of one screen
 _JOIN = "\N{NO-BREAK SPACE}"  # a line is not broken here; printed as a blank
 WIDTH = 80  # of a pipe; a terminal has its own
 MARGIN = 12  # where text begins, right of the labels
@@ -125,14 +134,15 @@ def lay_out(advice: Advice, *, every: bool = True) -> Layout:
 
     Args:
         advice: The advice.
-        every: All rows; otherwise the most important of each label, and a count of the rest.
+        every: All rows; otherwise one screen: sources, the largest parts of the evidence, the best alternative, the
+            first thing that would change the verdict, and the next command.
     """
     a = advice
     sections = [
         _sources(a),
         [Row("unknown", text) for text in a.unknowns],
         _evidence(a, every),
-        _claims(a.rules, every),
+        _claims(a.rules),
         [_alternative(item) for item in a.alternatives],
         _next(a),
     ]
@@ -142,7 +152,7 @@ def lay_out(advice: Advice, *, every: bool = True) -> Layout:
         headline=_headline(a),
         figures=_figures(a),
         verdict=_verdict(a),
-        sections=[section for section in sections if section],
+        sections=[section for section in sections if section] if every else [_essential(chain(*sections))],
     )
 
 
@@ -151,7 +161,7 @@ def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: 
 
     Args:
         advice: The advice.
-        every: All rows, not only the most important.
+        every: All rows, not only one screen.
         width: Columns; only commands and ids are longer.
         explain: Add a key to the terms.
     """
@@ -164,6 +174,17 @@ def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: 
     if explain:
         blocks.append([line for word, text in LEGEND for line in wrap(word, text, width)])
     return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _essential(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of one screen, and the option that shows the rest."""
+    left = dict(ESSENTIAL)
+    chosen = []
+    for row in rows:
+        if left.get(row.label):
+            left[row.label] -= 1
+            chosen.append(row)
+    return [*chosen, Row("more", "--all: every row, claim and alternative; --explain: the terms")]
 
 
 def wrap(label: str, text: str, width: int, *, hang: bool = False) -> list[str]:
@@ -281,12 +302,8 @@ def _evidence(a: Advice, every: bool) -> list[Row]:
     rows = [*_measured("for", gains, every), *_measured("against", losses, every)]
     if prior := a.prior:
         spread = "unknown" if prior.se_pp is None else f"{prior.se_pp:.1f} pp"
-        rows.append(
-            Row(
-                "prior",
-                f"{prior.label}: mean {pp(prior.gain_pp)}, spread {spread}; part {signed(prior.contribution_pp, 2)}",
-            )
-        )
+        part = f"; part {signed(prior.contribution_pp, 2)}" if every else ""
+        rows.append(Row("prior", f"{prior.label}: mean {pp(prior.gain_pp)}, spread {spread}{part}"))
     for row in a.uncounted:
         text = f"{row.arm.short}: {row.kind}, not counted"
         rows.append(Row("left out", text, pp(row.gain_pp, 2), short_ref(row.ref), Link("log", row.ref)))
@@ -295,10 +312,15 @@ def _evidence(a: Advice, every: bool) -> list[Row]:
 
 def _measured(label: str, items: Sequence[EvidenceRow], every: bool) -> list[Row]:
     """Return result rows by size of the gain; not `every`: those with the largest parts."""
-    most = items if every else sorted(items, key=lambda i: -abs(i.contribution_pp or 0.0))[:SHOWN]
+    most = items if every else sorted(items, key=lambda i: -abs(i.contribution_pp or 0.0))[: ESSENTIAL[label]]
     rows = []
     for item in items:
         if item not in most:
+            continue
+        if not every:
+            noise = "within noise, " if item.within_noise else ""
+            text = f"{pp(item.gain_pp, 2)}  {item.arm.short}: {noise}{p_value(item.p_value)}"
+            rows.append(Row(label, text, link=Link("log", item.ref)))
             continue
         noise = "within noise at " if item.within_noise else ""
         pair = ", paired" if item.paired else ""
@@ -306,11 +328,7 @@ def _measured(label: str, items: Sequence[EvidenceRow], every: bool) -> list[Row
         text = f"{item.arm.short}: {noise}n = {item.n:,}, {p_value(item.p_value)}{pair}{kind}"
         figures = f"{pp(item.gain_pp, 2):>9s}  part {signed(item.contribution_pp or 0.0, 2)}"
         rows.append(Row(label, text, figures, short_ref(item.ref), Link("log", item.ref)))
-    return rows + _rest(label, len(items) - len(rows), "row")
-
-
-def _rest(label: str, n: int, word: str) -> list[Row]:
-    return [Row(label, f"… and {count(n, f'more {word}')} (--all)")] if n else []
+    return rows
 
 
 def short_ref(ref: str) -> str:
@@ -322,9 +340,9 @@ def short_ref(ref: str) -> str:
     return entry + mark + row
 
 
-def _claims(claims: Sequence[AppliedClaim], every: bool) -> list[Row]:
-    shown = sorted(claims if every else claims[:SHOWN], key=lambda c: list(CLAIMS).index(c.predicate))
-    rows = [
+def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
+    shown = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
+    return [
         Row(
             CLAIMS[c.predicate],
             f"{c.text} [{c.status}; {c.skill}]",
@@ -333,7 +351,6 @@ def _claims(claims: Sequence[AppliedClaim], every: bool) -> list[Row]:
         )
         for c in shown
     ]
-    return rows + _rest(rows[-1].label if rows else "", len(claims) - len(shown), "claim")
 
 
 def _alternative(item: PredictedArm | MeasuredArm) -> Row:

@@ -58,7 +58,7 @@ def test_sw_ke_is_worth_a_pilot_because_its_gain_is_within_noise(study):
     assert told.baseline.value == 0.4670
     inctar = [a for a in told.alternatives if a.mode == "IncTar"]
     assert (0.8275, 0.8285) in [(a.value, a.baseline) for a in inctar]
-    text = render(told)
+    text = render(told, every=True)
     for said in ("PILOT", "noise", "within noise at n = 2,974", "+1.62 pp", "82.75%", "82.85%", "46.70%"):
         assert said in text
     assert any(e.gain_pp == 1.38 and e.arm.method == "adamerging" for e in told.evidence)
@@ -207,7 +207,7 @@ def test_doubtful_rows_are_shown_and_not_counted(bench, state):
     told = ask(bench)
     assert told.verdict == "unknown" and told.evidence == ()
     assert [(d.kind, d.gain_pp) for d in told.dissent] == [(state, 40.0)]
-    assert state[:9] in render(told)
+    assert state[:9] in render(told, every=True)
 
 
 # Rules

@@ -113,7 +113,7 @@ def test_where_nothing_was_measured_a_recipe_is_proposed_that_can_be_run(study):
         others["similarity, REAL, 3 sources"]
         and not others["adamerging, REAL, 3 sources, iterations=5, lr=0.001"]
     )
-    assert "(not in this program)" in render(ask(study, lab=LAB))
+    assert "(not in this program)" in render(ask(study, lab=LAB), every=True)
 
 
 def test_a_method_that_the_program_lacks_is_tagged_and_has_a_way_on(study):
@@ -264,7 +264,7 @@ def test_a_minus_is_a_minus_everywhere(study, target):
 def test_a_row_that_is_not_counted_says_in_whole_words_why(bench, state):
     table = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
     bench.entry(table=table + row("sw-KE", 0.90, 0.50) + f" {state} |")
-    assert f"{state}, not counted" in render(ask(bench))
+    assert f"{state}, not counted" in render(ask(bench), every=True)
 
 
 def test_one_paired_row_of_another_method_does_not_say_what_a_trial_can_see(study):
@@ -342,3 +342,9 @@ def test_a_pilot_that_is_not_worth_all_its_work_is_not_cut_to_one_that_is():
     whole = planned(["a", "b"], 0, 1.0, 2, wanted_pp=0.03)
     assert whole.arms == ("a", "b") and whole.price_pp == pytest.approx(0.04)
     assert planned(["a", "b"], 0, 1.0, 2, wanted_pp=0.05).arms == ("a",)
+
+
+@pytest.mark.parametrize("target", ["sw-KE", "cy-GB", "vi-VN", "th-TH", "ka-GE", "de-DE"])
+def test_an_answer_fits_on_one_screen_and_names_the_option_that_shows_the_rest(study, target):
+    lines = render(ask(study, target)).splitlines()
+    assert len(lines) <= 25 and "--all" in lines[-1]
