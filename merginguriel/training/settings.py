@@ -121,7 +121,9 @@ class IterateSettings:
         (), "locales to choose sources from. Default: all of the task that have text"
     )
     k: int | None = option(None, "how many sources to choose. Default: 5")
-    method: str = option("average", "any merging method; similarity is linear with the weights of a similarity")
+    method: str = option(
+        "average", "any merging method; similarity is linear with the weights of a similarity"
+    )
     params: Mapping[str, float | int | bool | str] = option({}, "parameters of the method")
     weights: Mapping[str, float] = option({}, "source: weight, in place of those of a similarity")
     include: tuple[str, ...] = option((), "merge only tensors of such names; others stay the base's")
@@ -138,7 +140,9 @@ class IterateSettings:
         "fixed: every round; converged: once no locale's development loss falls any more; gain: where the merge is better "
         "on development data than what it is made of",
     )
-    tolerance: float = option(0.01, "converged: a fall of the loss by a smaller share than this counts as none")
+    tolerance: float = option(
+        0.01, "converged: a fall of the loss by a smaller share than this counts as none"
+    )
     min_gain_pp: float = option(0.0, "gain: by how much the merge must be better, in percentage points")
     judge: str = option(
         "sources",
@@ -148,7 +152,9 @@ class IterateSettings:
         None, "stop after so many merges without a better one on the judge's development data"
     )
     keep_checkpoints: bool = option(False, "keep what was checkpointed before every merge, not only the last")
-    training: Mapping[str, Any] = option({}, "of the fine-tuning: learning_rate, batch_size, freeze_layers, …")
+    training: Mapping[str, Any] = option(
+        {}, "of the fine-tuning: learning_rate, batch_size, freeze_layers, …"
+    )
     seed: int = option(0, "of the training and of methods that draw")
 
 

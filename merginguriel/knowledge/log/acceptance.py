@@ -180,7 +180,12 @@ def check(
     plan without an expectation, or one that the log has measured.
 
     Args:
+        space: Workspace of the log.
+        entry: Parsed entry that is not in the log yet.
+        anyway: Accept it despite what a user may override.
         knowledge: Knowledge of this workspace, if the caller has read it.
+        program: Names that the program knows; None: those of this program.
+        tell: Called with each note to the user.
     """
     plan = entry.type == "Plan"
     if is_future(entry.date):
