@@ -55,7 +55,7 @@ def over_targets(
     Holm's correction counts the targets. It does not count a choice of A among several methods on the same items.
 
     Args:
-        pairs: Target → predictions of A and B.
+        pairs: Target → statistics of accuracy of A and B, each [n], by item.
         groups: Target → [n] names. Items of one name are drawn together, within a target (variants of a template) and
             across targets: in parallel data, where an id names the same sentence in every language, one draw serves all.
         draws: Draws of the bootstrap.

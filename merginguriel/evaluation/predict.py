@@ -166,7 +166,7 @@ def longest(model: PreTrainedModel) -> int:
 
 @contextlib.contextmanager
 def reduced(model: PreTrainedModel, bf16: bool) -> Iterator[None]:
-    """Return a bfloat16 autocast context, for a GPU and for a CPU whose layers cannot be packed in bfloat16."""
+    """Run the block under bfloat16 autocast, for a GPU and for a CPU whose layers cannot be packed in bfloat16."""
     with torch.autocast(model.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
         yield
 

@@ -182,10 +182,10 @@ def check(
     Args:
         space: Workspace of the log.
         entry: Parsed entry that is not in the log yet.
-        anyway: Accept it despite what a user may override.
+        anyway: Accept a plan that repeats what was tried or has no expectation, and a name that resembles a known one.
         knowledge: Knowledge of this workspace, if the caller has read it.
-        program: Names that the program knows; None: those of this program.
-        tell: Called with each note to the user.
+        program: Merging methods of the program, each with its parameters; None: only names of the log are known.
+        tell: Called with a line for each new name.
     """
     plan = entry.type == "Plan"
     if is_future(entry.date):
