@@ -48,7 +48,7 @@ def proportion_variance(p: float, n: int) -> float:
 
 
 def rank_correlation_variance(r: float, n: int) -> float:
-    """Sampling variance of Spearman's `r` over `n` pairs, 4 or more (Bonett & Wright 2000, eq. 3, by the delta method)."""
+    """Return the sampling variance of Spearman's `r` over `n` ≥ 4 pairs (Bonett & Wright 2000, eq. 3; delta method)."""
     return (1 - r * r) ** 2 * (1 + r * r / 2) / max(n - 3, 1)
 
 

@@ -1,4 +1,4 @@
-"""`mu tasks`, `base`, `eval`, `nxn`: what there is to train on, and what single models score."""
+"""`mu tasks`, `base`, `eval`, `nxn`: list tasks, write the base, and score single models."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def base(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Write the pretrained base with a fresh head for the task's labels: what every model starts from."""
+    """Write the pretrained base with a fresh head for the task's labels, the start of every model."""
     from merginguriel.study.study import make_base
 
     if dry_run:
@@ -101,7 +101,7 @@ def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def bounds(metric: Metric, low: float, high: float) -> str:
-    """`45.1 … 51.3` for a share, `0.451 … 0.513` for a correlation."""
+    """Format an interval: `45.1 … 51.3` for a share, `0.451 … 0.513` for a correlation."""
     return " … ".join(metric.unit.show(end, 1).removesuffix("%") for end in (low, high))
 
 
@@ -218,8 +218,8 @@ def nxn(
 ) -> None:
     """Score every model on every locale: a heat map here, a CSV and a PNG in results/.
 
-    Only what is new is computed: one more model costs one row. Pairs that an earlier call measured stay in the
-    CSV as long as their model and data are what they were.
+    Only new pairs are computed: one more model costs one row. Pairs that an earlier call measured stay in the
+    CSV as long as their model and data are unchanged.
     """
     from merginguriel.evaluation import heatmap
     from merginguriel.evaluation.nxn import nxn as measure
@@ -264,7 +264,7 @@ def nxn(
 def show_pairs(
     missing: list[tuple[str, str]], models: Iterable[str], data: dict[str, TaskData], as_json: bool
 ) -> None:
-    """Which locales each model would be scored on, and how many pairs are known."""
+    """Print the locales that each model would be scored on, and the number of known pairs."""
     left = {source: [target for name, target in missing if name == source] for source in models}
     known = len(left) * len(data) - len(missing)
     if as_json:

@@ -19,7 +19,7 @@ SIMILARITY = "not a method of its own, but linear with the weights of --similari
 @click.argument("name", required=False)
 @json_option
 def methods(name: str | None, as_json: bool) -> None:
-    """List merging methods by what they see of the target, or explain the method NAME: parameters, paper."""
+    """List merging methods by the target data they use, or explain the method NAME: parameters, paper."""
     from merginguriel.merging import registry
 
     if name is not None:
@@ -45,7 +45,7 @@ def methods(name: str | None, as_json: bool) -> None:
 
 
 def described(chosen: Method) -> dict[str, Any]:
-    """A method as JSON."""
+    """Return a method as a JSON object."""
     params = [
         {"name": key, "default": p.default, "low": p.low, "high": p.high, "choices": list(p.choices), "doc": p.doc}
         for key, p in chosen.params.items()
@@ -65,12 +65,13 @@ def described(chosen: Method) -> dict[str, Any]:
 
 
 def in_short(param: tuple[str, Param]) -> str:
-    """`density 0.2 (0 … 1)`."""
+    """Format a parameter: `density 0.2 (0 … 1)`."""
     name, p = param
     return f"{name} {p.default}{limits(p)}"
 
 
 def limits(p: Param) -> str:
+    """Format the allowed range or choices of a parameter."""
     if p.choices:
         return f" ({' | '.join(p.choices)})"
     if p.low is None and p.high is None:
@@ -80,7 +81,7 @@ def limits(p: Param) -> str:
 
 
 def explain(chosen: Method, as_json: bool) -> None:
-    """Everything about one method."""
+    """Print the full description of one method."""
     import inspect
 
     text = inspect.getdoc(chosen.function) or ""

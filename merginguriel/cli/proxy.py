@@ -1,4 +1,4 @@
-"""`mu proxy`: how a model orders pairs of sentences by meaning, as a proxy for transfer."""
+"""`mu proxy`: score sentence similarity of a model, a proxy for transfer."""
 
 from __future__ import annotations
 

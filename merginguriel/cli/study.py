@@ -23,7 +23,7 @@ FLAGS = ("task", "base", "folder", "options", "workspace_path")  # names of the 
 
 
 def study_flags(command: Command) -> Command:
-    """--task, --base, --data, --option, --workspace, each handed over as it is: for `make_study`."""
+    """Add --task, --base, --data, --option and --workspace, passed on unchanged for `make_study`."""
     for option in reversed(
         (
             click.option(
@@ -50,7 +50,11 @@ def study_flags(command: Command) -> Command:
 
 
 def study_options(*, seed: str | None = None) -> Callable[[Command], Command]:
-    """The same for a command that takes the Study itself, as `study`. seed: the help of its --seed, if it has one."""
+    """Add the same options to a command that takes the Study itself, as `study`.
+
+    Args:
+        seed: Help text of its --seed; None: the command has no --seed.
+    """
 
     def around(command: Command) -> Command:
         @functools.wraps(command)
@@ -74,7 +78,7 @@ def make_study(
     workspace_path: Path | None,
     seed: int = 0,
 ) -> Study:
-    """The study that the options mean; what they leave out, the workspace's context says."""
+    """Build the study from the options; missing ones default to the workspace's context."""
     from merginguriel.study.study import Study, of_context
     from merginguriel.tasks.base import find
     from merginguriel.workspace import writable
@@ -90,7 +94,7 @@ def make_study(
 
 
 def load_all(study: Study, locales: tuple[str, ...]) -> dict[str, TaskData]:
-    """The data of every locale; what is wrong with any is told before the work, and so is a small test set."""
+    """Load the data of every locale; report errors and small test sets before the work starts."""
     data = {locale: study.data(locale) for locale in dict.fromkeys(locales)}
     for locale, found in data.items():
         warn_if_few(locale, len(found.test))
@@ -98,6 +102,7 @@ def load_all(study: Study, locales: tuple[str, ...]) -> dict[str, TaskData]:
 
 
 def warn_if_few(locale: str, n: int) -> None:
+    """Print a note if the number of test sentences allows only large differences to be detected."""
     if n < FEW:
         # Two models that disagree on a fifth of the items, and a sign test with 80% power at 5%.
         sees = 280 * (0.2 / n) ** 0.5
@@ -107,6 +112,7 @@ def warn_if_few(locale: str, n: int) -> None:
 
 
 def pair(text: str) -> tuple[str, str]:
+    """Split `KEY=VALUE`. Raises UsageError for other text."""
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise UsageError(f"{text!r} is not KEY=VALUE.")
@@ -114,7 +120,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def resolve(study: Study, model: Path) -> Path:
-    """A model folder: as given, or by its name in the study."""
+    """Return a model folder, given as a path or by its name in the study."""
     merged = sorted(path.parent.name for path in study.root.glob("merged/[!.]*/recipe.yaml"))
     names = [*study.trained(), *merged]
     for path in (model, study.root / model, study.root / "merged" / model):

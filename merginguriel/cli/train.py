@@ -1,4 +1,4 @@
-"""`mu train`: one model per locale, its plan and its outcome."""
+"""`mu train`: train one model per locale, or show the plan."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def train(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune the base on each locale. What is there already is left; an interrupted training goes on.
+    """Fine-tune the base on each locale. Existing models are kept; an interrupted training is resumed.
 
-    Of several locales, one that cannot be trained does not stop the others; it is named at the end.
+    If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
     """
     from merginguriel.study import study as studies
 
@@ -104,7 +104,7 @@ def train(
 
 
 def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dict[str, TaskData]:
-    """The data of the locales that --locale and --locales name; of `all`, those with enough text."""
+    """Return the data of the locales of --locale and --locales; for `all`, of those with enough text."""
     from merginguriel.tasks.base import locales as offered
 
     if listed != "all":
@@ -129,7 +129,7 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
 
 
 def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
-    """What training on `data` would be. seconds: on two cores; None where nothing was measured."""
+    """Return the plan of training on `data`. seconds: on two cores; None where nothing was measured."""
     from merginguriel.loop.quickstart import SECONDS
 
     path = study.model(data.locale)
@@ -145,6 +145,7 @@ def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
 
 
 def plan_text(planned: list[dict[str, Any]]) -> str:
+    """Return the plan as a table with the total time."""
     keys = ("locale", "train", "dev", "test")
     rows = [[*keys, ""]]
     rows += [[*(str(p[key]) for key in keys), "is there" if p["done"] else "to train"] for p in planned]

@@ -20,7 +20,7 @@ Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Family:
-    """A against B on every target. Differences in pp, A − B.
+    """Comparison of A with B on every target. Differences in pp, A − B.
 
     comparisons  target → its own comparison, with its interval and smallest detectable effect
     holm         target → p after Holm's correction over these targets (of `p_groups` where groups were given)
@@ -37,7 +37,7 @@ class Family:
 
     @property
     def standing(self) -> list[str]:
-        """Targets whose difference stands at 5% after the correction."""
+        """Return the targets whose difference is significant at 5% after the correction."""
         return [target for target, p in self.holm.items() if p < 0.05]
 
 
@@ -49,14 +49,22 @@ def over_targets(
     seed: int = 0,
     level: float = 0.95,
 ) -> Family:
-    """A against B on every target, and on all of them together, for these very targets: the items are the sample.
-    (`report.contrasts.t_over_targets` takes the targets for the sample.)
+    """Compare A with B on every target and on all targets together, with the items as the sample.
 
-    Holm counts the targets. It does not count a choice of A among several methods on the same items.
+    The result holds for these targets; `report.contrasts.t_over_targets` takes the targets as the sample.
+    Holm's correction counts the targets. It does not count a choice of A among several methods on the same items.
 
-    groups  target → [n] names. Items of one name are drawn together, within a target (variants of a template) and across
-            targets: in parallel data, where an id names the same sentence in every language, one draw serves all
-    Raises UsageError without a target, IncompatibleError where the two sides have other items.
+    Args:
+        pairs: Target → statistics of accuracy of A and B, each [n], by item.
+        groups: Target → [n] names. Items of one name are drawn together, within a target (variants of a template) and
+            across targets: in parallel data, where an id names the same sentence in every language, one draw serves all.
+        draws: Draws of the bootstrap.
+        seed: Of the draws.
+        level: Of the intervals.
+
+    Raises:
+        UsageError: There is no target.
+        IncompatibleError: The two sides have different items.
     """
     if not pairs:
         raise UsageError("a comparison over targets needs a target.")
@@ -91,7 +99,7 @@ def over_targets(
 def joint_draws(
     pairs: Pairs, groups: Mapping[str, Sequence[str]], *, draws: int = 10_000, seed: int = 0
 ) -> np.ndarray:
-    """Bootstrap differences float [draws, targets], as fractions: whole groups drawn once for all targets.
+    """Return bootstrap differences float [draws, targets], as fractions: whole groups drawn once for all targets.
 
     Groups are drawn within strata: those that occur in the same set of targets. Parallel data are one stratum, so
     that the draws of two targets rise and fall together; data that share no group are drawn independently. (Cluster
@@ -125,7 +133,7 @@ def joint_draws(
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """A against B over S seeds and n items, both at random. Differences in pp, A − B.
+    """Comparison of A with B over S seeds and n items, both random. Differences in pp, A − B.
 
     se, df           standard error of the mean difference, and its degrees of freedom
     sd_seed          standard deviation of the true difference from one seed to another
@@ -144,22 +152,30 @@ class OverSeeds:
 
     @property
     def significant(self) -> bool:
+        """Return whether p is below 0.05."""
         return self.p < 0.05
 
 
 def over_seeds(
     a: np.ndarray, b: np.ndarray, *, groups: Sequence[str] | None = None, level: float = 0.95
 ) -> OverSeeds:
-    """A against B, each trained with S seeds and scored on the same n items. a, b: bool [S, n]; row s has seed s.
+    """Compare A with B, each trained with S seeds and scored on the same n items.
 
     The difference of item i under seed s is μ + seed_s + item_i + rest_si, with seeds and items both drawn at random:
     another study would have others of either. Variances are estimated by the method of moments from the mean
     squares of the two-way table, those below zero taken as zero (Searle, Casella & McCulloch 1992, chapter 4), and the
-    mean's degrees of freedom are Satterthwaite's (1946): the quasi-F of Clark (1973). Why seeds belong in: Bouthillier
+    mean's degrees of freedom are Satterthwaite's (1946): the quasi-F of Clark (1973). Why seeds are included: Bouthillier
     et al. 2021, arXiv:2103.03098.
 
-    groups [n]: items of one name are variants of each other; then groups take the place of items, linearised as ratios.
-    Raises IncompatibleError for other shapes, UsageError with fewer than two seeds or groups.
+    Args:
+        a: bool [S, n]; row s has seed s.
+        b: The same of B.
+        groups: [n]; items of one name are variants of each other. Groups then replace items, linearised as ratios.
+        level: Of the interval.
+
+    Raises:
+        IncompatibleError: The shapes differ.
+        UsageError: There are fewer than two seeds or groups.
     """
     a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     if a.shape != b.shape or a.ndim != 2 or not a.size:
@@ -172,7 +188,7 @@ def over_seeds(
 def differences_over_seeds(
     d: np.ndarray, *, groups: Sequence[str] | None = None, level: float = 0.95
 ) -> OverSeeds:
-    """As `over_seeds`, of differences d [S, n], −1 … 1: whole numbers, or less where B is the mean of several models."""
+    """Compare as `over_seeds`, from differences d [S, n] in −1 … 1; fractions where B is the mean of several models."""
     mean = float(d.mean())
     table = np.array([_linear(row, groups, mean) for row in d])
     seeds, units = table.shape
@@ -209,7 +225,7 @@ def differences_over_seeds(
 
 
 def _linear(d: np.ndarray, groups: Sequence[str] | None, mean: float) -> np.ndarray:
-    """One value per item or group, whose mean is that of d [n]; groups vary in size, so theirs is a ratio's."""
+    """Return one value per item or group, whose mean is that of d [n]; for groups of unequal size, of the ratio."""
     if groups is None:
         return d.astype(float)
     sums, sizes = _by_group(d, groups)

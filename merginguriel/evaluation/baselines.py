@@ -33,8 +33,11 @@ GOALS = {
 
 @dataclass(frozen=True)
 class Baseline:
-    """kind: one of KINDS; value: on the target's test items, in the metric's unit; n: those items.
+    """Baseline value on the target's test items.
 
+    kind     one of KINDS
+    value    in the metric's unit
+    n        number of test items
     model    locale of the model, where the baseline is one model
     correct  statistics of the metric [n] or [n, S] where they are known, for paired tests; for accuracy bool
     note     how it was chosen
@@ -57,16 +60,24 @@ def baselines(
     *,
     given: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Baseline]:
-    """kind → baseline of a merge of `sources` for `target`, in the order of KINDS.
+    """Return kind → baseline of a merge of `sources` for `target`, in the order of KINDS.
 
-    dev, test  matrices on the two splits: what is chosen is chosen on dev and scored on test. With models beyond the
-               sources in both, `best_zero_shot` is the best of all
-    data       of the target, for the majority class
-    given      kind → bool [n], which test items it gets right: what takes a model that this file cannot make
-               (`average_merge`, `pretrained_base`)
-    `target_alone` is there if the matrices have the target's own model, `majority_class` if `data` is given;
-    `lacking` names what is not there. Raises UsageError without a source, for an unknown kind or another number of items,
-    IncompatibleError where a matrix lacks a pair.
+    `target_alone` is included if the matrices have the target's own model, `majority_class` if `data` is given;
+    `lacking` names the missing ones.
+
+    Args:
+        target: Locale that the merge is for.
+        dev: Matrix on development data, on which baselines are chosen. With models beyond the sources in both
+            matrices, `best_zero_shot` is the best of all.
+        test: Matrix on test data, on which they are scored.
+        sources: Locales of the merge.
+        data: Of the target, for the majority class.
+        given: Kind → bool [n], which test items it gets right: baselines that need a model which this module cannot make
+            (`average_merge`, `pretrained_base`).
+
+    Raises:
+        UsageError: No source, an unknown kind or a different number of items.
+        IncompatibleError: A matrix lacks a pair.
     """
     if not sources:
         raise UsageError("a merge without sources has no baseline.")
@@ -100,13 +111,13 @@ def baselines(
 
 
 def lacking(found: Mapping[str, Baseline]) -> list[str]:
-    """Kinds of baseline that are not among those found: to be said beside a result, not passed over."""
+    """Return the kinds of baseline that are missing, to be reported beside a result."""
     return [kind for kind in KINDS if kind not in found]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """number 1: without the target's own model, beat the best zero-shot model; 2: with it, beat that model.
+    """Goal 1: without the target's own model, beat the best zero-shot model; 2: with it, beat that model.
 
     state  `reached` or `missed` where the difference is outside noise, else `undecided`
     """
@@ -118,7 +129,7 @@ class Goal:
 
     @property
     def aim(self) -> str:
-        """`the best model of another locale, of all there are, chosen on development data (nb-NO)`."""
+        """Return a description: `the best model of another locale, of all there are, chosen on development data (nb-NO)`."""
         return KINDS[self.against.kind] + (f" ({self.against.model})" if self.against.model else "")
 
 
@@ -129,7 +140,7 @@ def goal(
     groups: Sequence[str] | None = None,
     metric: str = "accuracy",
 ) -> Goal | None:
-    """Has a merge reached what merges of its mode are for? None where the baseline was not scored item by item.
+    """Compare a merge with the goal of its mode; None where the baseline was not scored item by item.
 
     mode   ExcTar or IncTar
     right  bool [n]: which test items the merge gets right; groups [n]: items of one are variants of each other
@@ -154,7 +165,7 @@ def handed_in(kind: str, right: np.ndarray, n: int, metric: str = "accuracy") ->
 
 
 def measured(source: str, target: str, *matrices: Matrix) -> bool:
-    """Return whether every one of these matrices has a value of `source` on `target`."""
+    """Return whether all these matrices have a value of `source` on `target`."""
     return all(
         source in m.sources
         and target in m.targets
@@ -164,10 +175,10 @@ def measured(source: str, target: str, *matrices: Matrix) -> bool:
 
 
 def best_single_source(target: str, dev: Matrix, test: Matrix, sources: Sequence[str]) -> Baseline:
-    """The source, other than the target itself, with the best value on dev, scored on test.
+    """Choose the source, other than the target, with the best value on dev, and score it on test.
 
-    Chosen on test it would be the largest of k noisy numbers, and a merge would have to beat luck as well.
-    Of equals, the alphabetically first.
+    Chosen on test it would be the largest of k noisy numbers, and a merge would be compared with luck as well.
+    Ties go to the alphabetically first.
     """
     others = sorted(set(sources) - {target})
     values = dev.column(target, others)

@@ -23,10 +23,16 @@ from .predictions import BATCH_TOKENS, DEVICE_TOKENS
 def vectors(
     folder: Path, texts: Sequence[str], *, device: str | None = None, on_progress: Progress | None = None
 ) -> np.ndarray:
-    """Sentence vectors float32 [n, h], pooled as the folder says, by the mean where it says nothing.
+    """Compute sentence vectors float32 [n, h], pooled as the folder declares, by the mean if it declares nothing.
 
-    device  as torch names it; None: a GPU if there is one
-    Raises CheckpointError: not an encoder, damaged, no tokenizer.
+    Args:
+        folder: Of an encoder or a classifier.
+        texts: Sentences [n].
+        device: Name of a torch device; None: a GPU if available.
+        on_progress: Called with the progress.
+
+    Raises:
+        CheckpointError: Not an encoder, damaged, or without a tokenizer.
     """
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if open_checkpoint(folder).labels:

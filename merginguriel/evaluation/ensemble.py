@@ -17,7 +17,7 @@ from .predictions import Predictions
 
 @dataclass(frozen=True)
 class Method:
-    """doc: one line; weights: the similarity that weighs the models (`any`: whichever is asked for), None: equal."""
+    """Ensemble method. weights: the similarity that weighs the models (`any`: as requested), None: equal."""
 
     doc: str
     weights: str | None = None
@@ -35,13 +35,19 @@ METHODS = {
 def combine(
     answers: Mapping[str, Predictions], method: str, weights: Mapping[str, float] | None = None
 ) -> Predictions:
-    """The answers of the models as one: `logits` [n, L] holds shares of votes, probabilities or mean logits.
+    """Combine the predictions of the models; `logits` [n, L] holds shares of votes, probabilities or mean logits.
 
-    answers  model → its predictions; items and labels may be in any order, and are matched by name
-    weights  model → 0 or more, for methods that weigh; they are divided by their sum
-    Labels come sorted, so that of equals the alphabetically first is chosen, as scikit-learn's VotingClassifier
-    does. The order of the models changes nothing. Raises UsageError (method, weights), IncompatibleError (items or
-    labels that differ).
+    Labels are sorted, so that ties go to the alphabetically first, as in scikit-learn's VotingClassifier. The order of
+    the models has no effect.
+
+    Args:
+        answers: Model → its predictions; items and labels may be in any order, and are matched by name.
+        method: Name of an ensemble method.
+        weights: Model → 0 or more, for weighted methods; divided by their sum.
+
+    Raises:
+        UsageError: Unknown method, or invalid weights.
+        IncompatibleError: Items or labels differ.
     """
     if method not in METHODS:
         raise UsageError(
@@ -81,8 +87,8 @@ def scored(
     """Return method → statistics of the metric for each ensemble; for accuracy bool [n]. No model is run.
 
     weights     similarity (`REAL`, `URIEL`) → model → weight, as far as the methods need them
-    similarity  the one that weighs where a method takes any
-    Raises what `read` and `combine` do.
+    similarity  the one used by methods that accept any
+    Raises the errors of `read` and `combine`.
     """
     answers, found = read(models, items, cache), {}
     for method in methods:
@@ -93,20 +99,22 @@ def scored(
 
 
 def logged(method: str) -> str:
-    """What a result row calls it: `ensemble_soft`."""
+    """Return the method's name in a result row: `ensemble_soft`."""
     return f"ensemble_{method}"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Logits [n, L] → probabilities [n, L]."""
+    """Convert logits [n, L] to probabilities [n, L]."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def read(models: Mapping[str, Path], items: Sequence[Item], cache: Path) -> dict[str, Predictions]:
-    """Model → its kept predictions for the items. No model is run.
+    """Return model → its cached predictions for the items. No model is run.
 
-    Raises UnavailableError that names the models whose answers are not there; CheckpointError where they are damaged.
+    Raises:
+        UnavailableError: Predictions are not cached; names the models.
+        CheckpointError: Cached predictions are damaged.
     """
     found, missing = {}, []
     for name, folder in models.items():
@@ -126,7 +134,7 @@ def read(models: Mapping[str, Path], items: Sequence[Item], cache: Path) -> dict
 
 
 def _shares(names: Sequence[str], weights: Mapping[str, float] | None, method: str) -> np.ndarray:
-    """Weight of each model, with the sum 1."""
+    """Return the weight of each model, with the sum 1."""
     if weights is None:
         if METHODS[method].weights:
             raise UsageError(f"{method} needs a weight for every model.")

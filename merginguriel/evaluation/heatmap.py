@@ -29,14 +29,14 @@ LEGEND = "rows: models, columns: test sets; [ ] own model, * best of its column"
 
 
 def depth(stream: TextIO, environ: Mapping[str, str]) -> int:
-    """Bits of colour that `stream` shows: none in a pipe, with NO_COLOR or on a dumb terminal."""
+    """Return the colour depth of `stream` in bits: none in a pipe, with NO_COLOR or on a dumb terminal."""
     if environ.get("NO_COLOR") or not stream.isatty() or environ.get("TERM", "dumb") == "dumb":
         return PLAIN
     return TRUE if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit") else BASIC
 
 
 def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
-    """The matrix as lines of at most `width` columns; a wide one is cut into blocks of targets.
+    """Format the matrix as lines of at most `width` columns; a wide one is cut into blocks of targets.
 
     Values times 100; [ ] marks a locale's own model, * the highest of a column.
     """
@@ -63,7 +63,7 @@ def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
 
 
 def scale_text(matrix: Matrix) -> str:
-    """Return `accuracy in %`, or `spearman × 100`: what the cells hold."""
+    """Return the unit of the cells: `accuracy in %`, or `spearman × 100`."""
     return matrix.metric + (" in %" if find(matrix.metric).unit.percent else " × 100")
 
 
@@ -76,7 +76,7 @@ def save_png(matrix: Matrix, path: Path) -> None:
 
 
 def draw(matrix: Matrix) -> Figure:
-    """The matrix with its values as a figure. Raises UnavailableError without matplotlib."""
+    """Draw the matrix with its values as a figure. Raises UnavailableError without matplotlib."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
@@ -116,7 +116,7 @@ def draw(matrix: Matrix) -> Figure:
 
 
 def number(value: float, own: bool, best: bool) -> str:
-    """A cell's text, CELL characters or fewer: `[84.2]*` is a locale's own model and the best of its column."""
+    """Format a cell in CELL characters or fewer: `[84.2]*` is a locale's own model and the best of its column."""
     if np.isnan(value):
         return "–  "
     text = f"{100 * value:.1f}"
@@ -134,7 +134,7 @@ def _painted(text: str, shade: float, depth: int) -> str:
 
 
 def span(values: np.ndarray) -> tuple[float, float]:
-    """Lowest and highest measured value, apart even where all are equal."""
+    """Return the lowest and highest measured value, distinct even where all are equal."""
     known = values[~np.isnan(values)]
     if not known.size:
         return 0.0, 1.0
@@ -143,7 +143,7 @@ def span(values: np.ndarray) -> tuple[float, float]:
 
 
 def column_best(values: np.ndarray) -> np.ndarray:
-    """Highest measured value per column [T]; NaN for a column without one."""
+    """Return the highest measured value per column [T]; NaN for an empty column."""
     filled = np.where(np.isnan(values), -np.inf, values)
     best = filled.max(axis=0, initial=-np.inf)
     return np.where(np.isinf(best), np.nan, best)

@@ -142,7 +142,7 @@ def unanswered(
     cache: Path,
     bf16: bool = False,
 ) -> list[tuple[str, str]]:
-    """(source, target) of the pairs whose answers are not in `cache`: what `nxn` would compute."""
+    """Return the pairs (source, target) without predictions in `cache`: those that `nxn` would compute."""
     missing = []
     for source, folder in models.items():
         model = stored.fingerprint(folder)
@@ -156,7 +156,7 @@ def unanswered(
 
 
 def origin(model: str, items: Sequence[Item]) -> tuple[str, str]:
-    """Return short digests of what a value comes from: the model's fingerprint, and its items with their labels."""
+    """Return short digests of the inputs of a value: the model's fingerprint, and its items with their labels."""
     return digest(model, length=16), digest(items_fingerprint(items), length=16)
 
 
@@ -171,7 +171,7 @@ def _answers(
     bf16: bool,
     tell: Callable[..., None],
 ) -> Iterator[tuple[str, Predictions]]:
-    """(target, predictions) of the model with the fingerprint `model`, loaded when a pair is not in the cache."""
+    """Yield (target, predictions) of the model with the fingerprint `model`, loaded if a pair is not cached."""
     opened = None
     with contextlib.ExitStack() as held:
         for target, wanted in items.items():
@@ -227,7 +227,7 @@ def as_csv(matrix: Matrix) -> str:
 
 
 def load(path: Path) -> Matrix:
-    """What `save` wrote, or a person did. Raises MuError with file and line."""
+    """Read a matrix written by `save` or by hand. Raises MuError with file and line."""
     try:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -276,7 +276,7 @@ def of_cells(
     code: Mapping[tuple[str, str], str] | None = None,
     metric: str = "accuracy",
 ) -> Matrix:
-    """Return a matrix of single values; pairs that are not there were not measured."""
+    """Build a matrix of single values; missing pairs were not measured."""
     scores = np.array([[values.get((s, t), np.nan) for t in targets] for s in sources])
     items = np.array([n[t] for t in targets], dtype=np.int64)
     return Matrix(tuple(sources), tuple(targets), scores, items, origin=made, code=code or {}, metric=metric)

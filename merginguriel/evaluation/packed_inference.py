@@ -1,8 +1,8 @@
-"""Faster inference on a processor with the same predictions: packed weights, and batches side by side.
+"""Faster CPU inference with the same predictions: packed weights, and batches in parallel.
 
-On a processor, PyTorch hands float32 matrix products to MKL, which on AMD's reaches less than half of what oneDNN
-does with weights packed once (98 against 225 GFLOP/s on one core of an EPYC). Small batches stay in the cache, and a
-thread per batch waits for nobody, where threads that share each product meet at every layer.
+On a CPU, PyTorch passes float32 matrix products to MKL, which on AMD reaches less than half the speed of oneDNN
+with weights packed once (98 against 225 GFLOP/s on one core of an EPYC). Small batches stay in the cache, and one
+thread per batch never waits, whereas threads that share each product synchronise at every layer.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def packable(model: nn.Module, *, bf16: bool = False) -> bool:
 
 @cache
 def works(bf16: bool = False) -> bool:
-    """Does a small packed product come out right? Tried once: the operators are private, and not in every PyTorch.
+    """Return whether a small packed product is correct here. Cached; the operators are private to PyTorch.
 
-    A processor without AVX-512 or its like refuses bfloat16, which oneDNN says only when asked to pack.
+    A CPU without AVX-512 or similar rejects bfloat16, which oneDNN reports only when packing.
     """
     if not torch.backends.mkldnn.is_available():
         return False
@@ -58,11 +58,15 @@ def works(bf16: bool = False) -> bool:
 
 @contextlib.contextmanager
 def packed(model: nn.Module, *, bf16: bool = False) -> Iterator[nn.Module]:
-    """The model with its linear layers packed for oneDNN while the block runs; as it was before, afterwards.
+    """Pack the linear layers of the model for oneDNN inside the block; restore them afterwards.
 
-    bf16  matrix products in bfloat16, sums and norms in float32; answers differ in the third digit
-    For inference: a weight that changes inside the block goes unnoticed, and gets no gradient. Leaves a model alone that
-    is not `packable` with this bf16, and one that is packed already. Packed weights take as much memory again (half with bf16).
+    For inference: a weight that changes inside the block has no effect, and gets no gradient. A model that is not
+    `packable` with this bf16, or is packed already, is left unchanged. Packed weights take as much memory again (half
+    with bf16).
+
+    Args:
+        model: Changed in place.
+        bf16: Matrix products in bfloat16, sums and norms in float32; logits differ in the third digit.
     """
     # Exactly nn.Linear: a subclass (a quantised or adapted layer) does more than a product.
     layers = {
@@ -90,7 +94,7 @@ def packed(model: nn.Module, *, bf16: bool = False) -> Iterator[nn.Module]:
 
 
 def product(layer: Any, bf16: bool, after: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """x [*, in] → [*, out] of a linear layer, then GELU where `after` says so."""
+    """Return the function of a linear layer, x [*, in] → [*, out], followed by GELU if `after` names it."""
     kind = torch.bfloat16 if bf16 else torch.float32
     weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach().to(kind), TOKENS)
     bias = None if layer.bias is None else layer.bias.detach().to(kind)
@@ -100,7 +104,7 @@ def product(layer: Any, bf16: bool, after: str) -> Callable[[torch.Tensor], torc
 
 
 def exact_gelu(activation: Any) -> bool:
-    """GELU with erf, in one of the forms that transformers and PyTorch have it."""
+    """Return whether the activation is GELU with erf, in one of its forms in transformers and PyTorch."""
     if isinstance(activation, nn.GELU):
         return activation.approximate == "none"
     inner = getattr(activation, "act", None)
@@ -108,19 +112,21 @@ def exact_gelu(activation: Any) -> bool:
 
 
 def unchanged(x: torch.Tensor) -> torch.Tensor:
+    """Return x."""
     return x
 
 
 def replace(module: nn.Module, forward: Callable[..., Any], changed: list[nn.Module]) -> None:
+    """Replace the module's forward function and record the module in `changed`."""
     module.__dict__["forward"] = forward  # found before the class's own, and removed without a trace
     changed.append(module)
 
 
 @contextlib.contextmanager
 def side_by_side(threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A `map` that works on `threads` things at a time, each with one thread of PyTorch; results in order.
+    """Provide a `map` over `threads` threads, each with one PyTorch thread; results are in order.
 
-    What one thread computes does not depend on how many there are.
+    The result of one thread does not depend on their number.
     """
     if threads < 2:
         yield map

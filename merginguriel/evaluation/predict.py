@@ -33,13 +33,19 @@ def predict(
     device: str | None = None,
     on_progress: Progress | None = None,
 ) -> Predictions:
-    """The logits of the classifier in `model_dir` for every item.
+    """Compute the logits of the classifier in `model_dir` for every item.
 
-    batch_tokens  padded tokens per batch, a bound on memory; None: what is fast on the device
-    bf16          matrix products in bfloat16: faster where the hardware has it, and the logits are right to two or
-                  three digits
-    device        as torch names it; None: a GPU if there is one
-    Raises CheckpointError (not a classifier, damaged, or answers that are not numbers).
+    Args:
+        model_dir: Folder of the classifier.
+        items: Sentences.
+        batch_tokens: Padded tokens per batch, a bound on memory; None: a fast value for the device.
+        bf16: Matrix products in bfloat16: faster where the hardware supports it, with logits correct to two or three
+            digits.
+        device: Name of a torch device; None: a GPU if available.
+        on_progress: Called with the progress.
+
+    Raises:
+        CheckpointError: Not a classifier, damaged, or logits that are not finite.
     """
     model, tokenizer, labels = open_model(model_dir, device)
     try:
@@ -53,7 +59,7 @@ def predict(
 def open_model(
     model_dir: Path, device: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, tuple[str, ...]]:
-    """Model, tokenizer and label names in the order of the head."""
+    """Load the model, its tokenizer and its label names in the order of the head."""
     from merginguriel.models import classifier
 
     labels = open_checkpoint(model_dir).labels
@@ -76,9 +82,9 @@ def predict_with(
     tokens: Encoded | None = None,
     on_progress: Progress | None = None,
 ) -> Predictions:
-    """Return what `predict` does, for a model in memory, where it is. Its training mode is restored afterwards.
+    """Compute the result of `predict` for a model in memory, on its device. Its training mode is restored.
 
-    tokens  of the items, where `tokens_of` has made them for a model with the same tokenizer
+    tokens  of the items, if already computed by `tokens_of` for a model with the same tokenizer
     """
     from merginguriel.models.classifier import labels_tokens
 
@@ -142,7 +148,7 @@ class Encoded(NamedTuple):
 
 
 def tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]) -> Encoded:
-    """Return the token ids of every item, cut to what the model takes."""
+    """Return the token ids of every item, truncated to the model's maximum length."""
     if not items:
         return Encoded([], None)
     if items[0].tokens:
@@ -154,19 +160,19 @@ def tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items:
 
 
 def longest(model: PreTrainedModel) -> int:
-    """Tokens of the longest sentence that the model reads whole."""
+    """Return the maximum length in tokens that the model reads without truncation."""
     return min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST) - 2)
 
 
 @contextlib.contextmanager
 def reduced(model: PreTrainedModel, bf16: bool) -> Iterator[None]:
-    """bfloat16 where autocast puts it: on a GPU, and on a processor whose layers cannot be packed in it."""
+    """Run the block under bfloat16 autocast, for a GPU and for a CPU whose layers cannot be packed in bfloat16."""
     with torch.autocast(model.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
         yield
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, each at most `batch_tokens` when padded, or one sentence."""
+    """Split indices into batches of similar length, each of at most `batch_tokens` padded tokens or one sentence."""
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         # Longest first: the first of a batch sets its width, and a lack of memory shows at once.
@@ -179,7 +185,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, both int64 [b, longest]."""
+    """Return token ids and attention mask, both int64 [b, longest]."""
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.int64)
     mask = torch.zeros((len(rows), width), dtype=torch.int64)

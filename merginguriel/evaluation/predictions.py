@@ -1,4 +1,4 @@
-"""Predictions of a model, item by item: their scores under a metric, and their cache. No torch."""
+"""Predictions of a model per item: their scores under a metric, and their cache. No torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMAT = 1  # of the cache; a file of another format is computed again
 
 @dataclass(frozen=True)
 class Predictions:
-    """ids [n] of the items, labels [L] in the order of the model's head, logits float32 [n, L].
+    """Predictions: ids [n] of the items, labels [L] in the order of the head, logits float32 [n, L].
 
     sizes  [n] words of each item, where words are labelled: logits then have one row per word, item after item
     """
@@ -37,7 +37,7 @@ class Predictions:
     sizes: tuple[int, ...] | None = None
 
     def chosen(self) -> list[str]:
-        """Return the label that the model gives each item; of words, their tags separated by spaces."""
+        """Return the predicted label of each item; for words, their tags separated by spaces."""
         best = [self.labels[i] for i in self.logits.argmax(axis=1)]
         if self.sizes is None:
             return best
@@ -47,7 +47,7 @@ class Predictions:
 
     @property
     def starts(self) -> list[int]:
-        """First row [n] of each item in `logits`."""
+        """Return the first row [n] of each item in `logits`."""
         sizes = self.sizes or (1,) * len(self.ids)
         return [0, *np.cumsum(sizes[:-1]).tolist()] if sizes else []
 
@@ -81,7 +81,7 @@ def scored(predictions: Predictions, items: Sequence[Item], metric: str = "accur
 
 
 def check_labels(known: Sequence[str], items: Iterable[Item], where: Path | None = None) -> None:
-    """Raise IncompatibleError if an item has a label that the model, which knows `known`, cannot give."""
+    """Raise IncompatibleError if an item has a label that is not among the labels `known` of the model."""
     gold = {label for item in items for label in item.labels}
     missing = gold - set(known)
     if missing:
@@ -93,14 +93,14 @@ def check_labels(known: Sequence[str], items: Iterable[Item], where: Path | None
 
 
 def some(first: Iterable[str], others: Iterable[str] = ()) -> str:
-    """The first few of these labels; those of `first` before the `others`."""
+    """Format the first few of these labels; those of `first` before the `others`."""
     begin = sorted(first)
     names = [*begin, *sorted(set(others) - set(begin))]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def fingerprint(model: Path) -> str:
-    """sha256 over the names and contents of the files in a model folder that decide what it answers."""
+    """Return the sha256 over the files in a model folder that determine its predictions, with their names."""
     files = [path for path in sorted(model.glob("*")) if path.suffix in MODEL_FILES and path.is_file()]
     if not any(path.suffix in (".safetensors", ".bin") for path in files):
         raise CheckpointError("this folder holds no weights.", where=str(model))
@@ -108,18 +108,18 @@ def fingerprint(model: Path) -> str:
 
 
 def in_bf16(model: str) -> str:
-    """The fingerprint of the model with this one whose products are in bfloat16: its answers are kept apart."""
+    """Return the fingerprint of the model run in bfloat16, whose predictions are cached separately."""
     return _sha256(model, "bf16")
 
 
 def tokenizer_digest(model: Path) -> str:
-    """sha256 over the files that decide how a model folder's tokenizer cuts a sentence."""
+    """Return the sha256 over the files that determine how a model folder's tokenizer splits a sentence."""
     files = [model / name for name in TOKENIZER_FILES if (model / name).is_file()]
     return _sha256(*(part for path in files for part in (path.name, digest(path))))
 
 
 def items_digest(items: Sequence[Item]) -> str:
-    """sha256 over ids and texts; labels do not change what a model answers."""
+    """Return the sha256 over ids and texts; labels do not change predictions."""
     return _sha256(*(part for item in items for part in (item.id, item.text)))
 
 
@@ -128,10 +128,10 @@ def _sha256(*parts: str) -> str:
 
 
 def rounded(predictions: Predictions) -> Predictions:
-    """The same with logits as the cache keeps them, so that a first run and a resumed one agree.
+    """Round the logits to the precision of the cache, so that a first run and a resumed one agree.
 
-    Where rounding makes two labels equal, or swaps them, the chosen one is moved up to the next float16: kept logits
-    give the label that the model gave.
+    Where rounding makes two labels equal, or swaps them, the chosen one is moved up to the next float16, so that cached
+    logits give the same label.
     """
     largest = np.finfo(np.float16).max
     logits = np.clip(predictions.logits, -float(largest), float(largest)).astype(np.float16)
@@ -145,7 +145,7 @@ def rounded(predictions: Predictions) -> Predictions:
 
 
 def save(path: Path, predictions: Predictions, model: str) -> None:
-    """Write an .npz (float16 logits) that names the fingerprint of its model; whole or not at all."""
+    """Write an .npz (float16 logits) with the fingerprint of its model; atomic."""
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -160,7 +160,7 @@ def save(path: Path, predictions: Predictions, model: str) -> None:
 
 
 def load(path: Path, model: str | None = None) -> Predictions:
-    """What `save` wrote. Raises CheckpointError if it is damaged, or not of the model so named."""
+    """Read a file written by `save`. Raises CheckpointError if it is damaged, or of another model than `model`."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             version, owner = int(stored["format"]), str(stored["model"])
@@ -186,5 +186,5 @@ def load(path: Path, model: str | None = None) -> Predictions:
 
 
 def cache_path(cache: Path, model: str, items: Sequence[Item]) -> Path:
-    """Named by what decides the content: a retrained model or other sentences never meet an old answer."""
+    """Return the cache file, named by a digest of its inputs: a changed model or sentence gives another file."""
     return cache / f"{model[:16]}-{items_digest(items)[:16]}.npz"

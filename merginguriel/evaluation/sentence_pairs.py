@@ -1,8 +1,8 @@
 """Spearman correlation of cosine similarity with scored sentence pairs: a proxy for transfer, not an accuracy.
 
-The score of STS-B and of sentence-transformers' EmbeddingSimilarityEvaluator: cosine of the two sentence vectors, correlated
-by rank with what people said. It tells how an encoder orders meaning, not how well its classifier does; a merge that leads
-here can trail on the task. It is called a proxy wherever it is shown.
+The score of STS-B and of sentence-transformers' EmbeddingSimilarityEvaluator: rank correlation of the cosine of the two
+sentence vectors with human scores. It measures how an encoder orders meaning, not the accuracy of its classifier; a
+merge with a higher score can have a lower accuracy on the task. It is labelled a proxy wherever it is shown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FEWEST = 4  # pairs, below which the interval's formula has no meaning
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sentences and how like each other people found them, on any scale."""
+    """Two sentences and the human score of their similarity, on any scale."""
 
     first: str
     second: str
@@ -35,7 +35,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Proxy:
-    """spearman: −1 … 1, over n pairs; low, high: its 95% interval. A proxy: not the accuracy of anything."""
+    """Result. spearman: −1 … 1, over n pairs; low, high: its 95% interval. A proxy, not an accuracy."""
 
     spearman: float
     low: float
@@ -44,9 +44,10 @@ class Proxy:
 
 
 def read(path: Path) -> tuple[Pair, ...]:
-    """Pairs from a CSV, TSV or JSONL file with the columns or keys sentence1, sentence2, score; others are left alone.
+    """Read pairs from a CSV, TSV or JSONL file with the columns or keys sentence1, sentence2, score; ignore others.
 
-    Raises MuError with file and line, also for fewer than four pairs or scores that are all equal.
+    Raises:
+        MuError: With file and line; also for fewer than four pairs or scores that are all equal.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -76,7 +77,7 @@ def read(path: Path) -> tuple[Pair, ...]:
 
 
 def _rows(path: Path, text: str) -> list[tuple[int, dict[str, object]]]:
-    """(line, row) of the file."""
+    """Yield (line, row) of the file."""
     if path.suffix in (".jsonl", ".json"):
         found: list[tuple[int, dict[str, object]]] = []
         for line, part in enumerate(text.splitlines(), 1):
@@ -111,11 +112,18 @@ def proxy(
     device: str | None = None,
     on_progress: Progress | None = None,
 ) -> Proxy:
-    """Spearman correlation of the cosine of sentence vectors with the scores: a proxy.
+    """Return the Spearman correlation of the cosine of sentence vectors with the scores: a proxy.
 
-    model   an encoder or a classifier; vectors are pooled as its folder says, by the mean where it says nothing
-    prefix  put before every sentence, such as E5's `query: `
-    Raises CheckpointError (cannot be loaded, vectors that are not numbers), UsageError (too few pairs).
+    Args:
+        model: An encoder or a classifier; vectors are pooled as its folder declares, by the mean if it declares nothing.
+        pairs: Four or more.
+        prefix: Prepended to every sentence, such as E5's `query: `.
+        device: Name of a torch device; None: a GPU if available.
+        on_progress: Called with the progress.
+
+    Raises:
+        CheckpointError: The model cannot be loaded, or its vectors are not finite.
+        UsageError: There are too few pairs.
     """
     from .embedding import vectors
 
@@ -131,7 +139,7 @@ def proxy(
 
 
 def correlate(values: np.ndarray, scores: np.ndarray) -> Proxy:
-    """Both [n]. The interval is Fisher's with the variance of ranks (Bonett & Wright 2000, eq. 3)."""
+    """Correlate values [n] with scores [n]; Fisher's interval with the variance of ranks (Bonett & Wright 2000, eq. 3)."""
     n = len(values)
     if n < FEWEST:
         raise UsageError(f"{n} pairs are too few for a rank correlation: {FEWEST} or more.")
@@ -143,6 +151,6 @@ def correlate(values: np.ndarray, scores: np.ndarray) -> Proxy:
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each row of a with the same row of b, both [n, h] → [n]; 0 for a vector of zeros."""
+    """Return the cosine of each row of a with the same row of b, both [n, h] → [n]; 0 for a vector of zeros."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return (a * b).sum(axis=1) / np.where(lengths > 0, lengths, 1)

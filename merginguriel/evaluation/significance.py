@@ -20,7 +20,7 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Interval:
-    """low and high of a difference in points (hundredths of the metric's unit), at the level, such as 0.95."""
+    """Confidence interval in points (hundredths of the metric's unit); level such as 0.95."""
 
     low: float
     high: float
@@ -29,7 +29,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A against B on the same n items; differences in points, A − B: pp for shares such as accuracy or F1.
+    """Comparison of A with B on the same n items; differences in points, A − B: pp for shares such as accuracy or F1.
 
     wins, losses  items that only A / only B got right; None for a metric whose items are not right or wrong
     p             exact McNemar, which takes the items as independent; for other metrics from the bootstrap
@@ -56,22 +56,22 @@ class Comparison:
 
     @property
     def trusted_p(self) -> float:
-        """The p-value of the test that fits the data."""
+        """Return the p-value of the test that fits the data."""
         return self.p if self.p_groups is None else self.p_groups
 
     @property
     def significant(self) -> bool:
-        """At 5%, by the test that fits the data."""
+        """Return whether the difference is significant at 5%, by the test that fits the data."""
         return self.trusted_p < 0.05
 
     @property
     def better(self) -> bool:
-        """Whether A has the better value, in the metric's direction."""
+        """Return whether A has the better value, in the metric's direction."""
         return self.difference * find(self.metric).sign > 0
 
     @property
     def points(self) -> str:
-        """Unit of the differences: `pp`, or `pt` for a correlation."""
+        """Return the unit of the differences: `pp`, or `pt` for a correlation."""
         return find(self.metric).unit.points
 
 
@@ -192,7 +192,7 @@ def _resampled(
 def _draws(
     metric: Metric, sides: Sequence[np.ndarray], index: np.ndarray, count: int, draws: int, seed: int
 ) -> np.ndarray:
-    """Bootstrap values [draws, sides]: the same `count` groups drawn for every side; index [n]: the group of an item."""
+    """Return bootstrap values [draws, sides], with the same groups for every side; index [n]: the group of an item."""
     if metric.additive and metric.reduce is not None:
         summed = [np.zeros((count, side.shape[1])) for side in sides]
         for total, side in zip(summed, sides, strict=True):
@@ -207,7 +207,7 @@ def _draws(
 
 
 def _by_error(mean: float, variance: float, groups: int, level: float) -> Interval:
-    """Interval of a difference by its standard error, from Student's t where there are few groups."""
+    """Return the interval of a difference from its standard error, by Student's t for few groups."""
     p = 0.5 + level / 2
     few = groups < FEW_GROUPS
     half = (stats.student_inv_cdf(p, groups - 1) if few else stats.NORMAL.inv_cdf(p)) * sqrt(variance)
@@ -215,7 +215,7 @@ def _by_error(mean: float, variance: float, groups: int, level: float) -> Interv
 
 
 def _detectable(variance: float | None, groups: int) -> float | None:
-    """Smallest difference in points that is found with 80% probability at 5%; None without a variance."""
+    """Return the smallest difference in points that is found with 80% probability at 5%; None without a variance."""
     if variance is None:
         return None
     return 100 * stats.minimum_detectable_effect(variance, groups=groups if groups < FEW_GROUPS else None)
@@ -230,7 +230,7 @@ def value_interval(
     draws: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Confidence interval of one value, in the metric's unit.
+    """Return the confidence interval of one value, in the metric's unit.
 
     Args:
         statistics: [n] or [n, S], as `compare` takes them.
@@ -254,7 +254,7 @@ def value_interval(
 
 
 def _group_index(n: int, groups: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Group of each item [n] and size of each group [G]; without groups an item is its own."""
+    """Return the group of each item [n] and the size of each group [G]; without groups, one group per item."""
     if groups is None:
         return np.arange(n), np.ones(n, dtype=np.int64)
     if len(groups) != n:
@@ -280,11 +280,11 @@ def effective_items(right: np.ndarray, groups: Sequence[str] | None = None) -> i
 
 
 def of_alike(mean: float, sizes: np.ndarray, level: float) -> Interval:
-    """What groups that all have this mean difference, −1 … 1, say of the next ones. sizes [G]: items of each.
+    """Return the interval for groups that all have the mean difference `mean`, −1 … 1. sizes [G]: items of each.
 
-    Of none but such groups in G, others may still be a share q of all: 1 − ((1 − level) / 2)^(1/G) (Clopper & Pearson
-    1934), and their difference may be anything from −1 to 1. G counts groups as if all were of one size (Kish 1965,
-    section 8.2). One group says nothing: −100 … +100.
+    If all G groups agree, a share q of different groups is still possible: 1 − ((1 − level) / 2)^(1/G) (Clopper & Pearson
+    1934), with differences anywhere from −1 to 1. G counts groups as if all were of one size (Kish 1965, section 8.2).
+    One group gives no information: −100 … +100.
     """
     if len(sizes) < 2:
         return Interval(-100.0, 100.0, level)
@@ -294,7 +294,7 @@ def of_alike(mean: float, sizes: np.ndarray, level: float) -> Interval:
 
 
 def _variance(d: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> float | None:
-    """Variance of the mean of d, from items or from groups of them; None where they cannot tell it."""
+    """Return the variance of the mean of d, from items or groups of them; None if it cannot be estimated."""
     n, groups = len(d), len(sizes)
     if groups < 2:
         return None
@@ -317,7 +317,7 @@ def paired_bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Percentile interval of accuracy A − accuracy B in pp (Efron & Tibshirani 1993, ch. 13).
+    """Return the percentile interval of accuracy A − accuracy B in pp (Efron & Tibshirani 1993, ch. 13).
 
     Items, or whole groups of them, are drawn with replacement. An item's difference has three values only,
     so a draw of n items is a draw of three counts: exact, and independent of n.
@@ -341,7 +341,7 @@ def paired_bootstrap(
 
 
 def sign_flip_p(sums: np.ndarray) -> float:
-    """Two-sided p that A and B are exchangeable within each group. sums: int [G], of the differences in each.
+    """Return the two-sided p that A and B are exchangeable within each group. sums: int [G], of the differences in each.
 
     Exact: of all 2^G choices of signs, the share whose sum is as far from zero as the observed one. Counted by a table
     of the probability of every sum of those with a plus. (Pitman 1937; of single items it is McNemar's test.)
@@ -358,7 +358,7 @@ def sign_flip_p(sums: np.ndarray) -> float:
 
 
 def _chunks(draws: int) -> list[int]:
-    """`draws` in parts of at most CHUNK."""
+    """Yield `draws` in parts of at most CHUNK."""
     return [min(CHUNK, draws - done) for done in range(0, draws, CHUNK)]
 
 
@@ -372,7 +372,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _by_group(d: np.ndarray, groups: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of differences and number of items per group, both int [G]; without groups, an item is its own."""
+    """Return the sum of differences and number of items per group, both int [G]; without groups, per item."""
     index, sizes = _group_index(len(d), groups)
     sums = np.zeros(len(sizes), dtype=np.int64)
     np.add.at(sums, index, d)

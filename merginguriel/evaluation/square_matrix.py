@@ -17,7 +17,7 @@ CELL = 6  # characters: " 0.532"
 
 
 def render(names: Sequence[str], matrix: np.ndarray, *, depth: int = PLAIN, width: int = 100) -> str:
-    """The matrix [N, N] as lines of at most `width` columns, cut into blocks of columns where it is wider."""
+    """Format the matrix [N, N] as lines of at most `width` columns, cut into blocks of columns if wider."""
     left, head = max(map(len, names)), max([CELL, *map(len, names)])
     per_block = max(1, (width - left) // (head + 1))
     low, high = apart(matrix)
@@ -62,10 +62,11 @@ def save_png(names: Sequence[str], matrix: np.ndarray, title: str, path: Path) -
 
 
 def apart(matrix: np.ndarray) -> tuple[float, float]:
-    """Lowest and highest value off the diagonal: on it, every model agrees with itself."""
+    """Return the lowest and highest value off the diagonal, on which every model agrees with itself."""
     others = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
     return span(others)
 
 
 def number(value: float) -> str:
+    """Format a value with three decimals; `–` for NaN."""
     return "–" if np.isnan(value) else f"{value:.3f}"

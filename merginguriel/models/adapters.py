@@ -1,7 +1,7 @@
-"""LoRA adapters as models: the base's tensors, plus a product of two narrow matrices on some.
+"""LoRA adapters opened as models: the tensors of the base plus low-rank products.
 
-A folder that peft wrote (adapter_config.json, adapter_model.safetensors) is opened as a Checkpoint. Its wide matrices
-are never made whole: `LowRank.add` gives any run of their entries. Hu et al. 2021, arXiv:2106.09685.
+A folder written by peft (adapter_config.json, adapter_model.safetensors) is opened as a Checkpoint. The full matrices
+are never materialised: `LowRank.add` computes any run of their entries. Hu et al. 2021, arXiv:2106.09685.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ HINT = "Merge it into its base first, with peft: model.merge_and_unload().save_p
 
 @dataclass(frozen=True)
 class LowRank(TensorInfo):
-    """A tensor of the base plus left @ right: float32 [rows, r] and [r, columns], the scaling in `left`."""
+    """Tensor of the base plus left @ right: float32 [rows, r] and [r, columns], with the scaling in `left`."""
 
     under: TensorInfo = field(kw_only=True)
     left: np.ndarray = field(kw_only=True, compare=False, repr=False)
@@ -65,16 +65,18 @@ class LowRank(TensorInfo):
 
 
 def is_adapter(path: Path) -> bool:
-    """Is this a peft folder, and not a whole model?"""
+    """Return whether `path` is a peft folder and not a complete model."""
     path = Path(path)
     return (path / CONFIG).is_file() and not (path / WEIGHTS).is_file() and not (path / INDEX).is_file()
 
 
 def open_adapter(path: Path, base: Checkpoint) -> Checkpoint:
-    """The adapter in `path` on `base`: config, labels and tensor names are the base's.
+    """Open the adapter in `path` on `base`, whose config, labels and tensor names it takes.
 
-    The base must have every tensor that the adapter touches, the head included. Raises CheckpointError for an
-    adapter of another kind than LoRA, or one that does not fit.
+    The base must have every tensor that the adapter touches, the head included.
+
+    Raises:
+        CheckpointError: The adapter is not LoRA, or does not fit the base.
     """
     path = Path(path)
     config = read_json(path / CONFIG, "Save the adapter again with save_pretrained.")
@@ -103,7 +105,7 @@ def open_adapter(path: Path, base: Checkpoint) -> Checkpoint:
 
 
 def name_in(tensors: Mapping[str, TensorInfo], name: str) -> str:
-    """`encoder.x` as the base calls it: `bert.encoder.x` where the base is a model with a head."""
+    """Return the name of tensor `encoder.x` in the base: `bert.encoder.x` where the base is a model with a head."""
     if name in tensors:
         return name
     longer = [tensor for tensor in tensors if tensor.endswith(f".{name}")]
@@ -111,6 +113,7 @@ def name_in(tensors: Mapping[str, TensorInfo], name: str) -> str:
 
 
 def check_kind(config: Mapping[str, Any], where: Path) -> None:
+    """Raise CheckpointError for an adapter that is not plain LoRA."""
     if config.get("peft_type") != "LORA":
         raise CheckpointError(
             f"this is an adapter of the kind {config.get('peft_type')}; LoRA can be read.",
@@ -128,7 +131,7 @@ def check_kind(config: Mapping[str, Any], where: Path) -> None:
 def low_rank(
     module: str, under: TensorInfo, pair: Mapping[str, TensorInfo], config: Mapping[str, Any], path: Path
 ) -> LowRank:
-    """`under` + scaling·B·A, turned round where the base stores it so (fan_in_fan_out, embeddings)."""
+    """Return `under` + scaling·B·A, transposed where the base stores it so (fan_in_fan_out, embeddings)."""
     name = f"{module}.weight"
     if len(pair) < 2 or any(len(info.shape) != 2 for info in pair.values()) or len(under.shape) != 2:
         raise CheckpointError(f"the factors of {name} are not two matrices.", where=str(path), hint=HINT)
@@ -156,7 +159,7 @@ def low_rank(
 
 
 def by_pattern(patterns: Mapping[str, Any], module: str, default: Any, path: Path) -> Any:
-    """The value for a module; the first pattern that matches the end of its name says which, as in peft."""
+    """Return the value for a module, by the first pattern that matches the end of its name, as peft does."""
     for pattern, value in patterns.items():
         try:
             if re.match(rf"(.*\.)?({pattern})$", module):
@@ -171,6 +174,7 @@ def by_pattern(patterns: Mapping[str, Any], module: str, default: Any, path: Pat
 def misfit(
     name: str, known: TensorInfo | None, shape: tuple[int, ...], path: Path, base: Checkpoint
 ) -> CheckpointError:
+    """Return the error for a tensor that the base lacks or has in another shape."""
     has = (
         f"has no {name}" if known is None else f"has {name} as {list(known.shape)}, the adapter {list(shape)}"
     )

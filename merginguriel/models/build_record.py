@@ -20,9 +20,10 @@ MADE = "made"  # the part of a record that must agree before a folder is taken a
 
 
 def already(out: Path, name: str, made: Mapping[str, Any]) -> bool:
-    """True if `out` has the record `name` and it says `made`; False if there is no `out`.
+    """Return whether `out` exists and its record `name` equals `made`.
 
-    Raises MuError if `out` was made otherwise, naming what differs.
+    Raises:
+        MuError: `out` was made in another way; the message names the differences.
     """
     if not out.exists():
         return False
@@ -39,12 +40,13 @@ def already(out: Path, name: str, made: Mapping[str, Any]) -> bool:
 
 
 def write(folder: Path, name: str, made: Mapping[str, Any], **more: Any) -> None:
-    """Write the record: `made` decides whether the folder can be taken again, `more` is for people."""
+    """Write the record: `made` decides whether the folder can be reused, `more` is for information."""
     text = yaml.safe_dump({MADE: dict(made), **more}, sort_keys=False, allow_unicode=True)
     write_text(folder / name, text)
 
 
 def read(path: Path) -> dict[str, Any]:
+    """Read the record `path`. Raises MuError if it is missing or damaged."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -61,12 +63,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
-    """sha256 by file name, sorted."""
+    """Return the sha256 by file name, sorted."""
     return {path.name: digest(path) for path in sorted(files)}
 
 
 def text_hash(texts: Iterable[str]) -> str:
-    """sha256 of texts in their order; no two lists of texts share one."""
+    """Return the sha256 of texts in their order; different lists have different hashes."""
     digest = hashlib.sha256()
     for text in texts:
         data = text.encode("utf-8")
@@ -75,7 +77,7 @@ def text_hash(texts: Iterable[str]) -> str:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """This program's version, and those of installed packages."""
+    """Return the versions of this program and of installed packages."""
     return {"merginguriel": __version__, **{name: importlib.metadata.version(name) for name in packages}}
 
 

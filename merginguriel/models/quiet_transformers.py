@@ -10,7 +10,7 @@ from transformers.utils import logging
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no warnings of transformers inside the block; afterwards as before."""
+    """Silence transformers' progress bars and warnings inside the block; restore them afterwards."""
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

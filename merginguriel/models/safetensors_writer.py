@@ -1,4 +1,4 @@
-"""Writer of safetensors files, in any order and by several threads, whole or in shards."""
+"""Writer of safetensors files, in any order and by several threads, single or sharded."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .checkpoint import INDEX, STORAGE, WEIGHTS
 
 
 class SafetensorsFile:
-    """A file of known layout, written in any order and by several threads at once.
+    """File of known layout, written in any order and by several threads at once.
 
     layout  name → (dtype, shape); `sorted_layout` gives the order
-    Space is reserved first, so that a full disk is met before the work. Raises OSError if it is.
+    Space is reserved first, so that a full disk is detected before the work. Raises OSError if it is full.
     """
 
     def __init__(self, path: Path, layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
@@ -44,7 +44,7 @@ class SafetensorsFile:
             raise
 
     def write(self, name: str, start: int, block: np.ndarray) -> None:
-        """Entries `start` … of tensor `name`, as they lie on disk. Raises OSError, ValueError past its end."""
+        """Write entries from `start` of tensor `name` in storage dtype. Raises OSError, ValueError past its end."""
         if not block.size:
             return
         begin, end = self.places[name]
@@ -55,11 +55,12 @@ class SafetensorsFile:
         write_at(self.descriptor, view, self.body + position)
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self.descriptor)
 
 
 def write_at(descriptor: int, view: memoryview, position: int) -> None:
-    """All of `view` at `position`; a system may take less than it is given."""
+    """Write all of `view` at `position`, in several calls if the system writes less."""
     while view:
         count = os.pwrite(descriptor, view, position)
         view, position = view[count:], position + count
@@ -69,8 +70,10 @@ def write_at(descriptor: int, view: memoryview, position: int) -> None:
 def shard(
     folder: Path, layout: Mapping[str, tuple[str, tuple[int, ...]]], size: int | None
 ) -> Iterator[dict[str, SafetensorsFile]]:
-    """The file of each tensor: model.safetensors, or files of at most `size` bytes (a tensor is not split) and
-    their index, named as transformers does."""
+    """Assign each tensor to a file: model.safetensors, or shards of at most `size` bytes and their index.
+
+    A tensor is not split. Files are named as transformers names them.
+    """
     parts: list[dict[str, tuple[str, tuple[int, ...]]]] = [{}]
     filled = 0
     for name, (dtype, shape) in layout.items():
@@ -99,12 +102,12 @@ def shard(
 def sorted_layout(
     layout: Mapping[str, tuple[str, tuple[int, ...]]],
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Wide numbers first, then by name: every tensor lies aligned, and the order depends on nothing else."""
+    """Sort wide dtypes first, then by name: every tensor is aligned, and the order is deterministic."""
     return dict(sorted(layout.items(), key=lambda item: (-STORAGE[item[1][0]].itemsize, item[0])))
 
 
 def reserve(descriptor: int, size: int) -> None:
-    """Claim `size` bytes on disk where the system can, so that lack of space shows now."""
+    """Reserve `size` bytes on disk where the system can, so that lack of space is detected early."""
     try:
         os.posix_fallocate(descriptor, 0, size)
     except AttributeError:  # macOS and Windows

@@ -17,8 +17,12 @@ OWN = ("ids", "groups")
 
 
 class Stored(NamedTuple):
-    """ids, groups [n] of the test items; arm → bool [n], or float [n, S] of a metric
-    such as F1: `merge`, kinds of baselines, `ensemble_soft`, `single:de-DE`."""
+    """Stored results per test item.
+
+    ids, groups  [n] of the test items
+    arms         arm → bool [n], or float [n, S] of a metric such as F1: `merge`, kinds of baselines, `ensemble_soft`,
+                 `single:de-DE`
+    """
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]

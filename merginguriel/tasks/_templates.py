@@ -1,6 +1,6 @@
 """Random sentences from hassil templates such as `turn on [the] {name}`.
 
-Exhaustive expansion explodes (one English template has millions of sentences), so each choice is drawn.
+Exhaustive expansion is infeasible (one English template has millions of sentences), so each choice is random.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ Lists = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Draw:
-    """A sentence, and its skeleton: the same words with every slot emptied, so that variants look alike.
+    """Sentence and its skeleton, the same words with every slot emptied, by which variants are recognised.
 
-    marked  the sentence with `OPEN name MIDDLE words CLOSE` around what fills a slot
+    marked  the sentence with `OPEN name MIDDLE words CLOSE` around the content of a slot
     """
 
     text: str
@@ -60,17 +60,20 @@ class Draw:
 
 
 def pick(rng: random.Random, options: Sequence[T]) -> T:
+    """Return a random option; the same on every Python version."""
     # random() is the one draw whose sequence Python promises to keep between versions; choice() is not.
     return options[int(rng.random() * len(options))]
 
 
 def shuffled(rng: random.Random, options: Sequence[T]) -> list[T]:
+    """Return the options in random order; the same on every Python version."""
     keys = [rng.random() for _ in options]
     return [options[i] for i in sorted(range(len(options)), key=keys.__getitem__)]
 
 
 @lru_cache(maxsize=20_000)
 def parsed(template: str) -> Sentence:
+    """Parse a template; cached. Raises MuError if it is invalid."""
     try:
         return parse_sentence(template)
     except (ParseError, HassilError) as error:
@@ -78,12 +81,17 @@ def parsed(template: str) -> Sentence:
 
 
 def draw(template: str, rules: Mapping[str, str], lists: Lists, rng: random.Random) -> Draw:
-    """One random sentence of `template`.
+    """Draw a random sentence of `template`.
 
-    rules   name → template, for <name>
-    lists   name → Home Assistant list ({"values": ...}, {"range": ...} or {"wildcard": True}), for {name};
-            a name without a list is a free slot and is filled with a proper name
-    Raises MuError: a broken template, a missing rule, rules in a circle.
+    Args:
+        template: A hassil template.
+        rules: Name → template, for <name>.
+        lists: Name → Home Assistant list ({"values": ...}, {"range": ...} or {"wildcard": True}), for {name}. A name
+            without a list is a free slot and is filled with a proper name.
+        rng: Source of random numbers.
+
+    Raises:
+        MuError: An invalid template, a missing rule or circular rules.
     """
     words, bones = _expand(parsed(template).expression, rules, lists, rng, 0)
     return Draw(
@@ -131,7 +139,7 @@ def _bare(char: str) -> str:
 def _expand(
     node: Expression, rules: Mapping[str, str], lists: Lists, rng: random.Random, depth: int
 ) -> tuple[str, str]:
-    """Text and skeleton of one node; in the skeleton a slot is SLOT."""
+    """Return text and skeleton of one node; in the skeleton a slot is SLOT."""
     if depth > DEEPEST:
         raise MuError("expansion rules refer to each other without end.")
     if isinstance(node, TextChunk):

@@ -24,7 +24,7 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled sentence. Items of one `group` are variants of each other; intervals resample groups.
+    """Labelled sentence. Items of one `group` are variants of each other; intervals resample groups.
 
     tokens  words of a sentence whose words are labelled; `label` then holds one tag per word, separated by spaces
     """
@@ -37,13 +37,13 @@ class Item:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The item's label, or its tags in the order of the tokens."""
+        """Return the item's label, or its tags in the order of the tokens."""
         return tuple(self.label.split(" ")) if self.tokens else (self.label,)
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """One locale of a task. `labels` is the label set of the whole task, the same for every locale."""
+    """Data of one locale of a task. `labels` is the label set of the whole task, the same for every locale."""
 
     task: str
     locale: str
@@ -56,10 +56,11 @@ class TaskData:
 
     @property
     def token_labels(self) -> bool:
-        """Whether each word has a label, in place of the sentence."""
+        """Return whether each word has a label, instead of the sentence."""
         return bool(self.train and self.train[0].tokens)
 
     def split(self, name: str) -> tuple[Item, ...]:
+        """Return the items of `train`, `dev` or `test`. Raises UsageError for another name."""
         if name not in SPLITS:
             raise UsageError(f"there is no split {name!r}.", hint=f"Splits are: {', '.join(SPLITS)}.")
         return getattr(self, name)
@@ -72,9 +73,9 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Task:
-    """A registered task: `load(locale, folder=, seed=, **options)`, the locales it offers, options' defaults.
+    """Registered task: `load(locale, folder=, seed=, **options)`, its locales, and the defaults of its options.
 
-    too_little  locales that it offers with too little text to score a model on, by its default options
+    too_little  locales with too little text to score a model on, by the default options
     """
 
     name: str
@@ -108,7 +109,7 @@ def task(
 
 @cache
 def tasks() -> dict[str, Task]:
-    """Every task by its name."""
+    """Return every task by its name."""
     package = importlib.import_module(__package__ or "merginguriel.tasks")
     for module in pkgutil.iter_modules(package.__path__):
         if module.name.startswith("_"):  # a helper of one task, which may need that task's packages
@@ -118,7 +119,7 @@ def tasks() -> dict[str, Task]:
 
 
 def find(name: str) -> Task:
-    """The task called `name`. Raises UsageError that names the others."""
+    """Return the task called `name`. Raises UsageError with the known names."""
     if name in tasks():
         return tasks()[name]
     near = difflib.get_close_matches(name, tasks(), n=1, cutoff=0.4)
@@ -127,19 +128,24 @@ def find(name: str) -> Task:
 
 
 def locales(task: str, folder: Path | None = None) -> list[str]:
-    """Locales that the task offers, sorted."""
+    """Return the locales of the task, sorted."""
     return find(task).locales(folder)
 
 
 def load(task: str, locale: str, *, folder: Path | None = None, seed: int = 0, **options: object) -> TaskData:
-    """The sentences of one locale, the same on every machine for the same arguments.
+    """Load the sentences of one locale; the result is the same on every machine for the same arguments.
 
-    folder   the user's own copy of the data, for tasks that read one
-    seed     of whatever the task draws at random
-    options  what the task's function declares; an unknown one is an error that names the known
+    Args:
+        task: Name of a registered task.
+        locale: Its locale.
+        folder: The user's own copy of the data, for tasks that read one.
+        seed: Of the task's random choices.
+        options: Options that the task declares.
 
-    Raises UsageError (unknown task, locale or option), UnavailableError (package or data not here),
-    MuError (data that cannot be used, with file and line).
+    Raises:
+        UsageError: Unknown task, locale or option.
+        UnavailableError: A package or the data are missing.
+        MuError: Invalid data, with file and line.
     """
     found = find(task)
     typed = {option: _typed(found, option, value) for option, value in options.items()}
@@ -160,7 +166,7 @@ def load(task: str, locale: str, *, folder: Path | None = None, seed: int = 0, *
 
 
 def _typed(task: Task, option: str, value: object) -> object:
-    """`value` in the type of the option's default; the command line gives it as text."""
+    """Convert `value` to the type of the option's default; the command line passes text."""
     if option not in task.options:
         known = ", ".join(task.options) or "none"
         raise UsageError(f"task {task.name} has no option {option!r}.", hint=f"Its options are: {known}.")
@@ -172,7 +178,7 @@ def _typed(task: Task, option: str, value: object) -> object:
 
 
 def not_offered(task: str, locale: str, offered: Sequence[str]) -> UsageError:
-    """The error for a locale that the task lacks: the nearest that it has, or that it is no locale."""
+    """Return the error for an unknown locale, with the nearest known one as a hint."""
     known.get(locale)  # a misspelt tag gets its own, better message
     language = locale.split("-")[0]
     same = [tag for tag in offered if tag.split("-")[0] == language]
@@ -185,19 +191,19 @@ def not_offered(task: str, locale: str, offered: Sequence[str]) -> UsageError:
 
 
 def fingerprint(items: Sequence[Item]) -> str:
-    """sha256 over ids, texts and labels: the same sentences in the same order, and no others."""
+    """Return the sha256 over ids, texts and labels, in order."""
     return digest(*(part for item in items for part in (item.id, item.text, item.label)), length=64)
 
 
 def digest(*parts: str, length: int = 8) -> str:
-    """Hex digits that depend on `parts` only: the same on every machine and in every run."""
+    """Return hex digits that depend on `parts` only: the same on every machine and in every run."""
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()[:length]
 
 
 def make_items(
     task: str, locale: str, split: str, rows: Sequence[tuple[str, str, str]], *, tokens: bool = False
 ) -> tuple[Item, ...]:
-    """Return items of (text, label, group) with stable ids; a text that comes twice with one label is kept once.
+    """Return items of (text, label, group) with stable ids; duplicates of text and label are dropped.
 
     tokens  the text is words and the label tags, each separated by single spaces
     """

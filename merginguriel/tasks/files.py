@@ -1,11 +1,11 @@
 """Task `files`: the user's own labelled sentences or words, one file per locale.
 
 Either `sw-KE.train.csv`, `sw-KE.dev.csv`, `sw-KE.test.csv`, or one `sw-KE.csv` whose column `split` names the
-split, or, without such a column, one file that is dealt 70/10/20, label by label, in the order of a hash.
+split. Without that column, one file is split 70/10/20, per label, in the order of a hash.
 
-Words are labelled in JSONL with two lists, `{"tokens": ["turn", "on", "Luna"], "tags": ["O", "O", "B-name"]}`, or in a CoNLL
-file (`sw-KE.train.conll`, also .bio, .iob2): a word and, in the last column, its tag on each line, an empty line between
-sentences.
+Labelled words are JSONL with two lists, `{"tokens": ["turn", "on", "Luna"], "tags": ["O", "O", "B-name"]}`, or CoNLL
+files (`sw-KE.train.conll`, also .bio, .iob2): a word and, in the last column, its tag on each line, an empty line
+between sentences.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Rows = dict[str, list[tuple[str, str, str]]]  # split → (text, label, group)
 
 
 def found(folder: Path | None) -> dict[str, dict[str, Path]]:
-    """locale → split → file in `folder`; the split of a file that holds several is "all"."""
+    """Return locale → split → file in `folder`; the split of a file that holds several is "all"."""
     if folder is None:
         raise UsageError(
             "task files reads your own data: it needs a folder.", hint="Name it with: --data DIR"
@@ -72,6 +72,7 @@ def found(folder: Path | None) -> dict[str, dict[str, Path]]:
 
 
 def offered(folder: Path | None = None) -> list[str]:
+    """Return the locales that the folder has files of, sorted."""
     return sorted(found(folder))
 
 
@@ -145,7 +146,7 @@ def files(
 
 
 def read(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """(line number, row) of a CSV, TSV or JSONL file. Raises MuError with file and line."""
+    """Yield (line number, row) of a CSV, TSV or JSONL file. Raises MuError with file and line."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix in CONLL:
@@ -172,7 +173,7 @@ def _read_jsonl(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str
 
 
 def _read_conll(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, object]]]:
-    """Sentences of a CoNLL file as tokens and tags; comments and `-DOCSTART-` lines are left out."""
+    """Yield the sentences of a CoNLL file as tokens and tags, without comments and `-DOCSTART-` lines."""
     words: list[str] = []
     tags: list[str] = []
     first = 0
@@ -193,7 +194,7 @@ def _read_conll(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str
 
 
 def _words(path: Path, line: int, row: dict[str, object], tokens: str, tags: str) -> tuple[str, str]:
-    """Words and tags of one sentence, each separated by spaces."""
+    """Return words and tags of one sentence, each separated by spaces."""
     if tags not in row:
         raise MuError(f"there is no key {tags!r} beside {tokens!r}.", where=f"{path}:{line}")
     words, given = row[tokens], row[tags]
@@ -253,7 +254,7 @@ def _cell(path: Path, line: int, row: dict[str, object], column: str) -> str:
 
 
 def _place(path: Path, line: int, row: dict[str, object], name: str, column: str) -> str:
-    """The split that a row belongs to: by its file's name, by its column, or none yet."""
+    """Return the split of a row, from its file's name or its column; none if it is to be assigned."""
     if name != "all":
         return name
     if column in row:
@@ -267,9 +268,9 @@ def _place(path: Path, line: int, row: dict[str, object], name: str, column: str
 
 
 def _deal(rows: Rows, source: str, part: str, share: float, seed: int, by_words: bool = False) -> None:
-    """Move `share` of the rows of `source` to `part`, as much of every label, but never its last sentence.
+    """Move `share` of the rows of `source` to `part`, evenly per label, but never the last sentence of a label.
 
-    Which ones, a hash decides, not their order. What rounding takes from one label it gives to the next.
+    A hash chooses the rows, independent of their order. The rounding rest of one label is carried to the next.
     """
     label_of = {text: "" if by_words else label for text, label, _ in rows.get(source, [])}
     texts: dict[str, list[str]] = {}
@@ -288,7 +289,7 @@ def _deal(rows: Rows, source: str, part: str, share: float, seed: int, by_words:
 
 
 def _refuse_two_labels(locale: str, paths: dict[str, Path], rows: Rows) -> None:
-    """Two labels for one text are an error; a text in two splits stays in test or dev, not in train."""
+    """Raise MuError for two labels of one text; keep a text of two splits in test or dev, not in train."""
     label_of: dict[str, str] = {}
     place_of: dict[str, str] = {}
     for part in ("test", "dev", "train", UNDEALT):

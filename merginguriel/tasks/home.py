@@ -1,9 +1,9 @@
 """Task `home`: Home Assistant intents, from sentence templates by native speakers of 65 languages.
 
-The package home-assistant-intents holds, per language, templates of each intent. Templates, not
-sentences, are dealt to train, dev and test, and a sentence whose skeleton (its words with the slots
-emptied) already stands in another split is dropped: no two splits share a template or a skeleton. They
-still share words, and templates that differ in one word may lie in two splits.
+The package home-assistant-intents has templates of each intent per language. Templates, not sentences, are split
+into train, dev and test, and a sentence whose skeleton (its words with the slots emptied) already occurs in another
+split is dropped: no two splits share a template or a skeleton. They still share words, and templates that differ in
+one word may be in two splits.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ TRIES = 6  # draws of a template before it counts as exhausted
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the package holds for one locale; `sentences` (train, dev, test) are counted on request."""
+    """Contents of the package for one locale; `sentences` (train, dev, test) are counted on request."""
 
     locale: str
     intents: int
@@ -62,14 +62,14 @@ class Coverage:
 
 
 def offered(folder: Path | None = None) -> list[str]:
-    """Locales of the package, sorted. Some have too little to train on; `load` says so."""
+    """Return the locales of the package, sorted. Some have too little text to train on; `load` reports them."""
     del folder
     here = set(_package().get_languages())
     return sorted(locale for language, locale in LOCALES.items() if language in here)
 
 
 def coverage(*, sentences: bool = False) -> list[Coverage]:
-    """Intents and templates per locale, most intents first.
+    """Return intents and templates per locale, most intents first.
 
     sentences  also draw the default splits of every locale and count them (ten seconds); none where there
                is too little text
@@ -98,9 +98,9 @@ def home(
     test: int = 500,
     min_intents: int = 5,
 ) -> TaskData:
-    """At most `train`, `dev` and `test` sentences, fewer where the language has fewer templates.
+    """Load at most `train`, `dev` and `test` sentences, fewer where the language has fewer templates.
 
-    min_intents  refuse a locale with fewer intents than this (sw-KE has 3)
+    min_intents  reject a locale with fewer intents than this (sw-KE has 3)
     """
     del folder
     if test < MIN_TEST:
@@ -142,6 +142,7 @@ def _sizes(locale: str) -> tuple[int, int, int]:
 
 
 def too_little(locale: str, has: str) -> UnavailableError:
+    """Return the error for a locale with too little text."""
     rich = [row.locale for row in coverage() if row.intents >= 15]
     return UnavailableError(
         f"Home Assistant has too little text in {locale}: {has}.",
@@ -150,7 +151,7 @@ def too_little(locale: str, has: str) -> UnavailableError:
 
 
 def deal(templates: Mapping[str, tuple[str, ...]], locale: str, seed: int) -> dict[str, dict[str, list[str]]]:
-    """split → intent → templates, about 60/15/25 within each intent; a lone template goes to train."""
+    """Return split → intent → templates, about 60/15/25 within each intent; a lone template goes to train."""
     from ._templates import shuffled  # needs hassil, which listing the tasks does not
 
     dealt: dict[str, dict[str, list[str]]] = {split: {} for split in ("train", "dev", "test")}
@@ -176,7 +177,7 @@ def balanced(
     size: int,
     largest: float,
 ) -> list[tuple[str, str, str]]:
-    """At most `size` rows, shared among intents by weight, none with more than `largest` of the result.
+    """Select at most `size` rows, shared among intents by weight, none with more than `largest` of the result.
 
     Each row goes to the intent that is farthest behind its share (D'Hondt), until all are full or exhausted.
     """
@@ -214,7 +215,7 @@ def _sentences(
     key: str,
     taken: dict[str, tuple[str, str]],
 ) -> Iterator[tuple[str, str, str]]:
-    """(text, intent, template) round after round over the templates, without repeats."""
+    """Yield (text, intent, template), cycling over the templates, without repeats."""
     from ._templates import draw
 
     rng = random.Random(f"draw/{key}/{split}/{intent}")
@@ -238,7 +239,7 @@ def _sentences(
 
 
 def templates_of(locale: str) -> dict[str, tuple[str, ...]]:
-    """Intent → its templates, sorted, without those that two intents share: they have no right answer."""
+    """Return intent → its templates, sorted, without those that two intents share, which are ambiguous."""
     found: dict[str, set[str]] = {}
     owners: dict[str, set[str]] = defaultdict(set)
     for intent, body in _intents(locale)["intents"].items():
@@ -254,7 +255,7 @@ def templates_of(locale: str) -> dict[str, tuple[str, ...]]:
 
 @cache
 def all_intents() -> tuple[str, ...]:
-    """Every intent of any language, sorted: one label set, so that heads of all locales can be merged."""
+    """Return every intent of any language, sorted: one label set, so that heads of all locales can be merged."""
     return tuple(sorted({intent for locale in offered() for intent in templates_of(locale)}))
 
 

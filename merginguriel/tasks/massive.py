@@ -1,6 +1,6 @@
 """Task `massive`: 60 assistant intents of MASSIVE, FitzGerald et al. 2022, arXiv:2204.08582.
 
-From the hub, in one of two forms (option `hub`): the Parquet copy of AmazonScience/massive, whose loading script
+Read from the hub, in one of two forms (option `hub`): the Parquet copy of AmazonScience/massive, whose loading script
 `datasets` no longer runs, or mteb/amazon_massive_intent. Or from a folder (see `files_of`): `<locale>.jsonl` as in
 MASSIVE's own archive, or a copy of either form of the hub. All have the same utterances under the same ids.
 """
@@ -39,19 +39,20 @@ Row = tuple[str, str, str, str]  # partition, id, text, intent
 
 
 def theirs(locale: str) -> str:
+    """Return MASSIVE's own name of the locale."""
     return THEIR_NAMES.get(locale, locale)
 
 
 def mteb_name(locale: str) -> str:
-    """`sw-KE` → `sw`, as mteb/amazon_massive_intent calls it; Chinese keeps its region."""
+    """Return the name in mteb/amazon_massive_intent: `sw-KE` → `sw`; Chinese keeps its region."""
     return locale if locale.startswith("zh-") else locale.partition("-")[0]
 
 
 def files_of(folder: Path, locale: str) -> dict[str, list[Path]]:
-    """split → files of one locale in a local copy of a form of the hub; empty if there are none.
+    """Return split → files of one locale in a local copy of a form of the hub; empty if there are none.
 
     Either `sw-KE/train/0000.parquet`, `sw/train-00000-of-00001.parquet`, `sw/train.jsonl` and the like, or
-    `train/sw.json.gz`; Parquet or JSON lines, the latter also packed with gzip.
+    `train/sw.json.gz`; Parquet or JSON lines, the latter also compressed with gzip.
     """
     found: dict[str, list[Path]] = {}
     for name in (theirs(locale), mteb_name(locale)):
@@ -67,11 +68,12 @@ def files_of(folder: Path, locale: str) -> dict[str, list[Path]]:
 
 
 def kind_of(path: Path) -> str | None:
-    """Which reader of `datasets` reads this file; None for one of another kind."""
+    """Return the name of the `datasets` reader of this file; None for another kind."""
     return ENDINGS.get(Path(path.name.removesuffix(".gz")).suffix) if path.is_file() else None
 
 
 def offered(folder: Path | None = None) -> list[str]:
+    """Return the locales of the folder; without a folder, all."""
     if folder is None:
         return list(LOCALES)
     if not folder.is_dir():
@@ -85,9 +87,9 @@ def offered(folder: Path | None = None) -> list[str]:
 
 @task("massive", doc="MASSIVE, 60 intents in 52 locales, from the hub or a folder", locales=offered)
 def massive(locale: str, *, folder: Path | None = None, seed: int = 0, hub: str = HUB) -> TaskData:
-    """The data set's own partitions. `seed` has nothing to do here: nothing is drawn.
+    """Load the data set's own partitions. `seed` is ignored: nothing is random.
 
-    hub  where it comes from without a folder: AmazonScience/massive, or mteb/amazon_massive_intent
+    hub  source without a folder: AmazonScience/massive, or mteb/amazon_massive_intent
     """
     del seed
     if folder is not None and _jsonl(folder, locale).is_file():
@@ -109,14 +111,14 @@ def massive(locale: str, *, folder: Path | None = None, seed: int = 0, hub: str 
 
 
 def http_errors() -> tuple[type[Exception], ...]:
-    """What the HTTP client of this version of huggingface_hub raises: each had another, and another root."""
+    """Return the HTTP client's exception classes, which differ between versions of huggingface_hub."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return tuple(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
 
 
 def labels_of(folder: Path) -> tuple[str, ...]:
-    """Every intent in any file of the folder, sorted, so that all locales share one label set."""
+    """Return every intent in any file of the folder, sorted, so that all locales share one label set."""
     found: set[str] = set()
     for path in sorted(folder.glob("*.jsonl")):
         found.update(match.decode() for match in re.findall(rb'"intent": ?"([^"\\]+)"', path.read_bytes()))
@@ -140,7 +142,7 @@ def _from_jsonl(path: Path) -> Iterator[Row]:
 
 
 def _from_folder(folder: Path, locale: str) -> tuple[tuple[str, ...], list[Row]]:
-    """The rows of one locale, and every intent of any: a small copy may lack some in some."""
+    """Return the rows of one locale, and the intents of all: a small copy may lack some in some."""
     labels, rows = _of_files(folder, locale)
     if labels is None:
         labels = _all_labels(folder)
@@ -162,7 +164,7 @@ def _of_files(folder: Path, locale: str) -> tuple[tuple[str, ...] | None, list[R
 
 
 def _from_hub(hub: str, locale: str) -> tuple[tuple[str, ...], list[Row]]:
-    """From Amazon's data set the Parquet files that the hub made of it; any other as its own files say."""
+    """Load the hub's Parquet files of Amazon's data set, or the files of another data set."""
     if hub == HUB:
         files = {split: f"{PARQUET}/{theirs(locale)}/{split}/*.parquet" for split in SPLITS}
         loaded = _loaded(locale, PARQUET, "parquet", data_files=files)
@@ -173,7 +175,7 @@ def _from_hub(hub: str, locale: str) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def _loaded(locale: str, where: str, *what: Any, **how: Any) -> Any:
-    """`datasets.load_dataset`, whose failures are told as ours."""
+    """Call `datasets.load_dataset`, converting its errors."""
     try:
         from datasets import load_dataset
         from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
@@ -193,6 +195,7 @@ def _loaded(locale: str, where: str, *what: Any, **how: Any) -> Any:
 
 
 def unreadable(locale: str, where: str, why: str) -> UnavailableError:
+    """Return the error for data that cannot be read."""
     return UnavailableError(
         f"MASSIVE {theirs(locale)} cannot be read: {why}",
         where=where,
@@ -202,7 +205,7 @@ def unreadable(locale: str, where: str, why: str) -> UnavailableError:
 
 
 def _rows(loaded: Any, where: str) -> tuple[tuple[str, ...] | None, list[Row]]:
-    """The rows of all splits; the labels where the data say which there are."""
+    """Return the rows of all splits, with label names where the data define them."""
     from datasets import ClassLabel
 
     labels: set[str] | None = None

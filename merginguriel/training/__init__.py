@@ -1,1 +1,1 @@
-"""Fine-tuning; iterative and contrastive training will lie here too."""
+"""Fine-tuning, iterative training with merges, and learnt merging coefficients."""

@@ -1,7 +1,7 @@
-"""AdaMerging: coefficients with which a merged model has the lowest entropy on the target's text.
+"""AdaMerging: coefficients that minimise the entropy of a merged model on text of the target.
 
-A merge by coefficients c is θ(c) = θ(0) + Σ cᵢ (θ(eᵢ) − θ(0)), where the engine gives θ(0) and each θ(eᵢ): so the
-search sees the very tensors that the merge will write, whatever the recipe's policies and trims.
+A merge by coefficients c is θ(c) = θ(0) + Σ cᵢ (θ(eᵢ) − θ(0)), where the engine computes θ(0) and each θ(eᵢ): the
+search uses the tensors that the merge will write, whatever the recipe's policies and trims.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Space:
     names: tuple[str, ...]
 
     def merged(self, coefficients: torch.Tensor) -> dict[str, torch.Tensor]:
-        """θ(c) for coefficients [rows, k], through which gradients flow."""
+        """Return θ(c) for coefficients [rows, k]; differentiable."""
         made = {
             name: self.start[name] + torch.tensordot(coefficients[self.row[name]], vectors, dims=1)
             for name, vectors in self.vectors.items()
@@ -60,18 +60,22 @@ def learn(
     kept: Kept | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[Recipe, list[dict[str, float]]]:
-    """The recipe with learnt coefficients, and {"loss", "entropy"} of each step's batch before that step.
+    """Return the recipe with learnt coefficients, and {"loss", "entropy"} of each step's batch before that step.
 
-    recipe       of a method that needs coefficients (`adamerging`, `adamerging++`)
-    texts        sentences without labels
-    device       as torch names it; None: a GPU if there is one
-    kept         as for inplace.merge_into
-    on_progress  called with (step, steps in all, {"loss": …, "entropy": …})
+    The merged model with its gradients and, for all tensors that differ, the k task vectors are held in memory. `learnt`
+    of the recipe has the text's hash, the number of steps, and the mean entropy in nats on the first sentences before and
+    after.
 
-    In memory are the merged model with its gradients and, for all tensors that differ, the k task vectors.
-    `learnt` of the recipe has the text's hash, the number of steps, and the mean entropy in nats on the first sentences
-    before and after. Raises UsageError (method, no text), what a merge of the recipe raises, and MuError if the
-    loss is no number.
+    Args:
+        recipe: Of a method that needs coefficients (`adamerging`, `adamerging++`).
+        texts: Sentences without labels.
+        device: Name of a torch device; None: a GPU if available.
+        kept: As for inplace.merge_into.
+        on_progress: Called with (step, total steps, {"loss": …, "entropy": …}).
+
+    Raises:
+        UsageError: Another method, or no text.
+        MuError: The loss is not finite, or an error of merging the recipe.
     """
     recipe = check(recipe)
     if registry.get(recipe.method).needs != "coefficients":
@@ -106,7 +110,7 @@ def learn(
 
 
 def space_of(recipe: Recipe, kept: Kept | None, device: str) -> Space:
-    """The merges that coefficients can give: the engine's, for all coefficients 0 and for each alone at 1."""
+    """Compute the merges that coefficients can give, by the engine: all coefficients 0, and each alone at 1."""
     names = tuple(sorted(source.name for source in recipe.sources))
 
     def with_one(chosen: str | None) -> dict[str, np.ndarray]:
@@ -140,7 +144,7 @@ def space_of(recipe: Recipe, kept: Kept | None, device: str) -> Space:
 
 
 def key_of(tensor: str, per: str, tensors: Mapping[str, Any]) -> str:
-    """Under which name the tensor's coefficient stands in a recipe."""
+    """Return the name of the tensor's coefficient in a recipe."""
     if per == "task":
         return "all"
     return tensor if per == "tensor" else policies.layer_name(*policies.layer_of(tensor, tensors))
@@ -154,7 +158,7 @@ def search(
     recipe: Recipe,
     on_progress: Progress | None,
 ) -> tuple[torch.Tensor, list[dict[str, float]], tuple[float, float]]:
-    """Coefficients [rows, k] after Adam on the entropy, loss and entropy per step, and entropy before and after."""
+    """Optimise coefficients [rows, k] by Adam; return them, loss and entropy per step, and entropy before and after."""
     params: Mapping[str, Any] = recipe.params
     weight = {source.name: source.weight for source in recipe.sources}
     device = next(iter(space.start.values())).device
@@ -198,7 +202,7 @@ def measured(
     pad: int,
     sample: list[int],
 ) -> float:
-    """Mean entropy, in nats, of the merged model's answers to the sample."""
+    """Return the mean entropy, in nats, of the merged model's predictions for the sample."""
     with torch.no_grad():
         merged = space.merged(coefficients)
         total = 0.0
@@ -211,7 +215,7 @@ def measured(
 def answers(
     model: torch.nn.Module, tensors: dict[str, torch.Tensor], rows: Sequence[Sequence[int]], pad: int
 ) -> torch.Tensor:
-    """log p(y|x) [b, labels] of the model with these tensors as its weights."""
+    """Return log p(y|x) [b, labels] of the model with these tensors as its weights."""
     device = next(iter(tensors.values())).device
     width = max(len(row) for row in rows)
     ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)
@@ -221,5 +225,5 @@ def answers(
 
 
 def entropy_of(log_p: torch.Tensor) -> torch.Tensor:
-    """[…, labels] → […], in nats."""
+    """Return the entropy in nats of log probabilities […, labels] → […]."""
     return -(log_p.exp() * log_p).sum(-1)

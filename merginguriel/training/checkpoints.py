@@ -17,9 +17,9 @@ WHOLE = "whole"  # an empty file that is written last
 
 @contextmanager
 def beside(out: Path, made: Mapping[str, Any]) -> Iterator[Path]:
-    """The folder for checkpoints of the model `out`, and of no other base, data or settings.
+    """Provide the checkpoint folder of the model `out`, specific to base, data and settings.
 
-    It is removed when the block ends well; after an error or an interrupt it stays, if a checkpoint is in it.
+    It is removed when the block ends without error; after an error or an interrupt it is kept if it has a checkpoint.
     """
     folder = out.with_name(f"{out.name}-checkpoints-{digest(yaml.safe_dump(dict(made)))}")
     try:
@@ -33,12 +33,12 @@ def beside(out: Path, made: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def complete(folder: Path, step: int) -> None:
-    """Mark the Trainer's checkpoint of this step as written to its end."""
+    """Mark the Trainer's checkpoint of this step as complete."""
     (folder / f"checkpoint-{step}" / WHOLE).touch()
 
 
 def last(folder: Path) -> Path | None:
-    """The latest whole checkpoint; those that were being written when the training was killed are removed."""
+    """Return the latest complete checkpoint, and remove incomplete ones."""
     found: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*"):
         if (path / WHOLE).is_file():

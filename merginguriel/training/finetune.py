@@ -61,17 +61,25 @@ def finetune(
 ) -> Path:
     """Fine-tune the classifier folder `base` (see `base_classifier`) on `train`; write the folder `out`.
 
-    dev          measured after the last epoch and recorded; may be empty. With `patience` the weights are chosen by it
-    locale       for the model card
-    metric       of the development data; recorded as `dev_<metric>`
-    report_to    the Trainer's own integrations that follow the training: trackio, mlflow, wandb
-    keep_every   seconds after which a checkpoint is kept beside `out`, from which a killed or interrupted training
-                 goes on when it is called again, to the same weights
-    on_progress  called with (step, steps in all, "loss 0.52") after every step
+    A killed or interrupted run leaves no `out`; the same call resumes it, with the same weights as an uninterrupted run.
 
-    Returns `out`; at once if it was made from the same base, data and settings before. Killed or interrupted,
-    it leaves no `out`. Raises UsageError (settings, labels the base does not have), CheckpointError (base),
-    UnavailableError (peft or an integration is not installed), MuError (`out` was made otherwise, loss is no number).
+    Args:
+        base: Folder of the base classifier.
+        train: Training sentences.
+        dev: Scored after the last epoch and recorded; may be empty. With `patience` the weights are chosen by it.
+        out: Folder to write; returned at once if it was made from the same base, data and settings before.
+        settings: None: the defaults.
+        locale: For the model card.
+        metric: Of the development data; recorded as `dev_<metric>`.
+        report_to: The Trainer's own integrations that log the training: trackio, mlflow, wandb.
+        keep_every: Seconds between checkpoints, which are saved beside `out`.
+        on_progress: Called with (step, total steps, "loss 0.52") after every step.
+
+    Raises:
+        UsageError: Invalid settings, or labels that the base lacks.
+        CheckpointError: The base cannot be read.
+        UnavailableError: peft or an integration is not installed.
+        MuError: `out` was made in another way, or the loss is not finite.
     """
     settings = resolved(settings or FinetuneSettings())
     if not train:
@@ -117,6 +125,7 @@ def finetune(
 
 
 def check_labels(model: PreTrainedModel, items: Sequence[Item], base: Path) -> None:
+    """Raise UsageError if the data have labels that the base lacks."""
     unknown = sorted({label for item in items for label in item.labels} - set(label_index(model)))
     if unknown:
         shown = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
@@ -128,6 +137,7 @@ def check_labels(model: PreTrainedModel, items: Sequence[Item], base: Path) -> N
 
 
 def label_index(model: PreTrainedModel) -> dict[str, int]:
+    """Return label → row of the head."""
     return {label: int(i) for label, i in (model.config.label2id or {}).items()}
 
 
@@ -190,7 +200,7 @@ def prepared(
 
 
 def checked(report_to: Sequence[str]) -> list[str]:
-    """The integrations, if each is known to the Trainer and installed."""
+    """Return the integrations. Raises UsageError for an unknown one, UnavailableError for one not installed."""
     from transformers.integrations import get_available_reporting_integrations
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
@@ -206,6 +216,7 @@ def checked(report_to: Sequence[str]) -> list[str]:
 
 
 def set_dropout(model: PreTrainedModel, settings: FinetuneSettings) -> None:
+    """Set the dropout of every layer, if the settings have one."""
     if settings.dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -213,7 +224,7 @@ def set_dropout(model: PreTrainedModel, settings: FinetuneSettings) -> None:
 
 
 def freeze(model: PreTrainedModel, settings: FinetuneSettings) -> None:
-    """Take the embeddings and the first layers out of the training."""
+    """Exclude the embeddings and the first layers from training."""
     encoder: Any = model.base_model
     frozen: list[torch.nn.Module] = []
     if settings.freeze_embeddings:
@@ -232,7 +243,7 @@ def freeze(model: PreTrainedModel, settings: FinetuneSettings) -> None:
 def optimizer(
     model: PreTrainedModel, settings: FinetuneSettings, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW (Loshchilov & Hutter 2019) with two learning rates; biases and norms are not decayed."""
+    """Build AdamW (Loshchilov & Hutter 2019) with two learning rates, without decay of biases and norms."""
     inside = {id(p) for p in lora.unwrapped(model).base_model.parameters()}
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for p in model.parameters():
@@ -257,7 +268,10 @@ def optimizer(
 def encoded(
     tokenizer: PreTrainedTokenizerBase, items: Sequence[Item], model: PreTrainedModel, max_tokens: int
 ) -> list[dict[str, Any]]:
-    """Return token ids, mask and label index per item; of words, an index per token, −100 where a token begins none."""
+    """Return token ids, mask and label index per item.
+
+    For words, return an index per token, −100 for tokens that do not begin a word.
+    """
     if not items:
         return []
     index = label_index(model)
@@ -282,13 +296,13 @@ def encoded(
 
 
 class Buckets(Sampler[list[int]]):
-    """Batches of sentences of like length, in an order that only seed and epoch decide."""
+    """Batches of sentences of similar length, in an order that depends on seed and epoch only."""
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """The Trainer tells the epoch, also of one that it resumes in the middle."""
+        """Set the epoch; the Trainer calls it, also when it resumes within an epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -311,17 +325,19 @@ class Buckets(Sampler[list[int]]):
 
 
 class BucketLoader(DataLoader):
-    """A loader that hands on the epoch, which the Trainer tells it."""
+    """Data loader that forwards the epoch set by the Trainer to its batches."""
 
     def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; the Trainer calls it, also when it resumes within an epoch."""
         buckets: Any = self.batch_sampler
         buckets.set_epoch(epoch)
 
 
 class BucketedTrainer(Trainer):
-    """Trainer that pads less: sentences of like length share a batch."""
+    """Trainer that pads less: sentences of similar length share a batch."""
 
     def get_train_dataloader(self) -> DataLoader:
+        """Return a loader of batches of similar length."""
         rows: Any = self.train_dataset
         lengths = [len(row["input_ids"]) for row in rows]
         sampler = Buckets(lengths, self.args.per_device_train_batch_size, self.args.seed)
@@ -329,7 +345,7 @@ class BucketedTrainer(Trainer):
 
 
 class Narrator(TrainerCallback):
-    """Tells how far the training is, and stops it where the loss is no number."""
+    """Callback that reports progress, and stops the training if the loss is not finite."""
 
     def __init__(self, on_progress: Progress | None) -> None:
         self.on_progress = on_progress
@@ -337,6 +353,7 @@ class Narrator(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any
     ) -> None:
+        """Report the loss. Raises MuError if it is not finite."""
         del args, control, kwargs
         loss = (logs or {}).get("loss")
         if loss is None:
@@ -351,17 +368,19 @@ class Narrator(TrainerCallback):
 
 
 class Keeper(TrainerCallback):
-    """Has a checkpoint written whenever so many seconds have passed since the last one."""
+    """Callback that saves a checkpoint at a fixed interval in seconds."""
 
     def __init__(self, folder: Path, every: float) -> None:
         self.folder, self.every, self.kept = folder, every, time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Request a checkpoint if the interval has passed."""
         del args, state, kwargs
         if time.monotonic() - self.kept >= self.every:
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Mark the checkpoint as complete and restart the interval."""
         del args, control, kwargs
         checkpoints.complete(self.folder, state.global_step)
         self.kept = time.monotonic()
@@ -389,14 +408,14 @@ def dev_value(trainer: Trainer, metric: str) -> float:
 
 
 def resolved(settings: FinetuneSettings) -> FinetuneSettings:
-    """The settings with `bf16` decided, so that equal settings are equal arithmetic."""
+    """Return the settings with `bf16` decided, so that equal settings are equal arithmetic."""
     return settings if settings.bf16 is not None else replace(settings, bf16=has_bf16())
 
 
 def has_bf16(processor: Path = Path("/proc/cpuinfo")) -> bool:
-    """Is bfloat16 worth it here? The hardware's flags say so; a timing would differ from run to run.
+    """Return whether bfloat16 is faster here, by hardware flags; a timing would differ between runs.
 
-    On a processor only matrix units (AMX) count: with vector instructions alone (avx512_bf16) the lab trained no faster.
+    On a CPU only matrix units (AMX) count: with vector instructions alone (avx512_bf16) training was not faster.
     """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()

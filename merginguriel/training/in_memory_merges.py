@@ -29,19 +29,24 @@ IN_MEMORY = Path("memory")  # where a recipe's models would lie if they were rea
 
 
 def method_of(settings: IterateSettings) -> registry.Method:
-    """The method, which may be called `similarity`: a weighted mean by a similarity."""
+    """Return the merging method; `similarity` is a weighted mean by a similarity."""
     return registry.get("linear" if settings.method == "similarity" else settings.method)
 
 
 def by_similarity(settings: IterateSettings) -> bool:
-    """Do the sources weigh what the similarity says? In a weighted mean; other methods take them as equals."""
+    """Return whether the sources are weighted by similarity: in a weighted mean without given weights."""
     return bool(settings.similarity) and not settings.weights and method_of(settings).name == "linear"
 
 
 def recipe_of(settings: IterateSettings, weights: Mapping[str, float]) -> Recipe:
-    """The recipe of one merge, checked. weights: source → weight; they are brought to the sum 1.
+    """Return the validated recipe of one merge.
 
-    Raises UsageError for a method, parameter or number of sources that cannot be.
+    Args:
+        settings: Of the iterative training.
+        weights: Source → weight; normalised to the sum 1.
+
+    Raises:
+        UsageError: An invalid method, parameter or number of sources.
     """
     sources = tuple(Source(name, IN_MEMORY, weight) for name, weight in weights.items())
     method = method_of(settings)
@@ -68,11 +73,11 @@ def merged(
     texts: Mapping[str, Sequence[str]],
     folder: Path,
 ) -> Tensors:
-    """The merge of the states by the recipe.
+    """Merge the states by the recipe.
 
-    anchor  what task vectors are taken against
+    anchor  what task vectors are computed against
     base    the folder whose tokenizer and config the models have
-    texts   source → sentences, for a method that reads text before it merges. What it reads it reads from model
+    texts   source → sentences, for a method that reads text before it merges. Such a method reads model
             folders, which are written into `folder` for that time
     """
     method = registry.get(recipe.method)
@@ -102,7 +107,7 @@ def after_reading(
     texts: Mapping[str, Sequence[str]],
     folder: Path,
 ) -> Recipe:
-    """The recipe with the models in folders, and with what its method takes from text."""
+    """Return the recipe with the models in folders, and with the statistics that its method computes from text."""
     shutil.rmtree(folder, ignore_errors=True)
     sources = tuple(
         replace(s, path=write_model(folder / s.name, states[s.name].weights, room, base))
@@ -136,7 +141,7 @@ def after_reading(
 
 
 def write_model(folder: Path, weights: Tensors, room: Room, base: Path) -> Path:
-    """A model folder with these weights."""
+    """Write a model folder with these weights."""
     enter(room.model, weights)
     folder.mkdir(parents=True)
     save(room.model, folder)

@@ -1,7 +1,7 @@
-"""Iterative training: locales trained in turn, merged every few epochs, and trained on from the merge.
+"""Iterative training: train each locale, merge every few epochs, and continue from the merge.
 
-After McMahan et al. 2017 (arXiv:1602.05629), whose rounds are these with the method `average`; here any method of the
-registry merges. See docs/commands.md, `mu iterate`.
+After McMahan et al. 2017 (arXiv:1602.05629), whose rounds are these with the method `average`; here any registered
+method can merge. See docs/commands.md, `mu iterate`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ RECORD = "iterate.yaml"
 
 @dataclass
 class Work:
-    """What the rounds share.
+    """Shared state of the rounds.
 
-    data    source → its sentences; `target`, if there is one, apart
-    shares  source → weight, for those that are not measured at each merge
-    root    of the checkpoints
+    data    source → its sentences; `target`, if any, is separate
+    shares  source → weight, where weights are not measured at each merge
+    root    folder of the checkpoints
     """
 
     settings: IterateSettings
@@ -71,20 +71,26 @@ def train_and_merge(
 ) -> Path:
     """Train the locales of `data` from the classifier folder `base` by rounds; write the last merge into `out`.
 
-    finetune     of every locale; its epochs and seed are those of `settings`
-    target       the target's data: its development labels where settings judge or weigh by them, else at most its
-                 training text without labels, for a method that reads some
-    shares       source → weight, where settings name none; None: equal, or measured, as settings say
-    failed       locales that could not even be loaded, and why: for the record
-    on_progress  called with (step, steps in all, text) after every step; with 0 steps in all for a notice
+    A killed or interrupted run leaves no `out`; the same call resumes it after the last complete turn, with the same
+    weights as an uninterrupted run. A locale whose training fails is left out from then on, and recorded. Per locale, the
+    weights and AdamW's two moments of the trained tensors are held in memory, in float32.
 
-    Returns `out`; at once if it was made from the same base, data and settings. Killed or interrupted it leaves no
-    `out`, and goes on when called again from the last turn that was done, to the same weights. A locale whose
-    training fails is left out from there on, and named in the record. In memory are, per locale, the weights and
-    AdamW's two moments of those that are trained, in float32.
+    Args:
+        base: Folder of the base classifier.
+        data: Source locale → its data.
+        out: Folder to write; returned at once if it was made from the same base, data and settings.
+        settings: Of the iterative training.
+        finetune: Settings of every locale; epochs and seed are those of `settings`.
+        target: The target's data: its development labels where settings judge or weigh by them, else at most its
+            training text without labels, for a method that reads text.
+        shares: Source → weight, where settings name none; None: equal, or measured, as set.
+        failed: Locales whose data could not be loaded → the reason, for the record.
+        on_progress: Called with (step, total steps, text) after every step; with 0 total steps for a notice.
 
-    Raises UsageError (settings, labels), CheckpointError (base, a damaged checkpoint), MuError (`out` was made
-    otherwise, too few locales are left, the disk refuses).
+    Raises:
+        UsageError: Invalid settings or labels.
+        CheckpointError: The base cannot be read, or a checkpoint is damaged.
+        MuError: `out` was made in another way, too few locales are left, or writing fails.
     """
     check_iterate(settings)
     own = resolved(replace(finetune, epochs=settings.epochs, seed=settings.seed, **settings.training))
@@ -123,7 +129,7 @@ def train_and_merge(
 
 
 def need_dev(settings: IterateSettings, data: Mapping[str, TaskData], target: TaskData | None) -> None:
-    """Raise UsageError where something is decided on development data that are not there."""
+    """Raise UsageError where a decision needs development data that are missing."""
     if (settings.judge == "target" or measures(settings)) and not (target and target.dev):
         raise UsageError(f"there are no development data of {settings.target} to judge by.")
     if (settings.schedule == "gain" or settings.patience) and not any(found.dev for found in data.values()):
@@ -138,6 +144,7 @@ def made_of(
     own: FinetuneSettings,
     shares: Mapping[str, float],
 ) -> dict[str, Any]:
+    """Return the record of base, data and settings that determine the result."""
     prints = {
         name: {"train": fingerprint(found.train), "dev": fingerprint(found.dev)}
         for name, found in [*data.items(), *([("target", target)] if target else [])]
@@ -152,7 +159,7 @@ def made_of(
 
 
 def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Tensors]:
-    """All rounds from the first that is not done; what came of each, and the weights of the merge to keep."""
+    """Run all rounds from the first incomplete one; return their outcomes and the weights of the merge to keep."""
     settings = work.settings
     states, anchor = standing(work, history)
     last = -(-settings.epochs // settings.merge_every)
@@ -183,7 +190,7 @@ def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
 
 
 def standing(work: Work, history: list[dict[str, Any]]) -> tuple[dict[str, State], Tensors]:
-    """The locales' states and the last merge after the rounds that are done; the base at the beginning."""
+    """Return the locales' states and the last merge after the completed rounds; the base at the beginning."""
     work.failed |= {name: why for outcome in history for name, why in outcome.get("failed", {}).items()}
     names = [name for name in work.data if name not in work.failed]
     merge = last_merge(history)
@@ -202,7 +209,7 @@ def standing(work: Work, history: list[dict[str, Any]]) -> tuple[dict[str, State
 
 
 def take_turn(work: Work, state: State, locale: str, number: int) -> State | None:
-    """The state after this round's epochs, from the checkpoint if it is there; None if the locale failed."""
+    """Return the state after this round's epochs, from its checkpoint if any; None if the locale failed."""
     settings, data = work.settings, work.data[locale]
     folder = round_store.folder(work.root, number)
     path, reason = folder / f"{locale}.safetensors", folder / f"{locale}.failed"
@@ -239,7 +246,7 @@ def take_turn(work: Work, state: State, locale: str, number: int) -> State | Non
 
 
 def need_enough(work: Work, states: Mapping[str, State]) -> None:
-    """Raise MuError if the locales that are left are too few for the method."""
+    """Raise MuError if too few locales are left for the method."""
     least = method_of(work.settings).sources[0]
     if len(states) < max(least, min(2, len(work.data))):
         first = next(iter(work.failed))
@@ -259,7 +266,7 @@ def end_round(
     *,
     final: bool,
 ) -> tuple[dict[str, Any], Tensors | None]:
-    """What came of the round, and the merge if the locales are to go on from it. The last round's is always taken."""
+    """Return the outcome of the round, and the merge if the locales continue from it (always in the last round)."""
     settings = work.settings
     outcome: dict[str, Any] = {
         "round": number,
@@ -291,7 +298,7 @@ def end_round(
 
 
 def standard(work: Work, states: Mapping[str, State]) -> tuple[float | None, dict[str, float]]:
-    """What the merge must beat on the judge's data, and each source's accuracy on the target where that is asked.
+    """Return the score that the merge must beat, and each source's accuracy on the target where needed.
 
     judge sources: the mean of each model on its own development data; target: the best of them on the target's.
     """
@@ -309,7 +316,7 @@ def standard(work: Work, states: Mapping[str, State]) -> tuple[float | None, dic
 
 
 def judged(work: Work) -> float | None:
-    """Accuracy, on the judge's development data, of the weights in the room."""
+    """Return the accuracy of the weights in the room on the judge's development data."""
     if work.settings.judge == "target" and work.target:
         return score(work.room, work.target.dev).get("accuracy")
     parts: list[tuple[Item, ...]] = [
@@ -319,12 +326,12 @@ def judged(work: Work) -> float | None:
 
 
 def measures(settings: IterateSettings) -> bool:
-    """Are the weights of the sources measured at each merge?"""
+    """Return whether the weights of the sources are measured at each merge."""
     return settings.similarity == "REAL" and by_similarity(settings)
 
 
 def measured(work: Work, states: Mapping[str, State], on_target: Mapping[str, float]) -> dict[str, float]:
-    """source → weight with the sum 1; with REAL similarity by what each scores on the target now."""
+    """Return source → weight with the sum 1; with REAL similarity by the current accuracy on the target."""
     if work.settings.similarity == "REAL" and not work.settings.weights:
         return choice.shares(on_target, list(states))
     total = sum(work.shares[name] for name in states)
@@ -332,15 +339,16 @@ def measured(work: Work, states: Mapping[str, State], on_target: Mapping[str, fl
 
 
 def texts_of(work: Work) -> dict[str, list[str]]:
-    """For a method that reads text: the target's training text without labels, else each source's own."""
+    """Return source → text for a method that reads some: the target's training text, else the source's own."""
     return {name: [item.text for item in (work.target or data).train] for name, data in work.data.items()}
 
 
 def ignore(done: float, total: float, text: str) -> None:
-    """Progress that nobody watches."""
+    """Ignore progress."""
 
 
 def write_card(folder: Path, work: Work, history: list[dict[str, Any]]) -> None:
+    """Write the model card."""
     settings = work.settings
     trained = [name for name in work.data if name not in work.failed]
     merges = sum(outcome["merge"]["taken"] for outcome in history)

@@ -1,4 +1,4 @@
-"""One locale's turn: some epochs on its own sentences, in the one model that all locales share."""
+"""Training of one locale for some epochs on its own sentences, in the model shared by all locales."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLIP = 1.0  # the Trainer's
 
 @dataclass(frozen=True)
 class Room:
-    """The one model in memory: whoever's turn it is puts its weights in.
+    """The model in memory, into which the weights of the current locale are loaded.
 
     settings  of the fine-tuning, with the epochs of the whole training
     labels    in the order of the head
@@ -40,6 +40,7 @@ class Room:
 
 
 def room(base: Path, settings: FinetuneSettings) -> Room:
+    """Load the classifier folder `base` for training."""
     model, tokenizer = load(base, device="cuda" if torch.cuda.is_available() else "cpu")
     set_dropout(model, settings)
     freeze(model, settings)
@@ -48,7 +49,7 @@ def room(base: Path, settings: FinetuneSettings) -> Room:
 
 
 def weights_of(model: PreTrainedModel) -> Tensors:
-    """A copy of every tensor of floats, on the CPU."""
+    """Copy every floating-point tensor to the CPU."""
     return {
         name: tensor.detach().to("cpu", torch.float32, copy=True)
         for name, tensor in model.state_dict().items()
@@ -57,7 +58,7 @@ def weights_of(model: PreTrainedModel) -> Tensors:
 
 
 def enter(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> None:
-    """Put these weights into the model."""
+    """Load these weights into the model."""
     state = model.state_dict()
     with torch.no_grad():
         for name, tensor in weights.items():
@@ -72,10 +73,20 @@ def turn(
     epochs: range,
     tell: Callable[[float], None],
 ) -> State:
-    """The state after these epochs (counted from 0) on the items. `tell` gets the loss of every step.
+    """Train from the state for these epochs (counted from 0) on the items; return the new state.
 
-    Random numbers depend on seed, locale and epoch alone, so that a turn can be taken again. Raises MuError if the
-    loss is no number.
+    Random numbers depend on seed, locale and epoch only, so that a turn can be repeated.
+
+    Args:
+        room: The shared model.
+        state: State of the locale before the turn.
+        items: Its training sentences.
+        locale: Its tag.
+        epochs: Epochs of this turn.
+        tell: Called with the loss of every step.
+
+    Raises:
+        MuError: The loss is not finite.
     """
     settings, model = room.settings, room.model
     rows: Any = encoded(room.tokenizer, items, model, settings.max_tokens)
@@ -124,7 +135,7 @@ def resume(
     named: Mapping[str, torch.nn.Parameter],
     state: State,
 ) -> None:
-    """Set the optimizer and the learning rates to where the state left them."""
+    """Restore the optimizer and the learning rates from the state."""
     for name, pair in state.moments.items():
         first, second = (moment.to(named[name].device, copy=True) for moment in pair)
         step = torch.tensor(float(state.step), device=named[name].device)
@@ -135,7 +146,7 @@ def resume(
 
 
 def score(room: Room, items: Sequence[Item]) -> dict[str, float]:
-    """Accuracy and mean loss, in nats, of the weights that are in the room now; {} without items."""
+    """Return accuracy and mean loss, in nats, of the weights in the room; {} without items."""
     if not items:
         return {}
     found = predict_with(room.model, room.tokenizer, room.labels, items)
@@ -148,6 +159,6 @@ def score(room: Room, items: Sequence[Item]) -> dict[str, float]:
 
 
 def arrays(weights: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """The same memory as numpy sees it."""
+    """View the tensors as numpy arrays, without a copy."""
     found: dict[str, Any] = {name: tensor.numpy() for name, tensor in weights.items()}
     return found

@@ -16,9 +16,9 @@ FOLDER = "adapter"  # in the model's folder: the factors alone, as peft writes t
 
 
 def wrapped(model: PreTrainedModel, rank: int, alpha: int | None) -> Any:
-    """The model with factors of this rank beside every linear layer of its encoder that is not frozen.
+    """Add factors of this rank to every linear layer of the encoder that is not frozen.
 
-    The head is trained whole: it starts from nothing. Raises UsageError if no layer is left.
+    The head is trained whole: it starts from zeros. Raises UsageError if no layer is left.
     """
     try:
         from peft import LoraConfig, get_peft_model
@@ -47,7 +47,7 @@ def wrapped(model: PreTrainedModel, rank: int, alpha: int | None) -> Any:
 
 
 def unwrapped(model: Any) -> PreTrainedModel:
-    """The classifier inside peft's model; the model itself if there is none around it."""
+    """Return the classifier inside peft's model; other models are returned unchanged."""
     return model.get_base_model() if hasattr(model, "peft_config") else model
 
 

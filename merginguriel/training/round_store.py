@@ -34,10 +34,10 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass
 class State:
-    """One locale's model between two turns, on the CPU.
+    """State of one locale's model between two turns, on the CPU.
 
     weights  tensor → float32
-    moments  tensor → AdamW's two, of the tensors that are trained; empty before the first step
+    moments  tensor → AdamW's two moments, of the tensors that are trained; empty before the first step
     step     steps done
     figures  of its last turn: loss, dev_loss, dev_accuracy
     """
@@ -49,7 +49,7 @@ class State:
 
 
 def begin(root: Path, made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What came of the rounds that are done. Rounds of other data or settings are removed, and so is litter."""
+    """Return the outcomes of the completed rounds; remove rounds of other data or settings, and temporary files."""
     path = root / "made.yaml"
     text = yaml.safe_dump(dict(made), sort_keys=True, allow_unicode=True)
     if root.exists() and not (path.is_file() and path.read_text(encoding="utf-8") == text):
@@ -64,11 +64,12 @@ def begin(root: Path, made: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def folder(root: Path, number: int) -> Path:
+    """Return the folder of the round."""
     return root / f"round-{number:04d}"
 
 
 def finish(root: Path, number: int, outcome: Mapping[str, Any], *, keep: bool, last_merge: int) -> None:
-    """Write what came of the round; unless `keep`, remove what earlier rounds checkpointed, but for the last merge."""
+    """Write the outcome of the round; unless `keep`, remove checkpoints of earlier rounds except the last merge."""
     text = yaml.safe_dump(dict(outcome), sort_keys=False, allow_unicode=True)
     write_text(folder(root, number) / "round.yaml", text)
     for earlier in range(1, number if not keep else 1):
@@ -78,10 +79,12 @@ def finish(root: Path, number: int, outcome: Mapping[str, Any], *, keep: bool, l
 
 
 def remove(root: Path) -> None:
+    """Remove all rounds."""
     shutil.rmtree(root, ignore_errors=True)
 
 
 def write_state(path: Path, state: State) -> None:
+    """Write the state of a locale."""
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
     for name, pair in state.moments.items():
         tensors |= {f"{kind}/{name}": tensor for kind, tensor in zip(MOMENTS, pair, strict=True)}
@@ -89,6 +92,7 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path) -> State:
+    """Read the state of a locale. Raises CheckpointError if it is damaged."""
     tensors, more = read_tensors(path)
     parts: dict[str, Tensors] = {"weights": {}, **{kind: {} for kind in MOMENTS}}
     for key, tensor in tensors.items():
@@ -100,7 +104,7 @@ def read_state(path: Path) -> State:
 
 
 def write_tensors(path: Path, tensors: Tensors, more: Mapping[str, Any] | None = None) -> None:
-    """A safetensors file, whole or not at all. Raises MuError where the disk refuses."""
+    """Write a safetensors file atomically. Raises MuError if the disk refuses."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = beside(path, "partial")
     try:
@@ -119,6 +123,7 @@ def write_tensors(path: Path, tensors: Tensors, more: Mapping[str, Any] | None =
 
 
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """Read tensors and metadata. Raises CheckpointError if the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["more"])  # noqa: SIM118

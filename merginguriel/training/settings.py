@@ -1,4 +1,4 @@
-"""Settings that decide the weights of a trained model, besides its base and its data. No torch here."""
+"""Settings that determine the weights of a trained model, besides its base and its data. No torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANCHORS = ("last_merge", "pretrained")
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """What decides the result, besides base and data.
+    """Settings of a fine-tuning.
 
     learning_rate       of the encoder; AdamW, linear decay to 0 after a warm-up
     head_learning_rate  of the head, which starts from zeros and has further to go
@@ -64,18 +64,18 @@ HUB = FinetuneSettings(
 
 
 def preset(base: str) -> FinetuneSettings:
-    """What is usual for the base model of this name."""
+    """Return the default settings for the base model of this name."""
     return LAB if base == "e5-small" else HUB
 
 
 def as_record(settings: FinetuneSettings) -> dict[str, Any]:
-    """The settings as a model's record holds them."""
+    """Return the settings as stored in a model's record."""
     table = asdict(settings)
     return {key: value for key, value in table.items() if key not in LATER or value is not None}
 
 
 def dev_score(record: Mapping[str, Any]) -> tuple[str, float | None]:
-    """Return the metric and the value on development data of a model's training record; None where it was not scored."""
+    """Return metric and value on development data from a model's training record; None if it was not scored."""
     for name in metrics():
         if f"dev_{name}" in record:
             return name, record[f"dev_{name}"]
@@ -83,7 +83,7 @@ def dev_score(record: Mapping[str, Any]) -> tuple[str, float | None]:
 
 
 def check(settings: FinetuneSettings) -> None:
-    """Raise UsageError for settings that make no sense."""
+    """Raise UsageError for invalid settings."""
     for name in ("epochs", "batch_size", "max_tokens", "learning_rate", "head_learning_rate", *LATER):
         value = getattr(settings, name)
         if value is not None and value <= 0:
@@ -96,7 +96,7 @@ def check(settings: FinetuneSettings) -> None:
 
 
 def option(default: Any, doc: str) -> Any:
-    """A field with its one line of help, which commands and the run configuration show."""
+    """Declare a field with its line of help, which commands and the run configuration show."""
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata={"doc": doc})
     return field(default=default, metadata={"doc": doc})
@@ -104,10 +104,10 @@ def option(default: Any, doc: str) -> Any:
 
 @dataclass(frozen=True)
 class IterateSettings:
-    """What decides an iterative training, besides base and data. Each field has its help as metadata["doc"].
+    """Settings of an iterative training. Each field has its help as metadata["doc"].
 
-    Epochs count passes over each locale's own sentences. A round is `merge_every` of them in every locale, and at
-    its end the models are merged, if the schedule says so; all locales then go on from the merge.
+    Epochs count passes over each locale's own sentences. A round is `merge_every` epochs in every locale. At
+    its end the models are merged, if the schedule says so; all locales then continue from the merge.
     """
 
     sources: tuple[str, ...] = option((), "locales to train; none: the k best for the target by similarity")
@@ -163,14 +163,14 @@ BESIDE = ("keep_checkpoints",)
 
 
 def as_table(settings: IterateSettings) -> dict[str, Any]:
-    """The settings as a record holds them: what is set, without what does not change the weights."""
+    """Return the settings for a record: those that are set, without those that do not change the weights."""
     plain = asdict(settings)
     table = {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items() if key not in BESIDE}
     return {key: value for key, value in table.items() if value not in (None, [], {})}
 
 
 def check_iterate(settings: IterateSettings) -> None:
-    """Raise UsageError for settings that make no sense."""
+    """Raise UsageError for invalid settings."""
     for name in ("epochs", "merge_every", "k", "patience"):
         value = getattr(settings, name)
         if value is not None and value <= 0:

@@ -43,6 +43,7 @@ def standing(
     """Derive the status of a claim.
 
     Args:
+        claim: The claim.
         cited: Rows that its evidence names.
         every: All rows of the log, for what the claim does not cite.
         corrected: Cited entries that a later entry supersedes without being cited → that entry's id.

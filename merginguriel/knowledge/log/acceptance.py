@@ -180,7 +180,12 @@ def check(
     plan without an expectation, or one that the log has measured.
 
     Args:
+        space: Workspace of the log.
+        entry: Parsed entry that is not in the log yet.
+        anyway: Accept a plan that repeats what was tried or has no expectation, and a name that resembles a known one.
         knowledge: Knowledge of this workspace, if the caller has read it.
+        program: Merging methods of the program, each with its parameters; None: only names of the log are known.
+        tell: Called with a line for each new name.
     """
     plan = entry.type == "Plan"
     if is_future(entry.date):

@@ -119,6 +119,8 @@ def add(
     """Write `draft` into the log and return it as read back.
 
     Args:
+        log: Folder of the log.
+        draft: The entry.
         more_rows: Rows that are written to a CSV beside the entry.
         figure: Caption and PNG, copied beside the entry and shown in it.
 
@@ -177,6 +179,8 @@ def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | 
     branches, one succeeds.
 
     Args:
+        log: Folder of the log.
+        text: The whole entry, with its front matter.
         beside: Folder of the row files and figures that the text names; they are copied, or moved from among the
             drafts.
         draft: The draft that the text was read from; a refused text is saved there again.

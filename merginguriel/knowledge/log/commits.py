@@ -28,6 +28,8 @@ def resolved(
     """Return the text with `range=A..B commits=…` for each `commits=A..B` that selects rows.
 
     Args:
+        text: Text of an entry.
+        workspace: Root of the workspace.
         repository: Where the range is looked up; without it, the workspace's and that of the program are asked, and
             the one that has both ends counts.
         tell: Called with a line for each range: how many commits it is, and where.

@@ -163,7 +163,7 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
 
 
 def _error(text: str, unit: str, where: str) -> float | None:
-    """The standard error of a difference: in `pt` for a correlation, else in `pp`."""
+    """Parse the standard error of a difference: in `pt` for a correlation, else in `pp`."""
     if unit == "correlation" and text.endswith("pt"):
         text = f"{text.removesuffix('pt').strip()} pp"
     return parse_value(text, "pp", "se", where) if text else None

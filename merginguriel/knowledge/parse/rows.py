@@ -96,7 +96,7 @@ class ResultRow:
 
     @property
     def difference_pp(self) -> float | None:
-        """value − baseline in hundredths of the metric's unit: pp for shares, points (pt) for correlations.
+        """Return value − baseline in hundredths of the metric's unit: pp for shares, points (pt) for correlations.
 
         None without a baseline, and for a measure that is no registered metric.
         """

@@ -84,8 +84,11 @@ def search(
     error, other entries about trouble come next.
 
     Args:
+        space: Workspace to search.
+        query: Words or a pasted error.
         kinds: Any of `skill`, `claim`, `entry`.
-        target, method: Leave out documents about others only; those that name it come first.
+        target: Locale. Leave out documents about other targets only; those that name it come first.
+        method: Merging method, in the same way.
         limit: Number of hits at most.
 
     Raises:

@@ -336,9 +336,10 @@ def states(
     """Return what `mu skills diff NAME [A [B]]` compares: old and new skill, each with its knowledge.
 
     Args:
+        knowledge: Knowledge of the workspace.
         name: A skill, or a skill's folder.
-        a, b: Commits; `a` may also be another skill or folder. Without `a`: the last commit. Without `b`: the files
-            on disk.
+        a: Old commit, or another skill or folder; None: the last commit.
+        b: New commit; None: the files on disk.
     """
     if a is not None and b is None and (other := _on_disk(knowledge, a)):
         first = _on_disk(knowledge, name) or knowledge.skill(name)
