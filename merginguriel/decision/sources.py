@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
 from merginguriel.similarity import choice
+from merginguriel.similarity.registry import Inputs
 from merginguriel.text.numbers import percent
 
 from .advice_types import Source
@@ -65,20 +66,28 @@ def choose_sources(
         if column:
             note += f"; {_known(rows, arm, column, wanted)}"
         return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained))
-    chosen = choice.top_k(column, wanted)
-    missing = wanted - len(chosen)
-    shares = choice.shares(column, chosen) if not missing else {}
-    if arm.method == "average":
-        shares = {source: 1 / len(shares) for source in shares}
+    own = question.mode == "IncTar" and arm.target in column
+    missing = max(0, wanted - len(column))
+    picked = choice.choose(
+        arm.target,
+        "IncTar" if own else "ExcTar",
+        wanted - missing,
+        "REAL",
+        candidates=list(column),
+        inputs=Inputs(accuracy=lambda _: {source: {arm.target: value} for source, value in column.items()}),
+        weigh=None if missing or arm.method == "average" else "REAL",
+    )
+    order = choice.top_k(column, len(column))
     sources = tuple(
         Source(
-            source,
-            round(shares[source], 4) if source in shares else None,
-            f"{100 * column[source]:.2f}% on {arm.target}, rank {rank} of {len(column)} measured",
-            by_source[source].ref,
+            source.name,
+            None if missing else round(source.weight, 4),
+            f"{percent(column[source.name])} on {arm.target}, rank {order.index(source.name) + 1} of {len(column)} measured",
+            by_source[source.name].ref,
         )
-        for rank, source in enumerate(chosen, start=1)
+        for source in picked.sources
     )
+    chosen = [source.name for source in picked.sources]
     note = "ranked by REAL similarity"
     if missing:
         note += f"; {missing} more must come from an N×N matrix (mu nxn): the log does not name them"
