@@ -124,7 +124,7 @@ def test_what_cannot_vote_together_is_refused():
         combine({**given, "en-US": Predictions(p.ids[:-1], LABELS, p.logits[:-1])}, "soft")
     with pytest.raises(UsageError, match="Methods are: majority"):
         combine(given, "hard")
-    with pytest.raises(UsageError, match="no weight for sw-KE"):
+    with pytest.raises(UsageError, match="missing weight for sw-KE"):
         combine(given, "real_logits", {"de-DE": 1, "en-US": 1})
     with pytest.raises(UsageError, match="needs a weight"):
         combine(given, "real_logits")

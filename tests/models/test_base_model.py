@@ -46,7 +46,7 @@ def test_the_packaged_model_is_made_once_and_says_where_it_is_from(tmp_path):
 
 
 def test_no_texts_is_no_vocabulary(tmp_path):
-    with pytest.raises(UsageError, match="no texts"):
+    with pytest.raises(UsageError, match="texts is empty"):
         base.base_model("e5-small", tmp_path / "base", texts=[])
     assert not list(tmp_path.iterdir())
 
