@@ -120,7 +120,7 @@ def test_what_cannot_vote_together_is_refused():
     p = given["en-US"]
     with pytest.raises(IncompatibleError, match="only one of them knows off, stop"):
         combine({**given, "en-US": Predictions(p.ids, ("stop", "on", "weather"), p.logits)}, "soft")
-    with pytest.raises(IncompatibleError, match="other items"):
+    with pytest.raises(IncompatibleError, match="different items"):
         combine({**given, "en-US": Predictions(p.ids[:-1], LABELS, p.logits[:-1])}, "soft")
     with pytest.raises(UsageError, match="Methods are: majority"):
         combine(given, "hard")
