@@ -236,7 +236,7 @@ def test_pickled_weights_are_refused_with_the_way_out(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no model folder"):
+    with pytest.raises(CheckpointError, match="no such model folder"):
         open_checkpoint(tmp_path / "nowhere")
     (folder / "model.safetensors").rename(folder / "other.safetensors")
     with pytest.raises(CheckpointError, match="no weights: neither"):
