@@ -118,7 +118,7 @@ def test_correct_takes_an_ensemble_like_a_model():
 def test_what_cannot_vote_together_is_refused():
     given = answers()
     p = given["en-US"]
-    with pytest.raises(IncompatibleError, match="only one of them knows off, stop"):
+    with pytest.raises(IncompatibleError, match="only one of them has off, stop"):
         combine({**given, "en-US": Predictions(p.ids, ("stop", "on", "weather"), p.logits)}, "soft")
     with pytest.raises(IncompatibleError, match="different items"):
         combine({**given, "en-US": Predictions(p.ids[:-1], LABELS, p.logits[:-1])}, "soft")
