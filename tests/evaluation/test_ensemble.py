@@ -143,7 +143,7 @@ def test_kept_answers_are_read_and_missing_ones_named(tmp_path):
         if name != "sw-KE":
             print_ = stored.fingerprint(models[name])
             stored.save(stored.cache_path(tmp_path / "cache", print_, items), p, print_)
-    with pytest.raises(UnavailableError, match="answers of sw-KE"):
+    with pytest.raises(UnavailableError, match="no cached predictions of sw-KE"):
         read(models, items, tmp_path / "cache")
     del models["sw-KE"]
     assert read(models, items, tmp_path / "cache")["de-DE"].ids == tuple(item.id for item in items)
