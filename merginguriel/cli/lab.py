@@ -67,7 +67,7 @@ def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
 
 
 @click.command("base", short_help="Get a pretrained base model, with the right head.")
-@click.option("--dry-run", is_flag=True, help="Say where it would be written, and whether it is there.")
+@click.option("--dry-run", is_flag=True, help="Print where it would be written, and whether it exists.")
 @study_options()
 @json_option
 def base(
@@ -84,7 +84,7 @@ def base(
         if as_json:
             emit({"path": str(path), "context": study.context, "there": there})
         else:
-            click.echo(f"{path}  {'is there already' if there else 'would be written'}")
+            click.echo(f"{path}  {'exists' if there else 'would be written'}")
         return
     with Bar("base") as bar:
         path = make_base(study, bar)
@@ -96,7 +96,7 @@ def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
     from merginguriel.metrics.base import metrics
 
     return click.option(
-        "--metric", type=click.Choice(list(metrics())), help="What to score by. Default: the task's."
+        "--metric", type=click.Choice(list(metrics())), help="Metric to score by. Default: the task's."
     )(command)
 
 
@@ -201,8 +201,8 @@ def evaluate(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV file. Default: in results/."
 )
 @click.option("--bf16", is_flag=True,
-              help="Matrix products in bfloat16; such answers are kept, and tabled, apart from those in float32.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Say which pairs would be scored; score nothing.")
+              help="Matrix products in bfloat16; such predictions are cached and tabulated separately from those in float32.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="List the pairs that would be scored; score nothing.")
 @study_options(seed="Of the models.")
 @json_option
 def nxn(
@@ -230,7 +230,7 @@ def nxn(
     models = need_trained(study, sources) if sources else study.trained()
     if not models:
         raise UsageError(
-            f"there is no trained model in {study.space.display(study.root)} yet.",
+            f"no trained model in {study.space.display(study.root)} yet.",
             hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
     data = load_all(study, locales or tuple(models))

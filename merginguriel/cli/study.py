@@ -28,7 +28,7 @@ def study_flags(command: Command) -> Command:
         (
             click.option(
                 "--task",
-                help="What models are trained and scored on. Default: what `context` in mu.toml says.",
+                help="Task that models are trained and scored on. Default: `context` in mu.toml.",
             ),
             click.option(
                 "--base",
@@ -107,7 +107,7 @@ def warn_if_few(locale: str, n: int) -> None:
         # Two models that disagree on a fifth of the items, and a sign test with 80% power at 5%.
         sees = 280 * (0.2 / n) ** 0.5
         say(
-            f"note: {locale} has {n} test sentences: only differences of about {sees:.0f} pp or more can be seen."
+            f"note: {locale} has {n} test sentences: only differences of about {sees:.0f} pp or more can be detected."
         )
 
 

@@ -22,25 +22,29 @@ if TYPE_CHECKING:
 @click.option("--locale", "named", type=LOCALE, multiple=True, help="Repeat for several.")
 @click.option("--locales", "listed", metavar="LIST", help="Several at once: de-DE,sv-SE or all.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
-@click.option("--learning-rate", type=float, help="Of the encoder. Default: what suits the base.")
-@click.option("--head-learning-rate", type=float, help="Of the head, which starts from nothing.")
+@click.option("--learning-rate", type=float, help="Of the encoder. Default: depends on the base.")
+@click.option("--head-learning-rate", type=float, help="Of the head, which starts from zeros.")
 @click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are cut.")
-@click.option("--freeze-layers", type=click.IntRange(min=0), help="Layers, from the input, left as they are.")
+@click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are truncated.")
 @click.option(
-    "--freeze-embeddings/--train-embeddings", default=None, help="Leave embeddings as they are, or not."
+    "--freeze-layers",
+    type=click.IntRange(min=0),
+    help="Number of layers, from the input, that are not trained.",
+)
+@click.option(
+    "--freeze-embeddings/--train-embeddings", default=None, help="Exclude the embeddings from training."
 )
 @click.option("--lora-rank", type=click.IntRange(min=1), help="Train low-rank factors of this rank (LoRA).")
 @click.option(
     "--lora-alpha", type=click.IntRange(min=1), help="Their scale times the rank. Default: 2 × rank."
 )
 @click.option("--patience", type=click.IntRange(min=1),
-              help="Stop after so many epochs that bring nothing on development data; keep the best.")  # fmt: skip
+              help="Stop after this many epochs without a gain on development data; keep the best.")  # fmt: skip
 @click.option(
     "--bf16/--no-bf16", default=None, help="Matrix products in bfloat16. Default: where it is faster."
 )
-@click.option("--report-to", multiple=True, metavar="NAME", help="Follow it in trackio, mlflow or wandb.")
-@click.option("--dry-run", is_flag=True, help="Say what would be trained and how long it should take.")
+@click.option("--report-to", multiple=True, metavar="NAME", help="Report to trackio, mlflow or wandb.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time; train nothing.")
 @study_options(seed="Another seed makes other models.")
 @json_option
 def train(
@@ -95,7 +99,7 @@ def train(
         first = next(iter(failed.values()))
         raise MuError(
             f"{len(failed)} of {len(data)} locales were not trained: {', '.join(failed)}. "
-            f"The first, because: {first.what}",
+            f"First error: {first.what}",
             where=first.where,
             hint=first.hint,
         )

@@ -67,7 +67,7 @@ def over_targets(
         IncompatibleError: The two sides have different items.
     """
     if not pairs:
-        raise UsageError("a comparison over targets needs a target.")
+        raise UsageError("a comparison over targets needs at least one target.")
     named = groups or {}
     found = {
         target: compare(a, b, groups=named.get(target), draws=draws, seed=seed, level=level)
@@ -193,7 +193,7 @@ def differences_over_seeds(
     table = np.array([_linear(row, groups, mean) for row in d])
     seeds, units = table.shape
     if seeds < 2 or units < 2:
-        raise UsageError(f"noise of seeds shows from two on, over two items or more: not {seeds} × {units}.")
+        raise UsageError(f"a comparison over seeds needs two or more seeds and items, not {seeds} × {units}.")
     by_seed, by_unit = table.mean(axis=1) - mean, table.mean(axis=0) - mean
     rest = table - mean - by_seed[:, None] - by_unit[None, :]
     freedom = np.array([seeds - 1, units - 1, (seeds - 1) * (units - 1)], dtype=float)

@@ -158,7 +158,7 @@ def goal(
 def handed_in(kind: str, right: np.ndarray, n: int, metric: str = "accuracy") -> Baseline:
     """Return the baseline of given statistics of its items. Raises UsageError for another kind or number of items."""
     if kind not in KINDS:
-        raise UsageError(f"there is no baseline {kind!r}.", hint=f"Baselines are: {', '.join(KINDS)}.")
+        raise UsageError(f"unknown baseline {kind!r}.", hint=f"Baselines are: {', '.join(KINDS)}.")
     if len(right) != n:
         raise UsageError(f"{kind} was scored on {len(right)} items, the others on {n}.")
     return Baseline(kind, find(metric).value(np.asarray(right)), n, None, np.asarray(right), KINDS[kind])

@@ -50,9 +50,7 @@ def combine(
         IncompatibleError: Items or labels differ.
     """
     if method not in METHODS:
-        raise UsageError(
-            f"there is no ensemble method {method!r}.", hint=f"Methods are: {', '.join(METHODS)}."
-        )
+        raise UsageError(f"unknown ensemble method {method!r}.", hint=f"Methods are: {', '.join(METHODS)}.")
     if not answers:
         raise UsageError("an ensemble needs a model.")
     names = sorted(answers)
@@ -126,7 +124,7 @@ def read(models: Mapping[str, Path], items: Sequence[Item], cache: Path) -> dict
             missing.append(name)
     if missing:
         raise UnavailableError(
-            f"the answers of {', '.join(missing)} to these items are not kept here.",
+            f"no cached predictions of {', '.join(missing)} for these items.",
             where=str(cache),
             hint="Score these models with: mu nxn",
         )
@@ -141,10 +139,10 @@ def _shares(names: Sequence[str], weights: Mapping[str, float] | None, method: s
         return np.full(len(names), 1 / len(names))
     missing = [name for name in names if name not in weights]
     if missing:
-        raise UsageError(f"there is no weight for {', '.join(missing)}.")
+        raise UsageError(f"missing weight for {', '.join(missing)}.")
     given = np.array([weights[name] for name in names], dtype=float)
     if not np.isfinite(given).all() or (given < 0).any() or not given.sum():
-        raise UsageError(f"weights of an ensemble are 0 or more, and one is more: {given.tolist()}.")
+        raise UsageError(f"ensemble weights must be 0 or more, with at least one above 0: {given.tolist()}.")
     return given / given.sum()
 
 
@@ -155,13 +153,13 @@ def _aligned(
     if set(answer.labels) != set(labels):
         other = set(answer.labels) ^ set(labels)
         raise IncompatibleError(
-            f"{name} and {first} cannot vote together: only one of them knows {stored.some(other)}.",
+            f"{name} and {first} cannot be combined: only one of them has {stored.some(other)}.",
             hint="Models of an ensemble need the same labels; their order is free.",
         )
     sizes = dict(zip(answer.ids, answer.sizes or (1,) * len(answer.ids), strict=True))
     wanted = dict(zip(like.ids, like.sizes or (1,) * len(like.ids), strict=True))
     if sizes != wanted or len(answer.ids) != len(like.ids):
-        raise IncompatibleError(f"{name} and {first} have answered other items.")
+        raise IncompatibleError(f"{name} and {first} were scored on different items.")
     starts = dict(zip(answer.ids, answer.starts, strict=True))
     rows = [row for id in like.ids for row in range(starts[id], starts[id] + sizes[id])]
     columns = [answer.labels.index(label) for label in labels]

@@ -253,7 +253,7 @@ def load(path: Path) -> Matrix:
         if not low <= value <= high:
             raise MuError(f"{metric} is {value}: write a number between {low:g} and {high:g}.", where=where)
         if (source, target) in values:
-            raise MuError(f"{source} on {target} is there twice.", where=where)
+            raise MuError(f"duplicate pair: {source} on {target}.", where=where)
         if n.setdefault(target, count) != count:
             raise MuError(f"{target} had {n[target]} items above and has {count} here.", where=where)
         values[source, target] = value

@@ -103,7 +103,7 @@ def fingerprint(model: Path) -> str:
     """Return the sha256 over the files in a model folder that determine its predictions, with their names."""
     files = [path for path in sorted(model.glob("*")) if path.suffix in MODEL_FILES and path.is_file()]
     if not any(path.suffix in (".safetensors", ".bin") for path in files):
-        raise CheckpointError("this folder holds no weights.", where=str(model))
+        raise CheckpointError("this folder has no weights.", where=str(model))
     return _sha256(*(part for path in files for part in (path.name, digest(path))))
 
 

@@ -147,7 +147,7 @@ def low_rank(
     turned = shape[::-1] == under.shape and (shape != under.shape or bool(config.get("fan_in_fan_out")))
     if shape != under.shape and not turned:
         raise CheckpointError(
-            f"the factors of {name} make {list(shape)}, and the base has {list(under.shape)}.",
+            f"the factors of {name} make {list(shape)}, but the base has {list(under.shape)}.",
             where=str(path),
             hint="Name the base that the adapter was trained on.",
         )

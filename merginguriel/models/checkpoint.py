@@ -106,7 +106,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """Read and check everything but the weights. Raises CheckpointError with the file and a hint."""
     path = Path(path)
     if not path.is_dir():
-        raise CheckpointError("there is no model folder here.", where=str(path), hint="Check the path.")
+        raise CheckpointError("no such model folder.", where=str(path), hint="Check the path.")
     config = read_json(path / "config.json", "Save the model with save_pretrained, which writes it.")
     architectures = config.get("architectures") or [config.get("model_type")]
     architecture = architectures[0] if isinstance(architectures, list) else None
@@ -131,7 +131,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 def read(checkpoint: Checkpoint, name: str) -> np.ndarray:
     """Return tensor `name` as float32 [*shape]; mapped from the file and read-only if stored as float32."""
     if name not in checkpoint.tensors:
-        raise CheckpointError(f"there is no tensor {name}.", where=str(checkpoint.path))
+        raise CheckpointError(f"unknown tensor {name}.", where=str(checkpoint.path))
     info = checkpoint.tensors[name]
     return to_float32(map_tensor(info), info.dtype).reshape(info.shape)
 
@@ -232,7 +232,7 @@ def find_tensors(path: Path) -> dict[str, TensorInfo]:
             hint="If you trust it, load it with transformers and save it again with save_pretrained,\n"
             f"which writes {WEIGHTS}.",
         )
-    raise CheckpointError(f"there are no weights: no {WEIGHTS} and no {INDEX}.", where=str(path))
+    raise CheckpointError(f"no weights: neither {WEIGHTS} nor {INDEX} exists.", where=str(path))
 
 
 def read_shards(index: Path) -> dict[str, TensorInfo]:
@@ -306,7 +306,7 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
         if info.end > size:
             raise wrong(f"tensor {name} ends at byte {info.end}, but the file has {size}.")
         if info.start != position:
-            fault = "overlaps" if info.start < position else "leaves a hole after"
+            fault = "overlaps" if info.start < position else "leaves a gap after"
             raise wrong(f"tensor {name} {fault} the one before.")
         position = info.end
     if position != size:
@@ -339,7 +339,7 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is a duplicate key")
     return table
 
 

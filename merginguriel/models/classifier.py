@@ -168,8 +168,8 @@ def base_classifier(
         packages = build_record.versions("torch", "transformers")
         build_record.write(folder, RECORD, made, head=head_text(pooling), versions=packages)
         body = f"""
-A pretrained base with a head that has learnt nothing: what every source model is fine-tuned from, and what
-task vectors are taken against.
+A pretrained base with an untrained head: every source model is fine-tuned from it, and
+task vectors are computed against it.
 
 - Base: `{base.name}`; its hashes are in `{RECORD}`. Its licence is that of the base.
 - Head: {head_text(pooling)}; {len(labels)} labels.
@@ -184,7 +184,7 @@ def check_labels(labels: Sequence[str]) -> None:
         raise UsageError(f"a classifier needs two labels or more, not {len(labels)}.")
     double = sorted({label for label in labels if list(labels).count(label) > 1})
     if double:
-        raise UsageError(f"these labels come twice: {', '.join(double)}.")
+        raise UsageError(f"duplicate labels: {', '.join(double)}.")
 
 
 def head_text(pooling: str | None) -> str:

@@ -157,9 +157,7 @@ def _expand(
         items = shuffled(rng, node.items) if isinstance(node, Permutation) else node.items
         pairs = [_expand(item, rules, lists, rng, depth + 1) for item in items]
         return "".join(text for text, _ in pairs), "".join(bone for _, bone in pairs)
-    raise MuError(
-        f"a template holds {type(node).__name__}, which this version of hassil was not known to make."
-    )
+    raise MuError(f"a template holds {type(node).__name__}, which is not supported.")
 
 
 def _choose(node: Alternative, rng: random.Random) -> Expression:

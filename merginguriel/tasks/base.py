@@ -62,7 +62,7 @@ class TaskData:
     def split(self, name: str) -> tuple[Item, ...]:
         """Return the items of `train`, `dev` or `test`. Raises UsageError for another name."""
         if name not in SPLITS:
-            raise UsageError(f"there is no split {name!r}.", hint=f"Splits are: {', '.join(SPLITS)}.")
+            raise UsageError(f"unknown split {name!r}.", hint=f"Splits are: {', '.join(SPLITS)}.")
         return getattr(self, name)
 
     def majority_label(self) -> str:
@@ -124,7 +124,7 @@ def find(name: str) -> Task:
         return tasks()[name]
     near = difflib.get_close_matches(name, tasks(), n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?\n" if near else ""
-    raise UsageError(f"there is no task {name!r}.", hint=f"{hint}Tasks are: {', '.join(tasks())}.")
+    raise UsageError(f"unknown task {name!r}.", hint=f"{hint}Tasks are: {', '.join(tasks())}.")
 
 
 def locales(task: str, folder: Path | None = None) -> list[str]:
@@ -160,7 +160,7 @@ def load(task: str, locale: str, *, folder: Path | None = None, seed: int = 0, *
         raise MuError(
             f"{task} has no {empty[0]} sentences for {tag} ({sizes}).",
             where=str(folder) if folder else None,
-            hint="Each split needs some: add sentences, three or more of every label.",
+            hint="Add sentences: three or more of every label.",
         )
     return data
 

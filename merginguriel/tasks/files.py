@@ -46,7 +46,7 @@ def found(folder: Path | None) -> dict[str, dict[str, Path]]:
             "task files reads your own data: it needs a folder.", hint="Name it with: --data DIR"
         )
     if not folder.is_dir():
-        raise UnavailableError("there is no such folder.", where=str(folder))
+        raise UnavailableError("no such folder.", where=str(folder))
     files: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix not in ENDINGS or path.name.startswith("."):
@@ -196,7 +196,7 @@ def _read_conll(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str
 def _words(path: Path, line: int, row: dict[str, object], tokens: str, tags: str) -> tuple[str, str]:
     """Return words and tags of one sentence, each separated by spaces."""
     if tags not in row:
-        raise MuError(f"there is no key {tags!r} beside {tokens!r}.", where=f"{path}:{line}")
+        raise MuError(f"missing key {tags!r} beside {tokens!r}.", where=f"{path}:{line}")
     words, given = row[tokens], row[tags]
     for name, value in ((tokens, words), (tags, given)):
         if (
@@ -241,7 +241,7 @@ def _read_table(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str
 def _cell(path: Path, line: int, row: dict[str, object], column: str) -> str:
     if column not in row:
         raise MuError(
-            f"there is no column {column!r}; there are: {', '.join(row)}.",
+            f"missing column {column!r}; the columns are: {', '.join(row)}.",
             where=f"{path}:{line}",
             hint="Name the columns with the task's options text, label and split.",
         )

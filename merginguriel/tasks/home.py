@@ -104,7 +104,7 @@ def home(
     """
     del folder
     if test < MIN_TEST:
-        raise UsageError(f"option test of task home is {test}; at least {MIN_TEST} say something.")
+        raise UsageError(f"option test of task home is {test}; the minimum is {MIN_TEST}.")
     templates = templates_of(locale)
     if len(templates) < min_intents:
         raise too_little(

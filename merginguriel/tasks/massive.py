@@ -77,7 +77,7 @@ def offered(folder: Path | None = None) -> list[str]:
     if folder is None:
         return list(LOCALES)
     if not folder.is_dir():
-        raise UnavailableError("there is no such folder.", where=str(folder))
+        raise UnavailableError("no such folder.", where=str(folder))
     return [
         tag
         for tag in LOCALES
@@ -218,7 +218,7 @@ def _rows(loaded: Any, where: str) -> tuple[tuple[str, ...] | None, list[Row]]:
         ]
         if None in columns:
             lacking = ("id", " or ".join(TEXT), " or ".join(LABEL))[columns.index(None)]
-            raise MuError(f"there is no column {lacking}.", where=f"{where}/{split}")
+            raise MuError(f"missing column {lacking}.", where=f"{where}/{split}")
         ids, texts, intents = (part[column] for column in columns)
         kind = part.features[columns[2]]
         names = kind.names if isinstance(kind, ClassLabel) else None

@@ -83,10 +83,10 @@ def finetune(
     """
     settings = resolved(settings or FinetuneSettings())
     if not train:
-        raise UsageError("there are no training sentences.")
+        raise UsageError("no training sentences.")
     check(settings)
     if settings.patience and not dev:
-        raise UsageError("patience chooses by development data, and there are none.")
+        raise UsageError("patience needs development data, and the data have none.")
     made = {
         "base": build_record.hashes(model_files(base)),
         "data": {"train": fingerprint(train), "dev": fingerprint(dev)},
@@ -207,7 +207,7 @@ def checked(report_to: Sequence[str]) -> list[str]:
     for name in report_to:
         if name not in INTEGRATION_TO_CALLBACK:
             raise UsageError(
-                f"training cannot be reported to {name!r}.",
+                f"unknown integration {name!r} in report_to.",
                 hint=f"It is one of: {', '.join(sorted(INTEGRATION_TO_CALLBACK))}.",
             )
         if name not in get_available_reporting_integrations():

@@ -98,7 +98,9 @@ def train_and_merge(
     given = dict(settings.weights or shares or dict.fromkeys(data, 1.0))
     unknown = sorted(set(data) - set(given))
     if unknown:
-        raise UsageError(f"the source {unknown[0]} has no weight.", hint="Weigh all sources, or none.")
+        raise UsageError(
+            f"the source {unknown[0]} has no weight.", hint="Give a weight to every source, or to none."
+        )
     recipe_of(settings, {name: given[name] for name in data})  # a wrong method is told before the work
     need_dev(settings, data, target)
     made = made_of(base, data, target, settings, own, given)
@@ -131,9 +133,9 @@ def train_and_merge(
 def need_dev(settings: IterateSettings, data: Mapping[str, TaskData], target: TaskData | None) -> None:
     """Raise UsageError where a decision needs development data that are missing."""
     if (settings.judge == "target" or measures(settings)) and not (target and target.dev):
-        raise UsageError(f"there are no development data of {settings.target} to judge by.")
+        raise UsageError(f"judge is target, but {settings.target} has no development data.")
     if (settings.schedule == "gain" or settings.patience) and not any(found.dev for found in data.values()):
-        raise UsageError("gain and patience are judged on development data, and there are none.")
+        raise UsageError("gain and patience need development data, and the data have none.")
 
 
 def made_of(
@@ -253,7 +255,7 @@ def need_enough(work: Work, states: Mapping[str, State]) -> None:
         raise MuError(
             f"too few locales are left to merge, {len(states)}; failed: {', '.join(work.failed)}. "
             f"{first}, because: {work.failed[first]}",
-            hint=f"Mend that, remove {work.root}, and run this again.",
+            hint=f"Fix the cause, remove {work.root}, and run this again.",
         )
 
 

@@ -131,5 +131,5 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
         raise CheckpointError(
             f"this checkpoint is damaged: {error}",
             where=str(path),
-            hint=f"Remove {path.parent.parent}; the training then begins anew.",
+            hint=f"Remove {path.parent.parent}; the training then starts from the beginning.",
         ) from error

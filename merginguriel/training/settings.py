@@ -92,7 +92,7 @@ def check(settings: FinetuneSettings) -> None:
         if not 0 <= (getattr(settings, name) or 0) < 1:
             raise UsageError(f"{name} must be at least 0 and below 1, not {getattr(settings, name)}.")
     if settings.lora_alpha and not settings.lora_rank:
-        raise UsageError("lora_alpha scales LoRA's factors, and there are none without lora_rank.")
+        raise UsageError("lora_alpha has no effect without lora_rank.")
 
 
 def option(default: Any, doc: str) -> Any:
@@ -188,9 +188,9 @@ def check_iterate(settings: IterateSettings) -> None:
     if not 0 <= settings.tolerance < 1:
         raise UsageError(f"tolerance must be at least 0 and below 1, not {settings.tolerance}.")
     if settings.judge == "target" and settings.target is None:
-        raise UsageError("judge is target, and no target is named.")
+        raise UsageError("judge is target, but no target is named.")
     if settings.similarity == "REAL" and settings.target is None:
-        raise UsageError("REAL similarity is measured on a target, and none is named.")
+        raise UsageError("REAL similarity is measured on a target, but none is named.")
     if settings.mode == "ExcTar" and settings.target in settings.sources:
         raise UsageError(f"mode is ExcTar, but {settings.target} is a source.")
     if settings.mode == "IncTar" and settings.sources and settings.target not in settings.sources:

@@ -55,7 +55,7 @@ def test_a_model_that_only_one_matrix_knows_is_no_candidate():
 def test_other_items_and_unknown_kinds_are_refused():
     with pytest.raises(UsageError, match="scored on 3 items, the others on 400"):
         baselines("sw-KE", DEV, TEST, ["de-DE"], given={"average_merge": np.ones(3, bool)})
-    with pytest.raises(UsageError, match="no baseline 'oracle'"):
+    with pytest.raises(UsageError, match="unknown baseline 'oracle'"):
         baselines("sw-KE", DEV, TEST, ["de-DE"], given={"oracle": np.ones(N, bool)})
 
 

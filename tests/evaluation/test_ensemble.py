@@ -118,13 +118,13 @@ def test_correct_takes_an_ensemble_like_a_model():
 def test_what_cannot_vote_together_is_refused():
     given = answers()
     p = given["en-US"]
-    with pytest.raises(IncompatibleError, match="only one of them knows off, stop"):
+    with pytest.raises(IncompatibleError, match="only one of them has off, stop"):
         combine({**given, "en-US": Predictions(p.ids, ("stop", "on", "weather"), p.logits)}, "soft")
-    with pytest.raises(IncompatibleError, match="other items"):
+    with pytest.raises(IncompatibleError, match="different items"):
         combine({**given, "en-US": Predictions(p.ids[:-1], LABELS, p.logits[:-1])}, "soft")
     with pytest.raises(UsageError, match="Methods are: majority"):
         combine(given, "hard")
-    with pytest.raises(UsageError, match="no weight for sw-KE"):
+    with pytest.raises(UsageError, match="missing weight for sw-KE"):
         combine(given, "real_logits", {"de-DE": 1, "en-US": 1})
     with pytest.raises(UsageError, match="needs a weight"):
         combine(given, "real_logits")
@@ -143,7 +143,7 @@ def test_kept_answers_are_read_and_missing_ones_named(tmp_path):
         if name != "sw-KE":
             print_ = stored.fingerprint(models[name])
             stored.save(stored.cache_path(tmp_path / "cache", print_, items), p, print_)
-    with pytest.raises(UnavailableError, match="answers of sw-KE"):
+    with pytest.raises(UnavailableError, match="no cached predictions of sw-KE"):
         read(models, items, tmp_path / "cache")
     del models["sw-KE"]
     assert read(models, items, tmp_path / "cache")["de-DE"].ids == tuple(item.id for item in items)

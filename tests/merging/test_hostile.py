@@ -118,7 +118,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "whole numbers for weights": (entry("a.weight", dtype="I32"), "a.weight is of different kinds: I32 in bad, F32 in good"),
     "the same entry twice": (
         lambda folder: with_header(folder / WEIGHTS, doubled),
-        f"{WEIGHTS}: the header .* 'ids' is there twice",
+        f"{WEIGHTS}: the header .* 'ids' is a duplicate key",
     ),
     "a missing tensor": (
         rewritten({name: array for name, array in TENSORS.items() if name != "a.weight"}),

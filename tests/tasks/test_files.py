@@ -98,7 +98,7 @@ def test_a_text_in_two_splits_stays_in_test_only(tmp_path):
             "3 cells under 2 columns",
             "sw-KE.csv:3",
         ),
-        ("sw-KE.csv", b"sentence,label\nhello,greet\n", "no column 'text'", "sw-KE.csv:2"),
+        ("sw-KE.csv", b"sentence,label\nhello,greet\n", "missing column 'text'", "sw-KE.csv:2"),
         ("sw-KE.csv", b"text,label\nhello,\n", "label is empty", "sw-KE.csv:2"),
         ("sw-KE.csv", b'text,label\nhello,"a"b\n', "cannot be read", "sw-KE.csv:2"),
         ("sw-KE.csv", b"text,label,split\na,b,tset\n", "'tset' is not a split", "sw-KE.csv:2"),
@@ -169,7 +169,7 @@ def test_labelled_words_are_read_and_dealt(tmp_path, ending):
     [
         ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens and 1 tags"),
         ({"tokens": ["a"], "tags": ["name"]}, "unknown tag 'name'"),
-        ({"tokens": ["a"]}, "no key 'tags'"),
+        ({"tokens": ["a"]}, "missing key 'tags'"),
         ({"tokens": [], "tags": []}, "tokens is not a list of words"),
         ({"text": "a", "label": "on"}, "sentences are labelled here, and words in"),
     ],

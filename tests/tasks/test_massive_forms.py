@@ -110,6 +110,6 @@ def test_an_intent_that_one_locale_lacks_is_a_label_of_all(tmp_path):
 def test_files_with_other_columns_are_named(tmp_path):
     (tmp_path / "sw").mkdir()
     (tmp_path / "sw" / "train.jsonl").write_bytes(lines([{"id": "1", "sentence": "habari", "intent": "x"}]))
-    with pytest.raises(MuError, match="no column utt or text") as caught:
+    with pytest.raises(MuError, match="missing column utt or text") as caught:
         load("massive", "sw-KE", folder=tmp_path)
     assert "train" in str(caught.value.where)

@@ -63,11 +63,11 @@ def tmux(tmp_path):
     """`tmux WORDS` on a server of its own, which ends with the test."""
     name = f"mu-{os.getpid()}"
 
-    def call(*words):
+    def call(*words, check=True):
         # An environment of ours: readline, which pytest imports, says COLUMNS and LINES to every child.
         return subprocess.run(
-            ["tmux", "-L", name, "-f", "/dev/null", *words],
-            capture_output=True, text=True, check=True, env=dict(os.environ),
+            ["env", "-u", "COLUMNS", "-u", "LINES", "tmux", "-L", name, "-f", "/dev/null", *words],
+            capture_output=True, text=True, check=check, env=dict(os.environ),
         ).stdout  # fmt: skip
 
     yield call
@@ -106,13 +106,10 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     until(screen, "▶ running")
     (run,) = [run for run in run_store.listed(space) if "average" in run.id]
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
-    while (
-        subprocess.run(
-            ["tmux", "-L", f"mu-{os.getpid()}", "has-session", "-t", "mu"], capture_output=True
-        ).returncode
-        == 0
-    ):
-        time.sleep(0.1)
+    until(
+        lambda: " ".join(tmux("list-sessions", "-F", "#{session_name}", check=False).split()) or "none",
+        "none",
+    )
     assert run_store.state(run) in ("running", "finished")
     tmux("new-session", "-d", "-s", "again", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
     until(again, "✓ finished", seconds=300)
