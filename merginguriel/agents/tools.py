@@ -9,18 +9,24 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from merginguriel import locales, workspace
 from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.log.entry_json import schema
+from merginguriel.similarity import registry
 from merginguriel.text.advice import render
 from merginguriel.workspace import Workspace
 
 from .bounds import check_config, check_links, inside
 
 Target = Annotated[str, "the locale to serve, like sw-KE"]
+if TYPE_CHECKING:
+    Similarity = str
+else:
+    Similarity = Literal[registry.names(models=False, products=False)]
+
 Method = Annotated[str | None, "this method only; see the skill merging-methods or `mu methods`"]
 
 
@@ -55,7 +61,7 @@ def advise(
     ] = "ExcTar",
     context: Annotated[str | None, "task/base-model; default: that of the workspace"] = None,
     method: Method = None,
-    similarity: Annotated[Literal["URIEL", "REAL"] | None, "this similarity only"] = None,
+    similarity: Annotated[Similarity | None, "this similarity only"] = None,
     k: Annotated[int | None, "this number of sources only"] = None,
     min_gain: Annotated[float | None, "smallest gain worth a merge, in percentage points"] = None,
     as_of: Annotated[str | None, "answer from what was known on this day, YYYY-MM-DD"] = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from merginguriel.errors import ABSTAINED, UsageError
+from merginguriel.similarity import registry
 
 from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
 
@@ -22,7 +23,7 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 @click.option("--method", help="Ask about this method only.")
 @click.option(
     "--similarity",
-    type=click.Choice(["URIEL", "REAL"], case_sensitive=False),
+    type=click.Choice(registry.names(models=False, products=False), case_sensitive=False),
     help="Ask about this similarity only.",
 )
 @click.option("--k", type=click.IntRange(min=1), help="Ask about this number of sources only.")

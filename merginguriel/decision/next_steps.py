@@ -202,7 +202,8 @@ def next_steps(
         params += " --heads merge"  # a row that does not name them is of heads that the method merged
     kind, _, times = (arm.similarity or "").partition("×")
     # `similarity` without more is REAL; the sources are named, so nothing else needs the kind.
-    weigh = f" --similarity {kind}" if times or (arm.method == "similarity" and kind == "URIEL") else ""
+    weighs = times or (arm.method == "similarity" and kind not in ("", "REAL"))
+    weigh = f" --similarity {kind}" if weighs else ""
     weigh += f" --times {times}" if times else ""
     merge = f"mu merge --method {arm.method} --target {target}{weigh} {sources}{params}{where}"
     return [*steps, Next(merge, "")]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
-from merginguriel.similarity import choice
+from merginguriel.similarity import choice, registry
 from merginguriel.similarity.registry import Inputs
 from merginguriel.text.numbers import percent
 
@@ -40,7 +40,7 @@ def choose_sources(
 ) -> Choice:
     """Return the sources of the measured row where it names them, else the best by REAL, if enough models were scored.
 
-    Sources by URIEL are named only where a row names them: accuracies say nothing about typology.
+    Sources by URIEL, or another similarity that is no accuracy, are named only where a row names them.
     """
     trained = question.lab.trained if question.lab else None
     for row in measured:
@@ -58,8 +58,9 @@ def choose_sources(
         singles += singles_of(rows, Question(arm.target, "ExcTar", arm.context))
     by_source = {row.sources[0]: row for row in singles}
     column = {source: row.value for source, row in by_source.items()}
-    if (arm.similarity or "").startswith("URIEL"):
-        note = f"{wanted} by URIEL: the log does not name them, and an N×N matrix ranks by REAL"
+    kind = (arm.similarity or "").partition("×")[0]
+    if kind and registry.get(kind).needs != "accuracy":
+        note = f"{wanted} by {kind}: the log does not name them, and an N×N matrix ranks by REAL"
         return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained))
     if not enough(singles, wanted):
         note = f"{wanted} to be named by an N×N matrix (mu nxn)"

@@ -55,8 +55,9 @@ def program() -> str:
     """Return what decides how a text is parsed: the version, and the stamps of the files that parse."""
     package = Path(__file__).resolve().parents[2]
     parts = [__version__]
-    others = ("locales.py", "locales.tsv", "stats.py", "similarity/__init__.py")
-    for path in (*sorted(package.glob("knowledge/**/*.py")), *(package / name for name in others)):
+    others = (package / name for name in ("locales.py", "locales.tsv", "stats.py"))
+    folders = ("knowledge/**", "metrics", "similarity")  # the last two register names that a row may use
+    for path in (*(path for name in folders for path in sorted(package.glob(f"{name}/*.py"))), *others):
         status = path.stat()
         parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
     return "\n".join(parts)

@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError, UsageError
+from merginguriel.similarity import registry
 from merginguriel_tui.advice_view import Scale
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.widgets.choice import Choice
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from merginguriel.text.advice import Row
 
 MODES = ("ExcTar", "IncTar")
-SIMILARITIES = ("", "URIEL", "REAL")
 FIELDS = ("k", "min_gain", "budget")
 SHOWN = 200  # targets in the list; what is typed narrows it
 WAIT = 0.15  # seconds after the last key in a field
@@ -71,7 +71,8 @@ class AdviseScreen(MuScreen):
         with Container(id="whatif"):
             yield Choice("mode", MODES, MODES[0], id="mode")
             yield Choice("method", ("",), "", id="method")
-            yield Choice("similarity", SIMILARITIES, "", id="similarity")
+            similarities = ("", *registry.names(models=False, products=False))
+            yield Choice("similarity", similarities, "", id="similarity")
             with Horizontal(classes="field"):
                 yield Static("k ", classes="label")
                 yield Input(placeholder="any", type="integer", id="k", compact=True)
