@@ -34,7 +34,7 @@ def own(lab, tmp_path):
 
 
 def test_an_unknown_task_is_answered_with_the_nearest(lab):
-    told(lab.mu("tasks", "hoome"), 2, "no task 'hoome'", "Did you mean home?")
+    told(lab.mu("tasks", "hoome"), 2, "unknown task 'hoome'", "Did you mean home?")
 
 
 def test_an_unknown_locale_is_answered_with_the_nearest(lab):
@@ -73,7 +73,7 @@ def test_a_missing_column_is_named_with_file_and_line(own):
     path.write_text(
         path.read_text(encoding="utf-8").replace("text,label", "text,intent", 1), encoding="utf-8"
     )
-    told(own.mu("train", "--locale", "de-DE"), 1, "de-DE.csv:2", "no column 'label'", "text, intent, split")
+    told(own.mu("train", "--locale", "de-DE"), 1, "de-DE.csv:2", "missing column 'label'", "text, intent, split")
 
 
 def test_an_empty_file_is_named(own):

@@ -91,7 +91,7 @@ def test_advice_says_what_the_fit_of_its_sources_is_worth(bench):
     (fit,) = told.recipe.compatibility
     assert (fit.measure, fit.value, fit.sds) == ("cosine", 0.8, 1.0)
     assert fit.contribution_pp == pytest.approx(fit.slope_pp * fit.sds, abs=0.01)
-    assert "fit       cosine of task vectors 0.80 (+1.0 sd)" in render(told)
+    assert "fit       cosine of task vectors 0.80 (+1.0 sd)" in render(told, every=True)
 
 
 @pytest.mark.parametrize(

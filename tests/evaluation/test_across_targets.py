@@ -187,7 +187,7 @@ def test_groups_of_single_items_change_nothing_and_variants_count_once():
 
 def test_what_cannot_be_compared_is_refused():
     a = np.ones((1, 4), bool)
-    with pytest.raises(UsageError, match="from two on"):
+    with pytest.raises(UsageError, match="two or more seeds"):
         over_seeds(a, a)
     with pytest.raises(IncompatibleError, match="same seeds and items"):
         over_seeds(np.ones((2, 4), bool), np.ones((3, 4), bool))

@@ -101,7 +101,7 @@ def test_what_is_saved_is_read_back(tmp_path_factory, rows):
         ("de-DE,sw-KE,nan,100", "write a number"),
         ("de-DE,sw-KE,half,100", "expected source"),
         ("de-DE,sw-KE", "expected source"),
-        ("en-US,sw-KE,0.5,100", "there twice"),
+        ("en-US,sw-KE,0.5,100", "duplicate pair"),
         ("de-DE,sw-KE,0.5,99", "100 items above and has 99"),
     ],
 )
