@@ -191,7 +191,7 @@ def test_what_cannot_be_compared_is_refused():
         over_seeds(a, a)
     with pytest.raises(IncompatibleError, match="same seeds and items"):
         over_seeds(np.ones((2, 4), bool), np.ones((3, 4), bool))
-    with pytest.raises(UsageError, match="needs a target"):
+    with pytest.raises(UsageError, match="at least one target"):
         over_targets({})
     same = np.ones((3, 5), bool)
     assert over_seeds(same, same).se is None and over_seeds(same, same).p == 1
