@@ -249,6 +249,7 @@ THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", 
     "log plans", "log calibration", "log tried", "log questions", "why", "lint", "schema", "completion")  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [f"mu {word}" for word in (*THINKING, "quickstart", "tasks", "matrix", "similarity", "methods")],

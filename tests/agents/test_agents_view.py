@@ -34,6 +34,7 @@ async def ask(client, tool, given):
     return said.structured_content
 
 
+@pytest.mark.slow
 def test_an_agent_plans_is_told_what_was_tried_reports_and_sees_what_changed(place, mu):
     async def conversation():
         async with agent(place) as client:
@@ -98,6 +99,7 @@ def test_an_agent_plans_is_told_what_was_tried_reports_and_sees_what_changed(pla
     assert mu("lint", "--workspace", place).code == 0
 
 
+@pytest.mark.slow
 def test_over_http_a_plan_lands_and_waits(place):
     async def conversation(address):
         async with agent_on(address) as client:

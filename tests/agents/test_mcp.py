@@ -28,6 +28,7 @@ def place(tmp_path, mu):
     return tmp_path / "work"
 
 
+@pytest.mark.slow
 def test_an_agent_asks_searches_logs_what_came_out_and_sees_the_advice_change(place, mu):
     async def conversation():
         async with agent(place) as client:
@@ -66,6 +67,7 @@ def test_an_agent_asks_searches_logs_what_came_out_and_sees_the_advice_change(pl
     assert mu("lint", "--workspace", place).code == 0
 
 
+@pytest.mark.slow
 def test_tools_answer_with_the_json_that_the_commands_print(place, mu):
     entry = mu("log", "list", "--json", "--workspace", place).json[0]["id"]
     same = [
@@ -93,6 +95,7 @@ def test_tools_answer_with_the_json_that_the_commands_print(place, mu):
     talk(conversation)
 
 
+@pytest.mark.slow
 def test_log_add_takes_what_the_command_takes_and_says_so(place, mu):
     known = mu("schema", "entry").json
 
@@ -108,6 +111,7 @@ def test_log_add_takes_what_the_command_takes_and_says_so(place, mu):
     talk(conversation)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
     async def conversation():
         async with agent(place) as client:
@@ -157,6 +161,7 @@ def test_what_is_wrong_comes_back_as_what_where_and_mend(place):
     talk(conversation)
 
 
+@pytest.mark.slow
 def test_skills_are_served_as_the_extension_says(place):
     async def conversation():
         async with agent(place) as client:
@@ -200,6 +205,7 @@ async def ask(client, method, params):
     return (await client.session.send_request(request, Anything)).model_dump()
 
 
+@pytest.mark.slow
 def test_nothing_outside_the_workspace_is_read(place, tmp_path):
     (tmp_path / "secret.md").write_text("a secret word: xylophone\n")
     (place / "skills" / "advise" / "leak.md").symlink_to(tmp_path / "secret.md")
@@ -242,6 +248,7 @@ def test_nothing_outside_the_workspace_is_read(place, tmp_path):
     talk(conversation)
 
 
+@pytest.mark.slow
 def test_nothing_outside_the_workspace_is_written(place, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     (place / "experiment_log").rename(elsewhere)
@@ -257,6 +264,7 @@ def test_nothing_outside_the_workspace_is_written(place, tmp_path):
     assert set(elsewhere.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_read_only_offers_nothing_that_writes(place):
     async def conversation():
         async with agent(place, "--read-only") as client:
@@ -278,6 +286,7 @@ def web(place):
         yield address
 
 
+@pytest.mark.slow
 def test_over_http_the_same_is_answered_to_who_has_the_token(web):
     async def conversation():
         async with agent_on(web) as client:
@@ -288,6 +297,7 @@ def test_over_http_the_same_is_answered_to_who_has_the_token(web):
     talk(conversation)
 
 
+@pytest.mark.slow
 def test_without_the_token_or_from_a_foreign_page_nothing_is_answered(web):
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     right = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}

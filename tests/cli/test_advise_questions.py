@@ -37,6 +37,7 @@ def test_a_context_may_be_asked_about_once_the_workspace_has_its_base(mu, bench)
     assert mu(*asked).code == 4
 
 
+@pytest.mark.slow
 def test_methods_of_log_and_program_may_be_asked_about(mu, study):
     for method in (*all_methods(), "similarity"):
         told = mu("advise", "--target", "sw-KE", "--method", method, "--json", "--workspace", study.root)
@@ -106,6 +107,7 @@ def test_explain_adds_a_key(mu, study):
     assert told.startswith(bare.rstrip()) and "accuracy of the merge" in told
 
 
+@pytest.mark.slow
 def test_the_next_commands_of_every_shipped_target_run_as_printed(mu, study):
     """Parsed by click from the words of the shell: nothing is cut off, and no remark is part of a command."""
     from test_docs import refused
@@ -147,6 +149,7 @@ def test_a_skill_shows_its_reasons_with_true_minus_signs(mu, study):
     assert true_minus("-1.6 pp 2026-01-20 sw-KE p-2") == "−1.6 pp 2026-01-20 sw-KE p-2"
 
 
+@pytest.mark.slow
 def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs_it(mu, study, tmp_path):
     root = tmp_path / "own"
     shutil.copytree(study.root, root)
@@ -175,6 +178,7 @@ def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs
     assert wrong.code == 2 and "--split test" in wrong.err
 
 
+@pytest.mark.slow
 def test_several_targets_are_answered_one_after_the_other(mu, study):
     def asked(*targets, more=()):
         named = [word for target in targets for word in ("--target", target)]

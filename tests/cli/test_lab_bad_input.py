@@ -73,7 +73,13 @@ def test_a_missing_column_is_named_with_file_and_line(own):
     path.write_text(
         path.read_text(encoding="utf-8").replace("text,label", "text,intent", 1), encoding="utf-8"
     )
-    told(own.mu("train", "--locale", "de-DE"), 1, "de-DE.csv:2", "missing column 'label'", "text, intent, split")
+    told(
+        own.mu("train", "--locale", "de-DE"),
+        1,
+        "de-DE.csv:2",
+        "missing column 'label'",
+        "text, intent, split",
+    )
 
 
 def test_an_empty_file_is_named(own):
@@ -132,6 +138,7 @@ def test_a_missing_data_folder_is_told_without_loading_torch(lab):
     assert ran.stdout == "False\n" and "--data" in ran.stderr
 
 
+@pytest.mark.slow
 def test_without_a_hub_it_names_what_works_without_one(lab, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     for words, hint in (

@@ -69,6 +69,7 @@ def test_nxn_writes_matrix_and_picture_and_computes_only_once(trained):
         assert second.data["accuracy"][row["source"]][row["target"]] == float(row["accuracy"])
 
 
+@pytest.mark.slow
 def test_answers_in_bfloat16_are_kept_and_tabled_apart_from_those_in_float32(trained):
     whole = trained.mu("nxn", "--json").data
     table = trained.space / "results" / "nxn-files-tiny-bert-test.csv"
@@ -226,6 +227,7 @@ def test_the_workspace_says_which_task_and_base_are_meant(trained):
     assert trained.capture.readouterr().out == trained.mu("eval", "de-DE", "--locale", "de-DE").out
 
 
+@pytest.mark.slow
 def test_another_seed_makes_models_of_its_own_beside_the_first(trained):
     from lab_fixtures import FAST
 
@@ -306,6 +308,7 @@ def test_all_locales_are_trained_and_one_that_fails_is_named(lab):
     assert lab.mu("train", *FAST).code == 2 and lab.mu("train", "--locales", "xx-YY", *FAST).code == 2
 
 
+@pytest.mark.slow
 def test_lora_and_early_stopping_by_flags_give_a_model_that_can_be_scored(lab):
     pytest.importorskip("peft")
     from lab_fixtures import FAST

@@ -58,6 +58,7 @@ def test_quickstart_refuses_what_cannot_be_a_run(lab):
         assert not (space / "models").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_and_how_long_and_makes_nothing(lab):
     space = lab.space.parent / "fresh"
     ran = lab.mu("quickstart", "--dry-run", "--workspace", space)

@@ -10,6 +10,8 @@ import yaml
 
 from merginguriel.similarity import uriel
 
+pytestmark = pytest.mark.slow
+
 SOURCES = ("--source", "de-DE", "--source", "en-US")
 
 

@@ -62,6 +62,7 @@ def test_the_printed_schema_is_the_one_that_advice_keeps(mu, study):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_print_the_same_bytes(study):
     asked = ("advise", "--target", "sw-KE", "--json", "--workspace", study.root)
     first, other = started(*asked, PYTHONHASHSEED="1"), started(*asked, PYTHONHASHSEED="2")
@@ -134,6 +135,7 @@ def test_an_empty_log_is_unknown_and_no_error(mu, bench):
 # What is imported
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["advise", "--target", "sw-KE", "--json"], ["lint"], ["log", "list"]]
 )
@@ -276,6 +278,7 @@ def test_an_entry_is_named_by_any_unique_beginning(mu, study):
 # mu skills, mu lint
 
 
+@pytest.mark.slow
 def test_skills_are_listed_and_shown(mu, study):
     listed = mu("skills", "list", "--json", "--workspace", study.root).json
     assert len(mu("skills", "list", "--workspace", study.root).out.splitlines()) == len(listed)

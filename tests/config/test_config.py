@@ -239,6 +239,7 @@ def test_keys_that_name_sources_and_weigh_them_are_taken(bench, mu, file, change
     assert mu("config", "show", file(text), "--workspace", bench.root).code == 0
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_no_text_makes_anything_but_a_configuration_or_an_error(text):
     try:

@@ -27,6 +27,7 @@ FEW = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(FEW, min_size=2, max_size=16), VARIANCES, st.integers(0, 9))
 def test_likelihood_and_weights_are_those_of_all_rows_in_full(rows, variances, seed):

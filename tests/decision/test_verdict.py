@@ -208,6 +208,7 @@ def test_the_hash_as_of_a_day_is_not_of_todays_texts(bench):
 # How it reads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("target", [*TARGETS, "de-DE"])
 def test_no_line_is_wider_than_the_page_but_a_command(study, target, width):

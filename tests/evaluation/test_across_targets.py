@@ -77,6 +77,7 @@ def test_a_draw_serves_all_languages_of_parallel_data():
     assert np.abs(np.corrcoef(apart.T) - np.eye(4)).max() < 0.1
 
 
+@pytest.mark.slow
 def test_sentences_that_all_languages_get_wrong_together_do_not_count_four_times():
     """The same swings in every language: the mean is no surer than one language."""
     one = pairs_of(n=300, targets=1)["t0"]
@@ -101,6 +102,7 @@ def test_partly_parallel_data_are_drawn_by_what_they_share():
         assert draws[:, j].std() == pytest.approx(d.std() / 10, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_joint_interval_holds_the_truth_as_often_as_it_says():
     held, truth = 0, None
     wide = [a.mean() - b.mean() for a, b in pairs_of(seed=9, n=400_000, shared=0.7).values()]

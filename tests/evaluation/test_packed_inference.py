@@ -103,6 +103,7 @@ def test_a_pytorch_without_the_private_operators_leaves_the_model_as_it_is(
     assert 0 < np.abs(half.logits - expected).max() < 0.15  # by autocast
 
 
+@pytest.mark.slow
 def test_a_processor_without_bfloat16_answers_in_it_by_autocast():
     """oneDNN held to AVX2 refuses to pack bfloat16, as an older processor does."""
     code = """if True:

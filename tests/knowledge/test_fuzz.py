@@ -80,6 +80,7 @@ def told():
         print(f"\n{kind}: {read + refused:,} texts, {read:,} read, {refused:,} refused", end="")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "whole"),
     [("skill", SKILL_TEXT), ("claims", CLAIMS_TEXT), ("entry", ENTRY_TEXT), ("rows", CSV_TEXT)],

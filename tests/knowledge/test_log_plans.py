@@ -169,6 +169,7 @@ def test_an_expectation_that_cannot_be_scored_is_refused_with_its_line(bench, ol
     assert f"{PLAN}.md:1" in (told.value.where or "")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.lists(

@@ -57,6 +57,7 @@ def git(bench):
     return call
 
 
+@pytest.mark.slow
 def test_writers_that_are_killed_at_random_lose_nothing_that_they_acknowledged(tmp_path):
     found = benchmark().stress(tmp_path, 3, 40, kills=3)
     assert found["acknowledged"] == 120 and found["kills"] == 9 and found["reads"] > 0

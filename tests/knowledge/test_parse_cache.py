@@ -62,6 +62,7 @@ def test_any_change_of_a_text_is_seen(space):
     assert base.load(space).skills[0].body.endswith("One more line.")
 
 
+@pytest.mark.slow
 def test_a_damaged_or_hostile_cache_is_parsed_anew_and_runs_nothing(space, tmp_path):
     parsed = base.load(space)
     mark = tmp_path / "ran"

@@ -155,6 +155,7 @@ def test_the_line_is_that_of_the_number(bench):
     assert "48.42%" in Path(path).read_text(encoding="utf-8").split("\n")[int(line) - 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "fewest"), [(True, 100), (False, 25)])
 def test_nine_of_ten_numbers_of_the_shipped_summaries_cannot_be_changed_unnoticed(study, table, fewest):
     """Each number of each summary is put wrong in turn. What goes unseen is small counts."""

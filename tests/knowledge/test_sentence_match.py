@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def compared_with_every(claims: list[Claim], text: str) -> list[tuple[float, str
     return sorted(found, key=lambda pair: (-pair[0], pair[1]))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=12), TEXTS, st.data())
 def test_the_prefix_filter_loses_no_claim_and_adds_none(texts, other, data):

@@ -284,6 +284,7 @@ def ours(folder: Path) -> Skill | KnowledgeError:
         return error
 
 
+@pytest.mark.slow
 def test_every_variant_is_judged_alike_or_differs_in_a_listed_class(tmp_path):
     assert len(VARIANTS) >= 200 and len({repr(v[1:]) for v in VARIANTS}) >= 200
     unexplained, seen, alike = [], Counter(), Counter()

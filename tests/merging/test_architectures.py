@@ -68,6 +68,7 @@ def tail(name: str) -> str:
     return rest if first in ("bert", "roberta", "distilbert", "deberta", "model") else name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_merge_loads_with_its_own_class_and_is_what_numpy_computes(
     made: Any, tmp_path: Path, name: str, kind: str

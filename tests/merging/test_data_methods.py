@@ -303,6 +303,7 @@ def test_no_iterations_of_plus_plus_trim_as_ties_does(models: dict[str, Path]) -
         np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["adamerging", "adamerging++"])
 @pytest.mark.parametrize("per", ["task", "layer", "tensor"])
 def test_the_search_makes_the_model_surer_and_the_merge_repeats_without_text(

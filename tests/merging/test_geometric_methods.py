@@ -300,6 +300,7 @@ def test_two_like_sources_are_merged_by_tsv_as_one_direction_each() -> None:
     close(apply("tsv", base, np.stack([tensors[0]] * 2)), base + u[:, :3] * s[:3] @ v[:3], 1e-4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=10)
 @given(shape=SHAPES, seed=st.integers(0, 999))
 def test_wudi_reaches_a_lower_loss_than_the_adam_of_its_paper(shape: tuple[int, ...], seed: int) -> None:

@@ -330,6 +330,7 @@ def mutated(content: bytes, data: st.DataObject) -> bytes:
     return declared.to_bytes(8, "little") + text + body
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_header_gives_an_error_of_ours_or_the_mean_of_what_the_reference_reads(

@@ -310,6 +310,7 @@ def test_a_merge_that_is_killed_leaves_no_folder(
         assert left_over(tmp_path / "o") == []
 
 
+@pytest.mark.slow
 def test_merging_needs_neither_torch_nor_safetensors(models: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe(models, "ties"), tmp_path))
     script = (

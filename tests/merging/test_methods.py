@@ -46,6 +46,7 @@ def test_the_four_methods_are_found_without_being_named_anywhere() -> None:
     assert {name for name, chosen in METHODS.items() if chosen.needs_base} >= {"task_arithmetic", "ties"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 @given(base=hnp.arrays(np.float32, (3, 4), elements=FLOATS), count=st.integers(1, 5))
 def test_equal_inputs_are_left_as_they_are(name: str, base: np.ndarray, count: int) -> None:
@@ -67,6 +68,7 @@ def test_a_model_merged_with_itself_is_itself(name: str, model: np.ndarray, base
 
 
 # Not for methods that draw or choose by name, nor for scores whose rounding decides which of equals is kept.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in METHODS if not METHODS[n].facts and n not in ("sce", "pcb")])
 @given(tensors=STACKS, data=st.data())
 @settings(deadline=None)

@@ -64,6 +64,7 @@ def test_yaml_and_flags_build_the_same_recipe(tmp_path: Path, monkeypatch: pytes
     assert flags.params == {"density": 0.3, "scale": 1.0}
 
 
+@pytest.mark.slow
 @given(
     weights=st.lists(st.floats(0.001, 1000), min_size=1, max_size=6),
     density=st.floats(0, 1),
@@ -165,6 +166,7 @@ def test_all_weights_zero_are_refused(tmp_path: Path) -> None:
         recipe_from_flags("linear", ["a", "b"], weights=[1])
 
 
+@pytest.mark.slow
 def test_anything_at_all_in_a_recipe_ends_in_a_message(tmp_path: Path) -> None:
     for text in (
         "",

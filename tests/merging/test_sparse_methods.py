@@ -92,6 +92,7 @@ def test_equal_inputs_are_left_as_they_are(name: str, base: np.ndarray, count: i
     np.testing.assert_array_equal(apply(name, base, np.stack([base] * count)), base)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_the_order_of_sources_changes_no_byte(name: str) -> None:
     base, deltas = example(4)
@@ -144,6 +145,7 @@ def test_a_method_that_drops_nothing_is_the_method_without_drops(
     np.testing.assert_allclose(ours, apply(whole, base, deltas, weights, **params), rtol=2e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name in METHODS if name not in ("fisher_simple", "localise", "consensus")]
 )

@@ -23,6 +23,7 @@ def value(name: str, gold: list[str], predicted: list[str]) -> float:
     return found.value(found.statistics(gold, predicted))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(TAGS, TAGS), min_size=1, max_size=6))
 def test_span_f1_is_that_of_seqeval(pairs):

@@ -266,6 +266,7 @@ def test_two_targets_tell_nothing_of_another_one_whatever_their_values(tmp_path)
     assert [s.title for s in report.sections if s.title.startswith(("Ranking", "Methods over"))] == []
 
 
+@pytest.mark.slow
 def test_every_table_on_the_page_has_rows_or_says_that_there_are_none(tmp_path):
     report = build(study(tmp_path))
     pages.write(report, tmp_path / "out")
@@ -343,6 +344,7 @@ def test_the_page_is_well_formed_and_obeys_no_text_from_files(tmp_path):
     assert "<script" not in markdown and "\x1b" not in markdown and r"\|\`\*\_\$a\$" in markdown
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         pages.write(build(study(tmp_path / name, ("da-DK", "fi-FI"))), tmp_path / f"out-{name}")
@@ -395,6 +397,7 @@ def test_a_formula_in_a_cell_is_text_to_a_spreadsheet():
 # the command
 
 
+@pytest.mark.slow
 def test_the_log_is_reported_through_the_command(bench, mu, tmp_path):
     from conftest import row
 

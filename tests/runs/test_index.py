@@ -153,6 +153,7 @@ def test_folders_that_an_export_makes_are_told(stored, mu, tmp_path):
     assert wrong.code == 2 and not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudoterminal")
 def test_the_list_shows_how_sources_were_chosen_and_fits_a_narrow_terminal(stored, mu):
     import fcntl

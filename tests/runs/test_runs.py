@@ -58,6 +58,7 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     assert made["packages"]["torch"] and made["seed"] == 0 and made["machine"]["cores"]
 
 
+@pytest.mark.slow
 def test_the_same_configuration_is_the_same_run_and_is_not_done_again(trained):
     one = config_file(trained, "one.yaml", training=None)
     other = config_file(trained, "other.yaml", training=None, seed=0, mode="ExcTar")
@@ -97,6 +98,7 @@ def test_a_merge_in_memory_answers_as_one_on_disk(trained):
     assert scored[0]["accuracy"] == found["accuracy"]
 
 
+@pytest.mark.slow
 def test_keeping_the_model_of_a_finished_run_makes_it_later(trained):
     path = config_file(trained, training=None)
     first = trained.mu("run", path, "--workspace", trained.space, "--json").data
@@ -135,6 +137,7 @@ def test_a_model_that_should_be_kept_and_is_gone_is_written_when_it_is_asked_for
     assert names(only_run(trained)) == before
 
 
+@pytest.mark.slow
 def test_processes_that_find_a_merge_outdated_at_once_make_it_once_and_leave_it_whole(trained):
     models = trained.root
     sources = tuple(Source(name, models / name) for name in ("de-DE", "en-US"))
@@ -172,6 +175,7 @@ def test_a_run_of_kind_train_makes_the_models_and_one_of_kind_nxn_scores_them(la
     assert len((folder / "rows.csv").read_text().splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_a_run_of_kind_iterate_trains_in_turn_and_is_compared(trained):
     path = config_file(trained, kind="iterate", k=None, similarity=None, sources=["de-DE", "en-US"], method="average",
                        iterate={"epochs": 2, "merge_every": 1}, training={**QUICK, "epochs": None})  # fmt: skip
@@ -204,6 +208,7 @@ def test_a_run_that_fails_says_why_and_can_be_done_again(trained):
     assert not (run.folder / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_work_on_one_run(trained):
     run = made_run(trained, training=None)
     with run_store.claimed(run):

@@ -74,6 +74,7 @@ def test_a_dry_run_shows_what_would_run_and_writes_nothing(trained):
     assert [one["state"] for one in told["runs"]] == ["new", "new"]
 
 
+@pytest.mark.slow
 def test_a_known_run_is_not_carried_out_again_and_tells_how_long_the_others_will_take(trained):
     one = write_sweep(trained, name="one", file="one.yaml", base=QUICK, grid={"locales": SOME[:1]})
     first = run(trained, one).data
@@ -184,6 +185,7 @@ def test_a_key_that_no_run_has_is_named_with_file_line_and_run(trained):
 # what goes wrong
 
 
+@pytest.mark.slow
 def test_a_failing_run_does_not_end_the_others_and_is_named(trained):
     damaged = trained.root / "de-DE" / "training.yaml"
     damaged.write_text("made: [")
@@ -257,6 +259,7 @@ def test_killed_after_ten_random_events_each_run_is_there_exactly_once(trained):
     check_each_is_there_once(trained, [one["run"] for one in told.data["runs"]])
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_does_is_waited_for_and_taken(trained):
     from merginguriel.runs import worker
 
@@ -271,6 +274,7 @@ def test_a_run_that_another_process_does_is_waited_for_and_taken(trained):
     assert events(trained, planned.members[0].id).count("started") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "said"), [("cancel", "it was cancelled"), ("pause", "it was paused")])
 def test_a_run_that_is_called_off_while_it_waits_is_not_begun_until_the_sweep_is_started_again(
     trained, what, said

@@ -225,6 +225,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 @pytest.mark.parametrize("flags", CASES.values(), ids=CASES)
 def test_four_commands_choose_the_same_sources_and_weights_by_the_same_flags(last, flags):
@@ -237,6 +238,7 @@ def test_four_commands_choose_the_same_sources_and_weights_by_the_same_flags(las
     assert None in iterate.values() or iterate == pytest.approx(merge)
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_a_table_and_models_choose_in_every_command(last, tmp_path):
     table = tmp_path / "table.csv"

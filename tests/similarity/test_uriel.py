@@ -174,6 +174,7 @@ def test_filter_balance_and_selection_combine(tmp_path, capsys):
     assert lines[0] == ["source", "target", "similarity", "rank"] and len(lines) == 6
 
 
+@pytest.mark.slow
 def test_a_matrix_names_what_uriel_lacks_and_refuses_what_does_not_go_together(tmp_path, capsys):
     (tmp_path / "mu.toml").write_text('context = "home/e5-small"\n')
     flags = ["--workspace", str(tmp_path)]

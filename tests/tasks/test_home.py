@@ -59,6 +59,7 @@ def test_a_rich_locale_has_the_sizes_that_were_asked_for():
     assert (len(small.train), len(small.dev), len(small.test)) == (100, 20, 60)
 
 
+@pytest.mark.slow
 def test_ids_are_unique_and_no_text_has_two_labels():
     data = load_task("home", "fr-FR")
     items = (*data.train, *data.dev, *data.test)
@@ -67,6 +68,7 @@ def test_ids_are_unique_and_no_text_has_two_labels():
     assert all(i.text == " ".join(i.text.split()) != "" for i in items)
 
 
+@pytest.mark.slow
 def test_another_process_with_another_hash_seed_draws_the_same_sentences():
     code = (
         "import hashlib; from merginguriel.tasks import load; d = load('home', 'da-DK');"
@@ -142,6 +144,7 @@ def test_coverage_can_count_sentences_too(monkeypatch):
     assert rows["en-US"] == (600, 150, 500) and rows["sw-KE"] == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_locales_that_are_written_down_as_too_little_are_those_that_are_refused():
     refused = set()
     for row in home.coverage():

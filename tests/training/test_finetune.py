@@ -58,6 +58,7 @@ def test_it_leaves_a_model_and_no_litter(tuned):
     assert [path.name for path in tuned.parent.iterdir()] == ["en-US"]
 
 
+@pytest.mark.slow
 def test_the_same_again_is_the_same_weights(base, tuned, tmp_path):
     torch.rand(3)
     again = training.finetune(base, sentences(48), sentences(16), tmp_path / "again", QUICK)
@@ -81,6 +82,7 @@ def test_what_was_trained_otherwise_is_not_replaced(base, tuned, count, settings
     assert (tuned / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_embeddings_and_frozen_layers_stay_and_the_rest_moves(base, tmp_path):
     settings = replace(QUICK, epochs=1, freeze_layers=1)
     before, after = (
@@ -93,6 +95,7 @@ def test_embeddings_and_frozen_layers_stay_and_the_rest_moves(base, tmp_path):
     assert "classifier.weight" in moved
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_nothing(base, tmp_path):
     def interrupt(step, *_):
         if step == 2:
@@ -103,6 +106,7 @@ def test_an_interrupt_leaves_nothing(base, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_it_and_leaves_nothing(base, tmp_path):
     with pytest.raises(MuError, match="smaller learning rate"):
         training.finetune(
@@ -115,6 +119,7 @@ def test_a_loss_that_is_no_number_stops_it_and_leaves_nothing(base, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_progress_counts_every_step_and_stdout_stays_clean(base, tmp_path, capsys):
     seen = []
 

@@ -30,6 +30,7 @@ def asked_of_mu(mu, space, command: str):
     return mu(*words[1:], "--json", "--workspace", space.root).json
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_the_card_says_what_the_command_prints(space, mu, size):
     async def script(app, pilot):
@@ -46,6 +47,7 @@ def test_the_card_says_what_the_command_prints(space, mu, size):
     assert json.loads(json.dumps(found)) == printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
     async def script(app, pilot):
@@ -71,6 +73,7 @@ def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
     assert json.loads(json.dumps(found)) == asked_of_mu(mu, space, command)
 
 
+@pytest.mark.slow
 def test_another_context_and_back_to_the_open_question(space):
     async def script(app, pilot):
         await settled(app, pilot)
@@ -85,6 +88,7 @@ def test_another_context_and_back_to_the_open_question(space):
     play(space, script, screen="advise", what=("cy-GB",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "typed, tag", [("swahili", "sw-KE"), ("cy-", "cy-GB"), ("danish", "da-DK"), ("glici", "gl-ES")]
 )
@@ -96,6 +100,7 @@ def test_a_target_is_found_by_tag_and_by_name(space, typed, tag):
     play(space, script, screen="advise", what=("fi-FI",))
 
 
+@pytest.mark.slow
 def test_the_arrows_lead_from_the_search_into_the_list_and_escape_out_of_the_field(space):
     async def script(app, pilot):
         await press(app, pilot, "slash", *"nor", "down")
@@ -132,6 +137,7 @@ def test_enter_on_a_reason_opens_the_entry_or_the_skill_that_it_rests_on(where):
     play(workspace.shipped(), script, screen="advise", what=("sw-KE",))
 
 
+@pytest.mark.slow
 def test_a_recipe_is_saved_once_and_mu_run_reads_it(tmp_path, mu):
     space = shipped_copy(tmp_path / "work", 'context = "home/e5-small"\n')
 
@@ -180,6 +186,7 @@ def test_the_shipped_knowledge_is_not_written_into():
     assert not (workspace.shipped().root / "recipes").exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_whose_sources_nobody_can_name_says_what_to_do_first(space):
     async def script(app, pilot):
         await settled(app, pilot)
@@ -202,6 +209,7 @@ def test_a_pilot_is_said_not_to_be_there_yet_and_the_next_command_is_copied(spac
     play(space, script, screen="advise", what=("cs-CZ",))
 
 
+@pytest.mark.slow
 def test_the_answer_is_copied_as_text_markdown_csv_and_command(space, mu):
     async def script(app, pilot):
         await settled(app, pilot)

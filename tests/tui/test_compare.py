@@ -46,6 +46,7 @@ def test_the_figures_are_those_of_the_command_below(space, mu, size):
     assert f"{low:.1f} … " in seen["text"] and "nb-NO" in seen["text"]
 
 
+@pytest.mark.slow
 def test_the_next_run_can_be_the_first_and_others_can_be_named(space):
     a, b = (
         finished(space, "da-DK", answers(0.5, 1)),

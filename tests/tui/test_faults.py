@@ -32,6 +32,7 @@ def alike(before, now):
     return len(words[0] - words[1]) <= len(words[0]) // 8
 
 
+@pytest.mark.slow
 def test_every_screen_may_become_tiny_and_large_again(bench):
     space, made = furnished(bench)
 
@@ -47,6 +48,7 @@ def test_every_screen_may_become_tiny_and_large_again(bench):
     play(space, script, screen="matrix")
 
 
+@pytest.mark.slow
 def test_a_workspace_that_goes_away_and_comes_back_is_read_again_on_every_screen(bench):
     space, made = furnished(bench)
     away = bench.root.with_name("away")
@@ -86,6 +88,7 @@ def broken_link(path):
     path.symlink_to(path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [broken_yaml, broken_bytes, broken_link])
 @pytest.mark.parametrize(
     "what", ["skills/a-skill/SKILL.md", "experiment_log/2026/2026-01-20-test-00000001.md"]
@@ -132,6 +135,7 @@ for i in range(25):
 """
 
 
+@pytest.mark.slow
 def test_the_list_stays_right_while_others_write_the_store(bench):
     space, _ = furnished(bench)
 
@@ -162,6 +166,7 @@ def test_the_list_stays_right_while_others_write_the_store(bench):
     assert count == len(rows) == 35
 
 
+@pytest.mark.slow
 def test_markup_and_escapes_of_files_are_text_on_every_screen(bench):
     space, made = furnished(bench, title=f"{EVIL} \\e[31m", skill=f"{EVIL} \x1b[31m and more.")
     named = f"merge-{EVIL.replace(' ', '-').replace('/', '')}-0badcafe"
@@ -194,6 +199,7 @@ def test_markup_and_escapes_of_files_are_text_on_every_screen(bench):
     play(space, script, size=(160, 50), screen="matrix")
 
 
+@pytest.mark.slow
 def test_themes_and_no_colour_show_the_same_words_and_signs(bench, monkeypatch):
     space, made = furnished(bench)
     (space.runs / made[0] / "log.txt").write_text("")
@@ -227,6 +233,7 @@ def test_themes_and_no_colour_show_the_same_words_and_signs(bench, monkeypatch):
     assert any(word in seen["advise"] for word in (" PILOT ", " MERGE ", " NO MERGE ", " UNKNOWN "))
 
 
+@pytest.mark.slow
 def test_a_very_wide_terminal_is_used_by_every_screen(bench):
     space, made = furnished(bench)
 
@@ -268,6 +275,7 @@ def read_until(outer, true, seconds=90):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("flag, asked", [("--mouse", True), ("--no-mouse", False)])
 def test_the_mouse_is_asked_for_unless_it_is_not_wanted(bench, flag, asked):
@@ -280,6 +288,7 @@ def test_the_mouse_is_asked_for_unless_it_is_not_wanted(bench, flag, asked):
     assert (b"\x1b[?1000h" in seen) == asked
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_what_was_begun_survives_a_kill_while_one_types(bench):
     space = bench.load_space()

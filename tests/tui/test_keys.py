@@ -151,6 +151,7 @@ def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, mon
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_the_help_shows_all_of_it_and_scrolls_by_key(made):
     async def script(app, pilot):
         await settled(app, pilot)

@@ -23,6 +23,7 @@ def space(bench):
     return bench.load_space()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu, size):
     seen = {}
@@ -58,6 +59,7 @@ def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu, si
         assert line in seen["text"]
 
 
+@pytest.mark.slow
 def test_a_run_like_another_differs_in_what_was_changed_alone(space, mu, monkeypatch):
     like = waiting(space, "da-DK", params={"density": 0.3})
     seen = {}
@@ -106,6 +108,7 @@ def test_what_was_shown_is_launched_as_a_process_and_its_failure_is_shown(space,
     assert started["pid"] > 0 and not run_store.held(run)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_is_not_launched(space):
     async def script(app, pilot):
         await press(app, pilot, "n")
@@ -125,6 +128,7 @@ async def form_like(app, pilot, run):
     return app.screen
 
 
+@pytest.mark.slow
 def test_a_run_that_is_launched_while_one_is_elsewhere_changes_nothing_there(space, monkeypatch):
     run, go = waiting(space, "sw-KE"), threading.Event()
     monkeypatch.setattr(worker, "start", lambda run: go.wait(30))
@@ -145,6 +149,7 @@ def test_a_run_that_is_launched_while_one_is_elsewhere_changes_nothing_there(spa
     play(space, script, screen="runs")
 
 
+@pytest.mark.slow
 def test_saving_keeps_a_file_that_somebody_else_wrote(space):
     run = waiting(space, "sw-KE")
 
@@ -161,6 +166,7 @@ def test_saving_keeps_a_file_that_somebody_else_wrote(space):
     play(space, script, screen="runs")
 
 
+@pytest.mark.slow
 def test_what_is_saved_is_what_was_shown(space):
     run = waiting(space, "sw-KE")
 

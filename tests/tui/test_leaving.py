@@ -81,6 +81,7 @@ def landed(space):
     return [path.name for path in space.log.rglob("*hello*.md")]
 
 
+@pytest.mark.slow
 def test_an_entry_that_lands_while_one_is_elsewhere_leaves_its_own_screen_alone(space, monkeypatch):
     began, go = held_up(monkeypatch, acceptance, "accept")
 
@@ -102,6 +103,7 @@ def test_an_entry_that_lands_while_one_is_elsewhere_leaves_its_own_screen_alone(
     assert landed(space) and not drafts.listed(space)
 
 
+@pytest.mark.slow
 def test_an_entry_that_lands_behind_the_help_is_left_when_the_help_is(space, monkeypatch):
     began, go = held_up(monkeypatch, acceptance, "accept")
 
@@ -121,6 +123,7 @@ def test_an_entry_that_lands_behind_the_help_is_left_when_the_help_is(space, mon
     play(space, script, screen="log")
 
 
+@pytest.mark.slow
 def test_an_entry_asked_for_while_another_landed_is_the_one_that_is_shown(space, monkeypatch):
     began, go = held_up(monkeypatch, acceptance, "accept")
 
@@ -138,6 +141,7 @@ def test_an_entry_asked_for_while_another_landed_is_the_one_that_is_shown(space,
     play(space, script, screen="log")
 
 
+@pytest.mark.slow
 def test_while_an_entry_lands_keys_neither_change_it_nor_are_commands(space, monkeypatch):
     began, go = held_up(monkeypatch, acceptance, "accept")
 
@@ -172,6 +176,7 @@ def test_what_changes_while_an_entry_lands_is_kept_as_a_draft(space, monkeypatch
     assert "ANOTHER THOUGHT" in (drafts.folder(space.log) / "aaaa1111.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["land", "discard"])
 def test_a_draft_that_is_being_kept_does_not_come_back_after_the_end(space, monkeypatch, end):
     began, go = held_up(monkeypatch, append, "keep_draft")
@@ -197,6 +202,7 @@ def test_a_draft_that_is_being_kept_does_not_come_back_after_the_end(space, monk
     assert not drafts.listed(space) and bool(landed(space)) == (end == "land")
 
 
+@pytest.mark.slow
 def test_a_draft_that_cannot_be_kept_is_told_once_and_the_text_stays(space):
     seen = {}
 
@@ -228,6 +234,7 @@ def test_a_form_that_was_never_kept_can_be_left_though_nothing_can_be_written(sp
     play(space, script, screen="log")
 
 
+@pytest.mark.slow
 def test_coming_back_to_a_text_begins_nothing_twice(space):
     async def script(app, pilot):
         screen = await compose(app, pilot)

@@ -21,6 +21,7 @@ def space(bench):
     return bench.load_space()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [50, 229])
 def test_the_cursor_stays_at_its_run_when_others_are_begun(space, place):
     first = waiting(space, "sw-KE")

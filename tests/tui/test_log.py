@@ -42,6 +42,7 @@ def space(bench):
     return bench.load_space()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_filters_narrow_the_timeline_as_the_command_does(shared, mu, size):
     async def script(app, pilot):
@@ -65,6 +66,7 @@ def test_filters_narrow_the_timeline_as_the_command_does(shared, mu, size):
     play(shared, script, size=size, screen="log")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_every_key_of_the_screen(shared, mu, size):
     async def script(app, pilot):
@@ -111,6 +113,7 @@ def test_a_deep_link_opens_an_entry_and_its_links_lead_on_and_back(shared):
     play(shared, script, size=(120, 40), screen="log", what=("2026-11-21-what",))
 
 
+@pytest.mark.slow
 def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
     plan = space.root / "plan.md"
     plan.write_text(PLAN)
@@ -160,6 +163,7 @@ def test_the_command_begins_the_same_text(space, mu):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space, size):
     async def first(app, pilot):

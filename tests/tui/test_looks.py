@@ -34,6 +34,7 @@ def known(tmp_path, monkeypatch):
     return shipped_copy(root)
 
 
+@pytest.mark.slow
 def test_the_open_skill_and_the_filters_of_the_log_are_there_again(known):
     skill, word = "dare-cross-lingual-negative", "NeuroMerging"
 
@@ -66,6 +67,7 @@ def test_the_open_skill_and_the_filters_of_the_log_are_there_again(known):
     play(known, again)
 
 
+@pytest.mark.slow
 def test_the_order_of_runs_and_the_runs_that_were_compared_are_there_again(space):
     one, two = finished(space, "da-DK", [1, 0, 1, 0]), finished(space, "da-DK", [1, 1, 1, 0], seed=1)
 
@@ -142,6 +144,7 @@ def test_a_wide_terminal_shows_what_the_run_under_the_cursor_came_to(space):
     play(space, narrow, size=(120, 40), screen="runs")
 
 
+@pytest.mark.slow
 def test_e_explains_the_words_that_the_command_explains(known):
     from merginguriel.text.advice import LEGEND
 

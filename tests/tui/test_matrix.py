@@ -68,6 +68,7 @@ def printed(mu, space, command):
     return json.loads(said.out)
 
 
+@pytest.mark.slow
 def test_the_command_below_prints_the_same_figures_in_the_same_order(space, mu):
     for order in ORDERS:
 
@@ -89,6 +90,7 @@ def test_the_command_below_prints_the_same_figures_in_the_same_order(space, mu):
         assert target in command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
 def test_the_cursor_tells_source_target_value_rank_and_who_would_take_it(space, mu, size):
     async def script(app, pilot):
@@ -113,6 +115,7 @@ def test_the_cursor_tells_source_target_value_rank_and_who_would_take_it(space, 
     assert "›[90.0]*" in row  # without any colour: the cursor, the diagonal, the best of the column
 
 
+@pytest.mark.slow
 def test_names_stay_in_view_while_a_large_matrix_scrolls_without_a_stall(space):
     names = list(locales.table())[:200]
     fill(space.results / "nxn-home-e5-small-test.csv", names, lambda i, j: ((7 * i + 13 * j) % 100) / 100)
@@ -134,6 +137,7 @@ def test_names_stay_in_view_while_a_large_matrix_scrolls_without_a_stall(space):
     assert seconds < 0.1
 
 
+@pytest.mark.slow
 def test_every_key_of_the_screen_does_what_its_help_says(space, monkeypatch):
     went = []
 
@@ -172,6 +176,7 @@ def test_every_key_of_the_screen_does_what_its_help_says(space, monkeypatch):
     assert other == "home/e5-small dev"
 
 
+@pytest.mark.slow
 def test_export_writes_both_files_in_the_order_that_is_shown(space):
     pytest.importorskip("matplotlib")
 
@@ -190,6 +195,7 @@ def test_export_writes_both_files_in_the_order_that_is_shown(space):
     assert written.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_click_moves_the_cursor_and_names_from_files_are_data(space):
     evil = "[red]x[/]\x1b[31m"
     fill(space.results / "nxn-home-e5-small-test.csv", (evil, "da-DK"), lambda i, j: 0.5)
@@ -258,6 +264,7 @@ def test_a_deep_link_to_what_is_not_there_says_so_and_shows_what_is(space):
     assert "loading" not in screen and "da-DK" in screen
 
 
+@pytest.mark.slow
 def test_enter_asks_about_the_context_of_the_matrix(space):
     (space.root / "mu.toml").write_text('context = "massive/xlm-roberta-base"\n')
 

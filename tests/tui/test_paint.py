@@ -111,6 +111,7 @@ def test_the_first_frame_is_the_screen_and_what_it_does_not_show_is_not_imported
         assert "Reading what is known" in frame and "find a target" in frame and "min gain" in frame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCREENS)
 def test_a_screen_looks_the_same_whether_begun_with_or_gone_to(bench, name):
     seen = []
@@ -132,6 +133,7 @@ def test_keys_typed_while_it_starts_are_not_lost(bench):
         shown(descriptor, "[3 log]")
 
 
+@pytest.mark.slow
 def test_keys_typed_right_after_the_first_frame_are_not_lost(bench):
     with terminal("-m", "merginguriel_tui.main", "advise", "--workspace", str(bench.root)) as descriptor:
         shown(descriptor, "[1 advise]", "Palette")
@@ -172,6 +174,7 @@ def test_the_keys_follow_the_focus(bench):
     play(bench.load_space(), script, size=(160, 50), screen="skills")
 
 
+@pytest.mark.slow
 def test_a_key_bar_without_room_shows_what_fits(bench):
     async def script(app, pilot):
         await settled(app, pilot)

@@ -18,6 +18,7 @@ def space(bench):
     return bench.load_space()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e308", "9" * 400])
 @pytest.mark.parametrize("name", ["accuracy", "loss"])
 def test_a_metric_that_is_no_number_is_said_and_ends_nothing(space, name, value):
@@ -41,6 +42,7 @@ def test_a_metric_that_is_no_number_is_said_and_ends_nothing(space, name, value)
     assert events.count("which cannot be plotted") == 1
 
 
+@pytest.mark.slow
 def test_a_look_that_failed_is_told_once_and_the_next_one_shows_the_run(space):
     run = finished(space, "sw-KE", [1, 0, 1, 1])
     result = run.folder / "result.json"

@@ -43,6 +43,7 @@ def test_the_table_shows_what_the_command_below_prints(space, mu, size):
     assert {row["state"] for row in printed} == {"finished", "queued", "dead"}
 
 
+@pytest.mark.slow
 def test_typing_finds_and_s_orders_as_the_command_does(space, mu):
     seen = {}
 
@@ -63,6 +64,7 @@ def test_typing_finds_and_s_orders_as_the_command_does(space, mu):
     assert printed[0]["target"] == "nb-NO"
 
 
+@pytest.mark.slow
 def test_rows_far_down_are_read_when_they_come_into_view(space):
     for number in range(230):
         folder = space.runs / f"merge-made-{number:03d}"
@@ -87,6 +89,7 @@ def test_rows_far_down_are_read_when_they_come_into_view(space):
     play(space, script, screen="runs")
 
 
+@pytest.mark.slow
 def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_dead(space):
     run = waiting(space, "et-EE")
     run_store.Events(run.folder).add("started", pid=1)
@@ -109,6 +112,7 @@ def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_de
     play(space, script, size=(160, 50), screen="runs")
 
 
+@pytest.mark.slow
 def test_cancelling_asks_first_and_pausing_does_not(space):
     async def script(app, pilot):
         run = next(run for run in run_store.listed(space) if "sw-KE" in run.id)
@@ -128,6 +132,7 @@ def test_cancelling_asks_first_and_pausing_does_not(space):
     play(space, script, screen="runs")
 
 
+@pytest.mark.slow
 def test_marked_runs_are_copied_and_compared(space, mu):
     async def script(app, pilot):
         await press(app, pilot, "c")
@@ -144,6 +149,7 @@ def test_marked_runs_are_copied_and_compared(space, mu):
     play(space, script, screen="runs")
 
 
+@pytest.mark.slow
 def test_text_of_a_run_is_shown_and_not_obeyed(space):
     run = next(run for run in run_store.listed(space) if "da-DK" in run.id)
     (run.folder / "log.txt").write_text("[red]not red[/red] \x1b[31mnor this\x07\n")
@@ -160,6 +166,7 @@ def test_text_of_a_run_is_shown_and_not_obeyed(space):
     play(space, script, size=(160, 50), screen="runs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_say(space, mu, size):
     run = next(run for run in run_store.listed(space) if "nb-NO" in run.id)

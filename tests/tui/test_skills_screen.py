@@ -32,6 +32,7 @@ def git(root, *words):
     subprocess.run(told, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, size):
     async def script(app, pilot):
@@ -51,6 +52,7 @@ def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, 
     play(space, script, size=size, screen="skills")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_every_pane_has_a_key_and_a_command(space, mu, size):
     async def script(app, pilot):
@@ -70,6 +72,7 @@ def test_every_pane_has_a_key_and_a_command(space, mu, size):
     play(space, script, size=size, screen="skills", what=(SKILL,))
 
 
+@pytest.mark.slow
 def test_claims_stand_as_the_command_says_and_open_down_to_their_rows(space, mu):
     async def script(app, pilot):
         await ready(app, pilot)
@@ -95,6 +98,7 @@ def test_claims_stand_as_the_command_says_and_open_down_to_their_rows(space, mu)
     play(space, script, size=(120, 40), screen="skills", what=(CLAIM,))
 
 
+@pytest.mark.slow
 def test_search_finds_as_one_types_what_the_command_finds(space, mu):
     async def script(app, pilot):
         await ready(app, pilot)
@@ -110,6 +114,7 @@ def test_search_finds_as_one_types_what_the_command_finds(space, mu):
     play(space, script, screen="skills")
 
 
+@pytest.mark.slow
 def test_links_lead_to_skills_and_entries_and_back_again(space):
     async def script(app, pilot):
         await ready(app, pilot)
@@ -135,6 +140,7 @@ def test_links_lead_to_skills_and_entries_and_back_again(space):
     play(space, script, size=(120, 40), screen="skills", what=("merging-when-constructive",))
 
 
+@pytest.mark.slow
 def test_history_and_diff_are_those_of_git(tmp_path, mu):
     space = shipped_copy(tmp_path / "work")
     git(space.root, "init", "-q")
@@ -182,6 +188,7 @@ def test_an_editor_that_cannot_be_read_is_a_note_and_the_screen_stays(space, mon
     play(space, script, screen="skills", what=(SKILL,))
 
 
+@pytest.mark.slow
 def test_a_skill_is_edited_in_the_users_editor_and_read_again(tmp_path, monkeypatch):
     space = shipped_copy(tmp_path / "work")
     change = (

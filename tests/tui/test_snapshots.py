@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from looking import settled
 from merginguriel_tui.app import MuApp
 from places import furnished, ready, whats
@@ -36,6 +37,7 @@ def content(svg):
     return sorted(one for one in found if one[0] < HEAT)
 
 
+@pytest.mark.slow
 def test_the_matrix_looks_as_it_did(bench, monkeypatch, tmp_path):
     import asyncio
 

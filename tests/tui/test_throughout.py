@@ -30,6 +30,7 @@ def small(bench):
     return bench
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_numbers_go_to_every_screen(small, size):
     async def script(app, pilot):
@@ -83,6 +84,7 @@ def test_the_palette_has_the_screens_the_copies_and_the_bindings(small):
     play(small.load_space(), script, screen="advise", what=("sw-KE",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_two_keys_jump_to_every_part_of_a_screen(small, size):
     async def script(app, pilot):
@@ -143,6 +145,7 @@ def test_a_session_goes_on_where_it_ended(small):
     assert session.path(small.load_space()).is_file()
 
 
+@pytest.mark.slow
 def test_what_was_remembered_may_be_anything(small):
     space = small.load_space()
     place = session.path(space)
@@ -194,6 +197,7 @@ async def answered(app, pilot) -> None:
     await settled(app, pilot)
 
 
+@pytest.mark.slow
 def test_a_terminal_may_become_tiny_and_large_again(small):
     async def script(app, pilot):
         await answered(app, pilot)
@@ -292,6 +296,7 @@ def test_the_demo_works_on_a_copy_that_goes_away(monkeypatch):
     assert not space.root.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_it_draws_in_a_terminal_whose_locale_is_not_utf8(tmp_path):
     import pty
@@ -326,6 +331,7 @@ def test_it_draws_in_a_terminal_whose_locale_is_not_utf8(tmp_path):
     assert json.loads(session.path(space).read_text())["advise"]["target"] == "sw-KE"
 
 
+@pytest.mark.slow
 def test_a_click_on_a_row_a_link_and_a_reason_does_what_enter_does(bench):
     space, runs = furnished(bench)
 
