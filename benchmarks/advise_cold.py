@@ -1,4 +1,4 @@
-"""How long does `mu advise` take from a cold start, against `import numpy` alone?
+"""Cold start of `mu advise` against `import numpy` alone.
 
     python benchmarks/advise_cold.py
 

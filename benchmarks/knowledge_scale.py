@@ -1,4 +1,4 @@
-"""How fast are search, lint and advice when the knowledge has grown to 10,000 entries and 300 skills?
+"""Speed of search, lint and advice with 10,000 entries and 300 skills.
 
     python benchmarks/knowledge_scale.py                  # the whole, several minutes
     python benchmarks/knowledge_scale.py --entries 500 --skills 15

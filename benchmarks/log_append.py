@@ -1,4 +1,4 @@
-"""Does every acknowledged entry stand in the log, whole and once, when its writers are killed at random?
+"""Check that every acknowledged entry is in the log, whole and once, when its writers are killed at random.
 
     python benchmarks/log_append.py [WRITERS] [ENTRIES]      (8 and 500 by default)
 

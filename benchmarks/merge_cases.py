@@ -1,4 +1,4 @@
-"""Which models does mergekit get wrong or refuse? Cases, each with the merge that would be right."""
+"""Models that mergekit merges wrongly or refuses, each with the correct merge."""
 
 from __future__ import annotations
 

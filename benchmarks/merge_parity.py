@@ -1,4 +1,4 @@
-"""Do we merge what mergekit merges, and what becomes of the models that it gets wrong or refuses?
+"""Parity with mergekit, and the models that it merges wrongly or refuses.
 
     python benchmarks/merge_parity.py --mergekit OTHER_ENVIRONMENT/bin/mergekit-yaml
 

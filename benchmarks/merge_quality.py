@@ -1,4 +1,4 @@
-"""Which merging method serves a language best that none of the sources speaks? Every method, several targets.
+"""Accuracy of every merging method on several targets that no source was trained on.
 
     python benchmarks/merge_quality.py --workspace my-workspace --target da-DK --target gl-ES … --source de-DE … --log
 

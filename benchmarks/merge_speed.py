@@ -1,4 +1,4 @@
-"""How long does a merge of five XLM-R-base-size models take, and how much memory, against the disk and mergekit?
+"""Time and memory of a merge of five XLM-R-base-size models, against the disk and mergekit.
 
     python benchmarks/merge_speed.py --mergekit OTHER_ENVIRONMENT/bin/mergekit-yaml
 

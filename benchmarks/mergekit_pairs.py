@@ -1,4 +1,4 @@
-"""Which merge of mergekit is the same as ours? One row per method: our recipe, mergekit's YAML.
+"""Pairs of equal merges: one row per method, with our recipe and mergekit's YAML.
 
 mergekit (LGPL) runs as a program in an environment of its own; nothing of it is imported or copied here.
 """

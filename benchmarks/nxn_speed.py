@@ -1,4 +1,4 @@
-"""How long does an N×N matrix take, against a loop of Trainer.predict and one of pipeline("text-classification")?
+"""Time of an N×N matrix, against loops of Trainer.predict and pipeline("text-classification").
 
     python benchmarks/nxn_speed.py --workspace my-study            # 8 models × 8 locales: 10 to 30 minutes
     python benchmarks/nxn_speed.py --workspace my-study --quick    # 2 × 2, 100 sentences each

@@ -1,4 +1,4 @@
-"""How long do ten thousand stored runs take to be listed, and to be indexed anew?
+"""Time to list ten thousand stored runs, and to rebuild their index.
 
 Writes runs as `mu run` leaves them into a temporary workspace, then times the program itself, each call in a process
 of its own: the first `mu runs list`, which builds the index; with the index there; with an empty page cache, where

@@ -1,4 +1,4 @@
-"""Which small random models do the comparisons with mergekit work on?"""
+"""Small random models for the comparisons with mergekit."""
 
 from __future__ import annotations
 

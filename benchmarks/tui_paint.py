@@ -1,4 +1,4 @@
-"""How soon does `mu-tui` paint, against an empty Textual app, and does its screen ever stand still?
+"""First paint and longest stall of `mu-tui`, against an empty Textual app.
 
     python benchmarks/tui_paint.py                # all of it, with 10,000 runs and 10,000 entries
     python benchmarks/tui_paint.py --count 300    # a smaller crowd, to see that it works

@@ -1,1 +1,1 @@
-"""What can an agent ask this program, over the Model Context Protocol?"""
+"""MCP server: the tools and skills that agents use."""

@@ -1,1 +1,1 @@
-"""What does a run of each kind do? One file per kind, with a function run(run, space, tell) -> Outcome."""
+"""Kinds of runs, one file each, with a function run(run, space, tell) -> Outcome."""
