@@ -39,16 +39,16 @@ def loopback(host: str) -> str:
 def listening(host: str, port: int) -> socket.socket:
     """Return a bound socket; port 0: any free port. Raise UsageError if the port is in use."""
     address = loopback(host)
-    found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    result = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((address, port))
+        result.bind((address, port))
     except OSError as error:
-        found.close()
+        result.close()
         raise UsageError(
             f"port {port} of {address} is in use.", hint="--port 0 uses any free port."
         ) from error
-    return found
+    return result
 
 
 def url(bound: socket.socket) -> str:

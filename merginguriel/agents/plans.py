@@ -51,13 +51,13 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
     except TriedAlready as error:
         matches = error.matches
     touched = questions.touched_by(plan, questions.threads(knowledge.entries))
-    targets = dict.fromkeys((one.target, one.mode, one.context) for one in plan.expected)
+    targets = dict.fromkeys((item.target, item.mode, item.context) for item in plan.expected)
     return {
         "lands": not matches,
         "tried": [match.as_dict() for match in matches],
         "waiting": waiting(knowledge, plan, today),
         "questions": [{**thread.as_dict(), "common": list(common)} for thread, common in touched],
-        "expected": [{**one.as_dict(), "advice": foreseen(knowledge, one)} for one in plan.expected],
+        "expected": [{**item.as_dict(), "advice": foreseen(knowledge, item)} for item in plan.expected],
         "advice": [advice_head(knowledge, target, mode, context) for target, mode, context in targets],
         "calibration": plan_scores.summary(plan_scores.scores(knowledge)).as_dict(),
     }
@@ -65,7 +65,7 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
 
 def waiting(knowledge: Knowledge, plan: Entry, today: str) -> list[str]:
     """Return the ids of plans that wait for one of the same measurements."""
-    wanted = {one.label() for one in plan.expected}
+    wanted = {item.label() for item in plan.expected}
     return [
         state.plan.id
         for state in plan_scores.plans(knowledge, today)
@@ -73,17 +73,23 @@ def waiting(knowledge: Knowledge, plan: Entry, today: str) -> list[str]:
     ]
 
 
-def foreseen(knowledge: Knowledge, one: Expectation) -> dict[str, Any]:
+def foreseen(knowledge: Knowledge, expectation: Expectation) -> dict[str, Any]:
     """Return the advice on this merge alone."""
     return advice_head(
-        knowledge, one.target, one.mode, one.context, method=one.method, similarity=one.similarity, k=one.k
+        knowledge,
+        expectation.target,
+        expectation.mode,
+        expectation.context,
+        method=expectation.method,
+        similarity=expectation.similarity,
+        k=expectation.k,
     )
 
 
 def advice_head(knowledge: Knowledge, target: str, mode: str, context: str, **asked: Any) -> dict[str, Any]:
     """Return the head of an advice; verdict `unknown` with the reason where the question itself is invalid."""
     try:
-        found = advise_request.advise(
+        result = advise_request.advise(
             knowledge, advise_request.question(knowledge, target, mode=mode, context=context, **asked)
         )
     except UsageError as error:
@@ -94,5 +100,5 @@ def advice_head(knowledge: Knowledge, target: str, mode: str, context: str, **as
             "verdict": "unknown",
             "summary": error.what,
         }
-    data = found.as_dict()
+    data = result.as_dict()
     return {name: data[name] for name in HEAD}

@@ -62,7 +62,7 @@ def build(space: Workspace, *, read_only: bool = False) -> Server[Any]:
             given = asked.arguments or {}
             model = models.get(asked.name)
             given = arguments(model, given) if model else {"entry": given}
-            found = await anyio.to_thread.run_sync(partial(call, offered[asked.name], space, given))
+            result = await anyio.to_thread.run_sync(partial(call, offered[asked.name], space, given))
         except MuError as error:
             return refused(error)
         except ModuleNotFoundError as error:
@@ -73,20 +73,20 @@ def build(space: Workspace, *, read_only: bool = False) -> Server[Any]:
         except OSError as error:
             where = str(error.filename) if error.filename else None
             return refused(MuError(f"{(error.strerror or str(error)).lower()}.", where=where))
-        return answered(found, offered[asked.name].text)
+        return answered(result, offered[asked.name].text)
 
     async def list_resources(context: Any, asked: Any) -> types.ListResourcesResult:
-        found = await anyio.to_thread.run_sync(skills.entries, space)
+        result = await anyio.to_thread.run_sync(skills.entries, space)
         every = [
             types.Resource(
                 uri=file["uri"],
-                name=one["frontmatter"]["name"] if file["uri"] == one["uri"] else file["uri"],
-                description=one["frontmatter"].get("description") if file["uri"] == one["uri"] else None,
+                name=item["frontmatter"]["name"] if file["uri"] == item["uri"] else file["uri"],
+                description=item["frontmatter"].get("description") if file["uri"] == item["uri"] else None,
                 mime_type=skills.media_type(file["uri"]),
                 size=file["size"],
             )
-            for one in found
-            for file in one["resources"]
+            for item in result
+            for file in item["resources"]
         ]
         shown, more = page(every, asked)
         return types.ListResourcesResult(resources=shown, next_cursor=more)
@@ -107,8 +107,8 @@ def build(space: Workspace, *, read_only: bool = False) -> Server[Any]:
         return {**cacheable(), "skills": shown, **({"nextCursor": more} if more else {})}
 
     async def get_skill(context: Any, asked: SkillRequest) -> dict[str, Any]:
-        found = await wire(lambda: skills.entry(space, skills.skill_of(asked.uri)))
-        return {**cacheable(), "skill": found}
+        result = await wire(lambda: skills.entry(space, skills.skill_of(asked.uri)))
+        return {**cacheable(), "skill": result}
 
     server: Server[Any] = Server(
         "merginguriel",
@@ -162,12 +162,12 @@ def described(tool: ToolFunction, schema: dict[str, Any]) -> types.Tool:
 def arguments(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
     """Return the validated arguments; raise UsageError that names each invalid one."""
     try:
-        found = model.model_validate(given)
+        result = model.model_validate(given)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        wrong = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in error.errors()]
         known = ", ".join(model.model_fields)
         raise UsageError(f"invalid arguments: {'; '.join(wrong)}.", hint=f"Arguments: {known}.") from error
-    return {name: getattr(found, name) for name in model.model_fields}
+    return {name: getattr(result, name) for name in model.model_fields}
 
 
 def answered(result: Any, text_of: Callable[[Any], str] | None = None) -> types.CallToolResult:

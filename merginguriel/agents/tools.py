@@ -97,11 +97,11 @@ def search(
 
     if not 1 <= limit <= 200:
         raise UsageError(f"limit must be between 1 and 200, got {limit}.")
-    found = find(
+    result = find(
         space, query, kinds=kinds or KINDS, method=method, limit=limit,
         target=locales.get(target).tag if target else None,
     )  # fmt: skip
-    return [hit.as_dict() for hit in found]
+    return [hit.as_dict() for hit in result]
 
 
 def show(
@@ -228,19 +228,19 @@ def run_status(
     from merginguriel.runs import run_store as stored
 
     if run is None:
-        found, _ = index.listed(space, None, state=None, kind=None, target=None)
-        return [row | {"config": json.loads(row["config"])} for row in found]
-    one = stored.get(space, run)
-    inside(space, one.folder, "the run")
-    happened = stored.events(one)
-    now = stored.state_of(one, happened)
+        result, _ = index.listed(space, None, state=None, kind=None, target=None)
+        return [row | {"config": json.loads(row["config"])} for row in result]
+    item = stored.get(space, run)
+    inside(space, item.folder, "the run")
+    happened = stored.events(item)
+    now = stored.state_of(item, happened)
     return {
-        "run": one.id,
+        "run": item.id,
         "state": now,
-        "folder": str(one.folder),
-        "config": configs.as_table(one.config),
+        "folder": str(item.folder),
+        "config": configs.as_table(item.config),
         "events": happened,
-        "result": stored.result(one) if now == "finished" else None,
+        "result": stored.result(item) if now == "finished" else None,
     }
 
 

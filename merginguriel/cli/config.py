@@ -50,22 +50,22 @@ def show(
         show_sweep(config_file, where, every, as_json)
         return
     given, places = configs.read(config_file, sets)
-    found = resolve.resolved(given, where, places)
-    origins = resolve.origins(given, found, places)
-    values = configs.flat_values(found)
+    result = resolve.resolved(given, where, places)
+    origins = resolve.origins(given, result, places)
+    values = configs.flat_values(result)
     shown = {name: value for name, value in values.items() if every or origins[name] != "default"}
     if as_json:
         table = {
             name: {"value": configs.plain(value), "from": origins[name], "doc": configs.KEYS[name].doc}
             for name, value in shown.items()
         }
-        emit({"run": run_id(found), "digest": configs.digest(found), "keys": table})
+        emit({"run": run_id(result), "digest": configs.digest(result), "keys": table})
         return
     rows = [
         [name, setting(value), origins[name], *([configs.KEYS[name].doc] if every else [])]
         for name, value in shown.items()
     ]
-    click.echo(plain(f"{run_id(found)}\n{columns(rows)}"))
+    click.echo(plain(f"{run_id(result)}\n{columns(rows)}"))
 
 
 def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None:
@@ -77,25 +77,25 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
     from merginguriel.runs.run_store import run_id
 
     file = sweep_file.read(path)
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     for point in file.points():
         given, places = sweeps.config_of(point, file)
         with sweeps.naming_point(point, file):
             whole = resolve.resolved(given, where, places)
-        found.setdefault(run_id(whole), configs.flat_values(whole))
+        result.setdefault(run_id(whole), configs.flat_values(whole))
         origins = resolve.origins(given, whole, places)
-    first = next(iter(found.values()))
-    varied = [name for name in first if any(one[name] != first[name] for one in found.values())]
+    first = next(iter(result.values()))
+    varied = [name for name in first if any(item[name] != first[name] for item in result.values())]
     alike = [n for n in first if n not in varied and (every or origins[n] != "default")]
     if as_json:
         doc = configs.KEYS
         emit({
             "sweep": file.name,
             "keys": {n: {"value": configs.plain(first[n]), "from": origins[n], "doc": doc[n].doc} for n in alike},
-            "runs": {id: {n: configs.plain(one[n]) for n in varied} for id, one in found.items()},
+            "runs": {id: {n: configs.plain(item[n]) for n in varied} for id, item in result.items()},
         })  # fmt: skip
         return
     rows = [[n, setting(first[n]), origins[n], *([configs.KEYS[n].doc] if every else [])] for n in alike]
-    runs = [["run", *varied], *([id, *(setting(one[n]) for n in varied)] for id, one in found.items())]
-    click.echo(plain(f"{file.name}  {len(found)} runs\n{columns(rows)}\n\n{columns(runs)}"))
+    runs = [["run", *varied], *([id, *(setting(item[n]) for n in varied)] for id, item in result.items())]
+    click.echo(plain(f"{file.name}  {len(result)} runs\n{columns(rows)}\n\n{columns(runs)}"))

@@ -33,8 +33,8 @@ def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
     from merginguriel.tasks import base
 
     if name is None:
-        found = [{"task": task.name, "about": task.doc} for task in base.tasks().values()]
-        emit(found) if as_json else click.echo(columns([[t["task"], t["about"]] for t in found]))
+        result = [{"task": task.name, "about": task.doc} for task in base.tasks().values()]
+        emit(result) if as_json else click.echo(columns([[t["task"], t["about"]] for t in result]))
         return
     if name == "home":
         from merginguriel.tasks.home import coverage
@@ -145,7 +145,7 @@ def evaluate(
     with Bar("eval") as bar:
         matrix = measure(models, data, split=split, cache=study.cache, metric=metric, on_progress=bar)
     used = find(matrix.metric)
-    found: list[dict[str, object]] = []
+    matches: list[dict[str, object]] = []
     for locale, n in zip(matrix.targets, matrix.n, strict=True):
         value, groups = matrix.value("model", locale), matrix.groups[locale]
         right, other = matrix.correct["model", locale], matrix.correct.get(("against", locale))
@@ -181,11 +181,11 @@ def evaluate(
             result = scored_row(study, locale, models["model"], right, models.get("against"), seen, used.name)
             lines = [row_text(result)]
             row["row"] = lines[0]
-        found.append(row)
+        matches.append(row)
         if not as_json:
             click.echo("\n".join(lines))
     if as_json:
-        emit(found)
+        emit(matches)
 
 
 @click.command(short_help="Score every model on every locale.")

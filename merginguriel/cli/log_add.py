@@ -262,15 +262,15 @@ def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[An
 
     own = [entry_text.section(text) for text in given["sections"]]
     said = {heading for heading, _ in own}
-    found = [pair for pair in filled.get("sections", []) if pair[0] not in said] + own
+    result = [pair for pair in filled.get("sections", []) if pair[0] not in said] + own
     if given["expected"]:
-        found.insert(0, ("Expected", entry_text.expected(given["expected"])))
-    lines = [f"- [open] {one}" for one in given["questions"]]
+        result.insert(0, ("Expected", entry_text.expected(given["expected"])))
+    lines = [f"- [open] {item}" for item in given["questions"]]
     for verb in ("narrows", "closes"):
         lines += [f"- [{verb} {ref}] {why}" for ref, why in entry_text.settled(where, given[verb], verb)]
     if lines:
-        found.append(("Open questions", "\n".join(lines)))
-    return found
+        result.append(("Open questions", "\n".join(lines)))
+    return result
 
 
 @click.command("drafts")
@@ -291,20 +291,21 @@ def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None)
         else:
             click.echo(path.stem)
         return
-    found = [
-        replace(one, problem=one.problem.replace(f"{where.root}/", ""))
-        for one in drafts.listed(where, parameters())
+    result = [
+        replace(item, problem=item.problem.replace(f"{where.root}/", ""))
+        for item in drafts.listed(where, parameters())
     ]
     if as_json:
-        emit([one.as_dict() for one in found])
+        emit([item.as_dict() for item in result])
         return
-    if found:
+    if result:
         table = [
-            [one.id, one.saved, plain(one.title), plain(one.problem or "no problem found")] for one in found
+            [item.id, item.saved, plain(item.title), plain(item.problem or "no problem found")]
+            for item in result
         ]
         click.echo(columns(table))
     say(
-        f"{counted(len(found), 'draft')}. Continue one: mu log add --draft ID --edit"
-        if found
+        f"{counted(len(result), 'draft')}. Continue one: mu log add --draft ID --edit"
+        if result
         else "No drafts."
     )

@@ -63,27 +63,27 @@ def matrix(
     knowledge = load(where)
     if listing:
         there = matrix_store.stored(where, knowledge)
-        found = [
+        result = [
             {"context": o.context, "split": o.split, "path": str(o.path) if o.path else None} for o in there
         ]
-        emit(found) if as_json else click.echo(plain(columns([[o.context, o.split] for o in there])))
+        emit(result) if as_json else click.echo(plain(columns([[o.context, o.split] for o in there])))
         return
-    one = matrix_store.find(where, knowledge, context=context, split=split, target=target)
-    whole = matrix_store.read(knowledge, one)
+    item = matrix_store.find(where, knowledge, context=context, split=split, target=target)
+    whole = matrix_store.read(knowledge, item)
     if target and target not in whole.targets:
-        raise UsageError(f"{one.name} has no column {target}.", hint=f"It has: {', '.join(whole.targets)}")
+        raise UsageError(f"{item.name} has no column {target}.", hint=f"It has: {', '.join(whole.targets)}")
     shown = matrix_store.ordered(whole, sort, target)
-    commonest = matrix_choice.majority(where, knowledge, one.context)
-    picked = matrix_choice.chosen(where, knowledge, one, whole, target, k) if target else None
+    commonest = matrix_choice.majority(where, knowledge, item.context)
+    picked = matrix_choice.chosen(where, knowledge, item, whole, target, k) if target else None
     written = [str(matrix_store.export(shown, path)) for path in out]
     if as_json:
-        emit(as_dict(one, shown, commonest, picked) | ({"written": written} if written else {}))
+        emit(as_dict(item, shown, commonest, picked) | ({"written": written} if written else {}))
         return
     depth = heatmap.depth(sys.stdout, os.environ)
     # The picture holds colours; what comes from the file are the names.
     named = replace(shown, sources=tuple(map(plain, shown.sources)), targets=tuple(map(plain, shown.targets)))
     click.echo(heatmap.render(named, depth=depth, width=text_width()))
-    say(plain(f"{one.name}: {where.display(one.path) if one.path else 'rows of the log'}"))
+    say(plain(f"{item.name}: {where.display(item.path) if item.path else 'rows of the log'}"))
     if picked:
         click.echo("\n" + plain(choice_text(shown, picked, commonest)))
     for path in written:
@@ -91,18 +91,18 @@ def matrix(
 
 
 def as_dict(
-    one: object, shown: Matrix, commonest: dict[str, float], picked: Chosen | None
+    item: object, shown: Matrix, commonest: dict[str, float], picked: Chosen | None
 ) -> dict[str, object]:
     """Return what --json prints; the terminal interface copies figures of the same matrix."""
     import math
 
     from merginguriel.study.matrix_store import Stored
 
-    assert isinstance(one, Stored)
-    found: dict[str, object] = {
-        "context": one.context,
-        "split": one.split,
-        "path": str(one.path) if one.path else None,
+    assert isinstance(item, Stored)
+    result: dict[str, object] = {
+        "context": item.context,
+        "split": item.split,
+        "path": str(item.path) if item.path else None,
         "n": dict(zip(shown.targets, map(int, shown.n), strict=True)),
         "majority_class": {t: commonest[t] for t in shown.targets if t in commonest},
         "accuracy": {
@@ -111,7 +111,7 @@ def as_dict(
         },
     }
     if picked:
-        found["chosen"] = {
+        result["chosen"] = {
             "target": picked.target,
             "URIEL": [{"source": s, "value": picked.near[s]} for s in picked.by_uriel],
             "REAL": [{"source": s, "value": picked.measured[s]} for s in picked.by_real],
@@ -123,7 +123,7 @@ def as_dict(
                 "note": picked.note,
             },
         }
-    return found
+    return result
 
 
 def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:

@@ -40,22 +40,22 @@ def proxy(
     folder_of = model if (model / "config.json").is_file() else resolve(
         make_study(**which), model
     )  # fmt: skip
-    found = {}
+    result = {}
     for path, rows in read.items():
         with Bar(path.name) as bar:
-            found[path] = sentence_pairs.proxy(folder_of, rows, prefix=prefix, on_progress=bar)
+            result[path] = sentence_pairs.proxy(folder_of, rows, prefix=prefix, on_progress=bar)
     if as_json:
         emit(
             [
-                {"file": str(path), "metric": "spearman", "proxy": True, "value": one.spearman,
-                 "ci95": [one.low, one.high], "n": one.n}
-                for path, one in found.items()
+                {"file": str(path), "metric": "spearman", "proxy": True, "value": item.spearman,
+                 "ci95": [item.low, item.high], "n": item.n}
+                for path, item in result.items()
             ]
         )  # fmt: skip
         return
     table = [["", "proxy: spearman", "95%", "n"]]
-    for path, one in found.items():
-        span = f"{one.low:.3f} … {one.high:.3f}"
-        table.append([path.name, true_minus(f"{one.spearman:.3f}"), true_minus(span), f"{one.n:,}"])
+    for path, item in result.items():
+        span = f"{item.low:.3f} … {item.high:.3f}"
+        table.append([path.name, true_minus(f"{item.spearman:.3f}"), true_minus(span), f"{item.n:,}"])
     click.echo(columns(table))
     say(NOTE)

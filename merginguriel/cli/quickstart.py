@@ -102,8 +102,8 @@ def quickstart(
 def _space(path: Path | None) -> Path:
     if path is not None:
         return path
-    found = workspace.find()
-    return Path("my-workspace") if found.shipped else found.root
+    result = workspace.find()
+    return Path("my-workspace") if result.shipped else result.root
 
 
 class Narrator:

@@ -81,12 +81,12 @@ def tell(
     from merginguriel.knowledge.search.query import search as find
 
     text = sys.stdin.read() if query == ("-",) else " ".join(query)
-    found = find(space(workspace_path), text, kinds=kinds, target=target, method=method, limit=limit)
+    result = find(space(workspace_path), text, kinds=kinds, target=target, method=method, limit=limit)
     if as_json:
-        emit([hit.as_dict() for hit in found])
+        emit([hit.as_dict() for hit in result])
         return
-    click.echo("\n\n".join(plain(lines_of(hit)) for hit in found), nl=bool(found))
-    if not found:
+    click.echo("\n\n".join(plain(lines_of(hit)) for hit in result), nl=bool(result))
+    if not result:
         say("nothing found.")
 
 

@@ -173,20 +173,20 @@ def rank(
     result: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds or registry.names(models=False, products=False):
         try:
-            found = choice.column(target, ranked, kind, inputs, prepare)
+            matches = choice.column(target, ranked, kind, inputs, prepare)
         except UnavailableError:
             if kinds or registry.get(kind).needs == "nothing":
                 raise
             continue
-        for note in found.notes:
+        for note in matches.notes:
             say(note)
-        if not found.values:
+        if not matches.values:
             continue
-        best = choice.top_k(found.values, k)
-        weights = choice.shares(found.values, best)
+        best = choice.top_k(matches.values, k)
+        weights = choice.shares(matches.values, best)
         result[kind] = [
-            {"source": s, "value": found.values[s], "weight": weights.get(s, 0.0), "trained": s in trained}
-            for s in choice.top_k(found.values, len(found.values))
+            {"source": s, "value": matches.values[s], "weight": weights.get(s, 0.0), "trained": s in trained}
+            for s in choice.top_k(matches.values, len(matches.values))
         ]
     if as_json:
         emit({"target": target, "k": k, "features": list(prepare.features or feature_sets()),
@@ -197,10 +197,10 @@ def rank(
         cells = [str(at + 1)]
         for rows in result.values():
             if at < len(rows):
-                one = rows[at]
-                mark = "" if one["trained"] or not trained else " (no model)"
-                weight = f"{one['weight']:.3f}" if one["weight"] else ""
-                cells += [f"{one['source']}{mark}", f"{one['value']:.3f}", weight]
+                item = rows[at]
+                mark = "" if item["trained"] or not trained else " (no model)"
+                weight = f"{item['weight']:.3f}" if item["weight"] else ""
+                cells += [f"{item['source']}{mark}", f"{item['value']:.3f}", weight]
             else:
                 cells += ["", "", ""]
         lines.append(cells)

@@ -137,11 +137,11 @@ def show_history(name: str, as_json: bool, workspace_path: Path | None) -> None:
     """Show the history of a skill, newest first: commit, date, version, subject, changes of meaning."""
     from merginguriel.knowledge.skills.history import history
 
-    found = history(space(workspace_path), name)
+    result = history(space(workspace_path), name)
     if as_json:
-        emit([state.as_dict() for state in found])
+        emit([state.as_dict() for state in result])
         return
-    for state in found:
+    for state in result:
         commit = state.commit[:9] or "-"
         line = [commit, state.date or "-", state.version or "-", plain(state.subject)]
         click.echo("  ".join(line))
@@ -169,15 +169,15 @@ def diff(
     from merginguriel.knowledge.skills.diff import compare, states
 
     old, new, before, after = states(load(space(workspace_path)), name, first, second)
-    found = compare(old, new, before, after)
+    result = compare(old, new, before, after)
     if as_json:
-        emit([change.as_dict() for change in found])
+        emit([change.as_dict() for change in result])
         return
-    for change in found:
+    for change in result:
         said = change.said.replace("\n", "\n    ")
         click.echo(plain(f"{change.kind}  {change.what}\n    {said}"))
         click.echo(plain("".join(f"      {line}\n" for line in change.evidence)), nl=False)
-    say(f"{len(found)} change{'s' * (len(found) != 1)}.")
+    say(f"{len(result)} change{'s' * (len(result) != 1)}.")
 
 
 @skills.command("install")
@@ -220,30 +220,32 @@ def install(
         emit(gone) if as_json else click.echo("".join(f"removed {name}\n" for name in gone), nl=False)
         return 0
     put = installing.install(where, place, names, copy=None if how is None else how == "copy", force=force)
-    shown = [one for one in put if not names or one.name in names]
+    shown = [item for item in put if not names or item.name in names]
     if as_json:
-        emit([vars(one) for one in shown])
+        emit([vars(item) for item in shown])
     else:
-        click.echo(columns([[one.how, str(place / one.name), one.version or "-"] for one in shown]))
+        click.echo(columns([[item.how, str(place / item.name), item.version or "-"] for item in shown]))
     return 0
 
 
 def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool) -> int:
     from merginguriel.knowledge.skills.install import check
 
-    found = [(one, wrong) for one, wrong in check(place) if not names or one.name in names]
+    result = [(item, wrong) for item, wrong in check(place) if not names or item.name in names]
     for name in names:
-        if name not in [one.name for one, _ in found]:
+        if name not in [item.name for item, _ in result]:
             raise UsageError(f"{name!r} is not installed in {place}.")
-    stale = [(one, wrong) for one, wrong in found if wrong]
+    stale = [(item, wrong) for item, wrong in result if wrong]
     if as_json:
-        emit([{**vars(one), "stale": wrong or None} for one, wrong in found])
+        emit([{**vars(item), "stale": wrong or None} for item, wrong in result])
     else:
-        click.echo("".join(plain(f"{place / one.name}: {wrong}.\n") for one, wrong in stale), nl=False)
+        click.echo("".join(plain(f"{place / item.name}: {wrong}.\n") for item, wrong in stale), nl=False)
         again = " ".join(
-            ["mu skills install", *(one.name for one, _ in stale), *(["--to", to] if to != USUAL else [])]
+            ["mu skills install", *(item.name for item, _ in stale), *(["--to", to] if to != USUAL else [])]
         )
-        say(f"{len(found)} installed, {len(stale)} stale." + (f" Bring up to date: {again}" if stale else ""))
+        say(
+            f"{len(result)} installed, {len(stale)} stale." + (f" Bring up to date: {again}" if stale else "")
+        )
     return FAILED if stale else 0
 
 
@@ -265,10 +267,12 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
             here = [path.name for path in sorted(where.skills.glob("*/"))]
             raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(here)}")
     root = f"{where.skills / name if name else where.skills}"
-    found = [
-        one for one in problems(where, parameters()) if one.where == root or one.where.startswith(f"{root}/")
+    result = [
+        problem
+        for problem in problems(where, parameters())
+        if problem.where == root or problem.where.startswith(f"{root}/")
     ]
-    return _tell(found, where, as_json)
+    return _tell(result, where, as_json)
 
 
 def _since(where: Workspace, revision: str | None) -> Workspace:
@@ -293,8 +297,8 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
     stand = knowledge.standings
     grades = {claim.id: grade(claim, knowledge) for claim in skill.claims}
     if as_json:
-        found = skill.as_dict()
-        found["claims"] = [
+        result = skill.as_dict()
+        result["claims"] = [
             {
                 **c.as_dict(),
                 "status": stand[c.id].status,
@@ -303,7 +307,7 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
             }
             for c in skill.claims
         ]
-        emit(found)
+        emit(result)
         return
     if not claims_only:
         click.echo(
@@ -341,14 +345,16 @@ def _program() -> dict[str, tuple[str, ...]]:
     return parameters()
 
 
-def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:
+def _tell(result: list[Problem], where: Workspace, as_json: bool) -> int:
     """Print problems with paths relative to the workspace; return the exit code."""
     root = f"{where.root}/"
     if as_json:
-        emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in found])
+        emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in result])
     else:
-        for problem in found:
+        for problem in result:
             hint = "".join(f"\n    {line}" for line in problem.hint.splitlines())
             click.echo(plain(f"{problem.where}: {problem.what}{hint}".replace(root, "")))
-        click.echo(f"{len(found)} problem{'s' * (len(found) != 1)}." if found else "no problems.", err=True)
-    return FAILED if found else 0
+        click.echo(
+            f"{len(result)} problem{'s' * (len(result) != 1)}." if result else "no problems.", err=True
+        )
+    return FAILED if result else 0

@@ -86,18 +86,18 @@ def make_study(
     pairs = dict(pair(text) for text in options)
     where = writable(space(workspace_path))
     usual_task, usual_base = of_context(where)
-    found = find(task or usual_task)
+    result = find(task or usual_task)
     data = folder.resolve() if folder else None
-    if found.name == "files":
-        found.locales(data)  # a missing folder is told before torch is imported
-    return Study(where, found.name, base or usual_base, data, seed, pairs)
+    if result.name == "files":
+        result.locales(data)  # a missing folder is told before torch is imported
+    return Study(where, result.name, base or usual_base, data, seed, pairs)
 
 
 def load_all(study: Study, locales: tuple[str, ...]) -> dict[str, TaskData]:
     """Load the data of every locale; report errors and small test sets before the work starts."""
     data = {locale: study.data(locale) for locale in dict.fromkeys(locales)}
-    for locale, found in data.items():
-        warn_if_few(locale, len(found.test))
+    for locale, result in data.items():
+        warn_if_few(locale, len(result.test))
     return data
 
 

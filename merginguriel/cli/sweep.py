@@ -28,10 +28,10 @@ class FileOrCommand(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return the command of this name, or `run` on the file of this name."""
-        found = super().get_command(ctx, name)
-        if found is not None or not name.endswith((".yaml", ".yml")):
-            return found
-        options = [one for one in run.params if one.name != "file"]
+        result = super().get_command(ctx, name)
+        if result is not None or not name.endswith((".yaml", ".yml")):
+            return result
+        options = [param for param in run.params if param.name != "file"]
         assert run.callback is not None
         return click.Command(name, params=options, callback=partial(run.callback, file=Path(name)))
 
@@ -96,11 +96,11 @@ def run(
     except KeyboardInterrupt:
         say(f"continue with: mu sweep run {shlex.quote(str(file))}")
         raise
-    found = sweeps.standings(planned)
+    result = sweeps.standings(planned)
     if as_json:
-        emit({"sweep": planned.id, "known": came.known, "finished_now": came.finished, **described(found)})
+        emit({"sweep": planned.id, "known": came.known, "finished_now": came.finished, **described(result)})
     else:
-        click.echo(table(found))
+        click.echo(table(result))
     say(f"{came.known} known before, {came.finished} finished now, {len(came.failed)} not finished"
         f"  ({planned.space.display(planned.folder)})")  # fmt: skip
     for member, reason in came.failed:
@@ -137,22 +137,22 @@ def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
     """Print what a sweep would run, and how long it would take."""
     from merginguriel.runs import sweep as sweeps
 
-    found = sweeps.standings(planned)
-    left = [one for one in found if one.state != "finished"]
-    one = sweeps.expected_seconds(planned, found)
-    seconds = None if one is None or at_once is None else one * -(-len(left) // at_once)
+    result = sweeps.standings(planned)
+    left = [item for item in result if item.state != "finished"]
+    item = sweeps.expected_seconds(planned, result)
+    seconds = None if item is None or at_once is None else item * -(-len(left) // at_once)
     if as_json:
-        emit({"sweep": planned.id, "asked": planned.asked, "to_run": len(left), "known": len(found) - len(left),
-              "seconds_per_run": one, "seconds": seconds, **described(found)})  # fmt: skip
+        emit({"sweep": planned.id, "asked": planned.asked, "to_run": len(left), "known": len(result) - len(left),
+              "seconds_per_run": item, "seconds": seconds, **described(result)})  # fmt: skip
         return
-    click.echo(table(found))
-    same = planned.asked - len(found)
-    say(f"{len(left)} to run, {len(found) - len(left)} known already"
+    click.echo(table(result))
+    same = planned.asked - len(result)
+    say(f"{len(left)} to run, {len(result) - len(left)} known already"
         + (f"; {same} of the {planned.asked} points are the same run as another" if same else ""))  # fmt: skip
-    if one is None:
+    if item is None:
         say("time: not known, no run of this kind has finished here")
     elif left:
-        rate = f"{duration(one)} for one run, as before"
+        rate = f"{duration(item)} for one run, as before"
         say(f"time: {rate}" if seconds is None else f"time: about {duration(seconds)} ({rate})")
 
 
@@ -166,70 +166,70 @@ def status(name: str | None, workspace_path: Path | None, as_json: bool) -> None
 
     where = space(workspace_path)
     if name is not None:
-        one = sweeps.get(where, name)
-        found = sweeps.standings(one)
-        held = sweeps.is_held(one)
+        item = sweeps.get(where, name)
+        result = sweeps.standings(item)
+        held = sweeps.is_held(item)
         if as_json:
-            emit({"sweep": one.id, "at_work": held, **described(found)})
+            emit({"sweep": item.id, "at_work": held, **described(result)})
             return
-        click.echo(table(found))
-        say(f"{counted(found)}; {'running' if held else 'not running'}")
+        click.echo(table(result))
+        say(f"{counted(result)}; {'running' if held else 'not running'}")
         return
-    known = [(one, sweeps.standings(one)) for one in sweeps.listed(where)]
+    known = [(item, sweeps.standings(item)) for item in sweeps.listed(where)]
     if as_json:
         emit(
             [
-                {"sweep": one.id, "at_work": sweeps.is_held(one), "states": states(found)}
-                for one, found in known
+                {"sweep": item.id, "at_work": sweeps.is_held(item), "states": states(result)}
+                for item, result in known
             ]
         )
         return
-    click.echo(columns([[one.id, counted(found)] for one, found in known]))
+    click.echo(columns([[item.id, counted(result)] for item, result in known]))
     if not known:
         say("no sweeps in this workspace")
 
 
-def described(found: list[MemberState]) -> dict[str, Any]:
+def described(members: list[MemberState]) -> dict[str, Any]:
     """Return the states of a sweep's runs as JSON data."""
     rows = [
         {
-            "run": one.member.id,
-            "varied": one.member.varied,
-            "state": one.state,
-            "metric": one.metric,
-            "value": one.value,
-            "seconds": one.seconds,
-            "begun": one.begun,
-            "error": one.error,
+            "run": item.member.id,
+            "varied": item.member.varied,
+            "state": item.state,
+            "metric": item.metric,
+            "value": item.value,
+            "seconds": item.seconds,
+            "begun": item.begun,
+            "error": item.error,
         }
-        for one in found
+        for item in members
     ]
-    return {"states": states(found), "runs": rows}
+    return {"states": states(members), "runs": rows}
 
 
-def states(found: list[MemberState]) -> dict[str, int]:
+def states(members: list[MemberState]) -> dict[str, int]:
     """Return the number of runs in each state."""
-    counts = Counter(one.state for one in found)
+    counts = Counter(item.state for item in members)
     return {state: counts[state] for state in ORDER if counts[state]}
 
 
-def counted(found: list[MemberState]) -> str:
+def counted(members: list[MemberState]) -> str:
     """Return the number of runs in each state as text."""
-    return ", ".join(f"{count} {state}" for state, count in states(found).items()) or "no runs"
+    return ", ".join(f"{count} {state}" for state, count in states(members).items()) or "no runs"
 
 
-def table(found: list[MemberState]) -> str:
+def table(members: list[MemberState]) -> str:
     """Return a line per run: the varied keys, the state, the score and the time."""
-    keys = list(dict.fromkeys(key for one in found for key in one.member.varied))
+    keys = list(dict.fromkeys(key for item in members for key in item.member.varied))
     short = {key: key.rpartition(".")[2] for key in keys}
     if len(set(short.values())) < len(keys):
         short = {key: key for key in keys}
     from merginguriel.config.sweep_file import shown
 
     rows = [[*(short[key] for key in keys), "state", "score", "time", "run"]]
-    for one in found:
-        varied = [shown(one.member.varied[key]) if key in one.member.varied else "-" for key in keys]
-        score = f"{one.value:.4f}" if one.value is not None else "-"
-        took = duration(one.seconds) if one.seconds is not None else "-"
-        rows.append([*varied, one.state, score, took, one.member.id])
+    for item in members:
+        varied = [shown(item.member.varied[key]) if key in item.member.varied else "-" for key in keys]
+        score = f"{item.value:.4f}" if item.value is not None else "-"
+        took = duration(item.seconds) if item.seconds is not None else "-"
+        rows.append([*varied, item.state, score, took, item.member.id])
     return columns(rows)

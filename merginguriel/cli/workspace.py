@@ -66,6 +66,6 @@ def completion(shell: str) -> None:
 
     from .main import mu
 
-    found = get_completion_class(shell)
-    assert found is not None
-    click.echo(found(mu, {}, "mu", "_MU_COMPLETE").source())
+    result = get_completion_class(shell)
+    assert result is not None
+    click.echo(result(mu, {}, "mu", "_MU_COMPLETE").source())

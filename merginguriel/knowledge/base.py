@@ -52,10 +52,10 @@ class Knowledge:
         other |= {"merging_effect"} if metric != "accuracy" else set()  # it is a difference of accuracies
         if not any(row.metric in other for row in self.rows):
             return self
-        one = replace(self)
+        item = replace(self)
         rows = tuple(row for row in self.rows if row.metric not in other)
-        vars(one).update(rows=rows, claims=self.claims, standings=self.standings)
-        return one
+        vars(item).update(rows=rows, claims=self.claims, standings=self.standings)
+        return item
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
@@ -75,11 +75,11 @@ class Knowledge:
     @cached_property
     def superseders(self) -> dict[str, list[str]]:
         """Map the id of each superseded entry to the ids of the entries that supersede it."""
-        found: dict[str, list[str]] = {}
+        result: dict[str, list[str]] = {}
         for entry in self.entries:
             for old in entry.supersedes:
-                found.setdefault(old, []).append(entry.id)
-        return found
+                result.setdefault(old, []).append(entry.id)
+        return result
 
     @cached_property
     def marks(self) -> dict[str, list[row_status.Reached]]:
@@ -89,28 +89,28 @@ class Knowledge:
     @cached_property
     def baselines(self) -> dict[tuple[object, ...], list[ResultRow]]:
         """Map (context, target, kind, n) to the current rows that give this baseline, oldest first."""
-        found: dict[tuple[object, ...], list[ResultRow]] = {}
+        result: dict[tuple[object, ...], list[ResultRow]] = {}
         for row in sorted(self.rows, key=lambda row: (row.day, row.ref)):
             if row.baseline is not None and row.status == "current":
-                found.setdefault((row.context, row.target, row.baseline_kind, row.n), []).append(row)
-        return found
+                result.setdefault((row.context, row.target, row.baseline_kind, row.n), []).append(row)
+        return result
 
     @cached_property
     def newest(self) -> dict[str, str]:
         """Map each context to the day of its newest row."""
-        found: dict[str, str] = {}
+        result: dict[str, str] = {}
         for row in self.rows:
-            found[row.context] = max(row.day, found.get(row.context, ""))
-        return found
+            result[row.context] = max(row.day, result.get(row.context, ""))
+        return result
 
     @cached_property
     def _by_target(self) -> dict[tuple[str, str | None], list[ResultRow]]:
         """Map (target, method) to rows; method None stands for all methods."""
-        found: dict[tuple[str, str | None], list[ResultRow]] = {}
+        result: dict[tuple[str, str | None], list[ResultRow]] = {}
         for row in self.rows:
             for method in (row.method, None):
-                found.setdefault((row.target, method), []).append(row)
-        return found
+                result.setdefault((row.target, method), []).append(row)
+        return result
 
     def near(self, claim: Claim) -> Sequence[ResultRow]:
         """Return a superset of the rows in a claim's scope, cheaply."""
@@ -154,15 +154,16 @@ class Knowledge:
 
     def entry(self, prefix: str) -> Entry:
         """Return the entry whose id starts with `prefix`; raise UsageError, with the candidates, if it is not unique."""
-        found = [entry for entry in self.entries if entry.id.startswith(prefix)]
-        if len(found) == 1:
-            return found[0]
-        exact = [entry for entry in found if entry.id == prefix]
+        entries = [entry for entry in self.entries if entry.id.startswith(prefix)]
+        if len(entries) == 1:
+            return entries[0]
+        exact = [entry for entry in entries if entry.id == prefix]
         if exact:
             return exact[0]
-        if found:
+        if entries:
             raise UsageError(
-                f"{prefix!r} matches {len(found)} entries.", hint="\n".join(entry.id for entry in found[:8])
+                f"{prefix!r} matches {len(entries)} entries.",
+                hint="\n".join(entry.id for entry in entries[:8]),
             )
         words = [w for w in prefix.lower().split("-") if len(w) > 2]
         near = [e.id for e in self.entries if any(w in e.id for w in words if not w.isdigit())][:5]
@@ -216,9 +217,9 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
         return parsed(space, paths, logged, texts, as_of)
     attached = {path: read_text(path) for path in sorted({*space.log.glob("*/*.csv")})}
     key = kept.digest({**texts, **attached})
-    found = kept.recall(space.root, key)
-    if found is not None:
-        return Knowledge(space, *found)
+    result = kept.recall(space.root, key)
+    if result is not None:
+        return Knowledge(space, *result)
     knowledge = parsed(space, paths, logged, texts, None)
     if all(file in attached for entry in knowledge.entries for file in entry.files):
         kept.remember(space.root, key, (knowledge.skills, knowledge.entries, knowledge.hash))

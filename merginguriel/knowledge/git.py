@@ -68,14 +68,14 @@ def fork(folder: Path, revision: str) -> str:
 
 def listed(folder: Path, revision: str, *parts: str) -> list[str]:
     """Return the files that `revision` has below these parts of `folder`, relative to it and without links."""
-    found = ask(folder, "ls-tree", "-r", "-z", revision, "--", *parts).decode("utf-8", "surrogateescape")
-    records = (record.partition("\t") for record in found.split("\0") if record)
+    result = ask(folder, "ls-tree", "-r", "-z", revision, "--", *parts).decode("utf-8", "surrogateescape")
+    records = (record.partition("\t") for record in result.split("\0") if record)
     return [name for about, _, name in records if about.startswith("100") and "\n" not in name]
 
 
 def changed(folder: Path, revision: str) -> list[str]:
     """Return the files in `folder` that differ from `revision` on disk, relative to it; untracked ones are left out."""
-    found = ask(
+    result = ask(
         folder,
         "diff",
         "--name-only",
@@ -87,7 +87,7 @@ def changed(folder: Path, revision: str) -> list[str]:
         "--",
         ".",
     )
-    return [name for name in found.decode("utf-8", "surrogateescape").split("\0") if name]
+    return [name for name in result.decode("utf-8", "surrogateescape").split("\0") if name]
 
 
 def texts(folder: Path, wanted: Sequence[tuple[str, str]]) -> list[str | None]:
@@ -96,7 +96,7 @@ def texts(folder: Path, wanted: Sequence[tuple[str, str]]) -> list[str | None]:
     told = (
         ask(folder, "cat-file", "--batch", given=asked.encode("utf-8", "surrogateescape")) if wanted else b""
     )
-    found: list[str | None] = []
+    result: list[str | None] = []
     at = 0
     for _ in wanted:
         end = told.index(b"\n", at)
@@ -104,10 +104,10 @@ def texts(folder: Path, wanted: Sequence[tuple[str, str]]) -> list[str | None]:
         if len(head) < 3 or head[1] != b"blob":
             # Nothing there (or a folder, whose contents are not wanted).
             size = int(head[2]) + 1 if len(head) == 3 and head[2].isdigit() else 0
-            found.append(None)
+            result.append(None)
             at = end + 1 + size
             continue
         size = int(head[2])
-        found.append(told[end + 1 : end + 1 + size].decode("utf-8", "replace").replace("\r\n", "\n"))
+        result.append(told[end + 1 : end + 1 + size].decode("utf-8", "replace").replace("\r\n", "\n"))
         at = end + 1 + size + 1
-    return found
+    return result

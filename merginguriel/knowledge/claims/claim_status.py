@@ -62,20 +62,20 @@ def standing(
         return Standing(status, said, rows=told.rows)
     conditional = claim.predicate in ("requires", "no_signal")
     compare = conditional_claims.compared if conditional else differences
-    found = compare(claim, cited)
-    if not found and conditional:
+    result = compare(claim, cited)
+    if not result and conditional:
         return Standing("under noise", UNTESTED[claim.predicate], rows=tuple(cited))
-    if not found:
+    if not result:
         return Standing("contested", NOTHING_COMPARED)
-    pool = pooled(found)
-    rows = tuple({row.ref: row for _, _, pair in found for row in pair}.values())
+    pool = pooled(result)
+    rows = tuple({row.ref: row for _, _, pair in result for row in pair}.values())
     wanted = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
     every_found = compare(claim, every)
     contradicted = bool(every_found) and pooled(every_found).mean * wanted < 0
-    said = _said(pool, len(found), "pp" if rows[0].is_share else "points")
+    said = _said(pool, len(result), "pp" if rows[0].is_share else "points")
     p = pool.p
     if claim.predicate == "no_signal":
-        status, more = conditional_claims.no_difference(found)
+        status, more = conditional_claims.no_difference(result)
         if status == "supported" and conditional_claims.no_difference(every_found)[0] == "refuted":
             status, more = "contested", "uncited rows show a difference"
         said = f"{said}; {more}"

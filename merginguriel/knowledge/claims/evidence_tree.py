@@ -75,7 +75,7 @@ def why(knowledge: Knowledge, name: str) -> Node:
                 return of_row(row, knowledge, upwards=True)
         raise UsageError(f"{entry.id} has no row {number!r}.", hint=f"It has {len(entry.rows)}: #r1, #r2, …")
     known = [*claims, *(skill.name for skill in knowledge.skills)]
-    near = suggest(name, known, cutoff=0.5) or did_you_mean([one for one in known if name in one][:3])
+    near = suggest(name, known, cutoff=0.5) or did_you_mean([item for item in known if name in item][:3])
     raise UsageError(
         f"unknown claim, skill, entry or row {name!r}.", hint=near or "See: mu skills list, mu log list"
     )

@@ -48,7 +48,7 @@ def marks_of(entries: Sequence[Entry]) -> dict[str, list[Reached]]:
     old = {ref for entry in entries for ref in entry.supersedes if ref != entry.id}
     standing = [(e, m) for e in entries for m in e.marks if e.id not in old]
     lifts = [(e, m) for e, m in standing if m.kind == "Lifts"]
-    found: dict[str, list[Reached]] = {}
+    result: dict[str, list[Reached]] = {}
     for entry, mark in standing:
         if mark.kind == "Lifts":
             continue
@@ -57,8 +57,8 @@ def marks_of(entries: Sequence[Entry]) -> dict[str, list[Reached]]:
                 continue
             for row in other.rows:
                 if _reaches(entry, mark, row) and not _lifted(entry, row, lifts):
-                    found.setdefault(row.ref, []).append((entry, mark))
-    return found
+                    result.setdefault(row.ref, []).append((entry, mark))
+    return result
 
 
 def _reaches(entry: Entry, mark: Mark, row: ResultRow) -> bool:

@@ -46,7 +46,7 @@ _CITED = re.compile(r"`[^`\n]*`|\"[^\"\n]{0,300}\"|“[^”]{0,300}”")
 def words(text: str) -> tuple[str, ...]:
     """Return stemmed words: `Merges gain on sw-KE` → ('merg', 'gain', 'swahili')."""
     known = locales.table()
-    found = []
+    result = []
     for word in _WORD.findall(text):
         if word in known:
             word = known[word].name
@@ -55,8 +55,8 @@ def words(text: str) -> tuple[str, ...]:
             continue
         word = NUMBERS.get(word, word)
         ending = next((e for e in _ENDINGS if word.endswith(e) and len(word) - len(e) >= 3), "")
-        found.append(word[: len(word) - len(ending)].rstrip("e") or word)
-    return tuple(found)
+        result.append(word[: len(word) - len(ending)].rstrip("e") or word)
+    return tuple(result)
 
 
 def own_words(text: str) -> str:
@@ -97,15 +97,15 @@ class Index:
         said = words(text)
         every = frozenset(said)
         possible = {i for word in every for i in self.by_word.get(word, ())}
-        found = []
+        result = []
         for i in possible:
             claim, own = self.claims[i]
             shared = len(self.own[i] & every)
             if shared >= _enough(len(self.own[i])) and self.needed[i] <= every:
                 likeness = _in_order(own, said) / len(own)
                 if likeness >= ALIKE:
-                    found.append((likeness, claim))
-        return sorted(found, key=lambda pair: (-pair[0], pair[1].id))
+                    result.append((likeness, claim))
+        return sorted(result, key=lambda pair: (-pair[0], pair[1].id))
 
 
 def _enough(words: int) -> int:

@@ -202,20 +202,20 @@ def check(
         )
     knowledge = knowledge or load_readable(space)
     new = vocabulary.unknown(knowledge, program or {}, entry)
-    for one in new:
-        if one.near and not anyway:
+    for item in new:
+        if item.near and not anyway:
             raise KnowledgeError(
-                f"{one.what}.", where=one.where, hint=f"{one.guess} If it is a different one: --anyway"
+                f"{item.what}.", where=item.where, hint=f"{item.guess} If it is a different one: --anyway"
             )
     check_references(knowledge, entry)
     check_selectors(knowledge, entry)
     check_text(knowledge, entry)
     if plan and not anyway:
-        found = prior_attempts.tried_by_plan(knowledge, entry.expected)
-        if found:
-            raise prior_attempts.TriedAlready(found, where=str(entry.path))
-    for one in new:
-        tell(f"{one.what}: it is new in this log.")
+        result = prior_attempts.tried_by_plan(knowledge, entry.expected)
+        if result:
+            raise prior_attempts.TriedAlready(result, where=str(entry.path))
+    for item in new:
+        tell(f"{item.what}: it is new in this log.")
 
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
@@ -229,12 +229,12 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
                 where=str(entry.path),
                 hint="Write the full id of the plan; see: mu log plans",
             )
-    for one in entry.settles:
-        asked = knowledge.by_entry.get(one.question.partition("#")[0])
-        if asked is None or int(one.question.rpartition("#q")[2]) > len(asked.questions):
+    for answer in entry.settles:
+        asked = knowledge.by_entry.get(answer.question.partition("#")[0])
+        if asked is None or int(answer.question.rpartition("#q")[2]) > len(asked.questions):
             raise KnowledgeError(
-                f"{one.question} is not a question of this log.",
-                where=f"{entry.path}:{one.line}",
+                f"{answer.question} is not a question of this log.",
+                where=f"{entry.path}:{answer.line}",
                 hint="List them: mu log questions --all",
             )
 
@@ -330,5 +330,5 @@ def _names_nothing(key: str, value: str, names: set[str], where: str) -> Knowled
             if key not in ("rows", "entries")
             else "See: mu log list"
         )
-    one = {"rows": "row", "entries": "entry"}.get(key, key)
-    return KnowledgeError(f"the log has no {one} {value!r}.", where=where, hint=hint)
+    item = {"rows": "row", "entries": "entry"}.get(key, key)
+    return KnowledgeError(f"the log has no {item} {value!r}.", where=where, hint=hint)

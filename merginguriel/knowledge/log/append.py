@@ -90,9 +90,9 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
     return "\n".join(lines)
 
 
-def results_table(found: Sequence[ResultRow], front: Mapping[str, str]) -> str:
+def results_table(result: Sequence[ResultRow], front: Mapping[str, str]) -> str:
     """Return the Results table: columns that any row fills and the front matter does not give for all."""
-    cells = [row_cells(row) for row in found]
+    cells = [row_cells(row) for row in result]
     said = {c for c in rows.DEFAULTED if front.get(c) and all(row[c] == front[c] for row in cells)}
     columns = [
         c
@@ -102,9 +102,9 @@ def results_table(found: Sequence[ResultRow], front: Mapping[str, str]) -> str:
     return format_table(columns, [[row[c] for c in columns] for row in cells])
 
 
-def rows_csv(found: Sequence[ResultRow]) -> str:
+def rows_csv(result: Sequence[ResultRow]) -> str:
     """Return rows as CSV text with the table's columns."""
-    cells = [row_cells(row) for row in found]
+    cells = [row_cells(row) for row in result]
     columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -218,7 +218,7 @@ def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | 
         raise
     if beside is not None and beside.resolve() == (log / ".draft").resolve():
         others = [
-            one.read_bytes() for one in beside.glob("[!.]*.md") if draft is None or not one.samefile(draft)
+            item.read_bytes() for item in beside.glob("[!.]*.md") if draft is None or not item.samefile(draft)
         ]
         for file in named:
             if not any(file.name.encode() in other for other in others):
@@ -239,7 +239,7 @@ def _written(path: Path, data: bytes) -> bool:
 
 def _taken(path: Path) -> KnowledgeError:
     named = [
-        one.stem for one in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in one.read_bytes()
+        item.stem for item in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in item.read_bytes()
     ]
     whose = f"of {named[0]}" if named else "that no entry names, left by a writer that was killed"
     hint = "Give the file another name, here and where the text names it."
@@ -274,10 +274,10 @@ def _check_new(log: Path, name: str, text: str) -> None:
         return
     with os.scandir(folder) as files_there:
         near = [
-            one.name for one in files_there
-            if one.name.startswith(start) and one.name.endswith(".md") and one.stat().st_size >= len(said)
+            item.name for item in files_there
+            if item.name.startswith(start) and item.name.endswith(".md") and item.stat().st_size >= len(said)
         ]  # fmt: skip
-    for path in sorted(folder / one for one in near):
+    for path in sorted(folder / item for item in near):
         if path.read_bytes().strip() == said:
             raise _in_the_log(path)
 

@@ -71,9 +71,9 @@ def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
 
 def _title(text: str) -> str:
     """Return the title in an entry's text, Markdown or JSON, however little of the rest is valid."""
-    found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+    match = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
     if not text.lstrip().startswith("{"):
-        return found[1] if found else ""
+        return match[1] if match else ""
     try:
         return str(json.loads(text).get("title", ""))
     except ValueError:
@@ -82,12 +82,12 @@ def _title(text: str) -> str:
 
 def find(log: Path, prefix: str) -> Path:
     """Return the draft whose id begins with `prefix`; raise UsageError if none or several do."""
-    found = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
-    if len(found) == 1:
-        return found[0]
+    result = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
+    if len(result) == 1:
+        return result[0]
     raise UsageError(
-        f"{len(found)} drafts match {prefix!r}." if found else f"no draft matches {prefix!r}.",
-        hint="\n".join(path.stem for path in found[:8]) if found else "List all: mu log drafts",
+        f"{len(result)} drafts match {prefix!r}." if result else f"no draft matches {prefix!r}.",
+        hint="\n".join(path.stem for path in result[:8]) if result else "List all: mu log drafts",
     )
 
 

@@ -153,7 +153,7 @@ def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tup
     if expected:
         yield "Expected", expected_table([in_pp(row) for row in expected])
     yield from entry.sections.items()
-    lines = [f"- [open] {one}" for one in entry.questions]
+    lines = [f"- [open] {question}" for question in entry.questions]
     for verb, settled in (("narrows", entry.narrows), ("closes", entry.closes)):
         lines += [f"- [{verb} {one.question}] {one.text}" for one in settled]
     if lines:
@@ -161,9 +161,11 @@ def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tup
         yield "Open questions", "\n".join(" ".join(line.split()) for line in lines)
 
 
-def _results_table(found: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for row in found for name in row))
-    return format_table(names, [["-" if row.get(n) is None else str(row[n]) for n in names] for row in found])
+def _results_table(result: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in result for name in row))
+    return format_table(
+        names, [["-" if row.get(n) is None else str(row[n]) for n in names] for row in result]
+    )
 
 
 def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:
@@ -191,15 +193,15 @@ def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:
 
 def _first_error(error: ValidationError, data: Any) -> UsageError:
     """Return pydantic's first complaint as an error of ours; those about one key are joined."""
-    found = error.errors(include_url=False)
-    path = _path(found[0]["loc"], data, found[0]["type"])
+    result = error.errors(include_url=False)
+    path = _path(result[0]["loc"], data, result[0]["type"])
     value = data
     for part in path:
         value = value[part] if _has(value, part) else None
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    if found[0]["type"] == "missing":
+    if result[0]["type"] == "missing":
         return UsageError("this key is required.", where=where, hint=FORM)
-    if found[0]["type"] == "extra_forbidden":
+    if result[0]["type"] == "extra_forbidden":
         known = list(_fields(path[:-1]))
         guess = suggest(str(path[-1]), known)
         return UsageError(
@@ -209,7 +211,7 @@ def _first_error(error: ValidationError, data: Any) -> UsageError:
         )
     wanted = [
         one["msg"].removeprefix("Input should be ")
-        for one in found
+        for one in result
         if _path(one["loc"], data, one["type"]) == path
     ]
     got = json.dumps(value, ensure_ascii=False)[:60]

@@ -111,9 +111,9 @@ def cells(text: str, flag: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def check_cells(found: list[dict[str, str]], known: tuple[str, ...], flag: str) -> None:
+def check_cells(result: list[dict[str, str]], known: tuple[str, ...], flag: str) -> None:
     """Raise UsageError for a cell whose column is unknown."""
-    for name in dict.fromkeys(name for row in found for name in row):
+    for name in dict.fromkeys(name for row in result for name in row):
         if name.lower() not in known:
             guess = suggest(name, known, n=1)
             raise UsageError(
@@ -123,19 +123,19 @@ def check_cells(found: list[dict[str, str]], known: tuple[str, ...], flag: str) 
 
 def table(rows: tuple[str, ...]) -> str:
     """Return the Results table of `--row` flags, with a column for every key of any row."""
-    found = [cells(text, "--row") for text in rows]
+    result = [cells(text, "--row") for text in rows]
     check_cells(
-        [{k: v for k, v in row.items() if k.lower() not in DIFFERENCES} for row in found], COLUMNS, "--row"
+        [{k: v for k, v in row.items() if k.lower() not in DIFFERENCES} for row in result], COLUMNS, "--row"
     )
-    names = list(dict.fromkeys(key for row in found for key in row))
-    return format_table(names, [[row.get(name, "-") for name in names] for row in found])
+    names = list(dict.fromkeys(key for row in result for key in row))
+    return format_table(names, [[row.get(name, "-") for name in names] for row in result])
 
 
 def expected(rows: tuple[str, ...]) -> str:
     """Return the Expected table of `--expect` flags."""
-    found = [cells(text, "--expect") for text in rows]
-    check_cells(found, (*expectations.COLUMNS, "low_pp", "high_pp"), "--expect")
-    return expectations.table([in_pp(row) for row in found])
+    result = [cells(text, "--expect") for text in rows]
+    check_cells(result, (*expectations.COLUMNS, "low_pp", "high_pp"), "--expect")
+    return expectations.table([in_pp(row) for row in result])
 
 
 def as_given(where: Workspace, given: dict[str, Any]) -> str:
@@ -171,7 +171,7 @@ def as_given(where: Workspace, given: dict[str, Any]) -> str:
         unread.append(_flags("--row", given["rows"]))
     if unread:
         sections.append(("Results:", "\n".join(unread)))
-    lines = [f"- [open] {one}" for one in given["questions"]]
+    lines = [f"- [open] {item}" for item in given["questions"]]
     for verb in ("narrows", "closes"):
         for text in given[verb]:
             ref, _, why = text.partition(":")
@@ -202,14 +202,14 @@ def _flags(flag: str, values: Sequence[object]) -> str:
 
 def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[str, str]]:
     """Return (`<entry id>#q<n>`, why) of `--narrows` and `--closes` flags, entries named by a beginning of their id."""
-    found = []
+    result = []
     for text in given:
         ref, sign, why = text.partition(":")
         prefix, mark, number = ref.strip().partition("#")
         if not (sign and mark and why.strip()):
             raise UsageError(f"--{verb} must be 'ENTRY-ID#q1: WHY', got {text!r}.")
-        found.append((f"{load_readable(where).entry(prefix).id}#{number}", " ".join(why.split())))
-    return found
+        result.append((f"{load_readable(where).entry(prefix).id}#{number}", " ".join(why.split())))
+    return result
 
 
 def whole_ids(where: Workspace, given: tuple[str, ...]) -> list[str]:

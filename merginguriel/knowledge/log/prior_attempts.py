@@ -114,12 +114,12 @@ def _matches(rows: Iterable[ResultRow], wanted: Wanted) -> list[Match]:
         for row in rows
         if row.mode != "-" and is_merge(row.method) and wanted.method in (None, row.method)
     ]
-    found = []
+    result = []
     for row in distinct(merges):
         other = _differences(row, wanted, target)
         if other is not None and len(other) <= 1:
-            found.append(Match("close" if other else "same", "; ".join(other), row))
-    newest = sorted(found, key=lambda m: (m.row.date, m.row.ref), reverse=True)
+            result.append(Match("close" if other else "same", "; ".join(other), row))
+    newest = sorted(result, key=lambda m: (m.row.date, m.row.ref), reverse=True)
     return sorted(newest, key=lambda m: (m.degree != "same", m.row.status != "current"))
 
 
@@ -141,28 +141,28 @@ class Planned:
 
 def planned(knowledge: Knowledge, wanted: Wanted) -> list[Planned]:
     """Return unmeasured expectations of open plans about the same merge, newest first."""
-    found = []
+    result = []
     for state in plan_scores.plans(knowledge, "9999-12-31"):
         if state.state not in ("open", "partly answered"):
             continue
-        found += [
+        result += [
             Planned(state.plan.id, score.expected)
             for score in state.scores
             if score.actual_pp is None and _is_about(score.expected, wanted)
         ]
-    return found[::-1]
+    return result[::-1]
 
 
-def _is_about(one: Expectation, wanted: Wanted) -> bool:
+def _is_about(expectation: Expectation, wanted: Wanted) -> bool:
     """Return whether an expectation is about the merge, in every field that both give."""
     alike = all(
-        getattr(wanted, name) in _OPEN or getattr(one, name) in (None, getattr(wanted, name))
+        getattr(wanted, name) in _OPEN or getattr(expectation, name) in (None, getattr(wanted, name))
         for name in ("method", "similarity", "k", "mode", "context")
     )
-    given = dict(one.params)
+    given = dict(expectation.params)
     return (
         alike
-        and one.target == locales.get(wanted.target).tag
+        and expectation.target == locales.get(wanted.target).tag
         and all(given.get(key, value) == value for key, value in wanted.params)
     )
 
@@ -190,16 +190,24 @@ def _differences(row: ResultRow, wanted: Wanted, target: locales.Locale) -> list
     return other
 
 
-def wanted_by(one: Expectation) -> Wanted:
+def wanted_by(expectation: Expectation) -> Wanted:
     """Return the merge that an expectation is about."""
-    return Wanted(one.target, one.method, one.similarity, one.k, one.mode, one.context, one.params)
+    return Wanted(
+        expectation.target,
+        expectation.method,
+        expectation.similarity,
+        expectation.k,
+        expectation.mode,
+        expectation.context,
+        expectation.params,
+    )
 
 
 def tried_by_plan(knowledge: Knowledge, expected: Iterable[Expectation]) -> list[Match]:
     """Return the matches of all expectations of a plan, each row once."""
-    found: dict[str, Match] = {}
-    for one in expected:
-        for match in tried(knowledge, wanted_by(one)):
-            if match.row.ref not in found or match.degree == "same":
-                found[match.row.ref] = match
-    return sorted(found.values(), key=lambda m: m.degree != "same")
+    result: dict[str, Match] = {}
+    for item in expected:
+        for match in tried(knowledge, wanted_by(item)):
+            if match.row.ref not in result or match.degree == "same":
+                result[match.row.ref] = match
+    return sorted(result.values(), key=lambda m: m.degree != "same")

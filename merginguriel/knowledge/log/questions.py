@@ -59,19 +59,21 @@ def threads(entries: Sequence[Entry]) -> list[Thread]:
     dates = {entry.id: entry.date for entry in entries}
     later: dict[str, list[Step]] = {}
     for entry in entries:
-        for one in entry.settles:
-            later.setdefault(one.question, []).append(Step(one.state, entry.id, entry.date, one.text))
-    found = []
+        for answer in entry.settles:
+            later.setdefault(answer.question, []).append(
+                Step(answer.state, entry.id, entry.date, answer.text)
+            )
+    result = []
     for entry in entries:
         for number, question in enumerate(entry.questions, start=1):
             ref = f"{entry.id}#q{number}"
             steps = later.get(ref, [])
             if question.by:
                 steps = [Step(question.state, question.by, dates.get(question.by, "")), *steps]
-            found.append(
+            result.append(
                 Thread(ref, question.text, entry.id, entry.date, tuple(sorted(steps, key=lambda s: s.date)))
             )
-    return found
+    return result
 
 
 def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple[str, ...]]]:
@@ -82,11 +84,11 @@ def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple
     """
     prose = " ".join(line for line in plan.body.splitlines() if not line.startswith("|"))
     own = {*words(plan.title), *words(plan.summary), *words(prose)}
-    found = []
-    for one in asked:
-        said = set(words(one.text))
+    result = []
+    for item in asked:
+        said = set(words(item.text))
         spoken = said & _languages()
-        if one.state == "closed" or not said:
+        if item.state == "closed" or not said:
             continue
         common = []
         for expected in plan.expected:
@@ -100,8 +102,8 @@ def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple
             if len(said & own) >= ALIKE * len(said):
                 common.append("words of the plan")
         if common:
-            found.append((one, tuple(dict.fromkeys(common))))
-    return sorted(found, key=lambda pair: -len(pair[1]))
+            result.append((item, tuple(dict.fromkeys(common))))
+    return sorted(result, key=lambda pair: -len(pair[1]))
 
 
 @cache
@@ -112,14 +114,14 @@ def _languages() -> frozenset[str]:
 
 def unfinished(knowledge: Knowledge, today: str) -> dict[str, list[str]]:
     """Map each entry to what is open of it: `plan` or `plan in part`, and `2 questions`."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for plan in plans(knowledge, today):
         if plan.state in ("open", "partly answered"):
-            found.setdefault(plan.plan.id, []).append("plan" if plan.state == "open" else "plan in part")
+            result.setdefault(plan.plan.id, []).append("plan" if plan.state == "open" else "plan in part")
     asked: dict[str, int] = {}
-    for one in threads(knowledge.entries):
-        if one.state != "closed":
-            asked[one.opened_by] = asked.get(one.opened_by, 0) + 1
+    for thread in threads(knowledge.entries):
+        if thread.state != "closed":
+            asked[thread.opened_by] = asked.get(thread.opened_by, 0) + 1
     for name, count in asked.items():
-        found.setdefault(name, []).append(f"{count} question{'s' * (count != 1)}")
-    return found
+        result.setdefault(name, []).append(f"{count} question{'s' * (count != 1)}")
+    return result

@@ -67,7 +67,8 @@ def select(knowledge: Knowledge, wanted: Filter) -> list[Entry]:
 
 def _speaks_of(entry: Entry, wanted: Filter) -> bool:
     return any(wanted.takes(row) for row in entry.rows) or any(
-        wanted.target in (None, one.target) and wanted.method in (None, one.method) for one in entry.expected
+        wanted.target in (None, item.target) and wanted.method in (None, item.method)
+        for item in entry.expected
     )
 
 

@@ -166,9 +166,9 @@ class ResultRow:
 
     def as_dict(self) -> dict[str, object]:
         """Return the row as JSON-ready data."""
-        found: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
-        found["params"] = dict(self.params)
-        return found
+        result: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
+        result["params"] = dict(self.params)
+        return result
 
 
 def unit_of(metric: str) -> str:
@@ -199,7 +199,7 @@ def check_context(text: str) -> None:
         )
 
 
-def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:
+def distinct(rows: Iterable[ResultRow]) -> list[ResultRow]:
     """Return each measurement against each kind of baseline once, oldest first, independent of input order.
 
     Of repeats, the first record counts. Where a later one gives another baseline it corrects the first (of the same
@@ -207,7 +207,7 @@ def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:
     less: a standard error, then wins and losses. A row that is current beats any that is not.
     """
     kept: dict[object, ResultRow] = {}
-    for row in sorted(found, key=lambda r: (r.date, -1.0 if r.baseline is None else r.baseline, r.ref)):
+    for row in sorted(rows, key=lambda r: (r.date, -1.0 if r.baseline is None else r.baseline, r.ref)):
         key = (row.measurement(), row.baseline_kind)
         held = kept.get(key)
         if held is None or (

@@ -58,7 +58,7 @@ def parse(sections: Sequence[Section], path: Path) -> Trouble:
             raise KnowledgeError(
                 f"a Troubleshooting entry has no section {title!r}.",
                 where=f"{path}:1",
-                hint=f"It needs: {', '.join(f'## {one}' for one in SECTIONS)}.",
+                hint=f"It needs: {', '.join(f'## {section}' for section in SECTIONS)}.",
             )
     patterns = []
     for number, text in named[SECTIONS[0]].lines:

@@ -72,7 +72,7 @@ def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
     """Return the value of the only document in `events`; None if there is none."""
     import yaml
 
-    found, documents = None, 0
+    result, documents = None, 0
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
@@ -81,8 +81,8 @@ def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
                     "a second YAML document starts here.",
                     where=f"{path}:{_line(event, first_line)}",
                 )
-            found = _value(next(events), events, path, first_line, depth=0)
-    return found
+            result = _value(next(events), events, path, first_line, depth=0)
+    return result
 
 
 def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_line: int, depth: int) -> Any:

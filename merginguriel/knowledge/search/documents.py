@@ -34,11 +34,11 @@ class Document:
 
 def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
     """Map each unit (an entry, or a skill with its claims) to its documents."""
-    found: dict[str, list[Document]] = {}
+    result: dict[str, list[Document]] = {}
     for entry in knowledge.entries:
         scopes = tuple(dict.fromkeys((None if r.target == "-" else r.target, r.method) for r in entry.rows))
         said = "\n".join([entry.body, ", ".join(entry.tags), entry.origin])
-        found[unit_of(knowledge, entry.path)] = [
+        result[unit_of(knowledge, entry.path)] = [
             Document(
                 "entry",
                 entry.id,
@@ -57,14 +57,14 @@ def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
         claimed = tuple(dict.fromkeys(scope for claim in claims for scope in claim.scopes))
         meta = skill.metadata
         about = f"{skill.description}\n{meta.get('tags', '')}"
-        found[unit_of(knowledge, skill.path)] = [
+        result[unit_of(knowledge, skill.path)] = [
             Document(
                 "skill", skill.name, skill.path, meta.get("short-description", ""), about, skill.body,
                 "", meta.get("updated", ""), claimed,
             ),
             *claims,
         ]  # fmt: skip
-    return found
+    return result
 
 
 def unit_of(knowledge: Knowledge, path: Path) -> str:

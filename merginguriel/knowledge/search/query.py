@@ -101,19 +101,19 @@ def search(
         index.row_factory = sqlite3.Row
         known = _troubles(index, query) if "entry" in kinds else []
         if len(asked) <= FEW:
-            found = _ranked(index, " AND ".join(asked), kinds, target, method)
-            if len(found) < limit and len(asked) > 1:
-                seen = {row["id"] for _, row in found}
+            result = _ranked(index, " AND ".join(asked), kinds, target, method)
+            if len(result) < limit and len(asked) > 1:
+                seen = {row["id"] for _, row in result}
                 rest = _ranked(index, " OR ".join(asked), kinds, target, method)
                 # All of the words is a match and some of them half of one, at most.
-                found += [(score / 2, row) for score, row in rest if row["id"] not in seen]
+                result += [(score / 2, row) for score, row in rest if row["id"] not in seen]
         else:
             asked = rarest(index, asked)
-            found = _ranked(index, " OR ".join(asked), kinds, target, method) if asked else []
+            result = _ranked(index, " OR ".join(asked), kinds, target, method) if asked else []
         if looks_like_error(query):
-            found.sort(key=lambda pair: pair[1]["type"] != "Troubleshooting")
+            result.sort(key=lambda pair: pair[1]["type"] != "Troubleshooting")
         solutions = {row["id"]: row["solution"] for _, row in known}
-        best = [*known, *(pair for pair in found if pair[1]["id"] not in solutions)][:limit]
+        best = [*known, *(pair for pair in result if pair[1]["id"] not in solutions)][:limit]
         snippets = _snippets(index, " OR ".join(asked), [row["id"] for _, row in best]) if asked else {}
         return [
             _hit(space, score, row, snippets.get(row["id"], ""), solutions.get(row["id"], ""))
@@ -141,10 +141,10 @@ def looks_like_error(query: str) -> bool:
 
 def terms(query: str) -> list[str]:
     """Return the words of a query as quoted FTS5 strings, each once, so that no character is an operator."""
-    found = dict.fromkeys(
+    result = dict.fromkeys(
         word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
     )
-    words = list(found)
+    words = list(result)
     if len(words) > CONSIDERED:
         # In a long output, the error is at the end and the command at the beginning.
         words = words[: CONSIDERED // 4] + words[-3 * CONSIDERED // 4 :]
@@ -179,7 +179,7 @@ def _ranked(
     newest = index.execute("SELECT max(date) FROM docs WHERE date GLOB '????-??-??'").fetchone()[0]
     nearest = rows[0]["distance"]  # negative: the smaller, the better
     scoped = target is not None or method is not None
-    found = [
+    result = [
         (
             (row["distance"] / nearest if nearest else 1.0)
             * row["trust"]
@@ -189,7 +189,7 @@ def _ranked(
         )
         for row in rows
     ]
-    return sorted(found, key=lambda pair: (-pair[0], pair[1]["name"], pair[1]["kind"]))
+    return sorted(result, key=lambda pair: (-pair[0], pair[1]["name"], pair[1]["kind"]))
 
 
 def freshness(day: str, newest: str | None) -> float:

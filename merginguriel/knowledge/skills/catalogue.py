@@ -68,26 +68,26 @@ def _level(level: str) -> int:
 def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Freshness]:
     """Map each skill to its freshness: claims that entries dated up to `updated` alone give another status."""
     today = today or date.today()
-    found: dict[str, Freshness] = {}
+    result: dict[str, Freshness] = {}
     by_day: dict[str, list[Skill]] = {}
     for skill in knowledge.skills:
         by_day.setdefault(skill.updated, []).append(skill)
     for updated, skills in by_day.items():
         if not updated:
-            found |= {skill.name: Freshness(None) for skill in skills}
+            result |= {skill.name: Freshness(None) for skill in skills}
             continue
         days = (today - date.fromisoformat(updated)).days
         known = [_restored(entry, knowledge) for entry in knowledge.entries if entry.date <= updated]
         if len(known) == len(knowledge.entries):
-            found |= {skill.name: Freshness(days) for skill in skills}
+            result |= {skill.name: Freshness(days) for skill in skills}
             continue
         then = Knowledge(knowledge.space, tuple(skills), row_status.derive(known), "")
         for skill in skills:
             pairs = [
                 (c.id, then.standings[c.id].status, knowledge.standings[c.id].status) for c in skill.claims
             ]
-            found[skill.name] = Freshness(days, tuple(pair for pair in pairs if pair[1] != pair[2]))
-    return found
+            result[skill.name] = Freshness(days, tuple(pair for pair in pairs if pair[1] != pair[2]))
+    return result
 
 
 def _restored(entry: Entry, knowledge: Knowledge) -> Entry:

@@ -48,29 +48,29 @@ class Change:
 
 def compare(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -> list[Change]:
     """Return every change from `old` in the log of `before` to `new` in that of `after`."""
-    found: list[Change] = []
+    changes: list[Change] = []
     if not (old.description or old.body):
-        found.append(Change("added", new.name, "the skill is not in the last commit"))
+        changes.append(Change("added", new.name, "the skill is not in the last commit"))
     if old.version != new.version:
-        found.append(Change("version", new.name, f"{old.version or 'none'} → {new.version or 'none'}"))
+        changes.append(Change("version", new.name, f"{old.version or 'none'} → {new.version or 'none'}"))
     if old.description != new.description:
-        found.append(
+        changes.append(
             Change("description", new.name, "changed", tuple(line_changes(old.description, new.description)))
         )
-    return found + claim_changes(old, new, before, after) + section_changes(old.body, new.body)
+    return changes + claim_changes(old, new, before, after) + section_changes(old.body, new.body)
 
 
 def meaning_changes(old: Skill, new: Skill) -> list[str]:
     """Return the changes of meaning that a skill's own two files show: `claim X added`, `Configuration changed`."""
     then, now = ({c.id: _plain(c) for c in skill.claims} for skill in (old, new))
-    found = [f"claim {name} added" for name in now if name not in then]
-    found += [f"claim {name} removed" for name in then if name not in now]
+    result = [f"claim {name} added" for name in now if name not in then]
+    result += [f"claim {name} removed" for name in then if name not in now]
     for name, claim in now.items():
         if name in then and then[name] != claim:
             keys = [key for key in claim if claim[key] != then[name][key]]
-            found.append(f"claim {name} changed ({', '.join(keys)})")
+            result.append(f"claim {name} changed ({', '.join(keys)})")
     a, b = section_texts(old.body), section_texts(new.body)
-    return found + [
+    return result + [
         f"{title} changed" for title in MEANING if _words(a.get(title, "")) != _words(b.get(title, ""))
     ]
 
@@ -112,19 +112,19 @@ def claim_changes(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -
     then, now = replace(before, skills=(old,)), replace(after, skills=(new,))
     a, b = ({c.id: c for c in skill.claims} for skill in (old, new))
     every = {c.id: c for c in after.claims}
-    found = []
+    result = []
     for name, claim in b.items():
         if name not in a:
             cited = {row.ref: row for row in rows_of(claim, now)}
             evidence = tuple(f"cites {ref}{_said(cited.get(ref))}" for ref in claim.evidence)
-            found.append(Change("added", name, f"{now.standings[name].status}: {claim.text}", evidence))
+            result.append(Change("added", name, f"{now.standings[name].status}: {claim.text}", evidence))
             continue
         change = _claim_change(a[name], claim, then, now, every)
         if change:
-            found.append(change)
+            result.append(change)
     gone = [claim for name, claim in a.items() if name not in b]
-    found += [_retracted(claim, then, after, "" if old.name == new.name else new.name) for claim in gone]
-    return found
+    result += [_retracted(claim, then, after, "" if old.name == new.name else new.name) for claim in gone]
+    return result
 
 
 def _retracted(claim: Claim, then: Knowledge, after: Knowledge, other: str) -> Change:
@@ -226,13 +226,13 @@ def _said(row: ResultRow | None) -> str:
 def section_texts(body: str) -> dict[str, str]:
     """Map the title of every `##` section to its text, code included."""
     lines = body.split("\n")
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     heads = sections(body)
     for here, following in zip(heads, [*heads[1:], None], strict=True):
         start = here.line if here.title else 0
         text = "\n".join(lines[start : following.line - 1 if following else None]).strip()
-        found[here.title] = f"{found[here.title]}\n{text}" if here.title in found else text
-    return found
+        result[here.title] = f"{result[here.title]}\n{text}" if here.title in result else text
+    return result
 
 
 def section_changes(old: str, new: str) -> list[Change]:
@@ -243,7 +243,7 @@ def section_changes(old: str, new: str) -> list[Change]:
         "Configuration": "configuration",
         "Failure Modes": "failure modes",
     }
-    found = []
+    result = []
     for title in dict.fromkeys([*b, *a]):
         was, now = a.get(title, ""), b.get(title, "")
         if _words(was) == _words(now):
@@ -251,8 +251,8 @@ def section_changes(old: str, new: str) -> list[Change]:
         said = "changed" if was and now else "added" if now else "removed"
         lines = settings_changes(was, now) if title == "Configuration" else []
         kind = kinds.get(title, "section")
-        found.append(Change(kind, title or "opening", said, tuple(lines or line_changes(was, now))))
-    return found
+        result.append(Change(kind, title or "opening", said, tuple(lines or line_changes(was, now))))
+    return result
 
 
 def line_changes(old: str, new: str) -> list[str]:
@@ -281,19 +281,19 @@ def settings_changes(old: str, new: str) -> list[str]:
 
 def settings(section: str) -> dict[str, str]:
     """Map dotted keys to values, over all ```yaml blocks; raise KnowledgeError if one is not YAML."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
 
     def flatten(value: object, prefix: str) -> None:
         if isinstance(value, dict):
             for key, inner in value.items():
                 flatten(inner, f"{prefix}.{key}" if prefix else str(key))
         else:
-            found[prefix] = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+            result[prefix] = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
     for block in section.split("```yaml\n")[1:]:
         flatten(read_yaml(block.partition("```")[0], "Configuration"), "")
-    found.pop("", None)
-    return found
+    result.pop("", None)
+    return result
 
 
 # states

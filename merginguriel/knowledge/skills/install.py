@@ -111,20 +111,20 @@ def check(place: Path) -> list[tuple[Installed, str]]:
     registry = read_registry(place)
     if not registry:
         raise UsageError(f"no skills are installed in {place}.", hint="Install them: mu skills install")
-    return [(one, trouble(place, one)) for one in registry.values()]
+    return [(item, trouble(place, item)) for item in registry.values()]
 
 
-def trouble(place: Path, one: Installed) -> str:
+def trouble(place: Path, installed: Installed) -> str:
     """Return why an installed skill is stale: its source or its copy was changed or removed."""
-    target, source = place / one.name, (place / one.source).resolve()
+    target, source = place / installed.name, (place / installed.source).resolve()
     if not (source / "SKILL.md").is_file():
         return f"its source no longer exists: {source}"
     if not target.exists():
         return "the link is broken" if target.is_symlink() else "it was removed"
-    if one.how == "link":
+    if installed.how == "link":
         return "" if target.resolve() == source else "the link points to another folder"
     here = folder_sha256(target)
-    if here != one.sha256:
+    if here != installed.sha256:
         return "it was changed after it was installed"
     return "" if here == folder_sha256(source) else "its source changed after it was installed"
 
@@ -218,23 +218,23 @@ def read_registry(place: Path) -> dict[str, Installed]:
     path = place / REGISTRY
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        found = {name: Installed(name=name, **fields) for name, fields in told["skills"].items()}
+        result = {name: Installed(name=name, **fields) for name, fields in told["skills"].items()}
         sound = told["form"] == FORM and all(
-            isinstance(value, str) for one in found.values() for value in vars(one).values()
+            isinstance(value, str) for item in result.values() for value in vars(item).values()
         )
-        for name in found:
+        for name in result:
             check_name(name)  # a name like ../x would let --remove reach out of the folder
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, KnowledgeError):
-        sound, found = False, {}
+        sound, result = False, {}
     if not sound:
         raise MuError(
             "the registry of installed skills cannot be read.",
             where=str(path),
             hint="Remove it, then install again with: mu skills install --force",
         )
-    return found
+    return result
 
 
 def write_registry(place: Path, registry: dict[str, Installed]) -> None:
@@ -245,7 +245,7 @@ def write_registry(place: Path, registry: dict[str, Installed]) -> None:
             path.unlink()
         return
     skills = {
-        one.name: {key: value for key, value in vars(one).items() if key != "name"}
-        for one in sorted(registry.values(), key=lambda one: one.name)
+        item.name: {key: value for key, value in vars(item).items() if key != "name"}
+        for item in sorted(registry.values(), key=lambda item: item.name)
     }
     files.write_text(path, json.dumps({"form": FORM, "skills": skills}, ensure_ascii=False, indent=2) + "\n")

@@ -120,9 +120,9 @@ class AdviseScreen(MuScreen):
         self.knowledge = None
         self.show()
 
-    def _took(self, found: tuple[Any, list[str], list[str], dict[tuple[str, str], int]]) -> None:
+    def _took(self, result: tuple[Any, list[str], list[str], dict[tuple[str, str], int]]) -> None:
         first = not self.open
-        self.knowledge, contexts, methods, self.counts = found
+        self.knowledge, contexts, methods, self.counts = result
         self.query_one("#method", Choice).options = ["", *methods]
         context = self.query_one("#context", Choice)
         context.options = contexts
@@ -209,11 +209,11 @@ class AdviseScreen(MuScreen):
         if self.target is None:
             self._ask()
 
-    def _answered(self, found: tuple[Advice, str | None]) -> None:
+    def _answered(self, result: tuple[Advice, str | None]) -> None:
         from merginguriel.text.advice import Row
         from merginguriel_tui import advice_view as view
 
-        self.advice, note = found
+        self.advice, note = result
         self.target = self.advice.target
         given = self.given()
         changed = {name: value for name, value in given.items() if value != self.open[name]}
@@ -249,20 +249,20 @@ class AdviseScreen(MuScreen):
         if self.knowledge is None:
             self.sought = typed
         else:
-            self.load(self._looking_for(typed), lambda found: self._found(typed, found), group="find")
+            self.load(self._looking_for(typed), lambda result: self._found(typed, result), group="find")
 
-    def _found(self, typed: str, found: list[tuple[str, str, int]]) -> None:
-        self._listed(found)
-        self.target = found[0][0] if found else typed  # what is no locale is refused with the nearest
+    def _found(self, typed: str, result: list[tuple[str, str, int]]) -> None:
+        self._listed(result)
+        self.target = result[0][0] if result else typed  # what is no locale is refused with the nearest
         self._ask()
 
-    def _listed(self, found: list[tuple[str, str, int]]) -> None:
+    def _listed(self, result: list[tuple[str, str, int]]) -> None:
         listed = self.query_one("#targets", OptionList)
         listed.clear_options()
-        self.listed = [tag for tag, _, _ in found[:SHOWN]]
-        listed.add_options([Option(target_line(*one)) for one in found[:SHOWN]])
-        if len(found) > SHOWN:
-            listed.add_option(Option(Text(f"… {len(found) - SHOWN} more: type on", "dim"), disabled=True))
+        self.listed = [tag for tag, _, _ in result[:SHOWN]]
+        listed.add_options([Option(target_line(*item)) for item in result[:SHOWN]])
+        if len(result) > SHOWN:
+            listed.add_option(Option(Text(f"… {len(result) - SHOWN} more: type on", "dim"), disabled=True))
         if self.listed:
             listed.highlighted = self.listed.index(self.target) if self.target in self.listed else 0
 
@@ -377,17 +377,17 @@ class AdviseScreen(MuScreen):
             space, advice = self.mu.space, self.advice
             self.load(lambda: advise_data.proposal(space, advice), self._proposed, group="recipe")
 
-    def _proposed(self, found: advise_data.Proposal) -> None:
+    def _proposed(self, result: advise_data.Proposal) -> None:
         from merginguriel_tui.dialogs import Confirm
 
         def launch(yes: bool | None) -> None:
             if yes:
-                self.load(lambda: advise_data.launch(self.mu.space, found), self._launched, group="recipe")
+                self.load(lambda: advise_data.launch(self.mu.space, result), self._launched, group="recipe")
 
-        self.app.push_screen(Confirm(f"Run {found.name}?", found.text, "Run"), launch)
+        self.app.push_screen(Confirm(f"Run {result.name}?", result.text, "Run"), launch)
 
-    def _launched(self, found: tuple[str, int | None]) -> None:
-        name, pid = found
+    def _launched(self, result: tuple[str, int | None]) -> None:
+        name, pid = result
         said = f"at work in process {pid}" if pid is not None else "has finished before; it is shown"
         self.notify(f"{name}: {said}.", markup=False)
         self.mu.follow_run(name)

@@ -85,17 +85,17 @@ def targets(typed: str, measured: dict[str, int], logged: set[str]) -> list[tupl
 
     known = locales.table().values()
     if not typed:
-        everything = [(one.tag, one.name, measured.get(one.tag, 0)) for one in known]
-        return sorted(everything, key=lambda one: (not one[2], one[0]))
+        everything = [(item.tag, item.name, measured.get(item.tag, 0)) for item in known]
+        return sorted(everything, key=lambda item: (not item[2], item[0]))
     matcher = Matcher(typed)
     scored = []
-    for one in known:
-        score = max(matcher.match(one.tag), matcher.match(one.name))
+    for item in known:
+        score = max(matcher.match(item.tag), matcher.match(item.name))
         if score > 0:
-            exact = typed.lower() in (one.tag.lower(), one.name.lower())
-            target = (one.tag, one.name, measured.get(one.tag, 0))
+            exact = typed.lower() in (item.tag.lower(), item.name.lower())
+            target = (item.tag, item.name, measured.get(item.tag, 0))
             scored.append(
-                ((not exact, -round(score, 3), not target[2], one.tag not in logged, one.tag), target)
+                ((not exact, -round(score, 3), not target[2], item.tag not in logged, item.tag), target)
             )
     return [target for _, target in sorted(scored)]
 

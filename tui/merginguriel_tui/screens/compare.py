@@ -120,7 +120,7 @@ class CompareScreen(MuScreen):
         """Take a finished comparison."""
         self.found = result
         self.remember(runs=list(self.names))
-        self.command = shlex.join(["mu", "runs", "compare", *(one.name for one in result.runs)])
+        self.command = shlex.join(["mu", "runs", "compare", *(run.name for run in result.runs)])
         self.draw()
 
     def draw(self) -> None:

@@ -188,7 +188,7 @@ class LaunchScreen(MuScreen):
             if value == field.given:
                 continue
             if field.key.kind == "table":
-                pairs += [f"{name}.{one}" for one in tables(value, field.given)]
+                pairs += [f"{name}.{table}" for table in tables(value, field.given)]
             else:
                 pairs.append(f"{name}={value}")
         return pairs
@@ -240,7 +240,7 @@ class LaunchScreen(MuScreen):
     def words(self) -> list[str]:
         """Return the `mu run` command as words."""
         file = [self.mu.space.display(self.file)] if self.file else []
-        return ["mu", "run", *file, *(word for one in self.sets() for word in ("--set", one))]
+        return ["mu", "run", *file, *(word for item in self.sets() for word in ("--set", item))]
 
     def check(self) -> None:
         """Plan the run as `mu run --dry-run` does."""
@@ -369,10 +369,10 @@ def set_text(value: Any) -> str:
 
 def tables(value: str, before: str) -> Iterator[str]:
     """Split `density=0.3 scale=1` into single keys; a key that was removed gets an empty value."""
-    now = [one if "=" in one else f"{one}=" for one in value.split()]
-    names = {one.partition("=")[0] for one in now}
+    now = [item if "=" in item else f"{item}=" for item in value.split()]
+    names = {item.partition("=")[0] for item in now}
     yield from now
-    yield from (f"{name}=" for one in before.split() if (name := one.partition("=")[0]) not in names)
+    yield from (f"{name}=" for item in before.split() if (name := item.partition("=")[0]) not in names)
 
 
 def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:

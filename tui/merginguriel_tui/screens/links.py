@@ -99,7 +99,7 @@ def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
         ("links", entry.links),
     ):
         if ids:
-            lines.append(f"- {word} {', '.join(escaped(one) for one in ids)}")
+            lines.append(f"- {word} {', '.join(escaped(item) for item in ids)}")
     lines += ["", entry.body, ""]
     if entry.rows:
         heads = ("row", "target", "mode", "method", "value", "over", "difference", "status")

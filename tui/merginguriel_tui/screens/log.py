@@ -181,7 +181,7 @@ class LogScreen(MuScreen):
                 except UsageError:
                     return None  # not typed in full, or unknown: keep the list
             entries = select(knowledge, Filter(**given))
-            return [one for one in reversed(entries) if not only or one.id in marks]
+            return [entry for entry in reversed(entries) if not only or entry.id in marks]
 
         self.load(work, self._selected, group="select")
 
@@ -190,7 +190,7 @@ class LogScreen(MuScreen):
             self.query_one("#counts", Static).update(Text("unknown target", "bold"))
             return
         self.found = result
-        at = next((i for i, one in enumerate(result) if one.id == self.here), 0)
+        at = next((i for i, item in enumerate(result) if item.id == self.here), 0)
         # The list is in memory; only rows in view are drawn.
         self.table.begin(len(result), self._rows(0))
         self.table.put(at // PAGE * PAGE, self._rows(at // PAGE * PAGE))
@@ -241,8 +241,8 @@ class LogScreen(MuScreen):
         if self.here and self.here != entry.id:
             self.before.append(self.here)
         self._read(entry.id)
-        if entry.id in [one.id for one in self.found]:
-            self.table.cursor = [one.id for one in self.found].index(entry.id)
+        if entry.id in [item.id for item in self.found]:
+            self.table.cursor = [item.id for item in self.found].index(entry.id)
         self.page.focus()
 
     def tell_command(self) -> None:
@@ -358,5 +358,5 @@ class LogScreen(MuScreen):
             return self.command
         if how == "markdown" or (how == "text" and self.page.has_focus):
             return plain(self.page.text)
-        rows = [[one.date, one.type, one.id, one.title, str(len(one.rows))] for one in self.found]
+        rows = [[item.date, item.type, item.id, item.title, str(len(item.rows))] for item in self.found]
         return table_as(how, [["date", "type", "id", "title", "rows"], *rows])

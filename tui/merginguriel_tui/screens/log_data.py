@@ -43,10 +43,10 @@ def lines(entries: Sequence[Entry], marks: Mapping[str, str]) -> list[dict[str, 
     """
     return [
         {
-            "id": one.id, "date": one.date, "type": one.type, "title": plain(one.title).replace("\n", " "),
-            "open": short(marks.get(one.id, "")), "rows": str(len(one.rows) or ""),
+            "id": entry.id, "date": entry.date, "type": entry.type, "title": plain(entry.title).replace("\n", " "),
+            "open": short(marks.get(entry.id, "")), "rows": str(len(entry.rows) or ""),
         }
-        for one in entries
+        for entry in entries
     ]  # fmt: skip
 
 
@@ -77,9 +77,9 @@ def beginnings(space: Workspace) -> dict[str, tuple[str, str]]:
 
     writable(space)
     offers = {}
-    for one in drafts.listed(space, parameters()):
-        label = f"{one.title or 'no title'}: {one.problem or 'valid'}"
-        offers[plain(f"draft  {one.id}  {one.saved}  {label}")] = ("draft", one.id)
+    for item in drafts.listed(space, parameters()):
+        label = f"{item.title or 'no title'}: {item.problem or 'valid'}"
+        offers[plain(f"draft  {item.id}  {item.saved}  {label}")] = ("draft", item.id)
     for row in index.listed(space, RUNS, state="finished")[0]:
         offers[plain(f"run  {row['id']}  {row['target'] or ''} {row['method'] or ''}")] = ("run", row["id"])
     forms = sorted(TYPES, key=lambda kind: kind != "Retrospective")

@@ -157,7 +157,7 @@ class MatrixScreen(MuScreen):
         source = self.query_one("#source", Select)
         order = self.query_one("#order", Select)
         with self.prevent(Select.Changed):
-            source.set_options((Text(one.name), i) for i, one in enumerate(seen.there))
+            source.set_options((Text(item.name), i) for i, item in enumerate(seen.there))
             source.value = seen.there.index(seen.one)
             order.value = seen.wish.order
         heat = self.query_one(Heat)
@@ -261,11 +261,11 @@ class MatrixScreen(MuScreen):
     def other(self, event: Select.Changed) -> None:
         """Show the selected matrix."""
         if self.seen is not None and isinstance(event.value, int):
-            one = self.seen.there[event.value]
-            if one != self.seen.one:
+            item = self.seen.there[event.value]
+            if item != self.seen.one:
                 order = self.seen.wish.order
                 # The other matrix may lack the target of the order.
-                self.rearrange(Wish(one.context, one.split, "name" if order in NEEDS_TARGET else order))
+                self.rearrange(Wish(item.context, item.split, "name" if order in NEEDS_TARGET else order))
 
     @on(Select.Changed, "#order")
     def reorder(self, event: Select.Changed) -> None:

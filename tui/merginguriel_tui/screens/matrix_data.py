@@ -99,25 +99,25 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
     from merginguriel.study import matrix_store
 
     knowledge = knowledge or load(space)
-    one = matrix_store.find(space, knowledge, context=wish.context, split=wish.split, target=wish.target)
-    whole = matrix_store.read(knowledge, one)
+    item = matrix_store.find(space, knowledge, context=wish.context, split=wish.split, target=wish.target)
+    whole = matrix_store.read(knowledge, item)
     for name in (wish.target, wish.about):
         if name and name not in whole.targets:
             raise UsageError(
-                f"unknown target {name} in {one.name}.", hint=f"Targets: {', '.join(whole.targets)}"
+                f"unknown target {name} in {item.name}.", hint=f"Targets: {', '.join(whole.targets)}"
             )
     about = (wish.about or wish.target or whole.targets[0]) if wish.order in NEEDS_TARGET else None
     shown = matrix_store.ordered(whole, wish.order, about)
-    asked = Wish(one.context, one.split, wish.order, wish.target, about)
+    asked = Wish(item.context, item.split, wish.order, wish.target, about)
     return Look(
         asked,
-        one,
+        item,
         tuple(matrix_store.stored(space, knowledge)),
         knowledge,
         whole,
         shown,
         picture(shown),
-        matrix_choice.majority(space, knowledge, one.context),
+        matrix_choice.majority(space, knowledge, item.context),
         copies(shown),
     )
 

@@ -200,7 +200,7 @@ class RunsScreen(MuScreen):
         self.looked = looked
         self.live, self.waiting = live, waiting
         # The index is newer than the checks: drop those of ended runs.
-        self.standings = {name: one for name, one in self.standings.items() if one.live}
+        self.standings = {name: item for name, item in self.standings.items() if item.live}
         self.table.begin(count, rows, near)
         self.show_counts()
         self.moved()
@@ -235,7 +235,7 @@ class RunsScreen(MuScreen):
 
     def show_counts(self) -> None:
         """Show the counts and the order."""
-        at_work = sum(one.live for one in self.standings.values())
+        at_work = sum(standing.live for standing in self.standings.values())
         text = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
         if at_work:
             text.append(f", {at_work} running", "bold green")
@@ -318,7 +318,7 @@ class RunsScreen(MuScreen):
         self.live = [name for name in self.live if name not in seen or seen[name].live]
         if ended or (self.looked and stamp != self.looked):
             self.read()
-        elif changed or any(one.live for one in seen.values()):
+        elif changed or any(item.live for item in seen.values()):
             self.table.refresh()
             self.show_counts()
 

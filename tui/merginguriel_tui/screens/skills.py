@@ -246,8 +246,8 @@ class SkillsScreen(MuScreen):
         if event.page.id == "page":
             contents = self.query_one("#contents", OptionList)
             contents.clear_options()
-            for one in event.page.drawn.headings:
-                contents.add_option(Option(Text(f"{'  ' * (one.level - 1)}{one.text}")))
+            for heading in event.page.drawn.headings:
+                contents.add_option(Option(Text(f"{'  ' * (heading.level - 1)}{heading.text}")))
 
     def on_why_tree_wanted(self, event: WhyTree.Wanted) -> None:
         """Load the evidence of a claim."""

@@ -174,7 +174,7 @@ def linked(token: Token, names: Mapping[str, str]) -> Token:
             result.append(Token("link_close", "a", -1))
             at = match.end()
         result.append(child.copy(content=child.content[at:]))
-    token.children = [one for one in result if one.type not in ("text", "code_inline") or one.content]
+    token.children = [item for item in result if item.type not in ("text", "code_inline") or item.content]
     return token
 
 
@@ -290,9 +290,9 @@ class Page(ScrollView, can_focus=True):
     def to_heading(self, text: str) -> bool:
         """Scroll to a heading by its text or anchor; return False if there is none."""
         anchor = re.sub(r"[^\w-]", "", text.lower().replace(" ", "-"))
-        for one in self.drawn.headings:
-            if anchor == re.sub(r"[^\w-]", "", one.text.lower().replace(" ", "-")):
-                self.to_line(one.line)
+        for heading in self.drawn.headings:
+            if anchor == re.sub(r"[^\w-]", "", heading.text.lower().replace(" ", "-")):
+                self.to_line(heading.line)
                 return True
         return False
 
@@ -304,7 +304,7 @@ class Page(ScrollView, can_focus=True):
         if self.link < 0:
             # The first of those in view.
             top = self.scroll_offset.y
-            self.link = next((i for i, one in enumerate(links) if one.cells[0][0] >= top), 0)
+            self.link = next((i for i, link in enumerate(links) if link.cells[0][0] >= top), 0)
         else:
             self.link = (self.link + by) % len(links)
         line = links[self.link].cells[0][0]

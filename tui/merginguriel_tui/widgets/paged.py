@@ -151,10 +151,10 @@ class PagedTable(ScrollView, can_focus=True):
         """Draw cells (text, width, align right) as a line."""
         text = Text(gutter, no_wrap=True, end="")
         for cell, width, right in cells:
-            one = cell.copy()
-            one.truncate(width, overflow="ellipsis")
-            space = " " * (width - one.cell_len)
-            text.append_text(Text.assemble(space, one) if right else Text.assemble(one, space))
+            item = cell.copy()
+            item.truncate(width, overflow="ellipsis")
+            space = " " * (width - item.cell_len)
+            text.append_text(Text.assemble(space, item) if right else Text.assemble(item, space))
             text.append(" ")
         width = self.scrollable_content_region.width
         strip = Strip(text.render(self.app.console)).crop_extend(0, width, base)

@@ -31,16 +31,16 @@ def heading(text: str) -> Text:
 def differing(result: Sequence[Against]) -> Text:
     """List the runs with their letters, and the settings that differ."""
     out = Text()
-    for number, one in enumerate(result):
+    for number, item in enumerate(result):
         out.append(f" {letter(number)}  ", "bold")
-        out.append(plain(one.name))
-        out.append("\n" if one.file is None else f"  recipe of {one.run}\n", "dim")
+        out.append(plain(item.name))
+        out.append("\n" if item.file is None else f"  recipe of {item.run}\n", "dim")
     out.append_text(heading("What differs"))
-    keys = sorted({key for one in result for key in one.settings})
+    keys = sorted({key for item in result for key in item.settings})
     if not keys:
         return out.append(" no settings\n", "dim")
     table = [["", *(letter(i) for i in range(len(result)))]]
-    table += [[key, *(plain(setting(one.settings.get(key))) for one in result)] for key in keys]
+    table += [[key, *(plain(setting(item.settings.get(key))) for item in result)] for key in keys]
     return out.append_text(aligned(table))
 
 
@@ -61,17 +61,17 @@ def paired(result: Sequence[Against], width: int) -> Text:
     from merginguriel.text.differences import p_number
 
     out = heading(f"Against {letter(0)}, item by item (pp, 95%)")
-    known = [one.found for one in result if one.found is not None]
+    known = [item.found for item in result if item.found is not None]
     ends = [end for c in known if c.se is not None for end in (c.interval.low, c.interval.high)]
     least, most = min([0.0, *ends]), max([0.0, *ends])
-    for place, one in enumerate(result):
-        value = "–" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
+    for place, item in enumerate(result):
+        value = "–" if item.accuracy is None else f"{100 * item.accuracy:.2f}%"
         out.append(f" {letter(place)}  ", "bold")
         out.append(f"{value:>7}  ")
-        c = one.found
+        c = item.found
         if c is None:
-            reason = one.why or "the first"
-            out.append(plain(f"{reason}: {one.command}\n" if one.missing else f"{reason}\n"), "dim")
+            reason = item.why or "the first"
+            out.append(plain(f"{reason}: {item.command}\n" if item.missing else f"{reason}\n"), "dim")
             continue
         p = c.p if c.p_groups is None else c.p_groups
         verdict = ("▲ above" if c.difference > 0 else "▼ below") if c.significant else "≈ within noise"
@@ -93,8 +93,8 @@ def locales(result: Sequence[Against], width: int) -> Text:
     """Draw a bar for every run on every locale, with the 95% interval of its accuracy."""
     out = heading("By locale")
     by: dict[str, list[tuple[int, Bar]]] = {}
-    for place, one in enumerate(result):
-        for each in one.bars:
+    for place, item in enumerate(result):
+        for each in item.bars:
             by.setdefault(each.locale, []).append((place, each))
     if not by:
         return out.append(" no scores\n", "dim")
@@ -118,15 +118,15 @@ def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
         return Text()
     from merginguriel.text.differences import difference_words
 
-    names = {one.run: letter(place) for place, one in enumerate(result)}
+    names = {item.run: letter(place) for place, item in enumerate(result)}
     out = heading("Seeds together")
-    for place, one in enumerate(groups):
-        out.append(f" {' '.join(names[run] for run in one.runs)}  ", "bold")
-        if one.mean is not None and one.low is not None and one.high is not None:
-            out.append(f"mean {100 * one.mean:.2f}%  {100 * one.low:.2f} … {100 * one.high:.2f}  ")
+    for place, group in enumerate(groups):
+        out.append(f" {' '.join(names[run] for run in group.runs)}  ", "bold")
+        if group.mean is not None and group.low is not None and group.high is not None:
+            out.append(f"mean {100 * group.mean:.2f}%  {100 * group.low:.2f} … {100 * group.high:.2f}  ")
         text = (
-            difference_words(one.found)
-            if one.found
+            difference_words(group.found)
+            if group.found
             else "fewer than two seeds in common"
             if place
             else "the first"

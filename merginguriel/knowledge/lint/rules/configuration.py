@@ -68,7 +68,7 @@ _WORDS = {
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the YAML block under Configuration of every skill."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     methods = known(knowledge, knowledge.program)["method"]
     for skill in knowledge.skills:
         block = _BLOCK.search(skill.body)
@@ -78,16 +78,16 @@ def check(knowledge: Knowledge) -> list[Problem]:
         try:
             settings = read_yaml(block["yaml"], skill.path, first_line=first)
         except KnowledgeError as error:
-            found.append(Problem(error.where or str(skill.path), error.what, error.hint or ""))
+            problems.append(Problem(error.where or str(skill.path), error.what, error.hint or ""))
             continue
         if isinstance(settings, Mapping):
             given = {key: str(value) for key, value in settings.items() if isinstance(value, str)}
             lines = {key: f"{skill.path}:{line_of(settings, key)}" for key in given}
-            found += _against_text(skill, given, lines, methods)
-            found += _against_rows(skill, given, lines, knowledge)
-            found += _against_claims(given, lines, knowledge)
-            found += _against_goals(given, lines, knowledge)
-    return found
+            problems += _against_text(skill, given, lines, methods)
+            problems += _against_rows(skill, given, lines, knowledge)
+            problems += _against_claims(given, lines, knowledge)
+            problems += _against_goals(given, lines, knowledge)
+    return problems
 
 
 def _against_text(
@@ -95,7 +95,7 @@ def _against_text(
 ) -> list[Problem]:
     """Report settings whose value Recommended Practice does not name although it names others."""
     text = next((s.text for s in markdown.sections(skill.body) if s.title == "Recommended Practice"), "")
-    found = []
+    result = []
     text = "\n".join(line for line in re.split(r"\n|(?<=[.,;:])\s+", text) if not _REFUSED.search(line))
     most = _AT_MOST.search(text)
     if (
@@ -106,29 +106,29 @@ def _against_text(
         text = _AT_MOST.sub(" ", text)
     for key, named in _named(text, given, methods).items():
         if named and given[key] not in named:
-            found.append(
+            result.append(
                 Problem(
                     lines[key],
                     f"{key} is {given[key]}, but Recommended Practice says {' and '.join(sorted(named))}.",
                     "Let both say the same. If it is not known which was run, say so and contest the rows.",
                 )
             )
-    return found
+    return result
 
 
 def _named(text: str, given: dict[str, str], methods: Collection[str]) -> dict[str, set[str]]:
     """Map each configured setting to the values that a text names; parameters as `density 0.2` or `drop=0.9`."""
-    found = {}
+    result = {}
     for key, words in _WORDS.items():
         named = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
-        found[key] = {NUMBERS.get(name.lower(), name) for name in named}
-    found["method"] = methods_named(text, methods) if "method" in given else set()
+        result[key] = {NUMBERS.get(name.lower(), name) for name in named}
+    result["method"] = methods_named(text, methods) if "method" in given else set()
     for key in set(given) - {*SCOPED, "mode"}:
         spelled = re.escape(key).replace("_", "[ _-]")
         numbers = re.findall(rf"\b{spelled}\b(?:\s+(?:of|at|is|rate))*\s*[=:]?\s*(\d+(?:\.\d+)?)", text)
         if _NUMBER.fullmatch(given[key]):
-            found[key] = {given[key] if float(n) == float(given[key]) else n for n in numbers}
-    return {key: named for key, named in found.items() if key in given}
+            result[key] = {given[key] if float(n) == float(given[key]) else n for n in numbers}
+    return {key: named for key, named in result.items() if key in given}
 
 
 def methods_named(text: str, methods: Collection[str]) -> set[str]:
@@ -137,14 +137,14 @@ def methods_named(text: str, methods: Collection[str]) -> set[str]:
     The longest name counts: TIES-DARE is neither TIES nor DARE. A word that several names share and that is none of
     them (Fisher) names them all.
     """
-    found: set[str] = set()
+    result: set[str] = set()
     for name in sorted(methods, key=lambda name: (-len(name), name)):
         spelled = r"[ _-]?".join(re.escape(word) for word in name.split("_"))
         if name.lower() in _COMMON:
             spelled = "|".join((f"`{spelled}`", *([_PHRASES[name]] if name in _PHRASES else ())))
         text, count = re.subn(rf"(?<![\w+-])(?:{spelled})(?![\w+-])", " ", text, flags=re.IGNORECASE)
         if count:
-            found.add(name)
+            result.add(name)
     shared: dict[str, set[str]] = {}
     for name in methods:
         for word in name.split("_") if "_" in name else ():
@@ -153,8 +153,8 @@ def methods_named(text: str, methods: Collection[str]) -> set[str]:
         first = len(names) > 1 and len(word) > 3 and any(name.startswith(f"{word}_") for name in names)
         meant = first and word not in (*methods, *_COMMON, *_PLAIN)
         if meant and re.search(rf"(?<![\w+-]){re.escape(word)}(?![\w+-])", text, re.IGNORECASE):
-            found |= names
-    return found
+            result |= names
+    return result
 
 
 def _against_rows(
@@ -185,7 +185,7 @@ def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Kno
     """Report a configuration that a claim forbids, or to which a claim prefers another."""
     scope = {key: (given[key],) for key in SCOPED if given.get(key)}
     params = tuple(f"{key}={value}" for key, value in given.items() if key not in SCOPED)
-    found = []
+    result = []
     for claim in standing_claims(knowledge):
         if claim.predicate == "forbids":
             inside = {**claim.scope}
@@ -195,7 +195,7 @@ def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Kno
             )
             # A veto without a method is about a scope, not about a way to merge.
             if within and "method" in inside and wanted.issubset(params):
-                found.append(Problem(lines["method"], f"is forbidden by {claim.id}: {claim.text}",
+                result.append(Problem(lines["method"], f"is forbidden by {claim.id}: {claim.text}",
                                      "Configure something else, or supersede the claim."))  # fmt: skip
         elif claim.predicate == "prefers" and knowledge.standings[claim.id].status == "supported":
             worse = all(given.get(key) in values for key, values in claim.over_scope.items())
@@ -204,10 +204,10 @@ def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Kno
             applies = all(key in scope for key in place) and both(scope, place) is not None
             if worse and not better and applies:
                 key = next(iter(claim.over_scope))
-                found.append(Problem(lines[key], f"configures {told(claim.over_scope)}, but {claim.id} prefers "
+                result.append(Problem(lines[key], f"configures {told(claim.over_scope)}, but {claim.id} prefers "
                                      f"{told(claim.prefer)}: {claim.text}",
                                      "Configure what is preferred, or supersede the claim."))  # fmt: skip
-    return found
+    return result
 
 
 def _against_goals(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
@@ -215,8 +215,8 @@ def _against_goals(given: dict[str, str], lines: dict[str, str], knowledge: Know
     if given.get("baseline", GOALS[0]) in GOALS:
         return []
     scope = {key: (given[key],) for key in SCOPED if given.get(key)}
-    found: list[tuple[ResultRow, ResultRow]] = list(effects_without_gain(in_any(knowledge.rows, scope)))
-    example = f": {above(*max(found, key=lambda pair: pair[0].value))}" if found else ""
+    result: list[tuple[ResultRow, ResultRow]] = list(effects_without_gain(in_any(knowledge.rows, scope)))
+    example = f": {above(*max(result, key=lambda pair: pair[0].value))}" if result else ""
     return [
         Problem(
             lines["baseline"],

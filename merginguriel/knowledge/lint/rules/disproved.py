@@ -26,22 +26,22 @@ def check(knowledge: Knowledge) -> list[Problem]:
     index = Index(knowledge.claims)
     valued = [c for c in knowledge.claims if stand[c.id].status in FALLEN and c.value is not None]
     claims = {claim.id: claim for claim in knowledge.claims}
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for where, text, refs in _texts(knowledge):
         own = own_words(text)
         for ref in refs:
             if ref in claims:
-                found += _cited(where, own, claims[ref], knowledge)
+                problems += _cited(where, own, claims[ref], knowledge)
         alike = index.alike(own)
         best = next((c for _, c in alike if stand[c.id].status not in FALLEN), None)
         fallen = next((c for _, c in alike if stand[c.id].status in FALLEN), None)
         if fallen and (best is None or alike[0][1] is fallen) and not takes_back(own):
-            found.append(_restated(where, fallen, knowledge))
+            problems.append(_restated(where, fallen, knowledge))
         elif not fallen and (claim := _by_number(own, valued, knowledge)) and not takes_back(own):
-            found.append(_restated(where, claim, knowledge))
+            problems.append(_restated(where, claim, knowledge))
         elif best and alike[0][1] is best and best.id not in refs:
-            found += _too_sure(where, own, best, knowledge)
-    return found
+            problems += _too_sure(where, own, best, knowledge)
+    return problems
 
 
 def _texts(knowledge: Knowledge) -> Iterator[tuple[str, str, tuple[str, ...]]]:

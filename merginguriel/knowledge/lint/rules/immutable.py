@@ -39,7 +39,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     # git's id of a file on disk: after its filters and line ends, zeros if it differs from the index.
     now = {name: blob for _, blob, name in _listed(log, "diff", empty)}
     entries = {path.name: path for path in log.glob("[!.]*/*.md")}
-    found = []
+    result = []
     for name, (commit, blob) in sorted(first.items()):
         if now.get(name) == blob:
             continue
@@ -51,10 +51,10 @@ def check(knowledge: Knowledge) -> list[Problem]:
             if blob not in _blobs(path):
                 what = "entry" if path.suffix == ".md" else "file of an entry"
                 where = f"{path}:1" if path.suffix == ".md" else str(path)
-                found.append(Problem(where, f"this {what} was changed after its first commit.", hint))
+                result.append(Problem(where, f"this {what} was changed after its first commit.", hint))
         elif path.suffix == ".md":
-            found.append(Problem(str(path), "this entry was removed after its first commit.", hint))
-    return found
+            result.append(Problem(str(path), "this entry was removed after its first commit.", hint))
+    return result
 
 
 def _counts(name: str) -> bool:
@@ -79,24 +79,24 @@ def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
         return []
     if told.returncode != 0:
         return []  # no repository, or nothing is committed yet
-    found, commit, change = [], "", ""
+    result, commit, change = [], "", ""
     for part in told.stdout.decode("utf-8", "replace").split("\0"):
         text = part.strip("\n")
         if text.startswith(":"):
             change = text.split()[3]
         elif change:
-            found.append((commit, change, text))
+            result.append((commit, change, text))
             change = ""
         elif text:
             commit = text
-    return found
+    return result
 
 
 def _blobs(path: Path) -> set[str]:
     """Return the blob ids that git may have for a file's bytes, with either kind of line end."""
     data = path.read_bytes()
-    found = set()
+    result = set()
     for text in (data, data.replace(b"\r\n", b"\n")):
         for kind in ("sha1", "sha256"):
-            found.add(hashlib.new(kind, b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest())
-    return found
+            result.add(hashlib.new(kind, b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest())
+    return result

@@ -15,14 +15,16 @@ HINT = "Add the entry that names it again; if there is none, remove the file."
 def check(knowledge: Knowledge) -> list[Problem]:
     """Report CSV and PNG files beside the entries that no entry names."""
     log = knowledge.space.log
-    found = []
+    result = []
     said: dict[Path, list[str]] = {}
     for path in sorted([*log.glob("[!.]*/[!.]*.csv"), *log.glob("[!.]*/[!.]*.png")]):
         if path.parent not in said:
-            said[path.parent] = [text for one in sorted(path.parent.glob("[!.]*.md")) for text in _read(one)]
+            said[path.parent] = [
+                text for item in sorted(path.parent.glob("[!.]*.md")) for text in _read(item)
+            ]
         if not any(path.name in text for text in said[path.parent]):
-            found.append(Problem(str(path), "no entry names this file.", HINT))
-    return found
+            result.append(Problem(str(path), "no entry names this file.", HINT))
+    return result
 
 
 def _read(path: Path) -> list[str]:
