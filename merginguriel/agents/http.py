@@ -73,14 +73,14 @@ def app(server: Server[Any], bound: socket.socket, token: str) -> Asgi:
 
 def guarded(inner: Asgi, token: str) -> Asgi:
     """Return `inner` for requests with `Authorization: Bearer TOKEN`, and status 401 without a reason for all others."""
-    wanted = f"Bearer {token}".encode("ascii")
+    expected = f"Bearer {token}".encode("ascii")
 
     async def outer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await inner(scope, receive, send)
             return
-        given = [value for name, value in scope.get("headers", ()) if name == b"authorization"]
-        if scope["type"] == "http" and len(given) == 1 and hmac.compare_digest(given[0], wanted):
+        tokens = [value for name, value in scope.get("headers", ()) if name == b"authorization"]
+        if scope["type"] == "http" and len(tokens) == 1 and hmac.compare_digest(tokens[0], expected):
             await inner(scope, receive, send)
         elif scope["type"] == "http":
             headers = [(b"www-authenticate", b"Bearer"), (b"content-length", b"0")]

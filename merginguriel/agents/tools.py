@@ -115,7 +115,7 @@ def show(
     knowledge = load(space)
     stand = knowledge.standings
     for skill in knowledge.skills:
-        named = [claim for claim in skill.claims if name in (skill.name, claim.id)]
+        matching = [claim for claim in skill.claims if name in (skill.name, claim.id)]
         claims = [
             {
                 **claim.as_dict(),
@@ -123,7 +123,7 @@ def show(
                 "reason": stand[claim.id].reason,
                 "grade": grade(claim, knowledge).as_dict(),
             }
-            for claim in named
+            for claim in matching
         ]
         if skill.name == name:
             return {**skill.as_dict(), "claims": claims}
@@ -175,20 +175,20 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
     from merginguriel.knowledge.log import acceptance
     from merginguriel.merging.registry import parameters
 
-    given = {"origin": "an agent, through mu mcp", **entry}
-    anyway = given.pop("anyway", False)
+    content = {"origin": "an agent, through mu mcp", **entry}
+    anyway = content.pop("anyway", False)
     where = workspace.writable(space)
     today = date.today().isoformat()
-    day_of = given.get("date")
+    day_of = content.get("date")
     years = {today[:4], str(day_of)[:4]}
     for folder in (where.log, where.log / ".draft", *(where.log / year for year in years if year.isdigit())):
         inside(where, folder, "the log")
-    said = json.dumps(given, ensure_ascii=False, indent=2)
+    text = json.dumps(content, ensure_ascii=False, indent=2)
     if not isinstance(anyway, bool):
         wrong = UsageError("anyway must be true or false.")
-        acceptance.refuse_json(where, said, wrong)
+        acceptance.refuse_json(where, text, wrong)
         raise wrong
-    return acceptance.accept(where, said, anyway=anyway, program=parameters()).as_dict()
+    return acceptance.accept(where, text, anyway=anyway, program=parameters()).as_dict()
 
 
 def default(space: Workspace) -> str:
@@ -211,9 +211,9 @@ def run_start(
 
     where = workspace.writable(space)
     inside(where, where.runs, "runs")
-    wanted = configs.from_table(config, where="config", folder=where.root)
-    check_config(where, wanted)
-    run = run_store.create(where, wanted)
+    configuration = configs.from_table(config, where="config", folder=where.root)
+    check_config(where, configuration)
+    run = run_store.create(where, configuration)
     if run_store.state(run) == "finished":
         return {"run": run.id, "state": "finished", "pid": None}
     return {"run": run.id, "state": "running", "pid": worker.start(run)}

@@ -52,11 +52,11 @@ class LocaleType(click.ParamType):
         """Return the locales whose tag or name starts with the text."""
         from click.shell_completion import CompletionItem
 
-        wanted = incomplete.lower()
+        prefix = incomplete.lower()
         return [
             CompletionItem(tag, help=locale.name)
             for tag, locale in locales.table().items()
-            if tag.lower().startswith(wanted) or locale.name.lower().startswith(wanted)
+            if tag.lower().startswith(prefix) or locale.name.lower().startswith(prefix)
         ]
 
 

@@ -40,15 +40,15 @@ MEANING = {
 )
 @click.option("--cka", is_flag=True, help="Also compare hidden states on shared text (needs torch).")
 @click.option("--text", type=click.Path(path_type=Path, dir_okay=False),
-              help="That text, a sentence a line. Default: development sentences of the models' locales.")  # fmt: skip
+              help="Text file, one sentence per line. Default: development sentences of the models' locales.")  # fmt: skip
 @click.option("--sentences", type=click.IntRange(min=3), default=256, show_default=True,
-              help="How many sentences at most.")  # fmt: skip
+              help="Maximum number of sentences.")  # fmt: skip
 @click.option("--part", default="model", show_default=True,
               help="Print this part: model, body, embeddings, 'layer 0', other, head.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for CSV and PNG files. Default: results/.")  # fmt: skip
 @click.option("--log", "to_log", is_flag=True,
-              help="Write it into the experiment log, where mu advise learns from it.")  # fmt: skip
+              help="Write the result into the experiment log, where mu advise reads it.")  # fmt: skip
 @study_options()
 @json_option
 def compat(
@@ -85,7 +85,7 @@ def compat(
         with Bar("cka") as bar:
             matrices.update(task_vector_measures.representations(models, lines, on_progress=bar).matrices)
     result = task_vector_measures.Compatibility(result.names, matrices)
-    shown = {m: result.matrix(m, part) for m, by_part in matrices.items() if m != "cka" or part in by_part}
+    selected = {m: result.matrix(m, part) for m, by_part in matrices.items() if m != "cka" or part in by_part}
     where = out or study.space.results
     for measure in matrices:
         path = compat_path(study, measure, where)
@@ -106,13 +106,13 @@ def compat(
     if as_json:
         emit({"names": list(result.names), "part": part, "folder": str(where), "csv": parts.name,
               "entry": entry.id if entry else None,
-              **{measure: table(result.names, matrix) for measure, matrix in shown.items()}})  # fmt: skip
+              **{measure: table(result.names, matrix) for measure, matrix in selected.items()}})  # fmt: skip
         return
     width = shutil.get_terminal_size().columns
     blocks = [
         f"{MEANING[measure]}: {part}\n"
         + square_matrix.render(result.names, matrix, depth=heatmap.depth(sys.stdout, environ), width=width)
-        for measure, matrix in shown.items()
+        for measure, matrix in selected.items()
     ]
     click.echo("\n\n".join(blocks))
     say(f"written to {study.space.display(parts).replace('-parts.csv', '-*.csv')} and .png")

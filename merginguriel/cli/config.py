@@ -49,21 +49,21 @@ def show(
                              where=str(config_file), hint="Change the key under base: in the file.")  # fmt: skip
         show_sweep(config_file, where, every, as_json)
         return
-    given, places = configs.read(config_file, sets)
-    result = resolve.resolved(given, where, places)
-    origins = resolve.origins(given, result, places)
+    given, locations = configs.read(config_file, sets)
+    result = resolve.resolved(given, where, locations)
+    origins = resolve.origins(given, result, locations)
     values = configs.flat_values(result)
-    shown = {name: value for name, value in values.items() if every or origins[name] != "default"}
+    selected = {name: value for name, value in values.items() if every or origins[name] != "default"}
     if as_json:
         table = {
             name: {"value": configs.plain(value), "from": origins[name], "doc": configs.KEYS[name].doc}
-            for name, value in shown.items()
+            for name, value in selected.items()
         }
         emit({"run": run_id(result), "digest": configs.digest(result), "keys": table})
         return
     rows = [
         [name, setting(value), origins[name], *([configs.KEYS[name].doc] if every else [])]
-        for name, value in shown.items()
+        for name, value in selected.items()
     ]
     click.echo(plain(f"{run_id(result)}\n{columns(rows)}"))
 
@@ -80,11 +80,11 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
     result: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     for point in file.points():
-        given, places = sweeps.config_of(point, file)
+        given, locations = sweeps.config_of(point, file)
         with sweeps.naming_point(point, file):
-            whole = resolve.resolved(given, where, places)
+            whole = resolve.resolved(given, where, locations)
         result.setdefault(run_id(whole), configs.flat_values(whole))
-        origins = resolve.origins(given, whole, places)
+        origins = resolve.origins(given, whole, locations)
     first = next(iter(result.values()))
     varied = [name for name in first if any(item[name] != first[name] for item in result.values())]
     alike = [n for n in first if n not in varied and (every or origins[n] != "default")]

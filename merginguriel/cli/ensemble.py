@@ -42,7 +42,7 @@ class Usual(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=Usual, short_help="Let several models answer together, without running one.")
+@click.group(cls=Usual, short_help="Combine cached predictions of several models, without running a model.")
 def ensemble() -> None:
     """Votes, probabilities or weighted logits of several models, from the answers that mu nxn keeps.
 
@@ -77,7 +77,7 @@ class Scored:
     baselines: Mapping[str, Baseline]
 
 
-@ensemble.command("score", short_help="Accuracy of ensembles, against what they must beat.")
+@ensemble.command("score", short_help="Score ensembles and compare them with their baselines.")
 @common_options
 def score(
     study: Study,

@@ -70,11 +70,11 @@ def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) 
         say(plain("\n".join(lines)))
         why = _declined()
     if why:
-        kept = keep_draft(log, new, draft)
+        saved = keep_draft(log, new, draft)
         raise MuError(
             f"{why}; nothing was added.",
-            where=str(kept),
-            hint=f"The text was saved there. Continue with: mu log add --draft {kept.stem}",
+            where=str(saved),
+            hint=f"The text was saved there. Continue with: mu log add --draft {saved.stem}",
         )
     return new
 

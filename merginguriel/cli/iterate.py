@@ -26,9 +26,7 @@ HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettin
 
 
 @click.command(short_help="Train locales in turn, merging as they learn.")
-@click.option(
-    "--target", "targets", type=LOCALE, multiple=True, help="The locale that it is for; repeat for many."
-)
+@click.option("--target", "targets", type=LOCALE, multiple=True, help="Target locale; repeat for several.")
 @click.option(
     "--source",
     "sources",
@@ -40,31 +38,45 @@ HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettin
 @click.option("--method", default="average", show_default=True, help="See: mu methods.")
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method.")
 @click.option(
-    "--weight", "weights", multiple=True, metavar="LOCALE=NUMBER", help="Of a source, in a weighted mean."
+    "--weight",
+    "weights",
+    multiple=True,
+    metavar="LOCALE=NUMBER",
+    help="Weight of a source in a weighted mean.",
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help=HELP["include"])
 @click.option("--exclude", multiple=True, metavar="PATTERN", help=HELP["exclude"])
 @click.option("--anchor", type=click.Choice(ANCHORS), default="last_merge", show_default=True,
-              help="What task vectors are taken against.")  # fmt: skip
+              help="Base of the task vectors.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True, help=HELP["epochs"])
 @click.option(
     "--merge-every", type=click.IntRange(min=1), default=1, show_default=True, help=HELP["merge_every"]
 )
 @click.option("--schedule", type=click.Choice(SCHEDULES), default="fixed", show_default=True,
-              help="Merge every round, once no loss falls, or where it gains.")  # fmt: skip
+              help="When to merge: every round, once no loss falls, or only where it gains.")  # fmt: skip
 @click.option("--tolerance", type=float, default=0.01, show_default=True, help=HELP["tolerance"])
 @click.option(
     "--min-gain", "min_gain_pp", type=float, default=0.0, show_default=True, help=HELP["min_gain_pp"]
 )
 @click.option("--judge", type=click.Choice(JUDGES), default="sources", show_default=True,
-              help="On whose development data a gain is measured.")  # fmt: skip
+              help="Locale whose development data measure a gain.")  # fmt: skip
 @click.option("--patience", type=click.IntRange(min=1), help=HELP["patience"])
 @click.option("--keep-checkpoints", is_flag=True, help=HELP["keep_checkpoints"])
-@click.option("--learning-rate", type=float, help="Of the encoder. Default: what suits the base.")
-@click.option("--head-learning-rate", type=float, help="Of the head, which starts from nothing.")
+@click.option(
+    "--learning-rate", type=float, help="Learning rate of the encoder. Default: depends on the base."
+)
+@click.option("--head-learning-rate", type=float, help="Learning rate of the head, which starts from zeros.")
 @click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are cut.")
-@click.option("--freeze-layers", type=click.IntRange(min=0), help="Layers, from the input, left as they are.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=4),
+    help="Maximum tokens of a sentence; longer ones are truncated.",
+)
+@click.option(
+    "--freeze-layers",
+    type=click.IntRange(min=0),
+    help="Number of layers, from the input, that are not trained.",
+)
 @click.option(
     "--bf16/--no-bf16", default=None, help="Matrix products in bfloat16. Default: where it is faster."
 )

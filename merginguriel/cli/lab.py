@@ -80,11 +80,11 @@ def base(
 
     if dry_run:
         path = study.root / "base"
-        there = (path / "config.json").is_file()
+        exists = (path / "config.json").is_file()
         if as_json:
-            emit({"path": str(path), "context": study.context, "there": there})
+            emit({"path": str(path), "context": study.context, "there": exists})
         else:
-            click.echo(f"{path}  {'exists' if there else 'would be written'}")
+            click.echo(f"{path}  {'exists' if exists else 'would be written'}")
         return
     with Bar("base") as bar:
         path = make_base(study, bar)
@@ -159,8 +159,8 @@ def evaluate(
             "ci95": [low, high],
         }
         show = used.unit.show
-        named = "" if used.name == "accuracy" else f"{used.name} "
-        lines = [f"{locale}  {named}{show(value)}  95% {bounds(used, low, high)}  n = {n}"]
+        prefix = "" if used.name == "accuracy" else f"{used.name} "
+        lines = [f"{locale}  {prefix}{show(value)}  95% {bounds(used, low, high)}  n = {n}"]
         seen = None
         if other is not None:
             seen = compare(right, other, groups=groups, metric=used.name)
@@ -265,10 +265,10 @@ def show_pairs(
     missing: list[tuple[str, str]], models: Iterable[str], data: dict[str, TaskData], as_json: bool
 ) -> None:
     """Print the locales that each model would be scored on, and the number of known pairs."""
-    left = {source: [target for name, target in missing if name == source] for source in models}
-    known = len(left) * len(data) - len(missing)
+    remaining = {source: [target for name, target in missing if name == source] for source in models}
+    known = len(remaining) * len(data) - len(missing)
     if as_json:
-        emit({"to_score": left, "known": known})
+        emit({"to_score": remaining, "known": known})
         return
-    click.echo(columns([[source, " ".join(targets) or "-"] for source, targets in left.items()]))
+    click.echo(columns([[source, " ".join(targets) or "-"] for source, targets in remaining.items()]))
     say(f"{len(missing)} pairs to score, {known} known already")

@@ -65,16 +65,16 @@ def list_entries(
     from merginguriel.knowledge.log.questions import unfinished
     from merginguriel.knowledge.log.timeline import Filter, select
 
-    wanted = Filter(type=kind, **chosen)
+    criteria = Filter(type=kind, **chosen)
     knowledge = load(space(workspace_path))
-    entries = select(knowledge, wanted)
+    entries = select(knowledge, criteria)
     if only_open:
         waiting = unfinished(knowledge, date.today().isoformat())
         entries = [entry for entry in entries if entry.id in waiting]
     if not entries and knowledge.entries:
-        say(plain(f"No entry matches. {_hint(knowledge, wanted)}".rstrip()))
+        say(plain(f"No entry matches. {_hint(knowledge, criteria)}".rstrip()))
     if show_rows:
-        rows = [r for e in entries for r in e.rows if wanted.takes(r)]
+        rows = [r for e in entries for r in e.rows if criteria.takes(r)]
         if as_json:
             emit([row.as_dict() for row in rows])
         else:
@@ -91,7 +91,7 @@ def _count(rows: int) -> str:
     return f"{rows:3d} row{'s' * (rows != 1)}"
 
 
-def _hint(knowledge: Any, wanted: Any) -> str:
+def _hint(knowledge: Any, criteria: Any) -> str:
     """Return similar methods or tags where the log has none of that name."""
     from merginguriel.text.suggest import suggest
 
@@ -99,9 +99,9 @@ def _hint(knowledge: Any, wanted: Any) -> str:
         item.method for e in knowledge.entries for item in e.expected
     }
     tags = {tag for entry in knowledge.entries for tag in entry.tags}
-    for what, name, names in (("method", wanted.method, methods), ("tag", wanted.tag, tags)):
+    for kind, name, names in (("method", criteria.method, methods), ("tag", criteria.tag, tags)):
         if name is not None and name not in names:
-            return f"No entry has the {what} {name!r}. {suggest(name, names)}".rstrip()
+            return f"No entry has the {kind} {name!r}. {suggest(name, names)}".rstrip()
     return ""
 
 
@@ -124,8 +124,8 @@ def export_entries(
         files.write_text(out, text)
         say(f"{len(result)} entries.")
     if as_json:
-        told = {"entries": [entry.id for entry in result], "path": str(out) if out else None}
-        emit(told if out else {**told, "text": text})
+        summary = {"entries": [entry.id for entry in result], "path": str(out) if out else None}
+        emit(summary if out else {**summary, "text": text})
     else:
         click.echo(str(out) if out else text.rstrip("\n"))
 

@@ -22,17 +22,19 @@ if TYPE_CHECKING:
 ORDERS = ("name", "family", "script", "similarity", "value")
 
 
-@click.command(short_help="Look at an N×N matrix: results, or what the log holds.")
+@click.command(short_help="Show an N×N matrix, from results or from the log.")
 @click.argument("context", required=False)
-@click.option("--split", help="test, dev, train, or log: test accuracies that the log holds. Default: the first there is.")  # fmt: skip
-@click.option("--target", type=LOCALE, help="Whom would URIEL, REAL and mu advise choose for it?")
+@click.option("--split", help="test, dev, train, or log (test accuracies in the log). Default: the first available.")  # fmt: skip
+@click.option(
+    "--target", type=LOCALE, help="Show the sources that URIEL, REAL and mu advise choose for this target."
+)
 @click.option("--k", type=click.IntRange(min=1), default=5, show_default=True,
-              help="How many URIEL and REAL would choose for --target.")  # fmt: skip
+              help="Number of sources that URIEL and REAL choose for --target.")  # fmt: skip
 @click.option("--sort", type=click.Choice(ORDERS), default="name", show_default=True,
               help="Order of rows and columns; similarity is URIEL's to --target.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
-              help="Write what is shown too: a .csv or a .png; repeat.")  # fmt: skip
-@click.option("--list", "listing", is_flag=True, help="List the matrices that there are.")
+              help="Also write what is shown, to a .csv or .png file; repeat.")  # fmt: skip
+@click.option("--list", "listing", is_flag=True, help="List the available matrices.")
 @json_option
 @workspace_option
 def matrix(
@@ -62,36 +64,38 @@ def matrix(
     where = space(workspace_path)
     knowledge = load(where)
     if listing:
-        there = matrix_store.stored(where, knowledge)
+        stored = matrix_store.stored(where, knowledge)
         result = [
-            {"context": o.context, "split": o.split, "path": str(o.path) if o.path else None} for o in there
+            {"context": o.context, "split": o.split, "path": str(o.path) if o.path else None} for o in stored
         ]
-        emit(result) if as_json else click.echo(plain(columns([[o.context, o.split] for o in there])))
+        emit(result) if as_json else click.echo(plain(columns([[o.context, o.split] for o in stored])))
         return
     item = matrix_store.find(where, knowledge, context=context, split=split, target=target)
     whole = matrix_store.read(knowledge, item)
     if target and target not in whole.targets:
         raise UsageError(f"{item.name} has no column {target}.", hint=f"It has: {', '.join(whole.targets)}")
-    shown = matrix_store.ordered(whole, sort, target)
+    ordered = matrix_store.ordered(whole, sort, target)
     commonest = matrix_choice.majority(where, knowledge, item.context)
     picked = matrix_choice.chosen(where, knowledge, item, whole, target, k) if target else None
-    written = [str(matrix_store.export(shown, path)) for path in out]
+    written = [str(matrix_store.export(ordered, path)) for path in out]
     if as_json:
-        emit(as_dict(item, shown, commonest, picked) | ({"written": written} if written else {}))
+        emit(as_dict(item, ordered, commonest, picked) | ({"written": written} if written else {}))
         return
     depth = heatmap.depth(sys.stdout, os.environ)
     # The picture holds colours; what comes from the file are the names.
-    named = replace(shown, sources=tuple(map(plain, shown.sources)), targets=tuple(map(plain, shown.targets)))
-    click.echo(heatmap.render(named, depth=depth, width=text_width()))
+    clean = replace(
+        ordered, sources=tuple(map(plain, ordered.sources)), targets=tuple(map(plain, ordered.targets))
+    )
+    click.echo(heatmap.render(clean, depth=depth, width=text_width()))
     say(plain(f"{item.name}: {where.display(item.path) if item.path else 'rows of the log'}"))
     if picked:
-        click.echo("\n" + plain(choice_text(shown, picked, commonest)))
+        click.echo("\n" + plain(choice_text(ordered, picked, commonest)))
     for path in written:
         say(f"written to {path}")
 
 
 def as_dict(
-    item: object, shown: Matrix, commonest: dict[str, float], picked: Chosen | None
+    item: object, ordered: Matrix, commonest: dict[str, float], picked: Chosen | None
 ) -> dict[str, object]:
     """Return what --json prints; the terminal interface copies figures of the same matrix."""
     import math
@@ -103,11 +107,13 @@ def as_dict(
         "context": item.context,
         "split": item.split,
         "path": str(item.path) if item.path else None,
-        "n": dict(zip(shown.targets, map(int, shown.n), strict=True)),
-        "majority_class": {t: commonest[t] for t in shown.targets if t in commonest},
+        "n": dict(zip(ordered.targets, map(int, ordered.n), strict=True)),
+        "majority_class": {t: commonest[t] for t in ordered.targets if t in commonest},
         "accuracy": {
-            s: {t: None if math.isnan(v) else v for t, v in zip(shown.targets, map(float, row), strict=True)}
-            for s, row in zip(shown.sources, shown.scores, strict=True)
+            s: {
+                t: None if math.isnan(v) else v for t, v in zip(ordered.targets, map(float, row), strict=True)
+            }
+            for s, row in zip(ordered.sources, ordered.scores, strict=True)
         },
     }
     if picked:
@@ -126,28 +132,28 @@ def as_dict(
     return result
 
 
-def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:
+def choice_text(ordered: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:
     """Return the target's column, best first, with who would choose each source."""
     import numpy as np
 
     from merginguriel.study.matrix_store import rank
 
-    column = shown.scores[:, shown.targets.index(picked.target)]
+    column = ordered.scores[:, ordered.targets.index(picked.target)]
     lines = [["source", "accuracy", "rank", "URIEL", "takes it"]]
     for i in sorted(
-        range(len(column)), key=lambda i: (bool(np.isnan(column[i])), -column[i], shown.sources[i])
+        range(len(column)), key=lambda i: (bool(np.isnan(column[i])), -column[i], ordered.sources[i])
     ):
-        source = shown.sources[i]
+        source = ordered.sources[i]
         known = not np.isnan(column[i])
         near = picked.near.get(source)
         lines.append([
             source,
             f"{100 * column[i]:.1f}" if known else "–",
-            str(rank(shown, source, picked.target)[0]) if known else "",
+            str(rank(ordered, source, picked.target)[0]) if known else "",
             "" if near is None else f"{near:.3f}",
             "own model" if source == picked.target else picked.marks(source),
         ])  # fmt: skip
-    n = int(shown.n[shown.targets.index(picked.target)])
+    n = int(ordered.n[ordered.targets.index(picked.target)])
     heading = [f"{picked.target}: n = {n:,}" if n else f"{picked.target}: n unknown"]
     if picked.target in commonest:
         heading.append(f"majority class {100 * commonest[picked.target]:.1f}%")

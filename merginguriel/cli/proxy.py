@@ -17,7 +17,7 @@ NOTE = "a proxy: how cosine similarity orders pairs of sentences, not the accura
 @click.command(short_help="Spearman correlation on scored sentence pairs (STS), a proxy.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--prefix", default="", help="Put before every sentence; E5 models expect 'query: '.")
+@click.option("--prefix", default="", help="Text before every sentence; E5 models expect 'query: '.")
 @study_flags
 @json_option
 def proxy(

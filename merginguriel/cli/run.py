@@ -51,21 +51,21 @@ def run(
         raise UsageError(
             "no configuration.", hint="Name a file, or keys: --set target=sw-KE --set method=ties"
         )
-    config, places = configs.read(config_file, sets)
-    wanted = resolve.resolved(config, where, places)
+    config, locations = configs.read(config_file, sets)
+    configuration = resolve.resolved(config, where, locations)
     if dry_run:
-        there = (where.runs / run_store.run_id(wanted) / "config.yaml").is_file()
-        now = run_store.state(run_store.get(where, run_store.run_id(wanted))) if there else "new"
+        exists = (where.runs / run_store.run_id(configuration) / "config.yaml").is_file()
+        now = run_store.state(run_store.get(where, run_store.run_id(configuration))) if exists else "new"
         from merginguriel.runs.planning import plan
 
-        planned = plan(where, wanted)
+        planned = plan(where, configuration)
         if as_json:
-            emit({"run": run_store.run_id(wanted), "state": now, "plan": planned.as_dict(),
-                  "config": configs.as_table(wanted, every=True)})  # fmt: skip
+            emit({"run": run_store.run_id(configuration), "state": now, "plan": planned.as_dict(),
+                  "config": configs.as_table(configuration, every=True)})  # fmt: skip
         else:
-            click.echo(f"{run_store.run_id(wanted)}  {now}")
+            click.echo(f"{run_store.run_id(configuration)}  {now}")
             click.echo(plain("\n".join(plan_lines(planned, now))) + "\n")
-            click.echo(configs.dump(wanted).rstrip())
+            click.echo(configs.dump(configuration).rstrip())
         return 0
     from merginguriel.runs import worker
 

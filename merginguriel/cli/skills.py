@@ -22,7 +22,7 @@ USUAL = ".agents/skills"
 since_option = click.option(
     "--since",
     metavar="REV",
-    help="Compare versions with the commit where HEAD branched off REV, not with the last commit.",
+    help="Compare versions with the commit where HEAD branched off REV. Default: the last commit.",
 )
 
 
@@ -63,9 +63,9 @@ def list_skills(as_json: bool, workspace_path: Path | None) -> None:
     rows = []
     for skill in knowledge.skills:
         grade, reason = grades[skill.name]
-        said = f"{reason} (foreign)" if skill.foreign else reason
+        text = f"{reason} (foreign)" if skill.foreign else reason
         rows.append(
-            [skill.name, plain(skill.version) or "-", grade, fresh[skill.name].text, said, plain(skill.line)]
+            [skill.name, plain(skill.version) or "-", grade, fresh[skill.name].text, text, plain(skill.line)]
         )
     click.echo(columns(rows))
 
@@ -104,9 +104,9 @@ def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
 @click.argument("name")
 @click.option(
     "--from", "template", metavar="TEMPLATE", default="research", show_default=True,
-    help="`research`, `workflow`, or a skill (its name or folder) whose sections are taken over.",
+    help="`research`, `workflow`, or the name or folder of a skill whose sections are copied.",
 )  # fmt: skip
-@click.option("--description", default="", help="What it is about and when to use it, in one line.")
+@click.option("--description", default="", help="Content and use of the skill, in one line.")
 @click.option("--edit", is_flag=True, help="Open SKILL.md in $EDITOR afterwards.")
 @json_option
 @workspace_option
@@ -174,8 +174,8 @@ def diff(
         emit([change.as_dict() for change in result])
         return
     for change in result:
-        said = change.said.replace("\n", "\n    ")
-        click.echo(plain(f"{change.kind}  {change.what}\n    {said}"))
+        text = change.said.replace("\n", "\n    ")
+        click.echo(plain(f"{change.kind}  {change.what}\n    {text}"))
         click.echo(plain("".join(f"      {line}\n" for line in change.evidence)), nl=False)
     say(f"{len(result)} change{'s' * (len(result) != 1)}.")
 
@@ -212,34 +212,36 @@ def install(
     if only_check and take_away:
         raise UsageError("--check cannot be used with --remove.")
     where = space(workspace_path)
-    place = installing.place_of(where, to)
+    folder = installing.destination_of(where, to)
     if only_check:
-        return _check_installed(place, to, names, as_json)
+        return _check_installed(folder, to, names, as_json)
     if take_away:
-        gone = installing.remove(place, names, force=force)
-        emit(gone) if as_json else click.echo("".join(f"removed {name}\n" for name in gone), nl=False)
+        removed = installing.remove(folder, names, force=force)
+        emit(removed) if as_json else click.echo("".join(f"removed {name}\n" for name in removed), nl=False)
         return 0
-    put = installing.install(where, place, names, copy=None if how is None else how == "copy", force=force)
-    shown = [item for item in put if not names or item.name in names]
+    installed = installing.install(
+        where, folder, names, copy=None if how is None else how == "copy", force=force
+    )
+    selected = [item for item in installed if not names or item.name in names]
     if as_json:
-        emit([vars(item) for item in shown])
+        emit([vars(item) for item in selected])
     else:
-        click.echo(columns([[item.how, str(place / item.name), item.version or "-"] for item in shown]))
+        click.echo(columns([[item.how, str(folder / item.name), item.version or "-"] for item in selected]))
     return 0
 
 
-def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool) -> int:
+def _check_installed(root: Path, to: str, names: tuple[str, ...], as_json: bool) -> int:
     from merginguriel.knowledge.skills.install import check
 
-    result = [(item, wrong) for item, wrong in check(place) if not names or item.name in names]
+    result = [(item, problem) for item, problem in check(root) if not names or item.name in names]
     for name in names:
         if name not in [item.name for item, _ in result]:
-            raise UsageError(f"{name!r} is not installed in {place}.")
-    stale = [(item, wrong) for item, wrong in result if wrong]
+            raise UsageError(f"{name!r} is not installed in {root}.")
+    stale = [(item, problem) for item, problem in result if problem]
     if as_json:
-        emit([{**vars(item), "stale": wrong or None} for item, wrong in result])
+        emit([{**vars(item), "stale": problem or None} for item, problem in result])
     else:
-        click.echo("".join(plain(f"{place / item.name}: {wrong}.\n") for item, wrong in stale), nl=False)
+        click.echo("".join(plain(f"{root / item.name}: {problem}.\n") for item, problem in stale), nl=False)
         again = " ".join(
             ["mu skills install", *(item.name for item, _ in stale), *(["--to", to] if to != USUAL else [])]
         )
@@ -260,22 +262,22 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
     from merginguriel.knowledge.parse.skills import check_name
     from merginguriel.merging.registry import parameters
 
-    where = _since(space(workspace_path), since)
+    where = _since_revision(space(workspace_path), since)
     if name is not None:
         check_name(name)
         if not (where.skills / name).is_dir():
-            here = [path.name for path in sorted(where.skills.glob("*/"))]
-            raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(here)}")
+            available = [path.name for path in sorted(where.skills.glob("*/"))]
+            raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(available)}")
     root = f"{where.skills / name if name else where.skills}"
     result = [
         problem
         for problem in problems(where, parameters())
         if problem.where == root or problem.where.startswith(f"{root}/")
     ]
-    return _tell(result, where, as_json)
+    return _print_problems(result, where, as_json)
 
 
-def _since(where: Workspace, revision: str | None) -> Workspace:
+def _since_revision(where: Workspace, revision: str | None) -> Workspace:
     """Return the workspace with the revision that versions are compared with among its settings."""
     from merginguriel.knowledge.lint.rules.version import SETTING
 
@@ -323,7 +325,7 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
         click.echo("".join(f"    {ref}\n" for ref in claim.evidence).rstrip())
 
 
-@click.command(short_help="Check skills, claims and log; name what is wrong.")
+@click.command(short_help="Check skills, claims and log, and list the problems.")
 @since_option
 @click.option("--full", is_flag=True, help="Run all rules even if nothing has changed.")
 @json_option
@@ -335,8 +337,8 @@ def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | No
     """
     from merginguriel.knowledge.lint.runner import cached_problems
 
-    where = _since(space(workspace_path), since)
-    return _tell(cached_problems(where, full=full, program=_program), where, as_json)
+    where = _since_revision(space(workspace_path), since)
+    return _print_problems(cached_problems(where, full=full, program=_program), where, as_json)
 
 
 def _program() -> dict[str, tuple[str, ...]]:
@@ -345,7 +347,7 @@ def _program() -> dict[str, tuple[str, ...]]:
     return parameters()
 
 
-def _tell(result: list[Problem], where: Workspace, as_json: bool) -> int:
+def _print_problems(result: list[Problem], where: Workspace, as_json: bool) -> int:
     """Print problems with paths relative to the workspace; return the exit code."""
     root = f"{where.root}/"
     if as_json:

@@ -62,10 +62,10 @@ def study_options(*, seed: str | None = None) -> Callable[[Command], Command]:
             which = {name: given.pop(name) for name in (*FLAGS, *(["seed"] if seed else []))}
             return command(study=make_study(**which), **given)
 
-        shown = study_flags(made)
+        decorated = study_flags(made)
         if seed is None:
-            return shown
-        return click.option("--seed", type=int, default=0, show_default=True, help=seed)(shown)
+            return decorated
+        return click.option("--seed", type=int, default=0, show_default=True, help=seed)(decorated)
 
     return around
 

@@ -49,7 +49,7 @@ def sweep() -> None:
 @click.option("--on", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="Processes of this machine, or tasks of a Ray cluster.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), metavar="N",
-              help="Local: how many runs at once; the cores are divided among them. Default: 1.")  # fmt: skip
+              help="Local: number of parallel runs; they share the cores. Default: 1.")  # fmt: skip
 @click.option("--address", metavar="HOST:PORT",
               help="Ray: a running cluster, or auto; all its nodes must see the workspace at the same path. "
                    "Default: one is started on this machine.")  # fmt: skip
@@ -57,7 +57,7 @@ def sweep() -> None:
 @click.option("--gpus", type=click.FloatRange(min=0), metavar="X",
               help="Ray: GPUs of a run; 0.5 lets two share one. Default: 0.")  # fmt: skip
 @click.option("--retries", type=click.IntRange(min=0), metavar="N",
-              help="Ray: how often a run is begun again when its node is lost. Default: 3.")  # fmt: skip
+              help="Ray: number of restarts of a run whose node is lost. Default: 3.")  # fmt: skip
 @click.option(
     "--dry-run", is_flag=True, help="Show what would run, what has finished and how long it would take."
 )
@@ -87,7 +87,7 @@ def run(
         return OK
     try:
         with Bar(planned.name) as bar:
-            came = sweeps.carry_out(
+            outcome = sweeps.carry_out(
                 planned,
                 executor,
                 at_once=at_once,
@@ -98,14 +98,21 @@ def run(
         raise
     result = sweeps.standings(planned)
     if as_json:
-        emit({"sweep": planned.id, "known": came.known, "finished_now": came.finished, **described(result)})
+        emit(
+            {
+                "sweep": planned.id,
+                "known": outcome.known,
+                "finished_now": outcome.finished,
+                **described(result),
+            }
+        )
     else:
         click.echo(table(result))
-    say(f"{came.known} known before, {came.finished} finished now, {len(came.failed)} not finished"
+    say(f"{outcome.known} known before, {outcome.finished} finished now, {len(outcome.failed)} not finished"
         f"  ({planned.space.display(planned.folder)})")  # fmt: skip
-    for member, reason in came.failed:
+    for member, reason in outcome.failed:
         say(f"  {member.label}: {reason}\n    mu runs logs {member.id}")
-    return FAILED if came.failed else OK
+    return FAILED if outcome.failed else OK
 
 
 def executor_for(
@@ -120,17 +127,17 @@ def executor_for(
     from merginguriel.runs import executors
 
     for_ray: dict[str, Any] = {"address": address, "cpus": cpus, "gpus": gpus, "retries": retries}
-    given = {name: value for name, value in for_ray.items() if value is not None}
+    values = {name: value for name, value in for_ray.items() if value is not None}
     if on == "local":
-        if given:
-            raise UsageError(f"--{next(iter(given))} is for Ray only.", hint="Add: --on ray")
+        if values:
+            raise UsageError(f"--{next(iter(values))} is for Ray only.", hint="Add: --on ray")
         return executors.Local(workers or 1), workers or 1
     if workers is not None:
         raise UsageError(
             "--workers is for this machine only: Ray runs as many at once as the nodes have room for.",
             hint="Set the resources of one run with --cpus and --gpus.",
         )
-    return executors.Ray(**given), None
+    return executors.Ray(**values), None
 
 
 def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
@@ -138,20 +145,20 @@ def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
     from merginguriel.runs import sweep as sweeps
 
     result = sweeps.standings(planned)
-    left = [item for item in result if item.state != "finished"]
+    remaining = [item for item in result if item.state != "finished"]
     item = sweeps.expected_seconds(planned, result)
-    seconds = None if item is None or at_once is None else item * -(-len(left) // at_once)
+    seconds = None if item is None or at_once is None else item * -(-len(remaining) // at_once)
     if as_json:
-        emit({"sweep": planned.id, "asked": planned.asked, "to_run": len(left), "known": len(result) - len(left),
+        emit({"sweep": planned.id, "asked": planned.asked, "to_run": len(remaining), "known": len(result) - len(remaining),
               "seconds_per_run": item, "seconds": seconds, **described(result)})  # fmt: skip
         return
     click.echo(table(result))
     same = planned.asked - len(result)
-    say(f"{len(left)} to run, {len(result) - len(left)} known already"
+    say(f"{len(remaining)} to run, {len(result) - len(remaining)} known already"
         + (f"; {same} of the {planned.asked} points are the same run as another" if same else ""))  # fmt: skip
     if item is None:
         say("time: not known, no run of this kind has finished here")
-    elif left:
+    elif remaining:
         rate = f"{duration(item)} for one run, as before"
         say(f"time: {rate}" if seconds is None else f"time: about {duration(seconds)} ({rate})")
 
@@ -168,12 +175,12 @@ def status(name: str | None, workspace_path: Path | None, as_json: bool) -> None
     if name is not None:
         item = sweeps.get(where, name)
         result = sweeps.standings(item)
-        held = sweeps.is_held(item)
+        active = sweeps.is_held(item)
         if as_json:
-            emit({"sweep": item.id, "at_work": held, **described(result)})
+            emit({"sweep": item.id, "at_work": active, **described(result)})
             return
         click.echo(table(result))
-        say(f"{counted(result)}; {'running' if held else 'not running'}")
+        say(f"{counted(result)}; {'running' if active else 'not running'}")
         return
     known = [(item, sweeps.standings(item)) for item in sweeps.listed(where)]
     if as_json:
@@ -230,6 +237,6 @@ def table(members: list[MemberState]) -> str:
     for item in members:
         varied = [shown(item.member.varied[key]) if key in item.member.varied else "-" for key in keys]
         score = f"{item.value:.4f}" if item.value is not None else "-"
-        took = duration(item.seconds) if item.seconds is not None else "-"
-        rows.append([*varied, item.state, score, took, item.member.id])
+        seconds_text = duration(item.seconds) if item.seconds is not None else "-"
+        rows.append([*varied, item.state, score, seconds_text, item.member.id])
     return columns(rows)

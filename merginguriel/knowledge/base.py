@@ -141,9 +141,9 @@ class Knowledge:
             if (new := self.superseders.get(old)) and not named.intersection(new)
         }
         now = standing(claim, cited, self.near(claim), corrected)
-        said = [f"{entry.id}: {mark.reason}" for row in now.rows if row.status in DOUBTFUL
+        notes = [f"{entry.id}: {mark.reason}" for row in now.rows if row.status in DOUBTFUL
                 for entry, mark in self.marks.get(row.ref, ())] if now.status == "contested" else []  # fmt: skip
-        return replace(now, reason=f"{now.reason} ({said[0]})") if said else now
+        return replace(now, reason=f"{now.reason} ({notes[0]})") if notes else now
 
     def evidence_rows(self, ref: str) -> tuple[ResultRow, ...]:
         """Return the rows that an evidence id names: one row, or all rows of an entry."""
@@ -256,7 +256,7 @@ def parsed(
         skill = parse_skill(text, path, claims)
         if as_of:
             # Of a past day only the claims made by then are known, whatever the files say today.
-            skill = _known_by(skill, as_of)
+            skill = _as_of(skill, as_of)
             _feed(digest, skill.name, *(repr(claim.as_dict()) for claim in skill.claims))
         else:
             _feed(digest, f"{path.parent.name}/SKILL.md", text, claims or "")
@@ -276,12 +276,12 @@ def _feed(digest: hashlib._Hash, *texts: str) -> None:
         digest.update(data)
 
 
-def _known_by(skill: Skill, day: str) -> Skill:
+def _as_of(skill: Skill, day: str) -> Skill:
     """Return the skill without claims made after `day`; a claim superseded later is restored."""
     since = {claim.id: claim.since for claim in skill.claims}
-    kept = tuple(
+    retained = tuple(
         replace(c, superseded_by=None) if c.superseded_by and since.get(c.superseded_by, "") > day else c
         for c in skill.claims
         if c.since <= day
     )
-    return replace(skill, claims=kept)
+    return replace(skill, claims=retained)

@@ -178,11 +178,11 @@ def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: 
 
 def _essential(rows: Iterable[Row]) -> list[Row]:
     """Return the rows of one screen, and the option that shows the rest."""
-    left = dict(ESSENTIAL)
+    remaining = dict(ESSENTIAL)
     chosen = []
     for row in rows:
-        if left.get(row.label):
-            left[row.label] -= 1
+        if remaining.get(row.label):
+            remaining[row.label] -= 1
             chosen.append(row)
     return [*chosen, Row("more", "--all: every row, claim and alternative; --explain: the terms")]
 
@@ -341,7 +341,7 @@ def short_ref(ref: str) -> str:
 
 
 def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
-    shown = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
+    ordered = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
     return [
         Row(
             CLAIMS[c.predicate],
@@ -349,7 +349,7 @@ def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
             link=Link("skills", c.skill),
             hang=True,
         )
-        for c in shown
+        for c in ordered
     ]
 
 

@@ -273,7 +273,7 @@ def test_a_configuration_is_held_to_the_practice(bench, practice, config, said):
 
 
 def test_methods_are_named_as_the_program_and_the_log_have_them(bench, mu):
-    from merginguriel.knowledge.lint.rules.configuration import methods_named
+    from merginguriel.knowledge.lint.rules.configuration import methods_mentioned
     from merginguriel.merging.registry import parameters
 
     names = {*parameters(), "ties_dare", "iterate_ties"}
@@ -285,9 +285,9 @@ def test_methods_are_named_as_the_program_and_the_log_have_them(bench, mu):
         ("DARE", {"dare_linear", "dare_ties", "ties_dare"}),
         ("a linear head, a single consensus model, a task", set()),
     ):
-        assert methods_named(text, names) == meant, text
+        assert methods_mentioned(text, names) == meant, text
     for name in names - {"average", "linear", "consensus", "localise"}:
-        assert methods_named(f"Take {name.upper()}.", names) == {name}
+        assert methods_mentioned(f"Take {name.upper()}.", names) == {name}
     # A method that the log alone has is known by it; the command knows those of the program.
     bench.skill(text=RESEARCH.format(name="a-skill", practice="Merge by Zipping.", config="method: ties"))
     bench.entry(row(method="ties"))

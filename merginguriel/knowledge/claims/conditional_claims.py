@@ -33,19 +33,19 @@ def with_and_without(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference
     """
     inside = [row for row in rows if row.status == "current" and in_scope(row, claim.scope)]
     parts = [_without(claim, key, inside) for key in claim.condition]
-    return min(parts, key=_stands) if parts and all(parts) else []
+    return min(parts, key=_confidence) if parts and all(parts) else []
 
 
 def _without(claim: Claim, key: str, inside: Sequence[ResultRow]) -> list[Difference]:
     """Compare rows that meet the whole condition with rows that miss this part of it alone."""
-    wanted = claim.condition[key]
+    required = claim.condition[key]
     result: list[Difference] = []
-    for other in sorted({said for row in inside if (said := _said(row, key)) is not None} - {wanted}):
+    for other in sorted({said for row in inside if (said := _value(row, key)) is not None} - {required}):
         sides = replace(
             claim,
             predicate="prefers",
             over=None,
-            prefer=_scope(key, wanted),
+            prefer=_scope(key, required),
             over_scope=_scope(key, other),
         )
         result += [
@@ -57,16 +57,16 @@ def _without(claim: Claim, key: str, inside: Sequence[ResultRow]) -> list[Differ
 
 
 def _meets(claim: Claim, row: ResultRow) -> bool:
-    return all(_said(row, key) == wanted for key, wanted in claim.condition.items())
+    return all(_value(row, key) == required for key, required in claim.condition.items())
 
 
-def _stands(result: Sequence[Difference]) -> tuple[float, float]:
+def _confidence(result: Sequence[Difference]) -> tuple[float, float]:
     """Return how sure it is that these differences are above 0 (−1 to 1; 0 without noise), and their mean."""
     pool = pooled(result)
     return copysign(1 - (1.0 if pool.p is None else pool.p), pool.mean), pool.mean
 
 
-def _said(row: ResultRow, key: str) -> str | None:
+def _value(row: ResultRow, key: str) -> str | None:
     if key in FIELDS:
         value = getattr(row, key)
         return None if value in (None, "-") else str(value)
@@ -201,36 +201,36 @@ def no_difference(result: Sequence[Difference]) -> tuple[str, str]:
     ends = interval(pool)
     if ends is None:
         return "under noise", "no n is given, so that no difference can be excluded"
-    said = _minus(f"95% {ends[0]:+.2f} … {ends[1]:+.2f} pp")
+    text = _minus(f"95% {ends[0]:+.2f} … {ends[1]:+.2f} pp")
     if pool.p is not None and pool.p < 0.05:
         if ends[0] <= 0 <= ends[1]:  # the mean's, which did not decide: see `Pool.p`
             return "refuted", f"each of {pool.targets} targets shows a difference beyond its own noise"
-        return "refuted", f"{said}: there is a difference"
+        return "refuted", f"{text}: there is a difference"
     if max(map(abs, ends)) <= NO_DIFFERENCE_PP:
-        return "supported", f"{said}: no difference of more than {NO_DIFFERENCE_PP:g} pp"
-    return "under noise", f"{said}: a difference of more than {NO_DIFFERENCE_PP:g} pp is not excluded"
+        return "supported", f"{text}: no difference of more than {NO_DIFFERENCE_PP:g} pp"
+    return "under noise", f"{text}: a difference of more than {NO_DIFFERENCE_PP:g} pp is not excluded"
 
 
 def no_correlation(result: Correlation) -> tuple[str, str]:
     """Return (status, reason) of a claim that a feature carries no signal, given this correlation."""
     ends, p = f"95% {result.low:+.2f} … {result.high:+.2f}", stats.p_text(result.p)
-    said = f"ρ {result.value:+.2f} over {result.n} pairs"
+    text = f"ρ {result.value:+.2f} over {result.n} pairs"
     target, low, high = result.farthest
     if result.p < 0.05 and result.low <= 0 <= result.high:
-        status, said = (
+        status, text = (
             "refuted",
-            f"{said}, {p}: each of {result.targets} targets shows it beyond its own noise",
+            f"{text}, {p}: each of {result.targets} targets shows it beyond its own noise",
         )
     elif result.p < 0.05:
-        status, said = "refuted", f"{said}, {ends}, {p}: it carries a signal"
+        status, text = "refuted", f"{text}, {ends}, {p}: it carries a signal"
     elif max(-result.low, result.high) > NO_CORRELATION:
-        status, said = "under noise", f"{said}, {ends}, {p}: one of {NO_CORRELATION:g} is not excluded"
+        status, text = "under noise", f"{text}, {ends}, {p}: one of {NO_CORRELATION:g} is not excluded"
     elif max(-low, high) > NO_CORRELATION:
         status = "under noise"
-        said = f"{said}, {ends}, {p}; of {target} alone {low:+.2f} … {high:+.2f}: {NO_CORRELATION:g} is not excluded"
+        text = f"{text}, {ends}, {p}; of {target} alone {low:+.2f} … {high:+.2f}: {NO_CORRELATION:g} is not excluded"
     else:
-        status, said = "supported", f"{said}, {ends}, {p}"
-    return status, _minus(said)
+        status, text = "supported", f"{text}, {ends}, {p}"
+    return status, _minus(text)
 
 
 def _minus(text: str) -> str:

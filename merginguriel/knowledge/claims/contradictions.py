@@ -46,7 +46,7 @@ def wanted(claim: Claim) -> int:
     return 1 if claim.predicate in ("beats", "prefers") else -1
 
 
-def standing_claims(knowledge: Knowledge) -> list[Claim]:
+def active_claims(knowledge: Knowledge) -> list[Claim]:
     """Return the claims that are neither superseded nor refuted."""
     return [c for c in knowledge.claims if knowledge.standings[c.id].status not in ("superseded", "refuted")]
 
@@ -58,7 +58,7 @@ def between_claims(knowledge: Knowledge) -> list[Conflict]:
     model and not a worse one.
     """
     groups: dict[object, list[Claim]] = {}
-    for claim in standing_claims(knowledge):
+    for claim in active_claims(knowledge):
         if claim.predicate in ("beats", *DOWN):
             groups.setdefault(claim.over, []).append(claim)
         elif claim.predicate == "prefers":
@@ -126,21 +126,21 @@ def _settled(knowledge: Knowledge, claim: Claim, other: Claim, common: Scope) ->
     Without such rows, only claims of which one scope contains the other contradict each other.
     """
     narrowed = replace(claim, scope=common)
-    there = differences(narrowed, knowledge.near(narrowed))
-    if not there:
+    shared = differences(narrowed, knowledge.near(narrowed))
+    if not shared:
         if dict(common) not in (dict(claim.scope), dict(other.scope)):
             return []
         return [Conflict(claim, f"and {other.id} say opposite things of {told(common)}, and no row decides between them", other)]  # fmt: skip
-    mean = pooled(there).mean
-    wrong, right = (other, claim) if mean * wanted(claim) > 0 else (claim, other)
-    return [Conflict(wrong, f"contradicts {right.id}: of {told(common)}, where both apply, rows give "
-                     f"{listed(there)}", right)]  # fmt: skip
+    mean = pooled(shared).mean
+    loser, winner = (other, claim) if mean * wanted(claim) > 0 else (claim, other)
+    return [Conflict(loser, f"contradicts {winner.id}: of {told(common)}, where both apply, rows give "
+                     f"{listed(shared)}", winner)]  # fmt: skip
 
 
 def uncited(knowledge: Knowledge) -> list[Conflict]:
     """Return claims with uncited rows in scope that show the opposite outside noise."""
     conflicts: list[Conflict] = []
-    for claim in standing_claims(knowledge):
+    for claim in active_claims(knowledge):
         if claim.predicate not in ("beats", "prefers", *DOWN):
             continue
         cited = {row.measurement() for ref in claim.evidence for row in knowledge.evidence_rows(ref)}
@@ -163,7 +163,7 @@ def uncited(knowledge: Knowledge) -> list[Conflict]:
 def overreaching(knowledge: Knowledge) -> list[Conflict]:
     """Return claims that say "all", "both" or "never" against a row in scope, or "only" against another target."""
     conflicts: list[Conflict] = []
-    for claim in standing_claims(knowledge):
+    for claim in active_claims(knowledge):
         if claim.predicate not in ("beats", "prefers", *DOWN):
             continue
         word = EXHAUSTIVE.search(claim.text)

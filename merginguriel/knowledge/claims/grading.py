@@ -140,12 +140,12 @@ def _consistency(claim: Claim, now: Standing, result: Sequence[Difference]) -> l
     for difference in result:
         row = difference[2][0]
         by_target.setdefault((row.context, row.target), []).append(difference)
-    wanted = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
+    direction = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
     means = {target: pooled(group).mean for (_, target), group in by_target.items()}
     against = [
         f"{target} {f'{mean:+.2f}'.replace('-', '−')} pp" if mean else f"{target} a tie"
         for target, mean in means.items()
-        if mean * wanted <= 0
+        if mean * direction <= 0
     ]
     if against:
         return [Reason("consistency", f"not on every target: {', '.join(against[:3])}")]

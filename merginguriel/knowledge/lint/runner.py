@@ -86,19 +86,19 @@ def cached_problems(
         full: Run the rules even where the cache has an answer.
         program: Called for the methods of the program where the rules run.
     """
-    seen = _looked_at(space)
+    seen = _read_files(space)
     key = _digest(seen, space)
     if not full and (result := _recall(space.root, key)) is not None:
         return result
     result = problems(space, program())
     # A file that was written just now may change again without a change of its stamp.
-    if all(map(is_settled, seen.values())) and _digest(_looked_at(space), space) == key:
+    if all(map(is_settled, seen.values())) and _digest(_read_files(space), space) == key:
         text = json.dumps({"key": key, "problems": [asdict(item) for item in result]})
         cache.write(place(space.root), text.encode())
     return result
 
 
-def _looked_at(space: Workspace) -> dict[str, str]:
+def _read_files(space: Workspace) -> dict[str, str]:
     """Map every file that a rule may read to its stamp."""
     result: dict[str, str] = {}
     for folder, depth in ((space.skills, 8), (space.log, 3), (space.runs, 2)):

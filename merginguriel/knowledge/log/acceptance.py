@@ -220,18 +220,18 @@ def check(
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
     """Raise KnowledgeError for unknown entries, rows and questions, and for `answers` that name no plan."""
-    _check_named(knowledge, entry)
+    _check_references_exist(knowledge, entry)
     for ref in entry.answers:
-        named = knowledge.by_entry.get(ref)
-        if named is None or named.type != "Plan":
+        entry_of = knowledge.by_entry.get(ref)
+        if entry_of is None or entry_of.type != "Plan":
             raise KnowledgeError(
                 f"answers names {ref}, which is not a plan of this log.",
                 where=str(entry.path),
                 hint="Write the full id of the plan; see: mu log plans",
             )
     for answer in entry.settles:
-        asked = knowledge.by_entry.get(answer.question.partition("#")[0])
-        if asked is None or int(answer.question.rpartition("#q")[2]) > len(asked.questions):
+        origin = knowledge.by_entry.get(answer.question.partition("#")[0])
+        if origin is None or int(answer.question.rpartition("#q")[2]) > len(origin.questions):
             raise KnowledgeError(
                 f"{answer.question} is not a question of this log.",
                 where=f"{entry.path}:{answer.line}",
@@ -241,9 +241,9 @@ def check_references(knowledge: Knowledge, entry: Entry) -> None:
 
 def check_text(knowledge: Knowledge, entry: Entry) -> None:
     """Raise KnowledgeError for an entry or row that the text names and the log does not have."""
-    there = {*_logged_ids(knowledge), *knowledge.by_row}
+    logged = {*_logged_ids(knowledge), *knowledge.by_row}
     for line, name in named_entries(entry.body, entry.body_line):
-        if name not in there:
+        if name not in logged:
             raise KnowledgeError(
                 f"the text names {name}, which is not in the log.",
                 where=f"{entry.path}:{line}",
@@ -256,17 +256,17 @@ def _logged_ids(knowledge: Knowledge) -> set[str]:
     return {*knowledge.by_entry, *(path.stem for path in entry_paths(knowledge.space.log))}
 
 
-def _check_named(knowledge: Knowledge, entry: Entry) -> None:
-    named = [("supersedes", ref, str(entry.path)) for ref in entry.supersedes]
-    named += [("links", ref, str(entry.path)) for ref in entry.links]
-    named += [(f"[{q.state}]", q.by, f"{entry.path}:{q.line}") for q in entry.questions if q.by]
-    there = _logged_ids(knowledge) if named else set()
-    for kind, ref, where in named:
-        if ref not in there:
+def _check_references_exist(knowledge: Knowledge, entry: Entry) -> None:
+    references = [("supersedes", ref, str(entry.path)) for ref in entry.supersedes]
+    references += [("links", ref, str(entry.path)) for ref in entry.links]
+    references += [(f"[{q.state}]", q.by, f"{entry.path}:{q.line}") for q in entry.questions if q.by]
+    logged = _logged_ids(knowledge) if references else set()
+    for kind, ref, where in references:
+        if ref not in logged:
             raise KnowledgeError(
                 f"{kind} names {ref}, which is not in the log.",
                 where=where,
-                hint=suggest(ref, there) or "Write the full id; see: mu log list",
+                hint=suggest(ref, logged) or "Write the full id; see: mu log list",
             )
 
 

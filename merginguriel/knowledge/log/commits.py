@@ -44,8 +44,8 @@ def resolved(
         for number, line in section.lines:
             result = _RANGES.search(line) if markdown.item(line) is not None else None
             if result:
-                said = _listed(result[1], number, workspace, repository, tell)
-                lines[number - 1] = f"{line[: result.start()]}{said}{line[result.end() :]}"
+                hashes = _listed(result[1], number, workspace, repository, tell)
+                lines[number - 1] = f"{line[: result.start()]}{hashes}{line[result.end() :]}"
     return "\n".join(lines)
 
 
@@ -90,9 +90,9 @@ def _place(item: str, line: int, workspace: Path, repository: Path | None) -> tu
     if len(result) == 1:
         ((first, last), where) = next(iter(result.items()))
         return where, first, last
-    asked = str(repository) if repository else "the workspace's repository or the program's"
+    searched = str(repository) if repository else "the workspace's repository or the program's"
     raise KnowledgeError(
-        f"{asked} has no range {item!r}."
+        f"{searched} has no range {item!r}."
         if not result
         else f"{item!r} is one range in the workspace's repository and another in the program's.",
         where=f"line:{line}",

@@ -19,7 +19,7 @@ from .vocabulary import Program
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedDraft:
     """A draft: its id, when it was saved (local time, to the minute), its title, and why it is refused.
 
     Attributes:
@@ -47,17 +47,17 @@ def _paths(log: Path) -> list[Path]:
     return [*folder(log).glob("[!.]*.md"), *folder(log).glob("[!.]*.json")]
 
 
-def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
+def listed(space: Workspace, program: Program | None = None) -> list[SavedDraft]:
     """Return every draft, newest first; `program` as in `acceptance.accept`."""
     log = space.log
     paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
     if not paths:
         return []
     knowledge = load_readable(space)
-    return [_kept(knowledge, path, program) for path in paths]
+    return [_describe(knowledge, path, program) for path in paths]
 
 
-def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
+def _describe(knowledge: Knowledge, path: Path, program: Program | None) -> SavedDraft:
     title = problem = hint = ""
     try:
         text = read_text(path)
@@ -66,7 +66,7 @@ def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
     except MuError as error:
         problem, hint = error.what, error.hint or ""
     saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
-    return Kept(path.stem, path, saved, title, problem, hint)
+    return SavedDraft(path.stem, path, saved, title, problem, hint)
 
 
 def _title(text: str) -> str:

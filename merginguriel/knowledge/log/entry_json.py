@@ -173,18 +173,18 @@ def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:
     lines = markdown.split("\n")
     end = lines.index("---", 1)
     yield from ((number, line.partition(":")[0]) for number, line in enumerate(lines[1:end], start=2))
-    asked = [f"questions[{i}]" for i in range(len(entry.questions))]
-    asked += [f"narrows[{i}]" for i in range(len(entry.narrows))]
-    asked += [f"closes[{i}]" for i in range(len(entry.closes))]
+    questions = [f"questions[{i}]" for i in range(len(entry.questions))]
+    questions += [f"narrows[{i}]" for i in range(len(entry.narrows))]
+    questions += [f"closes[{i}]" for i in range(len(entry.closes))]
     for section in sections("\n".join(lines[end + 1 :]), end + 2):
         made = {"Results": "rows", "Expected": "expected"}.get(section.title)
         if made and getattr(entry, made):
             table = [number for number, text in section.lines if text.startswith("|")]
             yield from ((number, made) for number in table[:2])
             yield from ((number, f"{made}[{i}]") for i, number in enumerate(table[2:]))
-        elif section.title == "Open questions" and asked:
-            listed = [number for number, text in section.lines if item(text) is not None]
-            yield from zip(listed[-len(asked) :], asked, strict=False)
+        elif section.title == "Open questions" and questions:
+            bullets = [number for number, text in section.lines if item(text) is not None]
+            yield from zip(bullets[-len(questions) :], questions, strict=False)
         elif section.title:
             key = f"sections[{json.dumps(section.title, ensure_ascii=False)}]"
             yield section.line, key
@@ -209,14 +209,14 @@ def _first_error(error: ValidationError, data: Any) -> UsageError:
             where=where,
             hint="\n".join(part for part in (guess, f"Known: {', '.join(known)}.", FORM) if part),
         )
-    wanted = [
+    expected = [
         one["msg"].removeprefix("Input should be ")
         for one in result
         if _path(one["loc"], data, one["type"]) == path
     ]
     got = json.dumps(value, ensure_ascii=False)[:60]
     return UsageError(
-        f"must be {' or '.join(dict.fromkeys(wanted))}, got {got}.", where=where or None, hint=FORM
+        f"must be {' or '.join(dict.fromkeys(expected))}, got {got}.", where=where or None, hint=FORM
     )
 
 

@@ -138,59 +138,59 @@ def expected(rows: tuple[str, ...]) -> str:
     return expectations.table([in_pp(row) for row in result])
 
 
-def as_given(where: Workspace, given: dict[str, Any]) -> str:
+def draft_text(where: Workspace, options: dict[str, Any]) -> str:
     """Return the text of a draft from flags that do not make an entry, with nothing left out.
 
     Flags that cannot be read are put under `Results:` and `Expected:`, headings that no entry may have, so that the draft
     is refused until it is corrected.
     """
     sections, rows = [], ""
-    for text in given["sections"]:
+    for text in options["sections"]:
         heading, sign, body = text.partition(":")
         sections.append((heading.strip(), body.strip()) if sign and heading.strip() else ("Findings", text))
-    if given["expected"]:
+    if options["expected"]:
         try:
-            sections.insert(0, ("Expected", expected(given["expected"])))
+            sections.insert(0, ("Expected", expected(options["expected"])))
         except MuError:
-            sections.insert(0, ("Expected:", _flags("--expect", given["expected"])))
+            sections.insert(0, ("Expected:", _flags("--expect", options["expected"])))
     unread = [
-        _flags(flag, given[name])
+        _flags(flag, options[name])
         for flag, name in (
             ("--from-run", "runs"),
             ("--sweep", "sweeps"),
             ("--matrix", "matrices"),
             ("--only", "only"),
         )
-        if given[name]
+        if options[name]
     ]
-    if given["figure"]:
-        unread.append(_flags("--figure", (given["figure"],)))
+    if options["figure"]:
+        unread.append(_flags("--figure", (options["figure"],)))
     try:
-        rows = table(given["rows"]) if given["rows"] else ""
+        rows = table(options["rows"]) if options["rows"] else ""
     except MuError:
-        unread.append(_flags("--row", given["rows"]))
+        unread.append(_flags("--row", options["rows"]))
     if unread:
         sections.append(("Results:", "\n".join(unread)))
-    lines = [f"- [open] {item}" for item in given["questions"]]
+    lines = [f"- [open] {item}" for item in options["questions"]]
     for verb in ("narrows", "closes"):
-        for text in given[verb]:
+        for text in options[verb]:
             ref, _, why = text.partition(":")
             lines.append(f"- [{verb} {ref.strip()}] {' '.join(why.split())}")
     if lines:
         sections.append(("Open questions", "\n".join(lines)))
     draft = Draft(
-        title=given["title"] or "",
-        type=given["kind"] or "",
-        date=given["day"] or date.today().isoformat(),
-        summary=given["summary"] or "",
-        context=given["context"]
-        or (str(where.settings["context"]) if given["rows"] or given["expected"] else ""),
-        metric="accuracy" if given["rows"] else "",
-        n=str(given["n"] or ""),
-        supersedes=", ".join(given["supersedes"]),
-        links=", ".join(given["links"]),
-        answers=", ".join(given["answers"]),
-        tags=given["tags"] or "",
+        title=options["title"] or "",
+        type=options["kind"] or "",
+        date=options["day"] or date.today().isoformat(),
+        summary=options["summary"] or "",
+        context=options["context"]
+        or (str(where.settings["context"]) if options["rows"] or options["expected"] else ""),
+        metric="accuracy" if options["rows"] else "",
+        n=str(options["n"] or ""),
+        supersedes=", ".join(options["supersedes"]),
+        links=", ".join(options["links"]),
+        answers=", ".join(options["answers"]),
+        tags=options["tags"] or "",
         sections=tuple(sections),
     )
     return render(draft, raw_table=rows)
@@ -200,10 +200,10 @@ def _flags(flag: str, values: Sequence[object]) -> str:
     return "\n".join(f"    {flag} {shlex.quote(str(value))}" for value in values)
 
 
-def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[str, str]]:
+def settled(where: Workspace, texts: tuple[str, ...], verb: str) -> list[tuple[str, str]]:
     """Return (`<entry id>#q<n>`, why) of `--narrows` and `--closes` flags, entries named by a beginning of their id."""
     result = []
-    for text in given:
+    for text in texts:
         ref, sign, why = text.partition(":")
         prefix, mark, number = ref.strip().partition("#")
         if not (sign and mark and why.strip()):
@@ -212,9 +212,9 @@ def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[s
     return result
 
 
-def whole_ids(where: Workspace, given: tuple[str, ...]) -> list[str]:
+def full_ids(where: Workspace, ids: tuple[str, ...]) -> list[str]:
     """Return the full ids of the entries that beginnings of ids name; one text may hold several, with commas."""
-    prefixes = [prefix.strip() for text in given for prefix in text.split(",") if prefix.strip()]
+    prefixes = [prefix.strip() for text in ids for prefix in text.split(",") if prefix.strip()]
     if not prefixes:
         return []
     knowledge = load_readable(where)

@@ -76,7 +76,7 @@ def threads(entries: Sequence[Entry]) -> list[Thread]:
     return result
 
 
-def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple[str, ...]]]:
+def touched_by(plan: Entry, questions: Sequence[Thread]) -> list[tuple[Thread, tuple[str, ...]]]:
     """Return open questions that a plan may answer, each with what they share, best match first.
 
     A question counts if it names a target or a method of the plan, or if most of its words stand in the plan's text;
@@ -85,21 +85,21 @@ def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple
     prose = " ".join(line for line in plan.body.splitlines() if not line.startswith("|"))
     own = {*words(plan.title), *words(plan.summary), *words(prose)}
     result = []
-    for item in asked:
-        said = set(words(item.text))
-        spoken = said & _languages()
-        if item.state == "closed" or not said:
+    for item in questions:
+        terms = set(words(item.text))
+        spoken = terms & _languages()
+        if item.state == "closed" or not terms:
             continue
         common = []
         for expected in plan.expected:
             target, method = set(words(expected.target)), set(words(expected.method))
             if spoken and not spoken & target:
                 continue
-            if target <= said:
+            if target <= terms:
                 common.append(f"target {expected.target}")
-            if method <= said:
+            if method <= terms:
                 common.append(f"method {expected.method}")
-            if len(said & own) >= ALIKE * len(said):
+            if len(terms & own) >= ALIKE * len(terms):
                 common.append("words of the plan")
         if common:
             result.append((item, tuple(dict.fromkeys(common))))
@@ -118,10 +118,10 @@ def unfinished(knowledge: Knowledge, today: str) -> dict[str, list[str]]:
     for plan in plans(knowledge, today):
         if plan.state in ("open", "partly answered"):
             result.setdefault(plan.plan.id, []).append("plan" if plan.state == "open" else "plan in part")
-    asked: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for thread in threads(knowledge.entries):
         if thread.state != "closed":
-            asked[thread.opened_by] = asked.get(thread.opened_by, 0) + 1
-    for name, count in asked.items():
+            counts[thread.opened_by] = counts.get(thread.opened_by, 0) + 1
+    for name, count in counts.items():
         result.setdefault(name, []).append(f"{count} question{'s' * (count != 1)}")
     return result

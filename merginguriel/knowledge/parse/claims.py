@@ -258,8 +258,8 @@ def both(a: Scope, b: Scope) -> Scope | None:
         if key not in result:
             result[key] = values
         elif key == "params":
-            named = dict(value.split("=", 1) for value in result[key])
-            if any(named.get(name, text) != text for name, text in (v.split("=", 1) for v in values)):
+            given_params = dict(value.split("=", 1) for value in result[key])
+            if any(given_params.get(name, text) != text for name, text in (v.split("=", 1) for v in values)):
                 return None
             result[key] = tuple(dict.fromkeys((*result[key], *values)))
         else:

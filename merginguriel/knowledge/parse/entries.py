@@ -100,7 +100,7 @@ def parse_entry(text: str, path: Path) -> Entry:
     result: list[rows.ResultRow] = []
     files: list[Path] = []
     expected: list[Expectation] = []
-    asked: list[OpenQuestion] = []
+    own_questions: list[OpenQuestion] = []
     settled: list[Settled] = []
     marks: list[invalidation.Mark] = []
     sections = markdown.sections(body, body_line)
@@ -123,11 +123,11 @@ def parse_entry(text: str, path: Path) -> Entry:
             expected += expectations.parse(section, defaults, path)
         elif section.title == "Open questions":
             more_asked, more_settled = questions.parse(section, path)
-            asked += more_asked
+            own_questions += more_asked
             settled += more_settled
         elif section.title in invalidation.HEADINGS:
             marks += invalidation.parse(section, path)
-    named = tuple(
+    files_named = tuple(
         replace(row, ref=f"{path.stem}#r{number}", date=fields["date"])
         for number, row in enumerate(result, start=1)
     )
@@ -136,7 +136,7 @@ def parse_entry(text: str, path: Path) -> Entry:
         summary=fields["summary"], body=body.strip(), context=fields.get("context"),
         supersedes=_list(fields.get("supersedes", "")), links=_list(fields.get("links", "")),
         tags=_list(fields.get("tags", "")), origin=fields.get("origin", ""),
-        answers=_list(fields.get("answers", "")), rows=named, expected=tuple(expected), questions=tuple(asked),
+        answers=_list(fields.get("answers", "")), rows=files_named, expected=tuple(expected), questions=tuple(own_questions),
         settles=tuple(settled), files=tuple(files),
         trouble=troubleshooting.parse(sections, path) if fields["type"] == "Troubleshooting" else None,
         marks=tuple(marks),

@@ -100,12 +100,12 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
         return parse_value(cell(name), "share", name, where) if cell(name) else None
 
     # What names a merge is checked as in a result row.
-    named = {name: cells[name] for name in CELLS if name in cells}
-    named = {**named, "mode": cell("mode") or "ExcTar", "value": "0"}
-    named.setdefault("target", "")
-    named.setdefault("method", "")
+    values = {name: cells[name] for name in CELLS if name in cells}
+    values = {**values, "mode": cell("mode") or "ExcTar", "value": "0"}
+    values.setdefault("target", "")
+    values.setdefault("method", "")
     context = {"context": defaults.get("context", ""), "metric": defaults.get("metric") or "accuracy"}
-    row = parse_row(named, context, where)
+    row = parse_row(values, context, where)
     low, high = (parse_value(cell(n), "pp", n, where) if cell(n) else None for n in ("low", "high"))
     p_positive, level = share("p_positive"), share("level")
     over = cell("over") or OVER[row.mode]

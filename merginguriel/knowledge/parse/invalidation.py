@@ -162,8 +162,8 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
         return {f"{name}={value}" for name, value in row.params}.issuperset(values)
     if key == "baseline":
         # A baseline round: either the row is compared with that number, or it is that number.
-        wanted = [parse_value(v, "share", key, row.where) for v in values]
-        return any(n is not None and abs(n - w) < 5e-7 for w in wanted for n in (row.baseline, row.value if row.method == "single" else None))  # fmt: skip
+        values_ = [parse_value(v, "share", key, row.where) for v in values]
+        return any(n is not None and abs(n - w) < 5e-7 for w in values_ for n in (row.baseline, row.value if row.method == "single" else None))  # fmt: skip
     return str(getattr(row, key)) in values
 
 

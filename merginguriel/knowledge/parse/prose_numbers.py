@@ -53,7 +53,7 @@ _CITED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FRONT_QUOTES = re.compile(r"^(\w+:\s*)\"(.*)\"\s*$", re.MULTILINE)
-_UNIT_SAID = re.compile(r"\brel(?:ative(?:ly)?|_pct)\b|\bof\s+the\s+baseline\b", re.IGNORECASE)
+_EXPLICIT_UNIT = re.compile(r"\brel(?:ative(?:ly)?|_pct)\b|\bof\s+the\s+baseline\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.;:!?]\s|\n\s*\n|\n\s*[-*+|]|\|")
 
 NAME_THE_UNIT = "Write percentage points, `5 pp`, or say in the same sentence that it is relative."
@@ -177,7 +177,7 @@ def bare_differences(text: str) -> list[tuple[int, str]]:
     for match in _DIFFERENCE.finditer(plain):
         before = max((m.end() for m in _SENTENCE_END.finditer(plain, 0, match.start())), default=0)
         after = _SENTENCE_END.search(plain, match.end())
-        if not _UNIT_SAID.search(plain, before, after.start() if after else len(plain)):
+        if not _EXPLICIT_UNIT.search(plain, before, after.start() if after else len(plain)):
             result.append((plain.count("\n", 0, match.start()) + 1, " ".join(match[0].split())))
     return result
 

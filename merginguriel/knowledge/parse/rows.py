@@ -141,9 +141,9 @@ class ResultRow:
         """
         if self.difference_pp is None or self.baseline is None or (self.se_pp is None and not self.n):
             return None
-        given = self.se_pp**2 if self.se_pp is not None else 0.0
+        recorded = self.se_pp**2 if self.se_pp is not None else 0.0
         if not self.n:
-            return max(given, 1e-4)
+            return max(recorded, 1e-4)
         if self.wins is not None and self.losses is not None:
             counted = stats.paired_variance(self.wins, self.losses, self.n)
         elif self.se_pp is None:
@@ -152,7 +152,7 @@ class ResultRow:
         else:
             counted = 0.0
         # A tie on every item, two perfect scores or a tiny `se` are not certainty: one item keeps noise above zero.
-        return max(given, 1e4 * counted, 1e4 / self.n**2)
+        return max(recorded, 1e4 * counted, 1e4 / self.n**2)
 
     def measurement(self) -> tuple[object, ...]:
         """Return what identifies a measurement, whatever it is compared with.
@@ -206,16 +206,16 @@ def distinct(rows: Iterable[ResultRow]) -> list[ResultRow]:
     day: the higher baseline, so that no gain is overstated). One that says more of its noise beats one that says
     less: a standard error, then wins and losses. A row that is current beats any that is not.
     """
-    kept: dict[object, ResultRow] = {}
+    unique: dict[object, ResultRow] = {}
     for row in sorted(rows, key=lambda r: (r.date, -1.0 if r.baseline is None else r.baseline, r.ref)):
         key = (row.measurement(), row.baseline_kind)
-        held = kept.get(key)
-        if held is None or (
-            (_standing(row), row.baseline) != (_standing(held), held.baseline)
-            and _standing(row) >= _standing(held)
+        previous = unique.get(key)
+        if previous is None or (
+            (_standing(row), row.baseline) != (_standing(previous), previous.baseline)
+            and _standing(row) >= _standing(previous)
         ):
-            kept[key] = row
-    return sorted(kept.values(), key=lambda r: (r.date, r.ref))
+            unique[key] = row
+    return sorted(unique.values(), key=lambda r: (r.date, r.ref))
 
 
 def _standing(row: ResultRow) -> tuple[bool, bool, bool]:

@@ -95,8 +95,8 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_lin
 
     line = _line(event, first_line)
 
-    def fail(what: str) -> KnowledgeError:
-        return KnowledgeError(what, where=f"{path}:{line}")
+    def fail(problem: str) -> KnowledgeError:
+        return KnowledgeError(problem, where=f"{path}:{line}")
 
     if getattr(event, "anchor", None) is not None:
         raise fail("anchors and aliases (&name, *name) are not supported; repeat the value.")

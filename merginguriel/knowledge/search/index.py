@@ -118,9 +118,9 @@ def stale(connection: sqlite3.Connection, space: Workspace, program: str) -> dic
     now = units(space)
     if not _is_of(connection, program):
         return now or {"": ""}
-    held = dict(connection.execute("SELECT unit, stamp FROM files").fetchall())
-    gone = dict.fromkeys(held.keys() - now.keys(), "")
-    return {unit: item for unit, item in now.items() if held.get(unit) != item} | gone
+    indexed = dict(connection.execute("SELECT unit, stamp FROM files").fetchall())
+    removed = dict.fromkeys(indexed.keys() - now.keys(), "")
+    return {unit: item for unit, item in now.items() if indexed.get(unit) != item} | removed
 
 
 def units(space: Workspace) -> dict[str, str]:
@@ -156,19 +156,19 @@ def _empty(connection: sqlite3.Connection) -> None:
 
 
 def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str, str]) -> None:
-    held = dict(connection.execute("SELECT unit, digest FROM files"))
+    indexed = dict(connection.execute("SELECT unit, digest FROM files"))
     read: dict[str, str] = {}
     for unit, item in changed.items():
         if not unit:
             continue
         digest = _digest(space.root / unit) if item else ""
-        if digest and digest == held.get(unit):
+        if digest and digest == indexed.get(unit):
             connection.execute("UPDATE files SET stamp = ? WHERE unit = ?", (_settled(item), unit))
         else:
             read[unit] = digest
     if not read:
         return
-    if not read.keys() & held.keys() and _step(connection, space, changed, read):
+    if not read.keys() & indexed.keys() and _step(connection, space, changed, read):
         return
     knowledge = load_readable(space)
     entries = {unit_of(knowledge, entry.path): entry for entry in knowledge.entries}
@@ -285,11 +285,11 @@ def _judge(connection: sqlite3.Connection, knowledge: Knowledge) -> None:
     for entry in knowledge.entries:
         judgements.append((*_of_entry(entry, knowledge), "entry", entry.id))
     for skill in knowledge.skills:
-        stands = [knowledge.standings[claim.id] for claim in skill.claims]
-        judgements.append(_of_skill(skill.name, [stand.status for stand in stands]))
+        statuses = [knowledge.standings[claim.id] for claim in skill.claims]
+        judgements.append(_of_skill(skill.name, [stand.status for stand in statuses]))
         judgements += [
             (item.status, item.reason, TRUST.get(item.status, 0.5), "claim", claim.id)
-            for claim, item in zip(skill.claims, stands, strict=True)
+            for claim, item in zip(skill.claims, statuses, strict=True)
         ]
     connection.execute(
         "UPDATE docs SET status = 'unreadable', reason = 'cannot be read: see mu lint', trust = ?",
@@ -309,9 +309,9 @@ def _write(connection: sqlite3.Connection, judgements: list[Judged]) -> None:
 
 
 def _of_skill(name: str, statuses: list[str]) -> Judged:
-    said = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    summary = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
     worth = [TRUST.get(status, 0.5) for status in statuses]
-    return "", said or "no claims", sum(worth) / len(worth) if worth else 0.9, "skill", name
+    return "", summary or "no claims", sum(worth) / len(worth) if worth else 0.9, "skill", name
 
 
 def _of_entry(entry: Entry, knowledge: Knowledge) -> tuple[str, str, float]:

@@ -127,16 +127,16 @@ def _near(connection: sqlite3.Connection, claim: Claim) -> Iterable[str]:
     return [unit for (unit,) in connection.execute(ask, values)]
 
 
-def _entries(connection: sqlite3.Connection, column: str, wanted: Iterable[str]) -> list[Entry]:
-    return [_read(data) for (data,) in _of(connection, f"SELECT data FROM entries WHERE {column}", wanted)]
+def _entries(connection: sqlite3.Connection, column: str, values: Iterable[str]) -> list[Entry]:
+    return [_read(data) for (data,) in _of(connection, f"SELECT data FROM entries WHERE {column}", values)]
 
 
-def _of(connection: sqlite3.Connection, ask: str, wanted: Iterable[str]) -> list[tuple[Any, ...]]:
+def _of(connection: sqlite3.Connection, query: str, wanted: Iterable[str]) -> list[tuple[Any, ...]]:
     """Run a query with `IN` for any number of values."""
     values, result = list(wanted), []
     for first in range(0, len(values), 500):  # SQLite takes a limited number at once
         some = values[first : first + 500]
-        result += connection.execute(f"{ask} IN ({', '.join('?' * len(some))})", some).fetchall()
+        result += connection.execute(f"{query} IN ({', '.join('?' * len(some))})", some).fetchall()
     return result
 
 

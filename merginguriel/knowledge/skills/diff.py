@@ -116,14 +116,14 @@ def claim_changes(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -
     for name, claim in b.items():
         if name not in a:
             cited = {row.ref: row for row in rows_of(claim, now)}
-            evidence = tuple(f"cites {ref}{_said(cited.get(ref))}" for ref in claim.evidence)
+            evidence = tuple(f"cites {ref}{_row_text(cited.get(ref))}" for ref in claim.evidence)
             result.append(Change("added", name, f"{now.standings[name].status}: {claim.text}", evidence))
             continue
         change = _claim_change(a[name], claim, then, now, every)
         if change:
             result.append(change)
-    gone = [claim for name, claim in a.items() if name not in b]
-    result += [_retracted(claim, then, after, "" if old.name == new.name else new.name) for claim in gone]
+    removed = [claim for name, claim in a.items() if name not in b]
+    result += [_retracted(claim, then, after, "" if old.name == new.name else new.name) for claim in removed]
     return result
 
 
@@ -132,39 +132,39 @@ def _retracted(claim: Claim, then: Knowledge, after: Knowledge, other: str) -> C
     moved = [c for c in after.claims if c.id == claim.id]
     if moved and not other:
         return Change("moved", claim.id, f"now in {moved[0].skill}")
-    said = f"not in {other}" if other else f"was {then.standings[claim.id].status}"
+    reason = f"not in {other}" if other else f"was {then.standings[claim.id].status}"
     return Change(
-        "retracted", claim.id, f"{said}: {claim.text}", tuple(evidence_changes(claim, None, then, after))
+        "retracted", claim.id, f"{reason}: {claim.text}", tuple(evidence_changes(claim, None, then, after))
     )
 
 
 def _claim_change(
     old: Claim, new: Claim, then: Knowledge, now: Knowledge, every: dict[str, Claim]
 ) -> Change | None:
-    was, stands = then.standings[old.id], now.standings[new.id]
+    before, after = then.standings[old.id], now.standings[new.id]
     fields = [key for key in FIELDS if old.as_dict()[key] != new.as_dict()[key]]
     evidence = tuple(evidence_changes(old, new, then, now))
     if new.superseded_by and not old.superseded_by:
         by = every.get(new.superseded_by)
         cited = {row.ref: row for row in rows_of(by, now)} if by else {}
-        because = tuple(f"cites {ref}{_said(cited.get(ref))}" for ref in by.evidence) if by else ()
-        said = f"by {new.superseded_by}{f': {by.text}' if by else ''}"
-        return Change("superseded", new.id, said, because + evidence)
-    said = was.status if was.status == stands.status else f"{was.status} → {stands.status}"
-    said = f"{said} ({stands.reason})" + "".join(f"\n{_field_change(key, old, new)}" for key in fields)
+        because = tuple(f"cites {ref}{_row_text(cited.get(ref))}" for ref in by.evidence) if by else ()
+        status = f"by {new.superseded_by}{f': {by.text}' if by else ''}"
+        return Change("superseded", new.id, status, because + evidence)
+    status = before.status if before.status == after.status else f"{before.status} → {after.status}"
+    status = f"{status} ({after.reason})" + "".join(f"\n{_field_change(key, old, new)}" for key in fields)
     if old.superseded_by and not new.superseded_by:
-        return Change("restored", new.id, said, evidence)
-    kind = strength(was, stands) if evidence or fields else None
+        return Change("restored", new.id, status, evidence)
+    kind = strength(before, after) if evidence or fields else None
     if kind is None and fields:
         kind = "reworded"
     if kind is None and evidence and set(old.evidence) != set(new.evidence):
         kind = "evidence"
-    return Change(kind, new.id, said, evidence) if kind else None
+    return Change(kind, new.id, status, evidence) if kind else None
 
 
 def _field_change(key: str, old: Claim, new: Claim) -> str:
-    was, now = (_shown(claim.as_dict()[key]) for claim in (old, new))
-    return f"{key}: {was} → {now}"
+    before, now = (_shown(claim.as_dict()[key]) for claim in (old, new))
+    return f"{key}: {before} → {now}"
 
 
 def _shown(value: object) -> str:
@@ -174,11 +174,11 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
 
 
-def strength(was: Standing, now: Standing) -> str | None:
+def strength(before: Standing, now: Standing) -> str | None:
     """Return `strengthened`, `weakened` or None: by status, then by difference in standard errors from 1% on."""
-    a, b = RANK.get(was.status, -1), RANK.get(now.status, -1)
-    if a == b and was.mean_pp is not None and now.mean_pp is not None and was.se_pp and now.se_pp:
-        x, y = abs(was.mean_pp) / was.se_pp, abs(now.mean_pp) / now.se_pp
+    a, b = RANK.get(before.status, -1), RANK.get(now.status, -1)
+    if a == b and before.mean_pp is not None and now.mean_pp is not None and before.se_pp and now.se_pp:
+        x, y = abs(before.mean_pp) / before.se_pp, abs(now.mean_pp) / now.se_pp
         if abs(x - y) <= 0.01 * max(x, y):
             return None
         return "strengthened" if y > x else "weakened"
@@ -197,8 +197,8 @@ def evidence_changes(old: Claim, new: Claim | None, then: Knowledge, now: Knowle
     a = {row.ref: row for row in rows_of(old, then)}
     b = {row.ref: row for row in rows_of(new or old, now)}
     if new:
-        yield from (f"cites {ref}{_said(row)}" for ref, row in b.items() if ref not in a)
-        yield from (f"cites no more {ref}{_said(row)}" for ref, row in a.items() if ref not in b)
+        yield from (f"cites {ref}{_row_text(row)}" for ref, row in b.items() if ref not in a)
+        yield from (f"cites no more {ref}{_row_text(row)}" for ref, row in a.items() if ref not in b)
     for ref, row in b.items():
         if ref in a and a[ref].status != row.status:
             entry = ref.partition("#")[0]
@@ -206,10 +206,10 @@ def evidence_changes(old: Claim, new: Claim | None, then: Knowledge, now: Knowle
             yield f"{ref} is {row.status}, was {a[ref].status}" + (f", by {', '.join(by)}" if by else "")
     fresh = [row for row in now.rows if row.ref not in then.by_row and row.ref not in b]
     for _, _, pair in differences(new or old, fresh):
-        yield from (f"measured since, not cited: {row.ref}{_said(row)}" for row in pair)
+        yield from (f"measured since, not cited: {row.ref}{_row_text(row)}" for row in pair)
 
 
-def _said(row: ResultRow | None) -> str:
+def _row_text(row: ResultRow | None) -> str:
     if row is None:
         return ""
     recipe = " ".join(str(part) for part in (row.method, row.similarity, row.k and f"k={row.k}") if part)
@@ -228,10 +228,10 @@ def section_texts(body: str) -> dict[str, str]:
     lines = body.split("\n")
     result: dict[str, str] = {}
     heads = sections(body)
-    for here, following in zip(heads, [*heads[1:], None], strict=True):
-        start = here.line if here.title else 0
+    for heading, following in zip(heads, [*heads[1:], None], strict=True):
+        start = heading.line if heading.title else 0
         text = "\n".join(lines[start : following.line - 1 if following else None]).strip()
-        result[here.title] = f"{result[here.title]}\n{text}" if here.title in result else text
+        result[heading.title] = f"{result[heading.title]}\n{text}" if heading.title in result else text
     return result
 
 
@@ -245,13 +245,13 @@ def section_changes(old: str, new: str) -> list[Change]:
     }
     result = []
     for title in dict.fromkeys([*b, *a]):
-        was, now = a.get(title, ""), b.get(title, "")
-        if _words(was) == _words(now):
+        before, now = a.get(title, ""), b.get(title, "")
+        if _words(before) == _words(now):
             continue
-        said = "changed" if was and now else "added" if now else "removed"
-        lines = settings_changes(was, now) if title == "Configuration" else []
+        change = "changed" if before and now else "added" if now else "removed"
+        lines = settings_changes(before, now) if title == "Configuration" else []
         kind = kinds.get(title, "section")
-        result.append(Change(kind, title or "opening", said, tuple(lines or line_changes(was, now))))
+        result.append(Change(kind, title or "opening", change, tuple(lines or line_changes(before, now))))
     return result
 
 
@@ -306,16 +306,16 @@ def knowledge_at(knowledge: Knowledge, revision: str, needed: str) -> Knowledge:
     """
     root = knowledge.space.root
     names = git.listed(root, revision, "skills", "experiment_log")
-    told = dict(zip(names, git.texts(root, [(revision, name) for name in names]), strict=True))
+    contents = dict(zip(names, git.texts(root, [(revision, name) for name in names]), strict=True))
     skills: list[Skill] = []
     entries: list[Entry] = []
-    for name, text in sorted(told.items()):
+    for name, text in sorted(contents.items()):
         path = Path(name)
         if text is None:
             continue
         try:
             if path.name == "SKILL.md" and len(path.parts) == 3:
-                skills.append(parse_skill(text, root / path, told.get(str(path.parent / "claims.yaml"))))
+                skills.append(parse_skill(text, root / path, contents.get(str(path.parent / "claims.yaml"))))
             elif path.suffix == ".md" and path.parts[0] == "experiment_log" and "/." not in name:
                 entries.append(parse_entry(text, root / path))
         except KnowledgeError as error:

@@ -48,10 +48,10 @@ def history(space: Workspace, name: str) -> list[State]:
     """
     check_name(name)
     git.need(space.root)
-    told = git.ask(space.root, "log", "--format=%H%x1f%cs%x1f%s", "--", f"skills/{name}").decode(
+    output = git.ask(space.root, "log", "--format=%H%x1f%cs%x1f%s", "--", f"skills/{name}").decode(
         "utf-8", "replace"
     )
-    commits = [line.split("\x1f", 2) for line in told.splitlines() if line]
+    commits = [line.split("\x1f", 2) for line in output.splitlines() if line]
     folder = space.skills / name
     if not commits and not folder.is_dir():
         raise UsageError(f"unknown skill {name!r} here or in git.", hint="See: mu skills list")

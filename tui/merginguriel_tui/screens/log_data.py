@@ -86,13 +86,13 @@ def beginnings(space: Workspace) -> dict[str, tuple[str, str]]:
     return offers | {f"empty  {kind}": ("empty", kind) for kind in forms}
 
 
-def begin(space: Workspace, kind: str, what: str) -> tuple[str, Path]:
+def begin(space: Workspace, kind: str, source: str) -> tuple[str, Path]:
     """Return the initial text of an entry and the file of its draft.
 
     Args:
         space: The workspace.
         kind: `draft`, `run` or `empty`.
-        what: Id of the draft or run, or the type of the entry.
+        source: Id of the draft or run, or the type of the entry.
     """
     from merginguriel.knowledge.log import append, drafts
     from merginguriel.knowledge.log.entry_text import template
@@ -100,11 +100,11 @@ def begin(space: Workspace, kind: str, what: str) -> tuple[str, Path]:
     from merginguriel.loop import entry_draft
 
     if kind == "draft":
-        path = drafts.find(space.log, what)
+        path = drafts.find(space.log, source)
         return read_text(path), path
     fresh = drafts.folder(space.log) / f"{secrets.token_hex(4)}.md"
     if kind == "run":
         # Save it at once: its row files are among the drafts already.
-        text = entry_draft.retrospective(space, what)
+        text = entry_draft.retrospective(space, source)
         return text, append.keep_draft(space.log, text, fresh)
-    return template(what, str(space.settings["context"])), fresh
+    return template(source, str(space.settings["context"])), fresh

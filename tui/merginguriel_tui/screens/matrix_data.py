@@ -47,10 +47,10 @@ class Wish:
 
     def command(self, target: str | None = None) -> str:
         """Return the `mu` command that prints this, for the target under the cursor."""
-        named = self.about if self.order in NEEDS_TARGET else target or self.target
+        subject = self.about if self.order in NEEDS_TARGET else target or self.target
         words = ["mu", "matrix", self.context or "", *(["--split", self.split] if self.split else [])]
         words += ["--sort", self.order] if self.order != "name" else []
-        words += ["--target", named] if named else []
+        words += ["--target", subject] if subject else []
         return shlex.join(word for word in words if word)
 
 
@@ -77,15 +77,15 @@ def wish_of(words: tuple[str, ...]) -> Wish:
     """
     from merginguriel import locales
 
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for word in words:
         if "/" in word:
-            given["context"] = word
+            values["context"] = word
         elif word == "log" or word.removesuffix("-bf16").rpartition("-")[2] in ("test", "dev", "train"):
-            given["split"] = word
+            values["split"] = word
         else:
-            given["target"] = locales.get(word).tag
-    return Wish(**given)
+            values["target"] = locales.get(word).tag
+    return Wish(**values)
 
 
 def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Look:
@@ -106,19 +106,19 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
             raise UsageError(
                 f"unknown target {name} in {item.name}.", hint=f"Targets: {', '.join(whole.targets)}"
             )
-    about = (wish.about or wish.target or whole.targets[0]) if wish.order in NEEDS_TARGET else None
-    shown = matrix_store.ordered(whole, wish.order, about)
-    asked = Wish(item.context, item.split, wish.order, wish.target, about)
+    subject = (wish.about or wish.target or whole.targets[0]) if wish.order in NEEDS_TARGET else None
+    matrix = matrix_store.ordered(whole, wish.order, subject)
+    resolved = Wish(item.context, item.split, wish.order, wish.target, subject)
     return Look(
-        asked,
+        resolved,
         item,
         tuple(matrix_store.stored(space, knowledge)),
         knowledge,
         whole,
-        shown,
-        picture(shown),
+        matrix,
+        picture(matrix),
         matrix_choice.majority(space, knowledge, item.context),
-        copies(shown),
+        copies(matrix),
     )
 
 
@@ -129,73 +129,73 @@ def chosen(space: Workspace, seen: Look, target: str) -> Chosen:
     return matrix_choice.chosen(space, seen.knowledge, seen.one, seen.whole, target)
 
 
-def picture(shown: Matrix) -> Picture:
+def picture(matrix: Matrix) -> Picture:
     """Return every cell's text and shade, so that drawing a line computes nothing."""
     import numpy as np
 
     from merginguriel.evaluation import heatmap
 
-    low, high = heatmap.span(shown.scores)
-    best = heatmap.column_best(shown.scores)
-    known = ~np.isnan(shown.scores)
-    scaled = np.clip((np.where(known, shown.scores, low) - low) / (high - low), 0, 1) * (STEPS - 1)
+    low, high = heatmap.span(matrix.scores)
+    best = heatmap.column_best(matrix.scores)
+    known = ~np.isnan(matrix.scores)
+    scaled = np.clip((np.where(known, matrix.scores, low) - low) / (high - low), 0, 1) * (STEPS - 1)
     shades = np.where(known, scaled.astype(np.int64), -1)
     texts = tuple(
         tuple(
             heatmap.number(value, source == target, value == top)
-            for value, target, top in zip(map(float, row), shown.targets, best, strict=True)
+            for value, target, top in zip(map(float, row), matrix.targets, best, strict=True)
         )
-        for source, row in zip(shown.sources, shown.scores, strict=True)
+        for source, row in zip(matrix.sources, matrix.scores, strict=True)
     )
     return Picture(
-        shown.sources,
-        shown.targets,
-        tuple(map(one_line, shown.sources)),
-        tuple(map(one_line, shown.targets)),
+        matrix.sources,
+        matrix.targets,
+        tuple(map(one_line, matrix.sources)),
+        tuple(map(one_line, matrix.targets)),
         texts,
         tuple(tuple(row) for row in shades.tolist()),
-        {target: j for j, target in enumerate(shown.targets)},
+        {target: j for j, target in enumerate(matrix.targets)},
     )
 
 
-def copies(shown: Matrix) -> dict[str, str]:
+def copies(matrix: Matrix) -> dict[str, str]:
     """Return the matrix as text, Markdown table, and CSV as `mu nxn` writes it."""
     from merginguriel.evaluation import heatmap, nxn
 
-    lines = [["source", *shown.targets], ["---", *("---:" for _ in shown.targets)]]
+    lines = [["source", *matrix.targets], ["---", *("---:" for _ in matrix.targets)]]
     lines += [
         [source, *("" if value != value else f"{100 * value:.1f}" for value in row)]
-        for source, row in zip(shown.sources, shown.scores.tolist(), strict=True)
+        for source, row in zip(matrix.sources, matrix.scores.tolist(), strict=True)
     ]
     table = ("| " + " | ".join(one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return {
-        "text": plain(heatmap.render(shown, width=10**6)),
+        "text": plain(heatmap.render(matrix, width=10**6)),
         "markdown": "\n".join(table) + "\n",
-        "csv": nxn.as_csv(shown),
+        "csv": nxn.as_csv(matrix),
     }
 
 
-def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]) -> Text:
+def cell(matrix: Matrix, source: str, target: str, commonest: Mapping[str, float]) -> Text:
     """Describe a cell: value, rank in its column, n, majority class, the target's own model; one or two lines."""
     from merginguriel.study.matrix_store import rank
 
-    value = float(shown.scores[shown.sources.index(source), shown.targets.index(target)])
-    n = int(shown.n[shown.targets.index(target)])
+    value = float(matrix.scores[matrix.sources.index(source), matrix.targets.index(target)])
+    n = int(matrix.n[matrix.targets.index(target)])
     text = Text()
     text.append(f"{one_line(source)} on {one_line(target)}  ", "bold")
     if math.isnan(value):
         text.append("not measured")
     else:
-        place, of = rank(shown, source, target)
+        position, of = rank(matrix, source, target)
         text.append(f"{100 * value:.2f}%", "bold")
-        text.append(f"  rank {place} of {of}")
+        text.append(f"  rank {position} of {of}")
     if source == target:
         text.append("  its own model")
     text.append(f"\nn = {n:,}" if n else "\nn unknown")
     if target in commonest:
         text.append(f"  majority class {100 * commonest[target]:.1f}%")
-    if source != target and target in shown.sources:
-        own = float(shown.scores[shown.sources.index(target), shown.targets.index(target)])
+    if source != target and target in matrix.sources:
+        own = float(matrix.scores[matrix.sources.index(target), matrix.targets.index(target)])
         if not math.isnan(own):
             text.append(f"  own model {100 * own:.1f}%")
     return text
@@ -235,14 +235,14 @@ def choices(picked: Chosen | None) -> Text:
     return text
 
 
-def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
+def column(matrix: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
     """Return the target's column: its best `most` sources, with URIEL similarity and the methods that chose each."""
-    values = [float(v) for v in shown.scores[:, shown.targets.index(target)]]
-    order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
-    names = [set_cell_size(one_line(shown.sources[i]), 12) for i in order[:most]]
+    values = [float(v) for v in matrix.scores[:, matrix.targets.index(target)]]
+    order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], matrix.sources[i]))
+    names = [set_cell_size(one_line(matrix.sources[i]), 12) for i in order[:most]]
     text = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)
     for i, name in zip(order, names, strict=False):
-        source, value = shown.sources[i], values[i]
+        source, value = matrix.sources[i], values[i]
         near = picked.near.get(source) if picked else None
         marks = "own" if source == target else picked.marks(source) if picked else ""
         number = "–" if math.isnan(value) else f"{100 * value:.1f}"

@@ -73,7 +73,6 @@ class RunsScreen(MuScreen):
         self.waiting = 0
         self.looked = 0  # modification time of runs/ when it was last read
         self.busy = False
-        self.wrong = ""  # error of the last check, to report it once
         self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -114,29 +113,29 @@ class RunsScreen(MuScreen):
 
     def state(self, row: dict[str, Any]) -> str:
         """Return the current state of a row."""
-        standing = self.standings.get(row["id"])
-        return standing.state if standing else str(row["state"])
+        status = self.standings.get(row["id"])
+        return status.state if status else str(row["state"])
 
     def progress(self, row: dict[str, Any]) -> Text:
         """Return the progress cell: a bar for live runs, else time taken, error or last step."""
-        standing = self.standings.get(row["id"])
-        if standing is None or not standing.live:
+        status = self.standings.get(row["id"])
+        if status is None or not status.live:
             if self.state(row) == "finished":
                 return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
             return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
-        if standing.share is None:
-            return Text(plain(standing.step))
-        return Text(f"{bar(standing.share, 5)}▕{100 * standing.share:3.0f}% {plain(standing.step)}")
+        if status.share is None:
+            return Text(plain(status.step))
+        return Text(f"{bar(status.share, 5)}▕{100 * status.share:3.0f}% {plain(status.step)}")
 
     def left(self, row: dict[str, Any]) -> Text:
         """Return the time left of the current step."""
-        standing = self.standings.get(row["id"])
-        return Text(short(standing.left) if standing and standing.live else "")
+        status = self.standings.get(row["id"])
+        return Text(short(status.left) if status and status.live else "")
 
     def best(self, row: dict[str, Any]) -> Text:
         """Return the best accuracy so far."""
-        standing = self.standings.get(row["id"])
-        value = standing.best if standing and standing.best is not None else row["best"]
+        status = self.standings.get(row["id"])
+        value = status.best if status and status.best is not None else row["best"]
         return Text("" if value is None else f"{100 * value:.2f}%")
 
     def age(self, row: dict[str, Any]) -> Text:
@@ -151,9 +150,9 @@ class RunsScreen(MuScreen):
     def show(self, *what: str) -> None:
         """List the runs; with `what`, open that run."""
         if not self.command and not what:
-            kept = self.remembered()
-            self.order = str(kept.get("order")) if str(kept.get("order")) in ORDERS else NEWEST
-            self.text = str(kept.get("text", ""))
+            saved = self.remembered()
+            self.order = str(saved.get("order")) if str(saved.get("order")) in ORDERS else NEWEST
+            self.text = str(saved.get("text", ""))
             find = self.query_one("#find", Input)
             with find.prevent(Input.Changed):
                 find.value = self.text
@@ -170,8 +169,8 @@ class RunsScreen(MuScreen):
         from merginguriel.runs import index
 
         space, text, order = self.mu.space, self.text, self.order
-        here, cursor = self.table.here, self.table.cursor
-        name = str(here["id"]) if here else ""
+        current, cursor = self.table.here, self.table.cursor
+        name = str(current["id"]) if current else ""
         self.remember(text=text, order=order)
         words = ["mu", "runs", "list", *(["--find", text] if text else [])]
         self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
@@ -180,24 +179,24 @@ class RunsScreen(MuScreen):
             rows, count = index.listed(space, PAGE, text=text, order=order)
             live, _ = index.listed(space, MANY, state="running", look=False)
             waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
-            looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
+            stamp = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
             near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
-            return rows, count, [row["id"] for row in live], waiting, looked, near, name
+            return rows, count, [row["id"] for row in live], waiting, stamp, near, name
 
         self.load(work, self.fill, group="list")
 
     def fill(self, result: Any) -> None:
         """Show a loaded list."""
-        rows, count, live, waiting, looked, near, name = result
-        here = self.table.here
+        rows, count, live, waiting, stamp, near, name = result
+        current = self.table.here
         if (
-            here
-            and here["id"] != name
-            and all(here["id"] != row["id"] for row in chain(rows, *near.values()))
+            current
+            and current["id"] != name
+            and all(current["id"] != row["id"] for row in chain(rows, *near.values()))
         ):
             self.read()  # the cursor has moved to a run whose page was not loaded
             return
-        self.looked = looked
+        self.looked = stamp
         self.live, self.waiting = live, waiting
         # The index is newer than the checks: drop those of ended runs.
         self.standings = {name: item for name, item in self.standings.items() if item.live}
@@ -217,8 +216,8 @@ class RunsScreen(MuScreen):
 
     def look_into(self) -> None:
         """Load the preview of the run under the cursor."""
-        here, space = self.table.here, self.mu.space
-        if here is None or not self.query_one("#preview").display:
+        current, space = self.table.here, self.mu.space
+        if current is None or not self.query_one("#preview").display:
             return
 
         def put(label: str) -> None:
@@ -229,13 +228,13 @@ class RunsScreen(MuScreen):
         def work() -> str:
             from .runs_data import preview
 
-            return preview(space, here["id"])
+            return preview(space, current["id"])
 
         self.load(work, put, group="preview", otherwise=lambda error: put(plain(error.render())))
 
     def show_counts(self) -> None:
         """Show the counts and the order."""
-        at_work = sum(standing.live for standing in self.standings.values())
+        at_work = sum(status.live for status in self.standings.values())
         text = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
         if at_work:
             text.append(f", {at_work} running", "bold green")
@@ -296,22 +295,20 @@ class RunsScreen(MuScreen):
     def check_failed(self, error: MuError) -> None:
         """Report a failed check once; the next tick tries again."""
         self.busy = False
-        if error.render() != self.wrong:
-            self.wrong = error.render()
-            self.mu.show_error(error)
+        self.show_error_once(error)
 
     def checked(self, result: Any) -> None:
         """Show the results of a check."""
         seen, stamp = result
-        self.busy, self.wrong = False, ""
+        self.busy, self.last_error = False, ""
         ended = False
-        for name, standing in seen.items():
+        for name, status in seen.items():
             before = self.standings.get(name)
-            if before is not None and before.live and not standing.live:
+            if before is not None and before.live and not status.live:
                 ended = True  # the application notifies, whatever the screen
-            if standing.live and (before is None or not before.live):
+            if status.live and (before is None or not before.live):
                 self.mu.follow_run(name)
-            if standing.live and name not in self.live:
+            if status.live and name not in self.live:
                 self.live = [*self.live, name]
         changed = self.standings != {**self.standings, **seen}
         self.standings = seen
@@ -341,10 +338,6 @@ class RunsScreen(MuScreen):
     def open_run(self, name: str) -> None:
         """Open the screen of a run."""
         self.app.push_screen(create("run", name))
-
-    def action_find(self) -> None:
-        """Focus the search line."""
-        self.query_one("#find").focus()
 
     def action_back(self) -> None:
         """Leave the search line; from the table, clear search and marks."""
@@ -385,8 +378,8 @@ class RunsScreen(MuScreen):
 
     def action_steer(self, what: str) -> None:
         """Cancel, pause or resume the marked runs, or the one under the cursor."""
-        here = self.table.here
-        chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
+        current = self.table.here
+        chosen = sorted(self.table.marked) or ([current["id"]] if current else [])
         if chosen:
             steer(self, what, chosen, self.read)
 

@@ -39,15 +39,15 @@ class KeyBar(Widget):
     def shown(self) -> list[tuple[int, int, ActiveBinding, str]]:
         """Return (first column, end column, binding, displayed key) of every key that fits."""
         active = self.screen.active_bindings
-        at, room = 0, self.size.width
+        at, width = 0, self.size.width
         result = []
         palette = active.get(self.app.COMMAND_PALETTE_BINDING)
         if palette is not None:
             key = self.app.get_key_display(palette.binding)
-            start = room - len(key) - len(palette.binding.description) - 4
+            start = width - len(key) - len(palette.binding.description) - 4
             if start >= 0:
-                result.append((start, room, palette, key))
-                room = start
+                result.append((start, width, palette, key))
+                width = start
         actions = set()
         for item in active.values():
             binding = item.binding
@@ -56,10 +56,10 @@ class KeyBar(Widget):
             actions.add(binding.action)
             key = self.app.get_key_display(binding)
             end = at + len(key) + len(binding.description) + 3
-            if end <= room:
+            if end <= width:
                 result.append((at, end, item, key))
                 at = end
-        return sorted(result, key=lambda place: place[0])
+        return sorted(result, key=lambda entry: entry[0])
 
     def render(self) -> Text:
         """Draw the line."""

@@ -246,8 +246,10 @@ class Page(ScrollView, can_focus=True):
         self.run_worker(run, thread=True, exclusive=True, group=f"draw-{self.id}")
 
     def _room(self) -> int:
-        shown = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
-        return self.scrollable_content_region.width + shown - 1  # leave room for the scroll bar, shown or not
+        scrollbar = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
+        return (
+            self.scrollable_content_region.width + scrollbar - 1
+        )  # leave room for the scroll bar, shown or not
 
     def _take(self, drawn: Drawn) -> None:
         self.drawn = drawn

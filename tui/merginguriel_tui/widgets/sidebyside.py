@@ -64,9 +64,9 @@ def paired(result: Sequence[Against], width: int) -> Text:
     known = [item.found for item in result if item.found is not None]
     ends = [end for c in known if c.se is not None for end in (c.interval.low, c.interval.high)]
     least, most = min([0.0, *ends]), max([0.0, *ends])
-    for place, item in enumerate(result):
+    for index, item in enumerate(result):
         value = "–" if item.accuracy is None else f"{100 * item.accuracy:.2f}%"
-        out.append(f" {letter(place)}  ", "bold")
+        out.append(f" {letter(index)}  ", "bold")
         out.append(f"{value:>7}  ")
         c = item.found
         if c is None:
@@ -93,16 +93,16 @@ def locales(result: Sequence[Against], width: int) -> Text:
     """Draw a bar for every run on every locale, with the 95% interval of its accuracy."""
     out = heading("By locale")
     by: dict[str, list[tuple[int, Bar]]] = {}
-    for place, item in enumerate(result):
+    for index, item in enumerate(result):
         for each in item.bars:
-            by.setdefault(each.locale, []).append((place, each))
+            by.setdefault(each.locale, []).append((index, each))
     if not by:
         return out.append(" no scores\n", "dim")
     cells = min(max(width - 48, 10), 60)
     for locale in sorted(by):
-        for first, (place, each) in enumerate(by[locale]):
+        for first, (index, each) in enumerate(by[locale]):
             out.append(f" {plain(locale) if not first else '':<7} ")
-            out.append(f"{letter(place)} ", "bold")
+            out.append(f"{letter(index)} ", "bold")
             value, low, high, n = each.value, each.low, each.high, each.n
             out.append(bar(value, cells), "cyan")
             out.append(f"▏{100 * value:6.2f}%")
@@ -118,9 +118,9 @@ def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
         return Text()
     from merginguriel.text.differences import difference_words
 
-    names = {item.run: letter(place) for place, item in enumerate(result)}
+    names = {item.run: letter(index) for index, item in enumerate(result)}
     out = heading("Seeds together")
-    for place, group in enumerate(groups):
+    for index, group in enumerate(groups):
         out.append(f" {' '.join(names[run] for run in group.runs)}  ", "bold")
         if group.mean is not None and group.low is not None and group.high is not None:
             out.append(f"mean {100 * group.mean:.2f}%  {100 * group.low:.2f} … {100 * group.high:.2f}  ")
@@ -128,7 +128,7 @@ def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
             difference_words(group.found)
             if group.found
             else "fewer than two seeds in common"
-            if place
+            if index
             else "the first"
         )
         out.append(f"{text}\n")

@@ -27,12 +27,12 @@ def _drift(knowledge: Knowledge) -> list[Problem]:
     for (_, target, _, n, _), values in seen.items():
         low, high = min(values), max(values)
         if high - low > 1.5 / (n or 10**6):
-            told = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
+            values_text = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
             result.append(
                 Problem(
                     values[high].where,
                     f"{target}'s own model has {len(values)} accuracies, {100 * (high - low):.2f} pp apart, and no run "
-                    f"says which round each is of: {told}.",
+                    f"says which round each is of: {values_text}.",
                     "Let one entry contest the other rounds (## Contests), or name the runs: a merge and its baseline "
                     "are scored in one round.",
                 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.contradictions import (
+    active_claims,
     between_claims,
     effects_without_gain,
     in_any,
     overreaching,
-    standing_claims,
     uncited,
 )
 from merginguriel.knowledge.lint.rules import Problem
@@ -37,7 +37,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
 def _effect_for_gain(knowledge: Knowledge) -> list[Problem]:
     """Report claims that take a merging effect above zero as a reason to merge, against the rows."""
     result = []
-    for claim in standing_claims(knowledge):
+    for claim in active_claims(knowledge):
         if claim.predicate != "requires" or "merging_effect" not in claim.condition:
             continue
         for effect, gain in effects_without_gain(in_any(knowledge.rows, claim.scope)):

@@ -29,7 +29,7 @@ _LINK = re.compile(
 )
 _CODE = re.compile(r"`[^`\n]*`")
 _PATH = re.compile(r"(?<![\w:/@.-])(?:~|\.{1,2}|/)?/?(?:[\w.+@=-]+/)+[\w.+@=-]*\w\b|(?<![\w/.-])[\w+-]+(?:\.[\w+-]+)*\.(?:csv|tsv|jsonl?|npz|npy|png|pdf|db|sqlite|parquet|safetensors|xlsx|ya?ml|log|txt|pkl)\b")  # fmt: skip
-_ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//|#)", re.IGNORECASE)
+_EXTERNAL = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//|#)", re.IGNORECASE)
 _CLAIM_ID = re.compile(r"^[a-z0-9]+(?:-[a-z0-9]+)+$")
 
 
@@ -68,7 +68,7 @@ def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
     for title, number, text in _lines(body, first):
         for match in _LINK.finditer(_CODE.sub("", text)):
             to = unquote(match["to"].partition("#")[0])
-            if to and not _ELSEWHERE.match(match["to"]) and not (path.parent / to).exists():
+            if to and not _EXTERNAL.match(match["to"]) and not (path.parent / to).exists():
                 result.append(Problem(f"{path}:{number}", f"links to {to}, which does not exist.",
                                      "Correct the link, or say that the file was not kept."))  # fmt: skip
         if title in POINTING:
@@ -96,24 +96,24 @@ def _runs(knowledge: Knowledge) -> list[Problem]:
         if row.run and row.status == "current":
             by_run.setdefault(row.run, []).append(row)
     result = []
-    here = knowledge.space.runs
-    for run, rows in by_run.items() if here.is_dir() else ():
+    folder = knowledge.space.runs
+    for run, rows in by_run.items() if folder.is_dir() else ():
         try:
-            made = run_rows(run, here)
+            actual = run_rows(run, folder)
         except MuError as error:
-            result.append(Problem(error.where or str(here / run), error.what, error.hint or ""))
+            result.append(Problem(error.where or str(folder / run), error.what, error.hint or ""))
             continue
-        if made is None:
-            if run != ".." and Path(run).name == run and (here / run / "config.yaml").is_file():
+        if actual is None:
+            if run != ".." and Path(run).name == run and (folder / run / "config.yaml").is_file():
                 result.append(
                     Problem(rows[0].where, f"{rows[0].ref} names the run {run}, which is here and has no result.",
                             f"Finish the run, or name the one that measured this: mu runs show {run}")
                 )  # fmt: skip
             continue
-        known = {(r.target, r.method, r.metric, round(r.value, 4)) for r in made}
-        wrong = [r for r in rows if (r.target, r.method, r.metric, round(r.value, 4)) not in known]
-        if wrong:
-            row = wrong[0]
+        known = {(r.target, r.method, r.metric, round(r.value, 4)) for r in actual}
+        unmatched = [r for r in rows if (r.target, r.method, r.metric, round(r.value, 4)) not in known]
+        if unmatched:
+            row = unmatched[0]
             result.append(
                 Problem(row.where, f"{row.ref} says {row.target} {row.method} {row.value:.4f} of the run {run}, "
                         "which measured no such thing.",

@@ -29,8 +29,8 @@ def check(knowledge: Knowledge) -> list[Problem]:
     first: dict[str, tuple[str, str]] = {}  # path in the log → the commit that brought it, and its blob there
     # Children come before their parents, so that the commit which brought a file has the last word. Against each parent
     # of a merge, since a merge may bring files of its own.
-    asked = ("log", "--format=%x00%H", "-m", "--full-history", "--topo-order", "--diff-filter=A")
-    for commit, blob, name in _listed(log, *asked):
+    arguments = ("log", "--format=%x00%H", "-m", "--full-history", "--topo-order", "--diff-filter=A")
+    for commit, blob, name in _listed(log, *arguments):
         if _counts(name):
             first[name] = commit, blob
     if not first:
@@ -49,9 +49,9 @@ def check(knowledge: Knowledge) -> list[Problem]:
         hint = HINT.format(commit=commit[:12], name=f"{log.name}/{name}")
         if path.is_file():
             if blob not in _blobs(path):
-                what = "entry" if path.suffix == ".md" else "file of an entry"
+                kind = "entry" if path.suffix == ".md" else "file of an entry"
                 where = f"{path}:1" if path.suffix == ".md" else str(path)
-                result.append(Problem(where, f"this {what} was changed after its first commit.", hint))
+                result.append(Problem(where, f"this {kind} was changed after its first commit.", hint))
         elif path.suffix == ".md":
             result.append(Problem(str(path), "this entry was removed after its first commit.", hint))
     return result
@@ -72,15 +72,15 @@ def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
     call = ["git", "-c", "core.fsmonitor=false", "-C", str(log), command, *words, "--raw", "--no-renames", "--no-abbrev",
             "--relative", "-z", "--", "."]  # fmt: skip
     try:
-        told = subprocess.run(
+        process = subprocess.run(
             call, capture_output=True, timeout=SECONDS, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    if told.returncode != 0:
+    if process.returncode != 0:
         return []  # no repository, or nothing is committed yet
     result, commit, change = [], "", ""
-    for part in told.stdout.decode("utf-8", "replace").split("\0"):
+    for part in process.stdout.decode("utf-8", "replace").split("\0"):
         text = part.strip("\n")
         if text.startswith(":"):
             change = text.split()[3]

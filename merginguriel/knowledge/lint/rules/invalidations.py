@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.claims.contradictions import standing_claims
+from merginguriel.knowledge.claims.contradictions import active_claims
 from merginguriel.knowledge.lint.rules import Problem
 
 
@@ -36,16 +36,16 @@ def check(knowledge: Knowledge) -> list[Problem]:
                         "Rows are matched by their own fields; see docs/formats.md.",
                     )
                 )
-    for claim in standing_claims(knowledge):
+    for claim in active_claims(knowledge):
         rows = [row for ref in claim.evidence for row in knowledge.evidence_rows(ref)]
-        gone = [row for row in rows if row.status == "invalidated" and row.ref in knowledge.marks]
-        if gone:
-            entry, mark = knowledge.marks[gone[0].ref][0]
+        invalidated = [row for row in rows if row.status == "invalidated" and row.ref in knowledge.marks]
+        if invalidated:
+            entry, mark = knowledge.marks[invalidated[0].ref][0]
             problems.append(
                 Problem(
                     claim.where,
-                    f"{claim.id} rests on {len(gone)} of {len(rows)} rows that were invalidated "
-                    f"({gone[0].ref}) by {entry.id}: {mark.reason}",
+                    f"{claim.id} rests on {len(invalidated)} of {len(rows)} rows that were invalidated "
+                    f"({invalidated[0].ref}) by {entry.id}: {mark.reason}",
                     "Supersede it by a claim that valid rows support, or cite valid rows.",
                 )
             )

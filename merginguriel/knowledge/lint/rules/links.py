@@ -61,11 +61,11 @@ def check(knowledge: Knowledge) -> list[Problem]:
 def _circle(claim: Claim, knowledge: Knowledge) -> list[str]:
     """Return the claims from this one back to itself by superseded_by; empty if the chain ends elsewhere."""
     after = {c.id: c.superseded_by for c in knowledge.claims}
-    way = [claim.id]
-    while (following := after.get(way[-1])) is not None:
+    path = [claim.id]
+    while (following := after.get(path[-1])) is not None:
         if following == claim.id:
-            return [*way, following]
-        if following in way:
+            return [*path, following]
+        if following in path:
             return []
-        way.append(following)
+        path.append(following)
     return []

@@ -18,29 +18,31 @@ def check(knowledge: Knowledge) -> list[Problem]:
         if not claim.superseded_by:
             problems += _check_claim(claim, knowledge)
     for skill in knowledge.skills:
-        wrong = [
+        mismatches = [
             Problem(f"{skill.path}:{item.line}", item.what, item.hint)
             for item in check_skill(skill, knowledge)
         ]
-        reported = {problem.where for problem in wrong}
-        places = [(f"{skill.path}:{line}", words) for line, words in bare_differences(read_text(skill.path))]
+        reported = {problem.where for problem in mismatches}
+        passages = [
+            (f"{skill.path}:{line}", words) for line, words in bare_differences(read_text(skill.path))
+        ]
         # Where the rows settle which unit is meant, the recomputation has already said so.
-        places = [(where, words) for where, words in places if where not in reported]
-        places += [
+        passages = [(where, words) for where, words in passages if where not in reported]
+        passages += [
             (claim.where, words) for claim in skill.claims for _, words in bare_differences(claim.text)
         ]
-        problems += wrong
+        problems += mismatches
         problems += [
             Problem(where, f"says {words!r}: percent of the baseline, or percentage points?", NAME_THE_UNIT)
-            for where, words in places
+            for where, words in passages
         ]
     return problems
 
 
 def _check_claim(claim: Claim, knowledge: Knowledge) -> list[Problem]:
     result = [
-        Problem(claim.where, f"{claim.id} {what}.", "Correct it, or cite the row that it comes from.")
-        for what in check_claim(claim, knowledge)
+        Problem(claim.where, f"{claim.id} {problem}.", "Correct it, or cite the row that it comes from.")
+        for problem in check_claim(claim, knowledge)
     ]
     # A size may be written without its sign, as the predicate gives the direction; a minus is a sign.
     if (

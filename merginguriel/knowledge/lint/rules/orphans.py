@@ -16,13 +16,13 @@ def check(knowledge: Knowledge) -> list[Problem]:
     """Report CSV and PNG files beside the entries that no entry names."""
     log = knowledge.space.log
     result = []
-    said: dict[Path, list[str]] = {}
+    messages: dict[Path, list[str]] = {}
     for path in sorted([*log.glob("[!.]*/[!.]*.csv"), *log.glob("[!.]*/[!.]*.png")]):
-        if path.parent not in said:
-            said[path.parent] = [
+        if path.parent not in messages:
+            messages[path.parent] = [
                 text for item in sorted(path.parent.glob("[!.]*.md")) for text in _read(item)
             ]
-        if not any(path.name in text for text in said[path.parent]):
+        if not any(path.name in text for text in messages[path.parent]):
             result.append(Problem(str(path), "no entry names this file.", HINT))
     return result
 

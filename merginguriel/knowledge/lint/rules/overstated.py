@@ -58,10 +58,10 @@ def shows_claimed_size(claim: Claim, now: Standing) -> bool:
     """
     if claim.value is None or now.mean_pp is None or claim.unit == "accuracy":
         return True
-    shown = abs(now.mean_pp)
+    measured = abs(now.mean_pp)
     if claim.unit == "rel_pct":
         baselines = [row.baseline for row in now.rows if row.baseline]
         if not baselines:
             return True
-        shown /= sum(baselines) / len(baselines)
-    return abs(abs(claim.value) - shown) <= 0.06
+        measured /= sum(baselines) / len(baselines)
+    return abs(abs(claim.value) - measured) <= 0.06
