@@ -57,7 +57,7 @@ def advise(
 ) -> int:
     """Merge or not, how, from which sources, and how sure.
 
-    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown; of several targets, 4 if all are unknown.
+    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown; with several targets, 4 if all are unknown.
 
     \b
     mu advise --target sw-KE

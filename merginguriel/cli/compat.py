@@ -65,8 +65,8 @@ def compat(
 ) -> None:
     """Measure how well models fit each other.
 
-    Cosine and sign conflict of their task vectors, and with --cka their hidden states. Prints heat maps; a CSV and a PNG
-    per measure, and all parts of the model in one CSV, go to results/.
+    The measures are cosine and sign conflict of the task vectors, and with --cka the similarity of hidden states. Heat
+    maps are printed; a CSV and a PNG per measure, and one CSV with all parts of the model, are written to results/.
     """
     from merginguriel.evaluation import heatmap, square_matrix
     from merginguriel.merging import task_vector_measures
@@ -123,7 +123,7 @@ def compat(
 
 
 def models_of(study: Study, sources: tuple[str, ...]) -> dict[str, Path]:
-    """Return name → folder of the models asked for, at least two. Raises UsageError, UnavailableError."""
+    """Return name → folder of the requested models, at least two. Raises UsageError, UnavailableError."""
     from merginguriel.study.study import need_trained
 
     named = {}

@@ -33,8 +33,8 @@ def show(
 ) -> None:
     """Print the configuration that CONFIG.yaml and the overrides give.
 
-    Each value has its origin: the line of the file, --set, mu.toml, the models trained here, or the default. Of a sweep's
-    file: the values that its runs share, and those in which they differ.
+    Each value has its origin: the line of the file, --set, mu.toml, the models trained here, or the default. For a
+    sweep's file, the shared values and those that vary are printed.
     """
     from merginguriel.config import run_config as configs
     from merginguriel.config import sweep_file

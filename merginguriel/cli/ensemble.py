@@ -44,7 +44,7 @@ class Usual(click.Group):
 
 @click.group(cls=Usual, short_help="Combine cached predictions of several models, without running a model.")
 def ensemble() -> None:
-    """Votes, probabilities or weighted logits of several models, from the answers that mu nxn keeps.
+    """Combine votes, probabilities or weighted logits of several models, from the cached predictions of mu nxn.
 
     `mu ensemble --target da-DK` is short for `mu ensemble score --target da-DK`.
     """
@@ -90,7 +90,7 @@ def score(
     prepare: Options,
     as_json: bool,
 ) -> None:
-    """Accuracy of every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
+    """Score every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
     from merginguriel.evaluation.baselines import goal, lacking
     from merginguriel.evaluation.significance import compare, value_interval
     from merginguriel.study.results import comparison_dict
@@ -177,7 +177,7 @@ def compare_(
     against: str | None,
     as_json: bool,
 ) -> None:
-    """Every method against one opponent on every target: p after Holm over targets, and the mean with a joint interval.
+    """Compare every method with one opponent on every target: p after Holm over targets, mean with a joint interval.
 
     \b
     mu ensemble compare --target da-DK --target fi-FI

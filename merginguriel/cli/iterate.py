@@ -97,10 +97,10 @@ def iterate(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train several locales in turn, merge them every few epochs, and let all go on from the merge.
+    """Train several locales in turn, merge them every few epochs, and continue all from the merge.
 
-    Killed or interrupted, the same command goes on where it stopped. Of several targets, one that fails does not
-    stop the others; it is named at the end.
+    After an interruption, the same command continues. With several targets, a failure does not stop the others;
+    failed targets are listed at the end.
 
     \b
     mu iterate --target da-DK --source sv-SE --source nb-NO --method ties --epochs 6 --merge-every 2

@@ -75,7 +75,7 @@ def base(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Write the pretrained base with a fresh head for the task's labels, the start of every model."""
+    """Write the pretrained base with a new head for the task's labels. Every training starts from it."""
     from merginguriel.study.study import make_base
 
     if dry_run:
@@ -107,7 +107,14 @@ def bounds(metric: Metric, low: float, high: float) -> str:
 
 @click.command("eval", short_help="Score a model on locales.")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--locale", "locales", type=LOCALE, multiple=True, required=True, help="Repeat for several.")
+@click.option(
+    "--locale",
+    "locales",
+    type=LOCALE,
+    multiple=True,
+    required=True,
+    help="Locale to score on; repeat for several.",
+)
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @metric_option
 @click.option("--against", type=click.Path(path_type=Path), help="Another model, compared on the same items.")
@@ -124,7 +131,7 @@ def evaluate(
     as_row: bool,
     as_json: bool,
 ) -> None:
-    """Score MODEL (a folder, or a name) with its 95% interval; with --against, the paired difference.
+    """Score MODEL (a folder, or a name), with a 95% interval; with --against, print the paired difference.
 
     \b
     mu eval da-DK-ties-4-1f2e3d --locale da-DK --against nb-NO
@@ -216,9 +223,9 @@ def nxn(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Score every model on every locale: a heat map here, a CSV and a PNG in results/.
+    """Score every model on every locale; print a heat map and write a CSV and a PNG to results/.
 
-    Only new pairs are computed: one more model costs one row. Pairs that an earlier call measured stay in the
+    Only new pairs are computed: a new model costs one row. Pairs that an earlier call measured stay in the
     CSV as long as their model and data are unchanged.
     """
     from merginguriel.evaluation import heatmap

@@ -26,7 +26,7 @@ CONTENT = (
 FRONT_FLAGS = (
     "title", "summary", "rows", "expected", "figure", "sections", "questions", "narrows", "closes", "answers", "links",
     "supersedes", "tags",
-)  # fmt: skip  # typed by a person: kept if refused
+)  # fmt: skip  # typed by a person: saved as a draft if invalid
 
 
 @click.command("add")
@@ -107,7 +107,7 @@ def add_entry(
 ) -> None:
     """Add an entry: from FILE (- for standard input; Markdown or JSON), from flags, from runs, or written in $EDITOR.
 
-    The entry is checked and lands whole, or is refused with file and line and kept as a draft.
+    The entry is checked first. An invalid one is saved as a draft, and the error names file and line.
 
     \b
     mu log add entry.md
@@ -282,7 +282,7 @@ def _sections(
 @json_option
 @workspace_option
 def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """List refused entries, newest first, with what is wrong. Continue one: mu log add --draft ID."""
+    """List drafts of invalid entries, newest first, with their errors. Continue one: mu log add --draft ID."""
     from merginguriel.knowledge.log import drafts
     from merginguriel.merging.registry import parameters
 

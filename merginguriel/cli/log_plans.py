@@ -122,7 +122,7 @@ def show_tried(
 ) -> None:
     """Find rows of the same merge and of similar ones, with their results, and plans for it.
 
-    Without --context: that of the workspace. Rows that were superseded or invalidated come last, and say so.
+    Default context: that of the workspace. Superseded and invalidated rows come last and are marked.
     """
     from merginguriel.errors import UsageError
     from merginguriel.knowledge.base import load

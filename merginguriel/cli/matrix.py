@@ -48,7 +48,7 @@ def matrix(
     as_json: bool,
     workspace_path: Path | None,
 ) -> None:
-    """Accuracy of every model on every locale, as it was measured before: from results/, or from the log.
+    """Print a measured N×N matrix: the accuracy of every model on every locale, from results/ or from the log.
 
     CONTEXT is a task and a base model. Default: the workspace's, if it has a matrix.
 
@@ -82,7 +82,7 @@ def matrix(
         emit(as_dict(item, ordered, commonest, picked) | ({"written": written} if written else {}))
         return
     depth = heatmap.depth(sys.stdout, os.environ)
-    # The picture holds colours; what comes from the file are the names.
+    # Names come from a file: remove control characters; the colours are ours.
     clean = replace(
         ordered, sources=tuple(map(plain, ordered.sources)), targets=tuple(map(plain, ordered.targets))
     )
@@ -97,7 +97,7 @@ def matrix(
 def as_dict(
     item: object, ordered: Matrix, commonest: dict[str, float], picked: Chosen | None
 ) -> dict[str, object]:
-    """Return what --json prints; the terminal interface copies figures of the same matrix."""
+    """Return what --json prints; the terminal interface copies the same values."""
     import math
 
     from merginguriel.study.matrix_store import Stored
@@ -133,7 +133,7 @@ def as_dict(
 
 
 def choice_text(ordered: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:
-    """Return the target's column, best first, with who would choose each source."""
+    """Return the target's column, best first, with the methods that choose each source."""
     import numpy as np
 
     from merginguriel.study.matrix_store import rank

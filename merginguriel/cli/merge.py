@@ -244,7 +244,7 @@ def from_flags(
     weigh = None if weights else choice.weighing(similarity, method, preweight, times)
     if times and not weigh:
         raise UsageError(
-            "--times multiplies weights from a similarity, and there are none.",
+            "--times multiplies weights from a similarity, and none is given.",
             hint="Add: --similarity REAL or --preweight uriel, and no --weight",
         )
     kind = (similarity or weigh or "").partition("×")[0]

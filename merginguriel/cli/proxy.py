@@ -27,16 +27,17 @@ def proxy(
     as_json: bool,
     **which: Any,
 ) -> None:
-    """Spearman correlation of cosine similarity with the scores of sentence pairs, as STS-B has them: a proxy.
+    """Print the Spearman correlation of cosine similarities with scored sentence pairs (STS), a proxy for transfer.
 
     MODEL is a folder, with or without a head, or a name in the study. FILES are CSV, TSV or JSONL with the columns
     sentence1, sentence2, score.
+
+    \b
+    mu proxy models/home/e5-small/da-DK sts-da.csv
     """
     from merginguriel.evaluation import sentence_pairs
 
-    read = {
-        path: sentence_pairs.read(path) for path in files
-    }  # a faulty file is told before a model is loaded
+    read = {path: sentence_pairs.read(path) for path in files}  # report a faulty file before loading a model
     folder_of = model if (model / "config.json").is_file() else resolve(
         make_study(**which), model
     )  # fmt: skip

@@ -57,10 +57,14 @@ def quickstart(
     path: Path | None,
     as_json: bool,
 ) -> None:
-    """Ask for advice, train source models, merge them, compare, write the result down, and ask again.
+    """Print advice, train source models, merge and compare them, log the result, and print the new advice.
 
-    Everything is real: Home Assistant sentences in five languages, fine-tunings of multilingual-e5-small, four merging
-    methods. It takes a few minutes on two cores; interrupted, it goes on where it stopped.
+    It fine-tunes multilingual-e5-small on Home Assistant sentences in five languages and applies four merging methods.
+    This takes a few minutes on two cores; after an interruption, the same command continues.
+
+    \b
+    mu quickstart
+    mu quickstart --target cy-GB --dry-run
     """
     from merginguriel.loop import quickstart as loop
     from merginguriel.study.study import Study

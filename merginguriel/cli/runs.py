@@ -240,7 +240,7 @@ def cancel(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -
 @runs.command(short_help="Pause runs after their current step.")
 @many_runs
 def pause(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
-    """Let each RUN end after the step that it is at: its process goes, and with it its memory."""
+    """Pause each RUN after its current step: its process ends and its memory is freed."""
     steer("pause", names, as_json, workspace_path)
 
 
@@ -258,8 +258,7 @@ def resume(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -
 def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
     """Compare the settings of runs, and test whether the others differ from the first by more than noise.
 
-    Accuracies are compared item by item, as by `mu eval --against`; of runs with other test items, they are only
-    shown. Runs that differ by their seed alone are also compared together.
+    Accuracies are compared item by item, as by `mu eval --against`; if the test items differ, they are only shown. Runs that differ by their seed alone are also compared together.
 
     FILE.yaml is a configuration, as `mu advise --save` writes it: its settings are compared, and the figures of its run
     once that has finished.

@@ -119,7 +119,7 @@ def similarity(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Rank the source languages for a target: URIEL (typology) beside REAL (measured accuracy).
+    """Rank the source languages for a target: URIEL (typology) and REAL (measured accuracy).
 
     \b
     mu similarity --target sw-KE
@@ -253,7 +253,7 @@ def export(
     prepare: Options,
     k: int,
 ) -> str:
-    """Return the CSV of a similarity's matrix. Filtered or balanced, a locale is no source of its own: 0 there."""
+    """Return the CSV of a similarity's matrix. A filtered or balanced matrix has 0 on its diagonal."""
     import numpy as np
 
     from merginguriel.similarity.select import balanced, dense_csv, read_table, sparse_csv

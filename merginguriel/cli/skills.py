@@ -76,7 +76,7 @@ def list_skills(as_json: bool, workspace_path: Path | None) -> None:
 def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
     """Print all skills in Markdown of at most 8,000 characters, for an agent to read first.
 
-    Texts that are too long together are cut between words; --json has them in full.
+    Long texts are shortened between words; --json prints them in full.
     """
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.skills.catalogue import catalogue, freshness, skill_grade
@@ -331,9 +331,9 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
 @json_option
 @workspace_option
 def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | None) -> int:
-    """Check every skill, claim and log entry: form, units, references, and words stronger than the evidence.
+    """Check every skill, claim and log entry: form, units, references, and wording stronger than the evidence.
 
-    Where nothing has changed since the last time, what was found then is printed. Exit code 1 if anything is wrong.
+    If nothing has changed since the last call, its result is printed again. Exit code 1 if there is a problem.
     """
     from merginguriel.knowledge.lint.runner import cached_problems
 

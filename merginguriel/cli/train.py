@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Fine-tune one model per locale.")
-@click.option("--locale", "named", type=LOCALE, multiple=True, help="Repeat for several.")
+@click.option("--locale", "named", type=LOCALE, multiple=True, help="Locale to train; repeat for several.")
 @click.option("--locales", "listed", metavar="LIST", help="Several locales at once: de-DE,sv-SE or all.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
 @click.option(
@@ -65,6 +65,10 @@ def train(
     """Fine-tune the base on each locale. Existing models are kept; an interrupted training is resumed.
 
     If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
+
+    \b
+    mu train --locale da-DK --locale sv-SE
+    mu train --locales all --dry-run
     """
     from merginguriel.study import study as studies
 

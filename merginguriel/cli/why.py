@@ -25,7 +25,7 @@ ROWS = 12  # of one entry, before the rest is only counted
 @json_option
 @workspace_option
 def why(name: str, everything: bool, as_of: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """Walk from a statement down to what it rests on: claim, entry, row, run, file with its sha256.
+    """Show the evidence of a statement, level by level: claim, entry, row, run, file with its sha256.
 
     Each claim is shown with its status, the grade of its evidence, and what would change it.
     """

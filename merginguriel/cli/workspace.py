@@ -21,9 +21,9 @@ from .common import emit, json_option, say
 @click.option("--empty", is_flag=True, help="Skills only, no entries of the original study.")
 @json_option
 def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json: bool) -> None:
-    """Make FOLDER (default: here) a workspace: skills/, experiment_log/, mu.toml, AGENTS.md.
+    """Turn FOLDER (default: here) into a workspace: skills/, experiment_log/, mu.toml, AGENTS.md.
 
-    It starts with the knowledge that ships with the program. Files that are there already are left alone.
+    It starts with the knowledge that ships with the program. Existing files are not changed.
     """
     marker = folder / workspace.MARKER
     if marker.exists() and not restore:

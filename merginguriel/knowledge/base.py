@@ -105,7 +105,7 @@ class Knowledge:
 
     @cached_property
     def _by_target(self) -> dict[tuple[str, str | None], list[ResultRow]]:
-        """Map (target, method) to rows; method None stands for all methods."""
+        """Map (target, method) to rows; method None: all methods."""
         result: dict[tuple[str, str | None], list[ResultRow]] = {}
         for row in self.rows:
             for method in (row.method, None):
@@ -173,7 +173,7 @@ class Knowledge:
         )
 
     def skill(self, name: str) -> Skill:
-        """Return the skill of this name; raise UsageError if there is none."""
+        """Return the skill of this name; raise UsageError if it does not exist."""
         for skill in self.skills:
             if skill.name == name:
                 return skill

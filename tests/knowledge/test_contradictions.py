@@ -79,7 +79,10 @@ def test_claims_that_can_both_hold_are_left_in_peace(bench, other):
 def test_the_same_scope_without_a_row_is_a_contradiction_all_the_same(bench):
     bench.entry(row("cy-GB"))
     found = told(bench, claim("gains"), claim("loses", "fails"))
-    assert "gains and loses say opposite things of target=sw-KE, and no row decides between them." in found
+    assert (
+        "gains and loses make opposite statements about target=sw-KE, and no row decides between them."
+        in found
+    )
 
 
 def test_a_claim_against_rows_that_it_does_not_cite_is_found_per_target(bench):

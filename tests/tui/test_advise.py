@@ -246,7 +246,7 @@ def test_a_word_that_is_no_target_is_a_note_and_the_answer_stays(space):
 def test_without_a_target_one_is_asked_for(space):
     async def script(app, pilot):
         await settled(app, pilot)
-        assert "Which language" in text_of(app)
+        assert "Choose a target" in text_of(app)
         assert app.focused.id == "find"
 
     play(space, script, screen="advise")

@@ -198,7 +198,7 @@ class MuScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Yield the tabs, the body and the two lines at the bottom."""
-        # Set the width classes before there are widgets: the first resize would restyle all of them.
+        # Set the width classes before the widgets exist: the first resize would restyle all of them.
         fits = [name for least, name in self.HORIZONTAL_BREAKPOINTS or () if self.app.size.width >= least]
         if fits:
             self.set_class(True, fits[-1], update=False)

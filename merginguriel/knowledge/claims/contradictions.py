@@ -130,7 +130,7 @@ def _settled(knowledge: Knowledge, claim: Claim, other: Claim, common: Scope) ->
     if not shared:
         if dict(common) not in (dict(claim.scope), dict(other.scope)):
             return []
-        return [Conflict(claim, f"and {other.id} say opposite things of {told(common)}, and no row decides between them", other)]  # fmt: skip
+        return [Conflict(claim, f"and {other.id} make opposite statements about {told(common)}, and no row decides between them", other)]  # fmt: skip
     mean = pooled(shared).mean
     loser, winner = (other, claim) if mean * wanted(claim) > 0 else (claim, other)
     return [Conflict(loser, f"contradicts {winner.id}: of {told(common)}, where both apply, rows give "

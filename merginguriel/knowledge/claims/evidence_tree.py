@@ -254,7 +254,7 @@ def would_change(claim: Claim, now: Standing) -> str:
     size = abs(now.mean_pp)
     if now.status == "under noise":
         if not size:
-            return "a difference: there is none"
+            return "no difference"
         times = (SURE * now.se_pp / size) ** 2
         return (
             f"the same {size:.2f} pp with a standard error of {size / SURE:.2f} pp or less (now {now.se_pp:.2f}): "

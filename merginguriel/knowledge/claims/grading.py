@@ -20,7 +20,7 @@ from .claim_status import NOT_TESTED, Standing
 from .pooling import Difference, differences, pooled
 
 LEVELS = ("very low", "low", "moderate", "high")
-NONE = "none"  # of a claim that was refuted or superseded, there is nothing left to grade
+NONE = "none"  # a refuted or superseded claim has no grade
 # Kinds of baseline that the sources of a merge have no part in; of the others, only rows of the same sources share one.
 SOURCELESS = ("target_alone", "majority_class", "pretrained_base", "best_zero_shot")
 OLD_DAYS = 365  # a baseline older than this beside the newest row of its context may have drifted

@@ -239,7 +239,7 @@ def _may_match(key: str, text: str) -> bool:
 
 
 def in_scope(row: Scoped, *scopes: Scope) -> bool:
-    """Return whether a row or recipe lies in all of `scopes`; an open key matches anything."""
+    """Return whether a row or recipe is inside all of `scopes`; an open key matches anything."""
     for scope in scopes:
         for key, values in scope.items():
             if key == "params":

@@ -37,7 +37,7 @@ class Reader(pickle.Unpickler):
         """Return an allowed class; raise UnpicklingError for any other."""
         if name in ALLOWED.get(module, ()):
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of knowledge")
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of merginguriel.knowledge")
 
 
 def digest(texts: Mapping[Path, str]) -> str:
@@ -64,7 +64,7 @@ def program() -> str:
 
 
 def recall(root: Path, key: str) -> Any:
-    """Return what `remember` stored for this workspace and key; None if there is nothing."""
+    """Return what `remember` stored for this workspace and key; None if nothing is stored."""
     data = cache.read(place(root))
     if data is None:
         return None

@@ -260,7 +260,7 @@ def _check_metadata(metadata: dict[str, str], front: Mapping, path: Path) -> Non
         raise _own(
             f"metadata.version says {metadata['version']!r}.",
             f"{path}:{line_of(result, 'version')}",
-            'Numbers with points between, so that a raise can be told: "1.0.0"',
+            'Numbers separated by points, like "1.0.0".',
         )
 
 

@@ -69,7 +69,7 @@ def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
 
 
 def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
-    """Return the value of the only document in `events`; None if there is none."""
+    """Return the value of the only document in `events`; None if it is empty."""
     import yaml
 
     result, documents = None, 0

@@ -24,7 +24,7 @@ CONSIDERED, TAKEN = (
     24,
 )  # words of a text: those looked up, and the rarest of them, which are searched for
 CANDIDATES = 300  # best matches that are ranked by what they are worth
-OPEN = 0.6  # a document that speaks of any target, beside one that speaks of the target asked for
+OPEN = 0.6  # weight of a document without a target, relative to one about the requested target
 HALF = 365  # days after which half of the advantage of being new is gone
 COLUMNS = (3.0, 4.0, 2.0, 1.0)  # what a match counts in name, title, summary, body
 SURE = 0.85  # how far a known trouble matches, from which on it is meant even by a line that does not look like an error

@@ -84,7 +84,7 @@ def meaning(skill: Skill) -> str:
 
 
 def raised(old: str, new: str) -> bool:
-    """Return whether version `new` is above `old` (1.10.0 > 1.9); a version that is no number counts if it differs."""
+    """Return whether version `new` is above `old` (1.10.0 > 1.9); a version that is not a number counts if it differs."""
     if not new:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Data of the advise screen: what can be asked, the list of targets, and the run of a recipe."""
+"""Data of the advise screen: possible questions, targets, and the run of a recipe."""
 
 from __future__ import annotations
 

@@ -340,7 +340,7 @@ def looked(still: Still, watch: Watch, position: int, before: Facts | None) -> F
     elif status.live and (before is None or before.standing.step != status.step):
         whole = plan(still.run.space, still.run.config).seconds
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
-    # Go through thousands of metrics only if there is a new one.
+    # Go through thousands of metrics only if one is new.
     metrics = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
     return Facts(status, lines, position, events, result, whole, metrics)
 

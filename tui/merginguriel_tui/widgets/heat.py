@@ -253,6 +253,6 @@ class Heat(ScrollView, can_focus=True):
         return result
 
     def cursor_region(self) -> Region:
-        """Where the cursor's cell stands inside the widget."""
+        """Region of the cell under the cursor, in the widget."""
         x, y = self.scroll_offset
         return Region(self.left + self.column * self.cell - x, HEAD + self.row - y, self.cell, 1)

@@ -290,7 +290,7 @@ class Page(ScrollView, can_focus=True):
         self.scroll_to(y=line, animate=False, force=True)
 
     def to_heading(self, text: str) -> bool:
-        """Scroll to a heading by its text or anchor; return False if there is none."""
+        """Scroll to a heading by its text or anchor; return False if it does not exist."""
         anchor = re.sub(r"[^\w-]", "", text.lower().replace(" ", "-"))
         for heading in self.drawn.headings:
             if anchor == re.sub(r"[^\w-]", "", heading.text.lower().replace(" ", "-")):

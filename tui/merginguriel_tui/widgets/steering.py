@@ -44,7 +44,7 @@ def _request(screen: MuScreen, what: str, names: Sequence[str], then: Callable[[
             try:
                 answers.append(worker.steer(run_store.get(space, name), what))
             except MuError as error:
-                errors.append(error)  # the other runs are still asked
+                errors.append(error)  # continue with the other runs
         return answers, errors
 
     def report(result: tuple[list[dict[str, Any]], list[MuError]]) -> None:

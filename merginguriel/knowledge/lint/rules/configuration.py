@@ -211,7 +211,7 @@ def _against_claims(settings: dict[str, str], lines: dict[str, str], knowledge: 
 
 
 def _against_goals(settings: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
-    """Report a baseline that is no alternative to a merge, such as the mean of its sources."""
+    """Report a baseline that cannot be used instead of a merge, such as the mean of its sources."""
     if settings.get("baseline", GOALS[0]) in GOALS:
         return []
     scope = {key: (settings[key],) for key in SCOPED if settings.get(key)}

@@ -70,14 +70,14 @@ def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
             to = unquote(match["to"].partition("#")[0])
             if to and not _EXTERNAL.match(match["to"]) and not (path.parent / to).exists():
                 result.append(Problem(f"{path}:{number}", f"links to {to}, which does not exist.",
-                                     "Correct the link, or say that the file was not kept."))  # fmt: skip
+                                     "Correct the link, or state that the file was not kept."))  # fmt: skip
         if title in POINTING:
             for match in _PATH.finditer(_LINK.sub("", re.sub(r"\S+://\S+", "", text))):
                 if not ENTRY_ID.search(match[0]) and not any(
                     (p / match[0]).exists() for p in (path.parent, root)
                 ):
                     result.append(Problem(f"{path}:{number}", f"points to {match[0]}, which does not exist.",
-                                         "Put the file there and name it with its sha256, or say that it was not kept."))  # fmt: skip
+                                         "Put the file there and name it with its sha256, or state that it was not kept."))  # fmt: skip
     return result
 
 

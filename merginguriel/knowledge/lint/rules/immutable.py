@@ -11,7 +11,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.entries import ID
 
-SECONDS = 30  # after which a history is too long to be asked
+SECONDS = 30  # time limit for reading the history
 HINT = "Restore it: git restore --source={commit} -- {name}\nTo correct it, add a new entry that names it: mu log add"
 # git knows these two trees in every repository, by the length of its names.
 EMPTY_TREES = {

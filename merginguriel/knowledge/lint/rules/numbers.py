@@ -26,7 +26,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
         passages = [
             (f"{skill.path}:{line}", words) for line, words in bare_differences(read_text(skill.path))
         ]
-        # Where the rows settle which unit is meant, the recomputation has already said so.
+        # Where the rows decide the unit, the recomputation has already reported it.
         passages = [(where, words) for where, words in passages if where not in reported]
         passages += [
             (claim.where, words) for claim in skill.claims for _, words in bare_differences(claim.text)

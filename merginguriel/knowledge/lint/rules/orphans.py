@@ -9,7 +9,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.yaml_lines import read_text
 
-HINT = "Add the entry that names it again; if there is none, remove the file."
+HINT = "Add the entry that names it again; otherwise remove the file."
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
