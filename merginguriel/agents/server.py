@@ -154,9 +154,7 @@ def described(tool: ToolFunction, schema: dict[str, Any]) -> types.Tool:
         description=inspect.getdoc(tool.call),
         input_schema=schema,
         annotations=types.ToolAnnotations(
-            read_only_hint=not tool.writes,
-            destructive_hint=False,
-            open_world_hint=False,
+            read_only_hint=not tool.writes, destructive_hint=False, open_world_hint=False
         ),
     )
 

@@ -43,12 +43,7 @@ class LocaleType(click.ParamType):
         except UsageError as error:
             return locales.get(str(value), prefer=_logged(ctx, error)).tag
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,
-    ) -> list[Any]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Return the locales whose tag or name starts with the text."""
         from click.shell_completion import CompletionItem
 

@@ -70,11 +70,7 @@ def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Print where it would be written, and whether it exists.")
 @study_options()
 @json_option
-def base(
-    study: Study,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+def base(study: Study, dry_run: bool, as_json: bool) -> None:
     """Write the pretrained base with a new head for the task's labels. Every training starts from it."""
     from merginguriel.study.study import make_base
 

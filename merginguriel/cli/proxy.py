@@ -20,13 +20,7 @@ NOTE = "a proxy: how cosine similarity orders pairs of sentences, not the accura
 @click.option("--prefix", default="", help="Text before every sentence; E5 models expect 'query: '.")
 @study_flags
 @json_option
-def proxy(
-    model: Path,
-    files: tuple[Path, ...],
-    prefix: str,
-    as_json: bool,
-    **which: Any,
-) -> None:
+def proxy(model: Path, files: tuple[Path, ...], prefix: str, as_json: bool, **which: Any) -> None:
     """Print the Spearman correlation of cosine similarities with scored sentence pairs (STS), a proxy for transfer.
 
     MODEL is a folder, with or without a head, or a name in the study. FILES are CSV, TSV or JSONL with the columns

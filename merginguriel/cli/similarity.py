@@ -245,13 +245,7 @@ def of_matrix(
 
 
 def export(
-    form: str,
-    kind: str,
-    sources: list[str],
-    targets: list[str],
-    inputs: Inputs,
-    prepare: Options,
-    k: int,
+    form: str, kind: str, sources: list[str], targets: list[str], inputs: Inputs, prepare: Options, k: int
 ) -> str:
     """Return the CSV of a similarity's matrix. A filtered or balanced matrix has 0 on its diagonal."""
     import numpy as np

@@ -27,12 +27,10 @@ def study_flags(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--task",
-                help="Task that models are trained and scored on. Default: `context` in mu.toml.",
+                "--task", help="Task that models are trained and scored on. Default: `context` in mu.toml."
             ),
             click.option(
-                "--base",
-                help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task.",
+                "--base", help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task."
             ),
             click.option(
                 "--data",

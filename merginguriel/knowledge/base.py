@@ -179,8 +179,7 @@ class Knowledge:
                 return skill
         near = [s.name for s in self.skills if set(name.split("-")) & set(s.name.split("-"))]
         raise UsageError(
-            f"unknown skill {name!r}.",
-            hint=f"Known: {', '.join(near or [s.name for s in self.skills])}",
+            f"unknown skill {name!r}.", hint=f"Known: {', '.join(near or [s.name for s in self.skills])}"
         )
 
 

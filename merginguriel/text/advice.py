@@ -343,12 +343,7 @@ def short_ref(ref: str) -> str:
 def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
     ordered = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
     return [
-        Row(
-            CLAIMS[c.predicate],
-            f"{c.text} [{c.status}; {c.skill}]",
-            link=Link("skills", c.skill),
-            hang=True,
-        )
+        Row(CLAIMS[c.predicate], f"{c.text} [{c.status}; {c.skill}]", link=Link("skills", c.skill), hang=True)
         for c in ordered
     ]
 

@@ -42,11 +42,7 @@ def _without(claim: Claim, key: str, inside: Sequence[ResultRow]) -> list[Differ
     result: list[Difference] = []
     for other in sorted({said for row in inside if (said := _value(row, key)) is not None} - {required}):
         sides = replace(
-            claim,
-            predicate="prefers",
-            over=None,
-            prefer=_scope(key, required),
-            over_scope=_scope(key, other),
+            claim, predicate="prefers", over=None, prefer=_scope(key, required), over_scope=_scope(key, other)
         )
         result += [
             difference

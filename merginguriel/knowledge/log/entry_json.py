@@ -77,8 +77,7 @@ class EntryModel(_Model):
         {}, description="Heading → Markdown, in order. Results, Expected and Open questions have own keys."
     )
     rows: list[Row] = Field(
-        [],
-        description="Result rows: column → cell, as in docs/formats.md; accuracies as fractions.",
+        [], description="Result rows: column → cell, as in docs/formats.md; accuracies as fractions."
     )
     expected: list[Expected] = Field(
         [],

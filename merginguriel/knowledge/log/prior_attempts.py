@@ -76,11 +76,7 @@ class TriedAlready(KnowledgeError):
             "the log already has this merge, or a similar one.",
             where=where,
             hint="\n".join(
-                [
-                    *examples,
-                    *([f"and {more} more rows"] if more else []),
-                    "To plan it anyway: --anyway",
-                ]
+                [*examples, *([f"and {more} more rows"] if more else []), "To plan it anyway: --anyway"]
             ),
         )
 

@@ -78,8 +78,7 @@ def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
             documents += 1
             if documents > 1:
                 raise KnowledgeError(
-                    "a second YAML document starts here.",
-                    where=f"{path}:{_line(event, first_line)}",
+                    "a second YAML document starts here.", where=f"{path}:{_line(event, first_line)}"
                 )
             result = _value(next(events), events, path, first_line, depth=0)
     return result
