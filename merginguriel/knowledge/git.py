@@ -75,18 +75,8 @@ def listed(folder: Path, revision: str, *parts: str) -> list[str]:
 
 def changed(folder: Path, revision: str) -> list[str]:
     """Return the files in `folder` that differ from `revision` on disk, relative to it; untracked ones are left out."""
-    result = ask(
-        folder,
-        "diff",
-        "--name-only",
-        "--relative",
-        "--no-renames",
-        "--no-ext-diff",
-        "-z",
-        revision,
-        "--",
-        ".",
-    )
+    options = ["--name-only", "--relative", "--no-renames", "--no-ext-diff", "-z"]
+    result = ask(folder, "diff", *options, revision, "--", ".")
     return [name for name in result.decode("utf-8", "surrogateescape").split("\0") if name]
 
 

@@ -28,15 +28,8 @@ if TYPE_CHECKING:
         Source,
     )
 
-ESSENTIAL = {
-    "sources": 3,
-    "for": 2,
-    "against": 2,
-    "prior": 1,
-    "or": 1,
-    "change": 1,
-    "next": 1,
-}  # rows of one screen
+# Rows of one screen.
+ESSENTIAL = {"sources": 3, "for": 2, "against": 2, "prior": 1, "or": 1, "change": 1, "next": 1}
 _JOIN = "\N{NO-BREAK SPACE}"  # a line is not broken here; printed as a blank
 WIDTH = 80  # of a pipe; a terminal has its own
 MARGIN = 12  # where text begins, right of the labels

@@ -22,16 +22,8 @@ _SMALL = frozenset(
         "if do does did one s",
     )
 )
-NUMBERS = {  # as words
-    "two": "2",
-    "three": "3",
-    "four": "4",
-    "five": "5",
-    "six": "6",
-    "seven": "7",
-    "eight": "8",
-    "ten": "10",
-}
+_NAMES = ["two", "three", "four", "five", "six", "seven", "eight", "ten"]
+NUMBERS = dict(zip(_NAMES, ["2", "3", "4", "5", "6", "7", "8", "10"], strict=True))
 # A sentence that withdraws or denies a statement may repeat it.
 _DENIAL = re.compile(
     r"\b(?:withdr[ae]wn?|superseded|refuted|disproved?|wrong|false|untrue|no longer|not|never|no|cannot|nor|earlier|"

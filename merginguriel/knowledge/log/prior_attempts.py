@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from merginguriel import locales
@@ -186,15 +186,7 @@ def _differences(row: ResultRow, query: Wanted, target: locales.Locale) -> list[
 
 def query_of(expectation: Expectation) -> Wanted:
     """Return the merge that an expectation is about."""
-    return Wanted(
-        expectation.target,
-        expectation.method,
-        expectation.similarity,
-        expectation.k,
-        expectation.mode,
-        expectation.context,
-        expectation.params,
-    )
+    return Wanted(**{field.name: getattr(expectation, field.name) for field in fields(Wanted)})
 
 
 def tried_by_plan(knowledge: Knowledge, expected: Iterable[Expectation]) -> list[Match]:

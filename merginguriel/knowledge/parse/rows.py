@@ -239,30 +239,14 @@ def decimal(value: float, places: int, *, sign: str = "-") -> str:
 
 def row_cells(row: ResultRow) -> dict[str, str]:
     """Return the cells that `parse_row` reads back as this row."""
-    text = {
-        "context": row.context,
-        "target": row.target,
-        "mode": row.mode,
-        "method": row.method,
+    special = {
         "params": " ".join(f"{key}={value}" for key, value in row.params),
-        "similarity": row.similarity,
-        "k": row.k,
         "sources": " ".join(row.sources),
         "weights": " ".join(decimal(w, 4) for w in row.weights),
-        "metric": row.metric,
         "value": format_value(row, row.value),
-        "n": row.n,
-        "seed": row.seed,
-        "saw": row.saw,
-        "baseline_kind": row.baseline_kind,
         "baseline": None if row.baseline is None else format_value(row, row.baseline),
-        "wins": row.wins,
-        "losses": row.losses,
         "se": None if row.se_pp is None else f"{decimal(row.se_pp, 2)} {row.points}",
-        "run": row.run,
-        "code": row.code,
-        "measured": row.measured,
         "status": None if row.status == "current" else row.status,
-        "note": row.note,
     }
+    text = {name: special[name] if name in special else getattr(row, name) for name in COLUMNS}
     return {name: str(value) if value not in (None, "") else "-" for name, value in text.items()}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
+
+_CELL = attrgetter(*["context", "target", "mode", "method", "params", "metric", "k", "n", "seed", "value"])
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
@@ -45,19 +49,7 @@ def _mislabelled(knowledge: Knowledge) -> list[Problem]:
     seen: dict[tuple[object, ...], list[ResultRow]] = {}
     for row in knowledge.rows:
         if row.status == "current" and row.similarity and row.metric not in MEASURES and not row.sources:
-            key = (
-                row.context,
-                row.target,
-                row.mode,
-                row.method,
-                row.params,
-                row.metric,
-                row.k,
-                row.n,
-                row.seed,
-                row.value,
-            )
-            seen.setdefault(key, []).append(row)
+            seen.setdefault(_CELL(row), []).append(row)
     twins: dict[tuple[str, ...], dict[str, tuple[ResultRow, ResultRow]]] = {}
     for rows in seen.values():
         for item in rows:
