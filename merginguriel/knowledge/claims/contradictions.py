@@ -77,7 +77,7 @@ def between_claims(knowledge: Knowledge) -> list[Conflict]:
 def _better_not_worse(groups: dict[object, list[Claim]]) -> list[Conflict]:
     """Return claims that beat best_zero_shot, which is at least as good as best_single_source, but not that."""
     return [
-        Conflict(item, f"contradicts {other.id}: of {told(item.scope)}, what beats best_zero_shot beats "
+        Conflict(item, f"contradicts {other.id}: of {scope_text(item.scope)}, what beats best_zero_shot beats "
                  "best_single_source too, which is no better", other)
         for item in groups.get("best_zero_shot", ())
         for other in groups.get("best_single_source", ())
@@ -130,10 +130,10 @@ def _settled(knowledge: Knowledge, claim: Claim, other: Claim, common: Scope) ->
     if not shared:
         if dict(common) not in (dict(claim.scope), dict(other.scope)):
             return []
-        return [Conflict(claim, f"and {other.id} make opposite statements about {told(common)}, and no row decides between them", other)]  # fmt: skip
+        return [Conflict(claim, f"and {other.id} make opposite statements about {scope_text(common)}, and no row decides between them", other)]  # fmt: skip
     mean = pooled(shared).mean
     loser, winner = (other, claim) if mean * wanted(claim) > 0 else (claim, other)
-    return [Conflict(loser, f"contradicts {winner.id}: of {told(common)}, where both apply, rows give "
+    return [Conflict(loser, f"contradicts {winner.id}: of {scope_text(common)}, where both apply, rows give "
                      f"{listed(shared)}", winner)]  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def uncited(knowledge: Knowledge) -> list[Conflict]:
             outside = pool.p is not None and pool.p < 0.05
             if outside and pool.mean * wanted(claim) < 0:
                 conflicts.append(
-                    Conflict(claim, f"says that this {said(claim)}, and does not cite what says the opposite, outside "
+                    Conflict(claim, f"says that this {statement(claim)}, and does not cite what says the opposite, outside "
                              f"noise: {listed(group)}")
                 )  # fmt: skip
     return conflicts
@@ -225,14 +225,14 @@ def in_any(rows: Iterable[ResultRow], scope: Scope) -> list[ResultRow]:
     return [row for row in rows if in_scope(row, scope)]
 
 
-def said(claim: Claim) -> str:
+def statement(claim: Claim) -> str:
     """Return what a claim states, as `beats best_single_source`."""
     if claim.predicate == "prefers":
-        return f"is preferred: {told(claim.prefer)} over {told(claim.over_scope)}"
+        return f"is preferred: {scope_text(claim.prefer)} over {scope_text(claim.over_scope)}"
     return f"{claim.predicate} {claim.over}"
 
 
-def told(scope: Scope) -> str:
+def scope_text(scope: Scope) -> str:
     """Return a scope as text: `target=sw-KE method=ties`."""
     return " ".join(f"{key}={','.join(values)}" for key, values in scope.items()) or "anything"
 

@@ -7,7 +7,12 @@ from collections.abc import Collection
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.claims.contradictions import active_claims, effects_without_gain, in_any, told
+from merginguriel.knowledge.claims.contradictions import (
+    active_claims,
+    effects_without_gain,
+    in_any,
+    scope_text,
+)
 from merginguriel.knowledge.claims.sentence_match import NUMBERS
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.log.vocabulary import known
@@ -204,8 +209,8 @@ def _against_claims(settings: dict[str, str], lines: dict[str, str], knowledge: 
             applies = all(key in scope for key in place) and both(scope, place) is not None
             if worse and not better and applies:
                 key = next(iter(claim.over_scope))
-                result.append(Problem(lines[key], f"configures {told(claim.over_scope)}, but {claim.id} prefers "
-                                     f"{told(claim.prefer)}: {claim.text}",
+                result.append(Problem(lines[key], f"configures {scope_text(claim.over_scope)}, but {claim.id} prefers "
+                                     f"{scope_text(claim.prefer)}: {claim.text}",
                                      "Configure what is preferred, or supersede the claim."))  # fmt: skip
     return result
 
