@@ -51,12 +51,11 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric.
+    """A registered metric; `metric` describes its parts.
 
     statistics  (gold [n], predicted [n]) → [n], or [n, S] with S numbers per item (bool where S is one yes or no)
-    reduce      (statistics, counts [d, n]) → [d]: the value when item i counts counts[d, i] times; None: their mean
-    additive    `reduce` depends on the weighted sum of the statistics only, so groups can be summed first
-    reads       one of READS: the answers that it understands
+    of_sums     summed statistics [d, S] → [d], for a metric that sums determine
+    of_draws    (statistics [n, S], counts [d, n]) → [d]: the value when item i counts counts[d, i] times, for another
     """
 
     name: str
@@ -65,8 +64,8 @@ class Metric:
     reads: str
     higher_is_better: bool
     statistics: Callable[[Sequence[str], Sequence[str]], np.ndarray]
-    reduce: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
-    additive: bool
+    of_sums: Callable[[np.ndarray], np.ndarray] | None = None
+    of_draws: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     @property
     def unit(self) -> Unit:
@@ -78,11 +77,17 @@ class Metric:
         """1 where a higher value is better, else −1."""
         return 1 if self.higher_is_better else -1
 
+    @property
+    def is_mean(self) -> bool:
+        """Whether the value is the mean of the statistics [n]."""
+        return self.of_sums is None and self.of_draws is None
+
     def values(self, statistics: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Return the value [d] for every row of counts [d, n]: how often each item is drawn."""
-        if self.reduce is None:
-            return counts @ statistics / counts.sum(axis=-1)
-        return self.reduce(statistics, counts)
+        if self.of_draws:
+            return self.of_draws(statistics, counts)
+        sums = counts @ statistics
+        return self.of_sums(sums) if self.of_sums else sums / counts.sum(axis=-1)
 
     def value(self, statistics: np.ndarray) -> float:
         """Return the value over all items, each counted once. Raises UsageError without an item."""
@@ -90,7 +95,7 @@ class Metric:
 
         if not len(statistics):
             raise UsageError(f"{self.name} of no item is undefined.")
-        if self.reduce is None:
+        if self.is_mean:
             return float(statistics.mean())
         return float(self.values(statistics, np.ones((1, len(statistics))))[0])
 
@@ -123,13 +128,8 @@ def metric(
     if unit not in UNITS or reads not in READS:
         raise UsageError(f"metric {name}: unit {unit!r} or reads {reads!r} is unknown.")
 
-    def summed(statistics: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        assert of_sums is not None
-        return of_sums(counts @ statistics)
-
     def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        reduce = summed if of_sums else of_draws
-        _registry[name] = Metric(name, doc, unit, reads, higher_is_better, function, reduce, not of_draws)
+        _registry[name] = Metric(name, doc, unit, reads, higher_is_better, function, of_sums, of_draws)
         return function
 
     return register
