@@ -175,7 +175,7 @@ def ensembles(cells: Sequence[Cell]) -> tuple[list[Contrast], list[tuple[Cell, C
             ]
             if not same:
                 continue
-            rights = [b.right if a.items == b.items else None for a, b in same]
+            rights = [(b.right,) if b.right is not None and a.items == b.items else () for a, b in same]
             difference = over_seeds_by_items([a for a, _ in same], rights) or over_seeds(
                 [of_arms(a, b) for a, b in same]
             )

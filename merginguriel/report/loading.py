@@ -15,10 +15,12 @@ from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, MEASURES, ResultRow, distinct
+from merginguriel.metrics import base as metrics
 from merginguriel.study import item_file
 from merginguriel.workspace import Workspace
 
 SINGLE, ENSEMBLE, MERGE = "single", "ensemble", "merge"
+NOTHING = item_file.Stored((), (), {})
 # Keys of a run's configuration that are columns of a row, that name the run, or that do not change what is measured.
 NOT_SETTINGS = (
     "kind", "task", "base", "data", "options", "target", "seed", "sources", "candidates", "mode", "method", "params",
@@ -35,10 +37,10 @@ class Arm:
         against: Kind of baseline → the row that compares with it.
         origin: Id of the run or entry.
         extras: Settings without a column in rows, from the run's configuration.
-        right: bool [n], the test items that it got right, or None.
+        right: Statistics of the row's metric on the test items, [n] or [n, S], or None; for accuracy bool.
         items: [n] ids of the test items.
-        groups: [n] templates of the test items, or None.
-        rights: Kind of baseline → bool [n] of it; of the mean of the sources, the share [n] of them that is right.
+        groups: [n] templates of the test items.
+        rights: Kind of baseline → statistics of its model; of the mean of the sources, of each source.
     """
 
     row: ResultRow
@@ -47,8 +49,8 @@ class Arm:
     extras: Mapping[str, str] = field(default_factory=dict)
     right: np.ndarray | None = None
     items: tuple[str, ...] = ()
-    groups: tuple[str, ...] | None = None
-    rights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    rights: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -69,7 +71,7 @@ class Evidence:
         arms: Of all origins.
         origins: Ids of runs and of entries.
         notes: What was left out, and why.
-        singles: (context, source, target) → accuracy of the model of one locale, number of test items.
+        singles: (context, source, target) → value of the model of one locale, number of test items.
     """
 
     arms: tuple[Arm, ...]
@@ -77,44 +79,44 @@ class Evidence:
     notes: tuple[str, ...] = ()
     singles: Mapping[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
 
+    @property
+    def metric(self) -> metrics.Metric:
+        """Metric of the arms, of which there is one after `joined`; accuracy where there is no arm."""
+        return metrics.find(next((arm.row.metric for arm in self.arms), "accuracy"))
+
 
 @dataclass(frozen=True)
 class Items:
-    """Answers of a run, from its items.npz.
+    """Statistics of a run's arms per test item.
 
     Attributes:
         run: Its id.
-        ids: [n] of the test items.
-        groups: [n] templates of the test items, or None.
-        right: Arm or kind of baseline → bool [n].
+        stored: Content of its items.npz.
         problems: Arms whose items disagree with their rows, in words.
     """
 
     run: str = ""
-    ids: tuple[str, ...] = ()
-    groups: tuple[str, ...] | None = None
-    right: Mapping[str, np.ndarray] = field(default_factory=dict)
+    stored: item_file.Stored = NOTHING
     problems: list[str] = field(default_factory=list)
 
-    def of(self, name: str, value: float | None) -> np.ndarray | None:
-        """Return the items of an arm; None where there are none, or where they do not give its row's accuracy."""
-        right = self.right.get(name)
-        return self._checked(name, right if right is not None and right.ndim == 1 else None, value)
+    def of(self, name: str, row: ResultRow, value: float | None) -> tuple[np.ndarray, ...]:
+        """Return the statistics of an arm, or of each source for `source_mean`.
 
-    def mean_of(self, sources: Sequence[str], value: float | None) -> np.ndarray | None:
-        """Return the share [n] of the sources that gets an item right; None unless each was scored."""
-        each = [self.right.get(f"{SINGLE}:{source}") for source in sources]
-        known = [one for one in each if one is not None and one.ndim == 1]
-        complete = known and len(known) == len(each)
-        return self._checked("source_mean", np.mean(known, axis=0) if complete else None, value)
-
-    def _checked(self, name: str, right: np.ndarray | None, value: float | None) -> np.ndarray | None:
-        if right is None or value is None or abs(float(right.mean()) - value) < 1e-5:
-            return right
-        self.problems.append(
-            f"{self.run}: {name} has {right.mean():.6f} in items.npz, {value:.6f} in its row."
-        )
-        return None
+        Empty where one is missing, or where they do not give the value of the row.
+        """
+        names = [f"{SINGLE}:{source}" for source in row.sources] if name == "source_mean" else [name]
+        found = tuple(self.stored.arms[one] for one in names if one in self.stored.arms)
+        if not found or len(found) < len(names):
+            return ()
+        metric = metrics.find(row.metric)
+        try:
+            got = float(np.mean([metric.value(one) for one in found]))
+        except (ValueError, IndexError):  # of another metric
+            return ()
+        if value is None or abs(got - value) < 1e-5:
+            return found
+        self.problems.append(f"{self.run}: {name} has {got:.6f} in items.npz, {value:.6f} in its row.")
+        return ()
 
 
 def arm_name(row: ResultRow) -> str:
@@ -328,7 +330,7 @@ def _items(folder: Path, notes: list[str]) -> Items:
     if not (folder / "items.npz").is_file():
         return Items()
     try:
-        return Items(folder.name, *item_file.read(folder / "items.npz"))
+        return Items(folder.name, item_file.read(folder / "items.npz"))
     except MuError as error:
         notes.append(f"{folder.name}: {error.what} The rows alone are used.")
         return Items()
@@ -387,9 +389,8 @@ def _more_baselines(result: object) -> dict[str, float]:
     return found
 
 
-Source = tuple[
-    ResultRow, str, Mapping[str, str], Items
-]  # row, origin, settings without a column, its run's items
+# A row, its origin, settings without a column, and the items of its run.
+Source = tuple[ResultRow, str, Mapping[str, str], Items]
 
 
 def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, ...]:
@@ -397,36 +398,31 @@ def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, .
 
     Items are joined by the id of the run and the name of the arm. more: kind → value of further baselines.
     """
-    bare: dict[object, Source] = {}
-    against: dict[object, dict[str, ResultRow]] = {}
+    groups: dict[object, list[Source]] = {}
     for source in rows:
-        row, origin = source[:2]
-        if row.metric in MEASURES:
-            continue
-        measured = (row.measurement(), origin)
-        bare.setdefault(measured, source)
-        held = against.setdefault(measured, {})
-        if row.baseline_kind is not None:
-            held.setdefault(row.baseline_kind, row)
+        if source[0].metric not in MEASURES:
+            groups.setdefault((source[0].measurement(), source[1]), []).append(source)
     arms = []
-    for key, (row, origin, extras, items) in bare.items():
+    for group in groups.values():
+        row, origin, extras, items = group[0]
         plain = replace(
             row, baseline_kind=None, baseline=None, wins=None, losses=None, se_pp=None, note="", ref=""
         )
-        compared = against[key]
+        compared: dict[str, ResultRow] = {}
         if kind_of(row) != SINGLE:
-            others = {
-                kind: replace(plain, baseline_kind=kind, baseline=value) for kind, value in more.items()
-            }
-            compared = others | compared
-        right = items.of(arm_name(row), row.value)
-        rights = {
-            kind: items.of(kind, other.baseline) for kind, other in compared.items() if kind != "source_mean"
-        }
-        if "source_mean" in compared:
-            rights["source_mean"] = items.mean_of(row.sources, compared["source_mean"].baseline)
-        known = {kind: answers for kind, answers in rights.items() if answers is not None}
-        arms.append(Arm(plain, compared, origin, extras, right, items.ids, items.groups, known))
+            compared = {k: replace(plain, baseline_kind=k, baseline=value) for k, value in more.items()}
+        own: dict[str, ResultRow] = {}
+        for one, *_ in group:
+            if one.baseline_kind is not None:
+                own.setdefault(one.baseline_kind, one)
+        compared |= own
+        right = items.of(arm_name(row), row, row.value)
+        rights = {kind: items.of(kind, row, other.baseline) for kind, other in compared.items()}
+        known = {kind: found for kind, found in rights.items() if found}
+        stored = items.stored
+        arms.append(
+            Arm(plain, compared, origin, extras, next(iter(right), None), stored.ids, stored.groups, known)
+        )
     return tuple(arms)
 
 

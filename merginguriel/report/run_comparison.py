@@ -229,7 +229,9 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[See
         same = [first[s].items == by[s].items and first[s].block == by[s].block for s in both]
         seen = None
         if len(both) > 1 and all(same):
-            seen = over_seeds_by_items([by[s] for s in both], [first[s].right for s in both])
+            seen = over_seeds_by_items(
+                [by[s] for s in both], [() if first[s].right is None else (first[s].right,) for s in both]
+            )
         values = [one.accuracy for one in group if one.accuracy is not None]
         settings = {n: v for n, v in group[0].settings.items() if n != "seed"}
         mean = sum(values) / len(values) if values else None
