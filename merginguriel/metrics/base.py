@@ -78,6 +78,11 @@ class Metric:
         return 1 if self.higher_is_better else -1
 
     @property
+    def mark(self) -> str:
+        """What the heading of a column of values times 100 adds to a name: `, %`, or ` × 100` for a correlation."""
+        return ", %" if self.unit.percent else " × 100"
+
+    @property
     def is_mean(self) -> bool:
         """Whether the value is the mean of the statistics [n]."""
         return self.of_sums is None and self.of_draws is None

@@ -41,8 +41,8 @@ class Cell:
         key: All settings.
         kind: MERGE or ENSEMBLE.
         arms: One per seed.
-        value: Mean accuracy.
-        baselines: Kind of baseline → its accuracy.
+        value: Mean value of the metric.
+        baselines: Kind of baseline → its value.
         against: Kind of baseline → difference of this cell to it.
         goal: Kind of baseline that the goal of this mode is measured against, where this cell has it.
     """
@@ -62,6 +62,11 @@ class Cell:
     def mode(self) -> str:
         """ExcTar, IncTar or -."""
         return self.arms[0].row.mode
+
+    @property
+    def metric(self) -> metrics.Metric:
+        """Metric of the values."""
+        return metrics.find(self.arms[0].row.metric)
 
 
 # one difference
@@ -225,7 +230,7 @@ def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -
         if each:
             baselines[kind] = sum(values) / len(values)
             found = over_seeds_by_items(having, [arm.rights.get(kind, ()) for arm in having])
-            compared[kind] = found or over_seeds(each)
+            compared[kind] = replace(found or over_seeds(each), points=arms[0].row.points)
     value = sum(arm.row.value for arm in arms) / len(arms)
     return Cell(*block, label, key, arms[0].kind, arms, value, baselines, compared)
 
@@ -383,7 +388,7 @@ def _part(name: str, value: str) -> str:
 
 
 def table(found: Iterable[Cell]) -> dict[str, dict[str, float]]:
-    """Return label → target (with its context) → accuracy."""
+    """Return label → target (with its context) → value."""
     values: dict[str, dict[str, float]] = {}
     for cell in found:
         values.setdefault(cell.label, {})[f"{cell.context} {cell.target}"] = cell.value

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -63,6 +64,14 @@ class Arm:
         return self.row.context, self.row.target
 
 
+class Single(NamedTuple):
+    """Score of a single model: its value, number of test items, and metric."""
+
+    value: float
+    n: int
+    metric: str
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a report is built from.
@@ -71,13 +80,13 @@ class Evidence:
         arms: Of all origins.
         origins: Ids of runs and of entries.
         notes: What was left out, and why.
-        singles: (context, source, target) → value of the model of one locale, number of test items.
+        singles: (context, source, target) → score of the model of one locale.
     """
 
     arms: tuple[Arm, ...]
     origins: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    singles: Mapping[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
+    singles: Mapping[tuple[str, str, str], Single] = field(default_factory=dict)
 
     @property
     def metric(self) -> metrics.Metric:
@@ -265,7 +274,7 @@ def _code(path: Path) -> str | None:
 def from_runs(folders: Sequence[Path]) -> Evidence:
     """Load the rows, configuration and items of finished runs; the notes name runs without a result."""
     arms: list[Arm] = []
-    singles: dict[tuple[str, str, str], tuple[float, int]] = {}
+    singles: dict[tuple[str, str, str], Single] = {}
     notes: list[str] = []
     origins = []
     for folder in folders:
@@ -303,23 +312,24 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
         tuple(arm for arm in arms if arm.row.metric == metric),
         tuple(dict.fromkeys(origin for part in parts for origin in part.origins)),
         tuple(notes),
-        {key: value for part in parts for key, value in part.singles.items()},
+        {key: one for part in parts for key, one in part.singles.items() if one.metric == metric},
     )
 
 
-def _singles(arms: Iterable[Arm]) -> dict[tuple[str, str, str], tuple[float, int]]:
+def _singles(arms: Iterable[Arm]) -> dict[tuple[str, str, str], Single]:
     return {
-        (arm.row.context, arm.row.sources[0], arm.row.target): (arm.row.value, arm.row.n or 0)
+        (row.context, row.sources[0], row.target): Single(row.value, row.n or 0, row.metric)
         for arm in arms
-        if arm.kind == SINGLE and len(arm.row.sources) == 1
+        for row in (arm.row,)
+        if arm.kind == SINGLE and len(row.sources) == 1
     }
 
 
-def _more_singles(result: object, row: ResultRow) -> dict[tuple[str, str, str], tuple[float, int]]:
-    """Return the accuracies of single models on a run's target, from its result.json."""
+def _more_singles(result: object, row: ResultRow) -> dict[tuple[str, str, str], Single]:
+    """Return the scores of single models on a run's target, from its result.json."""
     stored = result.get("singles") if isinstance(result, dict) else None
     return {
-        (row.context, str(source), row.target): (float(found["test"]), row.n or 0)
+        (row.context, str(source), row.target): Single(float(found["test"]), row.n or 0, row.metric)
         for source, found in (stored if isinstance(stored, dict) else {}).items()
         if isinstance(found, dict) and isinstance(found.get("test"), int | float)
     }
@@ -384,7 +394,7 @@ def _more_baselines(result: object) -> dict[str, float]:
     found = {}
     for kind, value in (stored if isinstance(stored, dict) else {}).items():
         number = value.get("value") if isinstance(value, dict) else value
-        if isinstance(number, int | float) and 0 <= number <= 1:
+        if isinstance(number, int | float) and -1 <= number <= 1:
             found[str(kind)] = float(number)
     return found
 
