@@ -114,14 +114,15 @@ def joint_draws(
     that the draws of two targets rise and fall together; data that share no group are drawn independently. (Cluster
     bootstrap: Davison & Hinkley 1997, section 3.8.)
     """
-    sides, where = [], {}  # group → (target, its place there)
+    sides = []
+    where: dict[str, list[tuple[int, int]]] = {}  # group → (target, its place there)
     for j, (target, pair) in enumerate(pairs.items()):
         names = groups.get(target) or [f"{target}\x1f{i}" for i in range(len(pair[0]))]
         keys, index = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
         sides.append([resampler(find(metric), np.asarray(one, float), index, len(keys)) for one in pair])
         for place, key in enumerate(keys.tolist()):
             where.setdefault(key, []).append((j, place))
-    strata: dict[tuple[int, ...], list[list[int]]] = {}
+    strata: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
     for key in sorted(where):
         targets, places = zip(*where[key], strict=True)
         strata.setdefault(targets, []).append(places)

@@ -41,6 +41,10 @@ class Unit:
         """Return `48.32%` for a share, `0.4832` for a correlation."""
         return f"{100 * value:.{places}f}%" if self.percent else f"{value:.{places + 2}f}"
 
+    def span(self, low: float, high: float, places: int = 1) -> str:
+        """Return the interval `45.1 … 51.3` of a share, in percent, `0.451 … 0.513` of a correlation."""
+        return " … ".join(self.show(end, places).removesuffix("%") for end in (low, high))
+
 
 UNITS = {
     "share": Unit(0.0, 1.0, True, "pp", stats.proportion_variance),
@@ -151,6 +155,11 @@ def metrics() -> dict[str, Metric]:
     """Return every metric by its name, sorted."""
     _load()
     return dict(sorted(_registry.items()))
+
+
+def named_in(text: object) -> str | None:
+    """Return the metric that the name of a run's score has in it, such as `dev span_f1 of de-DE`; None for a loss."""
+    return next((name for name in metrics() if name in str(text)), None)
 
 
 def find(name: str) -> Metric:
