@@ -81,6 +81,10 @@ class Metric:
         """1 where a higher value is better, else −1."""
         return 1 if self.higher_is_better else -1
 
+    def benefit(self, value: float) -> float:
+        """Return a value so that higher is better: of an error rate, 1 minus it."""
+        return value if self.higher_is_better else self.unit.low + self.unit.high - value
+
     @property
     def mark(self) -> str:
         """What the heading of a column of values times 100 adds to a name: `, %`, or ` × 100` for a correlation."""
