@@ -97,7 +97,7 @@ def list_runs(
         say("no such runs. Start one with: mu run CONFIG.yaml")
         return
     measured = {row["metric"] for row in found if row["value"] is not None}
-    heads = {"id": "run", "value": next(iter(measured)) if len(measured) == 1 else "value"}
+    heads = {"id": "run", "value": "value" if len(measured) > 1 else next(iter(measured), "accuracy")}
     cells = {
         name: [heads.get(name, name), *(cell(row, name, len(measured) > 1) for row in found)]
         for name in SHOWN

@@ -20,7 +20,12 @@ from merginguriel.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-READS = ("label", "tags", "number")  # what an item's gold and predicted answers are
+READS = (
+    "label",
+    "tags",
+    "number",
+    "scores",
+)  # what an item's gold and predicted answers are; scores: several numbers
 
 
 @dataclass(frozen=True)
