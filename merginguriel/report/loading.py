@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -16,7 +16,9 @@ from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, MEASURES, ResultRow, distinct
+from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.metrics import base as metrics
+from merginguriel.runs import run_store, sweep
 from merginguriel.study import item_file
 from merginguriel.workspace import Workspace
 
@@ -197,50 +199,21 @@ def run_folders(space: Workspace, names: Sequence[str] = ()) -> list[Path]:
                 hint="Make one with: mu run CONFIG.yaml\nor report on the log: mu report --log ENTRY",
             )
         return found
-    return [_run_folder(root, name) for name in dict.fromkeys(names)]
+    return [_run_folder(space, name) for name in dict.fromkeys(names)]
 
 
-def _run_folder(root: Path, name: str) -> Path:
+def _run_folder(space: Workspace, name: str) -> Path:
     # A name with a separator is a path; anything else is looked up, so that a folder in the way does not hide a run.
-    if Path(name).name != name or name in (".", ".."):
-        if not Path(name).is_dir():
-            raise UsageError(f"no run in the folder {name}.", hint="See all: mu runs list")
-        return Path(name)
-    found = sorted(path for path in root.glob("*/") if path.name.startswith(name) or path.name.endswith(name))
-    exact = [path for path in found if path.name == name]
-    if len(found) == 1 or exact:
-        return (exact or found)[0]
-    if found:
-        raise UsageError(
-            f"{name!r} matches {len(found)} runs.", hint="\n".join(path.name for path in found[:8])
-        )
-    raise UsageError(
-        f"no run's id begins or ends with {name!r}.", where=str(root), hint="See all: mu runs list"
-    )
+    if Path(name).name == name and name not in (".", ".."):
+        return run_store.get(space, name).folder
+    if not Path(name).is_dir():
+        raise UsageError(f"no run in the folder {name}.", hint="See all: mu runs list")
+    return Path(name)
 
 
 def sweep_runs(space: Workspace, name: str) -> list[str]:
-    """Return the ids of a sweep's runs, from sweeps/<name>-<digest>/runs.json; of several of one name, the last.
-
-    Raises:
-        UsageError: No such sweep.
-        MuError: Its list of runs is damaged.
-    """
-    root = space.root / "sweeps"
-    known = sorted(root.glob("*/runs.json"), key=lambda path: (path.stat().st_mtime, path.parent.name))
-    found = [path for path in known if name in (path.parent.name, path.parent.name.rpartition("-")[0])]
-    if not found:
-        raise UsageError(
-            f"unknown sweep {name!r}.",
-            where=str(root),
-            hint="Sweeps: " + ", ".join(path.parent.name for path in known[-8:]) if known else None,
-        )
-    table = _json(found[-1])
-    listed = table.get("runs") if isinstance(table, dict) else None
-    ids = [one.get("run") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    if not ids or not all(isinstance(one, str) for one in ids):
-        raise MuError("the list of runs is damaged.", where=str(found[-1]))
-    return [str(one) for one in ids]
+    """Return the ids of a sweep's runs; of several sweeps of one name, the last. Raises UsageError for an unknown one."""
+    return [member.id for member in sweep.get(space, name).members]
 
 
 def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
@@ -255,7 +228,7 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
         if not path.is_file():
             raise UsageError(f"{folder.name} has no result yet.", hint=f"See: mu runs show {folder.name}")
         by = _code(folder / "provenance.yaml")
-        found = read_csv(_text(path), {}, path)
+        found = read_csv(read_text(path), {}, path)
         rows += [replace(row, code=row.code or by) for row in found if row.status == "current"]
     kept = {(row.measurement(), row.baseline_kind, row.baseline): row for row in reversed(rows)}
     return list(reversed(kept.values()))
@@ -264,7 +237,7 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
 def _code(path: Path) -> str | None:
     """Return the commit or version that made a run, as the cell `code` has it; None where it is unknown."""
     try:
-        found = yaml.safe_load(_text(path)) if path.is_file() else None
+        found = yaml.safe_load(read_text(path)) if path.is_file() else None
     except yaml.YAMLError:
         return None
     words = str(found.get("code") or "").split() if isinstance(found, dict) else []
@@ -282,10 +255,10 @@ def from_runs(folders: Sequence[Path]) -> Evidence:
         if not path.is_file():
             notes.append(f"{folder.name}: no result yet; left out.")
             continue
-        rows = [row for row in read_csv(_text(path), {}, path) if row.status == "current"]
+        rows = [row for row in read_csv(read_text(path), {}, path) if row.status == "current"]
         items = _items(folder, notes)
         extras = _extras(folder / "config.yaml")
-        result = _json(folder / "result.json")
+        result = _result(folder / "result.json")
         arms += _gathered(((row, folder.name, extras, items) for row in rows), _more_baselines(result))
         notes += items.problems
         if rows:
@@ -325,12 +298,11 @@ def _singles(arms: Iterable[Arm]) -> dict[tuple[str, str, str], Single]:
     }
 
 
-def _more_singles(result: object, row: ResultRow) -> dict[tuple[str, str, str], Single]:
+def _more_singles(result: Mapping[str, Any], row: ResultRow) -> dict[tuple[str, str, str], Single]:
     """Return the scores of single models on a run's target, from its result.json."""
-    stored = result.get("singles") if isinstance(result, dict) else None
     return {
-        (row.context, str(source), row.target): Single(float(found["test"]), row.n or 0, row.metric)
-        for source, found in (stored if isinstance(stored, dict) else {}).items()
+        (row.context, source, row.target): Single(float(found["test"]), row.n or 0, row.metric)
+        for source, found in (result.get("singles") or {}).items()
         if isinstance(found, dict) and isinstance(found.get("test"), int | float)
     }
 
@@ -346,19 +318,12 @@ def _items(folder: Path, notes: list[str]) -> Items:
         return Items()
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise MuError("not UTF-8 text.", where=str(path)) from error
-
-
 def _extras(path: Path) -> dict[str, str]:
     """Return the settings of a resolved configuration that have no column in rows, as dotted keys."""
     if not path.is_file():
         return {}
     try:
-        found = yaml.safe_load(_text(path))
+        found = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise MuError(f"not YAML: {error}", where=str(path)) from error
     flat = _flat(found if isinstance(found, dict) else {})
@@ -379,24 +344,21 @@ def _flat(table: Mapping[object, object], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _json(path: Path) -> object:
-    if not path.is_file():
-        return None
+def _result(path: Path) -> dict[str, Any]:
+    """Return a run's result.json; empty for an imported run without one. Raises MuError for one that is damaged."""
     try:
-        return json.loads(_text(path))
+        found = json.loads(read_text(path)) if path.is_file() else {}
     except json.JSONDecodeError as error:
         raise MuError(f"not JSON: {error}", where=str(path)) from error
+    return found if isinstance(found, dict) else {}
 
 
-def _more_baselines(result: object) -> dict[str, float]:
+def _more_baselines(result: Mapping[str, Any]) -> dict[str, float]:
     """Return kind → value of the baselines in result.json, which has more of them than the rows."""
-    stored = result.get("baselines") if isinstance(result, dict) else None
-    found = {}
-    for kind, value in (stored if isinstance(stored, dict) else {}).items():
-        number = value.get("value") if isinstance(value, dict) else value
-        if isinstance(number, int | float) and -1 <= number <= 1:
-            found[str(kind)] = float(number)
-    return found
+    found = {
+        k: v.get("value") if isinstance(v, dict) else v for k, v in (result.get("baselines") or {}).items()
+    }
+    return {k: float(v) for k, v in found.items() if isinstance(v, int | float) and -1 <= v <= 1}
 
 
 # A row, its origin, settings without a column, and the items of its run.

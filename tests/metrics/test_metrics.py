@@ -101,7 +101,7 @@ def test_seeds_and_targets_are_compared_under_any_metric():
     def answers(noise):
         return spearman.statistics([*map(str, gold)], [*map(str, gold + noise * rng.normal(size=90))])
 
-    a, b = ([answers(noise) for _ in range(3)] for noise in (0.2, 0.6))
+    a, b = ([answers(noise) for _ in range(5)] for noise in (0.2, 0.6))
     mean = np.mean([spearman.value(x) - spearman.value(y) for x, y in zip(a, b, strict=True)])
     seeds = over_seeds(a, b, metric="spearman")
     targets = over_targets(
