@@ -17,7 +17,6 @@ from .progress import Bar
 from .study import load_all, resolve, study_options, warn_if_few
 
 if TYPE_CHECKING:
-    from merginguriel.metrics.base import Metric
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
@@ -33,8 +32,8 @@ def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
     from merginguriel.tasks import base
 
     if name is None:
-        result = [{"task": task.name, "about": task.doc} for task in base.tasks().values()]
-        emit(result) if as_json else click.echo(columns([[t["task"], t["about"]] for t in result]))
+        found = [{"task": task.name, "about": task.doc} for task in base.tasks().values()]
+        emit(found) if as_json else click.echo(columns([[t["task"], t["about"]] for t in found]))
         return
     if name == "home":
         from merginguriel.tasks.home import coverage
@@ -70,17 +69,21 @@ def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Print where it would be written, and whether it exists.")
 @study_options()
 @json_option
-def base(study: Study, dry_run: bool, as_json: bool) -> None:
+def base(
+    study: Study,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Write the pretrained base with a new head for the task's labels. Every training starts from it."""
     from merginguriel.study.study import make_base
 
     if dry_run:
         path = study.root / "base"
-        exists = (path / "config.json").is_file()
+        there = (path / "config.json").is_file()
         if as_json:
-            emit({"path": str(path), "context": study.context, "there": exists})
+            emit({"path": str(path), "context": study.context, "there": there})
         else:
-            click.echo(f"{path}  {'exists' if exists else 'would be written'}")
+            click.echo(f"{path}  {'exists' if there else 'would be written'}")
         return
     with Bar("base") as bar:
         path = make_base(study, bar)
@@ -96,21 +99,9 @@ def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def bounds(metric: Metric, low: float, high: float) -> str:
-    """Format an interval: `45.1 … 51.3` for a share, `0.451 … 0.513` for a correlation."""
-    return " … ".join(metric.unit.show(end, 1).removesuffix("%") for end in (low, high))
-
-
 @click.command("eval", short_help="Score a model on locales.")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--locale",
-    "locales",
-    type=LOCALE,
-    multiple=True,
-    required=True,
-    help="Locale to score on; repeat for several.",
-)
+@click.option("--locale", "locales", type=LOCALE, multiple=True, required=True, help="Repeat for several.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @metric_option
 @click.option("--against", type=click.Path(path_type=Path), help="Another model, compared on the same items.")
@@ -148,7 +139,7 @@ def evaluate(
     with Bar("eval") as bar:
         matrix = measure(models, data, split=split, cache=study.cache, metric=metric, on_progress=bar)
     used = find(matrix.metric)
-    matches: list[dict[str, object]] = []
+    found: list[dict[str, object]] = []
     for locale, n in zip(matrix.targets, matrix.n, strict=True):
         value, groups = matrix.value("model", locale), matrix.groups[locale]
         right, other = matrix.correct["model", locale], matrix.correct.get(("against", locale))
@@ -162,8 +153,8 @@ def evaluate(
             "ci95": [low, high],
         }
         show = used.unit.show
-        prefix = "" if used.name == "accuracy" else f"{used.name} "
-        lines = [f"{locale}  {prefix}{show(value)}  95% {bounds(used, low, high)}  n = {n}"]
+        named = "" if used.name == "accuracy" else f"{used.name} "
+        lines = [f"{locale}  {named}{show(value)}  95% {used.unit.span(low, high)}  n = {n}"]
         seen = None
         if other is not None:
             seen = compare(right, other, groups=groups, metric=used.name)
@@ -184,11 +175,11 @@ def evaluate(
             result = scored_row(study, locale, models["model"], right, models.get("against"), seen, used.name)
             lines = [row_text(result)]
             row["row"] = lines[0]
-        matches.append(row)
+        found.append(row)
         if not as_json:
             click.echo("\n".join(lines))
     if as_json:
-        emit(matches)
+        emit(found)
 
 
 @click.command(short_help="Score every model on every locale.")
@@ -268,10 +259,10 @@ def show_pairs(
     missing: list[tuple[str, str]], models: Iterable[str], data: dict[str, TaskData], as_json: bool
 ) -> None:
     """Print the locales that each model would be scored on, and the number of known pairs."""
-    remaining = {source: [target for name, target in missing if name == source] for source in models}
-    known = len(remaining) * len(data) - len(missing)
+    left = {source: [target for name, target in missing if name == source] for source in models}
+    known = len(left) * len(data) - len(missing)
     if as_json:
-        emit({"to_score": remaining, "known": known})
+        emit({"to_score": left, "known": known})
         return
-    click.echo(columns([[source, " ".join(targets) or "-"] for source, targets in remaining.items()]))
+    click.echo(columns([[source, " ".join(targets) or "-"] for source, targets in left.items()]))
     say(f"{len(missing)} pairs to score, {known} known already")

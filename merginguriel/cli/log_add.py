@@ -26,7 +26,7 @@ CONTENT = (
 FRONT_FLAGS = (
     "title", "summary", "rows", "expected", "figure", "sections", "questions", "narrows", "closes", "answers", "links",
     "supersedes", "tags",
-)  # fmt: skip  # typed by a person: saved as a draft if invalid
+)  # fmt: skip  # typed by a person: kept if refused
 
 
 @click.command("add")
@@ -122,7 +122,7 @@ def add_entry(
     from merginguriel.merging.registry import parameters
 
     where = workspace.writable(space(workspace_path))
-    text, folder, saved, note = "", None, None, ""
+    text, beside, kept, note = "", None, None, ""
     flags = [name for name in CONTENT if given[name]]
     if (file or draft) and flags:
         raise UsageError(
@@ -130,13 +130,13 @@ def add_entry(
             hint="Leave out one of them.",
         )
     if draft:
-        saved = drafts.find(where.log, draft)
-        text, folder = entry_input.read(saved), saved.parent
+        kept = drafts.find(where.log, draft)
+        text, beside = entry_input.read(kept), kept.parent
     elif file is not None:
         text = entry_input.standard_input(where.log) if str(file) == "-" else entry_input.read(file)
         if str(file) != "-":
-            folder = file.resolve().parent
-            saved = file if folder == drafts.folder(where.log).resolve() else None
+            beside = file.resolve().parent
+            kept = file if beside == drafts.folder(where.log).resolve() else None
     elif flags and flags != ["kind"]:
         try:
             text, note = _from_flags(where, given, dry_run)
@@ -144,7 +144,7 @@ def add_entry(
             if any(given[name] for name in FRONT_FLAGS) and not dry_run:
                 append.refuse(where.log, entry_text.draft_text(where, given), error)
             raise
-        folder = (
+        beside = (
             drafts.folder(where.log)
             if any(given[name] for name in ("runs", "sweeps", "matrices", "figure"))
             else None
@@ -152,7 +152,7 @@ def add_entry(
     else:
         edit = True
         text = entry_text.template(given["kind"], str(where.settings["context"]))
-    again = saved
+    again = kept
     if edit:
         if text.lstrip().startswith("{"):
             text, again = acceptance.source_of(where, text).markdown, None
@@ -162,9 +162,9 @@ def add_entry(
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
             say(f"{counted(int(note), 'row')} would be written to a CSV beside it.")
             return
-        source = file if file is not None and str(file) != "-" else saved
+        named = file if file is not None and str(file) != "-" else kept
         entry, text = acceptance.preview(
-            where, text, file=source, anyway=anyway, program=parameters(), repository=repository, tell=_note
+            where, text, file=named, anyway=anyway, program=parameters(), repository=repository, tell=_note
         )
         if as_json:
             emit({**entry.as_dict(), "path": None})  # it would get a name of its own
@@ -172,10 +172,10 @@ def add_entry(
             click.echo(plain(text))
         return
     entry = acceptance.accept(
-        where, text, beside=folder, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note
+        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note
     )  # fmt: skip
-    if saved:
-        saved.unlink()
+    if kept:
+        kept.unlink()
     if as_json:
         emit(entry.as_dict())
         return
@@ -187,94 +187,90 @@ def _note(text: str) -> None:
     say(plain(f"note: {text}"))
 
 
-def _from_flags(where: Workspace, options: dict[str, Any], dry_run: bool) -> tuple[str, str]:
+def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:
     """Return the text of an entry; for a dry run over runs, also how many rows its CSV would have, else ""."""
     from merginguriel.knowledge.log import append, entry_text
 
-    measured, origin, filled = _measured(where, options)
-    if not (options["title"] and options["kind"] and options["summary"]):
+    measured, origin, filled = _measured(where, given)
+    if not (given["title"] and given["kind"] and given["summary"]):
         raise UsageError("an entry needs --title, --type and --summary.")
-    in_table = bool(options["rows"] or options["expected"])
+    in_table, usual = bool(given["rows"] or given["expected"]), str(where.settings["context"])
     draft = append.Draft(
-        title=options["title"],
-        type=options["kind"],
-        date=options["day"] or date.today().isoformat(),
-        summary=options["summary"],
-        context=options["context"] or (str(where.settings["context"]) if in_table else ""),
-        metric="accuracy" if options["rows"] else "",
-        n=str(options["n"] or ""),
-        supersedes=", ".join(entry_text.full_ids(where, options["supersedes"])),
-        links=", ".join(entry_text.full_ids(where, options["links"])),
+        title=given["title"],
+        type=given["kind"],
+        date=given["day"] or date.today().isoformat(),
+        summary=given["summary"],
+        context=given["context"] or (usual if in_table else ""),
+        metric=entry_text.usual_metric(where, given["context"] or usual) if given["rows"] else "",
+        n=str(given["n"] or ""),
+        supersedes=", ".join(entry_text.full_ids(where, given["supersedes"])),
+        links=", ".join(entry_text.full_ids(where, given["links"])),
         answers=", ".join(
-            dict.fromkeys([*entry_text.full_ids(where, options["answers"]), *filled.get("answers", [])])
+            dict.fromkeys([*entry_text.full_ids(where, given["answers"]), *filled.get("answers", [])])
         ),
-        tags=options["tags"] or "",
+        tags=given["tags"] or "",
         origin=origin,
-        sections=tuple(_sections(where, options, filled)),
+        sections=tuple(_sections(where, given, filled)),
     )
-    if not (measured or options["figure"]):
-        return append.render(
-            draft, raw_table=entry_text.table(options["rows"]) if options["rows"] else ""
-        ), ""
-    if options["rows"]:
+    if not (measured or given["figure"]):
+        return append.render(draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""), ""
+    if given["rows"]:
         raise UsageError(
             "rows cannot be combined with runs or figures.", hint="Add the rows as a separate entry."
         )
-    figure = None
-    if options["figure"]:
+    shown = None
+    if given["figure"]:
         from merginguriel.loop.row_filter import picture
 
-        figure = picture(options["figure"])
+        shown = picture(given["figure"])
     if dry_run:
         return append.render(draft), str(len(measured))
-    return append.staged(where.log, draft, measured, figure), ""
+    return append.staged(where.log, draft, measured, shown), ""
 
 
-def _measured(where: Workspace, options: dict[str, Any]) -> tuple[list[ResultRow], str, dict[str, list[Any]]]:
+def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow], str, dict[str, list[Any]]]:
     """Return the rows of the named runs and matrices, their origin, and what they fill in where no flag does.
 
-    Title, type and summary of runs are written into `options`.
+    Title, type and summary of runs are written into `given`.
 
     Raises:
         UsageError: For rows that the log already has.
     """
-    if not (options["runs"] or options["sweeps"] or options["matrices"]):
+    if not (given["runs"] or given["sweeps"] or given["matrices"]):
         return [], "", {}
     from merginguriel.knowledge.log import entry_text
     from merginguriel.loop import entry_draft, row_filter
     from merginguriel.loop.dedupe import gather, refuse_logged
 
-    rows, origin = gather(where, options["runs"], options["sweeps"], options["matrices"], options["context"])
-    for text in options["only"]:
+    rows, origin = gather(where, given["runs"], given["sweeps"], given["matrices"], given["context"])
+    for text in given["only"]:
         rows = row_filter.only(rows, text)
-    if not options["again"]:
-        refuse_logged(where, rows, entry_text.full_ids(where, options["supersedes"]))
-    if options["matrices"]:
+    if not given["again"]:
+        refuse_logged(where, rows, entry_text.full_ids(where, given["supersedes"]))
+    if given["matrices"]:
         return rows, origin, {}
-    draft = entry_draft.begin(where, rows, options["kind"])
-    options["title"] = options["title"] or draft.title
-    options["kind"] = draft.type
-    options["summary"] = options["summary"] or draft.summary
-    filled: dict[str, list[Any]] = {"sections": list(draft.sections), "answers": list(draft.answers)}
+    begun = entry_draft.begin(where, rows, given["kind"])
+    given["title"] = given["title"] or begun.title
+    given["kind"] = begun.type
+    given["summary"] = given["summary"] or begun.summary
+    filled: dict[str, list[Any]] = {"sections": list(begun.sections), "answers": list(begun.answers)}
     return rows, origin, filled
 
 
-def _sections(
-    where: Workspace, options: dict[str, Any], filled: dict[str, list[Any]]
-) -> list[tuple[str, str]]:
+def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[Any]]) -> list[tuple[str, str]]:
     from merginguriel.knowledge.log import entry_text
 
-    own = [entry_text.section(text) for text in options["sections"]]
-    present = {heading for heading, _ in own}
-    result = [pair for pair in filled.get("sections", []) if pair[0] not in present] + own
-    if options["expected"]:
-        result.insert(0, ("Expected", entry_text.expected(options["expected"])))
-    lines = [f"- [open] {item}" for item in options["questions"]]
+    own = [entry_text.section(text) for text in given["sections"]]
+    said = {heading for heading, _ in own}
+    found = [pair for pair in filled.get("sections", []) if pair[0] not in said] + own
+    if given["expected"]:
+        found.insert(0, ("Expected", entry_text.expected(given["expected"])))
+    lines = [f"- [open] {one}" for one in given["questions"]]
     for verb in ("narrows", "closes"):
-        lines += [f"- [{verb} {ref}] {why}" for ref, why in entry_text.settled(where, options[verb], verb)]
+        lines += [f"- [{verb} {ref}] {why}" for ref, why in entry_text.settled(where, given[verb], verb)]
     if lines:
-        result.append(("Open questions", "\n".join(lines)))
-    return result
+        found.append(("Open questions", "\n".join(lines)))
+    return found
 
 
 @click.command("drafts")
@@ -295,21 +291,20 @@ def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None)
         else:
             click.echo(path.stem)
         return
-    result = [
-        replace(item, problem=item.problem.replace(f"{where.root}/", ""))
-        for item in drafts.listed(where, parameters())
+    found = [
+        replace(one, problem=one.problem.replace(f"{where.root}/", ""))
+        for one in drafts.listed(where, parameters())
     ]
     if as_json:
-        emit([item.as_dict() for item in result])
+        emit([one.as_dict() for one in found])
         return
-    if result:
+    if found:
         table = [
-            [item.id, item.saved, plain(item.title), plain(item.problem or "no problem found")]
-            for item in result
+            [one.id, one.saved, plain(one.title), plain(one.problem or "no problem found")] for one in found
         ]
         click.echo(columns(table))
     say(
-        f"{counted(len(result), 'draft')}. Continue one: mu log add --draft ID --edit"
-        if result
+        f"{counted(len(found), 'draft')}. Continue one: mu log add --draft ID --edit"
+        if found
         else "No drafts."
     )

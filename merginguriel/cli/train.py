@@ -67,6 +67,10 @@ def train(
     If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
 
     \b
+    mu train da-DK sv-SE
+    mu train --locales all --dry-run
+
+    \b
     mu train --locale da-DK --locale sv-SE
     mu train --locales all --dry-run
     """

@@ -13,7 +13,7 @@ from merginguriel.knowledge.parse import expectations
 from merginguriel.knowledge.parse.expectations import in_pp
 from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.row_parser import DIFFERENCES
-from merginguriel.knowledge.parse.rows import COLUMNS
+from merginguriel.knowledge.parse.rows import COLUMNS, metric_of
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
@@ -111,9 +111,9 @@ def cells(text: str, flag: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def check_cells(result: list[dict[str, str]], known: tuple[str, ...], flag: str) -> None:
+def check_cells(found: list[dict[str, str]], known: tuple[str, ...], flag: str) -> None:
     """Raise UsageError for a cell whose column is unknown."""
-    for name in dict.fromkeys(name for row in result for name in row):
+    for name in dict.fromkeys(name for row in found for name in row):
         if name.lower() not in known:
             guess = suggest(name, known, n=1)
             raise UsageError(
@@ -123,98 +123,103 @@ def check_cells(result: list[dict[str, str]], known: tuple[str, ...], flag: str)
 
 def table(rows: tuple[str, ...]) -> str:
     """Return the Results table of `--row` flags, with a column for every key of any row."""
-    result = [cells(text, "--row") for text in rows]
+    found = [cells(text, "--row") for text in rows]
     check_cells(
-        [{k: v for k, v in row.items() if k.lower() not in DIFFERENCES} for row in result], COLUMNS, "--row"
+        [{k: v for k, v in row.items() if k.lower() not in DIFFERENCES} for row in found], COLUMNS, "--row"
     )
-    names = list(dict.fromkeys(key for row in result for key in row))
-    return format_table(names, [[row.get(name, "-") for name in names] for row in result])
+    names = list(dict.fromkeys(key for row in found for key in row))
+    return format_table(names, [[row.get(name, "-") for name in names] for row in found])
 
 
 def expected(rows: tuple[str, ...]) -> str:
     """Return the Expected table of `--expect` flags."""
-    result = [cells(text, "--expect") for text in rows]
-    check_cells(result, (*expectations.COLUMNS, "low_pp", "high_pp"), "--expect")
-    return expectations.table([in_pp(row) for row in result])
+    found = [cells(text, "--expect") for text in rows]
+    check_cells(found, (*expectations.COLUMNS, "low_pp", "high_pp"), "--expect")
+    return expectations.table([in_pp(row) for row in found])
 
 
-def draft_text(where: Workspace, options: dict[str, Any]) -> str:
+def draft_text(where: Workspace, given: dict[str, Any]) -> str:
     """Return the text of a draft from flags that do not make an entry, with nothing left out.
 
     Flags that cannot be read are put under `Results:` and `Expected:`, headings that no entry may have, so that the draft
     is refused until it is corrected.
     """
     sections, rows = [], ""
-    for text in options["sections"]:
+    for text in given["sections"]:
         heading, sign, body = text.partition(":")
         sections.append((heading.strip(), body.strip()) if sign and heading.strip() else ("Findings", text))
-    if options["expected"]:
+    if given["expected"]:
         try:
-            sections.insert(0, ("Expected", expected(options["expected"])))
+            sections.insert(0, ("Expected", expected(given["expected"])))
         except MuError:
-            sections.insert(0, ("Expected:", _flags("--expect", options["expected"])))
+            sections.insert(0, ("Expected:", _flags("--expect", given["expected"])))
     unread = [
-        _flags(flag, options[name])
+        _flags(flag, given[name])
         for flag, name in (
             ("--from-run", "runs"),
             ("--sweep", "sweeps"),
             ("--matrix", "matrices"),
             ("--only", "only"),
         )
-        if options[name]
+        if given[name]
     ]
-    if options["figure"]:
-        unread.append(_flags("--figure", (options["figure"],)))
+    if given["figure"]:
+        unread.append(_flags("--figure", (given["figure"],)))
     try:
-        rows = table(options["rows"]) if options["rows"] else ""
+        rows = table(given["rows"]) if given["rows"] else ""
     except MuError:
-        unread.append(_flags("--row", options["rows"]))
+        unread.append(_flags("--row", given["rows"]))
     if unread:
         sections.append(("Results:", "\n".join(unread)))
-    lines = [f"- [open] {item}" for item in options["questions"]]
+    lines = [f"- [open] {one}" for one in given["questions"]]
     for verb in ("narrows", "closes"):
-        for text in options[verb]:
+        for text in given[verb]:
             ref, _, why = text.partition(":")
             lines.append(f"- [{verb} {ref.strip()}] {' '.join(why.split())}")
     if lines:
         sections.append(("Open questions", "\n".join(lines)))
+    usual = str(where.settings["context"])
     draft = Draft(
-        title=options["title"] or "",
-        type=options["kind"] or "",
-        date=options["day"] or date.today().isoformat(),
-        summary=options["summary"] or "",
-        context=options["context"]
-        or (str(where.settings["context"]) if options["rows"] or options["expected"] else ""),
-        metric="accuracy" if options["rows"] else "",
-        n=str(options["n"] or ""),
-        supersedes=", ".join(options["supersedes"]),
-        links=", ".join(options["links"]),
-        answers=", ".join(options["answers"]),
-        tags=options["tags"] or "",
+        title=given["title"] or "",
+        type=given["kind"] or "",
+        date=given["day"] or date.today().isoformat(),
+        summary=given["summary"] or "",
+        context=given["context"] or (usual if given["rows"] or given["expected"] else ""),
+        metric=usual_metric(where, given["context"] or usual) if given["rows"] else "",
+        n=str(given["n"] or ""),
+        supersedes=", ".join(given["supersedes"]),
+        links=", ".join(given["links"]),
+        answers=", ".join(given["answers"]),
+        tags=given["tags"] or "",
         sections=tuple(sections),
     )
     return render(draft, raw_table=rows)
+
+
+def usual_metric(where: Workspace, context: str) -> str:
+    """Return the metric of most rows of a context in the log: that of a new row which names none."""
+    return metric_of(load_readable(where).rows, context)
 
 
 def _flags(flag: str, values: Sequence[object]) -> str:
     return "\n".join(f"    {flag} {shlex.quote(str(value))}" for value in values)
 
 
-def settled(where: Workspace, texts: tuple[str, ...], verb: str) -> list[tuple[str, str]]:
+def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[str, str]]:
     """Return (`<entry id>#q<n>`, why) of `--narrows` and `--closes` flags, entries named by a beginning of their id."""
-    result = []
-    for text in texts:
+    found = []
+    for text in given:
         ref, sign, why = text.partition(":")
         prefix, mark, number = ref.strip().partition("#")
         if not (sign and mark and why.strip()):
             raise UsageError(f"--{verb} must be 'ENTRY-ID#q1: WHY', got {text!r}.")
-        result.append((f"{load_readable(where).entry(prefix).id}#{number}", " ".join(why.split())))
-    return result
+        found.append((f"{load_readable(where).entry(prefix).id}#{number}", " ".join(why.split())))
+    return found
 
 
-def full_ids(where: Workspace, ids: tuple[str, ...]) -> list[str]:
+def full_ids(where: Workspace, given: tuple[str, ...]) -> list[str]:
     """Return the full ids of the entries that beginnings of ids name; one text may hold several, with commas."""
-    prefixes = [prefix.strip() for text in ids for prefix in text.split(",") if prefix.strip()]
+    prefixes = [prefix.strip() for text in given for prefix in text.split(",") if prefix.strip()]
     if not prefixes:
         return []
     knowledge = load_readable(where)

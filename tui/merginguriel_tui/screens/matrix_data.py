@@ -12,6 +12,7 @@ from rich.cells import set_cell_size
 from rich.text import Text
 
 from merginguriel.errors import UsageError
+from merginguriel.metrics.base import find
 from merginguriel.text.tables import plain
 from merginguriel.workspace import Workspace
 from merginguriel_tui.widgets.heat import STEPS, Picture
@@ -47,10 +48,10 @@ class Wish:
 
     def command(self, target: str | None = None) -> str:
         """Return the `mu` command that prints this, for the target under the cursor."""
-        subject = self.about if self.order in NEEDS_TARGET else target or self.target
+        named = self.about if self.order in NEEDS_TARGET else target or self.target
         words = ["mu", "matrix", self.context or "", *(["--split", self.split] if self.split else [])]
         words += ["--sort", self.order] if self.order != "name" else []
-        words += ["--target", subject] if subject else []
+        words += ["--target", named] if named else []
         return shlex.join(word for word in words if word)
 
 
@@ -77,15 +78,15 @@ def wish_of(words: tuple[str, ...]) -> Wish:
     """
     from merginguriel import locales
 
-    values: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for word in words:
         if "/" in word:
-            values["context"] = word
+            given["context"] = word
         elif word == "log" or word.removesuffix("-bf16").rpartition("-")[2] in ("test", "dev", "train"):
-            values["split"] = word
+            given["split"] = word
         else:
-            values["target"] = locales.get(word).tag
-    return Wish(**values)
+            given["target"] = locales.get(word).tag
+    return Wish(**given)
 
 
 def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Look:
@@ -99,26 +100,26 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
     from merginguriel.study import matrix_store
 
     knowledge = knowledge or load(space)
-    item = matrix_store.find(space, knowledge, context=wish.context, split=wish.split, target=wish.target)
-    whole = matrix_store.read(knowledge, item)
+    one = matrix_store.find(space, knowledge, context=wish.context, split=wish.split, target=wish.target)
+    whole = matrix_store.read(knowledge, one)
     for name in (wish.target, wish.about):
         if name and name not in whole.targets:
             raise UsageError(
-                f"unknown target {name} in {item.name}.", hint=f"Targets: {', '.join(whole.targets)}"
+                f"unknown target {name} in {one.name}.", hint=f"Targets: {', '.join(whole.targets)}"
             )
-    subject = (wish.about or wish.target or whole.targets[0]) if wish.order in NEEDS_TARGET else None
-    matrix = matrix_store.ordered(whole, wish.order, subject)
-    resolved = Wish(item.context, item.split, wish.order, wish.target, subject)
+    about = (wish.about or wish.target or whole.targets[0]) if wish.order in NEEDS_TARGET else None
+    shown = matrix_store.ordered(whole, wish.order, about)
+    asked = Wish(one.context, one.split, wish.order, wish.target, about)
     return Look(
-        resolved,
-        item,
+        asked,
+        one,
         tuple(matrix_store.stored(space, knowledge)),
         knowledge,
         whole,
-        matrix,
-        picture(matrix),
-        matrix_choice.majority(space, knowledge, item.context),
-        copies(matrix),
+        shown,
+        picture(shown),
+        matrix_choice.majority(space, knowledge, one.context),
+        copies(shown),
     )
 
 
@@ -129,75 +130,76 @@ def chosen(space: Workspace, seen: Look, target: str) -> Chosen:
     return matrix_choice.chosen(space, seen.knowledge, seen.one, seen.whole, target)
 
 
-def picture(matrix: Matrix) -> Picture:
+def picture(shown: Matrix) -> Picture:
     """Return every cell's text and shade, so that drawing a line computes nothing."""
     import numpy as np
 
     from merginguriel.evaluation import heatmap
 
-    low, high = heatmap.span(matrix.scores)
-    best = heatmap.column_best(matrix.scores)
-    known = ~np.isnan(matrix.scores)
-    scaled = np.clip((np.where(known, matrix.scores, low) - low) / (high - low), 0, 1) * (STEPS - 1)
+    low, high = heatmap.span(shown.scores)
+    best = heatmap.column_best(shown.scores)
+    known = ~np.isnan(shown.scores)
+    scaled = np.clip((np.where(known, shown.scores, low) - low) / (high - low), 0, 1) * (STEPS - 1)
     shades = np.where(known, scaled.astype(np.int64), -1)
     texts = tuple(
         tuple(
             heatmap.number(value, source == target, value == top)
-            for value, target, top in zip(map(float, row), matrix.targets, best, strict=True)
+            for value, target, top in zip(map(float, row), shown.targets, best, strict=True)
         )
-        for source, row in zip(matrix.sources, matrix.scores, strict=True)
+        for source, row in zip(shown.sources, shown.scores, strict=True)
     )
     return Picture(
-        matrix.sources,
-        matrix.targets,
-        tuple(map(one_line, matrix.sources)),
-        tuple(map(one_line, matrix.targets)),
+        shown.sources,
+        shown.targets,
+        tuple(map(one_line, shown.sources)),
+        tuple(map(one_line, shown.targets)),
         texts,
         tuple(tuple(row) for row in shades.tolist()),
-        {target: j for j, target in enumerate(matrix.targets)},
+        {target: j for j, target in enumerate(shown.targets)},
     )
 
 
-def copies(matrix: Matrix) -> dict[str, str]:
+def copies(shown: Matrix) -> dict[str, str]:
     """Return the matrix as text, Markdown table, and CSV as `mu nxn` writes it."""
     from merginguriel.evaluation import heatmap, nxn
 
-    lines = [["source", *matrix.targets], ["---", *("---:" for _ in matrix.targets)]]
+    lines = [["source", *shown.targets], ["---", *("---:" for _ in shown.targets)]]
     lines += [
         [source, *("" if value != value else f"{100 * value:.1f}" for value in row)]
-        for source, row in zip(matrix.sources, matrix.scores.tolist(), strict=True)
+        for source, row in zip(shown.sources, shown.scores.tolist(), strict=True)
     ]
     table = ("| " + " | ".join(one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return {
-        "text": plain(heatmap.render(matrix, width=10**6)),
+        "text": plain(heatmap.render(shown, width=10**6)),
         "markdown": "\n".join(table) + "\n",
-        "csv": nxn.as_csv(matrix),
+        "csv": nxn.as_csv(shown),
     }
 
 
-def cell(matrix: Matrix, source: str, target: str, commonest: Mapping[str, float]) -> Text:
+def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]) -> Text:
     """Describe a cell: value, rank in its column, n, majority class, the target's own model; one or two lines."""
     from merginguriel.study.matrix_store import rank
 
-    value = float(matrix.scores[matrix.sources.index(source), matrix.targets.index(target)])
-    n = int(matrix.n[matrix.targets.index(target)])
+    show = find(shown.metric).unit.show
+    value = float(shown.scores[shown.sources.index(source), shown.targets.index(target)])
+    n = int(shown.n[shown.targets.index(target)])
     text = Text()
     text.append(f"{one_line(source)} on {one_line(target)}  ", "bold")
     if math.isnan(value):
         text.append("not measured")
     else:
-        position, of = rank(matrix, source, target)
-        text.append(f"{100 * value:.2f}%", "bold")
-        text.append(f"  rank {position} of {of}")
+        place, of = rank(shown, source, target)
+        text.append(show(value), "bold")
+        text.append(f"  rank {place} of {of}")
     if source == target:
         text.append("  its own model")
     text.append(f"\nn = {n:,}" if n else "\nn unknown")
     if target in commonest:
-        text.append(f"  majority class {100 * commonest[target]:.1f}%")
-    if source != target and target in matrix.sources:
-        own = float(matrix.scores[matrix.sources.index(target), matrix.targets.index(target)])
+        text.append(f"  majority class {show(commonest[target], 1)}")
+    if source != target and target in shown.sources:
+        own = float(shown.scores[shown.sources.index(target), shown.targets.index(target)])
         if not math.isnan(own):
-            text.append(f"  own model {100 * own:.1f}%")
+            text.append(f"  own model {show(own, 1)}")
     return text
 
 
@@ -235,14 +237,15 @@ def choices(picked: Chosen | None) -> Text:
     return text
 
 
-def column(matrix: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
+def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
     """Return the target's column: its best `most` sources, with URIEL similarity and the methods that chose each."""
-    values = [float(v) for v in matrix.scores[:, matrix.targets.index(target)]]
-    order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], matrix.sources[i]))
-    names = [set_cell_size(one_line(matrix.sources[i]), 12) for i in order[:most]]
-    text = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)
+    values = [float(v) for v in shown.scores[:, shown.targets.index(target)]]
+    order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
+    names = [set_cell_size(one_line(shown.sources[i]), 12) for i in order[:most]]
+    unit = "%" if find(shown.metric).unit.percent else "×100"
+    text = Text(f"{'source':12}  {unit:>4}  URIEL  URE", "bold", no_wrap=True)
     for i, name in zip(order, names, strict=False):
-        source, value = matrix.sources[i], values[i]
+        source, value = shown.sources[i], values[i]
         near = picked.near.get(source) if picked else None
         marks = "own" if source == target else picked.marks(source) if picked else ""
         number = "–" if math.isnan(value) else f"{100 * value:.1f}"

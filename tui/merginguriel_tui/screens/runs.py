@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
+from merginguriel.metrics.base import find
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.registry import create
@@ -73,6 +74,7 @@ class RunsScreen(MuScreen):
         self.waiting = 0
         self.looked = 0  # modification time of runs/ when it was last read
         self.busy = False
+        self.wrong = ""  # error of the last check, to report it once
         self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -113,30 +115,32 @@ class RunsScreen(MuScreen):
 
     def state(self, row: dict[str, Any]) -> str:
         """Return the current state of a row."""
-        status = self.standings.get(row["id"])
-        return status.state if status else str(row["state"])
+        standing = self.standings.get(row["id"])
+        return standing.state if standing else str(row["state"])
 
     def progress(self, row: dict[str, Any]) -> Text:
         """Return the progress cell: a bar for live runs, else time taken, error or last step."""
-        status = self.standings.get(row["id"])
-        if status is None or not status.live:
+        standing = self.standings.get(row["id"])
+        if standing is None or not standing.live:
             if self.state(row) == "finished":
                 return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
             return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
-        if status.share is None:
-            return Text(plain(status.step))
-        return Text(f"{bar(status.share, 5)}▕{100 * status.share:3.0f}% {plain(status.step)}")
+        if standing.share is None:
+            return Text(plain(standing.step))
+        return Text(f"{bar(standing.share, 5)}▕{100 * standing.share:3.0f}% {plain(standing.step)}")
 
     def left(self, row: dict[str, Any]) -> Text:
         """Return the time left of the current step."""
-        status = self.standings.get(row["id"])
-        return Text(short(status.left) if status and status.live else "")
+        standing = self.standings.get(row["id"])
+        return Text(short(standing.left) if standing and standing.live else "")
 
     def best(self, row: dict[str, Any]) -> Text:
-        """Return the best accuracy so far."""
-        status = self.standings.get(row["id"])
-        value = status.best if status and status.best is not None else row["best"]
-        return Text("" if value is None else f"{100 * value:.2f}%")
+        """Return the best value so far."""
+        standing = self.standings.get(row["id"])
+        value, metric = row["best"], row["metric"]
+        if standing and standing.best is not None:
+            value, metric = standing.best, standing.metric
+        return Text("" if value is None else find(str(metric)).unit.show(value))
 
     def age(self, row: dict[str, Any]) -> Text:
         """Return the age of the run."""
@@ -150,9 +154,9 @@ class RunsScreen(MuScreen):
     def show(self, *what: str) -> None:
         """List the runs; with `what`, open that run."""
         if not self.command and not what:
-            saved = self.remembered()
-            self.order = str(saved.get("order")) if str(saved.get("order")) in ORDERS else NEWEST
-            self.text = str(saved.get("text", ""))
+            kept = self.remembered()
+            self.order = str(kept.get("order")) if str(kept.get("order")) in ORDERS else NEWEST
+            self.text = str(kept.get("text", ""))
             find = self.query_one("#find", Input)
             with find.prevent(Input.Changed):
                 find.value = self.text
@@ -169,8 +173,8 @@ class RunsScreen(MuScreen):
         from merginguriel.runs import index
 
         space, text, order = self.mu.space, self.text, self.order
-        current, cursor = self.table.here, self.table.cursor
-        name = str(current["id"]) if current else ""
+        here, cursor = self.table.here, self.table.cursor
+        name = str(here["id"]) if here else ""
         self.remember(text=text, order=order)
         words = ["mu", "runs", "list", *(["--find", text] if text else [])]
         self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
@@ -179,27 +183,27 @@ class RunsScreen(MuScreen):
             rows, count = index.listed(space, PAGE, text=text, order=order)
             live, _ = index.listed(space, MANY, state="running", look=False)
             waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
-            stamp = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
+            looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
             near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
-            return rows, count, [row["id"] for row in live], waiting, stamp, near, name
+            return rows, count, [row["id"] for row in live], waiting, looked, near, name
 
         self.load(work, self.fill, group="list")
 
     def fill(self, result: Any) -> None:
         """Show a loaded list."""
-        rows, count, live, waiting, stamp, near, name = result
-        current = self.table.here
+        rows, count, live, waiting, looked, near, name = result
+        here = self.table.here
         if (
-            current
-            and current["id"] != name
-            and all(current["id"] != row["id"] for row in chain(rows, *near.values()))
+            here
+            and here["id"] != name
+            and all(here["id"] != row["id"] for row in chain(rows, *near.values()))
         ):
             self.read()  # the cursor has moved to a run whose page was not loaded
             return
-        self.looked = stamp
+        self.looked = looked
         self.live, self.waiting = live, waiting
         # The index is newer than the checks: drop those of ended runs.
-        self.standings = {name: item for name, item in self.standings.items() if item.live}
+        self.standings = {name: one for name, one in self.standings.items() if one.live}
         self.table.begin(count, rows, near)
         self.show_counts()
         self.moved()
@@ -216,8 +220,8 @@ class RunsScreen(MuScreen):
 
     def look_into(self) -> None:
         """Load the preview of the run under the cursor."""
-        current, space = self.table.here, self.mu.space
-        if current is None or not self.query_one("#preview").display:
+        here, space = self.table.here, self.mu.space
+        if here is None or not self.query_one("#preview").display:
             return
 
         def put(label: str) -> None:
@@ -228,13 +232,13 @@ class RunsScreen(MuScreen):
         def work() -> str:
             from .runs_data import preview
 
-            return preview(space, current["id"])
+            return preview(space, here["id"])
 
         self.load(work, put, group="preview", otherwise=lambda error: put(plain(error.render())))
 
     def show_counts(self) -> None:
         """Show the counts and the order."""
-        at_work = sum(status.live for status in self.standings.values())
+        at_work = sum(one.live for one in self.standings.values())
         text = Text(f"{self.table.count:,} run{'s' * (self.table.count != 1)}")
         if at_work:
             text.append(f", {at_work} running", "bold green")
@@ -295,27 +299,29 @@ class RunsScreen(MuScreen):
     def check_failed(self, error: MuError) -> None:
         """Report a failed check once; the next tick tries again."""
         self.busy = False
-        self.show_error_once(error)
+        if error.render() != self.wrong:
+            self.wrong = error.render()
+            self.mu.show_error(error)
 
     def checked(self, result: Any) -> None:
         """Show the results of a check."""
         seen, stamp = result
-        self.busy, self.last_error = False, ""
+        self.busy, self.wrong = False, ""
         ended = False
-        for name, status in seen.items():
+        for name, standing in seen.items():
             before = self.standings.get(name)
-            if before is not None and before.live and not status.live:
+            if before is not None and before.live and not standing.live:
                 ended = True  # the application notifies, whatever the screen
-            if status.live and (before is None or not before.live):
+            if standing.live and (before is None or not before.live):
                 self.mu.follow_run(name)
-            if status.live and name not in self.live:
+            if standing.live and name not in self.live:
                 self.live = [*self.live, name]
         changed = self.standings != {**self.standings, **seen}
         self.standings = seen
         self.live = [name for name in self.live if name not in seen or seen[name].live]
         if ended or (self.looked and stamp != self.looked):
             self.read()
-        elif changed or any(item.live for item in seen.values()):
+        elif changed or any(one.live for one in seen.values()):
             self.table.refresh()
             self.show_counts()
 
@@ -338,6 +344,10 @@ class RunsScreen(MuScreen):
     def open_run(self, name: str) -> None:
         """Open the screen of a run."""
         self.app.push_screen(create("run", name))
+
+    def action_find(self) -> None:
+        """Focus the search line."""
+        self.query_one("#find").focus()
 
     def action_back(self) -> None:
         """Leave the search line; from the table, clear search and marks."""
@@ -378,8 +388,8 @@ class RunsScreen(MuScreen):
 
     def action_steer(self, what: str) -> None:
         """Cancel, pause or resume the marked runs, or the one under the cursor."""
-        current = self.table.here
-        chosen = sorted(self.table.marked) or ([current["id"]] if current else [])
+        here = self.table.here
+        chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
         if chosen:
             steer(self, what, chosen, self.read)
 

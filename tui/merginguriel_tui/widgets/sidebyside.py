@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from merginguriel.metrics.base import find
 from merginguriel.text.runs import setting
 from merginguriel.text.tables import plain
 
@@ -31,16 +32,16 @@ def heading(text: str) -> Text:
 def differing(result: Sequence[Against]) -> Text:
     """List the runs with their letters, and the settings that differ."""
     out = Text()
-    for number, item in enumerate(result):
+    for number, one in enumerate(result):
         out.append(f" {letter(number)}  ", "bold")
-        out.append(plain(item.name))
-        out.append("\n" if item.file is None else f"  recipe of {item.run}\n", "dim")
+        out.append(plain(one.name))
+        out.append("\n" if one.file is None else f"  recipe of {one.run}\n", "dim")
     out.append_text(heading("What differs"))
-    keys = sorted({key for item in result for key in item.settings})
+    keys = sorted({key for one in result for key in one.settings})
     if not keys:
         return out.append(" no settings\n", "dim")
     table = [["", *(letter(i) for i in range(len(result)))]]
-    table += [[key, *(plain(setting(item.settings.get(key))) for item in result)] for key in keys]
+    table += [[key, *(plain(setting(one.settings.get(key))) for one in result)] for key in keys]
     return out.append_text(aligned(table))
 
 
@@ -56,24 +57,25 @@ def aligned(table: Sequence[Sequence[str]], most: int = 36) -> Text:
 
 
 def paired(result: Sequence[Against], width: int) -> Text:
-    """Show each run against the first: difference and 95% interval in pp, p value, and the interval on a shared scale."""
+    """Show each run against the first: difference and 95% interval, p value, and the interval on a shared scale."""
     from merginguriel.text.differences import number as signed
     from merginguriel.text.differences import p_number
 
-    out = heading(f"Against {letter(0)}, item by item (pp, 95%)")
-    known = [item.found for item in result if item.found is not None]
+    known = [one.found for one in result if one.found is not None]
+    points = known[0].points if known else "pp"
+    out = heading(f"Against {letter(0)}, item by item ({points}, 95%)")
     ends = [end for c in known if c.se is not None for end in (c.interval.low, c.interval.high)]
     least, most = min([0.0, *ends]), max([0.0, *ends])
-    for index, item in enumerate(result):
-        value = "–" if item.accuracy is None else f"{100 * item.accuracy:.2f}%"
-        out.append(f" {letter(index)}  ", "bold")
+    for place, one in enumerate(result):
+        value = "–" if one.value is None else one.show(one.value)
+        out.append(f" {letter(place)}  ", "bold")
         out.append(f"{value:>7}  ")
-        c = item.found
+        c = one.found
         if c is None:
-            reason = item.why or "the first"
-            out.append(plain(f"{reason}: {item.command}\n" if item.missing else f"{reason}\n"), "dim")
+            reason = one.why or "the first"
+            out.append(plain(f"{reason}: {one.command}\n" if one.missing else f"{reason}\n"), "dim")
             continue
-        p = c.p if c.p_groups is None else c.p_groups
+        p = c.trusted_p
         verdict = ("▲ above" if c.difference > 0 else "▼ below") if c.significant else "≈ within noise"
         out.append(f"{signed(c.difference):>6}  {signed(c.interval.low):>6} … {signed(c.interval.high):<6} ")
         out.append(f"p {p_number(p):<8} n {c.n:<6}")
@@ -84,30 +86,31 @@ def paired(result: Sequence[Against], width: int) -> Text:
         out.append("\n")
     if width > 86 and ends:
         # The ends of the scale.
-        cells, high = min(width - 78, 50), f"{signed(most)} pp"
+        cells, high = min(width - 78, 50), f"{signed(most)} {points}"
         out.append(" " * 71 + f"{signed(least)} ┊ 0".ljust(cells - len(high)) + f"{high}\n", "dim")
     return out
 
 
 def locales(result: Sequence[Against], width: int) -> Text:
-    """Draw a bar for every run on every locale, with the 95% interval of its accuracy."""
+    """Draw a bar for every run on every locale, with the 95% interval of its value."""
     out = heading("By locale")
     by: dict[str, list[tuple[int, Bar]]] = {}
-    for index, item in enumerate(result):
-        for each in item.bars:
-            by.setdefault(each.locale, []).append((index, each))
+    for place, one in enumerate(result):
+        for each in one.bars:
+            by.setdefault(each.locale, []).append((place, each))
     if not by:
         return out.append(" no scores\n", "dim")
     cells = min(max(width - 48, 10), 60)
     for locale in sorted(by):
-        for first, (index, each) in enumerate(by[locale]):
+        for first, (place, each) in enumerate(by[locale]):
             out.append(f" {plain(locale) if not first else '':<7} ")
-            out.append(f"{letter(index)} ", "bold")
+            out.append(f"{letter(place)} ", "bold")
             value, low, high, n = each.value, each.low, each.high, each.n
             out.append(bar(value, cells), "cyan")
-            out.append(f"▏{100 * value:6.2f}%")
+            unit = find(result[place].metric).unit
+            out.append(f"▏{unit.show(value):>7}")
             if low is not None and high is not None:
-                out.append(f"  {100 * low:.1f} … {100 * high:.1f}", "dim")
+                out.append(f"  {unit.span(low, high)}", "dim")
             out.append(f"  n {n:,}\n" if n else "\n", "dim")
     return out
 
@@ -118,17 +121,18 @@ def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
         return Text()
     from merginguriel.text.differences import difference_words
 
-    names = {item.run: letter(index) for index, item in enumerate(result)}
+    names = {one.run: letter(place) for place, one in enumerate(result)}
     out = heading("Seeds together")
-    for index, group in enumerate(groups):
-        out.append(f" {' '.join(names[run] for run in group.runs)}  ", "bold")
-        if group.mean is not None and group.low is not None and group.high is not None:
-            out.append(f"mean {100 * group.mean:.2f}%  {100 * group.low:.2f} … {100 * group.high:.2f}  ")
+    for place, one in enumerate(groups):
+        out.append(f" {' '.join(names[run] for run in one.runs)}  ", "bold")
+        if one.mean is not None and one.low is not None and one.high is not None:
+            unit = find(one.metric).unit
+            out.append(f"mean {unit.show(one.mean)}  {unit.span(one.low, one.high, 2)}  ")
         text = (
-            difference_words(group.found)
-            if group.found
+            difference_words(one.found)
+            if one.found
             else "fewer than two seeds in common"
-            if index
+            if place
             else "the first"
         )
         out.append(f"{text}\n")
