@@ -15,6 +15,7 @@ from merginguriel import locales, workspace
 from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.log.entry_json import schema
+from merginguriel.knowledge.problems import Problem
 from merginguriel.similarity import registry
 from merginguriel.text.advice import render
 from merginguriel.workspace import Workspace
@@ -36,6 +37,7 @@ class ToolFunction:
 
     Attributes:
         call: The function.
+        reads: Whether it answers from the skills and the log.
         writes: Whether it adds to the workspace; no tool changes or removes anything.
         schema: Schema of the arguments, where they are one object that the function checks itself; otherwise it is
             derived from the signature.
@@ -44,6 +46,7 @@ class ToolFunction:
 
     call: Callable[..., Any]
     writes: bool = False
+    reads: bool = True
     schema: dict[str, Any] | None = None
     text: Callable[[Any], str] | None = None
 
@@ -264,8 +267,8 @@ TOOLS = (
     ToolFunction(why),
     ToolFunction(plan_check, schema=PLAN),
     ToolFunction(log_add, writes=True, schema=LANDING),
-    ToolFunction(run_start, writes=True),
-    ToolFunction(run_status),
+    ToolFunction(run_start, writes=True, reads=False),
+    ToolFunction(run_status, reads=False),
 )
 
 
@@ -281,8 +284,10 @@ def day(text: str | None) -> str | None:
     raise UsageError(f"{text!r} is not a date: YYYY-MM-DD.")
 
 
-def call(tool: ToolFunction, space: Workspace, arguments: dict[str, Any]) -> Any:
-    """Run a tool on the workspace as it is on the disk now."""
+def call(tool: ToolFunction, space: Workspace, arguments: dict[str, Any]) -> tuple[Any, tuple[Problem, ...]]:
+    """Run a tool on the workspace as it is on the disk now; return its result and the files that cannot be read."""
+    from merginguriel.knowledge.base import load_readable
+
     again = workspace.find(explicit=space.root) if not space.shipped else space
     check_links(again)
-    return tool.call(again, **arguments)
+    return tool.call(again, **arguments), load_readable(again).problems if tool.reads else ()

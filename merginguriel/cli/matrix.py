@@ -12,7 +12,7 @@ import click
 
 from merginguriel.errors import UsageError
 
-from .common import LOCALE, columns, emit, json_option, plain, say, space, text_width, workspace_option
+from .common import LOCALE, columns, emit, json_option, known, plain, say, space, text_width, workspace_option
 
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn import Matrix
@@ -57,12 +57,11 @@ def matrix(
     mu matrix home/e5-small --target da-DK --sort similarity
     """
     from merginguriel.evaluation import heatmap
-    from merginguriel.knowledge.base import load
     from merginguriel.loop import matrix_choice
     from merginguriel.study import matrix_store
 
     where = space(workspace_path)
-    knowledge = load(where)
+    knowledge = known(where)
     if listing:
         stored = matrix_store.stored(where, knowledge)
         result = [

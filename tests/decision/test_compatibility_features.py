@@ -106,7 +106,7 @@ def test_advice_says_what_the_fit_of_its_sources_is_worth(bench):
 def test_a_comparison_that_is_none_is_refused(bench, line, said):
     bench.entry(table=COMPAT + line)
     with pytest.raises(KnowledgeError, match=said):
-        bench.load()
+        bench.load_all()
 
 
 def test_the_cosine_of_one_layer_or_of_a_merge_is_no_cosine_of_two_models():

@@ -166,7 +166,7 @@ def staged(
 def _withdraw(path: Path, attached: Sequence[Path]) -> None:
     """Remove files beside an entry that was not written; an entry that was written keeps them."""
     if attached and not path.exists():
-        others = [other.read_bytes() for other in path.parent.glob("[!.]*.md")]
+        others = [other.read_bytes() for other in path.parent.glob("[!.]*.md") if other.is_file()]
         for file in attached:
             if not any(file.name.encode() in other for other in others):
                 file.unlink(missing_ok=True)
@@ -218,7 +218,9 @@ def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | 
         raise
     if beside is not None and beside.resolve() == (log / ".draft").resolve():
         others = [
-            item.read_bytes() for item in beside.glob("[!.]*.md") if draft is None or not item.samefile(draft)
+            item.read_bytes()
+            for item in beside.glob("[!.]*.md")
+            if item.is_file() and (draft is None or not item.samefile(draft))
         ]
         for file in names:
             if not any(file.name.encode() in other for other in others):
@@ -239,7 +241,9 @@ def _written(path: Path, data: bytes) -> bool:
 
 def _id_in_use(path: Path) -> KnowledgeError:
     owners = [
-        item.stem for item in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in item.read_bytes()
+        item.stem
+        for item in sorted(path.parent.glob("[!.]*.md"))
+        if item.is_file() and path.name.encode() in item.read_bytes()
     ]
     owner = f"of {owners[0]}" if owners else "that no entry names, left by a writer that was killed"
     hint = "Give the file another name, here and where the text names it."
@@ -275,7 +279,7 @@ def _check_new(log: Path, name: str, text: str) -> None:
     with os.scandir(folder) as existing_files:
         near = [
             item.name for item in existing_files
-            if item.name.startswith(start) and item.name.endswith(".md") and item.stat().st_size >= len(content)
+            if item.is_file() and item.name.startswith(start) and item.name.endswith(".md") and item.stat().st_size >= len(content)
         ]  # fmt: skip
     for path in sorted(folder / item for item in near):
         if path.read_bytes().strip() == content:
