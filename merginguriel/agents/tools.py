@@ -15,6 +15,7 @@ from merginguriel import locales, workspace
 from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.log.entry_json import schema
+from merginguriel.knowledge.log.takes_back import TakenBack
 from merginguriel.knowledge.problems import Problem
 from merginguriel.similarity import registry
 from merginguriel.text.advice import render
@@ -173,9 +174,10 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
 
     A Plan states what it expects before anything is measured; its Retrospective names it under `answers`. A rejected entry
     is saved as a draft, and the error names the draft and the reason; for a plan that was already measured, `matches` has
-    the rows.
+    the rows. `takes_back`: how many rows stop counting, and how many claims and verdicts change.
     """
     from merginguriel.knowledge.log import acceptance
+    from merginguriel.loop.changed_verdicts import changed_verdicts
     from merginguriel.merging.registry import parameters
 
     content = {"origin": "an agent, through mu mcp", **entry}
@@ -191,7 +193,11 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
         wrong = UsageError("anyway must be true or false.")
         acceptance.refuse_json(where, text, wrong)
         raise wrong
-    return acceptance.accept(where, text, anyway=anyway, program=parameters()).as_dict()
+    took: list[TakenBack] = []
+    landed = acceptance.accept(
+        where, text, anyway=anyway, program=parameters(), verdicts=changed_verdicts, report=took.append
+    )
+    return {**landed.as_dict(), "takes_back": took[0].as_dict()}
 
 
 def default(space: Workspace) -> str:
@@ -255,7 +261,7 @@ LANDING = {
         **ENTRY["properties"],
         "anyway": {
             "type": "boolean",
-            "description": "Accept a plan that repeats an earlier attempt or states no expectation, like --anyway.",
+            "description": "Accept a plan that repeats an earlier attempt or states no expectation, and a mark that takes back many rows, like --anyway.",
         },
     },
 }

@@ -14,6 +14,7 @@ from merginguriel.text.evidence import row_cells
 
 from .common import DATE, LOCALE, columns, emit, json_option, known, plain, say, space, workspace_option
 from .log_add import add_entry, list_drafts
+from .log_import import import_entries
 from .log_plans import show_calibration, show_plans, show_tried
 from .search import log_search
 
@@ -27,6 +28,7 @@ def log() -> None:
 
 log.add_command(log_search)
 log.add_command(add_entry)
+log.add_command(import_entries)
 log.add_command(list_drafts)
 log.add_command(show_plans)
 log.add_command(show_calibration)

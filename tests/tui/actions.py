@@ -54,6 +54,7 @@ ACTIONS = (
     Action("compare plans with outcomes", "knowledge.log.plan_scores:plans", "mu log plans", "", "a list to read; entries show theirs in the log screen"),
     Action("calibration of predictions", "knowledge.log.plan_scores:scores", "mu log calibration", "", "a page to read; advice shows its own under `checked`"),
     Action("what was tried", "knowledge.log.prior_attempts:tried", "mu log tried", "", "the advice lists every row that was measured here"),
+    Action("import a log of one file", "knowledge.log.chronicle:read", "mu log import", "", SCRIPT),
     Action("export entries", "knowledge.log.timeline:export", "mu log export", "", SCRIPT),
     Action("serve agents", "agents.server:build", "mu mcp", "", SHELL),
     Action("list runs", "runs.index:listed", "mu runs list", "runs"),
