@@ -178,7 +178,7 @@ def add_entry(
         verdicts=_verdicts,
     )  # fmt: skip
     if kept:
-        kept.unlink()
+        kept.unlink(missing_ok=True)
     if as_json:
         emit(entry.as_dict())
         return

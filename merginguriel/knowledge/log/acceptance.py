@@ -164,6 +164,9 @@ def accept(
         raise
     from_json = draft is not None and draft.suffix == ".json"
     landed = append.add_text(space.log, markdown, beside=beside, draft=None if from_json else draft)
+    from . import drafts  # it imports this module
+
+    drafts.remove_landed(space.log, landed)
     if found.rows:
         tell(found.text())
     if report:
@@ -205,6 +208,7 @@ def check(
         verdicts: Counts the verdicts that the entry changes, where it takes rows back.
     """
     plan = entry.type == "Plan"
+    append.check_head(entry)
     if is_future(entry.date):
         raise KnowledgeError(f"the date {entry.date} is in the future.", where=str(entry.path))
     for row in entry.rows:
@@ -295,7 +299,7 @@ def refuse_json(
 ) -> None:
     """Keep the JSON of an entry as a draft, and let `error` name the draft and the key."""
     key, error.where = error.where, None
-    draft = draft or space.log / ".draft" / f"{append.digest(text)}.json"
+    draft = draft or append.draft_folder(space.log) / f"{append.digest(text)}.json"
     append.refuse(space.log, text, error, attached, draft)
     if key:
         error.where = f"{draft}: {key}"
