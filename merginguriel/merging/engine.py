@@ -22,7 +22,8 @@ import numpy as np
 
 from merginguriel import files
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
-from merginguriel.models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
+from merginguriel.models import folder_kinds, tokenizer_files
+from merginguriel.models.checkpoint import FLOATS, STORAGE, to_float32
 from merginguriel.models.digest_cache import cached_digest, digest
 from merginguriel.models.safetensors_writer import shard
 
@@ -121,7 +122,9 @@ def merge(
         finally:
             pool.shutdown(cancel_futures=True)
         write_config(folder, aligned, work.layout)
-        copy_tokenizer(folder, [checkpoint for _, checkpoint in aligned.models])
+        first = aligned.sources[0][1]
+        tokenizer_files.copy(first.tokenizer_folder, folder)
+        folder_kinds.copy_companions(first.path, folder)
         text = dump_recipe(complete, out.absolute())
         (folder / "recipe.yaml").write_text(card.RECIPE_HEADER + text, encoding="utf-8")
         (folder / "README.md").write_text(
@@ -299,13 +302,3 @@ def write_config(folder: Path, aligned: Aligned, layout: Layout) -> None:
     (folder / "config.json").write_text(
         json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-
-
-def copy_tokenizer(folder: Path, models: list[Checkpoint]) -> None:
-    """Copy the tokenizer's files from the first model that has one."""
-    for checkpoint in models:
-        if checkpoint.tokenizer:
-            for name in TOKENIZER_FILES:
-                if (checkpoint.path / name).is_file():
-                    shutil.copyfile(checkpoint.path / name, folder / name)
-            return

@@ -16,6 +16,7 @@ from merginguriel.models.safetensors_writer import sorted_layout
 
 from . import policies, registry
 from .compatibility import Aligned, align
+from .encoder_checks import with_tokenizers
 from .recipe import DTYPES, Recipe
 from .registry import Method
 from .tensor_reader import Held, Input, whole
@@ -70,8 +71,8 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
         (s.name, open_adapter(s.path, base) if base and s.name in adapters else open_checkpoint(s.path))
         for s in ordered
     ]
-    aligned = align(method, sources, base, heads=recipe.heads)
-    first = sources[0][1]
+    aligned = align(method, with_tokenizers(sources, recipe.base), base, heads=recipe.heads)
+    first = aligned.sources[0][1]
     policies.check_patterns(recipe, first.tensors)
     wanted = DTYPES[recipe.dtype] if recipe.dtype else None
     layout = {
