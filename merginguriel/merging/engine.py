@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from merginguriel import files
-from merginguriel.errors import CheckpointError, IncompatibleError, MuError
+from merginguriel.errors import CheckpointError, IncompatibleError, MuError, warn
 from merginguriel.models import folder_kinds, tokenizer_files
 from merginguriel.models.checkpoint import FLOATS, STORAGE, to_float32
 from merginguriel.models.digest_cache import cached_digest, digest
@@ -122,9 +122,7 @@ def merge(
         finally:
             pool.shutdown(cancel_futures=True)
         write_config(folder, aligned, work.layout)
-        first = aligned.sources[0][1]
-        tokenizer_files.copy(first.tokenizer_folder, folder)
-        folder_kinds.copy_companions(first.path, folder)
+        copy_parts(folder, aligned)
         text = dump_recipe(complete, out.absolute())
         (folder / "recipe.yaml").write_text(card.RECIPE_HEADER + text, encoding="utf-8")
         (folder / "README.md").write_text(
@@ -302,3 +300,20 @@ def write_config(folder: Path, aligned: Aligned, layout: Layout) -> None:
     (folder / "config.json").write_text(
         json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
+
+
+def copy_parts(folder: Path, aligned: Aligned) -> None:
+    """Copy tokenizer, generation settings and custom code of the first source; warn where another has other ones."""
+    (name, first), *others = aligned.sources
+    tokenizer_files.copy(first.tokenizer_folder, folder)
+    copied = folder_kinds.copy_companions(first.path, folder)
+    if code := [file for file in copied if file.endswith(".py")]:
+        warn(
+            f"{name} has custom code, which was copied and did not run: {', '.join(code)}. "
+            "Read it before the merged model is loaded with trust_remote_code."
+        )
+    for other, source in others:
+        for file in copied:
+            theirs = source.path / file
+            if not theirs.is_file() or theirs.read_bytes() != (folder / file).read_bytes():
+                warn(f"{file} of {other} differs from that of {name}, which the merged model has.")

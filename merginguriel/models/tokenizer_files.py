@@ -170,7 +170,8 @@ def sentencepieces(path: Path) -> int:
             key = number()
             if key & 7 != 2 or key >> 3 == 0:
                 return 0
-            at += number()
+            length = number()
+            at += length
             pieces += key >> 3 == 1
     except IndexError:
         return 0
