@@ -60,7 +60,16 @@ def word_tokenizer(texts: list[str] = TEXT, lower: bool = True) -> Any:
     """Return a WordPiece tokenizer of BERT's form: special tokens, letters, and the words of the texts."""
     letters = sorted(set("abcdefghijklmnopqrstuvwxyz" + "".join(texts)) - {" "})
     words = sorted({word for text in texts for word in text.split()} - set(letters))
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{one}" for one in letters), *words]
+    tokens = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *letters,
+        *(f"##{one}" for one in letters),
+        *words,
+    ]
     made = Tokenizer(models.WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     made.normalizer = normalizers.BertNormalizer(lowercase=lower)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -106,7 +115,10 @@ def modernbert(folder: Path, seed: int, **changes: Any) -> Path:
         "sep_token_id": 3, "local_attention": 8, "attn_implementation": "eager", **NAMED, **changes,
     }  # fmt: skip
     save(
-        transformers.ModernBertForSequenceClassification, transformers.ModernBertConfig(**settings), folder, seed
+        transformers.ModernBertForSequenceClassification,
+        transformers.ModernBertConfig(**settings),
+        folder,
+        seed,
     )
     word_tokenizer().save_pretrained(folder)
     return folder
@@ -136,7 +148,9 @@ def logits(folder: Path, texts: list[str] = TEXT, auto: Any = None) -> torch.Ten
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         found = [model.eval()(**encoded(tokenizer, text)).logits for text in texts]
-    return torch.cat([one.reshape(-1, one.shape[-1])[-1:] for one in found])  # of a causal model: the last token
+    return torch.cat(
+        [one.reshape(-1, one.shape[-1])[-1:] for one in found]
+    )  # of a causal model: the last token
 
 
 def encoded(tokenizer: Any, text: str) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -212,22 +212,25 @@ def unwrapped(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
     Raises:
         CheckpointError: Two names become one.
     """
-    found: dict[str, TensorInfo] = {}
-    parallel = bool(tensors) and all(without_wrappers(name).startswith(PARALLEL) for name in tensors)
-    for name, info in tensors.items():
-        plain = without_wrappers(name)
-        plain = plain.removeprefix(PARALLEL) if parallel else plain
-        if plain in found:
-            raise CheckpointError(f"two tensors are called {plain} without wrappers.", where=str(info.file))
-        found[plain] = info
+    plain = plain_names(tensors)
+    found = {plain[name]: info for name, info in tensors.items()}
+    if len(found) < len(tensors):
+        names = list(plain.values())
+        double = next(name for name in names if names.count(name) > 1)
+        where = str(next(iter(tensors.values())).file)
+        raise CheckpointError(f"two tensors are called {double} without wrappers.", where=where)
     return found
 
 
-def without_wrappers(name: str) -> str:
-    """Return the tensor's name without WRAPPERS."""
-    for wrapper in WRAPPERS:
-        name = name.replace(wrapper, "")
-    return name
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """Return the name of each tensor without WRAPPERS, and without PARALLEL where every name begins with it."""
+    plain = {name: name for name in names}
+    for name in plain:
+        for wrapper in WRAPPERS:
+            plain[name] = plain[name].replace(wrapper, "")
+    if plain and all(name.startswith(PARALLEL) for name in plain.values()):
+        plain = {name: short.removeprefix(PARALLEL) for name, short in plain.items()}
+    return plain
 
 
 def find_tensors(path: Path) -> dict[str, TensorInfo]:

@@ -33,7 +33,7 @@ from merginguriel.files import new_folder
 
 from . import build_record, remote_code, tokenizer_files
 from .base import first_line, model_files, pooling_of, weight_files
-from .checkpoint import PARALLEL, WRAPPERS, open_checkpoint
+from .checkpoint import find_tensors, open_checkpoint, plain_names
 from .quiet_transformers import quiet
 
 RECORD = "classifier.yaml"
@@ -58,9 +58,6 @@ def no_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     del mask
     return hidden
 
-
-# A part of a tensor's name that a wrapper of the model added.
-WRAPPED = re.compile("|".join(map(re.escape, WRAPPERS)))
 
 POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mean": mean_pooling,
@@ -301,11 +298,11 @@ def opened(
         kwargs["add_pooling_layer"] = False
     kwargs["ignore_mismatched_sizes"] = fresh_head
     model, info = from_pretrained(kind, path, **kwargs)
-    if any(name.startswith(PARALLEL) or WRAPPED.search(name) for name in info["unexpected_keys"]):
-        # Saved inside torch.compile, DDP or FSDP: the same weights under longer names.
-        model, info = from_pretrained(
-            kind, path, key_mapping={f"^{PARALLEL}|{WRAPPED.pattern}": ""}, **kwargs
-        )
+    if info["unexpected_keys"]:
+        longer = {name: plain for name, plain in plain_names(find_tensors(path)).items() if name != plain}
+        if longer:  # saved inside torch.compile, DDP or FSDP
+            mapping = {f"^{re.escape(name)}$": plain for name, plain in longer.items()}
+            model, info = from_pretrained(kind, path, key_mapping=mapping, **kwargs)
     missing = sorted(info["missing_keys"])
     if missing and not fresh_head:
         raise CheckpointError(
@@ -367,6 +364,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise not_loaded("tokenizer", path, error) from error
+    own = tokenizer_files.custom_class(path)
+    if own and not remote_code.trusted() and type(tokenizer).__name__.removesuffix("Fast") != own:
+        raise not_loaded(
+            "tokenizer", path, ValueError(f"trust_remote_code: {own}")
+        )  # not the one that was trained with
     ids = {token: i for token, i in tokenizer.get_vocab().items() if token != tokenizer.mask_token}
     tokenizer_files.check_rows(path, max(ids.values(), default=-1) + 1, rows)
     return tokenizer

@@ -115,6 +115,14 @@ def settings(folder: Path) -> dict[str, Any]:
     return {key: value for key, value in plain.items() if value is not None}
 
 
+def custom_class(folder: Path) -> str | None:
+    """Return the name of the tokenizer's class, without `Fast`, if its code is in the folder; None for others."""
+    config = table(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    named = config.get("auto_map")
+    custom = isinstance(named, dict) and "AutoTokenizer" in named
+    return str(config.get("tokenizer_class")).removesuffix("Fast") if custom else None
+
+
 def token_count(folder: Path) -> int | None:
     """Return the number of embedding rows that the tokenizer in `folder` needs; None if its files do not say.
 

@@ -8,31 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import transformers
 from real_folders import (
-    LABELS,
-    NAMED,
     OTHER_TEXT,
-    SIZE,
-    TEXT,
     bert,
     byte_pairs,
     causal,
-    copied,
     deberta,
     logits,
     mean_by_hand,
     modernbert,
     save,
-    spm_model,
     word_tokenizer,
 )
 from safetensors.torch import load_file, save_file
 
-from merginguriel.errors import CheckpointError, IncompatibleError, MuError, MuWarning
+from merginguriel.errors import MuError, MuWarning
 from merginguriel.merging.engine import merge
 from merginguriel.merging.recipe import Recipe, Source
 
@@ -69,9 +62,7 @@ def renamed(folder: Path, rename: Callable[[str], str | None]) -> Path:
 
 def same_as_by_hand(out: Path, one: Path, two: Path, tmp_path: Path, auto: Any = None) -> None:
     by_hand = mean_by_hand(one, two, tmp_path / "by-hand", auto)
-    torch.testing.assert_close(
-        logits(out, auto=auto), logits(by_hand, auto=auto), atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(logits(out, auto=auto), logits(by_hand, auto=auto), atol=1e-4, rtol=1e-4)
 
 
 # --- tokenizers ---
@@ -387,10 +378,13 @@ def test_labels_without_names_are_merged_with_a_note(tmp_path: Path) -> None:
 
 def test_generation_settings_come_along(tmp_path: Path) -> None:
     auto = transformers.AutoModelForCausalLM
-    one, two = causal(tmp_path / "a", 1, kind="GPT2", n_embd=16, n_layer=2, n_head=2), causal(
-        tmp_path / "b", 2, kind="GPT2", n_embd=16, n_layer=2, n_head=2
+    one, two = (
+        causal(tmp_path / "a", 1, kind="GPT2", n_embd=16, n_layer=2, n_head=2),
+        causal(tmp_path / "b", 2, kind="GPT2", n_embd=16, n_layer=2, n_head=2),
     )
-    settings = transformers.GenerationConfig(max_new_tokens=7, do_sample=True, temperature=0.3, eos_token_id=0)
+    settings = transformers.GenerationConfig(
+        max_new_tokens=7, do_sample=True, temperature=0.3, eos_token_id=0
+    )
     settings.save_pretrained(one)
     out = averaged(one, two, tmp_path / "out")
     assert auto.from_pretrained(out).generation_config.max_new_tokens == 7
@@ -505,6 +499,8 @@ def test_eight_bit_floats_are_refused_with_the_cause(tmp_path: Path) -> None:
     tensors = load_file(one / "model.safetensors")
     name = "bert.encoder.layer.0.output.dense.weight"
     save_file(
-        {**tensors, name: tensors[name].to(torch.float8_e4m3fn)}, one / "model.safetensors", metadata={"format": "pt"}
+        {**tensors, name: tensors[name].to(torch.float8_e4m3fn)},
+        one / "model.safetensors",
+        metadata={"format": "pt"},
     )
     assert "the weights are quantised (dtype F8_E4M3)" in refused(one, two, tmp_path / "out")
