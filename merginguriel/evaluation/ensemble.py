@@ -10,7 +10,6 @@ import numpy as np
 
 from merginguriel.errors import IncompatibleError, UnavailableError, UsageError
 from merginguriel.models import tokenizer_files
-from merginguriel.models.checkpoint import open_checkpoint
 from merginguriel.tasks.base import Item
 
 from . import predictions as stored
@@ -120,7 +119,7 @@ def read(models: Mapping[str, Path], items: Sequence[Item], cache: Path) -> dict
     for name, folder in models.items():
         model = stored.fingerprint(folder)
         path = stored.cache_path(cache, model, items)
-        tokenizer_files.require(folder, open_checkpoint(folder).embedding_rows)
+        tokenizer_files.require(folder, None)  # an earlier version scored models without one
         if path.is_file():
             found[name] = stored.load(path, model)
         else:
