@@ -1,27 +1,27 @@
-"""`mu iterate`: locales trained in turn and merged every few epochs, for one target or many."""
+"""`mu iterate`: train locales in turn and merge them as they learn, in a run for each target."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from merginguriel.config.schema import Iterate
 from merginguriel.errors import MuError, UsageError
 from merginguriel.similarity.choice import Options
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES, IterateSettings
 
-from .common import LOCALE, emit, json_option, say
+from .common import LOCALE, emit, json_option, plain, say
 from .progress import Bar
 from .similarity import choosing_options
 from .study import pair, study_options
 
 if TYPE_CHECKING:
-    from merginguriel.study.iterate_study import Scored
+    from merginguriel.config.schema import Config
+    from merginguriel.runs.run_store import Run
     from merginguriel.study.study import Study
 
-TRAINING = ("learning_rate", "head_learning_rate", "batch_size", "max_tokens", "freeze_layers", "bf16")
 HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettings)}
 
 
@@ -72,6 +72,7 @@ HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettin
     "--score/--no-score", default=True, show_default=True, help="Compare with single models on test data."
 )
 @click.option("--log", "to_log", is_flag=True, help="Write the results into the experiment log.")
+@click.option("--dry-run", is_flag=True, help="Show the runs and their plans; run nothing.")
 @study_options(seed="Another seed makes another merge.")
 @json_option
 def iterate(
@@ -82,64 +83,92 @@ def iterate(
     prepare: Options,
     score: bool,
     to_log: bool,
+    dry_run: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Train several locales in turn, merge them every few epochs, and let all go on from the merge.
 
-    Killed or interrupted, the same command goes on where it stopped. Of several targets, one that fails does not
-    stop the others; it is named at the end.
+    Each target is a run of kind iterate (see mu run). Killed or interrupted, the same command goes on where it stopped.
+    Of several targets, one that fails does not stop the others; it is named at the end.
 
     \b
     mu iterate --target da-DK --source sv-SE --source nb-NO --method ties --epochs 6 --merge-every 2
     mu iterate --target da-DK --target cy-GB --similarity URIEL --k 4 --schedule gain --log
     """
-    training = {key: value for key in TRAINING if (value := given.pop(key)) is not None}
-    settings = IterateSettings(
-        **given, params=dict(map(pair, params)), weights=numbers(weights), training=training, seed=study.seed
-    )
     if to_log and not (targets and score):
         raise UsageError("--log writes what was scored on a --target.")
-    if not targets or not score:
-        paths = [train_one(study, settings, prepare, target) for target in targets or (None,)]
-        emit([{"path": str(path)} for path in paths]) if as_json else click.echo("\n".join(map(str, paths)))
+    given |= {
+        "params": dict(map(pair, params)),
+        "weights": numbers(weights),
+        "score": score and bool(targets),
+    }
+    configs = [configuration(study, prepare, target, given) for target in dict.fromkeys(targets or (None,))]
+    if dry_run:
+        show_plans(study, configs, as_json)
         return
-    from merginguriel.study.iterate_study import over_targets
+    from merginguriel.loop import iterate_targets
 
+    scored = bool(targets) and score
     with Bar("iterate") as bar:
-        done, failed = over_targets(
-            study,
-            settings,
-            targets,
-            bar,
-            options=prepare,
-            on_scored=None if as_json else lambda s: click.echo(in_words(study, s)),
+        done, failed = iterate_targets.carry_out(
+            study.space, configs, bar, lambda run: None if as_json else click.echo(in_words(run, scored))
         )
     if to_log and done:
-        say(f"written to the log: {write_down(study, done)}")
+        say(f"written to the log: {iterate_targets.entry_of(study.space, done).id}")
     if failed:
         first = next(iter(failed.values()))
-        if len(targets) == 1:
+        if len(configs) == 1:
             raise first
         raise MuError(
-            f"{len(failed)} of {len(targets)} targets failed: {', '.join(failed)}. The first, because: {first.what}",
+            f"{len(failed)} of {len(configs)} targets failed: {', '.join(failed)}. The first, because: {first.what}",
             where=first.where,
             hint=first.hint,
         )
     if as_json:
-        emit([as_dict(one) for one in done])
+        emit([as_dict(one, scored) for one in done])
 
 
-def train_one(study: Study, settings: IterateSettings, prepare: Options, target: str | None) -> Path:
-    """Train and merge for one target, without scoring; return the folder of the merge."""
-    from dataclasses import replace
+def configuration(study: Study, prepare: Options, target: str | None, given: dict[str, Any]) -> Config:
+    """Return the configuration that the flags mean for one target."""
+    from merginguriel.config.run_config import from_table
+    from merginguriel.runs.resolve import table_of
 
-    from merginguriel.study.iterate_study import iterate as carry_out
-    from merginguriel.study.iterate_study import settled
+    sources = given["sources"]
+    if not (sources or target):
+        raise UsageError(
+            "neither sources nor a target are named.", hint="Name --source LOCALE, repeatedly, or --target."
+        )
+    table = {name: value for name, value in given.items() if value is not None}
+    rounds = {name: table.pop(name) for name in Iterate.model_fields if name in table}
+    table |= {"kind": "iterate", "target": target, "iterate": rounds, **table_of(study, prepare)}
+    if sources:
+        table.setdefault("mode", "IncTar" if target in sources else "ExcTar")
+    else:
+        table.setdefault("similarity", "URIEL")
+    return from_table({name: list(v) if isinstance(v, tuple) else v for name, v in table.items()})
 
-    with Bar("iterate") as bar:
-        mine = settled(study, replace(settings, target=target), prepare)[0]
-        return carry_out(study, mine, bar)
+
+def show_plans(study: Study, configs: list[Config], as_json: bool) -> None:
+    """Print the runs of these configurations, and what each would do."""
+    from merginguriel.config.run_config import as_table
+    from merginguriel.runs import resolve, run_store
+    from merginguriel.runs.planning import plan
+    from merginguriel.text.runs import plan_lines
+
+    found = []
+    for config in configs:
+        wanted = resolve.resolved(config, study.space)
+        name, planned = run_store.run_id(wanted), plan(study.space, wanted)
+        there = (study.space.runs / name / "config.yaml").is_file()
+        state = run_store.state(run_store.get(study.space, name)) if there else "new"
+        found.append(
+            {"run": name, "state": state, "plan": planned.as_dict(), "config": as_table(wanted, every=True)}
+        )
+        if not as_json:
+            click.echo(f"{name}  {state}\n{plain(chr(10).join(plan_lines(planned, state)))}")
+    if as_json:
+        emit(found)
 
 
 def numbers(pairs: tuple[str, ...]) -> dict[str, float]:
@@ -153,39 +182,44 @@ def numbers(pairs: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def in_words(study: Study, one: Scored) -> str:
-    """Return the lines that `mu iterate` prints about one target."""
-    from merginguriel.study.results import words
+def in_words(run: Run, scored: bool) -> str:
+    """Return the lines that `mu iterate` prints about one run."""
+    from merginguriel.runs.kinds.common import baselines_of
+    from merginguriel.runs.run_store import result
+    from merginguriel.study import item_file
+    from merginguriel.study.results import compare_all, words
 
-    lines = [f"{one.target}  {100 * one.accuracy:.1f}%  n = {one.n}  {study.space.display(one.path)}"]
+    found = result(run)
+    if not scored:
+        return str(run.space.root / found["path"])
+    metric, beat, items = found["metric"], baselines_of(run), item_file.read(run.folder / "items.npz")
+    compared = compare_all(items.arms["merge"], items.groups, beat, metric)
+    lines = [f"{found['target']}  {100 * found[metric]:.1f}%  n = {found['n']}  {found['path']}"]
     for kind, text in (("best_single_source", "best source"), ("target_alone", "own model")):
-        if kind in one.compared:
-            baseline = one.baselines[kind]
-            lines.append(
-                f"  against {text} {baseline.model} {100 * baseline.value:.1f}%: {words(one.compared[kind])}"
-            )
-    lines += [f"  left out: {name}, because {why}" for name, why in one.failed.items()]
+        if kind in compared:
+            one = beat[kind]
+            lines.append(f"  against {text} {one.model} {100 * one.value:.1f}%: {words(compared[kind])}")
+    lines += [f"  left out: {name}, because {why}" for name, why in found["failed"].items()]
     return "\n".join(lines)
 
 
-def as_dict(one: Scored) -> dict[str, Any]:
-    """Return what `mu iterate --json` prints about one target."""
-    from merginguriel.study.results import comparison_dict
+def as_dict(run: Run, scored: bool) -> dict[str, Any]:
+    """Return what `mu iterate --json` prints about one run."""
+    from merginguriel.loop.iterate_targets import rows_of
+    from merginguriel.runs.run_store import result
 
+    found = result(run)
+    table = {"run": run.id, "path": str(run.space.root / found["path"])}
+    if not scored:
+        return table
+    beat = found["baselines"]
     return {
-        "target": one.target,
-        "path": str(one.path),
-        "accuracy": one.accuracy,
-        "n": one.n,
-        "baselines": {k: {"model": b.model, "value": b.value} for k, b in one.baselines.items()},
-        "compared": {kind: comparison_dict(found) for kind, found in one.compared.items()},
-        "failed": one.failed,
-        "rows": [row.as_dict() for row in one.rows],
+        "target": found["target"],
+        **table,
+        "accuracy": found[found["metric"]],
+        "n": found["n"],
+        "baselines": {kind: {"model": b["model"], "value": b["value"]} for kind, b in beat.items()},
+        "compared": {kind: b["comparison"] for kind, b in beat.items() if b["comparison"]},
+        "failed": found["failed"],
+        "rows": [row.as_dict() for row in rows_of(run.space, [run])],
     }
-
-
-def write_down(study: Study, done: list[Scored]) -> str:
-    """Return the id of the log entry with the rows of all targets; an entry that has them already is reused."""
-    from merginguriel.study.iterate_study import entry_of
-
-    return entry_of(study, done).id

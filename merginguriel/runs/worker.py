@@ -363,6 +363,19 @@ def start(run: Run, *, from_queue: bool = False) -> int:
     return process.pid
 
 
+def carry_out(space: Workspace, config: Config, show: Progress | None = None) -> Run:
+    """Carry out the run of a configuration in this process, unless it has finished.
+
+    Raises:
+        MuError: As `execute`; or the run was cancelled or paused.
+    """
+    run = run_store.create(space, config)
+    state = execute(run, show)
+    if state != "finished":
+        raise MuError(f"the run {run.id} was {state}.", hint="The same command continues where it stopped.")
+    return run
+
+
 def launch(space: Workspace, config: Config) -> tuple[Run, int | None]:
     """Start the run of a configuration in a process of its own; return it and the pid, None if it has finished."""
     run = run_store.create(space, config)

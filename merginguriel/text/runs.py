@@ -92,6 +92,8 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         table = [["", *targets]]
         table += [[s, *(f"{100 * scores[s][t]:.1f}" for t in targets)] for s in sources]
         return [head, columns(table)]
+    if "ci95" not in result:  # an iterative merge that was not scored
+        return [head, f"sources  {', '.join(result['sources'])}", str(result["path"])]
     low, high = result["ci95"]
     lines = [
         head,

@@ -17,6 +17,7 @@ import torch
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.files import Progress, new_folder, write_text
+from merginguriel.merging import registry
 from merginguriel.models import build_record
 from merginguriel.models.base import model_files
 from merginguriel.models.classifier import copy_tokenizer, save
@@ -25,7 +26,7 @@ from merginguriel.tasks.base import Item, TaskData, fingerprint
 
 from . import round_store
 from .finetune import check_labels, resolved
-from .in_memory_merges import by_similarity, merged, method_of, recipe_of
+from .in_memory_merges import by_similarity, merged, recipe_of
 from .locale_turn import Room, enter, room, score, turn, weights_of
 from .round_outcomes import best_of, converged, in_words, known_before, last_merge, stopped
 from .round_store import State, Tensors
@@ -249,7 +250,7 @@ def take_turn(work: Work, state: State, locale: str, number: int) -> State | Non
 
 def need_enough(work: Work, states: Mapping[str, State]) -> None:
     """Raise MuError if too few locales are left for the method."""
-    least = method_of(work.settings).sources[0]
+    least = registry.get(work.settings.method).sources[0]
     if len(states) < max(least, min(2, len(work.data))):
         first = next(iter(work.failed))
         raise MuError(

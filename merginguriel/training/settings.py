@@ -121,9 +121,7 @@ class IterateSettings:
         (), "locales to choose sources from. Default: all of the task that have text"
     )
     k: int | None = option(None, "how many sources to choose. Default: 5")
-    method: str = option(
-        "average", "any merging method; similarity is linear with the weights of a similarity"
-    )
+    method: str = option("average", "any merging method; linear takes the weights of the similarity")
     params: Mapping[str, float | int | bool | str] = option({}, "parameters of the method")
     weights: Mapping[str, float] = option({}, "source: weight, in place of those of a similarity")
     include: tuple[str, ...] = option((), "merge only tensors of such names; others stay the base's")

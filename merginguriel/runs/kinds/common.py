@@ -13,7 +13,10 @@ from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import Progress
 from merginguriel.models import build_record
+from merginguriel.runs import run_store
+from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Tell
+from merginguriel.study import item_file
 from merginguriel.study import study as studies
 from merginguriel.study.results import comparison_dict
 from merginguriel.study.study import Study
@@ -76,6 +79,15 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     if study.folder is None and not study.options:
         return True
     return not studies.other_data(study, {locale: study.data(locale)}, [study.model(locale)])
+
+
+def baselines_of(run: Run) -> dict[str, Baseline]:
+    """Return kind → baseline of a finished run that merges, as it compared them."""
+    arms = item_file.read(run.folder / "items.npz").arms
+    return {
+        kind: Baseline(kind, found["value"], found["n"], found["model"], arms.get(kind), found["note"])
+        for kind, found in run_store.result(run)["baselines"].items()
+    }
 
 
 def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:
