@@ -24,18 +24,25 @@ def study_of(config: Config, space: Workspace) -> Study:
 def table_of(study: Study, options: Options = AS_IT_IS) -> dict[str, Any]:
     """Return the keys of a configuration that mean this study and this preparation of a similarity."""
     found = {
+        **keys_of(options),
         "task": study.task,
         "base": study.base,
         "data": str(study.folder) if study.folder else None,
         "options": dict(study.options),
         "seed": study.seed,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def keys_of(options: Options) -> dict[str, Any]:
+    """Return the keys of a configuration that prepare a similarity like this."""
+    return {
         "features": list(options.features),
         "nearest": options.nearest,
         "sinkhorn": options.sinkhorn,
         "sinkhorn_steps": options.steps,
         "similarity_table": str(options.table) if options.table else None,
     }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def options_of(config: Config) -> Options:

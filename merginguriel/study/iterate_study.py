@@ -99,7 +99,10 @@ def settled(
             and choice.weighing(settings.similarity, settings.method, None)
         ):
             weights = found.weights
-    settled = replace(settings, sources=sources, weights=weights, candidates=(), k=None, mode=None)
+    label = choice.label(settings.similarity, options)
+    settled = replace(
+        settings, sources=sources, weights=weights, similarity=label, candidates=(), k=None, mode=None
+    )
     return replace(settled, seed=settings.seed or study.seed), data, failed
 
 

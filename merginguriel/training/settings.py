@@ -8,6 +8,7 @@ from typing import Any
 
 from merginguriel.errors import UsageError
 from merginguriel.metrics.base import metrics
+from merginguriel.similarity.choice import parsed
 from merginguriel.similarity.registry import names
 
 SCHEDULES = ("fixed", "converged", "gain")
@@ -173,11 +174,13 @@ def check_iterate(settings: IterateSettings) -> None:
         value = getattr(settings, name)
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be above 0, not {value}.")
-    if settings.similarity not in (None, *(similarities := names(products=False))):
+    if settings.similarity and "×" in settings.similarity:
         raise UsageError(
-            f"similarity is {settings.similarity!r}.",
-            hint=f"Iterative training knows {', '.join(similarities)}.",
+            f"similarity is {settings.similarity!r}: iterative training knows no product.",
+            hint=f"Known: {', '.join(names(products=False))}.",
         )
+    if settings.similarity:
+        parsed(settings.similarity)
     for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES), ("anchor", ANCHORS)):
         if getattr(settings, name) not in allowed:
             raise UsageError(

@@ -134,7 +134,8 @@ def choose(study: Study, config: Config, models: Mapping[str, Path], dev: Matrix
 
 def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recipe:
     """Return the recipe that the configuration means for the chosen sources, with what its method learns from text."""
-    weigh = choice.weighing(config.similarity, config.method, config.preweight)
+    weigh, options = choice.weighing(config.similarity, config.method, config.preweight), options_of(config)
+    preweight = weigh.partition("×")[0].lower() if weigh else config.preweight
     recipe = Recipe(
         method=str(config.method),
         sources=tuple(Source(s.name, study.model(s.name).resolve(), s.weight) for s in chosen.sources),
@@ -142,7 +143,7 @@ def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recip
         base=(study.root / "base").resolve(),
         target=config.target,
         mode=config.mode,
-        similarity=config.similarity,
+        similarity=choice.label(config.similarity, options),
         k=len(chosen.sources),
         context=study.context,
         seed=config.seed,
@@ -153,7 +154,7 @@ def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recip
         embeddings=config.embeddings,
         text=Path(config.text) if config.text and config.text != "sources" else None,
         trim_scope=config.trim_scope,
-        preweight=weigh.partition("×")[0].lower() if weigh else config.preweight,
+        preweight=choice.label(preweight, options) if weigh and not config.similarity else preweight,
     )
     return read_for(study, check(recipe), config.text, progress=tell.progress)
 
