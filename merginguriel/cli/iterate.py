@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from merginguriel.config.schema import Iterate
+from merginguriel.config.schema import KEYS
 from merginguriel.errors import MuError, UsageError
 from merginguriel.similarity.choice import Options
-from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES, IterateSettings
+from merginguriel.training.settings import IterateSettings
 
-from .common import LOCALE, emit, json_option, plain, say
+from .common import LOCALE, emit, json_option, say
 from .progress import Bar
-from .similarity import choosing_options
+from .run import preview
+from .similarity import Command, choosing_options
 from .study import pair, study_options
 
 if TYPE_CHECKING:
@@ -22,7 +22,28 @@ if TYPE_CHECKING:
     from merginguriel.runs.run_store import Run
     from merginguriel.study.study import Study
 
-HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettings)}
+# Keys of the section `iterate` that are options.
+ROUNDS = (
+    "anchor", "epochs", "merge_every", "schedule", "tolerance", "min_gain_pp", "judge", "patience", "keep_checkpoints",
+    "learning_rate", "head_learning_rate", "batch_size", "max_tokens", "freeze_layers", "bf16",
+)  # fmt: skip
+
+
+def round_options(command: Command) -> Command:
+    """Add an option for each of ROUNDS."""
+    for name in reversed(ROUNDS):
+        key, usual = KEYS[f"iterate.{name}"], getattr(IterateSettings(), name, None)
+        flag = f"--{name.removesuffix('_pp').replace('_', '-')}"
+        kind: Any = {"whole": int, "number": float, "flag": bool}.get(key.kind)
+        default = f" Default: {usual}." if usual else ""
+        command = click.option(
+            f"{flag}/--no-{flag[2:]}" if key.kind == "flag" else flag,
+            name,
+            type=click.Choice(key.choices) if key.choices else kind,
+            default=None,
+            help=f"{key.doc[0].upper()}{key.doc[1:]}.{default}",
+        )(command)
+    return command
 
 
 @click.command(short_help="Train locales in turn, merging as they learn.")
@@ -42,32 +63,9 @@ HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettin
 @click.option(
     "--weight", "weights", multiple=True, metavar="LOCALE=NUMBER", help="Of a source, in a weighted mean."
 )
-@click.option("--include", multiple=True, metavar="PATTERN", help=HELP["include"])
-@click.option("--exclude", multiple=True, metavar="PATTERN", help=HELP["exclude"])
-@click.option("--anchor", type=click.Choice(ANCHORS), default="last_merge", show_default=True,
-              help="What task vectors are taken against.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True, help=HELP["epochs"])
-@click.option(
-    "--merge-every", type=click.IntRange(min=1), default=1, show_default=True, help=HELP["merge_every"]
-)
-@click.option("--schedule", type=click.Choice(SCHEDULES), default="fixed", show_default=True,
-              help="Merge every round, once no loss falls, or where it gains.")  # fmt: skip
-@click.option("--tolerance", type=float, default=0.01, show_default=True, help=HELP["tolerance"])
-@click.option(
-    "--min-gain", "min_gain_pp", type=float, default=0.0, show_default=True, help=HELP["min_gain_pp"]
-)
-@click.option("--judge", type=click.Choice(JUDGES), default="sources", show_default=True,
-              help="On whose development data a gain is measured.")  # fmt: skip
-@click.option("--patience", type=click.IntRange(min=1), help=HELP["patience"])
-@click.option("--keep-checkpoints", is_flag=True, help=HELP["keep_checkpoints"])
-@click.option("--learning-rate", type=float, help="Of the encoder. Default: what suits the base.")
-@click.option("--head-learning-rate", type=float, help="Of the head, which starts from nothing.")
-@click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are cut.")
-@click.option("--freeze-layers", type=click.IntRange(min=0), help="Layers, from the input, left as they are.")
-@click.option(
-    "--bf16/--no-bf16", default=None, help="Matrix products in bfloat16. Default: where it is faster."
-)
+@click.option("--include", multiple=True, metavar="PATTERN", help=KEYS["include"].doc)
+@click.option("--exclude", multiple=True, metavar="PATTERN", help=KEYS["exclude"].doc)
+@round_options
 @click.option(
     "--score/--no-score", default=True, show_default=True, help="Compare with single models on test data."
 )
@@ -98,21 +96,18 @@ def iterate(
     """
     if to_log and not (targets and score):
         raise UsageError("--log writes what was scored on a --target.")
-    given |= {
-        "params": dict(map(pair, params)),
-        "weights": numbers(weights),
-        "score": score and bool(targets),
-    }
+    scored = score and bool(targets)
+    given |= {"params": dict(map(pair, params)), "weights": dict(map(pair, weights)), "score": scored}
     configs = [configuration(study, prepare, target, given) for target in dict.fromkeys(targets or (None,))]
     if dry_run:
-        show_plans(study, configs, as_json)
+        shown = [preview(study.space, config) for config in configs]
+        emit([table for table, _ in shown]) if as_json else click.echo("\n".join(text for _, text in shown))
         return
     from merginguriel.loop import iterate_targets
 
-    scored = bool(targets) and score
     with Bar("iterate") as bar:
         done, failed = iterate_targets.carry_out(
-            study.space, configs, bar, lambda run: None if as_json else click.echo(in_words(run, scored))
+            study.space, configs, bar, lambda run: None if as_json else click.echo(in_words(run))
         )
     if to_log and done:
         say(f"written to the log: {iterate_targets.entry_of(study.space, done).id}")
@@ -126,7 +121,7 @@ def iterate(
             hint=first.hint,
         )
     if as_json:
-        emit([as_dict(one, scored) for one in done])
+        emit([as_dict(one) for one in done])
 
 
 def configuration(study: Study, prepare: Options, target: str | None, given: dict[str, Any]) -> Config:
@@ -139,87 +134,47 @@ def configuration(study: Study, prepare: Options, target: str | None, given: dic
         raise UsageError(
             "neither sources nor a target are named.", hint="Name --source LOCALE, repeatedly, or --target."
         )
-    table = {name: value for name, value in given.items() if value is not None}
-    rounds = {name: table.pop(name) for name in Iterate.model_fields if name in table}
-    table |= {"kind": "iterate", "target": target, "iterate": rounds, **table_of(study, prepare)}
+    table = {name: value for name, value in given.items() if name not in ROUNDS}
+    table |= {"kind": "iterate", "target": target, **table_of(study, prepare)}
+    table["iterate"] = {name: given[name] for name in ROUNDS}
     if sources:
-        table.setdefault("mode", "IncTar" if target in sources else "ExcTar")
+        table["mode"] = given["mode"] or ("IncTar" if target in sources else "ExcTar")
     else:
-        table.setdefault("similarity", "URIEL")
-    return from_table({name: list(v) if isinstance(v, tuple) else v for name, v in table.items()})
+        table["similarity"] = given["similarity"] or "URIEL"
+    try:
+        return from_table({name: list(v) if isinstance(v, tuple) else v for name, v in table.items()})
+    except MuError as error:
+        raise UsageError(error.what, hint=error.hint) from error
 
 
-def show_plans(study: Study, configs: list[Config], as_json: bool) -> None:
-    """Print the runs of these configurations, and what each would do."""
-    from merginguriel.config.run_config import as_table
-    from merginguriel.runs import resolve, run_store
-    from merginguriel.runs.planning import plan
-    from merginguriel.text.runs import plan_lines
-
-    found = []
-    for config in configs:
-        wanted = resolve.resolved(config, study.space)
-        name, planned = run_store.run_id(wanted), plan(study.space, wanted)
-        there = (study.space.runs / name / "config.yaml").is_file()
-        state = run_store.state(run_store.get(study.space, name)) if there else "new"
-        found.append(
-            {"run": name, "state": state, "plan": planned.as_dict(), "config": as_table(wanted, every=True)}
-        )
-        if not as_json:
-            click.echo(f"{name}  {state}\n{plain(chr(10).join(plan_lines(planned, state)))}")
-    if as_json:
-        emit(found)
-
-
-def numbers(pairs: tuple[str, ...]) -> dict[str, float]:
-    """Return LOCALE=NUMBER pairs as a dict."""
-    found = {}
-    for name, text in map(pair, pairs):
-        try:
-            found[name] = float(text)
-        except ValueError:
-            raise UsageError(f"the weight of {name} is {text!r}, not a number.") from None
-    return found
-
-
-def in_words(run: Run, scored: bool) -> str:
+def in_words(run: Run) -> str:
     """Return the lines that `mu iterate` prints about one run."""
-    from merginguriel.runs.kinds.common import baselines_of
     from merginguriel.runs.run_store import result
-    from merginguriel.study import item_file
-    from merginguriel.study.results import compare_all, words
+    from merginguriel.study.results import comparison_of, words
 
     found = result(run)
-    if not scored:
+    if not run.config.score:
         return str(run.space.root / found["path"])
-    metric, beat, items = found["metric"], baselines_of(run), item_file.read(run.folder / "items.npz")
-    compared = compare_all(items.arms["merge"], items.groups, beat, metric)
-    lines = [f"{found['target']}  {100 * found[metric]:.1f}%  n = {found['n']}  {found['path']}"]
+    lines = [f"{found['target']}  {100 * found[found['metric']]:.1f}%  n = {found['n']}  {found['path']}"]
     for kind, text in (("best_single_source", "best source"), ("target_alone", "own model")):
-        if kind in compared:
-            one = beat[kind]
-            lines.append(f"  against {text} {one.model} {100 * one.value:.1f}%: {words(compared[kind])}")
+        one = found["baselines"].get(kind)
+        if one and one["comparison"]:
+            compared = words(comparison_of(one["comparison"]))
+            lines.append(f"  against {text} {one['model']} {100 * one['value']:.1f}%: {compared}")
     lines += [f"  left out: {name}, because {why}" for name, why in found["failed"].items()]
     return "\n".join(lines)
 
 
-def as_dict(run: Run, scored: bool) -> dict[str, Any]:
-    """Return what `mu iterate --json` prints about one run."""
+def as_dict(run: Run) -> dict[str, Any]:
+    """Return what `mu iterate --json` prints about one run: its result, with an absolute path, and its rows."""
     from merginguriel.loop.iterate_targets import rows_of
     from merginguriel.runs.run_store import result
 
     found = result(run)
-    table = {"run": run.id, "path": str(run.space.root / found["path"])}
-    if not scored:
-        return table
-    beat = found["baselines"]
+    beat = found.get("baselines", {})
     return {
-        "target": found["target"],
-        **table,
-        "accuracy": found[found["metric"]],
-        "n": found["n"],
-        "baselines": {kind: {"model": b["model"], "value": b["value"]} for kind, b in beat.items()},
-        "compared": {kind: b["comparison"] for kind, b in beat.items() if b["comparison"]},
-        "failed": found["failed"],
-        "rows": [row.as_dict() for row in rows_of(run.space, [run])],
+        **found,
+        "path": str(run.space.root / found["path"]),
+        "compared": {kind: one["comparison"] for kind, one in beat.items() if one["comparison"]},
+        "rows": [row.as_dict() for row in rows_of(run.space, [run])] if beat else [],
     }

@@ -27,6 +27,7 @@ from merginguriel.knowledge.parse.yaml_lines import Text
 from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS
 from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
+from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
 
 KINDS = ("merge", "train", "nxn", "iterate")
 NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
@@ -132,9 +133,9 @@ Split = Annotated[str, Kind("word", ("dev", "test"))]
 Splits = Annotated[tuple[Split, ...], BeforeValidator(words), Kind("words")]
 Tracker = Annotated[str, Kind("word", ("trackio", "mlflow", "wandb"))]
 Trackers = Annotated[tuple[Tracker, ...], BeforeValidator(words), Kind("words")]
-Schedule = Annotated[str, Kind("word", ("fixed", "converged", "gain"))]
-Judge = Annotated[str, Kind("word", ("sources", "target"))]
-Anchor = Annotated[str, Kind("word", ("last_merge", "pretrained"))]
+Schedule = Annotated[str, Kind("word", SCHEDULES)]
+Judge = Annotated[str, Kind("word", JUDGES)]
+Anchor = Annotated[str, Kind("word", ANCHORS)]
 
 
 def key(
