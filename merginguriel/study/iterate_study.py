@@ -74,6 +74,9 @@ def settled(
     data: dict[str, TaskData] = {}
     failed: dict[str, str] = {}
     weights = settings.weights
+    weighs = (
+        options != AS_IT_IS and not weights and choice.weighing(settings.similarity, settings.method, None)
+    )
     if settings.sources:
         for locale in sorted(set(settings.sources)):
             try:
@@ -88,22 +91,16 @@ def settled(
                 hint="Name other sources: mu tasks NAME lists a task's locales.",
             )
         sources = tuple(sorted(settings.sources))
-        if options != AS_IT_IS and not weights:
+        if weighs:
             weights = shares(study, settings, options) or {}
     else:
         found, data = chosen(study, settings, options)
         sources = tuple(sorted(data))
-        if (
-            options != AS_IT_IS
-            and not weights
-            and choice.weighing(settings.similarity, settings.method, None)
-        ):
+        if weighs:
             weights = found.weights
-    label = choice.label(settings.similarity, options)
-    settled = replace(
-        settings, sources=sources, weights=weights, similarity=label, candidates=(), k=None, mode=None
-    )
-    return replace(settled, seed=settings.seed or study.seed), data, failed
+    label, seed = choice.label(settings.similarity, options), settings.seed or study.seed
+    settled = replace(settings, sources=sources, weights=weights, similarity=label, seed=seed)
+    return replace(settled, candidates=(), k=None, mode=None), data, failed
 
 
 def chosen(
@@ -185,10 +182,9 @@ def shares(study: Study, settings: IterateSettings, options: Options = AS_IT_IS)
 
 def target_data(study: Study, settings: IterateSettings) -> TaskData | None:
     """Return the target's data where they are used: to judge, to weigh, or for a method that reads text."""
-    judged = settings.judge == "target" and (settings.schedule == "gain" or settings.patience)
     reads = methods.get(settings.method).needs is not None
     weighs = settings.method == "linear" and registry.sees_labels(settings.similarity)
-    if settings.target and (judged or reads or weighs or settings.judge == "target"):
+    if settings.target and (settings.judge == "target" or reads or weighs):
         return study.data(settings.target)
     return None
 

@@ -6,6 +6,7 @@ method can merge. See docs/commands.md, `mu iterate`.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,11 +26,10 @@ from merginguriel.similarity import choice
 from merginguriel.tasks.base import Item, TaskData, fingerprint
 
 from . import round_store
-from .finetune import check_labels, resolved
 from .in_memory_merges import by_similarity, merged, recipe_of
 from .locale_turn import Room, enter, room, score, turn, weights_of
-from .round_outcomes import best_of, converged, in_words, known_before, last_merge, stopped
-from .round_store import State, Tensors
+from .preparation import check_labels, resolved
+from .round_store import State, Tensors, best_of, converged, in_words, last_merge, stopped
 from .settings import FinetuneSettings, IterateSettings, as_record, as_table, check, check_iterate
 
 RECORD = "iterate.yaml"
@@ -127,7 +127,7 @@ def train_and_merge(
         )
         write_card(folder, work, history)
     if not settings.keep_checkpoints:
-        round_store.remove(work.root)
+        shutil.rmtree(work.root, ignore_errors=True)
     return out
 
 
@@ -275,7 +275,9 @@ def end_round(
         "round": number,
         "epochs": min(number * settings.merge_every, settings.epochs),
         "locales": {name: dict(state.figures) for name, state in states.items()},
-        "failed": {name: why for name, why in work.failed.items() if not known_before(name, history)},
+        "failed": {
+            name: why for name, why in work.failed.items() if all(name not in o["failed"] for o in history)
+        },
         "merge": {"taken": False},
     }
     if settings.schedule == "converged" and not final and not converged(settings, states, history):
