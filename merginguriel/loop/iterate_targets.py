@@ -44,6 +44,10 @@ def carry_out(
         try:
             if config.target:
                 study_of(config, space).data(config.target)  # a wrong target leaves no run
+            run = run_store.create(space, config)
+            if run_store.state(run) == "finished" and (changed := run_store.outdated(run)):
+                progress(0, 0, f"{changed} changed since {run.id}; its old result is shown. To repeat it, remove "
+                         f"{space.display(run.folder)}")  # fmt: skip
             done.append(worker.carry_out(space, config, progress))
         except MuError as error:
             failed[config.target or ""] = error

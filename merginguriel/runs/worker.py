@@ -307,7 +307,8 @@ def last_event(run: Run) -> dict[str, Any]:
 
 def over(run: Run) -> bool:
     """Return whether the run has finished, with its model written if it is to be kept."""
-    return last_event(run)["event"] == "finished" and not (run.config.keep and lacks_model(run))
+    keeps = run.config.keep or run.config.kind == "iterate"
+    return last_event(run)["event"] == "finished" and not (keeps and lacks_model(run))
 
 
 def lacks_model(run: Run) -> bool:
