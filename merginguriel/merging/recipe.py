@@ -134,10 +134,11 @@ def check(recipe: Recipe) -> Recipe:
     ):
         if value is not None and value not in allowed:
             raise UsageError(f"{what} is {value!r}.", hint=f"It is one of: {', '.join(allowed)}.")
-    for label in (recipe.similarity, recipe.preweight):
-        name, plus, rest = (label or "equal").partition("+")
-        if name != "equal":  # preweight has it in lower case
-            choice.parsed((name if label == recipe.similarity else similarities.get(name).name) + plus + rest)
+    if recipe.similarity:
+        choice.parsed(recipe.similarity)
+    name, plus, rest = (recipe.preweight or "").partition("+")
+    if plus:
+        choice.parsed(similarities.get(name).name + plus + rest)
     least, most = method.sources
     if len(names) < least or (most is not None and len(names) > most):
         wanted = (

@@ -9,7 +9,6 @@ from pathlib import Path
 from merginguriel.config.run_config import settings_of, training_settings
 from merginguriel.config.schema import Config, Finetuning
 from merginguriel.evaluation.nxn import Matrix, nxn
-from merginguriel.evaluation.significance import value_interval
 from merginguriel.merging.recipe import Recipe, Source, check
 from merginguriel.metrics.base import find
 from merginguriel.models import build_record
@@ -21,12 +20,11 @@ from merginguriel.study import iterate_study
 from merginguriel.study.results import compare_all
 from merginguriel.study.statistics_file import read_for
 from merginguriel.study.study import Study
-from merginguriel.tasks.base import fingerprint
 from merginguriel.training.settings import IterateSettings
 from merginguriel.workspace import Workspace
 
-from .common import make_models
-from .merge import all_baselines, baseline_dict, other_rows, right_of
+from .common import arms_of, make_models, scored_result
+from .merge import all_baselines, other_rows, right_of
 
 # Keys of `training` that rounds do not use: `iterate` has its own epochs and patience.
 NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
@@ -79,33 +77,13 @@ def scored(run: Run, study: Study, settings: IterateSettings, path: Path, tell: 
     weighed = weights_once(study, settings, sources, dev)
     recipe = once(study, config, weighed, settings.method)
     merged_once = right_of(study, read_for(study, recipe, progress=tell.progress), data, tell)
-    arms = {"merge": right, "merged_once": merged_once}
-    arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
-    arms |= {f"single:{name}": test.correct[name, target] for name in models}
-    metric = test.metric
-    value = find(metric).value(right)
-    tell.metric(metric, value)
-    row = iterate_study.row_of(study, settings, path, right, run.id, metric)
+    arms = arms_of(right, beat, test, target) | {"merged_once": merged_once}
+    row = iterate_study.row_of(study, settings, path, right, run.id, test.metric)
+    tell.metric(row.metric, row.value)
     result = {
         "kind": "iterate",
-        "context": study.context,
-        "target": target,
-        "mode": row.mode,
-        "method": row.method,
-        "params": dict(row.params),
-        "similarity": row.similarity,
-        "k": row.k,
-        "sources": sources,
-        "weights": list(row.weights),
-        "seed": row.seed,
-        "saw": row.saw,
-        "data": fingerprint(data.test),
-        "metric": metric,
-        "n": len(right),
-        metric: value,
-        "ci95": list(value_interval(right, groups, metric=metric)),
-        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
-        "merged_once": find(metric).value(merged_once),
+        **scored_result(study, row, data, groups, right, beat, compared),
+        "merged_once": find(row.metric).value(merged_once),
         "merged_once_weights": {source.name: round(source.weight, 6) for source in recipe.sources},
         "failed": made.get("failed") or {},
         "rounds": made["rounds"],
