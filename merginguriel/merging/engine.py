@@ -24,9 +24,9 @@ from merginguriel import files
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
 from merginguriel.models.digest_cache import cached_digest, digest
-from merginguriel.models.safetensors_writer import shard
+from merginguriel.models.sentence_transformer import body_of
 
-from . import card, policies, registry
+from . import card, policies, registry, sentence_models
 from .blocks import Progress, carry_out
 from .compatibility import BASE_HINT, Aligned
 from .executor import BLOCK, cores
@@ -110,22 +110,25 @@ def merge(
         try:
             models = {str(c.path): c for _, c in aligned.models}
             digests = {path: {p: pool.submit(digest, p) for p in c.files} for path, c in models.items()}
-            with shard(folder, work.layout, recipe.shard_size) as place:
-
-                def write(name: str, start: int, block: np.ndarray) -> None:
-                    place[name].write(name, start, block)
-
+            first = aligned.sources[0][1]
+            with sentence_models.opened_files(folder, work.layout, first, recipe.shard_size) as write:
                 carry_out(work, write, on_progress, threads)
             complete = stamp(recipe, aligned, digests)
             inputs.check_unchanged()
         finally:
             pool.shutdown(cancel_futures=True)
-        write_config(folder, aligned, work.layout)
-        copy_tokenizer(folder, [checkpoint for _, checkpoint in aligned.models])
+        body = sentence_models.copy_settings(folder, first)
+        write_config(body, aligned, work.layout)
+        copy_tokenizer(body, [body_of(checkpoint) for _, checkpoint in aligned.models])
         text = dump_recipe(complete, out.absolute())
         (folder / "recipe.yaml").write_text(card.RECIPE_HEADER + text, encoding="utf-8")
         (folder / "README.md").write_text(
-            card.model_card(complete, registry.get(recipe.method)), encoding="utf-8"
+            card.model_card(
+                complete,
+                registry.get(recipe.method),
+                sentence_models.card_metadata([checkpoint for _, checkpoint in aligned.sources]),
+            ),
+            encoding="utf-8",
         )
     return out
 
@@ -238,7 +241,8 @@ def refuse_known(recipe: Recipe, aligned: Aligned) -> None:
     """Refuse before the work what `stamp` would refuse after it, where all digests are in the cache."""
     models = {str(checkpoint.path): checkpoint for _, checkpoint in aligned.models}
     known = {
-        path: {p.name: cached_digest(p) for p in checkpoint.files} for path, checkpoint in models.items()
+        path: {relative(p, path): cached_digest(p) for p in checkpoint.files}
+        for path, checkpoint in models.items()
     }
     if all(all(table.values()) for table in known.values()):
         stamped(recipe, aligned, {path: {n: d or "" for n, d in t.items()} for path, t in known.items()})
@@ -246,8 +250,15 @@ def refuse_known(recipe: Recipe, aligned: Aligned) -> None:
 
 def stamp(recipe: Recipe, aligned: Aligned, digests: dict[str, dict[Path, Future[str]]]) -> Recipe:
     """Return the recipe with its inputs' digests, once they are computed."""
-    found = {path: {p.name: one.result() for p, one in table.items()} for path, table in digests.items()}
+    found = {
+        path: {relative(p, path): one.result() for p, one in table.items()} for path, table in digests.items()
+    }
     return stamped(recipe, aligned, found)
+
+
+def relative(path: Path, folder: str) -> str:
+    """Return the name of a model's file in its folder, such as `2_Dense/model.safetensors`."""
+    return path.relative_to(folder).as_posix()
 
 
 def stamped(recipe: Recipe, aligned: Aligned, found: Mapping[str, Mapping[str, str]]) -> Recipe:

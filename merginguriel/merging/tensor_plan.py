@@ -11,13 +11,15 @@ import numpy as np
 
 from merginguriel.errors import IncompatibleError, UsageError
 from merginguriel.models.adapters import is_adapter, open_adapter
-from merginguriel.models.checkpoint import FLOATS, TensorInfo, is_head, open_checkpoint, read_header
+from merginguriel.models.checkpoint import FLOATS, TensorInfo, is_head, read_header
 from merginguriel.models.safetensors_writer import sorted_layout
+from merginguriel.models.sentence_transformer import open_model
 
 from . import policies, registry
 from .compatibility import Aligned, align
 from .recipe import DTYPES, Recipe
 from .registry import Method
+from .sentence_models import check_modules
 from .tensor_reader import Held, Input, whole
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # tensor → dtype and shape
@@ -65,11 +67,12 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
             f"{adapters[0]} is a LoRA adapter and needs the base that it was trained on.",
             hint="Name it with: --pretrained FOLDER, or as `base` in the recipe",
         )
-    base = open_checkpoint(recipe.base) if recipe.base and (adapters or wants_base(recipe, method)) else None
+    base = open_model(recipe.base) if recipe.base and (adapters or wants_base(recipe, method)) else None
     sources = [
-        (s.name, open_adapter(s.path, base) if base and s.name in adapters else open_checkpoint(s.path))
+        (s.name, open_adapter(s.path, base) if base and s.name in adapters else open_model(s.path))
         for s in ordered
     ]
+    check_modules(sources)
     aligned = align(method, sources, base, heads=recipe.heads)
     first = sources[0][1]
     policies.check_patterns(recipe, first.tensors)
