@@ -217,6 +217,7 @@ def from_flags(
     """
     from merginguriel.merging import registry as methods
     from merginguriel.merging.recipe import recipe_from_flags
+    from merginguriel.models.adapter_bases import announce, named_base
     from merginguriel.models.adapters import is_adapter
     from merginguriel.similarity import choice
     from merginguriel.study.study import need_trained
@@ -251,7 +252,12 @@ def from_flags(
     trained = need_trained(study, names)
     named_paths = [f"{s}={trained[s]}" if s in trained else s for s in chosen]
     paths = [Path(s.partition("=")[2] or trained.get(s, s)) for s in chosen]
-    needs_base = known.needs_base or policies_need_base(policies) or any(map(is_adapter, paths))
+    adapters = [path for path in paths if is_adapter(path)]
+    named = named_base(adapters[0]) if adapters and pretrained is None else None
+    if named and named.folder:
+        announce(adapters[0].name, named.folder)
+        pretrained = named.folder
+    needs_base = known.needs_base or policies_need_base(policies) or bool(adapters)
     if target and mode is None:
         mode = "IncTar" if any(s.partition("=")[0] == target for s in named_paths) else "ExcTar"
     factor = (weigh or similarity or "").partition("×")[2]

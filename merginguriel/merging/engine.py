@@ -103,6 +103,7 @@ def merge(
     with ExitStack() as stack:
         inputs = stack.enter_context(opened())
         work, aligned = prepare(recipe, inputs)
+        recipe = work.recipe  # with the base that adapters name
         refuse_known(recipe, aligned)
         folder = stack.enter_context(files.new_folder(out))
         check_space(folder, work.layout)

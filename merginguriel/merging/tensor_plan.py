@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from math import prod
+from pathlib import Path
 
 import numpy as np
 
 from merginguriel.errors import IncompatibleError, UsageError
+from merginguriel.models.adapter_bases import base_for, with_head
 from merginguriel.models.adapters import is_adapter, open_adapter
-from merginguriel.models.checkpoint import FLOATS, TensorInfo, is_head, read_header
+from merginguriel.models.checkpoint import FLOATS, Checkpoint, TensorInfo, is_head, read_header
 from merginguriel.models.safetensors_writer import sorted_layout
-from merginguriel.models.sentence_transformer import open_model
+from merginguriel.models.sentence_transformer import body_of, open_model, with_modules
 
 from . import policies, registry
 from .compatibility import Aligned, align
@@ -61,15 +63,12 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
     ordered = sorted(recipe.sources, key=lambda source: source.name)
     ordered_names = [source.name for source in ordered]
     method = registry.get(recipe.method)
-    adapters = [source.name for source in ordered if is_adapter(source.path)]
-    if adapters and recipe.base is None:
-        raise UsageError(
-            f"{adapters[0]} is a LoRA adapter and needs the base that it was trained on.",
-            hint="Name it with: --pretrained FOLDER, or as `base` in the recipe",
-        )
+    adapters = {source.name: source.path for source in ordered if is_adapter(source.path)}
+    if adapters:
+        recipe = replace(recipe, base=base_for(adapters, recipe.base))
     base = open_model(recipe.base) if recipe.base and (adapters or wants_base(recipe, method)) else None
     sources = [
-        (s.name, open_adapter(s.path, base) if base and s.name in adapters else open_model(s.path))
+        (s.name, adapted(s.path, base) if base and s.name in adapters else open_model(s.path))
         for s in ordered
     ]
     check_modules(sources)
@@ -106,6 +105,11 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
         jobs.append(Job(name, dtype, shape, tuple(inputs), based, how, rows, statistics))
     origins = tuple((name, str(checkpoint.path)) for name, checkpoint in aligned.models)
     return work_of(recipe, method, layout, jobs, origins), aligned
+
+
+def adapted(path: Path, base: Checkpoint) -> Checkpoint:
+    """Open an adapter on its base, with the head and the modules of sentence-transformers that it saves."""
+    return with_modules(path, open_adapter(path, with_head(path, body_of(base))))
 
 
 def hold(

@@ -79,10 +79,14 @@ def open_model(path: Path) -> Checkpoint:
         CheckpointError: As `open_checkpoint`; or a module cannot be read or merged here.
     """
     path = Path(path)
+    return with_modules(path, open_checkpoint(body_folder(path)))
+
+
+def with_modules(path: Path, body: Checkpoint) -> Checkpoint:
+    """Return the transformer of the folder `path` with the modules there; `body` itself if it has none."""
     modules = read_modules(path)
     if not modules:
-        return open_checkpoint(path)
-    body = open_checkpoint(path / modules[0].path)
+        return body
     tensors = dict(body.tensors)
     for module in modules[1:]:
         tensors |= module_tensors(path, module)
