@@ -62,6 +62,9 @@ class Size(click.ParamType):
               "share), base, fresh, source:NAME.")  # fmt: skip
 @click.option("--embeddings", type=click.Choice(["merge", "base", "used"]), default="merge", show_default=True,
               help="used: only the rows of tokens in --text.")  # fmt: skip
+@click.option("--vocab", type=click.Choice(["common", "base", "union"]),
+              help="Align the rows of the embeddings by token, and keep the tokens that all sources have, those of the base, "
+              "or those of any source. Default: vocabularies must be equal.")  # fmt: skip
 @click.option("--text", metavar="FILE|sources", help="Sentences of the target, one a line, for a method that reads "
               "text. Default: its training text, without labels.")  # fmt: skip
 @click.option("--trim-scope", type=click.Choice(["tensor", "model"]), default="tensor", show_default=True,
@@ -253,10 +256,10 @@ def from_flags(
     named_paths = [f"{s}={trained[s]}" if s in trained else s for s in chosen]
     paths = [Path(s.partition("=")[2] or trained.get(s, s)) for s in chosen]
     adapters = [path for path in paths if is_adapter(path)]
-    named = named_base(adapters[0]) if adapters and pretrained is None else None
-    if named and named.folder:
-        announce(adapters[0].name, named.folder)
-        pretrained = named.folder
+    its_base = named_base(adapters[0]) if adapters and pretrained is None else None
+    if its_base and its_base.folder:
+        announce(adapters[0].name, its_base.folder)
+        pretrained = its_base.folder
     needs_base = known.needs_base or policies_need_base(policies) or bool(adapters)
     if target and mode is None:
         mode = "IncTar" if any(s.partition("=")[0] == target for s in named_paths) else "ExcTar"
@@ -321,4 +324,4 @@ def choose(
 
 def policies_need_base(policies: dict[str, Any]) -> bool:
     """Return whether a policy keeps something of the base."""
-    return policies["heads"] == "base" or policies["embeddings"] != "merge"
+    return policies["heads"] == "base" or policies["embeddings"] != "merge" or policies["vocab"] == "base"

@@ -71,6 +71,7 @@ def model_card(recipe: Recipe, method: Method, metadata: Mapping[str, Any]) -> s
         "Similarity": recipe.similarity,
         "Context": recipe.context,
         "Embeddings": recipe.embeddings if recipe.embeddings != "merge" else None,
+        "Vocabulary": recipe.vocab,
         "Heads": recipe.heads if recipe.heads != method.heads else None,
         "Seen of the target": "; ".join(seen(recipe, method)),
     }

@@ -25,6 +25,7 @@ from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
 from merginguriel.models.digest_cache import cached_digest, digest
 from merginguriel.models.sentence_transformer import body_of
+from merginguriel.models.tokens import write_tokenizer
 
 from . import card, policies, registry, sentence_models
 from .blocks import Progress, carry_out
@@ -120,7 +121,10 @@ def merge(
             pool.shutdown(cancel_futures=True)
         body = sentence_models.copy_settings(folder, first)
         write_config(body, aligned, work.layout)
-        copy_tokenizer(body, [body_of(checkpoint) for _, checkpoint in aligned.models])
+        if work.vocabulary:
+            write_tokenizer(body, work.vocabulary.tokens, work.vocabulary.folder)
+        else:
+            copy_tokenizer(body, [body_of(checkpoint) for _, checkpoint in aligned.models])
         text = dump_recipe(complete, out.absolute())
         (folder / "recipe.yaml").write_text(card.RECIPE_HEADER + text, encoding="utf-8")
         (folder / "README.md").write_text(

@@ -23,6 +23,7 @@ from .recipe import DTYPES, Recipe
 from .registry import Method
 from .sentence_models import check_modules
 from .tensor_reader import Held, Input, whole
+from .vocabulary import Vocabulary, align_vocabularies
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # tensor → dtype and shape
 
@@ -47,6 +48,7 @@ class Work:
 
     names    of the sources, in the order of `inputs` and `weights`
     origins  name and place of each source and of the base, for messages
+    vocabulary  of the output, if the embeddings were aligned by token
     """
 
     recipe: Recipe
@@ -56,6 +58,7 @@ class Work:
     weights: np.ndarray
     names: tuple[str, ...]
     origins: tuple[tuple[str, str], ...]
+    vocabulary: Vocabulary | None = None
 
 
 def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple[Work, Aligned]:
@@ -72,6 +75,8 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
         for s in ordered
     ]
     check_modules(sources)
+    models = align_vocabularies(recipe, sources, base)
+    sources, base = models.sources, models.base
     aligned = align(method, sources, base, heads=recipe.heads)
     first = sources[0][1]
     policies.check_patterns(recipe, first.tensors)
@@ -104,7 +109,7 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
         rows = used if used is not None and policies.is_embedding(name, shape, first.vocabulary) else None
         jobs.append(Job(name, dtype, shape, tuple(inputs), based, how, rows, statistics))
     origins = tuple((name, str(checkpoint.path)) for name, checkpoint in aligned.models)
-    return work_of(recipe, method, layout, jobs, origins), aligned
+    return replace(work_of(recipe, method, layout, jobs, origins), vocabulary=models.vocabulary), aligned
 
 
 def adapted(path: Path, base: Checkpoint) -> Checkpoint:
@@ -131,6 +136,8 @@ def hold(
         raise UsageError(f"the model {lacking[0]} of the recipe is not among those in memory.")
     if recipe.heads == "common":
         raise UsageError("models in memory have the same labels: leave heads: common out.")
+    if recipe.vocab:
+        raise UsageError("models in memory have the same vocabulary: leave vocab out.")
     first = sources[names[0]]
     policies.check_patterns(recipe, first)
     if head is None:
@@ -210,7 +217,7 @@ def reordered(found: Input, shape: tuple[int, ...], order: np.ndarray | None) ->
 def wants_base(recipe: Recipe, method: Method) -> bool:
     """Return whether the base is read: for task vectors, or for a policy that takes tensors from it."""
     keeps = bool(recipe.include or recipe.exclude) or recipe.embeddings != "merge" or recipe.heads == "base"
-    return method.needs_base or keeps
+    return method.needs_base or keeps or recipe.vocab == "base"
 
 
 def flat(array: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ peft records the base by name only (`base_model_name_or_path`, `revision`). Wher
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -173,10 +174,8 @@ def check_given(source: str, base: NamedBase, given: Path) -> None:
 def names_of(base: Path) -> list[str]:
     """Return what the base model in a folder was called where it came from, by its config and by `mu base`."""
     found = []
-    try:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # opening the base names the fault
         found.append(json.loads((base / "config.json").read_text(encoding="utf-8")).get("_name_or_path"))
-    except (OSError, ValueError, AttributeError):
-        pass  # opening the base names the fault
     for folder in (base, base.parent / "pretrained"):
         if (folder / RECORD).is_file():
             made = build_record.read(folder / RECORD).get("made")
