@@ -180,7 +180,7 @@ def difference(name: str, one: Tokens, other: str, two: Tokens) -> str:
     ]
     moved = sum(two.ids.get(token, i) != i for token, i in one.ids.items())
     if moved:
-        parts.append(f"{moved:,} tokens have other ids")
+        parts.append(f"tokens with another id: {moved:,}")
     return "; ".join(parts) + "."
 
 
@@ -277,7 +277,7 @@ def aligned_rows(
     own = [one.copy() for one in index[: len(infos)]]
     present = np.stack(own[:sources]) >= 0
     in_base = own[-1] >= 0 if based else np.zeros(size, bool)
-    by_mean = ~in_base if based else ~present.all(axis=0)
+    by_mean = ~(in_base if based else np.logical_and.reduce(present, axis=0))
     if not present[:, by_mean].any(axis=0).all():
         raise IncompatibleError(
             f"{name} has no row for some tokens of the base, in the base or in any source.",

@@ -24,11 +24,11 @@ from .checkpoint import (
     TensorInfo,
     from_float32,
     map_tensor,
-    open_checkpoint,
     read_header,
     read_json,
     to_float32,
 )
+from .sentence_transformer import body_of, is_sentence_transformer, open_model
 
 RECORD = "base.yaml"  # written by `mu base` beside the model, see models/base.py
 # Parts of a name of tensors that two forms of one base may have with different values: its heads.
@@ -63,7 +63,7 @@ def available(name: str, revision: str | None) -> Path | None:
     """Return the folder of a base model: a path, or a snapshot in the cache of the hub. Never downloads."""
     folder = Path(name).expanduser()
     try:
-        if (folder / "config.json").is_file():
+        if (folder / "config.json").is_file() or is_sentence_transformer(folder):
             return folder
     except OSError:
         return None
@@ -190,7 +190,7 @@ def same_weights(one: Path, two: Path) -> bool:
     """
     if one.resolve() == two.resolve():
         return True
-    first, second = open_checkpoint(one), open_checkpoint(two)
+    first, second = (body_of(open_model(folder)) for folder in (one, two))
     compared = 0
     for name, info in first.tensors.items():
         found = name_in(second.tensors, name)

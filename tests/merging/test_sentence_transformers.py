@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peft
 import pytest
 import torch
 import transformers
@@ -308,6 +309,30 @@ def test_a_base_model_is_copied_with_its_modules(tmp_path: Path) -> None:
     copied = base_model(str(folder), tmp_path / "base")
     assert pooling_of(copied) == "cls"
     np.testing.assert_array_equal(vectors(copied), vectors(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("old", [False, True])
+def test_an_adapter_saved_by_sentence_transformers_has_its_modules(tmp_path: Path, old: bool) -> None:
+    new = sentence_model(tmp_path / "new", 3)
+    base = old_layout(tmp_path / "base", new) if old else new
+    model = st.SentenceTransformer(str(new))
+    model.add_adapter(peft.LoraConfig(r=2, target_modules=["query", "value"], init_lora_weights=False))
+    model.save(str(tmp_path / "a"))
+    out = merge(recipe("linear", tmp_path / "a", base=base), tmp_path / "out")
+    np.testing.assert_allclose(vectors(out), model.encode(SENTENCES), atol=1e-6)
+    assert np.abs(vectors(out) - vectors(new)).max() > 0.01
+
+
+@pytest.mark.slow
+def test_vocabularies_of_sentence_models_are_aligned_by_token(sources, tmp_path: Path) -> None:
+    wide = st.SentenceTransformer(str(sources[1]))
+    wide.tokenizer.add_tokens(["<x>"])
+    wide[0].auto_model.resize_token_embeddings(41, mean_resizing=False)
+    wide.save(str(tmp_path / "wide"))
+    out = merge(recipe("linear", sources[0], tmp_path / "wide", vocab="common"), tmp_path / "out")
+    expected = merge(recipe("linear", *sources), tmp_path / "expected")
+    np.testing.assert_allclose(vectors(out), vectors(expected), atol=1e-6)
 
 
 def test_merges_in_memory_name_the_tensors_of_modules(sources) -> None:
