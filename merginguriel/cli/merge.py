@@ -14,7 +14,7 @@ from merginguriel.similarity.choice import Options
 from .common import LOCALE, emit, json_option, say
 from .progress import Bar
 from .similarity import choosing_options
-from .study import FLAGS, study_options
+from .study import FLAGS, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.merging.recipe import Recipe
@@ -80,6 +80,7 @@ class Size(click.ParamType):
     help="Default: models/TASK/BASE/merged/NAME in the workspace.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the recipe and what it would write; merge nothing.")
+@trust_option
 @study_options()
 @json_option
 def merge(
@@ -154,7 +155,7 @@ def merge(
 
 
 # Flags that do not change what a recipe says.
-BESIDE_A_RECIPE = {"recipe_file", "out", "dry_run", "as_json", *FLAGS}
+BESIDE_A_RECIPE = {"recipe_file", "out", "dry_run", "as_json", "trust_remote_code", *FLAGS}
 
 
 def refuse_flags_beside_a_recipe() -> None:

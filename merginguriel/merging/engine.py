@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 
 from merginguriel import files
-from merginguriel.errors import CheckpointError, IncompatibleError, MuError
-from merginguriel.models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
+from merginguriel.errors import CheckpointError, IncompatibleError, MuError, warn
+from merginguriel.models import folder_kinds, tokenizer_files
+from merginguriel.models.checkpoint import FLOATS, STORAGE, to_float32
 from merginguriel.models.digest_cache import cached_digest, digest
 from merginguriel.models.sentence_transformer import body_of
-from merginguriel.models.tokens import write_tokenizer
+from merginguriel.models.tokens import write_tokens
 
 from . import card, policies, registry, sentence_models
 from .blocks import Progress, carry_out
@@ -121,10 +122,9 @@ def merge(
             pool.shutdown(cancel_futures=True)
         body = sentence_models.copy_settings(folder, first)
         write_config(body, aligned, work.layout)
+        copy_parts(body, aligned)
         if work.vocabulary:
-            write_tokenizer(body, work.vocabulary.tokens, work.vocabulary.folder)
-        else:
-            copy_tokenizer(body, [body_of(checkpoint) for _, checkpoint in aligned.models])
+            write_tokens(body, work.vocabulary.tokens)
         text = dump_recipe(complete, out.absolute())
         (folder / "recipe.yaml").write_text(card.RECIPE_HEADER + text, encoding="utf-8")
         (folder / "README.md").write_text(
@@ -317,11 +317,18 @@ def write_config(folder: Path, aligned: Aligned, layout: Layout) -> None:
     )
 
 
-def copy_tokenizer(folder: Path, models: list[Checkpoint]) -> None:
-    """Copy the tokenizer's files from the first model that has one."""
-    for checkpoint in models:
-        if checkpoint.tokenizer:
-            for name in TOKENIZER_FILES:
-                if (checkpoint.path / name).is_file():
-                    shutil.copyfile(checkpoint.path / name, folder / name)
-            return
+def copy_parts(folder: Path, aligned: Aligned) -> None:
+    """Copy tokenizer, generation settings and custom code of the first source; warn where another has other ones."""
+    (name, first), *others = aligned.sources
+    tokenizer_files.copy(first.tokenizer_folder, folder)
+    copied = folder_kinds.copy_companions(body_of(first).path, folder)
+    if code := [file for file in copied if file.endswith(".py")]:
+        warn(
+            f"{name} has custom code, which was copied and did not run: {', '.join(code)}. "
+            "Read it before the merged model is loaded with trust_remote_code."
+        )
+    for other, source in others:
+        for file in copied:
+            theirs = body_of(source).path / file
+            if not theirs.is_file() or theirs.read_bytes() != (folder / file).read_bytes():
+                warn(f"{file} of {other} differs from that of {name}, which the merged model has.")

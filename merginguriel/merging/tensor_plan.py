@@ -15,10 +15,11 @@ from merginguriel.models.adapter_bases import base_for, with_head
 from merginguriel.models.adapters import is_adapter, open_adapter
 from merginguriel.models.checkpoint import FLOATS, Checkpoint, TensorInfo, is_head, read_header
 from merginguriel.models.safetensors_writer import sorted_layout
-from merginguriel.models.sentence_transformer import body_of, open_model, with_modules
+from merginguriel.models.sentence_transformer import body_folder, body_of, open_model, with_modules
 
 from . import policies, registry
 from .compatibility import Aligned, align
+from .encoder_checks import with_tokenizers
 from .recipe import DTYPES, Recipe
 from .registry import Method
 from .sentence_models import check_modules
@@ -75,10 +76,11 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
         for s in ordered
     ]
     check_modules(sources)
-    models = align_vocabularies(recipe, sources, base)
-    sources, base = models.sources, models.base
-    aligned = align(method, sources, base, heads=recipe.heads)
-    first = sources[0][1]
+    models = align_vocabularies(
+        recipe, with_tokenizers(sources, body_folder(recipe.base) if recipe.base else None), base
+    )
+    aligned = align(method, models.sources, models.base, heads=recipe.heads)
+    first = aligned.sources[0][1]
     policies.check_patterns(recipe, first.tensors)
     wanted = DTYPES[recipe.dtype] if recipe.dtype else None
     layout = {

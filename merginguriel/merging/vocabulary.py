@@ -10,34 +10,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from merginguriel.errors import IncompatibleError, UsageError, warn
+from merginguriel.models import tokenizer_files
 from merginguriel.models.adapters import LowRank
 from merginguriel.models.checkpoint import Checkpoint, TensorInfo, map_tensor, to_float32
-from merginguriel.models.tokens import Tokens, read_tokens, rebuilt, tokenizer_folder
+from merginguriel.models.tokens import Tokens, read_tokens, rebuilt
 
 from .compatibility import listing, name_in_base
+from .encoder_checks import BY_TOKEN
 from .recipe import Recipe
 from .tensor_reader import Rows
 
 # Parts of the names of tensors with one row per token, beside those that contain `embed`.
 OUTPUT_WORDS = frozenset({"lm_head", "predictions", "vocab_projector", "wte", "shared", "generator_lm_head"})
-MASKS = ("<mask>", "[MASK]")  # some published models have no row for it
 OTHER_TABLES = ("position", "token_type", "rel_embed")  # embeddings of something else
-BY_TOKEN = "Merge the rows of equal tokens with: --vocab common, --vocab union or --vocab base"
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Vocabulary of the output. tokens: its tokenizer; folder: where the tokenizer's other files are copied from."""
+    """Vocabulary of the output. size: rows of its embeddings; tokens: of its tokenizer."""
 
     size: int
     tokens: Tokens
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def align_vocabularies(
         UsageError: The recipe uses something that is counted by the rows of one source.
     """
     everyone = [*sources, *([("the base", base)] if base else [])]
-    rows = [embedding_rows(model) for _, model in everyone]
+    rows = [model.embedding_rows for _, model in everyone]
     if recipe.vocab is None and len(set(rows)) < 2:
         return Models(list(sources), base)
     lacking = [name for name, model in everyone if not model.tokenizer]
@@ -72,16 +70,12 @@ def align_vocabularies(
         )
     if lacking or None in rows:
         return Models(list(sources), base)  # compared by the checks that follow
-    tables = [read_tokens(tokenizer_folder(model)) for _, model in everyone]
+    for (_, model), count in zip(everyone, rows, strict=True):
+        tokenizer_files.check_rows(
+            model.tokenizer_folder, tokenizer_files.token_count(model.tokenizer_folder), count
+        )
+    tables = [read_tokens(model.tokenizer_folder) for _, model in everyone]
     counts = [int(n) for n in rows if n is not None]
-    for (name, model), table, count in zip(everyone, tables, counts, strict=True):
-        beyond = [token for token, row in table.ids.items() if row >= count and token not in MASKS]
-        if beyond:
-            raise IncompatibleError(
-                f"the tokenizer of {name} has tokens without a row in the embeddings ({count:,}): {listing(set(beyond))}.",
-                where=str(model.path),
-                hint="This is the tokenizer of another model: put the right one beside the weights.",
-            )
     if recipe.vocab is None:
         at, tokens, size = padding(everyone, tables, counts)
     else:
@@ -98,20 +92,7 @@ def align_vocabularies(
         [model for _, model in everyone], views, index, counts, base is not None, weights, size
     )
     named = [(name, model) for (name, _), model in zip(sources, models, strict=False)]
-    folder = tokenizer_folder(everyone[at][1])
-    return Models(named, models[-1] if base else None, Vocabulary(size, tokens, folder))
-
-
-def embedding_rows(model: Checkpoint) -> int | None:
-    """Return the rows of the table of input embeddings; None for a model without vocab_size."""
-    tables = {
-        info.shape[0]
-        for name, info in model.tensors.items()
-        if len(info.shape) == 2 and of_tokens(name) and ("embed" in name or ".wte." in f".{name}")
-    }
-    if model.vocabulary is None:
-        return None
-    return model.vocabulary if model.vocabulary in tables or not tables else max(tables)
+    return Models(named, models[-1] if base else None, Vocabulary(size, tokens))
 
 
 def of_tokens(name: str) -> bool:
@@ -220,10 +201,13 @@ def view(model: Checkpoint, template: Checkpoint, old: Tokens, new: Tokens, size
         return {**own, **changed}
 
     config = table(model.config, template.config)
-    shared: dict[str, Any] = {"tokenizer": template.tokenizer, "vocabulary": size, "config": config}
-    if hasattr(model, "tokenizer_folder"):
-        shared["tokenizer_folder"] = tokenizer_folder(template)
-    return replace(model, **shared)
+    return replace(
+        model,
+        config=config,
+        vocabulary=size,
+        tokenizer=template.tokenizer,
+        tokenizer_folder=template.tokenizer_folder,
+    )
 
 
 def with_rows(

@@ -7,7 +7,7 @@ computed against it, so its head must be the head that every source started with
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.files import new_folder
 
-from . import build_record
+from . import build_record, remote_code, tokenizer_files
 from .base import first_line, model_files, pooling_of, weight_files
-from .checkpoint import TOKENIZER_FILES
+from .checkpoint import find_tensors, open_checkpoint, plain_names
 from .quiet_transformers import quiet
 
 RECORD = "classifier.yaml"
@@ -198,7 +198,7 @@ def head_text(pooling: str | None) -> str:
 
 def pooled(base: Path, labels: Sequence[str], pooling: str, scale: float) -> PreTrainedModel:
     """Build a classifier with a pooled linear head of zeros."""
-    encoder = AutoConfig.from_pretrained(base).to_diff_dict()
+    encoder = AutoConfig.from_pretrained(base, trust_remote_code=remote_code.trusted()).to_diff_dict()
     for key in ("_name_or_path", "architectures", "dtype", "transformers_version"):
         encoder.pop(key, None)
     config = EncoderClassifierConfig(encoder=encoder, pooling=pooling, scale=scale, **label_maps(labels))
@@ -296,19 +296,13 @@ def opened(
     weight_files(path, allow_pickle=False)
     if encoder_kwargs and "add_pooling_layer" in kind.__init__.__code__.co_varnames:
         kwargs["add_pooling_layer"] = False
-    try:
-        with quiet():
-            model, info = kind.from_pretrained(
-                path,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=fresh_head,
-                dtype=torch.float32,
-                **kwargs,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"this model cannot be loaded: {first_line(error)}", where=str(path)) from error
+    kwargs["ignore_mismatched_sizes"] = fresh_head
+    model, info = from_pretrained(kind, path, **kwargs)
+    if info["unexpected_keys"]:
+        longer = {name: plain for name, plain in plain_names(find_tensors(path)).items() if name != plain}
+        if longer:  # saved inside torch.compile, DDP or FSDP
+            mapping = {f"^{re.escape(name)}$": plain for name, plain in longer.items()}
+            model, info = from_pretrained(kind, path, key_mapping=mapping, **kwargs)
     missing = sorted(info["missing_keys"])
     if missing and not fresh_head:
         raise CheckpointError(
@@ -317,6 +311,34 @@ def opened(
             hint="Is this a classifier? A base model gets a head with: mu base --task TASK --base FOLDER",
         )
     return model
+
+
+def from_pretrained(kind: Any, path: Path, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the model and its loading info. Code in the folder runs only where the user trusts it."""
+    try:
+        with quiet():
+            return kind.from_pretrained(
+                path,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                trust_remote_code=remote_code.trusted(),
+                **kwargs,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
+        raise not_loaded("model", path, error) from error
+
+
+def not_loaded(what: str, path: Path, error: Exception) -> CheckpointError:
+    """Return the error for a model or tokenizer that transformers cannot load, with a hint for custom code."""
+    if "trust_remote_code" in str(error):
+        return CheckpointError(
+            f"this {what} needs Python code from its folder, which does not run by default.",
+            where=str(path),
+            hint=remote_code.HINT,
+        )
+    return CheckpointError(f"this {what} cannot be loaded: {first_line(error)}", where=str(path))
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:
@@ -328,19 +350,31 @@ def save(model: PreTrainedModel, folder: Path) -> None:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer in `path`. Raises CheckpointError."""
+    """Load the tokenizer of the model folder `path`.
+
+    Raises:
+        CheckpointError: It is missing or damaged, or has tokens without a row in the model's embeddings.
+    """
+    rows = open_checkpoint(path).embedding_rows
+    tokenizer_files.require(path, rows)
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"this tokenizer cannot be loaded: {first_line(error)}", where=str(path)
-        ) from error
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                path, local_files_only=True, trust_remote_code=remote_code.trusted()
+            )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise not_loaded("tokenizer", path, error) from error
+    own = tokenizer_files.custom_class(path)
+    if own and not remote_code.trusted() and type(tokenizer).__name__.removesuffix("Fast") != own:
+        raise not_loaded(
+            "tokenizer", path, ValueError(f"trust_remote_code: {own}")
+        )  # not the one that was trained with
+    ids = {token: i for token, i in tokenizer.get_vocab().items() if token != tokenizer.mask_token}
+    tokenizer_files.check_rows(path, max(ids.values(), default=-1) + 1, rows)
+    return tokenizer
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy the tokenizer's files unchanged: loading and saving could alter them, and sources must agree."""
-    found = [name for name in TOKENIZER_FILES if (source / name).is_file()]
-    if not found:
-        raise CheckpointError("this model folder has no tokenizer.", where=str(source))
-    for name in found:
-        shutil.copyfile(source / name, folder / name)
+    """Copy the tokenizer's files unchanged. Raises CheckpointError if there is none."""
+    tokenizer_files.require(source, None)
+    tokenizer_files.copy(source, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 
 from merginguriel.errors import CheckpointError, IncompatibleError
 
-from .checkpoint import TOKENIZER_FILES, Checkpoint, read_json
-from .sentence_transformer import body_of
+from .checkpoint import read_json
+from .tokenizer_files import FAST
 
-FAST = "tokenizer.json"
 SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 LISTS = ("additional_special_tokens", "extra_special_tokens")
 
@@ -28,12 +26,6 @@ class Tokens:
     core: Mapping[str, int]
     changed: bool = False
     dropped: frozenset[str] = frozenset()
-
-
-def tokenizer_folder(model: Checkpoint) -> Path:
-    """Return the folder with the tokenizer's files of a model."""
-    folder: Path = getattr(model, "tokenizer_folder", body_of(model).path)
-    return folder
 
 
 def read_tokens(folder: Path) -> Tokens:
@@ -124,11 +116,8 @@ def new_id(token: str, ids: Mapping[str, int]) -> int:
     return ids[token]
 
 
-def write_tokenizer(folder: Path, tokens: Tokens, source: Path) -> None:
-    """Write a tokenizer into `folder`: the files of `source`, with changed tokens where `tokens` has other ones."""
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+def write_tokens(folder: Path, tokens: Tokens) -> None:
+    """Change the files of the tokenizer in `folder` to these tokens, if they are not its own."""
     if not tokens.changed:
         return
     write(folder / FAST, tokens.content)
