@@ -13,7 +13,7 @@ import torch
 import transformers
 from safetensors.numpy import load_file
 
-from merginguriel.errors import IncompatibleError, MuWarning, UsageError
+from merginguriel.errors import CheckpointError, IncompatibleError, MuWarning, UsageError
 from merginguriel.merging.engine import merge, merge_tensors
 from merginguriel.merging.inplace import merge_kept
 from merginguriel.merging.recipe import Recipe, Source, load_recipe
@@ -189,8 +189,10 @@ def test_a_model_without_a_tokenizer_is_named(tmp_path: Path) -> None:
     a, b = model(tmp_path / "a", 1), model(tmp_path / "b", 2, ("<y>",))
     for path in b.glob("tokenizer*"):
         path.unlink()
-    with pytest.raises(IncompatibleError, match="b has none"):
+    with pytest.raises(CheckpointError, match="no tokenizer"):
         merge_tensors(recipe("linear", a, b, vocab="union"))
+    with pytest.raises(IncompatibleError, match="the base has none"):
+        merge_tensors(recipe("linear", a, base=b, vocab="base"))
 
 
 @pytest.mark.slow
