@@ -56,6 +56,19 @@ def deberta_config(**changes: Any) -> Any:
     return transformers.DebertaV2Config(**{**settings, **changes})
 
 
+def xlm_r(folder: Path, seed: int, texts: list[str] = TEXT) -> Path:
+    """An XLM-R classifier with sentencepiece.bpe.model alone, as FacebookAI/xlm-roberta-base once was."""
+    config = transformers.XLMRobertaConfig(**{**SIZE, "vocab_size": 80, "pad_token_id": 1, **NAMED})
+    save(transformers.XLMRobertaForSequenceClassification, config, folder, seed)
+    prefix = folder / "sentencepiece.bpe"
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts * 20), model_prefix=str(prefix), vocab_size=60, model_type="unigram",
+        unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=2, hard_vocab_limit=False,
+    )  # fmt: skip
+    (folder / "sentencepiece.bpe.vocab").unlink()
+    return folder
+
+
 def word_tokenizer(texts: list[str] = TEXT, lower: bool = True) -> Any:
     """Return a WordPiece tokenizer of BERT's form: special tokens, letters, and the words of the texts."""
     letters = sorted(set("abcdefghijklmnopqrstuvwxyz" + "".join(texts)) - {" "})

@@ -22,6 +22,7 @@ from merginguriel.tasks.base import Item
 MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".bin", ".bpe", ".codes", ".spm", ".tiktoken")
 # Padded tokens in a batch. On a processor, what stays in its cache; less, and weights are read too often.
 BATCH_TOKENS, DEVICE_TOKENS = 512, 16384
+NUMBERS = "The model's labels have no names: write those of its training into id2label of config.json, in their order."
 FORMAT = 1  # of the cache; a file of another format is computed again
 
 
@@ -89,7 +90,9 @@ def check_labels(known: Sequence[str], items: Iterable[Item], where: Path | None
         raise IncompatibleError(
             f"the model knows {some(known)}; the data have {some(missing, gold)}.",
             where=str(where) if where else None,
-            hint="Name the data that the model was trained for, with --task and --data, or another model.",
+            hint=NUMBERS
+            if all(label.startswith("LABEL_") for label in known)
+            else "Name the data that the model was trained for, with --task and --data, or another model.",
         )
 
 

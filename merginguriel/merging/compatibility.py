@@ -76,7 +76,8 @@ def align(
     first = sources[0][1]
     labels = labels_of_output(sources, base, heads)
     head = head_tensors(first)
-    if head and len(sources) > 1 and same_labels and all(unnamed(model.labels) for _, model in sources):
+    by_label = heads in ("auto", "merge", "average", "common")
+    if head and len(sources) > 1 and by_label and all(unnamed(model.labels) for _, model in sources):
         warn(UNNAMED)
     if heads not in ("auto", "merge", "average") and not head:
         raise IncompatibleError(

@@ -30,6 +30,9 @@ def check_config(a: Named, b: Named, *, head: bool = True) -> None:
     """Raise IncompatibleError for a setting that changes predictions and differs, with the key's path and both values."""
     (name, one), (other, two) = a, b
     forbidding, noted = differences(one.config, two.config, head=head)
+    if one.architecture.endswith("ForCausalLM"):  # it pads no text that it is trained on or scored with
+        noted += [found for found in forbidding if found.name == "pad_token_id"]
+        forbidding = [found for found in forbidding if found.name != "pad_token_id"]
     for found in noted:
         warn(f"{found.text(name, other)} The merged model has that of {name}.")
     if forbidding:

@@ -327,6 +327,11 @@ def copy_parts(folder: Path, aligned: Aligned) -> None:
             f"{name} has custom code, which was copied and did not run: {', '.join(code)}. "
             "Read it before the merged model is loaded with trust_remote_code."
         )
+    if missing := folder_kinds.missing_code(first.path):
+        warn(
+            f"the config of {name} names custom code that its folder lacks: {', '.join(missing)}. "
+            "Without it the merged model loads only if transformers knows its model_type."
+        )
     for other, source in others:
         for file in copied:
             theirs = body_of(source).path / file

@@ -7,13 +7,11 @@ computed against it, so its head must be the head that every source started with
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 from transformers import (
@@ -32,8 +30,9 @@ from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.files import new_folder
 
 from . import build_record, remote_code, tokenizer_files
-from .base import first_line, model_files, pooling_of, weight_files
-from .checkpoint import find_tensors, open_checkpoint, plain_names
+from .base import model_files, pooling_of, weight_files
+from .checkpoint import open_checkpoint
+from .loading import from_pretrained, not_loaded
 from .quiet_transformers import quiet
 
 RECORD = "classifier.yaml"
@@ -298,12 +297,14 @@ def opened(
         kwargs["add_pooling_layer"] = False
     kwargs["ignore_mismatched_sizes"] = fresh_head
     model, info = from_pretrained(kind, path, **kwargs)
-    if info["unexpected_keys"]:
-        longer = {name: plain for name, plain in plain_names(find_tensors(path)).items() if name != plain}
-        if longer:  # saved inside torch.compile, DDP or FSDP
-            mapping = {f"^{re.escape(name)}$": plain for name, plain in longer.items()}
-            model, info = from_pretrained(kind, path, key_mapping=mapping, **kwargs)
     missing = sorted(info["missing_keys"])
+    encoder = {name for name in model.state_dict() if name.startswith(f"{model.base_model_prefix}.")}
+    if fresh_head and encoder and encoder <= set(missing):
+        raise CheckpointError(
+            "none of the encoder's weights are in this folder.",
+            where=str(path),
+            hint=f"The architecture expects names such as {min(encoder)}.",
+        )
     if missing and not fresh_head:
         raise CheckpointError(
             f"{len(missing)} weights are missing, the first is {missing[0]}.",
@@ -311,34 +312,6 @@ def opened(
             hint="Is this a classifier? A base model gets a head with: mu base --task TASK --base FOLDER",
         )
     return model
-
-
-def from_pretrained(kind: Any, path: Path, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the model and its loading info. Code in the folder runs only where the user trusts it."""
-    try:
-        with quiet():
-            return kind.from_pretrained(
-                path,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-                trust_remote_code=remote_code.trusted(),
-                **kwargs,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
-        raise not_loaded("model", path, error) from error
-
-
-def not_loaded(what: str, path: Path, error: Exception) -> CheckpointError:
-    """Return the error for a model or tokenizer that transformers cannot load, with a hint for custom code."""
-    if "trust_remote_code" in str(error):
-        return CheckpointError(
-            f"this {what} needs Python code from its folder, which does not run by default.",
-            where=str(path),
-            hint=remote_code.HINT,
-        )
-    return CheckpointError(f"this {what} cannot be loaded: {first_line(error)}", where=str(path))
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:

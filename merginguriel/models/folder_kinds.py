@@ -130,6 +130,17 @@ def custom_code(path: Path) -> list[str]:
     return sorted(found)
 
 
+def missing_code(path: Path) -> list[str]:
+    """Return the names of Python files that `auto_map` of config.json needs and that `path` lacks."""
+    named = {
+        one.split(".")[0] + ".py"
+        for file in ("config.json", "tokenizer_config.json")
+        for one in references(path / file)
+        if "--" not in one
+    }
+    return sorted(name for name in named if not (path / name).is_file())
+
+
 def references(path: Path) -> list[str]:
     """Return the classes that the `auto_map` of a JSON file names, as `module.Class`."""
     try:

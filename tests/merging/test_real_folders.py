@@ -13,6 +13,7 @@ import torch
 import transformers
 from real_folders import (
     OTHER_TEXT,
+    TEXT,
     bert,
     byte_pairs,
     causal,
@@ -22,6 +23,7 @@ from real_folders import (
     modernbert,
     save,
     word_tokenizer,
+    xlm_r,
 )
 from safetensors.torch import load_file, save_file
 
@@ -127,6 +129,18 @@ def test_a_sentencepiece_model_and_the_tokenizer_json_made_of_it_are_one_tokeniz
     (two / "spm.model").unlink()
     out = averaged(one, two, tmp_path / "out")
     same_as_by_hand(out, one, two, tmp_path)
+
+
+def test_xlm_rs_with_a_sentencepiece_model_alone_and_with_a_tokenizer_json_merge(tmp_path: Path) -> None:
+    one, two = xlm_r(tmp_path / "a", 1), xlm_r(tmp_path / "b", 2)
+    assert not (one / "tokenizer.json").exists()
+    transformers.AutoTokenizer.from_pretrained(two).save_pretrained(two)
+    assert (two / "tokenizer.json").exists()
+    out = averaged(one, two, tmp_path / "out")
+    assert (out / "sentencepiece.bpe.model").is_file()
+    same_as_by_hand(out, one, two, tmp_path)
+    larger = xlm_r(tmp_path / "c", 3, TEXT + OTHER_TEXT)
+    assert "tokenizers differ" in refused(one, larger, tmp_path / "no")
 
 
 def edit_tokenizer(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -346,6 +360,17 @@ def test_a_config_of_transformers_4_equals_that_of_5(tmp_path: Path) -> None:
     assert averaged(one, two, tmp_path / "out")
 
 
+def test_ids_of_special_tokens_of_generators_may_differ_with_a_note(tmp_path: Path) -> None:
+    one, two = causal(tmp_path / "a", 1), causal(tmp_path / "b", 2, pad_token_id=0, eos_token_id=[0, 1])
+    with pytest.warns(MuWarning) as caught:
+        averaged(one, two, tmp_path / "out")
+    text = " ".join(str(one.message) for one in caught)
+    assert "eos_token_id is 0 in fr-FR, [0, 1] in vi-VN" in text
+    assert "pad_token_id is not set in fr-FR, 0 in vi-VN" in text
+    pads = [bert(tmp_path / f"bert-{pad}", pad, pad_token_id=pad) for pad in (0, 1)]
+    assert "pad_token_id is 0 in fr-FR, 1 in vi-VN" in refused(*pads, tmp_path / "no")
+
+
 def test_a_base_may_pool_differently_than_the_models_trained_from_it(tmp_path: Path) -> None:
     sources = tuple(
         Source(name, modernbert(tmp_path / name, seed, classifier_pooling="mean"))
@@ -438,6 +463,13 @@ def test_custom_code_is_copied_with_a_note_and_does_not_run(
     assert (out / "custom_config.py").read_text() == CUSTOM_CONFIG
     assert not (out / "unrelated.py").exists()
     assert not (tmp_path / "home" / "custom-code-ran").exists()
+
+
+def test_custom_code_that_is_missing_is_named(tmp_path: Path) -> None:
+    one, two = custom(tmp_path / "a", 1), custom(tmp_path / "b", 2)
+    (one / "custom_model.py").unlink()
+    with pytest.warns(MuWarning, match=r"names custom code that its folder lacks: custom_model\.py"):
+        averaged(one, two, tmp_path / "out")
 
 
 def test_custom_code_that_differs_is_named(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import transformers
 from real_folders import LABELS, TEXT, bert, deberta, logits, spm_model, word_tokenizer
 from safetensors.torch import load_file, save_file
 
-from merginguriel.errors import CheckpointError, MuError
+from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.evaluation.predict import predict
 from merginguriel.models import classifier, remote_code, tokenizer_files
 from merginguriel.tasks.base import Item
@@ -146,6 +146,44 @@ def test_a_tokenizer_of_bytes_needs_no_vocabulary(tmp_path: Path) -> None:
     transformers.ByT5Tokenizer().save_pretrained(tmp_path)
     assert tokenizer_files.vocabulary_file(tmp_path)
     tokenizer_files.require(tmp_path, 384)
+
+
+def test_the_command_says_whose_tokenizer_a_merge_takes(tmp_path: Path, data: Path) -> None:
+    del data
+    base = bert(tmp_path / "base", 0)
+    for seed, name in enumerate("ab", 1):
+        for file in tokenizer_files.present(bert(tmp_path / name, seed)):
+            (tmp_path / name / file).unlink()
+    sources = [f"--source={name}={tmp_path / name}" for name in "ab"]
+    done = mu("merge", "--method", "average", *sources, "--out", tmp_path / "no", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "this model folder has no tokenizer" in done.stderr
+    done = mu(
+        "merge",
+        "--method",
+        "average",
+        *sources,
+        "--pretrained",
+        base,
+        "--out",
+        tmp_path / "out",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"note: a has no tokenizer: that of the base is used ({base})." in done.stderr
+    assert done.stdout.strip() == str(tmp_path / "out")
+    assert logits(tmp_path / "out").shape == (len(TEXT), 3)
+
+
+def test_a_model_whose_labels_are_numbers_says_where_to_name_them(tmp_path: Path, data: Path) -> None:
+    from merginguriel.evaluation.nxn import nxn
+    from merginguriel.tasks.base import load
+
+    numbers = {i: f"LABEL_{i}" for i in range(3)}
+    saved = bert(tmp_path / "a", 1, id2label=numbers, label2id={name: i for i, name in numbers.items()})
+    with pytest.raises(IncompatibleError, match="data have") as caught:
+        nxn({"sw-KE": saved}, {"sw-KE": load("files", "sw-KE", folder=data)})
+    assert "id2label" in str(caught.value.hint)
 
 
 # --- names of tensors ---
