@@ -12,6 +12,7 @@ from merginguriel.models.checkpoint import Checkpoint
 from merginguriel.models.config_differences import differences
 
 SAME_BASE = "Sources must be fine-tuned from one and the same base model."
+BY_TOKEN = "Merge the rows of equal tokens with: --vocab common, --vocab union or --vocab base"
 Named = tuple[str, Checkpoint]  # what messages call a model, and the model
 MOST = 5  # differences that a message lists
 
@@ -52,7 +53,7 @@ def check_tokenizers(a: Named, b: Named) -> None:
             name,
             other,
             "their tokenizers differ, so a row of the embeddings is another token in each.",
-            f"{found.refusal}\n{SAME_BASE}",
+            f"{found.refusal}\n{SAME_BASE}\n{BY_TOKEN}",
         )
     for note in found.notes:
         warn(note)

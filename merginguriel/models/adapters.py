@@ -154,8 +154,9 @@ def low_rank(
             hint="Name the base that the adapter was trained on.",
         )
     left, right = (a.T, b.T) if turned else (b, a)
+    start = pair["A"].start  # with the file, what distinguishes it from the other tensors of the adapter
     return LowRank(
-        under.dtype, under.shape, pair["A"].file, 0, sum(i.end - i.start for i in pair.values()),
+        under.dtype, under.shape, pair["A"].file, start, start + sum(i.end - i.start for i in pair.values()),
         under=under, left=np.ascontiguousarray(left), right=np.ascontiguousarray(right),
     )  # fmt: skip
 

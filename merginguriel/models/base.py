@@ -12,6 +12,7 @@ from merginguriel.errors import CheckpointError, MuError, UnavailableError, Usag
 from merginguriel.files import new_folder, write_text
 
 from . import build_record, folder_kinds, remote_code, tokenizer_files
+from .sentence_transformer import companions, is_sentence_transformer, read_modules, settings_of
 from .tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 
 E5_SMALL = "e5-small"
@@ -115,18 +116,17 @@ def write_pooling(folder: Path, mode: str) -> None:
 def pooling_of(folder: Path) -> str | None:
     """Return the pooling that the folder declares, `mean` or `cls`; None if it declares none."""
     path = folder / POOLING_FILES[1]
-    if not path.is_file():
-        return None
-    try:
-        modes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"this is not valid JSON: {error}", where=str(path)) from error
-    if modes.get("pooling_mode_mean_tokens"):
-        return "mean"
-    if modes.get("pooling_mode_cls_token"):
-        return "cls"
-    wanted = ", ".join(key for key, on in modes.items() if key.startswith("pooling_mode") and on) or "none"
-    raise CheckpointError(f"unknown pooling {wanted}.", where=str(path), hint="Known: mean, cls.")
+    if is_sentence_transformer(folder):
+        modes = next(
+            (one.settings["pooling_mode"] for one in read_modules(folder) if one.kind == "Pooling"), None
+        )
+    else:
+        modes = settings_of(path.parent, "Pooling")["pooling_mode"] if path.is_file() else None
+    if modes not in (None, ("mean",), ("cls",)):
+        raise CheckpointError(
+            f"a classifier cannot pool by {'+'.join(modes)}.", where=str(path), hint="Known: mean, cls."
+        )
+    return modes[0] if modes else None
 
 
 def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
@@ -142,6 +142,7 @@ def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
             "config.json",
             *tokenizer_files.present(source),
             *folder_kinds.companions(source),
+            *companions(source),
             *POOLING_FILES,
         ]
         if pickled:

@@ -16,7 +16,7 @@ import transformers
 from safetensors.torch import load_file
 from tiny_models import LABELS, SHAPE, with_words
 
-from merginguriel.errors import CheckpointError, UsageError
+from merginguriel.errors import CheckpointError
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge, merge_arrays, merge_tensors
 from merginguriel.merging.recipe import Recipe, Source
@@ -134,16 +134,6 @@ def test_a_half_precision_base_is_not_rounded_before_the_merge(base: Path, tmp_p
     expected = load_file(whole(one) / "model.safetensors")
     for name, array in merge_tensors(recipe).items():
         np.testing.assert_allclose(array, expected[name].numpy(), atol=1e-6)
-
-
-def test_an_adapter_needs_its_base_and_says_so(base: Path, tmp_path: Path) -> None:
-    one = adapter(base, tmp_path / "a", 1, **SETTINGS["plain"])
-    with pytest.raises(UsageError, match="is a LoRA adapter and needs the base") as caught:
-        merge_tensors(Recipe("linear", (Source("a", one),)))
-    assert "--pretrained" in (caught.value.hint or "")
-    transformers.BertModel(transformers.BertConfig(**SHAPE)).save_pretrained(tmp_path / "bare")
-    with pytest.raises(CheckpointError, match="the base of this adapter has no"):
-        merge_tensors(Recipe("linear", (Source("a", one),), base=tmp_path / "bare"))
 
 
 @pytest.mark.parametrize(
