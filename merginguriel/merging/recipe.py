@@ -67,6 +67,7 @@ class Recipe:
     embeddings: `merge`, `base`, or `used`: merge the rows of tokens that `text` uses, keep the base's others
     text: a UTF-8 file of the target's sentences, one a line, for `embeddings: used`
     layer_weights: a list of weights per source, spread over the layers from first to last, instead of `weight`
+    tensor_weights: such lists by pattern of tensor names, before `layer_weights`; the first pattern that matches counts
     trim_scope: over what a share of kept entries is counted, `tensor` or `model`
     shard_size: bytes after which a new file of weights begins; None for one file
     learnt: for the record, on what text the sources' statistics or coefficients were found, and how
@@ -92,6 +93,7 @@ class Recipe:
     embeddings: str = "merge"
     text: Path | None = None
     layer_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    tensor_weights: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     trim_scope: str = "tensor"
     shard_size: int | None = None
     learnt: Mapping[str, Value] = field(default_factory=dict)
@@ -113,10 +115,10 @@ def check(recipe: Recipe) -> Recipe:
             f"{method.name} weighs all sources the same, but the weights differ.",
             hint="Leave the weights out, or use the method linear.",
         )
-    if recipe.layer_weights:
+    for table in filter(None, (recipe.layer_weights, *recipe.tensor_weights.values())):
         from .methods.layers import check_layer_weights
 
-        check_layer_weights(recipe.layer_weights, names, method)
+        check_layer_weights(table, names, method)
     if method.needs_base and recipe.base is None:
         raise UsageError(
             f"{method.name} works on task vectors and needs the pretrained base.",
