@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
+TOKENS = 9.3  # per sentence of the task home, by `tokens_of`, on which the seconds were measured
+
 
 @click.command(short_help="Fine-tune one model per locale.")
 @click.option("--locale", "named", type=LOCALE, multiple=True, help="Repeat for several.")
@@ -109,8 +111,6 @@ def train(
 
 def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dict[str, TaskData]:
     """Return the data of the locales of --locale and --locales; for `all`, of those with enough text."""
-    from merginguriel.tasks.base import locales as offered
-
     if listed != "all":
         more = [LOCALE.convert(tag.strip(), None, None) for tag in (listed or "").split(",") if tag.strip()]
         if not (named or more):
@@ -119,7 +119,7 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
     data: dict[str, TaskData] = {}
     poor: list[str] = []
     last: UnavailableError | None = None
-    for locale in dict.fromkeys((*named, *offered(study.task, study.folder))):
+    for locale in dict.fromkeys((*named, *study.offered())):
         try:
             data |= load_all(study, (locale,))
         except UnavailableError as error:
@@ -135,10 +135,11 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
 def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
     """Return the plan of training on `data`. seconds: on two cores; None where nothing was measured."""
     from merginguriel.loop.quickstart import SECONDS
+    from merginguriel.training.settings import preset
 
     path = study.model(data.locale)
     # Measured: three epochs over 600 sentences.
-    share = len(data.train) / 600 * (epochs or 3) / 3
+    share = tokens_of(data, preset(study.base).max_tokens) / (600 * TOKENS) * (epochs or 3) / 3
     return {
         "locale": data.locale,
         "path": str(path),
@@ -146,6 +147,11 @@ def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
         **{split: len(data.split(split)) for split in ("train", "dev", "test")},
         "seconds": round(SECONDS["train"] * share, 1) if study.base == "e5-small" else None,
     }
+
+
+def tokens_of(data: TaskData, most: int) -> float:
+    """Return about how many tokens an epoch reads: characters over 4, with the two that frame a sentence, cut at `most`."""
+    return float(sum(min(len(item.text) / 4 + 2, most) for item in data.train))
 
 
 def plan_text(planned: list[dict[str, Any]]) -> str:

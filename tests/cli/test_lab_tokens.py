@@ -70,7 +70,7 @@ def test_slots_go_from_training_to_advice(lab):
     matrix = ok(lab.mu("nxn", "--json")).data
     assert matrix["metric"] == "span_f1" and matrix["span_f1"]["de-DE"]["de-DE"] > 0.3
     ok(lab.mu("nxn", "--split", "dev"))
-    table = lab.space / "results" / "nxn-files-tiny-bert-test.csv"
+    table = lab.space / "results" / "nxn-rooms-tiny-bert-test.csv"
     assert table.read_text(encoding="utf-8").startswith("source,target,span_f1,n")
 
     merged = ok(lab.mu("merge", "--target", "de-DE", "--source", "en-US", "--source", "sv-SE", "--method",
@@ -86,7 +86,7 @@ def test_slots_go_from_training_to_advice(lab):
     ok(lab.mu("log", "add", "--title", "Slots", "--type", "Observation", "--summary", "Slots of commands.",
               "--row", row, "--workspace", lab.space))  # fmt: skip
 
-    advice = ok(lab.mu("advise", "--target", "de-DE", "--context", "files/tiny-bert", "--json", "--workspace",
+    advice = ok(lab.mu("advise", "--target", "de-DE", "--context", "rooms/tiny-bert", "--json", "--workspace",
                        lab.space)).data  # fmt: skip
     assert advice["metric"] == "span_f1"
     assert advice["baseline"]["value"] == pytest.approx(ran["against"], abs=1e-4)

@@ -175,7 +175,7 @@ def by_run(lab, flags, method):
     """The same flags as keys of a configuration."""
     names = {"steps": "sinkhorn_steps", "table": "similarity_table"}
     words = [f"--set={names.get(flag[2:], flag[2:])}={value}" for flag, value in pairs(flags)]
-    study = {"task": "files", "data": lab.sentences, "base": lab.encoder, "method": method}
+    study = {"task": "rooms", "data": lab.sentences, "base": lab.encoder, "method": method}
     words += [f"--set={key}={value}" for key, value in study.items()]
     path = lab.space / "run.yaml"
     path.write_text("kind: merge\nensembles: false\ntarget: sv-SE\n", encoding="utf-8")
@@ -209,7 +209,7 @@ def by_iterate(lab, flags, method):
         patch.setattr(iterate_study, "score", lambda *given: None)
         patch.setattr("merginguriel.cli.iterate.in_words", lambda *given: "")
         assert lab.mu("iterate", "--target", "sv-SE", *flags, "--method", method, *lab.study).code == 0
-    study = Study(find(lab.space), "files", str(lab.encoder), lab.sentences)
+    study = Study(find(lab.space), "rooms", str(lab.encoder), lab.sentences)
     weights = settled[0].weights or iterate_study.shares(study, settled[0])
     return dict(weights or dict.fromkeys(settled[0].sources))
 
