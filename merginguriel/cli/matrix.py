@@ -46,7 +46,7 @@ def matrix() -> None:
 
 
 @matrix.command("import", short_help="Import the matrix of another study.")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--split", type=click.Choice(["test", "dev", "train"]), default="test", show_default=True)
 @click.option("--n", "items", type=click.IntRange(min=0), default=0,
               help="Number of sentences that each value was measured on. Default: not known.")  # fmt: skip

@@ -32,7 +32,8 @@ def test_a_matrix_written_by_pandas_is_imported(space, capsys):
     assert list(found.sources) == LOCALES and set(found.n) == {2974}
     np.testing.assert_array_equal(found.scores, table().to_numpy())
     capsys.readouterr()
-    assert run(["matrix", "massive/xlm-roberta-base", "--target", "sw-KE"]) == 0
+    assert run(["init", "--restore"]) == 0
+    assert run(["matrix", "massive/xlm-roberta-base", "--split", "test", "--target", "sw-KE"]) == 0
     assert "80.7" in capsys.readouterr().out
     wide = pd.read_csv(space / "results" / "evaluation_matrix-massive-xlm-roberta-base-test.csv", index_col=0)
     pd.testing.assert_frame_equal(wide, table(), check_names=False)
