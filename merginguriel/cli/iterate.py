@@ -155,14 +155,16 @@ def numbers(pairs: tuple[str, ...]) -> dict[str, float]:
 
 def in_words(study: Study, one: Scored) -> str:
     """Return the lines that `mu iterate` prints about one target."""
+    from merginguriel.metrics.base import find
     from merginguriel.study.results import words
 
-    lines = [f"{one.target}  {100 * one.accuracy:.1f}%  n = {one.n}  {study.space.display(one.path)}"]
+    show = find(one.metric).unit.show
+    lines = [f"{one.target}  {show(one.value, 1)}  n = {one.n}  {study.space.display(one.path)}"]
     for kind, text in (("best_single_source", "best source"), ("target_alone", "own model")):
         if kind in one.compared:
             baseline = one.baselines[kind]
             lines.append(
-                f"  against {text} {baseline.model} {100 * baseline.value:.1f}%: {words(one.compared[kind])}"
+                f"  against {text} {baseline.model} {show(baseline.value, 1)}: {words(one.compared[kind])}"
             )
     lines += [f"  left out: {name}, because {why}" for name, why in one.failed.items()]
     return "\n".join(lines)
@@ -175,7 +177,8 @@ def as_dict(one: Scored) -> dict[str, Any]:
     return {
         "target": one.target,
         "path": str(one.path),
-        "accuracy": one.accuracy,
+        "metric": one.metric,
+        one.metric: one.value,
         "n": one.n,
         "baselines": {k: {"model": b.model, "value": b.value} for k, b in one.baselines.items()},
         "compared": {kind: comparison_dict(found) for kind, found in one.compared.items()},

@@ -178,6 +178,9 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         except BaseException as error:
             failed(run, f"{type(error).__name__}: {error}", started)
             raise
+        finally:
+            with contextlib.suppress(OSError):
+                (run.folder / "lock").write_text("", encoding="utf-8")
         return ended(run, "finished", started, rows=len(outcome.rows))
 
 

@@ -50,8 +50,8 @@ class Inputs:
     """What similarities are computed from; each part is measured only when a similarity asks for it.
 
     features  sets of URIEL features; empty for all
-    accuracy  targets → source → target → accuracy on development data, as far as it was measured. Raises
-              UnavailableError where the first target was not
+    accuracy  targets → source → target → score on development data, higher is better (`Metric.benefit`), as far as it
+              was measured. Raises UnavailableError where the first target was not
     fit       (`cosine` or `CKA`, N names) → [N, N], symmetric: how alike the models of these names are
     flags     what a command needs to mean the same study, for hints
     """

@@ -44,7 +44,8 @@ class Scored:
     target: str
     path: Path
     settings: IterateSettings
-    accuracy: float
+    metric: str
+    value: float
     n: int
     baselines: dict[str, Baseline]
     compared: dict[str, Comparison]
@@ -216,7 +217,7 @@ def folder_of(study: Study, settings: IterateSettings) -> Path:
 
 
 def score(study: Study, settings: IterateSettings, path: Path, progress: Progress | None = None) -> Scored:
-    """Return the accuracy of the merge in `path` on its target's test items, beside that of single models of its sources.
+    """Return the score of the merge in `path` on its target's test items, beside that of single models of its sources.
 
     Models of the sources and of the target that are not there yet are trained, with what is usual for the base.
     """
@@ -239,7 +240,7 @@ def score(study: Study, settings: IterateSettings, path: Path, progress: Progres
     compared = results.compare_all(right, groups, beat, own.metric)
     row = row_of(study, settings, path, right, metric=own.metric)
     rows = tuple(beside(row, beat[kind], compared.get(kind)) for kind in results.LOGGED if kind in beat)
-    return Scored(target, path, settings, row.value, len(right), beat, compared, failed, rows)
+    return Scored(target, path, settings, own.metric, row.value, len(right), beat, compared, failed, rows)
 
 
 def left(settings: IterateSettings, path: Path) -> list[str]:
@@ -364,13 +365,12 @@ def entry_of(study: Study, done: Sequence[Scored]) -> Entry:
     first = done[0].settings
     findings = []
     for one in done:
+        show = find(one.metric).unit.show
         found = one.compared.get("best_single_source")
         said = f": {results.words(found)}" if found else ""
         source = one.baselines.get("best_single_source")
-        against = f", best single source {source.model} {100 * source.value:.1f}%" if source else ""
-        findings.append(
-            f"- {one.target}: {100 * one.accuracy:.1f}% on {one.n} test sentences{against}{said}."
-        )
+        against = f", best single source {source.model} {show(source.value, 1)}" if source else ""
+        findings.append(f"- {one.target}: {show(one.value, 1)} on {one.n} test sentences{against}{said}.")
         findings += [f"- {one.target}, left out: {name}, because {why}" for name, why in one.failed.items()]
     targets = ", ".join(one.target for one in done)
     draft = Draft(
@@ -380,7 +380,7 @@ def entry_of(study: Study, done: Sequence[Scored]) -> Entry:
         summary=f"Locales were trained in turn and merged every {first.merge_every} epochs by {first.method}, "
         f"for {len(done)} targets.",
         context=study.context,
-        metric=done[0].rows[0].metric if done[0].rows else "accuracy",
+        metric=done[0].metric,
         seed=str(first.seed),
         tags="iterative training",
         origin=f"mu iterate, {', '.join(sorted(str(run) for run in runs))}",
