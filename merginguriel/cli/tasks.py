@@ -100,8 +100,10 @@ def add(
         emit({"task": name, "data": str(one.folder), "options": dict(one.options), "locales": offered})
         return
     click.echo(f"{name}: {len(offered)} locales in {where.display(one.folder)}: {', '.join(offered)}")
-    say(f"Train with: mu train --task {name} --locale {offered[0]}\n"
-        f"To make it the default, write into mu.toml: context = \"{name}/e5-small\"")  # fmt: skip
+    say(f"Train with: mu train --task {name} --locale {offered[0]}")
+    usual, _, base_name = str(where.settings["context"]).partition("/")
+    if usual != name:
+        say(f'To make it the default, write into mu.toml: context = "{name}/{base_name}"')
 
 
 @tasks.command(short_help="Forget the name of a data folder.")

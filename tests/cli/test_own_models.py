@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
+from conftest import REPOSITORY
 
 from merginguriel.study import capabilities
 from merginguriel.workspace import find
@@ -117,3 +121,18 @@ def test_a_hub_name_is_taken_from_the_local_cache_with_its_revision(lab, outside
     added = mu(lab, "models", "add", "de-DE=owner/fine-tune", "--json")
     assert added.code == 0, added.err
     assert added.data[0]["revision"] == revision
+
+
+def test_the_example_goes_from_fine_tunes_made_outside_to_a_report(sentences, encoder, tmp_path):
+    script = REPOSITORY / "examples" / "own_models.py"
+    words = ["--data", sentences, "--base", encoder, "--target", "sv-SE", "--work", tmp_path / "own"]
+    ran = subprocess.run(
+        [sys.executable, script, *map(str, words), "--epochs", "6", "--rate", "3e-3"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert (tmp_path / "own" / "study" / "report" / "report.html").is_file()
+    assert (tmp_path / "own" / "study" / "merged" / "model.safetensors").is_file()
