@@ -9,7 +9,7 @@ import click
 from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.text.runs import duration
 
-from .common import LOCALE, columns, emit, json_option, say
+from .common import LOCALE, LocaleType, columns, emit, json_option, say
 from .progress import Bar
 from .study import load_all, study_options
 
@@ -20,13 +20,29 @@ if TYPE_CHECKING:
 TOKENS = 9.3  # per sentence of the task home, by `tokens_of`, on which the seconds were measured
 
 
+class LocaleOrAll(LocaleType):
+    """A locale, or the word `all`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the locale's tag; `all` as it is."""
+        return "all" if value == "all" else super().convert(value, param, ctx)
+
+
 @click.command(short_help="Fine-tune one model per locale.")
-@click.option("--locale", "named", type=LOCALE, multiple=True, help="Repeat for several.")
+@click.option("--locale", "named", type=LocaleOrAll(), multiple=True,
+              help="Repeat for several; all: every locale of the task with enough text.")  # fmt: skip
 @click.option("--locales", "listed", metavar="LIST", help="Several at once: de-DE,sv-SE or all.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
 @click.option("--learning-rate", type=float, help="Of the encoder. Default: depends on the base.")
 @click.option("--head-learning-rate", type=float, help="Of the head, which starts from zeros.")
 @click.option("--batch-size", type=click.IntRange(min=1))
+@click.option("--accumulate", type=click.IntRange(min=1),
+              help="Batches whose gradients are added up before a step. Default: 1.")  # fmt: skip
+@click.option(
+    "--max-train-samples", type=click.IntRange(min=1), help="Train on so many sentences of each locale."
+)
+@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True),
+              help="Stop the training of a locale after this time.")  # fmt: skip
 @click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are truncated.")
 @click.option(
     "--freeze-layers",
@@ -63,10 +79,12 @@ def train(
     If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
     """
     from merginguriel.study import study as studies
+    from merginguriel.study.registered import read as read_registered
 
     data = data_of_all(study, named, listed)
     if dry_run:
-        planned = [plan_of(study, found, given["epochs"]) for found in data.values()]
+        limits = {name: given[name] for name in ("epochs", "max_train_samples", "max_tokens")}
+        planned = [plan_of(study, found, **limits) for found in data.values()]
         emit(planned) if as_json else click.echo(plan_text(planned))
         return
     from merginguriel.metrics.base import find
@@ -78,7 +96,11 @@ def train(
     failed: dict[str, MuError] = {}
     with Bar("base") as bar:
         studies.make_base(study, bar)
+    registered = {} if study.seed else read_registered(study.root)
     for number, locale in enumerate(data, start=1):
+        if locale in registered and len(data) > 1:
+            say(f"{locale} has a registered model: {registered[locale].source}")
+            continue
         try:
             with Bar(f"train {number}/{len(data)}") as bar:
                 path = studies.train(study, locale, progress=bar, report_to=report_to, **settings)
@@ -111,6 +133,8 @@ def train(
 
 def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dict[str, TaskData]:
     """Return the data of the locales of --locale and --locales; for `all`, of those with enough text."""
+    if "all" in named:
+        named, listed = tuple(one for one in named if one != "all"), "all"
     if listed != "all":
         more = [LOCALE.convert(tag.strip(), None, None) for tag in (listed or "").split(",") if tag.strip()]
         if not (named or more):
@@ -132,19 +156,28 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
     return data
 
 
-def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
+def plan_of(
+    study: Study,
+    data: TaskData,
+    epochs: int | None = None,
+    max_train_samples: int | None = None,
+    max_tokens: int | None = None,
+) -> dict[str, Any]:
     """Return the plan of training on `data`. seconds: on two cores; None where nothing was measured."""
     from merginguriel.loop.quickstart import SECONDS
     from merginguriel.training.settings import preset
 
     path = study.model(data.locale)
     # Measured: three epochs over 600 sentences.
-    share = tokens_of(data, preset(study.base).max_tokens) / (600 * TOKENS) * (epochs or 3) / 3
+    share = tokens_of(data, max_tokens or preset(study.base).max_tokens) / (600 * TOKENS) * (epochs or 3) / 3
+    used = min(len(data.train), max_train_samples or len(data.train))
+    share *= used / max(len(data.train), 1)
     return {
         "locale": data.locale,
         "path": str(path),
         "done": path.is_dir(),
         **{split: len(data.split(split)) for split in ("train", "dev", "test")},
+        "train": used,
         "seconds": round(SECONDS["train"] * share, 1) if study.base == "e5-small" else None,
     }
 
