@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.files import write_text
@@ -28,7 +29,7 @@ class Named:
 
     name: str
     folder: Path
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Reading:
 
     loader: str
     folder: Path | None
-    options: Mapping[str, str]
+    options: Mapping[str, Any]
 
 
 def read(space: Workspace) -> dict[str, Named]:
