@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from merginguriel import workspace
 from merginguriel.cli.main import run
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "merging"))
@@ -21,6 +22,7 @@ def elsewhere(tmp_path, monkeypatch):
     for seed, name in enumerate(("P", "A", "B")):
         bert(tmp_path / name, seed)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workspace, "MARKER", "none.toml")  # a folder above may be a workspace
     return tmp_path
 
 
