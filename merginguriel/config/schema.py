@@ -179,6 +179,11 @@ class Training(Finetuning):
     lora_rank: Whole | None = key(None, "train low-rank factors of this rank; unset: all weights", low=1)
     lora_alpha: Whole | None = key(None, "low-rank updates are scaled by lora_alpha / lora_rank", low=1)
     patience: Whole | None = key(None, "stop after so many epochs without a better one", low=1)
+    accumulate: Whole | None = key(
+        None, "batches whose gradients are added up before a step; unset: 1", low=1
+    )
+    max_train_samples: Whole | None = key(None, "train on so many sentences; unset: all", low=1)
+    max_minutes: Number | None = key(None, "stop the training of a locale after this time", low=0)
 
 
 class Iterate(Finetuning):

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from math import prod
 from typing import Any
 
@@ -162,12 +163,15 @@ def apply(step: Step, job: Job, method: Method, params: Params, start: int, stac
 
 
 def weights_for(work: Work, job: Job) -> np.ndarray:
-    """Return the sources' weights [k]; those of the tensor's layer if the recipe gives them by layer."""
-    if not work.recipe.layer_weights:
+    """Return the sources' weights [k]; those of the tensor's name and layer if the recipe gives them so."""
+    recipe = work.recipe
+    named = (table for pattern, table in recipe.tensor_weights.items() if fnmatchcase(job.name, pattern))
+    table = next(named, recipe.layer_weights)
+    if not table:
         return work.weights
     from .methods.layers import weights_at
 
-    return weights_at(work.recipe.layer_weights, work.names, *policies.layer_of(job.name, work.layout))
+    return weights_at(table, work.names, *policies.layer_of(job.name, work.layout))
 
 
 def keywords_for(work: Work, job: Job, method: Method, params: Params) -> dict[str, Any]:

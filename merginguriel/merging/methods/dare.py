@@ -7,7 +7,7 @@ import numpy as np
 from merginguriel.merging.registry import Dice, Param, method
 
 from .averaging import weighted_sum
-from .ties import agreeing_mean
+from .ties import NORMALIZE, agreeing_mean
 
 PAPER = "Yu et al. 2023, arXiv:2311.03099, section 3"
 DENSITY = Param(0.5, low=0, high=1, doc="chance of each entry of a task vector to survive; the paper's 1 − p")
@@ -46,7 +46,14 @@ def dare_linear(
 
 
 @method(
-    "dare_ties", paper=PAPER, unit="entry", heads="average", density=DENSITY, rescale=RESCALE, scale=SCALE
+    "dare_ties",
+    paper=PAPER,
+    unit="entry",
+    heads="average",
+    density=DENSITY,
+    rescale=RESCALE,
+    scale=SCALE,
+    normalize=NORMALIZE,
 )
 def dare_ties(
     base: np.ndarray,
@@ -56,12 +63,13 @@ def dare_ties(
     density: float,
     rescale: bool,
     scale: float,
+    normalize: bool,
     dice: Dice,
 ) -> np.ndarray:
     """Drop entries of each task vector at random, rescale the rest, average what agrees with the elected sign.
 
-    DARE takes the place of the trim of `ties`; signs and mean are as there. mergekit adds up what agrees by
-    default (its `normalize: false`); here, as in TIES, it is divided by the weights that agree. What is dropped
+    DARE takes the place of the trim of `ties`; signs and mean are as there. mergekit's
+    default is `normalize: false`; here, as in TIES, it is true. What is dropped
     is the same as for `dare_linear`.
 
     base     [*s] pretrained weights, float32
@@ -70,7 +78,7 @@ def dare_ties(
     returns  [*s]
     """
     dropped(deltas, density, rescale, dice)
-    return agreeing_mean(base, deltas, weights, scale)
+    return agreeing_mean(base, deltas, weights, scale, normalize)
 
 
 def dropped(deltas: np.ndarray, density: float, rescale: bool, dice: Dice) -> None:

@@ -8,7 +8,7 @@ from merginguriel.merging.registry import Dice, Param, method
 
 from .averaging import weighted_sum
 from .dare import RESCALE, SCALE
-from .ties import agreeing_mean
+from .ties import NORMALIZE, agreeing_mean
 
 PAPER = "Deep et al. 2024, arXiv:2406.11617, section 3"
 DENSITY = Param(0.5, low=0, high=1, doc="mean chance of an entry to survive; the paper's 1 − p")
@@ -26,6 +26,7 @@ EPSILON = Param(
     epsilon=EPSILON,
     rescale=RESCALE,
     scale=SCALE,
+    normalize=NORMALIZE,
 )
 def della(
     base: np.ndarray,
@@ -36,6 +37,7 @@ def della(
     epsilon: float,
     rescale: bool,
     scale: float,
+    normalize: bool,
     dice: Dice,
 ) -> np.ndarray:
     """Drop small entries more often than large ones, rescale the rest, average what agrees with the elected sign.
@@ -52,7 +54,7 @@ def della(
     returns  [.., rows, width]
     """
     magprune(deltas, density, epsilon, rescale, dice)
-    return agreeing_mean(base, deltas, weights, scale)
+    return agreeing_mean(base, deltas, weights, scale, normalize)
 
 
 @method(
