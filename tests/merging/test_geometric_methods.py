@@ -84,7 +84,8 @@ def test_the_order_of_sources_does_not_matter(name: str, shape: tuple[int, ...],
 @pytest.mark.parametrize("name", [name for name in ON_TASK_VECTORS if name != "model_stock"])
 def test_a_scale_of_zero_gives_the_base(name: str) -> None:
     base, tensors, weights = models((6, 9), 3, 0)
-    np.testing.assert_array_equal(apply(name, base, tensors, weights, scale=0.0), base)
+    factor = "alpha" if name in ("iso_c", "iso_cts") else "scale"
+    np.testing.assert_array_equal(apply(name, base, tensors, weights, **{factor: 0.0}), base)
 
 
 @pytest.mark.parametrize("name", [*SPECTRAL, "neuromerging"])
@@ -262,8 +263,7 @@ def test_tsv_of_one_source_is_the_source() -> None:
 def test_iso_c_is_the_algorithm_of_its_paper(shape: tuple[int, ...], count: int, seed: int) -> None:
     base, tensors, _ = models(shape, count, seed)
     u, s, v = torch.linalg.svd(torch.tensor((tensors - base).sum(axis=0), dtype=torch.float64), False)
-    # The paper's α on the sum is scale / k here.
-    close(apply("iso_c", base, tensors, scale=0.9 * count), base + 0.9 * (s.mean() * u @ v).numpy(), 1e-4)
+    close(apply("iso_c", base, tensors, alpha=0.9), base + 0.9 * (s.mean() * u @ v).numpy(), 1e-4)
 
 
 @settings(deadline=None, max_examples=20)
@@ -285,7 +285,7 @@ def test_iso_cts_is_the_algorithm_of_its_paper(shape: tuple[int, ...], common: f
         rights.append(v[:own])
     left, right = polar(torch.cat(lefts, 1).numpy())[0], polar(torch.cat(rights).T.numpy())[0]
     expected = base + 0.9 * float(torch.cat(sizes).mean()) * left @ right.T
-    close(apply("iso_cts", base, tensors, common=common, scale=0.9 * count), expected, 1e-4)
+    close(apply("iso_cts", base, tensors, common=common, alpha=0.9), expected, 1e-4)
 
 
 def test_iso_c_leaves_directions_that_no_source_changed() -> None:

@@ -11,6 +11,7 @@ from merginguriel.merging.registry import Param, method
     "wudi",
     paper="Cheng et al. 2025, arXiv:2503.08099, section 4",
     matrices=True,
+    heads="average",
     ridge=Param(0.01, low=1e-6, high=1e6, doc="pull towards the mean, as a share of the mean curvature"),
     scale=Param(1.0, doc="factor on the merged task vector"),
 )
