@@ -57,6 +57,8 @@ class Size(click.ParamType):
     "--include", multiple=True, metavar="PATTERN", help="Merge only tensors of such names: *.layer.3.*"
 )
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave such tensors as the base has them.")
+@click.option("--excluded", default="auto", show_default=True, metavar="POLICY",
+              help="What excluded tensors are: base, mean, best (of the source with the greatest weight), source:NAME.")  # fmt: skip
 @click.option("--heads", default="auto", show_default=True, metavar="POLICY",
               help="average or merge (by the method; labels aligned by name); auto: as suits the method; common (labels all "
               "share), base, fresh, source:NAME.")  # fmt: skip
@@ -315,4 +317,4 @@ def choose(
 
 def policies_need_base(policies: dict[str, Any]) -> bool:
     """Return whether a policy keeps something of the base."""
-    return policies["heads"] == "base" or policies["embeddings"] != "merge"
+    return "base" in (policies["heads"], policies["excluded"]) or policies["embeddings"] != "merge"

@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from merginguriel import locales
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.yaml_lines import Text
-from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS
+from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, EXCLUDED, HEADS, MODES, TRIMS
 from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
 
@@ -248,6 +248,7 @@ class Config(Section):
     )
     include: Words = key((), "merge only tensors of such names", only=SOURCES)
     exclude: Words = key((), "leave such tensors as the base has them", only=SOURCES)
+    excluded: Word = key("auto", f"what those are: {', '.join(EXCLUDED)} or source:LOCALE", only=("merge",))
     trim_scope: TrimScope = key("tensor", "of what a density is a share", only=("merge",))
     dtype: Dtype | None = key(None, "of the merged weights; unset: as the sources", only=("merge",))
     ensembles: Flag = key(True, "score the ensembles of the same sources beside the merge", only=("merge",))

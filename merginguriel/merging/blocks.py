@@ -162,7 +162,13 @@ def apply(step: Step, job: Job, method: Method, params: Params, start: int, stac
 
 
 def weights_for(work: Work, job: Job) -> np.ndarray:
-    """Return the sources' weights [k]; those of the tensor's layer if the recipe gives them by layer."""
+    """Return the sources' weights [k]; those of the tensor's layer if the recipe gives them by layer.
+
+    Where a signed method leaves a tensor to the mean, sources of negative weight have no share in it.
+    """
+    if work.method.signed and job.how != "method":
+        shares = np.maximum(work.weights, 0)
+        return shares / shares.sum()
     if not work.recipe.layer_weights:
         return work.weights
     from .methods.layers import weights_at

@@ -202,8 +202,8 @@ def reordered(found: Input, shape: tuple[int, ...], order: np.ndarray | None) ->
 
 def wants_base(recipe: Recipe, method: Method) -> bool:
     """Return whether the base is read: for task vectors, or for a policy that takes tensors from it."""
-    keeps = bool(recipe.include or recipe.exclude) or recipe.embeddings != "merge" or recipe.heads == "base"
-    return method.needs_base or keeps
+    left_out = bool(recipe.include or recipe.exclude) and recipe.excluded in ("auto", "base")
+    return method.needs_base or left_out or recipe.embeddings != "merge" or recipe.heads == "base"
 
 
 def flat(array: np.ndarray) -> np.ndarray:

@@ -353,6 +353,79 @@ def test_layer_swap_among_three_takes_the_mean_of_the_others_in_the_middle() -> 
     assert merged_layers("layer_swap", {"a": 1.0, "b": 3.0, "c": 5.0}, outer="a") == [1, 1, 1, 4, 4, 1, 1, 1]
 
 
+def test_lines_grows_linearly_from_the_mean_to_the_sum() -> None:
+    rng = np.random.default_rng(3)
+    names = [
+        "embeddings.word_embeddings.weight",
+        *(f"encoder.layer.{i}.dense.weight" for i in range(4)),
+        "pooler.weight",
+    ]
+    base = {name: rng.normal(size=(5, 3)).astype(np.float32) for name in names}
+    sources = {
+        s: {n: v + rng.normal(size=v.shape).astype(np.float32) for n, v in base.items()} for s in "abc"
+    }
+    weights = {"a": 0.5, "b": 0.2, "c": 0.3}
+    listed = tuple(Source(s, Path(), w) for s, w in weights.items())
+    merged = merge_arrays(Recipe("lines", listed, {"first": 0.8, "last": 0.9}, base=Path()), sources, base)
+    for name, value in base.items():
+        total = 3 * sum(w * (sources[s][name] - value) for s, w in weights.items())
+        layer = int(name.split(".")[2]) if "layer" in name else 0
+        # The paper's α is 0.8 / 3 and its α + β is 0.9.
+        close(merged[name], value + (0.8 / 3 + (0.9 - 0.8 / 3) * layer / 3) * total)
+
+
+def test_lines_of_factor_one_in_all_layers_is_task_arithmetic() -> None:
+    base, tensors, weights = models((6, 9), 3, 2)
+    tensor = "encoder.layer.2.dense.weight"
+    ours = apply("lines", base, tensors, weights, tensor=tensor, last=1 / 3)
+    close(ours, apply("task_arithmetic", base, tensors, weights, tensor=tensor))
+
+
+# --- negative weights ---
+
+
+@settings(deadline=None, max_examples=20)
+@given(weights=st.lists(st.floats(-2, 2, width=32), min_size=3, max_size=3).filter(lambda w: max(w) > 0))
+def test_language_arithmetic_adds_and_subtracts_by_weights_as_given(weights: list[float]) -> None:
+    base, tensors, _ = models((6, 9), 3, 8)
+    merged = apply("language_arithmetic", base, tensors, np.array(weights), scale=0.5)
+    close(merged, base + 0.5 * np.tensordot(weights, tensors - base, 1))
+
+
+def test_subtracting_what_was_added_gives_the_first_source() -> None:
+    base, tensors, _ = models((6, 9), 2, 9)
+    three = np.stack([tensors[0], tensors[1], tensors[1]])
+    close(apply("language_arithmetic", base, three, np.array([1.0, 1.0, -1.0])), tensors[0])
+
+
+def test_a_source_that_is_subtracted_has_no_share_in_a_mean(tmp_path: Path) -> None:
+    listed = tuple(Source(name, Path(), weight) for name, weight in (("a", 1.0), ("b", 2.0), ("c", -1.0)))
+    recipe = Recipe("language_arithmetic", listed, base=Path(), exclude=("norm*",), excluded="mean")
+    _, tensors, _ = models((6, 9), 3, 1)
+    held = {name: {"norm": value, "dense": value} for name, value in zip("abc", tensors, strict=True)}
+    merged = merge_arrays(recipe, held, {"norm": tensors[0], "dense": tensors[0]})
+    close(merged["norm"], (tensors[0] + 2 * tensors[1]) / 3)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(check(recipe), tmp_path), encoding="utf-8")
+    assert [source.weight for source in load_recipe(path).sources] == [1.0, 2.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("method", "weights", "fault"),
+    [
+        ("linear", (1.0, -1.0), "the weight of b is -1.0"),
+        ("language_arithmetic", (0.0, -1.0), "no weight is above 0"),
+        ("language_arithmetic", (1.0, float("inf")), "the weight of b is inf"),
+    ],
+)
+def test_weights_that_a_method_cannot_use_are_refused(
+    method: str, weights: tuple[float, ...], fault: str
+) -> None:
+    listed = tuple(Source(name, Path(), weight) for name, weight in zip("ab", weights, strict=True))
+    with pytest.raises(UsageError, match=fault):
+        check(Recipe(method, listed, base=Path()))
+
+
 def test_layer_swap_with_a_source_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(UsageError) as caught:
         merged_layers("layer_swap", {"sv": 1.0, "task": 3.0}, outer="sw")

@@ -33,7 +33,10 @@ METHODS = {  # each with parameters that leave every entry as it was, where ther
     "consensus": {"strictness": 0.0},
     "localise": {"strictness": 0.0},
     "fisher_simple": {},
+    "ram": {"threshold": 0.0},
+    "ram+": {"threshold": 0.0},
 }
+WITHOUT_SCALE = ("ram", "ram+")
 ON_THE_SUM = ("breadcrumbs", "consensus")  # their factor is the paper's α on k times the mean
 RANDOM = ["dare_linear", "dare_ties", "della", "della_linear"]
 SHAPE = (12, 40)
@@ -117,7 +120,7 @@ def test_no_source_is_preferred_for_its_name(name: str) -> None:
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in WITHOUT_SCALE])
 def test_a_scale_of_zero_gives_the_base(name: str) -> None:
     _, tensors = example()
     base = tensors[0] + 1
@@ -156,7 +159,8 @@ def test_a_method_that_drops_nothing_is_the_method_without_drops(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [name for name in METHODS if name not in ("fisher_simple", "localise", "consensus")]
+    "name",
+    [name for name in METHODS if name not in ("fisher_simple", "localise", "consensus", *WITHOUT_SCALE)],
 )
 def test_a_density_of_zero_gives_the_base(name: str) -> None:
     base, deltas = example()
@@ -339,6 +343,33 @@ def test_sce_selects_the_first_of_equals_and_nothing_that_does_not_vary() -> Non
     deltas = np.array([[[1, 2, 2, 2, 5, 5], [3] * 6], [[0, 0, 0, 0, 5, 5], [3] * 6]], np.float32)
     merged = apply("sce", base, deltas, select_topk=0.5)
     np.testing.assert_array_equal(merged, [[0, 2, 2, 0, 0, 0], [0] * 6])
+
+
+@pytest.mark.parametrize("name", WITHOUT_SCALE)
+def test_ram_averages_what_several_changed_and_leaves_the_rest_whole(name: str) -> None:
+    base, deltas = example(4)
+    weights = some_weights(4)
+    deltas *= np.random.default_rng(5).random(deltas.shape) < 0.3
+    expected = np.zeros(SHAPE)
+    for row in range(SHAPE[0]):
+        changed = np.abs(deltas[:, row]) > 0.1
+        alone = changed & (changed.sum(0) == 1)
+        for column in range(SHAPE[1]):
+            who = np.flatnonzero(changed[:, column])
+            if len(who) > 1:
+                expected[row, column] = np.average(deltas[who, row, column], weights=weights[who])
+            elif len(who):
+                shared, own = (changed & ~alone)[who[0]].sum(), alone[who[0]].sum()
+                factor = 1 + 0.5 * min(shared / own, 1) if name == "ram+" else 1
+                expected[row, column] = factor * deltas[who[0], row, column]
+    params = {"threshold": 0.1, **({"boost": 0.5} if name == "ram+" else {})}
+    np.testing.assert_allclose(apply(name, base, deltas, weights, **params), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_ram_plus_without_a_boost_is_ram() -> None:
+    base, deltas = example(3)
+    deltas *= np.random.default_rng(1).random(deltas.shape) < 0.4
+    np.testing.assert_array_equal(apply("ram+", base, deltas, boost=0.0), apply("ram", base, deltas))
 
 
 @pytest.mark.parametrize("density", [0.1, 0.6, 1.0])
