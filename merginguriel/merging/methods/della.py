@@ -107,15 +107,16 @@ def magprune(deltas: np.ndarray, density: float, epsilon: float, rescale: bool, 
     if rescale:
         np.divide(1, chances, out=factors, where=limits > 0, casting="same_kind")
     rows = deltas.reshape(len(deltas), -1, chances.size)
-    order = np.empty(rows[0].shape, np.uint64)
-    words = np.empty(rows[0].size, np.uint32)
+    bits = np.uint32(max(chances.size - 1, 1).bit_length())
+    order = np.empty(rows[0].shape, np.uint32)
+    words = np.empty((rows[0].size + 3) // 4 * 4, np.uint32)
     for own, key in zip(rows, dice.keys, strict=True):
-        compiled_loops.ranking_keys(own, order)
-        order.sort(
-            axis=-1
-        )  # numpy sorts whole numbers with vector instructions; an argsort takes three times as long
-        compiled_loops.random_words(key, dice.start, words)
-        compiled_loops.drop_by_rank(own, order, words.reshape(own.shape), limits, factors)
+        compiled_loops.ranking_keys(own, bits, order)
+        # numpy sorts whole numbers with vector instructions; an argsort takes five times as long.
+        order.sort(axis=-1)
+        compiled_loops.settle_ranks(own, bits, order)
+        compiled_loops.philox(dice.start // 4, key, words)
+        compiled_loops.drop_by_rank(own, bits, order, words, limits, factors)
 
 
 def keep_chances(width: int, density: float, epsilon: float) -> np.ndarray:

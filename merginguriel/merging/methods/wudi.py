@@ -30,6 +30,8 @@ def wudi(
     weights  [k], non-negative, sum 1
     returns  [m, n]
     """
+    from scipy.linalg import cho_factor, cho_solve
+
     rows, width = base.shape
     curvature = np.zeros((width, width))  # Σ wᵢ τᵢᵀτᵢ / ‖τᵢ‖², of trace 1
     wanted = np.zeros((rows, width))  # Σ wᵢ τᵢ τᵢᵀτᵢ / ‖τᵢ‖²
@@ -42,11 +44,13 @@ def wudi(
         start += float(weight) * own
         unit = own / norm
         inner = unit.T @ unit
-        wanted += float(weight) * own @ inner
+        # The same product from the cheaper side.
+        wanted += float(weight) * ((own @ unit.T) @ unit if rows < width else own @ inner)
         curvature += float(weight) * inner
     if not curvature.any():
         return base
     pull = ridge * np.trace(curvature) / width
     curvature[np.diag_indices(width)] += pull
-    merged = np.linalg.solve(curvature, (wanted + pull * start).T).T
+    factor = cho_factor(curvature, overwrite_a=True, check_finite=False)
+    merged = cho_solve(factor, (wanted + pull * start).T, overwrite_b=True, check_finite=False).T
     return base + (scale * merged).astype(np.float32)
