@@ -67,7 +67,7 @@ def leading(
 def largest_eigenpairs(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return at least the `count` largest eigenvalues of a symmetric matrix [n, n], ascending, and their vectors [n, r]."""
     n = len(gram)
-    if 2 * count > n:
+    if not 0 < 2 * count <= n:
         return np.linalg.eigh(gram)
     from scipy.linalg import eigh
 
