@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import ResultRow, is_merge
+from merginguriel.knowledge.parse.rows import ResultRow, is_merge, metric_of
 
 from . import assemble, claim_rules, cross_validation, next_steps
 from . import estimate as model
 from .advice_types import Advice, Recipe
 from .baseline import baseline_of, detectable, trial_of
 from .compatibility import Fits, features, known_fits
-from .evidence import Arm, Observation, arm_of, metric_of, noise, observations
+from .evidence import Arm, Observation, arm_of, noise, observations
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import choose_sources

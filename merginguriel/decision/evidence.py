@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct, is_merge
+from merginguriel.knowledge.parse.rows import ResultRow, distinct, is_merge
 
 from .advice_types import ArmName, BaselineKind
 
@@ -63,15 +62,6 @@ class Observation:
     variance: float
     kind: Literal["gain", "effect"]
     gap: Gap | None = None
-
-
-def metric_of(rows: Iterable[ResultRow], context: str) -> str:
-    """Return the metric that most rows of a context have, compared rows before others; accuracy where there are none."""
-    here = [row for row in rows if row.context == context and row.metric not in MEASURES]
-    counts = Counter(row.metric for row in here if row.baseline is not None) or Counter(
-        r.metric for r in here
-    )
-    return min(counts, key=lambda name: (-counts[name], name), default="accuracy")
 
 
 def arm_of(row: ResultRow) -> Arm:
