@@ -475,3 +475,23 @@ def test_layer_weights_that_are_no_numbers_are_named_with_their_line(tmp_path: P
     with pytest.raises(MuError, match="a must be a number") as caught:
         load_recipe(path)
     assert caught.value.where == f"{path}:3"
+
+
+# --- several matrices at once ---
+
+
+@pytest.mark.parametrize("name", ["tsv", "iso_c", "wudi", "knots_ties"])
+def test_matrices_merged_side_by_side_are_those_merged_one_by_one(name: str) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {f"encoder.layer.{i}.dense.weight": (8 + i, 12) for i in range(5)} | {"norm.weight": (7,)}
+    base = {key: rng.normal(size=shape).astype(np.float32) for key, shape in shapes.items()}
+    sources = {
+        s: {k: v + rng.normal(size=v.shape).astype(np.float32) for k, v in base.items()} for s in "abc"
+    }
+    recipe = Recipe(name, tuple(Source(s, Path()) for s in sources), base=Path())
+    done: list[int] = []
+    one = merge_arrays(recipe, sources, base, threads=1)
+    four = merge_arrays(recipe, sources, base, threads=4, on_progress=lambda n, *_: done.append(n))
+    for key in base:
+        np.testing.assert_array_equal(one[key], four[key])
+    assert done == sorted(done) and done[-1] == sum(v.size for v in base.values())

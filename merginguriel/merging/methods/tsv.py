@@ -57,24 +57,11 @@ def leading(
         return np.zeros((matrix.shape[0], 0)), np.zeros(0), np.zeros((matrix.shape[1], 0))
     # Brought to norm 1 first, so that squares of very small entries do not vanish.
     unit = matrix / norm
-    squares, vectors = largest_eigenpairs(unit @ unit.T, count)
+    squares, vectors = np.linalg.eigh(unit @ unit.T)
     sizes = np.sqrt(np.maximum(squares[::-1][:count], 0))
     sizes = sizes[sizes > max(NOTHING, (floor or 0.0) / norm)]
     left = vectors[:, ::-1][:, : sizes.size]
     return left, sizes * norm, unit.T @ (left / sizes)
-
-
-def largest_eigenpairs(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return at least the `count` largest eigenvalues of a symmetric matrix [n, n], ascending, and their vectors [n, r]."""
-    n = len(gram)
-    if not 0 < 2 * count <= n:
-        return np.linalg.eigh(gram)
-    from scipy.linalg import eigh
-
-    found: tuple[np.ndarray, np.ndarray] = eigh(
-        gram, subset_by_index=[n - count, n - 1], overwrite_a=True, check_finite=False
-    )
-    return found
 
 
 def orthogonal(columns: np.ndarray) -> np.ndarray:
