@@ -62,7 +62,9 @@ class Size(click.ParamType):
 @click.option(
     "--include", multiple=True, metavar="PATTERN", help="Merge only tensors of such names: *.layer.3.*"
 )
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep these tensors as in the base.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave such tensors as --excluded says.")
+@click.option("--excluded", default="auto", show_default=True, metavar="POLICY",
+              help="What excluded tensors are: base, mean, best (of the source with the greatest weight), source:NAME.")  # fmt: skip
 @click.option("--heads", default="auto", show_default=True, metavar="POLICY",
               help="average or merge (by the method; labels aligned by name); auto: as suits the method; common (labels all "
               "share), base, fresh, source:NAME.")  # fmt: skip
@@ -378,4 +380,5 @@ def choose(
 
 def policies_need_base(policies: dict[str, Any]) -> bool:
     """Return whether a policy keeps something of the base."""
-    return policies["heads"] == "base" or policies["embeddings"] != "merge" or policies["vocab"] == "base"
+    takes_base = "base" in (policies["heads"], policies["excluded"], policies["vocab"])
+    return takes_base or policies["embeddings"] != "merge"

@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from merginguriel import locales
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.yaml_lines import Text
-from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS, VOCABS
+from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, EXCLUDED, HEADS, MODES, TRIMS, VOCABS
 from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
@@ -264,6 +264,7 @@ class Config(Section):
     )
     include: Words = key((), "merge only tensors of such names", only=SOURCES)
     exclude: Words = key((), "leave such tensors as the base has them", only=SOURCES)
+    excluded: Word = key("auto", f"what those are: {', '.join(EXCLUDED)} or source:LOCALE", only=("merge",))
     vocab: Vocab | None = key(
         None, "tokens of the output where vocabularies differ; unset: they must be equal", only=("merge",)
     )

@@ -218,8 +218,9 @@ def reordered(found: Input, shape: tuple[int, ...], order: np.ndarray | None) ->
 
 def wants_base(recipe: Recipe, method: Method) -> bool:
     """Return whether the base is read: for task vectors, or for a policy that takes tensors from it."""
-    keeps = bool(recipe.include or recipe.exclude) or recipe.embeddings != "merge" or recipe.heads == "base"
-    return method.needs_base or keeps or recipe.vocab == "base"
+    left_out = bool(recipe.include or recipe.exclude) and recipe.excluded in ("auto", "base")
+    keeps = recipe.embeddings != "merge" or "base" in (recipe.heads, recipe.vocab)
+    return method.needs_base or left_out or keeps
 
 
 def flat(array: np.ndarray) -> np.ndarray:

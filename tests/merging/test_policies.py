@@ -48,6 +48,36 @@ def loaded(folder: Path) -> Any:
     return model
 
 
+# --- tensors left out ---
+
+LAYER = "bert.encoder.layer.0.output.dense.weight"
+
+
+@pytest.mark.parametrize("excluded", ["base", "mean", "best", "source:cy-GB"])
+def test_left_out_layers_come_from_where_the_recipe_says(folders: dict[str, Path], excluded: str) -> None:
+    sources = (Source("cy-GB", folders["cy-GB"], 1.0), Source("fr-FR", folders["fr-FR"], 3.0))
+    made = Recipe("ties", sources, base=folders["base"], exclude=("*.layer.0.*",), excluded=excluded)
+    one, two = state(folders["cy-GB"])[LAYER], state(folders["fr-FR"])[LAYER]
+    expected = {
+        "base": state(folders["base"])[LAYER],
+        "mean": 0.25 * one + 0.75 * two,
+        "best": two,
+        "source:cy-GB": one,
+    }
+    np.testing.assert_allclose(merge_tensors(made)[LAYER], expected[excluded], atol=1e-6)
+
+
+def test_of_sources_with_equal_weights_the_first_is_the_best(folders: dict[str, Path]) -> None:
+    made = recipe(folders, "fr-FR", "cy-GB", exclude=("*.layer.0.*",), excluded="best", base=None)
+    np.testing.assert_array_equal(merge_tensors(made)[LAYER], state(folders["fr-FR"])[LAYER])
+
+
+def test_an_unknown_policy_for_left_out_tensors_names_the_valid_ones(folders: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match="excluded is 'worst'") as caught:
+        check(recipe(folders, excluded="worst"))
+    assert "best" in caught.value.render()
+
+
 # --- heads ---
 
 
