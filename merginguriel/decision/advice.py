@@ -243,7 +243,7 @@ def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, 
     if not sources and known.column:
         key = arm.similarity, arm.k, arm.method == "average"
         if key not in chosen:
-            chosen[key] = choose_sources(known.rows, arm, (), question)
+            chosen[key] = choose_sources(known.rows, arm, (), question, predicting=False)
         if not chosen[key].missing:
             sources = [source.locale for source in chosen[key].sources]
     leads = [o.lead_pp for o in own if o.lead_pp is not None]

@@ -70,7 +70,7 @@ class Recipe(ArmName):
     sources: tuple[Source, ...]
     """The sources, where the log can name them."""
     sources_missing: int
-    """Number of sources that the log cannot name."""
+    """Number of sources that the log cannot name, or that are predicted and not measured."""
     note: str
     """How the sources were chosen, or what is known of the missing ones."""
     runnable: bool
