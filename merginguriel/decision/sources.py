@@ -164,7 +164,12 @@ def _predicted(
         **{name: one.value for name, one in told.items()},
         **{s: v for s, v in column.items() if s in pool},
     }
-    best = choice.top_k(values, k)
+    if any(one.sd is None for one in told.values()):
+        # Similarities alone say which models are near, not how good: measured ones come first.
+        first = choice.top_k({s: v for s, v in values.items() if s in column}, min(k, len(column)))
+        best = [*first, *choice.top_k({s: v for s, v in values.items() if s not in column}, len(values))][:k]
+    else:
+        best = choice.top_k(values, min(k, len(values)))
     if len(best) < k:
         return ()
     found = []

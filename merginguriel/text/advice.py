@@ -172,19 +172,22 @@ def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: 
     verdict = wrap(layout.word, layout.headline, width)
     verdict += wrap("", f" {_JOIN}".join(text.replace(" ", _JOIN) for text in layout.figures), width)
     for row in layout.verdict:
-        verdict += shorten(wrap("", f"{row.label}: {row.text}", width), row.label, every=every)
+        verdict += shorten(wrap("", f"{row.label}: {row.text}", width), row.label, width, every=every)
     blocks = [[layout.title], verdict, *(_lines(section, width, every=every) for section in layout.sections)]
     if explain:
         blocks.append([line for word, text in LEGEND for line in wrap(word, text, width)])
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def shorten(lines: list[str], label: str, *, every: bool) -> list[str]:
+def shorten(lines: list[str], label: str, width: int, *, every: bool) -> list[str]:
     """Return the lines of a row, in the short form at most `LONGEST`, with a mark where text is left out."""
     most = LONGEST.get(label, 1)
     if every or len(lines) <= most:
         return lines
-    return [*lines[: most - 1], f"{lines[most - 1].rstrip(' ,;:')} …"]
+    last = lines[most - 1]
+    while len(last) + 2 > width and " " in last.strip():
+        last = last.rpartition(" ")[0]
+    return [*lines[: most - 1], f"{last.rstrip(' ,;:')} …"]
 
 
 def _essential(rows: Iterable[Row]) -> list[Row]:
@@ -233,7 +236,7 @@ def _lines(rows: Iterable[Row], width: int, *, every: bool) -> list[str]:
             lines.append(f"  {label:{MARGIN - 4}s}  {whole}")
             label = ""
         if row.text:
-            lines += shorten(wrap(label, row.text, width, hang=row.hang), row.label, every=every)
+            lines += shorten(wrap(label, row.text, width, hang=row.hang), row.label, width, every=every)
     return lines
 
 

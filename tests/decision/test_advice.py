@@ -293,12 +293,12 @@ def test_sources_are_ranked_by_what_was_measured_and_each_has_a_reason(bench):
     assert inctar.baseline.model == "sw-KE" and inctar.baseline.kind == "target_alone"
 
 
-def test_sources_by_uriel_are_not_named_from_accuracies(bench):
+def test_sources_by_uriel_are_named_by_uriel_and_not_by_accuracy(bench):
     bench.entry(table=SINGLE_HEAD + SINGLES)
     bench.entry(row("sw-KE", 0.50, 0.47, k=2, similarity="URIEL"), entry="2026-01-21-merge-00000002")
     told = ask(bench)
-    assert told.recipe.sources == () and told.recipe.sources_missing == 2
-    assert "by URIEL" in told.recipe.note
+    assert len(told.recipe.sources) == 2 and told.recipe.sources_missing == 0
+    assert all("URIEL" in source.reason for source in told.recipe.sources)
 
 
 def test_a_baseline_that_drifts_is_told_with_its_other_figures(bench):

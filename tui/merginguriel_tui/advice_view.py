@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
-from merginguriel.decision.advice_types import PriorRows
+from merginguriel.decision.advice_types import OtherRows, PriorRows
 from merginguriel.text.tables import plain
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ def table(advice: Advice) -> str:
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for item in advice.evidence:
+        if isinstance(item, OtherRows):  # of the short form only
+            continue
         label = item.label if isinstance(item, PriorRows) else item.arm.label
         writer.writerow({**vars(item), "recipe": label})
     for row in advice.uncounted:
