@@ -31,6 +31,7 @@ class Known(NamedTuple):
         knowledge: The knowledge, of one metric.
         metric: The metric.
         rows: Its rows, and those of the workspace's matrix.
+        here: Those of the question's target and context.
         vetoes: Claims that exclude something.
         found: Measured gains of the mode.
         learned: The same, indexed.
@@ -41,6 +42,7 @@ class Known(NamedTuple):
     knowledge: Knowledge
     metric: str
     rows: Sequence[ResultRow]
+    here: Sequence[ResultRow]
     vetoes: Sequence[claim_rules.Rule]
     found: Sequence[Observation]
     learned: Learned
@@ -70,7 +72,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
     calibration = assemble.calibration(checks(learned, question.context))
     candidates = _first(candidates, question, calibrated=_holds(calibration))
     best = candidates[0]
-    baseline = baseline_of(rows, question, own, best.arm.k or DEFAULT[2])
+    baseline = baseline_of(known.here, question, own, best.arm.k or DEFAULT[2])
     chosen = choose_sources(rows, best.arm, best.rows, question)
     trial = trial_of(own, baseline, rows, question, best.arm.method)
     tried = question.method is None or any(o.arm.method == question.method for o in found)
@@ -161,11 +163,12 @@ def _read(knowledge: Knowledge, question: Question, *, excluding: bool = True) -
     found = observations(
         rows, question.mode, lambda arm: claim_rules.veto_of(arm, ruinous) is not None, known=known
     )
-    found = rebased(found, rows, question)
+    here = [r for r in rows if r.target == question.target and r.context == question.context]
+    found = rebased(found, here, question)
     learned = learn(found)
     others = relatives(learned, question.context, question.target)
     column = known.get((question.context, question.target), {}) if question.mode == "ExcTar" else {}
-    return Known(knowledge, metric, rows, vetoes, found, learned, others, column)
+    return Known(knowledge, metric, rows, here, vetoes, found, learned, others, column)
 
 
 def arms(known: Known, question: Question) -> list[Candidate]:
@@ -243,7 +246,7 @@ def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, 
     if not sources and known.column:
         key = arm.similarity, arm.k, arm.method == "average"
         if key not in chosen:
-            chosen[key] = choose_sources(known.rows, arm, (), question, predicting=False)
+            chosen[key] = choose_sources(known.here, arm, (), question, predicting=False)
         if not chosen[key].missing:
             sources = [source.locale for source in chosen[key].sources]
     leads = [o.lead_pp for o in own if o.lead_pp is not None]

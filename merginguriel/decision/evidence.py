@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct
@@ -40,7 +41,7 @@ class Arm:
     params: tuple[tuple[str, str], ...]
     sources: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def recipe(self) -> Recipe:
         """The arm without target and sources: what is measured again on other targets."""
         return Recipe(self.context, self.method, self.similarity, self.k, self.params)

@@ -80,7 +80,7 @@ def choose_sources(
         if near:
             return Choice(near, 0, "ranked by URIEL similarity", _without([s.locale for s in near], trained))
         note = f"{wanted} by {kind}: the log does not name them, and an N×N matrix ranks by REAL"
-        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained))
+        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ())
     if not enough(singles, wanted):
         note = f"{wanted} to be named by an N×N matrix (mu nxn)"
         if column:
@@ -89,8 +89,13 @@ def choose_sources(
         if found:
             names = [source.locale for source in found]
             unknown = sum(source not in column for source in names)
-            return Choice(found, unknown, f"predicted, {note}", _without(names, trained))
-        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained))
+            return Choice(
+                found,
+                unknown,
+                f"{unknown} predicted: an N×N matrix (mu nxn) measures them",
+                _without(names, trained),
+            )
+        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ())
     own = question.mode == "IncTar" and arm.target in column
     missing = max(0, wanted - len(column))
     picked = choice.choose(

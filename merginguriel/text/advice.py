@@ -315,7 +315,7 @@ def _sources(a: Advice) -> list[Row]:
 def _rests(a: Advice) -> list[Row]:
     """Return what the expected gain is made of, in pp: other targets, relatives, own rows."""
     p = a.parts
-    text = f"{signed(p.prior_pp, 2)} {_basis(a)}"
+    text = f"{signed(p.prior_pp, 2)} from {_basis(a)}"
     if p.lead_pp:
         here = "" if p.lead_here_pp is None else f", {p.lead_here_pp:.1f} pp here"
         text += f"; {signed(p.lead_pp, 2)} lead of the best single model over the sources{here}"
