@@ -21,7 +21,7 @@ from .question import DEFAULT, Candidate, Lab, Question
 from .sources import Choice, choose_sources
 from .verdict import Grounds, decide
 
-__all__ = ["Advice", "Lab", "Question", "advise", "arms"]
+__all__ = ["Advice", "Lab", "Question", "advise", "arms", "read"]
 
 
 class Known(NamedTuple):
@@ -57,7 +57,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         knowledge: Skills, claims and log, as of the question's day.
         question: What is asked.
     """
-    known = _read(knowledge, question)
+    known = read(knowledge, question)
     knowledge, rows, vetoes = known.knowledge, known.rows, known.vetoes
     candidates = arms(known, question)
     veto = None
@@ -65,7 +65,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         arm, veto = _fallback(rows, question, vetoes)
         if veto:
             # An excluded arm that was asked for is judged by its own rows, which other estimates leave out.
-            known = _read(knowledge, question, excluding=False)
+            known = read(knowledge, question, excluding=False)
         candidates = [_candidate(known, question, arm, {})]
     found, learned = known.found, known.learned
     own = [o for o in found if (o.arm.target, o.arm.context) == (question.target, question.context)]
@@ -151,7 +151,7 @@ def _hash(knowledge: Knowledge, as_of: str | None) -> str:
     return hashlib.sha256(repr((used, claims)).encode()).hexdigest()[:16]
 
 
-def _read(knowledge: Knowledge, question: Question, *, excluding: bool = True) -> Known:
+def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) -> Known:
     """Read what the log shows of a question; `excluding`: leave out rows of methods that a claim excludes."""
     rows: Sequence[ResultRow] = (*knowledge.rows, *question.matrix)
     metric = metric_of(rows, question.context)

@@ -367,7 +367,7 @@ def predict(learned: Learned, arm: Arm, lead_pp: float | None, others: Sequence[
     if cell is not None and cell.lead_pp is not None:
         lead_pp = cell.lead_pp
     before = prior(learned, arm.recipe, arm.target, lead_pp)
-    rest = [o for o in others if o.arm != arm]
+    rest = [o for o in others if o.arm != arm] if rows else others
     shift, shares = _moved(rest)
     start, spread = before.mean_pp + shift, before.variance
     own = winner = weight = 0.0

@@ -130,19 +130,16 @@ def observations(
         excluded: Whether the rows of an arm are left out.
         known: `columns` of the rows, where they were read already.
     """
-    usable = distinct(
-        row
-        for row in rows
-        if row.mode == mode and row.status == "current" and is_arm(row) and not excluded(arm_of(row))
-    )
-    means = {row.measurement(): row.baseline for row in usable if row.baseline_kind == "source_mean"}
+    every = distinct(row for row in rows if row.mode == mode and row.status == "current" and is_arm(row))
+    arms = [arm_of(row) for row in every]
+    usable = [(row, arm) for row, arm in zip(every, arms, strict=True) if not excluded(arm)]
+    means = {row.measurement(): row.baseline for row, _ in usable if row.baseline_kind == "source_mean"}
     known = columns(rows) if known is None else known
     # Where the best of all models was recorded beside the best of the sources, that is what a merge has to beat.
-    strict = {row.measurement() for row in usable if row.baseline_kind == BEST_OF_ALL}
+    strict = {row.measurement() for row, _ in usable if row.baseline_kind == BEST_OF_ALL}
     found: list[Observation] = []
     effects: dict[object, Observation] = {}
-    for row in usable:
-        arm = arm_of(row)
+    for row, arm in usable:
         difference, variance = row.gain_pp, row.variance_pp
         beaten = row.baseline_kind == GOAL[mode] and not (mode == "ExcTar" and row.measurement() in strict)
         beaten |= mode == "ExcTar" and row.baseline_kind == BEST_OF_ALL

@@ -74,10 +74,10 @@ def draw(done: Backtest) -> Figure:
         every = done.left_out[0]
         middle.bar([i / 10 + 0.05 for i in range(10)], every.pit, width=0.09, color=figures.ORANGE)
         middle.axhline(every.predictions / 10, color="black", linewidth=0.6)
-    middle.set_xlabel("where gains fall in their predictive distribution")
+    middle.set_xlabel("gain in its predictive distribution")
     middle.set_ylabel("gains")
     if done.risk_coverage:
         right.plot(*zip(*done.risk_coverage, strict=True), "-o", color=figures.BLUE, markersize=3)
-    right.set_xlabel("share of targets acted on, surest first")
+    right.set_xlabel("share acted on, surest first")
     right.set_ylabel("mean gain, pp")
     return figure

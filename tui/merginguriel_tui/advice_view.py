@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from merginguriel.text.advice import Row
 
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # pp between two figures of the scale
-STYLES = {"MERGE": "bold green", "PILOT": "bold yellow", "NO MERGE": "bold red", "UNKNOWN": "bold magenta"}
+STYLES = {
+    "MERGE": "bold green",
+    "ENSEMBLE": "bold green",
+    "PILOT": "bold yellow",
+    "NO MERGE": "bold red",
+    "UNKNOWN": "bold magenta",
+}
 OPENS = " ›"  # ends a row that has a link
 
 
