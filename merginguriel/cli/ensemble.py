@@ -13,6 +13,7 @@ from merginguriel.errors import UsageError
 from merginguriel.similarity.choice import Options
 
 from .common import LOCALE, columns, emit, json_option, say, true_minus
+from .lab import metric_option
 from .progress import Bar
 from .similarity import choosing_options
 from .study import load_all, study_options
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from merginguriel.evaluation.baselines import Baseline, Goal
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.evaluation.significance import Comparison
+    from merginguriel.metrics.base import Metric
     from merginguriel.similarity.choice import Choice
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
@@ -52,7 +54,7 @@ def ensemble() -> None:
 
 def common_options(command: Any) -> Any:
     """Add what both subcommands take."""
-    command = choosing_options(similarity="REAL", mode="ExcTar")(command)
+    command = choosing_options(similarity="REAL", mode="ExcTar")(metric_option(command))
     for option in reversed(
         (
             click.option("--target", "targets", type=LOCALE, multiple=True, required=True, help="Repeat."),
@@ -68,16 +70,17 @@ def common_options(command: Any) -> Any:
 
 @dataclass(frozen=True)
 class Scored:
-    """One target: its sources, which test items each method gets right (bool [n]), and the baselines."""
+    """One target: its sources, each method's statistics of the metric on test items, and the baselines."""
 
     target: str
     chosen: Choice
     right: Mapping[str, np.ndarray]
     groups: tuple[str, ...]
     baselines: Mapping[str, Baseline]
+    metric: Metric
 
 
-@ensemble.command("score", short_help="Accuracy of ensembles, against what they must beat.")
+@ensemble.command("score", short_help="Score ensembles, against what they must beat.")
 @common_options
 def score(
     study: Study,
@@ -88,34 +91,32 @@ def score(
     similarity: str,
     mode: str,
     prepare: Options,
+    metric: str | None,
     as_json: bool,
 ) -> None:
-    """Accuracy of every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
+    """Score every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
     from merginguriel.evaluation.baselines import goal, lacking
     from merginguriel.evaluation.significance import compare, value_interval
     from merginguriel.study.results import comparison_dict
 
     results = []
-    for one in score_all(study, targets, methods, sources, k, similarity, mode, prepare):
+    for one in score_all(study, targets, methods, sources, k, similarity, mode, prepare, metric):
         beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
         assert beat.correct is not None  # measured here, item by item
-        table = [["", "accuracy", "95%", f"against {beat.model}", "95%", "p", "sees", "goal"]]
+        name, unit = one.metric.name, one.metric.unit
+        table = [["", name, "95%", f"against {beat.model}", "95%", "p", "sees", "goal"]]
         found: dict[str, Any] = {}
         stated: Goal | None = None
         for method, right in one.right.items():
-            seen = compare(right, beat.correct, groups=one.groups)
-            reached = goal(mode, right, one.baselines, one.groups)
-            low, high = value_interval(right, one.groups)
-            table.append(
-                [
-                    method,
-                    *accuracy_cells(float(right.mean()), low, high),
-                    *cells(seen),
-                    reached.state if reached else "–",
-                ]
-            )
+            seen = compare(right, beat.correct, groups=one.groups, metric=name)
+            reached = goal(mode, right, one.baselines, one.groups, name)
+            low, high = value_interval(right, one.groups, metric=name)
+            value = one.metric.value(right)
+            state = reached.state if reached else "–"
+            shown = unit.show(value, 1).removesuffix("%")
+            table.append([method, shown, unit.span(low, high), *cells(seen), state])
             found[method] = {
-                "accuracy": float(right.mean()),
+                name: value,
                 "ci95": [low, high],
                 "against": beat.kind,
                 "comparison": comparison_dict(seen),
@@ -133,6 +134,7 @@ def score(
             {
                 "target": one.target,
                 "mode": mode,
+                "metric": name,
                 "sources": one.chosen.names,
                 "weights": one.chosen.weights,
                 "n": len(one.groups),
@@ -148,7 +150,8 @@ def score(
             click.echo(f"{one.target}  {mode}  {' '.join(one.chosen.names)}  n = {len(one.groups)}\n")
             click.echo(columns(table) + "\n")
             rows = [
-                [kind, f"{100 * b.value:.1f}", b.model or "", b.note] for kind, b in one.baselines.items()
+                [kind, unit.show(b.value, 1).removesuffix("%"), b.model or "", b.note]
+                for kind, b in one.baselines.items()
             ]
             click.echo(columns(rows) + "\n")
             if stated:
@@ -174,6 +177,7 @@ def compare_(
     similarity: str,
     mode: str,
     prepare: Options,
+    metric: str | None,
     against: str | None,
     as_json: bool,
 ) -> None:
@@ -191,12 +195,15 @@ def compare_(
     if not wanted:
         raise UsageError(f"{opponent} would be compared with itself.", hint="Name another with --method.")
     needed = tuple(dict.fromkeys([*wanted, *([opponent] if opponent in METHODS else [])]))
-    all_of = score_all(study, targets, needed, sources, k, similarity, mode, prepare)
+    all_of = score_all(study, targets, needed, sources, k, similarity, mode, prepare, metric)
+    used = all_of[0].metric
+    points = used.unit.points
     other = {one.target: answers_of(one, opponent) for one in all_of}
     groups = {one.target: one.groups for one in all_of}
     found: dict[str, Any] = {}
     for method in wanted:
-        family = over_targets({one.target: (one.right[method], other[one.target]) for one in all_of}, groups)
+        pairs = {one.target: (one.right[method], other[one.target]) for one in all_of}
+        family = over_targets(pairs, groups, metric=used.name)
         found[method] = {
             "targets": {
                 t: {"comparison": comparison_dict(c), "p_holm": family.holm[t]}
@@ -209,17 +216,17 @@ def compare_(
         }
         if as_json:
             continue
-        table = [[f"{method} − {opponent}", "pp", "95%", "p", "sees", "p (Holm)"]]
+        table = [[f"{method} − {opponent}", points, "95%", "p", "sees", "p (Holm)"]]
         for target, seen in family.comparisons.items():
             table.append([target, *cells(seen), p_cell(family.holm[target])])
         low, high = family.interval.low, family.interval.high
-        sees = "–" if family.mde is None else f"{family.mde:.1f} pp"
+        sees = "–" if family.mde is None else f"{family.mde:.1f} {points}"
         table.append(
             ["mean", signed(family.mean), "–" if family.mde is None else span(low, high), "", sees, ""]
         )
         click.echo(columns(table) + "\n")
     if as_json:
-        emit({"against": opponent, "mode": mode, "sources": {o.target: o.chosen.names for o in all_of},
+        emit({"against": opponent, "mode": mode, "metric": used.name, "sources": {o.target: o.chosen.names for o in all_of},
               "methods": found})  # fmt: skip
         return
     say(
@@ -236,6 +243,7 @@ def score_all(
     similarity: str,
     mode: str,
     prepare: Options,
+    metric: str | None,
 ) -> list[Scored]:
     """Score every target. Predictions that are missing or damaged are computed first, with a note."""
     from merginguriel.evaluation.nxn import nxn
@@ -250,8 +258,8 @@ def score_all(
         )
     data = load_all(study, tuple(targets))
     with Bar("nxn") as bar:
-        dev = nxn(trained, data, split="dev", cache=study.cache, on_progress=bar)
-        test = nxn(trained, data, split="test", cache=study.cache, on_progress=bar)
+        dev = nxn(trained, data, split="dev", cache=study.cache, metric=metric, on_progress=bar)
+        test = nxn(trained, data, split="test", cache=study.cache, metric=metric, on_progress=bar)
     return [
         score_one(study, trained, found, dev, test, methods or METHODS, sources, k, similarity, mode, prepare)
         for found in data.values()
@@ -274,6 +282,7 @@ def score_one(
     """Score one target: choose its models, combine their answers, and collect its baselines."""
     from merginguriel.evaluation.baselines import baselines
     from merginguriel.evaluation.ensemble import scored
+    from merginguriel.metrics.base import find
     from merginguriel.similarity import choice
     from merginguriel.study.source_choice import inputs_of
 
@@ -298,13 +307,13 @@ def score_one(
     weights = {kind: choice.values(target, chosen.names, kind, inputs) for kind in sorted(kinds)}
     weights[similarity] = chosen.weights
     right = scored({n: trained[n] for n in chosen.names}, data.test, study.cache, weights, methods=methods,
-                   similarity=similarity)  # fmt: skip
+                   similarity=similarity, metric=test.metric)  # fmt: skip
     beat = baselines(target, dev, test, chosen.names, data)
-    return Scored(target, chosen, right, test.groups[target], beat)
+    return Scored(target, chosen, right, test.groups[target], beat, find(test.metric))
 
 
 def answers_of(one: Scored, name: str) -> np.ndarray:
-    """Return bool [n], which items a method or a baseline answers correctly."""
+    """Return the statistics of a method or a baseline on the test items."""
     if name in one.right:
         return one.right[name]
     found = one.baselines.get(name)
@@ -315,18 +324,13 @@ def answers_of(one: Scored, name: str) -> np.ndarray:
     return found.correct
 
 
-def accuracy_cells(value: float, low: float, high: float) -> list[str]:
-    """Return an accuracy and its interval as cells."""
-    return [f"{100 * value:.1f}", f"{100 * low:.1f} … {100 * high:.1f}"]
-
-
 def cells(found: Comparison) -> list[str]:
     """Return a difference, its interval, p, and the smallest effect that the test detects."""
-    p = found.p if found.p_groups is None else found.p_groups
+    p = p_cell(found.trusted_p)
     if found.mde is None:
-        return [signed(found.difference), "–", p_cell(p), "–"]
+        return [signed(found.difference), "–", p, "–"]
     interval = span(found.interval.low, found.interval.high)
-    return [signed(found.difference), interval, p_cell(p), f"{found.mde:.1f} pp"]
+    return [signed(found.difference), interval, p, f"{found.mde:.1f} {found.points}"]
 
 
 def p_cell(p: float) -> str:

@@ -17,7 +17,6 @@ from .progress import Bar
 from .study import load_all, resolve, study_options, warn_if_few
 
 if TYPE_CHECKING:
-    from merginguriel.metrics.base import Metric
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
@@ -100,11 +99,6 @@ def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def bounds(metric: Metric, low: float, high: float) -> str:
-    """Format an interval: `45.1 … 51.3` for a share, `0.451 … 0.513` for a correlation."""
-    return " … ".join(metric.unit.show(end, 1).removesuffix("%") for end in (low, high))
-
-
 @click.command("eval", short_help="Score a model on locales.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--locale", "locales", type=LOCALE, multiple=True, required=True, help="Repeat for several.")
@@ -160,7 +154,7 @@ def evaluate(
         }
         show = used.unit.show
         named = "" if used.name == "accuracy" else f"{used.name} "
-        lines = [f"{locale}  {named}{show(value)}  95% {bounds(used, low, high)}  n = {n}"]
+        lines = [f"{locale}  {named}{show(value)}  95% {used.unit.span(low, high)}  n = {n}"]
         seen = None
         if other is not None:
             seen = compare(right, other, groups=groups, metric=used.name)

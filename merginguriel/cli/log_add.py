@@ -194,14 +194,14 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
     measured, origin, filled = _measured(where, given)
     if not (given["title"] and given["kind"] and given["summary"]):
         raise UsageError("an entry needs --title, --type and --summary.")
-    in_table = bool(given["rows"] or given["expected"])
+    in_table, usual = bool(given["rows"] or given["expected"]), str(where.settings["context"])
     draft = append.Draft(
         title=given["title"],
         type=given["kind"],
         date=given["day"] or date.today().isoformat(),
         summary=given["summary"],
-        context=given["context"] or (str(where.settings["context"]) if in_table else ""),
-        metric="accuracy" if given["rows"] else "",
+        context=given["context"] or (usual if in_table else ""),
+        metric=entry_text.usual_metric(where, given["context"] or usual) if given["rows"] else "",
         n=str(given["n"] or ""),
         supersedes=", ".join(entry_text.whole_ids(where, given["supersedes"])),
         links=", ".join(entry_text.whole_ids(where, given["links"])),

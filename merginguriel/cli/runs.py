@@ -34,7 +34,7 @@ STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dea
 SCREEN = 40  # default length of a list
 EVERY = 0.3  # seconds between two looks at a watched run
 EXIT = {"finished": 0, "paused": 0, "queued": 0, "cancelled": INTERRUPTED, "failed": FAILED, "dead": FAILED}
-SHOWN = ("id", "state", "target", "similarity", "k", "accuracy", "n", "seconds", "created")
+SHOWN = ("id", "state", "target", "similarity", "k", "value", "n", "seconds", "created")
 OPTIONAL = (
     "created",
     "seconds",
@@ -65,7 +65,7 @@ def find(workspace_path: Path | None, name: str) -> Run:
 @runs.command("list", short_help="List runs: the newest, or the best, first.")
 @click.option("--state", type=click.Choice(STATES), help="Only runs in this state.")
 @click.option(
-    "--kind", type=click.Choice(["merge", "train", "nxn", "iterate"]), help="Only runs in this state."
+    "--kind", type=click.Choice(["merge", "train", "nxn", "iterate"]), help="Only runs of this kind."
 )
 @click.option("--target", help="Only runs for this locale.")
 @click.option("--find", "text", default="", metavar="TEXT", help="Only runs that contain all of these words.")
@@ -83,7 +83,7 @@ def list_runs(
     as_json: bool,
     workspace_path: Path | None,
 ) -> None:
-    """List runs: state, accuracy, and how long each took."""
+    """List runs: state, result, and how long each took."""
     from merginguriel.runs import index
 
     most = limit if limit or as_json else SCREEN
@@ -96,7 +96,12 @@ def list_runs(
     if not found:
         say("no such runs. Start one with: mu run CONFIG.yaml")
         return
-    cells = {name: ["run" if name == "id" else name, *(cell(row, name) for row in found)] for name in SHOWN}
+    measured = {row["metric"] for row in found if row["value"] is not None}
+    heads = {"id": "run", "value": "value" if len(measured) > 1 else next(iter(measured), "accuracy")}
+    cells = {
+        name: [heads.get(name, name), *(cell(row, name, len(measured) > 1) for row in found)]
+        for name in SHOWN
+    }
     shown, dropped = fitting(cells, terminal_width())
     click.echo(plain(columns([list(row) for row in zip(*shown.values(), strict=True)])))
     if dropped:
@@ -116,13 +121,15 @@ def fitting(cells: dict[str, list[str]], width: int | None) -> tuple[dict[str, l
     return shown, dropped
 
 
-def cell(row: dict[str, Any], name: str) -> str:
-    """Return a cell of the list of runs."""
+def cell(row: dict[str, Any], name: str, named: bool = False) -> str:
+    """Return a cell of the list of runs; `named`: a value is preceded by its metric."""
     value = row[name]
     if value is None:
         return ""
-    if name == "accuracy":
-        return f"{100 * value:.2f}%"
+    if name == "value":
+        from merginguriel.metrics.base import find
+
+        return (f"{row['metric']} " if named else "") + find(row["metric"]).unit.show(value)
     if name == "seconds":
         return duration(value)
     if name == "created":

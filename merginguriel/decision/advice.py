@@ -9,13 +9,13 @@ from math import inf
 from typing import NamedTuple
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.rows import ResultRow, metric_of
 
 from . import assemble, claim_rules, next_steps
 from .advice_types import Advice, Calibration, Recipe
 from .baseline import baseline_of, detectable, rebased, trial_of
 from .estimate import Learned, Relative, checks, learn, predict, relatives
-from .evidence import Arm, Column, Observation, arm_of, columns, is_arm, lead, metric_of, observations
+from .evidence import Arm, Column, Observation, arm_of, columns, is_arm, lead, observations
 from .pilot import passes_pp, planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import Choice, choose_sources

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -86,15 +85,6 @@ class Observation:
 Column = Mapping[str, float]  # source → accuracy on one target, a fraction
 
 
-def metric_of(rows: Iterable[ResultRow], context: str) -> str:
-    """Return the metric that most rows of a context have, compared rows before others; accuracy where there are none."""
-    here = [row for row in rows if row.context == context and row.metric not in MEASURES]
-    counts = Counter(row.metric for row in here if row.baseline is not None) or Counter(
-        r.metric for r in here
-    )
-    return min(counts, key=lambda name: (-counts[name], name), default="accuracy")
-
-
 def arm_of(row: ResultRow) -> Arm:
     """Return the arm that a row measured."""
     sources = tuple(sorted(row.sources))
@@ -172,6 +162,8 @@ def observations(
 def columns(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]]:
     """Return (context, target) → what each single model of another locale reaches on the target, as far as it is known.
 
+    Values of a metric of which less is better are negated.
+
     REAL weights are development accuracies up to a factor, which the recorded mean of the sources gives. They come
     first, because they share no noise with the gains on test items; models without them have their score in the log.
     """
@@ -183,7 +175,7 @@ def columns(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]
         where = row.context, row.target
         if row.method == "single" and row.metric not in MEASURES and len(row.sources) == 1:
             if row.sources[0] != row.target:
-                scored.setdefault(where, {})[row.sources[0]] = row.value
+                scored.setdefault(where, {})[row.sources[0]] = row.sign * row.value
         elif _weighs_by_accuracy(row) and row.baseline is not None:
             for source, weight in zip(row.sources, row.weights, strict=True):
                 value = weight * len(row.sources) * row.baseline
@@ -197,7 +189,7 @@ def columns(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]
 
 def _weighs_by_accuracy(row: ResultRow) -> bool:
     """Return whether the weights of a row are accuracies, and their mean is recorded with it."""
-    compared = row.mode == "ExcTar" and row.baseline_kind == "source_mean"
+    compared = row.mode == "ExcTar" and row.baseline_kind == "source_mean" and row.sign > 0
     return compared and row.similarity == "REAL" and len(row.weights) == len(row.sources) > 1
 
 
@@ -220,8 +212,13 @@ def _lead_of(
     mean = means.get(row.measurement())
     if mean is None:
         return None
-    best = max(pool.values()) if pool and row.baseline_kind == BEST_OF_ALL else row.baseline
-    return None if best is None else 100 * (best - mean)
+    if pool and row.baseline_kind == BEST_OF_ALL:
+        best = max(pool.values())
+    elif row.baseline is not None:
+        best = row.sign * row.baseline
+    else:
+        return None
+    return 100 * (best - row.sign * mean)
 
 
 def _gap_keys(arm: Arm) -> tuple[object, ...]:

@@ -73,7 +73,7 @@ def choose_sources(
     by_source = {row.sources[0]: row for row in singles}
     column = {source: row.value for source, row in by_source.items()}
     kind = (arm.similarity or "").partition("×")[0]
-    if kind and registry.get(kind).needs != "accuracy":
+    if kind and ("+" in kind or registry.get(kind).needs != "accuracy"):
         near = (
             _nearest(arm, wanted, _pool(rows, arm, column, trained)) if predicting and kind == "URIEL" else ()
         )
@@ -160,6 +160,8 @@ def _predicted(
     if arm.target not in locales.table():
         return ()
     known = columns(rows)
+    if any(row.sign < 0 for row in rows if row.context == arm.context and row.method == "single"):
+        return ()
     context = {target: values for (where, target), values in known.items() if where == arm.context}
     context[arm.target] = dict(column)
     out = _ruled_out(dict(column), k, _mean_of_sources(rows, arm))

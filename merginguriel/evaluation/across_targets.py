@@ -10,17 +10,18 @@ import numpy as np
 
 from merginguriel import stats
 from merginguriel.errors import IncompatibleError, UsageError
+from merginguriel.metrics.base import find
 
-from .significance import CHUNK, Comparison, Interval, _by_group, _difference, compare, of_alike
+from .significance import Comparison, Interval, chunks, compare, linear, of_alike, resampler
 
 ALIKE = 1e-18  # a variance below it is rounding
-# Target → (A, B), each bool [n]: was the item answered rightly?
+# Target → (A, B): statistics of a metric [n] or [n, S], for accuracy bool
 Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Family:
-    """Comparison of A with B on every target. Differences in pp, A − B.
+    """Comparison of A with B on every target. Differences in points, A − B: pp for accuracy.
 
     comparisons  target → its own comparison, with its interval and smallest detectable effect
     holm         target → p after Holm's correction over these targets (of `p_groups` where groups were given)
@@ -45,6 +46,7 @@ def over_targets(
     pairs: Pairs,
     groups: Mapping[str, Sequence[str]] | None = None,
     *,
+    metric: str = "accuracy",
     draws: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
@@ -55,9 +57,10 @@ def over_targets(
     Holm's correction counts the targets. It does not count a choice of A among several methods on the same items.
 
     Args:
-        pairs: Target → statistics of accuracy of A and B, each [n], by item.
+        pairs: Target → statistics of the metric of A and B, by item.
         groups: Target → [n] names. Items of one name are drawn together, within a target (variants of a template) and
             across targets: in parallel data, where an id names the same sentence in every language, one draw serves all.
+        metric: Name of a registered metric.
         draws: Draws of the bootstrap.
         seed: Of the draws.
         level: Of the intervals.
@@ -70,17 +73,18 @@ def over_targets(
         raise UsageError("a comparison over targets needs at least one target.")
     named = groups or {}
     found = {
-        target: compare(a, b, groups=named.get(target), draws=draws, seed=seed, level=level)
+        target: compare(a, b, metric=metric, groups=named.get(target), draws=draws, seed=seed, level=level)
         for target, (a, b) in pairs.items()
     }
     p = [c.p if c.p_groups is None else c.p_groups for c in found.values()]
-    means = joint_draws(pairs, named, draws=draws, seed=seed).mean(axis=1)
+    means = joint_draws(pairs, named, metric=metric, draws=draws, seed=seed).mean(axis=1)
     low, high = (100 * float(end) for end in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
     spread = float(means.var(ddof=1))
     if spread < ALIKE:
         # No draw differs from another: the mean of intervals that hold together at this level (Bonferroni).
+        strict = 1 - (1 - level) / len(pairs)
         each = [
-            compare(a, b, groups=named.get(t), draws=draws, seed=seed, level=1 - (1 - level) / len(pairs))
+            compare(a, b, metric=metric, groups=named.get(t), draws=draws, seed=seed, level=strict)
             for t, (a, b) in pairs.items()
         ]
         low, high = (
@@ -97,43 +101,49 @@ def over_targets(
 
 
 def joint_draws(
-    pairs: Pairs, groups: Mapping[str, Sequence[str]], *, draws: int = 10_000, seed: int = 0
+    pairs: Pairs,
+    groups: Mapping[str, Sequence[str]],
+    *,
+    metric: str = "accuracy",
+    draws: int = 10_000,
+    seed: int = 0,
 ) -> np.ndarray:
-    """Return bootstrap differences float [draws, targets], as fractions: whole groups drawn once for all targets.
+    """Return bootstrap differences float [draws, targets], in the metric's unit: whole groups drawn once for all targets.
 
     Groups are drawn within strata: those that occur in the same set of targets. Parallel data are one stratum, so
     that the draws of two targets rise and fall together; data that share no group are drawn independently. (Cluster
     bootstrap: Davison & Hinkley 1997, section 3.8.)
     """
-    targets = list(pairs)
-    where: dict[str, list[tuple[int, int, int]]] = {}  # group → (target, sum of differences, items)
-    for j, target in enumerate(targets):
-        d = _difference(*pairs[target])
-        names = groups.get(target)
-        own = names is None
-        sums, sizes = _by_group(d, names)
-        keys = [f"{target}\x1f{i}" for i in range(len(d))] if own else sorted(set(map(str, names or ())))
-        for key, total, size in zip(keys, sums.tolist(), sizes.tolist(), strict=True):
-            where.setdefault(key, []).append((j, total, size))
-    strata: dict[tuple[int, ...], list[str]] = {}
-    for key, cells in where.items():
-        strata.setdefault(tuple(j for j, _, _ in cells), []).append(key)
+    sides = []
+    where: dict[str, list[tuple[int, int]]] = {}  # group → (target, its place there)
+    for j, (target, pair) in enumerate(pairs.items()):
+        names = groups.get(target) or [f"{target}\x1f{i}" for i in range(len(pair[0]))]
+        keys, index = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
+        sides.append([resampler(find(metric), np.asarray(one, float), index, len(keys)) for one in pair])
+        for place, key in enumerate(keys.tolist()):
+            where.setdefault(key, []).append((j, place))
+    strata: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for key in sorted(where):
+        targets, places = zip(*where[key], strict=True)
+        strata.setdefault(targets, []).append(places)
     rng = np.random.default_rng(seed)
-    sums, sizes = np.zeros((draws, len(targets))), np.zeros((draws, len(targets)))
-    for members, keys in sorted(strata.items()):
-        table = np.array([[(total, size) for _, total, size in where[key]] for key in keys], dtype=float)
-        at, even = list(members), np.full(len(keys), 1 / len(keys))
-        for part in range(0, draws, CHUNK):
-            rows = slice(part, min(part + CHUNK, draws))
-            counts = rng.multinomial(len(keys), even, size=rows.stop - rows.start).astype(float)
-            sums[rows, at] += counts @ table[:, :, 0]
-            sizes[rows, at] += counts @ table[:, :, 1]
-    return sums / sizes
+    sizes = [sum(key[0] == j for places in where.values() for key in places) for j in range(len(sides))]
+    parts = []
+    for size in chunks(draws):
+        counts = [np.empty((size, groups_)) for groups_ in sizes]
+        for members, cells in sorted(strata.items()):
+            drawn = rng.multinomial(len(cells), np.full(len(cells), 1 / len(cells)), size=size)
+            for j, places in zip(members, np.array(cells).T, strict=True):
+                counts[j][:, places] = drawn
+        parts.append(
+            np.stack([a(count) - b(count) for (a, b), count in zip(sides, counts, strict=True)], axis=1)
+        )
+    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """Comparison of A with B over S seeds and n items, both random. Differences in pp, A − B.
+    """Comparison of A with B over S seeds and n items, both random. Differences in points, A − B: pp for accuracy.
 
     se, df           standard error of the mean difference, and its degrees of freedom
     sd_seed          standard deviation of the true difference from one seed to another
@@ -157,7 +167,12 @@ class OverSeeds:
 
 
 def over_seeds(
-    a: np.ndarray, b: np.ndarray, *, groups: Sequence[str] | None = None, level: float = 0.95
+    a: Sequence[np.ndarray],
+    b: Sequence[np.ndarray],
+    *,
+    metric: str = "accuracy",
+    groups: Sequence[str] | None = None,
+    level: float = 0.95,
 ) -> OverSeeds:
     """Compare A with B, each trained with S seeds and scored on the same n items.
 
@@ -168,8 +183,9 @@ def over_seeds(
     et al. 2021, arXiv:2103.03098.
 
     Args:
-        a: bool [S, n]; row s has seed s.
+        a: S statistics of the metric, [n] or [n, S'] each; that of place s has seed s. For accuracy bool [S, n] will do.
         b: The same of B.
+        metric: Name of a registered metric; one that is no mean is linearised.
         groups: [n]; items of one name are variants of each other. Groups then replace items, linearised as ratios.
         level: Of the interval.
 
@@ -177,23 +193,20 @@ def over_seeds(
         IncompatibleError: The shapes differ.
         UsageError: There are fewer than two seeds or groups.
     """
-    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
-    if a.shape != b.shape or a.ndim != 2 or not a.size:
-        raise IncompatibleError(
-            f"both sides need the same seeds and items, not {list(a.shape)} and {list(b.shape)}."
-        )
-    return differences_over_seeds(a.astype(np.int64) - b.astype(np.int64), groups=groups, level=level)
+    if [one.shape for one in a] != [one.shape for one in b] or not len(a) or not a[0].size:
+        shapes = (f"{len(side)} × {list(side[0].shape) if len(side) else []}" for side in (a, b))
+        raise IncompatibleError(f"both sides need the same seeds and items, not {' and '.join(shapes)}.")
+    used = find(metric)
+    table = np.array([linear(used, x, groups) - linear(used, y, groups) for x, y in zip(a, b, strict=True)])
+    return differences_over_seeds(table, n=len(a[0]), level=level)
 
 
-def differences_over_seeds(
-    d: np.ndarray, *, groups: Sequence[str] | None = None, level: float = 0.95
-) -> OverSeeds:
-    """Compare as `over_seeds`, from differences d [S, n] in −1 … 1; fractions where B is the mean of several models."""
-    mean = float(d.mean())
-    table = np.array([_linear(row, groups, mean) for row in d])
+def differences_over_seeds(table: np.ndarray, *, n: int, level: float = 0.95) -> OverSeeds:
+    """Compare as `over_seeds`, from linear differences [S, G] (`significance.linear`) of items or groups of n items."""
     seeds, units = table.shape
     if seeds < 2 or units < 2:
         raise UsageError(f"a comparison over seeds needs two or more seeds and items, not {seeds} × {units}.")
+    mean = float(table.mean())
     by_seed, by_unit = table.mean(axis=1) - mean, table.mean(axis=0) - mean
     rest = table - mean - by_seed[:, None] - by_unit[None, :]
     freedom = np.array([seeds - 1, units - 1, (seeds - 1) * (units - 1)], dtype=float)
@@ -204,16 +217,16 @@ def differences_over_seeds(
     signs = np.array([*(parts > 0), 1 - int((parts > 0).sum())], dtype=float)
     variance = max(float(signs @ squares), 0.0) / (seeds * units)
     sd_seed = sqrt(max(seed - error, 0.0) / units)
-    if not variance:
+    if variance < ALIKE:
         interval = of_alike(mean, np.ones(min(seeds, units)), level)
-        return OverSeeds(seeds, d.shape[1], 100 * mean, interval, 1.0, None, 0.0, 100 * sd_seed, None)
+        return OverSeeds(seeds, n, 100 * mean, interval, 1.0, None, 0.0, 100 * sd_seed, None)
     df = stats.satterthwaite(zip((signs * squares).tolist(), freedom.tolist(), strict=True))
     whole = max(1, int(df))  # rounded down: the careful side
     se = sqrt(variance)
     half = stats.student_inv_cdf(0.5 + level / 2, whole) * se
     return OverSeeds(
         seeds=seeds,
-        n=d.shape[1],
+        n=n,
         difference=100 * mean,
         interval=Interval(100 * max(-1.0, mean - half), 100 * min(1.0, mean + half), level),
         p=stats.student_two_sided_p(mean / se, whole),
@@ -222,11 +235,3 @@ def differences_over_seeds(
         sd_seed=100 * sd_seed,
         mde=100 * stats.minimum_detectable_effect(variance, groups=whole + 1),
     )
-
-
-def _linear(d: np.ndarray, groups: Sequence[str] | None, mean: float) -> np.ndarray:
-    """Return one value per item or group, whose mean is that of d [n]; for groups of unequal size, of the ratio."""
-    if groups is None:
-        return d.astype(float)
-    sums, sizes = _by_group(d, groups)
-    return mean + len(sums) * (sums - mean * sizes) / len(d)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from merginguriel.decision import backtest, claim_rules, study_rules
 from merginguriel.decision.backtest import Backtests
-from merginguriel.decision.evidence import metric_of, observations
+from merginguriel.decision.evidence import observations
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import load
+from merginguriel.knowledge.parse.rows import metric_of
 from merginguriel.workspace import Workspace
 
 

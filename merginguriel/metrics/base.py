@@ -20,7 +20,12 @@ from merginguriel.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-READS = ("label", "tags", "number")  # what an item's gold and predicted answers are
+READS = (
+    "label",
+    "tags",
+    "number",
+    "scores",
+)  # what an item's gold and predicted answers are; scores: several numbers
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class Unit:
         """Return `48.32%` for a share, `0.4832` for a correlation."""
         return f"{100 * value:.{places}f}%" if self.percent else f"{value:.{places + 2}f}"
 
+    def span(self, low: float, high: float, places: int = 1) -> str:
+        """Return the interval `45.1 … 51.3` of a share, in percent, `0.451 … 0.513` of a correlation."""
+        return " … ".join(self.show(end, places).removesuffix("%") for end in (low, high))
+
 
 UNITS = {
     "share": Unit(0.0, 1.0, True, "pp", stats.proportion_variance),
@@ -51,12 +60,11 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric.
+    """A registered metric; `metric` describes its parts.
 
     statistics  (gold [n], predicted [n]) → [n], or [n, S] with S numbers per item (bool where S is one yes or no)
-    reduce      (statistics, counts [d, n]) → [d]: the value when item i counts counts[d, i] times; None: their mean
-    additive    `reduce` depends on the weighted sum of the statistics only, so groups can be summed first
-    reads       one of READS: the answers that it understands
+    of_sums     summed statistics [d, S] → [d], for a metric that sums determine
+    of_draws    (statistics [n, S], counts [d, n]) → [d]: the value when item i counts counts[d, i] times, for another
     """
 
     name: str
@@ -65,8 +73,8 @@ class Metric:
     reads: str
     higher_is_better: bool
     statistics: Callable[[Sequence[str], Sequence[str]], np.ndarray]
-    reduce: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
-    additive: bool
+    of_sums: Callable[[np.ndarray], np.ndarray] | None = None
+    of_draws: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     @property
     def unit(self) -> Unit:
@@ -78,11 +86,26 @@ class Metric:
         """1 where a higher value is better, else −1."""
         return 1 if self.higher_is_better else -1
 
+    def benefit(self, value: float) -> float:
+        """Return a value so that higher is better: of an error rate, 1 minus it."""
+        return value if self.higher_is_better else self.unit.low + self.unit.high - value
+
+    @property
+    def mark(self) -> str:
+        """What the heading of a column of values times 100 adds to a name: `, %`, or ` × 100` for a correlation."""
+        return ", %" if self.unit.percent else " × 100"
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the value is the mean of the statistics [n]."""
+        return self.of_sums is None and self.of_draws is None
+
     def values(self, statistics: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Return the value [d] for every row of counts [d, n]: how often each item is drawn."""
-        if self.reduce is None:
-            return counts @ statistics / counts.sum(axis=-1)
-        return self.reduce(statistics, counts)
+        if self.of_draws:
+            return self.of_draws(statistics, counts)
+        sums = counts @ statistics
+        return self.of_sums(sums) if self.of_sums else sums / counts.sum(axis=-1)
 
     def value(self, statistics: np.ndarray) -> float:
         """Return the value over all items, each counted once. Raises UsageError without an item."""
@@ -90,7 +113,7 @@ class Metric:
 
         if not len(statistics):
             raise UsageError(f"{self.name} of no item is undefined.")
-        if self.reduce is None:
+        if self.is_mean:
             return float(statistics.mean())
         return float(self.values(statistics, np.ones((1, len(statistics))))[0])
 
@@ -123,13 +146,8 @@ def metric(
     if unit not in UNITS or reads not in READS:
         raise UsageError(f"metric {name}: unit {unit!r} or reads {reads!r} is unknown.")
 
-    def summed(statistics: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        assert of_sums is not None
-        return of_sums(counts @ statistics)
-
     def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        reduce = summed if of_sums else of_draws
-        _registry[name] = Metric(name, doc, unit, reads, higher_is_better, function, reduce, not of_draws)
+        _registry[name] = Metric(name, doc, unit, reads, higher_is_better, function, of_sums, of_draws)
         return function
 
     return register
@@ -146,6 +164,11 @@ def metrics() -> dict[str, Metric]:
     """Return every metric by its name, sorted."""
     _load()
     return dict(sorted(_registry.items()))
+
+
+def named_in(text: object) -> str | None:
+    """Return the metric that the name of a run's score has in it, such as `dev span_f1 of de-DE`; None for a loss."""
+    return next((name for name in metrics() if name in str(text)), None)
 
 
 def find(name: str) -> Metric:

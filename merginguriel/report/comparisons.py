@@ -12,8 +12,9 @@ import numpy as np
 from merginguriel import stats
 from merginguriel.evaluation.across_targets import differences_over_seeds
 from merginguriel.evaluation.baselines import GOALS
-from merginguriel.evaluation.significance import FEW_GROUPS, compare
+from merginguriel.evaluation.significance import FEW_GROUPS, compare, linear
 from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.metrics import base as metrics
 from merginguriel.text.differences import ALPHA, Difference
 
 from .loading import MERGE, SINGLE, Arm
@@ -40,8 +41,8 @@ class Cell:
         key: All settings.
         kind: MERGE or ENSEMBLE.
         arms: One per seed.
-        value: Mean accuracy.
-        baselines: Kind of baseline → its accuracy.
+        value: Mean value of the metric.
+        baselines: Kind of baseline → its value.
         against: Kind of baseline → difference of this cell to it.
         goal: Kind of baseline that the goal of this mode is measured against, where this cell has it.
     """
@@ -61,6 +62,11 @@ class Cell:
     def mode(self) -> str:
         """ExcTar, IncTar or -."""
         return self.arms[0].row.mode
+
+    @property
+    def metric(self) -> metrics.Metric:
+        """Metric of the values."""
+        return metrics.find(self.arms[0].row.metric)
 
 
 # one difference
@@ -102,49 +108,52 @@ def _normal(
 def of_arms(a: Arm, b: Arm) -> Difference:
     """Return a − b on one target: paired by item where both have the same items, else with a bound of the noise."""
     if a.right is not None and b.right is not None and a.items == b.items:
-        return _of_items(a, b.right)
+        return _of_items(a, (b.right,))
     value = 100 * (a.row.value - b.row.value)
     if not a.row.n or not b.row.n:
         return Difference(value)
-    variance = 1e4 * (
-        stats.proportion_variance(a.row.value, a.row.n) + stats.proportion_variance(b.row.value, b.row.n)
-    )
+    variance = metrics.find(a.row.metric).unit.variance
+    both = 1e4 * (variance(a.row.value, a.row.n) + variance(b.row.value, b.row.n))
     found = _normal(
-        value, variance * max(_clustering(a), _clustering(b)), paired=False, units=min(a.row.n, b.row.n)
+        value, both * max(_clustering(a), _clustering(b)), paired=False, units=min(a.row.n, b.row.n)
     )
     return replace(found, bound=True)
 
 
-def _of_items(arm: Arm, other: np.ndarray) -> Difference:
-    """Return arm − other, item by item; other: bool [n], or the share [n] of several models that is right.
+def _of_items(arm: Arm, others: Sequence[np.ndarray]) -> Difference:
+    """Return arm − other, item by item; others: statistics of one model, or of several whose mean it is.
 
-    Of one model, the test is that of the run which scored it: `significance.compare`, its interval in closed form, since
-    a study has thousands of comparisons. Of a mean of models, which that test does not know: groups of items are the
-    unit, the noise is the linearised ratio estimator's (Cochran 1977, ch. 6).
+    Of one model, the test is that of the run which scored it, `significance.compare`, its interval in closed form, since
+    a study has thousands of comparisons. Of a mean of models, groups of items are the unit, the noise is that of linear
+    statistics (for accuracy the ratio estimator: Cochran 1977, ch. 6).
     """
     assert arm.right is not None
-    named = arm.groups if arm.groups is not None else arm.items
-    if other.dtype == bool:
-        seen = compare(arm.right, other, groups=named, draws=0)
-        p = seen.p if seen.p_groups is None else seen.p_groups
-        if seen.se is None and (seen.wins or seen.losses):
-            return Difference(seen.difference, paired=True, units=seen.n)
+    metric, named, n = metrics.find(arm.row.metric), arm.groups or arm.items, len(arm.right)
+    if len(others) == 1:
+        seen = compare(arm.right, others[0], groups=named, metric=metric.name, draws=0)
+        if seen.se is None and not np.array_equal(arm.right, others[0]):
+            return Difference(seen.difference, paired=True, units=n)
         ends = seen.interval.low, seen.interval.high
-        return Difference(seen.difference, *ends, seen.se, seen.mde, p, paired=True, units=seen.n)
-    d = arm.right.astype(float) - other
-    _, index = np.unique(np.asarray(named, dtype=np.str_), return_inverse=True)
-    sums, sizes = np.bincount(index, weights=d), np.bincount(index)
-    count, n, mean = len(sizes), len(d), float(d.mean())
+        return Difference(seen.difference, *ends, seen.se, seen.mde, seen.trusted_p, paired=True, units=n)
+    d = _linear(arm, others)
+    count, mean = len(d), float(d.mean())
     if not d.any():
         return Difference(0.0, p=1.0, paired=True, units=n)
-    # One item keeps the noise above zero, as it does for rows.
-    variance = float(((sums - mean * sizes) ** 2).sum()) / n**2 * count / (count - 1) if count > 1 else 0.0
+    variance = float(d.var(ddof=1)) / count if count > 1 else 0.0
     if not variance:
         return Difference(100 * mean, paired=True, units=n)
-    variance = 1e4 * max(variance, 1 / n**2)
+    variance = 1e4 * max(variance, 1 / n**2)  # one item keeps the noise above zero, as it does for rows
     if count < FEW_GROUPS:
         return _student(100 * mean, sqrt(variance), count - 1, paired=True, units=n)
     return _normal(100 * mean, variance, paired=True, units=n)
+
+
+def _linear(arm: Arm, others: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arm − mean of the others as one number per group of items, [G], whose mean is the difference."""
+    assert arm.right is not None
+    metric, named = metrics.find(arm.row.metric), arm.groups or arm.items
+    own, *rest = (linear(metric, one, named) for one in (arm.right, *others))
+    return own - np.mean(rest, axis=0)
 
 
 def against_baseline(arm: Arm, kind: str) -> Difference | None:
@@ -220,8 +229,8 @@ def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -
         each = [d for arm in having if (d := against_baseline(arm, kind)) is not None]
         if each:
             baselines[kind] = sum(values) / len(values)
-            found = over_seeds_by_items(having, [arm.rights.get(kind) for arm in having])
-            compared[kind] = found or over_seeds(each)
+            found = over_seeds_by_items(having, [arm.rights.get(kind, ()) for arm in having])
+            compared[kind] = replace(found or over_seeds(each), points=arms[0].row.points)
     value = sum(arm.row.value for arm in arms) / len(arms)
     return Cell(*block, label, key, arms[0].kind, arms, value, baselines, compared)
 
@@ -246,27 +255,23 @@ def over_seeds(each: Sequence[Difference]) -> Difference:
     return replace(found, bound=any(d.bound for d in each))
 
 
-def over_seeds_by_items(arms: Sequence[Arm], others: Sequence[np.ndarray | None]) -> Difference | None:
+def over_seeds_by_items(arms: Sequence[Arm], others: Sequence[Sequence[np.ndarray]]) -> Difference | None:
     """Average arm − other over seeds, with seeds and items both at random.
 
     Args:
         arms: One per seed.
-        others: [n] each, as in `_of_items`.
+        others: Of each arm, as in `_of_items`; empty where unknown.
 
     Returns:
         None with one seed, and unless all were scored on the same known items.
     """
     first = arms[0]
-    rows = [
-        arm.right.astype(float) - other
-        for arm, other in zip(arms, others, strict=True)
-        if arm.right is not None and other is not None
-    ]
+    known = all(arm.right is not None and other for arm, other in zip(arms, others, strict=True))
     same = all(arm.items == first.items and arm.groups == first.groups for arm in arms)
-    if len(arms) < 2 or len(rows) < len(arms) or not same or len(set(first.groups or first.items)) < 2:
+    if len(arms) < 2 or not known or not same or len(set(first.groups or first.items)) < 2:
         return None
-    d = np.array(rows)
-    found = differences_over_seeds(d, groups=first.groups or first.items, level=1 - ALPHA)
+    d = np.array([_linear(arm, other) for arm, other in zip(arms, others, strict=True)])
+    found = differences_over_seeds(d, n=len(first.items), level=1 - ALPHA)
     if not d.any():
         return Difference(0.0, p=1.0, paired=True, units=found.n)
     if found.se is None:
@@ -383,7 +388,7 @@ def _part(name: str, value: str) -> str:
 
 
 def table(found: Iterable[Cell]) -> dict[str, dict[str, float]]:
-    """Return label → target (with its context) → accuracy."""
+    """Return label → target (with its context) → value."""
     values: dict[str, dict[str, float]] = {}
     for cell in found:
         values.setdefault(cell.label, {})[f"{cell.context} {cell.target}"] = cell.value

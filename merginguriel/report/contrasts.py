@@ -29,7 +29,7 @@ class Contrast:
         key: What differs: a setting, `ensemble`, or a mode whose methods are compared with a baseline.
         a: The one value, or method.
         b: The other value, or kind of baseline.
-        by_target: Target → mean difference in pp.
+        by_target: Target → mean difference in points.
         pairs: Number of differences that the means are of.
         difference: Mean over targets.
     """
@@ -47,17 +47,21 @@ class Contrast:
         return len(self.by_target) >= FEWEST
 
 
-def contrast(key: str, a: str, b: str, differences: Mapping[str, Sequence[float]]) -> Contrast:
+def contrast(
+    key: str, a: str, b: str, differences: Mapping[str, Sequence[float]], points: str = "pp"
+) -> Contrast:
     """Average differences within targets, then over targets.
 
     Args:
         key: As in Contrast.
         a: As in Contrast.
         b: As in Contrast.
-        differences: Target → differences in pp.
+        differences: Target → differences in points.
+        points: Their unit.
     """
     by_target = {target: float(np.mean(each)) for target, each in differences.items()}
-    return Contrast(key, a, b, by_target, sum(map(len, differences.values())), t_over_targets(by_target))
+    over = replace(t_over_targets(by_target), points=points)
+    return Contrast(key, a, b, by_target, sum(map(len, differences.values())), over)
 
 
 def t_over_targets(values: Mapping[str, float]) -> Difference:
@@ -117,7 +121,8 @@ def settings(cells: Sequence[Cell], key: str) -> list[Contrast]:
     for b, a in combinations(sorted(wide.columns, key=_order), 2):
         pairs = (100 * (wide[a] - wide[b])).dropna().groupby(level=["target", "rest"]).mean()
         if len(pairs):
-            found.append(contrast(key, a, b, {t: list(each) for t, each in pairs.groupby(level="target")}))
+            by_target = {t: list(each) for t, each in pairs.groupby(level="target")}
+            found.append(contrast(key, a, b, by_target, cells[0].metric.unit.points))
     return corrected(found)
 
 
@@ -175,13 +180,14 @@ def ensembles(cells: Sequence[Cell]) -> tuple[list[Contrast], list[tuple[Cell, C
             ]
             if not same:
                 continue
-            rights = [b.right if a.items == b.items else None for a, b in same]
+            rights = [(b.right,) if b.right is not None and a.items == b.items else () for a, b in same]
             difference = over_seeds_by_items([a for a, _ in same], rights) or over_seeds(
                 [of_arms(a, b) for a, b in same]
             )
             single.append((merge, vote, difference))
             by_target = by_pair.setdefault((merge.label, vote_name(vote)), {})
             by_target.setdefault(_place(merge), []).append(difference.value)
-    over = [contrast("ensemble", a, b, by_target) for (a, b), by_target in sorted(by_pair.items())]
-    adjusted = with_holm([d for _, _, d in single])
+    points = cells[0].metric.unit.points if cells else "pp"
+    over = [contrast("ensemble", a, b, by_target, points) for (a, b), by_target in sorted(by_pair.items())]
+    adjusted = with_holm([replace(d, points=points) for _, _, d in single])
     return corrected(over), [(m, v, d) for (m, v, _), d in zip(single, adjusted, strict=True)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 
 from merginguriel.errors import UsageError
+from merginguriel.metrics.base import Metric
 from merginguriel.text.differences import (
     ABOVE,
     BELOW,
@@ -29,20 +31,20 @@ from .loading import ENSEMBLE, MERGE
 from .pages import Picture, Section, Table, difference_record, rounded
 from .sentences import correlation_sentence, effect_sentence, holm_words, methods_sentence, tally
 
-# What a merging effect can be plotted against: name → (words, value of a cell or None).
+# What a merging effect can be plotted against: name → (words of a metric, value of a cell or None).
 FEATURES: dict[str, tuple[str, Callable[[Cell], float | None]]] = {
-    "source_mean": ("mean accuracy of the sources, %", lambda c: _percent(c, "source_mean")),
+    "source_mean": ("mean {name} of the sources{mark}", lambda c: _percent(c, "source_mean")),
     "best_lead": (
-        "best single source − mean of the sources, pp",
+        "best single source − mean of the sources, {points}",
         lambda c: _minus(_percent(c, "best_single_source"), _percent(c, "source_mean")),
     ),
-    "target_alone": ("accuracy of the target's own model, %", lambda c: _percent(c, "target_alone")),
+    "target_alone": ("{name} of the target's own model{mark}", lambda c: _percent(c, "target_alone")),
     "zs_self_ratio": (
         "best single source over the target's own model",
         lambda c: _ratio(c.baselines.get("best_single_source"), c.baselines.get("target_alone")),
     ),
 }
-TESTS = ("detects, pp", "p", "p, Holm", "verdict")
+TESTS = ("p", "p, Holm", "verdict")
 
 
 def contrast_table(
@@ -72,7 +74,8 @@ def contrast_table(
         {"key": c.key, "a": c.a, "b": c.b, "targets": len(c.by_target), "pairs": c.pairs, **difference_record(c.difference)}
         for c in (shown if every is None else every)
     ]  # fmt: skip
-    return Table(name, title, (*columns, *TESTS), rows, records)
+    points = next((c.difference.points for c in shown), "pp")
+    return Table(name, title, (*columns, f"detects, {points}", *TESTS), rows, records)
 
 
 # methods
@@ -93,7 +96,7 @@ def methods_over_targets(cells: Sequence[Cell]) -> dict[str, list[Contrast]]:
                     by_label.setdefault(c.label, {})[f"{c.context} {c.target}"] = [c.against[kind].value]
             every += contrasts.corrected(
                 [
-                    contrasts.contrast(of, label, kind_words(kind), values)
+                    contrasts.contrast(of, label, kind_words(kind), values, cells[0].metric.unit.points)
                     for label, values in by_label.items()
                 ]
             )
@@ -114,12 +117,13 @@ def methods_section(
             methods_sentence(mode, kind, every),
             "The unit is the target: the interval is for another target.",
         ]
-        columns = ("method", "targets", f"− {kind_words(kind)}, pp, 95%")
+        points = every[0].difference.points
+        columns = ("method", "targets", f"− {kind_words(kind)}, {points}, 95%")
         table = contrast_table(f"methods-goal-{goal}", "Every method over its targets", columns, every,
                                lambda c: [c.a, str(len(c.by_target))])  # fmt: skip
-        xlabel = f"difference to the {kind_words(kind)}, pp, with 95% intervals"
+        xlabel = f"difference to the {kind_words(kind)}, {points}, with 95% intervals"
         draw = partial(figures.forest, [(c.a, c) for c in every], xlabel)
-        about = f"{mode}: every method minus the {kind_words(kind)}, pp, mean over targets"
+        about = f"{mode}: every method minus the {kind_words(kind)}, {points}, mean over targets"
         picture = Picture(f"methods-goal-{goal}", about, draw)
         sections.append(Section(f"Methods over targets, {mode}", text, [table], [picture]))
     return sections
@@ -135,11 +139,13 @@ def settings_section(compared: Mapping[str, Sequence[Contrast]]) -> list[Section
         return []
     text = ["Merges that differ in the setting and in what follows from it, such as the sources, as differences per target. "
             "The unit is the target: the interval is for another target. Holm's correction counts the comparisons of one setting."]  # fmt: skip
-    table = contrast_table("settings", "Settings compared", ("setting", "A", "B", "targets", "pairs", "A − B, pp, 95%"), every,
+    points = every[0].difference.points
+    columns = ("setting", "A", "B", "targets", "pairs", f"A − B, {points}, 95%")
+    table = contrast_table("settings", "Settings compared", columns, every,
                            lambda c: [c.key, c.a, c.b, str(len(c.by_target)), str(c.pairs)])  # fmt: skip
     draw = partial(figures.forest, [(f"{c.key}: {c.a} − {c.b}", c) for c in every],
-                   "difference, pp, with 95% intervals over targets")  # fmt: skip
-    picture = Picture("settings", "Differences between settings, pp, over targets", draw)
+                   f"difference, {points}, with 95% intervals over targets")  # fmt: skip
+    picture = Picture("settings", f"Differences between settings, {points}, over targets", draw)
     return [Section("Settings", text, [table], [picture])]
 
 
@@ -168,7 +174,9 @@ def ensembles_section(
         text.append(
             f"The table has the pairs on {contrasts.FEWEST} targets or more; tables/ensembles.csv has all {len(over)}."
         )
-    columns = ("merge", "ensemble", "targets", "merge − ensemble, pp, 95%")
+    metric = each[0][0].metric
+    points, mark = metric.unit.points, metric.mark
+    columns = ("merge", "ensemble", "targets", f"merge − ensemble, {points}, 95%")
     main = contrast_table(
         "ensembles", "Over targets", columns, wide or over, lambda c: [c.a, c.b, str(len(c.by_target))], over
     )
@@ -178,18 +186,26 @@ def ensembles_section(
         if d.verdict in (ABOVE, BELOW)
     ]  # fmt: skip
     records = [
-        {"context": m.context, "target": m.target, "merge": m.label, "ensemble": v.label, "merge_accuracy": rounded(m.value),
-         "ensemble_accuracy": rounded(v.value), **difference_record(d)}
+        {"context": m.context, "target": m.target, "merge": m.label, "ensemble": v.label, f"merge_{metric.name}": rounded(m.value),
+         f"ensemble_{metric.name}": rounded(v.value), **difference_record(d)}
         for m, v, d in each
     ]  # fmt: skip
-    heads = ("target", "merge", "ensemble", "merge, %", "ensemble, %", "difference, pp", "verdict")
+    heads = (
+        "target",
+        "merge",
+        "ensemble",
+        f"merge{mark}",
+        f"ensemble{mark}",
+        f"difference, {points}",
+        "verdict",
+    )
     single = Table("ensembles-by-target", "On single targets, outside noise", heads, outside[:60], records)
     pictures = []
     if wide:
-        xlabel = "merge − ensemble, pp, with 95% intervals"
+        xlabel = f"merge − ensemble, {points}, with 95% intervals"
         draw = partial(figures.forest, [(f"{c.a} − {c.b}", c) for c in wide], xlabel)
         cut = f"; the first {figures.MOST} of {len(wide)} pairs" if len(wide) > figures.MOST else ""
-        about = f"Merge minus ensemble of the same sources, pp, over targets{cut}"
+        about = f"Merge minus ensemble of the same sources, {points}, over targets{cut}"
         pictures = [Picture("ensembles", about, draw)]
     return [Section("Merge against ensemble", text, [main, single], pictures)]
 
@@ -225,16 +241,25 @@ def effect_points(
     return points
 
 
-def effects_section(points: Sequence[figures.Point], feature: str) -> list[Section]:
+def effects_section(points: Sequence[figures.Point], feature: str, metric: Metric) -> list[Section]:
     """Return the section on merging effects; none without points."""
     if not points:
         return []
-    words = FEATURES[feature][0] if feature in FEATURES else feature
+    words = feature
+    if feature in FEATURES:
+        words = FEATURES[feature][0].format(name=metric.name, mark=metric.mark, points=metric.unit.points)
     text = [effects_text(points)]
     means = _by_target(points)
     if len(means) >= 5:
         rho, p = ranking.spearman(means["x"].tolist(), means["effect"].tolist())
-        text.append(correlation_sentence(words.rpartition(",")[0] or words, rho, p, len(means)))
+        text.append(
+            correlation_sentence(
+                words.removesuffix(metric.mark).rpartition(",")[0] or words.removesuffix(metric.mark),
+                rho,
+                p,
+                len(means),
+            )
+        )
     records = [
         {"target": p.target, "feature": feature, "x": rounded(p.x), **difference_record(p.effect)}
         for p in points
@@ -247,6 +272,7 @@ def effects_section(points: Sequence[figures.Point], feature: str) -> list[Secti
 def effects_text(points: Sequence[figures.Point]) -> str:
     """Return the sentence on merging effects."""
     over = contrasts.t_over_targets(_by_target(points)["effect"].to_dict())
+    over = replace(over, points=points[0].effect.points)
     return effect_sentence([p.effect for p in points], over)
 
 

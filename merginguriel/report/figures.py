@@ -128,7 +128,9 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable
             ax.plot([d.low, d.high], [y, y], color="black", linewidth=1.1, marker="|", markersize=5)
         ax.annotate(f"{100 * cell.value:.1f}", (1, y), (4, 0), xycoords=("axes fraction", "data"),
                     textcoords="offset points", va="center", fontsize=8)  # fmt: skip
-    ax.annotate("acc., %", (1, len(cells) - 0.3), (4, 0), xycoords=("axes fraction", "data"),
+    metric = cells[0].metric
+    short_name = "acc." if metric.name == "accuracy" else metric.name
+    ax.annotate(f"{short_name}{metric.mark}", (1, len(cells) - 0.3), (4, 0), xycoords=("axes fraction", "data"),
                 textcoords="offset points", va="bottom", fontsize=8, color=GREY)  # fmt: skip
     ax.axvline(0, color="black", linewidth=1)
     handles: list[Any] = [
@@ -158,15 +160,15 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable
     ax.set_yticks(range(len(cells)), [short(cell.label) for cell in cells])
     ax.set_ylim(-0.7, len(cells) - 0.3)
     values = {round(100 * cell.baselines[kind], 1) for cell in cells}
-    zero = f" ({values.pop():.1f}%)" if len(values) == 1 else ""
-    ax.set_xlabel(f"difference to {words(kind)}{zero}, pp, with 95% intervals")
+    zero = f" ({metric.unit.show(values.pop() / 100, 1)})" if len(values) == 1 else ""
+    ax.set_xlabel(f"difference to {words(kind)}{zero}, {metric.unit.points}, with 95% intervals")
     ax.set_title(short(title), loc="left", fontsize=10, pad=14)
     ax.legend(handles=handles, fontsize=7, frameon=False, ncols=3, loc="upper center",
               bbox_to_anchor=(0.5, -0.42 / (0.235 * len(cells) + 0.3)))  # fmt: skip
 
 
 def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], str], zero: str) -> Figure:
-    """Draw the differences in pp of methods (rows, best mean on top) on targets (columns).
+    """Draw the differences in points of methods (rows, best mean on top) on targets (columns).
 
     Args:
         cells: Merges and ensembles.
@@ -207,7 +209,7 @@ def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], st
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     bar = figure.colorbar(image, ax=ax, extend="both", pad=0.02, aspect=30)
-    bar.set_label(f"difference to {zero}, pp")
+    bar.set_label(f"difference to {zero}, {cells[0].metric.unit.points}")
     ax.set_title("▲ above, ▼ below: outside noise; no mark: within noise", fontsize=8, loc="left")
     return figure
 
@@ -302,7 +304,7 @@ def effects(points: Sequence[Point], feature: str) -> Figure:
     ax.set_ylim(min(low, -1), max(high, 1) + 0.16 * (high - low))
     _target_names(ax, points)
     ax.set_xlabel(feature)
-    ax.set_ylabel("merging effect: merge − mean of its sources, pp")
+    ax.set_ylabel(f"merging effect: merge − mean of its sources, {points[0].effect.points}")
     kinds = (("^", BLUE, BLUE, "synergy, outside noise"), ("v", VERMILLION, VERMILLION, "interference, outside noise"),
              ("o", "none", GREY, "within noise"))  # fmt: skip
     handles = [

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -15,10 +16,14 @@ from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, MEASURES, ResultRow, distinct
+from merginguriel.knowledge.parse.yaml_lines import read_text
+from merginguriel.metrics import base as metrics
+from merginguriel.runs import run_store, sweep
 from merginguriel.study import item_file
 from merginguriel.workspace import Workspace
 
 SINGLE, ENSEMBLE, MERGE = "single", "ensemble", "merge"
+NOTHING = item_file.Stored((), (), {})
 # Keys of a run's configuration that are columns of a row, that name the run, or that do not change what is measured.
 NOT_SETTINGS = (
     "kind", "task", "base", "data", "options", "target", "seed", "sources", "candidates", "mode", "method", "params",
@@ -35,10 +40,10 @@ class Arm:
         against: Kind of baseline → the row that compares with it.
         origin: Id of the run or entry.
         extras: Settings without a column in rows, from the run's configuration.
-        right: bool [n], the test items that it got right, or None.
+        right: Statistics of the row's metric on the test items, [n] or [n, S], or None; for accuracy bool.
         items: [n] ids of the test items.
-        groups: [n] templates of the test items, or None.
-        rights: Kind of baseline → bool [n] of it; of the mean of the sources, the share [n] of them that is right.
+        groups: [n] templates of the test items.
+        rights: Kind of baseline → statistics of its model; of the mean of the sources, of each source.
     """
 
     row: ResultRow
@@ -47,8 +52,8 @@ class Arm:
     extras: Mapping[str, str] = field(default_factory=dict)
     right: np.ndarray | None = None
     items: tuple[str, ...] = ()
-    groups: tuple[str, ...] | None = None
-    rights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    rights: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -61,6 +66,14 @@ class Arm:
         return self.row.context, self.row.target
 
 
+class Single(NamedTuple):
+    """Score of a single model: its value, number of test items, and metric."""
+
+    value: float
+    n: int
+    metric: str
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a report is built from.
@@ -69,52 +82,52 @@ class Evidence:
         arms: Of all origins.
         origins: Ids of runs and of entries.
         notes: What was left out, and why.
-        singles: (context, source, target) → accuracy of the model of one locale, number of test items.
+        singles: (context, source, target) → score of the model of one locale.
     """
 
     arms: tuple[Arm, ...]
     origins: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    singles: Mapping[tuple[str, str, str], tuple[float, int]] = field(default_factory=dict)
+    singles: Mapping[tuple[str, str, str], Single] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> metrics.Metric:
+        """Metric of the arms, of which there is one after `joined`; accuracy where there is no arm."""
+        return metrics.find(next((arm.row.metric for arm in self.arms), "accuracy"))
 
 
 @dataclass(frozen=True)
 class Items:
-    """Answers of a run, from its items.npz.
+    """Statistics of a run's arms per test item.
 
     Attributes:
         run: Its id.
-        ids: [n] of the test items.
-        groups: [n] templates of the test items, or None.
-        right: Arm or kind of baseline → bool [n].
+        stored: Content of its items.npz.
         problems: Arms whose items disagree with their rows, in words.
     """
 
     run: str = ""
-    ids: tuple[str, ...] = ()
-    groups: tuple[str, ...] | None = None
-    right: Mapping[str, np.ndarray] = field(default_factory=dict)
+    stored: item_file.Stored = NOTHING
     problems: list[str] = field(default_factory=list)
 
-    def of(self, name: str, value: float | None) -> np.ndarray | None:
-        """Return the items of an arm; None where there are none, or where they do not give its row's accuracy."""
-        right = self.right.get(name)
-        return self._checked(name, right if right is not None and right.ndim == 1 else None, value)
+    def of(self, name: str, row: ResultRow, value: float | None) -> tuple[np.ndarray, ...]:
+        """Return the statistics of an arm, or of each source for `source_mean`.
 
-    def mean_of(self, sources: Sequence[str], value: float | None) -> np.ndarray | None:
-        """Return the share [n] of the sources that gets an item right; None unless each was scored."""
-        each = [self.right.get(f"{SINGLE}:{source}") for source in sources]
-        known = [one for one in each if one is not None and one.ndim == 1]
-        complete = known and len(known) == len(each)
-        return self._checked("source_mean", np.mean(known, axis=0) if complete else None, value)
-
-    def _checked(self, name: str, right: np.ndarray | None, value: float | None) -> np.ndarray | None:
-        if right is None or value is None or abs(float(right.mean()) - value) < 1e-5:
-            return right
-        self.problems.append(
-            f"{self.run}: {name} has {right.mean():.6f} in items.npz, {value:.6f} in its row."
-        )
-        return None
+        Empty where one is missing, or where they do not give the value of the row.
+        """
+        names = [f"{SINGLE}:{source}" for source in row.sources] if name == "source_mean" else [name]
+        found = tuple(self.stored.arms[one] for one in names if one in self.stored.arms)
+        if not found or len(found) < len(names):
+            return ()
+        metric = metrics.find(row.metric)
+        try:
+            got = float(np.mean([metric.value(one) for one in found]))
+        except (ValueError, IndexError):  # of another metric
+            return ()
+        if value is None or abs(got - value) < 1e-5:
+            return found
+        self.problems.append(f"{self.run}: {name} has {got:.6f} in items.npz, {value:.6f} in its row.")
+        return ()
 
 
 def arm_name(row: ResultRow) -> str:
@@ -186,50 +199,21 @@ def run_folders(space: Workspace, names: Sequence[str] = ()) -> list[Path]:
                 hint="Make one with: mu run CONFIG.yaml\nor report on the log: mu report --log ENTRY",
             )
         return found
-    return [_run_folder(root, name) for name in dict.fromkeys(names)]
+    return [_run_folder(space, name) for name in dict.fromkeys(names)]
 
 
-def _run_folder(root: Path, name: str) -> Path:
+def _run_folder(space: Workspace, name: str) -> Path:
     # A name with a separator is a path; anything else is looked up, so that a folder in the way does not hide a run.
-    if Path(name).name != name or name in (".", ".."):
-        if not Path(name).is_dir():
-            raise UsageError(f"no run in the folder {name}.", hint="See all: mu runs list")
-        return Path(name)
-    found = sorted(path for path in root.glob("*/") if path.name.startswith(name) or path.name.endswith(name))
-    exact = [path for path in found if path.name == name]
-    if len(found) == 1 or exact:
-        return (exact or found)[0]
-    if found:
-        raise UsageError(
-            f"{name!r} matches {len(found)} runs.", hint="\n".join(path.name for path in found[:8])
-        )
-    raise UsageError(
-        f"no run's id begins or ends with {name!r}.", where=str(root), hint="See all: mu runs list"
-    )
+    if Path(name).name == name and name not in (".", ".."):
+        return run_store.get(space, name).folder
+    if not Path(name).is_dir():
+        raise UsageError(f"no run in the folder {name}.", hint="See all: mu runs list")
+    return Path(name)
 
 
 def sweep_runs(space: Workspace, name: str) -> list[str]:
-    """Return the ids of a sweep's runs, from sweeps/<name>-<digest>/runs.json; of several of one name, the last.
-
-    Raises:
-        UsageError: No such sweep.
-        MuError: Its list of runs is damaged.
-    """
-    root = space.root / "sweeps"
-    known = sorted(root.glob("*/runs.json"), key=lambda path: (path.stat().st_mtime, path.parent.name))
-    found = [path for path in known if name in (path.parent.name, path.parent.name.rpartition("-")[0])]
-    if not found:
-        raise UsageError(
-            f"unknown sweep {name!r}.",
-            where=str(root),
-            hint="Sweeps: " + ", ".join(path.parent.name for path in known[-8:]) if known else None,
-        )
-    table = _json(found[-1])
-    listed = table.get("runs") if isinstance(table, dict) else None
-    ids = [one.get("run") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    if not ids or not all(isinstance(one, str) for one in ids):
-        raise MuError("the list of runs is damaged.", where=str(found[-1]))
-    return [str(one) for one in ids]
+    """Return the ids of a sweep's runs; of several sweeps of one name, the last. Raises UsageError for an unknown one."""
+    return [member.id for member in sweep.get(space, name).members]
 
 
 def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
@@ -244,7 +228,7 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
         if not path.is_file():
             raise UsageError(f"{folder.name} has no result yet.", hint=f"See: mu runs show {folder.name}")
         by = _code(folder / "provenance.yaml")
-        found = read_csv(_text(path), {}, path)
+        found = read_csv(read_text(path), {}, path)
         rows += [replace(row, code=row.code or by) for row in found if row.status == "current"]
     kept = {(row.measurement(), row.baseline_kind, row.baseline): row for row in reversed(rows)}
     return list(reversed(kept.values()))
@@ -253,7 +237,7 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
 def _code(path: Path) -> str | None:
     """Return the commit or version that made a run, as the cell `code` has it; None where it is unknown."""
     try:
-        found = yaml.safe_load(_text(path)) if path.is_file() else None
+        found = yaml.safe_load(read_text(path)) if path.is_file() else None
     except yaml.YAMLError:
         return None
     words = str(found.get("code") or "").split() if isinstance(found, dict) else []
@@ -263,7 +247,7 @@ def _code(path: Path) -> str | None:
 def from_runs(folders: Sequence[Path]) -> Evidence:
     """Load the rows, configuration and items of finished runs; the notes name runs without a result."""
     arms: list[Arm] = []
-    singles: dict[tuple[str, str, str], tuple[float, int]] = {}
+    singles: dict[tuple[str, str, str], Single] = {}
     notes: list[str] = []
     origins = []
     for folder in folders:
@@ -271,10 +255,10 @@ def from_runs(folders: Sequence[Path]) -> Evidence:
         if not path.is_file():
             notes.append(f"{folder.name}: no result yet; left out.")
             continue
-        rows = [row for row in read_csv(_text(path), {}, path) if row.status == "current"]
+        rows = [row for row in read_csv(read_text(path), {}, path) if row.status == "current"]
         items = _items(folder, notes)
         extras = _extras(folder / "config.yaml")
-        result = _json(folder / "result.json")
+        result = _result(folder / "result.json")
         arms += _gathered(((row, folder.name, extras, items) for row in rows), _more_baselines(result))
         notes += items.problems
         if rows:
@@ -301,24 +285,24 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
         tuple(arm for arm in arms if arm.row.metric == metric),
         tuple(dict.fromkeys(origin for part in parts for origin in part.origins)),
         tuple(notes),
-        {key: value for part in parts for key, value in part.singles.items()},
+        {key: one for part in parts for key, one in part.singles.items() if one.metric == metric},
     )
 
 
-def _singles(arms: Iterable[Arm]) -> dict[tuple[str, str, str], tuple[float, int]]:
+def _singles(arms: Iterable[Arm]) -> dict[tuple[str, str, str], Single]:
     return {
-        (arm.row.context, arm.row.sources[0], arm.row.target): (arm.row.value, arm.row.n or 0)
+        (row.context, row.sources[0], row.target): Single(row.value, row.n or 0, row.metric)
         for arm in arms
-        if arm.kind == SINGLE and len(arm.row.sources) == 1
+        for row in (arm.row,)
+        if arm.kind == SINGLE and len(row.sources) == 1
     }
 
 
-def _more_singles(result: object, row: ResultRow) -> dict[tuple[str, str, str], tuple[float, int]]:
-    """Return the accuracies of single models on a run's target, from its result.json."""
-    stored = result.get("singles") if isinstance(result, dict) else None
+def _more_singles(result: Mapping[str, Any], row: ResultRow) -> dict[tuple[str, str, str], Single]:
+    """Return the scores of single models on a run's target, from its result.json."""
     return {
-        (row.context, str(source), row.target): (float(found["test"]), row.n or 0)
-        for source, found in (stored if isinstance(stored, dict) else {}).items()
+        (row.context, source, row.target): Single(float(found["test"]), row.n or 0, row.metric)
+        for source, found in (result.get("singles") or {}).items()
         if isinstance(found, dict) and isinstance(found.get("test"), int | float)
     }
 
@@ -328,17 +312,10 @@ def _items(folder: Path, notes: list[str]) -> Items:
     if not (folder / "items.npz").is_file():
         return Items()
     try:
-        return Items(folder.name, *item_file.read(folder / "items.npz"))
+        return Items(folder.name, item_file.read(folder / "items.npz"))
     except MuError as error:
         notes.append(f"{folder.name}: {error.what} The rows alone are used.")
         return Items()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise MuError("not UTF-8 text.", where=str(path)) from error
 
 
 def _extras(path: Path) -> dict[str, str]:
@@ -346,7 +323,7 @@ def _extras(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        found = yaml.safe_load(_text(path))
+        found = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise MuError(f"not YAML: {error}", where=str(path)) from error
     flat = _flat(found if isinstance(found, dict) else {})
@@ -367,29 +344,25 @@ def _flat(table: Mapping[object, object], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _json(path: Path) -> object:
-    if not path.is_file():
-        return None
+def _result(path: Path) -> dict[str, Any]:
+    """Return a run's result.json; empty for an imported run without one. Raises MuError for one that is damaged."""
     try:
-        return json.loads(_text(path))
+        found = json.loads(read_text(path)) if path.is_file() else {}
     except json.JSONDecodeError as error:
         raise MuError(f"not JSON: {error}", where=str(path)) from error
+    return found if isinstance(found, dict) else {}
 
 
-def _more_baselines(result: object) -> dict[str, float]:
+def _more_baselines(result: Mapping[str, Any]) -> dict[str, float]:
     """Return kind → value of the baselines in result.json, which has more of them than the rows."""
-    stored = result.get("baselines") if isinstance(result, dict) else None
-    found = {}
-    for kind, value in (stored if isinstance(stored, dict) else {}).items():
-        number = value.get("value") if isinstance(value, dict) else value
-        if isinstance(number, int | float) and 0 <= number <= 1:
-            found[str(kind)] = float(number)
-    return found
+    found = {
+        k: v.get("value") if isinstance(v, dict) else v for k, v in (result.get("baselines") or {}).items()
+    }
+    return {k: float(v) for k, v in found.items() if isinstance(v, int | float) and -1 <= v <= 1}
 
 
-Source = tuple[
-    ResultRow, str, Mapping[str, str], Items
-]  # row, origin, settings without a column, its run's items
+# A row, its origin, settings without a column, and the items of its run.
+Source = tuple[ResultRow, str, Mapping[str, str], Items]
 
 
 def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, ...]:
@@ -397,36 +370,31 @@ def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, .
 
     Items are joined by the id of the run and the name of the arm. more: kind → value of further baselines.
     """
-    bare: dict[object, Source] = {}
-    against: dict[object, dict[str, ResultRow]] = {}
+    groups: dict[object, list[Source]] = {}
     for source in rows:
-        row, origin = source[:2]
-        if row.metric in MEASURES:
-            continue
-        measured = (row.measurement(), origin)
-        bare.setdefault(measured, source)
-        held = against.setdefault(measured, {})
-        if row.baseline_kind is not None:
-            held.setdefault(row.baseline_kind, row)
+        if source[0].metric not in MEASURES:
+            groups.setdefault((source[0].measurement(), source[1]), []).append(source)
     arms = []
-    for key, (row, origin, extras, items) in bare.items():
+    for group in groups.values():
+        row, origin, extras, items = group[0]
         plain = replace(
             row, baseline_kind=None, baseline=None, wins=None, losses=None, se_pp=None, note="", ref=""
         )
-        compared = against[key]
+        compared: dict[str, ResultRow] = {}
         if kind_of(row) != SINGLE:
-            others = {
-                kind: replace(plain, baseline_kind=kind, baseline=value) for kind, value in more.items()
-            }
-            compared = others | compared
-        right = items.of(arm_name(row), row.value)
-        rights = {
-            kind: items.of(kind, other.baseline) for kind, other in compared.items() if kind != "source_mean"
-        }
-        if "source_mean" in compared:
-            rights["source_mean"] = items.mean_of(row.sources, compared["source_mean"].baseline)
-        known = {kind: answers for kind, answers in rights.items() if answers is not None}
-        arms.append(Arm(plain, compared, origin, extras, right, items.ids, items.groups, known))
+            compared = {k: replace(plain, baseline_kind=k, baseline=value) for k, value in more.items()}
+        own: dict[str, ResultRow] = {}
+        for one, *_ in group:
+            if one.baseline_kind is not None:
+                own.setdefault(one.baseline_kind, one)
+        compared |= own
+        right = items.of(arm_name(row), row, row.value)
+        rights = {kind: items.of(kind, row, other.baseline) for kind, other in compared.items()}
+        known = {kind: found for kind, found in rights.items() if found}
+        stored = items.stored
+        arms.append(
+            Arm(plain, compared, origin, extras, next(iter(right), None), stored.ids, stored.groups, known)
+        )
     return tuple(arms)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from merginguriel.evaluation import heatmap
 from merginguriel.evaluation.nxn import of_cells
+from merginguriel.metrics.base import Metric
 from merginguriel.text.differences import kind_words, p_number, percent
 from merginguriel.text.numbers import count, listed
 
@@ -44,7 +45,7 @@ def rankings(found: Sequence[Cell]) -> Ranked:
     return ranked
 
 
-def ranks(mode: str, r: ranking.Ranking, left: str) -> Section:
+def ranks(mode: str, r: ranking.Ranking, left: str, metric: Metric) -> Section:
     """Return the section on one ranking; `left` says what is not in it."""
     slug = {"-": "other"}.get(mode, mode)
     values = r.values.mean(axis=0)
@@ -54,7 +55,11 @@ def ranks(mode: str, r: ranking.Ranking, left: str) -> Section:
         for i, name in enumerate(r.methods)
     ]
     records = [
-        {"method": name, "mean_rank": rounded(float(r.mean[i])), "mean_accuracy": rounded(float(values[i]))}
+        {
+            "method": name,
+            "mean_rank": rounded(float(r.mean[i])),
+            f"mean_{metric.name}": rounded(float(values[i])),
+        }
         for i, name in enumerate(r.methods)
     ]
     pairs = [
@@ -62,7 +67,12 @@ def ranks(mode: str, r: ranking.Ranking, left: str) -> Section:
          "p_wilcoxon": rounded(p.p_wilcoxon), "p_wilcoxon_holm": rounded(p.p_holm)}
         for p in r.pairs
     ]  # fmt: skip
-    columns = ("method", "mean rank", "mean accuracy, %", "p against the first (Wilcoxon, Holm)")
+    columns = (
+        "method",
+        "mean rank",
+        f"mean {metric.name}{metric.mark}",
+        "p against the first (Wilcoxon, Holm)",
+    )
     tables = [
         Table(f"ranking-{slug}", f"Mean ranks over {count(len(r.targets), 'target')}", columns, rows, records)
     ]
@@ -107,26 +117,28 @@ def pairs_table(r: ranking.Ranking, name: str, records: Sequence[Mapping[str, ob
 
 def matrices(evidence: Evidence) -> list[Section]:
     """Return a heat map for every context in which two models or more were scored on two targets or more."""
-    sections = []
+    sections, metric = [], evidence.metric
     for number_, context in enumerate(sorted({context for context, _, _ in evidence.singles}), 1):
         scored = {(s, t): found for (c, s, t), found in evidence.singles.items() if c == context}
         sources, targets_ = sorted({s for s, _ in scored}), sorted({t for _, t in scored})
         if len(sources) < 2 or len(targets_) < 2:
             continue
         matrix = of_cells(
-            {pair: value for pair, (value, _) in scored.items()},
-            {t: n for (_, t), (_, n) in scored.items()},
+            {pair: one.value for pair, one in scored.items()},
+            {t: one.n for (_, t), one in scored.items()},
             {},
             sources,
             targets_,
+            metric=metric.name,
         )
         name = "matrix" if number_ == 1 else f"matrix-{number_}"
         records = [
-            {"source": s, "target": t, "accuracy": rounded(v), "n": n}
-            for (s, t), (v, n) in sorted(scored.items())
+            {"source": s, "target": t, metric.name: rounded(one.value), "n": one.n}
+            for (s, t), one in sorted(scored.items())
         ]
         text = [matrix_sentence(matrix)]
-        about = f"Accuracy in percent of {len(sources)} models (rows) on {len(targets_)} test sets (columns), {context}"
+        value = "Accuracy" if metric.name == "accuracy" else metric.name
+        about = f"{value} {'in percent' if metric.unit.percent else '× 100'} of {len(sources)} models (rows) on {len(targets_)} test sets (columns), {context}"
         sections.append(
             Section(f"Every model on every target, {context}", text, [Table(name, "", (), (), records)],
                     [Picture(name, about, partial(heatmap.draw, matrix))])

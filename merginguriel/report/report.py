@@ -9,6 +9,7 @@ from functools import partial
 
 from merginguriel import __version__
 from merginguriel.errors import MuError, UsageError
+from merginguriel.metrics.base import Metric
 from merginguriel.text.numbers import count, listed
 
 from . import contrasts, figures
@@ -50,8 +51,8 @@ def build(
     found = cells(evidence.arms)
     if not found and not evidence.singles:
         notes = "\n".join(evidence.notes)
-        raise MuError("no accuracy to report.", hint=notes or "Name runs or entries that measured one.")
-    names = places(found, evidence)
+        raise MuError("no result to report.", hint=notes or "Name runs or entries that have one.")
+    names, metric = places(found, evidence), evidence.metric
     compared = {key: contrasts.settings(found, key) for key in _keys(found, by)}
     over, each = contrasts.ensembles(found)
     points = effect_points(found, feature, names)
@@ -60,14 +61,14 @@ def build(
     sections = [
         *goals(found, names),
         *methods_section(methods, goals_of(found)),
-        *(ranks(mode, r, left) for mode, (r, left) in rankings(found).items()),
+        *(ranks(mode, r, left, metric) for mode, (r, left) in rankings(found).items()),
         *settings_section(compared),
         *ensembles_section(over, each, names),
-        *effects_section(points, feature),
+        *effects_section(points, feature, metric),
         *matrices(evidence),
         *targets(found, names),
         measured(found, evidence, names),
-        READING,
+        reading(metric),
     ]
     opening, sections = _opening(methods, sections)
     data = [comparisons(found, names)] if found else []
@@ -84,8 +85,9 @@ def _opening(
     for mode, every in methods.items():
         top = every[:HIGHEST]
         cut = f", the highest {len(top)} of {len(every)}" if len(every) > len(top) else ""
-        about = f"{mode}: methods minus the {every[0].b}, pp, mean over targets with 95% intervals{cut}"
-        draw = partial(figures.forest, [(c.a, c) for c in top], f"difference to the {every[0].b}, pp")
+        points = every[0].difference.points
+        about = f"{mode}: methods minus the {every[0].b}, {points}, mean over targets with 95% intervals{cut}"
+        draw = partial(figures.forest, [(c.a, c) for c in top], f"difference to the {every[0].b}, {points}")
         return Picture("summary", about, draw), list(sections)
     for i, section in enumerate(sections):
         if section.pictures:
@@ -119,7 +121,7 @@ def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, st
     parts = [count(len(merges), "merge")] + ([count(len(voted), "ensemble")] if voted else [])
     contexts = sorted({c.context for c in found} | {context for context, _, _ in evidence.singles})
     text = [
-        f"{' and '.join(parts)} on {count(len(names), 'target')}, {count(len(evidence.singles), 'accuracy')} of single "
+        f"{' and '.join(parts)} on {count(len(names), 'target')}, {count(len(evidence.singles), 'result')} of single "
         f"models, in {listed(contexts)}.",
         f"From {origins_words(evidence.origins)}: {listed(evidence.origins, 12)}. Made by merginguriel {__version__}.",
     ]
@@ -160,20 +162,32 @@ def in_short(
     return [*lines, *([effects_text(points)] if points else [])]
 
 
-READING = Section(
-    "How to read this",
-    [
-        "Differences are in percentage points (pp) of accuracy on test items. A 95% interval is that of one comparison taken "
-        "alone. “Detects” is the smallest true difference that such a comparison detects with 80% probability at 5% (minimum "
-        "detectable effect).",
-        "Above and below (▲ and ▼) mean p < 0.05 after Holm's correction. Its family is stated beside each result: on single "
-        "targets, all merges, or all ensembles, that are compared with one kind of baseline; over targets, the comparisons of "
-        "one table. Everything else that was tested is within noise, also where an interval taken alone excludes zero.",
-        "Where the items that each model got right are known, comparisons are paired, items of one template are taken "
-        "together, and p is that of an exact sign-flip test. Rows of the log carry counts and a standard error instead: p is "
-        "then an approximation of that test. Rows without either are taken as two independent accuracies. Untested: the rows "
-        "carry no noise of a mean of models, or only an upper bound of it, which cannot show that there is no difference.",
-        f"Over targets, the unit is the target (Student's t); fewer than {contrasts.FEWEST} targets are too few. Ranks: "
-        "Friedman, Nemenyi, and Wilcoxon with Holm, as in Demšar (2006), Journal of Machine Learning Research 7.",
-    ],
-)
+def reading(metric: Metric) -> Section:
+    """Return the section that says how to read the others."""
+    if metric.unit.percent:
+        unit = f"percentage points (pp) of {metric.name}"
+    else:
+        unit = f"hundredths ({metric.unit.points}) of {metric.name}"
+    test = (
+        "that of an exact sign-flip test"
+        if metric.name == "accuracy"
+        else "of linearised statistics of the items"
+    )
+    return Section(
+        "How to read this",
+        [
+            f"Differences are in {unit} on test items. A 95% interval is that of one comparison taken "
+            "alone. “Detects” is the smallest true difference that such a comparison detects with 80% probability at 5% "
+            "(minimum detectable effect).",
+            "Above and below (▲ and ▼) mean p < 0.05 after Holm's correction. Its family is stated beside each result: on "
+            "single targets, all merges, or all ensembles, that are compared with one kind of baseline; over targets, the "
+            "comparisons of one table. Everything else that was tested is within noise, also where an interval taken alone "
+            "excludes zero.",
+            f"Where the items of each model are known, comparisons are paired, items of one template are taken together, and "
+            f"p is {test}. Rows of the log carry counts and a standard error instead: p is then an approximation of that "
+            "test. Rows without either are taken as two independent values. Untested: the rows carry no noise of a mean of "
+            "models, or only an upper bound of it, which cannot show that there is no difference.",
+            f"Over targets, the unit is the target (Student's t); fewer than {contrasts.FEWEST} targets are too few. Ranks: "
+            "Friedman, Nemenyi, and Wilcoxon with Holm, as in Demšar (2006), Journal of Machine Learning Research 7.",
+        ],
+    )

@@ -5,26 +5,24 @@ Runs that differ by their seed alone are also compared as one.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-
-import numpy as np
 
 from merginguriel import stats
 from merginguriel.config import run_config as configs
-from merginguriel.errors import MuError
 from merginguriel.evaluation.significance import Comparison, compare
+from merginguriel.metrics.base import find
 from merginguriel.runs import run_store as runs
 from merginguriel.runs.run_store import Run
+from merginguriel.study import item_file
 from merginguriel.study.results import words
 from merginguriel.text.differences import Difference, difference_words
-from merginguriel.text.numbers import percent
-from merginguriel.text.runs import setting
+from merginguriel.text.runs import metric_of, setting
 from merginguriel.training.settings import dev_score
 
 from .comparable import NEW, Recipe
+from .loading import MERGE, Arm
 
 # Keys of results that must be equal for a paired comparison: ids alone may be line numbers. `data` is a digest of items.
 SAME = {"context": "context", "target": "target", "metric": "metric", "data": "test sentences"}
@@ -32,7 +30,7 @@ SAME = {"context": "context", "target": "target", "metric": "metric", "data": "t
 
 @dataclass(frozen=True)
 class Bar:
-    """An accuracy on one locale, with its 95% interval and test items where they are known."""
+    """A score on one locale, with its 95% interval and test items where they are known."""
 
     locale: str
     value: float
@@ -47,18 +45,19 @@ class Against:
 
     Attributes:
         run: Its id.
-        accuracy: Of its merge.
+        value: Of its merge, in `metric`.
         settings: Those that not all runs share.
         found: Comparison of its merge with that of the first run.
         why: Reason why there is no comparison.
-        bars: An accuracy per locale.
+        bars: A score per locale.
         file: Of the recipe, where a recipe was named.
-        state: Of the run, or NEW; only a finished run has accuracies.
-        command: Measures the accuracy of a recipe, or shows it.
+        state: Of the run, or NEW; only a finished run has scores.
+        command: Measures the value of a recipe, or shows it.
+        metric: Name of the metric of `value` and `bars`.
     """
 
     run: str
-    accuracy: float | None
+    value: float | None
     settings: dict[str, Any] = field(default_factory=dict)
     found: Comparison | None = None
     why: str = ""
@@ -66,6 +65,7 @@ class Against:
     file: str | None = None
     state: str = "finished"
     command: str | None = None
+    metric: str = "accuracy"
 
     @property
     def name(self) -> str:
@@ -74,8 +74,12 @@ class Against:
 
     @property
     def missing(self) -> str:
-        """Reason why there is no accuracy; empty for a finished run."""
+        """Reason why there is no value; empty for a finished run."""
         return words_of(self.state)
+
+    def show(self, value: float) -> str:
+        """Return a value of the metric: `48.32%`."""
+        return find(self.metric).unit.show(value)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON of a run in a comparison."""
@@ -85,7 +89,8 @@ class Against:
             "file": self.file,
             "state": self.state,
             "command": self.command,
-            "accuracy": self.accuracy,
+            "metric": self.metric,
+            self.metric: self.value,
             "settings": self.settings,
             "why": self.why or None,
             "locales": [asdict(bar) for bar in self.bars],
@@ -99,11 +104,12 @@ class Seeds:
     Attributes:
         runs: Their ids.
         settings: Those that not all groups share.
-        mean: Of their accuracies.
-        low: The lowest accuracy.
-        high: The highest accuracy.
+        mean: Of their values.
+        low: The lowest value.
+        high: The highest value.
         found: Difference to the first group over the seeds that both have, items and seeds at random; None for the
             first group, and with fewer than two such seeds.
+        metric: Name of the metric of the values.
     """
 
     runs: tuple[str, ...]
@@ -112,6 +118,7 @@ class Seeds:
     low: float | None
     high: float | None
     found: Difference | None = None
+    metric: str = "accuracy"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON of a group of runs."""
@@ -119,24 +126,15 @@ class Seeds:
         return table | {"runs": list(self.runs), "verdict": self.found.verdict if self.found else None}
 
 
-@dataclass(frozen=True)
-class Items:
-    """Test items: their ids and groups [n], and right, bool [n]: which the merge got."""
-
-    ids: np.ndarray
-    groups: np.ndarray
-    right: np.ndarray
-
-
 def words_of(state: str) -> str:
-    """Return why a run in this state has no accuracy; empty for a finished one."""
+    """Return why a run in this state has no value; empty for a finished one."""
     return {"finished": "", NEW: "not run yet"}.get(state, state)
 
 
 def compared(given: Sequence[Run | Recipe]) -> list[Against]:
     """Compare runs: the settings that not all share, and each merge with the first one's.
 
-    A recipe represents its run; where that has not finished, it has settings and no accuracy.
+    A recipe represents its run; where that has not finished, it has settings and no value.
 
     Raises:
         UsageError: A run has not finished.
@@ -157,24 +155,24 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
         if states[number] != "finished":
             why = words_of(states[number])
         elif number and states[0] != "finished":
-            why = "the first has no accuracy"
+            why = "the first has no result"
         elif number and (first is None or mine is None):
             why = "no test items are stored"
         elif number and first is not None and mine is not None:
             other = [word for key, word in SAME.items() if results[number].get(key) != results[0].get(key)]
             if other:
                 why = f"other {', '.join(other)}"
-            elif first.ids.tolist() != mine.ids.tolist():
+            elif first.ids != mine.ids:
                 why = "other test items"
             else:
-                metric = str(results[number].get("metric", "accuracy"))
-                seen = compare(mine.right, first.right, groups=mine.groups.tolist(), metric=metric)
+                metric, sides = metric_of(results[number]).name, (mine.arms[MERGE], first.arms[MERGE])
+                seen = compare(*sides, groups=mine.groups, metric=metric)
         result, one = results[number], given[number]
         recipe = one if isinstance(one, Recipe) else None
         made.append(
             Against(
-                run.id, result.get(result.get("metric", "accuracy")), settings, seen, why, bars_of(result), recipe.name if recipe else None,
-                states[number], recipe.command if recipe else None,
+                run.id, result.get(metric_of(result).name), settings, seen, why, bars_of(result), recipe.name if recipe else None,
+                states[number], recipe.command if recipe else None, scored_by(result),
             )
         )  # fmt: skip
     return made
@@ -183,29 +181,42 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
 def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
     """Return the value of a merge on its target, or of each single model on its own locale."""
     if result.get("kind") in ("merge", "iterate"):
-        value = result.get(result.get("metric", "accuracy"))
+        value = result.get(metric_of(result).name)
+        if value is None:  # an iterative merge that was not scored
+            return ()
         low, high = result["ci95"]
-        return () if value is None else (Bar(result["target"], value, low, high, result["n"]),)
+        return (Bar(result["target"], value, low, high, result["n"]),)
     if result.get("kind") == "train":
         found = {locale: dev_score(one)[1] for locale, one in result["models"].items()}
         return tuple(Bar(locale, value) for locale, value in found.items() if value is not None)
     scored = result.get("test") or result.get("dev") or {"accuracy": {}, "n": {}}
-    metric = scored.get("metric", "accuracy")
-    own = {s: row[s] for s, row in scored[metric].items() if row.get(s) is not None}
-    return tuple(Bar(s, v, *stats.wilson_interval(v, scored["n"][s]), scored["n"][s]) for s, v in own.items())
+    metric, n = metric_of(scored), scored["n"]
+    own = {s: row[s] for s, row in scored[metric.name].items() if row.get(s) is not None}
+    if metric.name != "accuracy":  # its interval needs the items
+        return tuple(Bar(s, v, n=n[s]) for s, v in own.items())
+    return tuple(Bar(s, v, *stats.wilson_interval(v, n[s]), n[s]) for s, v in own.items())
+
+
+def scored_by(result: Mapping[str, Any]) -> str:
+    """Return the name of the metric of a result of any kind of run."""
+    if result.get("kind") == "train":
+        return next(
+            (name for one in result["models"].values() for name, v in [dev_score(one)] if v), "accuracy"
+        )
+    return metric_of(result.get("test") or result.get("dev") or result).name
 
 
 def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[Seeds]:
     """Group runs that differ by their seed alone; empty where none do.
 
-    A run counts once, however often it was named; a recipe without an accuracy does not count.
+    A run counts once, however often it was named; a recipe without a value does not count.
 
     Args:
         found: From `compared`.
         given: What `found` was made from.
     """
     from .comparisons import over_seeds_by_items
-    from .loading import MERGE, from_runs
+    from .loading import from_runs
 
     groups: dict[str, list[Against]] = {}
     once = {one.run: one for one in found if one.state == "finished"}
@@ -221,7 +232,7 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[See
         for one in once.values()
     }
     made: list[Seeds] = []
-    first: dict[Any, Any] = {}
+    first: dict[int | None, Arm] = {}
     for group in groups.values():
         by = {arm.row.seed: arm for one in group if (arm := arms[one.run]) is not None}
         first = first or by
@@ -229,35 +240,24 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[See
         same = [first[s].items == by[s].items and first[s].block == by[s].block for s in both]
         seen = None
         if len(both) > 1 and all(same):
-            seen = over_seeds_by_items([by[s] for s in both], [first[s].right for s in both])
-        values = [one.accuracy for one in group if one.accuracy is not None]
+            others = [(right,) if (right := first[s].right) is not None else () for s in both]
+            seen = over_seeds_by_items([by[s] for s in both], others)
+            seen = replace(seen, points=find(group[0].metric).unit.points) if seen else None
+        values = [one.value for one in group if one.value is not None]
         settings = {n: v for n, v in group[0].settings.items() if n != "seed"}
         mean = sum(values) / len(values) if values else None
         made.append(
             Seeds(tuple(one.run for one in group), settings, mean, min(values, default=None),
-                  max(values, default=None), seen)
+                  max(values, default=None), seen, group[0].metric)
         )  # fmt: skip
     return made
 
 
-def items_of(run: Run, arm: str = "merge") -> Items | None:
-    """Return the answers of one arm; None for a run that scored nothing.
-
-    Raises:
-        MuError: items.npz is damaged.
-    """
+def items_of(run: Run) -> item_file.Stored | None:
+    """Return the items of a run; None for one that scored no merge. Raises MuError if items.npz is damaged."""
     path = run.folder / "items.npz"
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return Items(stored["ids"], stored["groups"], stored[arm])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise MuError(
-            "the items of this run are damaged.",
-            where=str(path),
-            hint="Remove the run's folder and run it again.",
-        ) from error
+    found = item_file.read(path) if path.is_file() else None
+    return found if found and MERGE in found.arms else None
 
 
 # tables of text
@@ -266,10 +266,12 @@ def items_of(run: Run, arm: str = "merge") -> Items | None:
 def comparison_table(runs: Sequence[Against]) -> list[list[str]]:
     """Lay out runs with the settings that differ and the comparison with the first; the first row is the heading."""
     keys = sorted({key for one in runs for key in one.settings})
-    table = [["run", *keys, "accuracy", "against the first"]]
+    measured = {one.metric for one in runs if one.value is not None}
+    several = len(measured) > 1
+    table = [["run", *keys, "value" if several else next(iter(measured), "accuracy"), "against the first"]]
     for number, one in enumerate(runs):
         result = words(one.found) if one.found else one.why if number else ""
-        value = "" if one.accuracy is None else percent(one.accuracy)
+        value = "" if one.value is None else f"{one.metric} " * several + one.show(one.value)
         if one.missing:
             value, result = one.missing, one.command or ""
         table.append([one.name, *(setting(one.settings.get(key)) for key in keys), value, result])
@@ -281,8 +283,9 @@ def seeds_table(seeds: Sequence[Seeds]) -> list[list[str]]:
     keys = sorted({key for one in seeds for key in one.settings})
     table = [["seeds", *keys, "mean", "lowest … highest", "against the first, over seeds"]]
     for number, one in enumerate(seeds):
-        mean = "" if one.mean is None else percent(one.mean)
-        span = "" if one.low is None or one.high is None else f"{100 * one.low:.2f} … {100 * one.high:.2f}"
+        unit = find(one.metric).unit
+        mean = "" if one.mean is None else unit.show(one.mean)
+        span = "" if one.low is None or one.high is None else unit.span(one.low, one.high, 2)
         missing = "fewer than two seeds in common" if number else ""
         result = difference_words(one.found) if one.found else missing
         row = [str(len(one.runs)), *(setting(one.settings.get(key)) for key in keys), mean, span, result]

@@ -8,6 +8,7 @@ import numpy as np
 
 from merginguriel import stats
 from merginguriel.evaluation.nxn import Matrix
+from merginguriel.metrics.base import find
 from merginguriel.text.differences import (
     ABOVE,
     ALPHA,
@@ -19,7 +20,6 @@ from merginguriel.text.differences import (
     difference_words,
     kind_words,
     number,
-    percent,
 )
 from merginguriel.text.numbers import count, listed
 
@@ -60,19 +60,20 @@ def to_goal(cells: Sequence[Cell]) -> list[Difference]:
 def goal_standing(cells: Sequence[Cell]) -> str:
     """Return one of STANDINGS for the merges of one target that have the baseline of their goal."""
     verdicts = [d.verdict for d in to_goal(cells)]
-    if ABOVE in verdicts:
+    better, worse = (ABOVE, BELOW) if cells[0].metric.higher_is_better else (BELOW, ABOVE)
+    if better in verdicts:
         return "reached"
     if set(verdicts) <= {UNTESTED}:
         return UNTESTED
-    return "missed" if set(verdicts) == {BELOW} else "undecided"
+    return "missed" if set(verdicts) == {worse} else "undecided"
 
 
 def goal_cell(cells: Sequence[Cell]) -> str:
     """Format a goal on one target for a table: the verdicts and the highest merge."""
     if not cells:
         return "not tried"
-    best = max(cells, key=lambda c: (c.against[str(c.goal)].value, c.label))
-    highest = f"highest {best.label} {cell_text(best.against[str(best.goal)])}"
+    best = max(cells, key=lambda c: (c.metric.sign * c.against[str(c.goal)].value, c.label))
+    highest = f"{'highest' if best.metric.higher_is_better else 'lowest'} {best.label} {cell_text(best.against[str(best.goal)])}"
     return f"{goal_standing(cells)}: {tally(to_goal(cells))}; {highest}"
 
 
@@ -200,10 +201,11 @@ def matrix_sentence(matrix: Matrix) -> str:
     own_pairs = np.array([[s == t for t in matrix.targets] for s in matrix.sources])
     known = ~np.isnan(matrix.scores)
     own, foreign = matrix.scores[known & own_pairs], matrix.scores[known & ~own_pairs]
+    show = find(matrix.metric).unit.show
     text = f"{int(known.sum())} of {matrix.scores.size} pairs were measured."
     if own.size:
-        text += f" Own model: mean {percent(float(own.mean()))}% over {count(own.size, 'target')}."
+        text += f" Own model: mean {show(float(own.mean()), 1)} over {count(own.size, 'target')}."
     if foreign.size:
-        low, high = percent(float(foreign.min())), percent(float(foreign.max()))
-        text += f" Another language's model: mean {percent(float(foreign.mean()))}%, {low} … {high}."
+        low, mean, high = (show(float(f(foreign)), 1) for f in (np.min, np.mean, np.max))
+        text += f" Another language's model: mean {mean}, {low.removesuffix('%')} … {high.removesuffix('%')}."
     return text

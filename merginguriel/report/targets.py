@@ -56,18 +56,19 @@ def goals(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
             record |= {f"goal_{goal}_merges": len(cells_), f"goal_{goal}_above": verdicts.count(ABOVE),
                        f"goal_{goal}_below": verdicts.count(BELOW)}  # fmt: skip
         records.append(record)
-    counted = goals_of(found)
+    counted, metric = goals_of(found), found[0].metric
+    points = metric.unit.points
     headings = [
-        f"goal {goal}: {mode}" + (f" − {kind_words(counted[mode][1])}, pp" if mode in counted else "")
+        f"goal {goal}: {mode}" + (f" − {kind_words(counted[mode][1])}, {points}" if mode in counted else "")
         for mode, (goal, _) in GOALS.items()
     ]
-    columns = ("target", "n", *(f"{kind_words(k)}, %" for k in kinds), *headings)
+    columns = ("target", "n", *(f"{kind_words(k)}{metric.mark}" for k in kinds), *headings)
     pictures = []
     for mode, (goal, kind) in counted.items():
         having = [c for c in found if c.goal == kind and c.mode == mode]
         if len(having) > 1:
             draw = partial(figures.gains, having, kind, names, f"the {kind_words(kind)}")
-            about = f"Goal {goal}: accuracy of every {mode} method minus that of the {kind_words(kind)}, pp, per target"
+            about = f"Goal {goal}: {metric.name} of every {mode} method minus that of the {kind_words(kind)}, {points}, per target"
             pictures.append(Picture(f"gains-goal-{goal}", about, draw))
     text = ["A baseline with two values differs by the sources. The highest merge was chosen on the test items that it is "
             "shown on, which favours it; a verdict outside noise is after Holm's correction over all merges and targets."]  # fmt: skip
@@ -97,7 +98,9 @@ def targets(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
                 cell_text(c.against[k]) if k in c.against else "–" for k in kinds),
                 p_number(main.p if main else None), p_number(main.p_holm if main else None),
                 verdict_words(main) if main else "–"])  # fmt: skip
-        columns = ("method", "mode", "accuracy, %", "seeds", *(f"− {kind_words(k)}, pp" for k in kinds), "p to its goal",
+        metric = found[0].metric
+        columns = ("method", "mode", f"{metric.name}{metric.mark}", "seeds",
+                   *(f"− {kind_words(k)}, {metric.unit.points}" for k in kinds), "p to its goal",
                    "p, Holm", "verdict")  # fmt: skip
         slug = _slug(name, taken)
         table_ = Table(
@@ -112,7 +115,7 @@ def targets(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
             for kind, group in [_panel([c for c in here if c.mode == mode])]
             if kind
         ]
-        about = f"{name}: every method against its baseline, pp, with 95% intervals"
+        about = f"{name}: every method against its baseline, {metric.unit.points}, with 95% intervals"
         pictures = (
             [Picture(f"target-{slug}", about, partial(figures.target_bars, panels, kind_words))]
             if panels
@@ -137,7 +140,8 @@ def baseline_text(here: Sequence[Cell], kinds: Sequence[str]) -> list[str]:
         by_value: dict[float, list[str]] = {}
         for value, note in sorted(notes):
             by_value.setdefault(value, []).append(note)
-        values = [f"{percent(v)}%" + _noted(each) for v, each in by_value.items()]
+        unit = here[0].metric.unit
+        values = [unit.show(v, 1) + _noted(each) for v, each in by_value.items()]
         parts.append(f"{kind_words(kind)} {listed(values, 4)}")
     return [f"Baselines: {'; '.join(parts)}."] if parts else []
 
@@ -163,7 +167,7 @@ def comparisons(found: Sequence[Cell], names: Mapping[Place, str]) -> Table:
         start: dict[str, object] = {
             "context": c.context, "target": c.target, "mode": c.mode, "kind": c.kind, "label": c.label, "method": row.method,
             "params": " ".join(f"{k}={v}" for k, v in row.params), "similarity": row.similarity, "k": row.k,
-            "sources": " ".join(row.sources), "seeds": len(c.arms), "n": row.n, "accuracy": rounded(c.value),
+            "sources": " ".join(row.sources), "seeds": len(c.arms), "n": row.n, c.metric.name: rounded(c.value),
         }  # fmt: skip
         for kind, d in c.against.items() or [(None, Difference(0.0))]:
             more = {} if kind is None else {"baseline": rounded(c.baselines[kind]), **difference_record(d)}

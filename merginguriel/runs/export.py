@@ -31,7 +31,11 @@ PAPER = (
     "se",
     "n",
 )
-HEADS = {"value": "accuracy", "baseline_kind": "against", "gain_pp": "gain (pp)", "se": "s.e. (pp)"}
+HEADS = {
+    "baseline_kind": "against",
+    "gain_pp": "gain (pp)",
+    "se": "s.e. (pp)",
+}  # of shares; `value`: its metric
 ESCAPES = {"\\": r"\textbackslash{}", **{c: "\\" + c for c in "&%$#_{}"}, "~": r"\textasciitilde{}",
            "^": r"\textasciicircum{}", "×": r"$\times$", "−": "$-$"}  # fmt: skip
 
@@ -95,13 +99,15 @@ def parquet(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
 
 
 def latex(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
-    """Return rows as a booktabs table, with accuracies in percent."""
+    """Return rows as a booktabs table, with shares in percent."""
+    measured = {str(row["metric"]) for row in rows}
+    heads = HEADS | ({"value": measured.pop()} if len(measured) == 1 else {})
     numbers = [c for c in columns if index.ROWS[c] != "TEXT"]
     lines = [
         r"% \usepackage{booktabs}",
         rf"\begin{{tabular}}{{{''.join('r' if c in numbers else 'l' for c in columns)}}}",
         r"\toprule",
-        " & ".join(escaped(HEADS.get(c, c)) for c in columns) + r" \\",
+        " & ".join(escaped(heads.get(c, c)) for c in columns) + r" \\",
         r"\midrule",
         *(" & ".join(shown(row, c) for c in columns) + r" \\" for row in rows),
         r"\bottomrule",

@@ -25,11 +25,11 @@ from . import run_store
 from .run_store import ENDED, Run
 
 MERGING = ("merge", "iterate")  # kinds whose first row is the result of the run
-VERSION = 3  # of the tables below; an index of another version is rebuilt
+VERSION = 4  # of the tables below; an index of another version is rebuilt
 RUNS = {
     "id": "TEXT PRIMARY KEY", "kind": "TEXT", "state": "TEXT", "context": "TEXT", "target": "TEXT", "mode": "TEXT",
     "method": "TEXT", "params": "TEXT", "similarity": "TEXT", "k": "INTEGER", "sources": "TEXT", "seed": "INTEGER",
-    "accuracy": "REAL", "n": "INTEGER", "created": "TEXT", "changed": "TEXT", "step": "TEXT", "error": "TEXT",
+    "metric": "TEXT", "value": "REAL", "accuracy": "REAL", "n": "INTEGER", "created": "TEXT", "changed": "TEXT", "step": "TEXT", "error": "TEXT",
     "seconds": "REAL", "peak_memory_mb": "REAL", "digest": "TEXT", "config": "TEXT", "last": "TEXT", "mtime": "INTEGER",
     "size": "INTEGER",
 }  # fmt: skip
@@ -204,8 +204,11 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
     }
     measured = [e for e in events if e["event"] == "metric" and is_number(e.get("value"))]
     for event in measured:
-        if event.get("name") in metrics.metrics():
-            row["accuracy"] = event["value"]
+        name = event.get("name")
+        row["metric"] = metrics.named_in(name) or row["metric"]
+        if name in metrics.metrics():
+            row["value"] = event["value"]
+            row["accuracy"] = event["value"] if name == "accuracy" else None
     fill(
         connection,
         "metrics",
@@ -274,8 +277,8 @@ def listed(
         wanted: Column and value that a run must have; None for any value.
 
     Returns:
-        The runs, with the columns SHOWN and `best`: the accuracy of a merge, else the highest accuracy so far. And the
-        number of all runs that match.
+        The runs, with the columns SHOWN and `best`: the value of a merge, else the best score of a single model so far, in
+        `metric`. And the number of all runs that match.
     """
     given = {name: value for name, value in wanted.items() if value is not None}
     words = text.split()
@@ -286,7 +289,7 @@ def listed(
     merging = ", ".join(f"'{kind}'" for kind in MERGING)
     scores = " OR ".join(f"name LIKE '%{name}%'" for name in metrics.metrics())
     highest = f"(SELECT max(value) FROM metrics WHERE run = id AND ({scores}))"
-    best = f"CASE WHEN kind IN ({merging}) THEN accuracy ELSE {highest} END AS best"
+    best = f"CASE WHEN kind IN ({merging}) THEN value ELSE {highest} END AS best"
     with opened(space, look=look) as connection:
         count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
         query = f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"

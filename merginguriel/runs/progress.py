@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from merginguriel.metrics.base import metrics
+from merginguriel.metrics.base import find, named_in
 from merginguriel.workspace import Workspace
 
 from . import index, run_store
@@ -31,7 +31,8 @@ class Standing:
     step      the current step, or the last one
     share     how much of that step is done, 0 … 1; None if not known
     left      seconds to the end of the step; None if not known
-    best      accuracy of a merge; of other runs the highest so far
+    best      value of a merge; of other runs the best so far
+    metric    of `best`
     """
 
     state: str
@@ -39,6 +40,7 @@ class Standing:
     share: float | None = None
     left: float | None = None
     best: float | None = None
+    metric: str | None = None
 
     @property
     def live(self) -> bool:
@@ -71,15 +73,21 @@ class Watch:
             self.take(line)
         state = run_store.state_of(self.run, [{"event": self.last}])
         # Scores of single models are not the result of a merge.
-        counts = (lambda name: name in metrics()) if self.merging else is_accuracy
-        best = max((value for _, name, value in self.metrics if counts(name)), default=None)
+        scores = [
+            (find(metric).sign * value, metric)
+            for _, name, value in self.metrics
+            if (metric := named_in(name)) and (metric == name or not self.merging)
+        ]
+        best, metric = max(scores, default=(None, None))
+        if best is not None and metric is not None:
+            best *= find(metric).sign
         beat = heartbeat(self.run) if state == "running" else None
         if not beat or beat.get("step") != self.step:
-            return Standing(state, self.step, best=best)
+            return Standing(state, self.step, best=best, metric=metric)
         share = min(max(beat["done"] / beat["total"], 0.0), 1.0)
         spent = time.time() - self.began if self.began is not None else None
         left = spent / share - spent if spent is not None and share > ENOUGH else None
-        return Standing(state, self.step, share, left, best)
+        return Standing(state, self.step, share, left, best, metric)
 
     def take(self, line: str) -> None:
         """Add one line of events.jsonl; a half-written line is skipped."""
@@ -108,11 +116,6 @@ class Watch:
             self.step, self.began = str(event.get("text") or ""), at
         elif event["event"] != "note":
             self.last = event["event"]
-
-
-def is_accuracy(name: str) -> bool:
-    """Return whether a run's metric is a score of a registered metric, and not a loss."""
-    return any(metric in name for metric in metrics())
 
 
 def seconds(text: object) -> float | None:

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import re
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dea
 ENDED = ("finished", "failed", "cancelled", "paused")  # events after which no process executes the run
 WAITING = ("created", "reopened", "resumed")  # events after which a process may start
 PACKAGES = ("torch", "transformers", "datasets", "numpy", "safetensors", "peft", "accelerate")
+PATIENCE = 60.0  # seconds that a lock is waited for which no executing process holds
 SILENT = 60.0  # seconds without a heartbeat after which a run counts as dead where there are no locks
 
 
@@ -175,32 +177,55 @@ def held(run: Run) -> bool:
 
 @contextlib.contextmanager
 def claimed(run: Run) -> Iterator[int | None]:
-    """Hold the run's lock while the block runs; yields its descriptor. Raises MuError naming the holder."""
-    (run.folder / "lock").touch()
+    """Hold the run's lock while the block runs; yields its descriptor.
+
+    A process that checks, steers or ends the run holds the lock for a moment, and is waited for.
+
+    Raises:
+        MuError: A process executes the run, or holds the lock for longer than PATIENCE.
+    """
+    path = run.folder / "lock"
+    path.touch()
+    deadline = time.monotonic() + PATIENCE
     with contextlib.ExitStack() as stack:
-        for attempt in range(10):
+        while True:
             try:
-                descriptor = stack.enter_context(files.locked(run.folder / "lock"))
+                descriptor = stack.enter_context(files.locked(path))
                 break
             except BlockingIOError:
-                # A process that only checks the lock holds it for microseconds.
-                if attempt == 9:
+                if time.monotonic() > deadline or (held(run) and executed(run)):
+                    named = holder(run)
+                    who = f"process {named[0]} on {named[1]}" if named else "unknown"
                     raise MuError(
-                        f"another process executes this run: {holder(run)}.",
+                        f"another process executes this run: {who}.",
                         where=str(run.folder),
                         hint=f"Watch it with: mu runs watch {run.id}\nor end it with: mu runs cancel {run.id}",
                     ) from None
-                time.sleep(0.05)
+                time.sleep(0.02)
         yield descriptor
 
 
-def holder(run: Run) -> str:
-    """Return a description of the process that last took the lock."""
+def holder(run: Run) -> tuple[int, str] | None:
+    """Return the process and the machine that the run's lock names; None where it names none, as after a regular end."""
     try:
-        words = (run.folder / "lock").read_text(encoding="utf-8").split()
-        return f"process {words[0]} on {words[1]}"
-    except (OSError, IndexError):
-        return "unknown"
+        process, machine = (run.folder / "lock").read_text(encoding="utf-8").split()
+        return int(process), machine
+    except (OSError, ValueError):
+        return None
+
+
+def executed(run: Run) -> bool:
+    """Return whether the process that the lock names may be alive; on another machine, it always may."""
+    named = holder(run)
+    if named is None or named[1] != socket.gethostname():
+        return named is not None
+    try:
+        os.kill(named[0], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def request(run: Run, what: str) -> str:

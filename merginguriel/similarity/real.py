@@ -1,6 +1,6 @@
-"""REAL similarity: accuracy of a source's model on the target's development data.
+"""REAL similarity: score of a source's model on the target's development data.
 
-It is a column of the N×N matrix.
+It is a column of the N×N matrix, under the metric of the study, turned so that higher is better.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@similarity("REAL", needs="accuracy", doc="accuracy of the source's model on the target's development data")
+@similarity("REAL", needs="accuracy", doc="score of the source's model on the target's development data")
 def real(sources: Sequence[str], targets: Sequence[str], inputs: Inputs) -> np.ndarray:
-    """Return accuracies [sources, targets]; NaN where a pair was not measured.
+    """Return scores [sources, targets]; NaN where a pair was not measured.
 
     Raises:
-        UnavailableError: there are no accuracies, or none of one of the targets.
+        UnavailableError: there are no scores, or none of one of the targets.
     """
     import numpy as np
 

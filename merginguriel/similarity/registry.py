@@ -50,8 +50,8 @@ class Inputs:
     """What similarities are computed from; each part is measured only when a similarity asks for it.
 
     features  sets of URIEL features; empty for all
-    accuracy  targets → source → target → accuracy on development data, as far as it was measured. Raises
-              UnavailableError where the first target was not
+    accuracy  targets → source → target → score on development data, higher is better (`Metric.benefit`), as far as it
+              was measured. Raises UnavailableError where the first target was not
     fit       (`cosine` or `CKA`, N names) → [N, N], symmetric: how alike the models of these names are
     flags     what a command needs to mean the same study, for hints
     """
@@ -115,12 +115,12 @@ def preweights() -> tuple[str, ...]:
 
 
 def get(name: str) -> Similarity:
-    """Return the similarity of this name, in any case; of a product, its first factor.
+    """Return the similarity of this name, in any case; of a product or a label of choice.label, its first part.
 
     Raises:
         UsageError: no similarity has this name.
     """
-    first = name.partition("×")[0].lower()
+    first = name.partition("×")[0].partition("+")[0].lower()
     for one in registered().values():
         if one.name.lower() == first:
             return one

@@ -50,7 +50,11 @@ def read(path: Path) -> Stored:
             ids, groups = stored["ids"], stored["groups"]
             arms = {name: stored[name] for name in stored.files if name not in OWN}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise MuError(f"the run's items cannot be read: {error}.", where=str(path)) from error
+        raise MuError(
+            f"the run's items cannot be read: {error}.",
+            where=str(path),
+            hint="Remove the run's folder and run it again.",
+        ) from error
     if not ids.size or any(len(one) != len(ids) for one in (groups, *arms.values())):
         raise MuError("the run's items do not fit together.", where=str(path))
     return Stored(

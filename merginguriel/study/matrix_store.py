@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from merginguriel import locales
-from merginguriel.decision.evidence import metric_of
 from merginguriel.errors import UnavailableError, UsageError
 from merginguriel.evaluation import heatmap, nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct, metric_of
 from merginguriel.similarity import uriel
 from merginguriel.workspace import Workspace
 

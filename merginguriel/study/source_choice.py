@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merginguriel.errors import UnavailableError
+from merginguriel.metrics.base import find
 from merginguriel.similarity.choice import AS_IT_IS, Options
 from merginguriel.similarity.registry import Inputs
 
@@ -48,7 +49,10 @@ def inputs_of(
 
             data = {target: study.data(target) for target in targets}
             found = nxn(models, data, split="dev", cache=study.cache, on_progress=progress)
-        return {s: {t: found.value(s, t) for t in targets if t in found.targets} for s in found.sources}
+        benefit = find(found.metric).benefit
+        return {
+            s: {t: benefit(found.value(s, t)) for t in targets if t in found.targets} for s in found.sources
+        }
 
     def fit(measure: str, names: Sequence[str]) -> np.ndarray:
         known = models or {}

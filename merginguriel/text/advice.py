@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from merginguriel.decision.advice_types import MeasuredArm
+from merginguriel.metrics.base import Unit, find
 
 from .numbers import count, interval, p_value, percent, pp, signed
 
@@ -59,10 +60,10 @@ CLAIMS = {
     "prefers": "prefers",
 }
 LEGEND = (
-    ("gain", "accuracy of the merge − accuracy of the baseline (to beat), in percentage points (pp)"),
+    ("gain", "value of the merge − value of the baseline (to beat), in percentage points (pp)"),
     ("90%", "interval that contains the true gain with probability 0.90, under the model"),
     ("ExcTar", "the target's own model is not among the sources; IncTar: it is, and it is the baseline"),
-    ("REAL", "sources ranked by their accuracy on the target; URIEL: by typology"),
+    ("REAL", "sources ranked by their score on the target; URIEL: by typology"),
     ("rests on", "what the expected gain is made of; the parts add up to it"),
     ("lead", "accuracy of the best single model − mean accuracy of the sources"),
     ("for", "rows that measured a gain on this target; against: rows that measured a loss"),
@@ -150,7 +151,9 @@ def lay_out(advice: Advice, *, every: bool = True) -> Layout:
         _next(a),
     ]
     return Layout(
-        title=f"{a.target}  {a.mode}  {a.context}" + (f"  as of {a.as_of}" if a.as_of else ""),
+        title=f"{a.target}  {a.mode}  {a.context}"
+        + ("" if a.metric == "accuracy" else f"  {a.metric}")
+        + (f"  as of {a.as_of}" if a.as_of else ""),
         word=WORDS[a.verdict],
         headline=_headline(a),
         figures=_figures(a),
@@ -277,7 +280,7 @@ def _basis(a: Advice) -> str:
 
 
 def _verdict(a: Advice) -> list[Row]:
-    rows = [Row("to beat", _baseline(a.baseline, a.mde_pp))]
+    rows = [Row("to beat", _baseline(a.baseline, a.mde_pp, find(a.metric).unit))]
     if a.verdict != "unknown" or a.budget is not None:
         rows.append(Row("why", a.why))
     if a.calibration and a.calibration.inside90 < 0.9 - SHORTFALL:
@@ -288,15 +291,15 @@ def _verdict(a: Advice) -> list[Row]:
     return rows
 
 
-def _baseline(baseline: Baseline, mde: float | None) -> str:
+def _baseline(baseline: Baseline, mde: float | None, unit: Unit) -> str:
     kind = BASELINES[baseline.kind]
     if baseline.value is None:
         return f"{kind}, {baseline.how}"
     models = [baseline.model, *baseline.tied] if baseline.model else []
     name = f" ({', '.join(models)})" if models else ""
     items = f" on n = {baseline.n:,}" if baseline.n else ""
-    detects = f"; a paired test there detects {mde:.1f} pp or more" if mde and baseline.n else ""
-    return f"{kind}{name}, {percent(baseline.value)}{items}{detects}"
+    detects = f"; a paired test there detects {mde:.1f} {unit.points} or more" if mde and baseline.n else ""
+    return f"{kind}{name}, {unit.show(baseline.value)}{items}{detects}"
 
 
 def _sources(a: Advice) -> list[Row]:

@@ -22,7 +22,7 @@ KIND_WORDS = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A − B in percentage points.
+    """A − B in points: hundredths of the metric's unit, percentage points for a share.
 
     Attributes:
         value: The difference.
@@ -36,6 +36,7 @@ class Difference:
         units: Number of test items, or of targets, that the noise is estimated from.
         family: Number of comparisons that `p_holm` counts.
         bound: Whether `se` is only an upper bound, so that a high `p` does not show that there is no difference.
+        points: Unit: `pp`, or `pt` for a correlation.
     """
 
     value: float
@@ -49,6 +50,7 @@ class Difference:
     units: int | None = None
     family: int = 1
     bound: bool = False
+    points: str = "pp"
 
     @property
     def verdict(self) -> str:
@@ -77,7 +79,7 @@ def number(value: float | None, places: int = 1, *, sign: bool = True) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Format a fraction as percent without its sign: `46.7`."""
+    """Format a value times 100, without a unit: `46.7`."""
     return "–" if value is None else f"{100 * value:.1f}"
 
 
@@ -112,7 +114,7 @@ def difference_words(d: Difference) -> str:
 
     `+1.2 pp, 95% −0.4 … +2.8, p = 0.140 (Holm over 12: 1.000): within noise; detects 2.3 pp or more`
     """
-    text = f"{number(d.value)} pp"
+    text = f"{number(d.value)} {d.points}"
     if d.low is not None and d.high is not None:
         text += f", 95% {number(d.low)} … {number(d.high)}"
     if d.p is not None:
@@ -121,5 +123,5 @@ def difference_words(d: Difference) -> str:
             text += f" (Holm over {d.family}: {p_number(d.p_holm)})"
     text += f": {verdict_words(d)}"
     if d.verdict == NOISE and d.mde is not None:
-        text += f"; detects {number(d.mde, sign=False)} pp or more"
+        text += f"; detects {number(d.mde, sign=False)} {d.points} or more"
     return text

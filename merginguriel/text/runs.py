@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from merginguriel.metrics.base import Metric, find
+from merginguriel.training.settings import dev_score
+
+from .numbers import interval, p_value, signed
 from .tables import columns
 
 if TYPE_CHECKING:
@@ -75,48 +79,55 @@ def event_line(event: Mapping[str, Any]) -> str:
     return f"{str(event.get('time'))[11:19]}  {event['event']}  {'  '.join(words)}".rstrip()
 
 
+def metric_of(result: Mapping[str, Any]) -> Metric:
+    """Return the metric of a run's result; accuracy for one that names none."""
+    return find(result.get("metric", "accuracy"))
+
+
 def result_lines(result: Mapping[str, Any]) -> list[str]:
     """Format the result of a run: scores of trained models, an N×N matrix, or a merge against its baselines."""
     head = f"{result['run']}  {result['context']}"
     if result["kind"] == "train":
         rows = [["", "on development data", "sentences", ""]]
         for locale, model in result["models"].items():
-            value = next((v for k, v in model.items() if k.startswith("dev_") and k != "dev_items"), None)
-            score = "not scored" if value is None else f"{100 * value:.1f}%"
+            name, value = dev_score(model)
+            score = "not scored" if value is None else find(name).unit.show(value, 1)
             rows.append([locale, score, str(model["train_items"]), duration(model["seconds"] or 0)])
         return [head, columns(rows)]
     if result["kind"] == "nxn":
         matrix = result.get("test") or result["dev"]
-        scores = matrix[matrix.get("metric", "accuracy")]
+        scores = matrix[metric_of(matrix).name]
         sources, targets = list(scores), list(matrix["n"])
         table = [["", *targets]]
-        table += [[s, *(f"{100 * scores[s][t]:.1f}" for t in targets)] for s in sources]
+        show = metric_of(matrix).unit.show
+        table += [[s, *(show(scores[s][t], 1).removesuffix("%") for t in targets)] for s in sources]
         return [head, columns(table)]
-    low, high = result["ci95"]
+    if "ci95" not in result:  # an iterative merge that was not scored
+        return [head, f"sources  {', '.join(result['sources'])}", str(result["path"])]
+    metric = metric_of(result)
+    show, points = metric.unit.show, metric.unit.points
+    named = "" if metric.name == "accuracy" else f"{metric.name} "
     lines = [
         head,
-        f"{result['target']}  {result['mode']}  {result['method']}  {100 * result[result.get('metric', 'accuracy')]:.2f}%  "
-        f"95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']}",
+        f"{result['target']}  {result['mode']}  {result['method']}  {named}{show(result[metric.name])}  "
+        f"95% {metric.unit.span(*result['ci95'])}  n = {result['n']}",
         "sources  "
         + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
     ]
-    rows = [["against", "", result.get("metric", "accuracy"), "difference", "95%", "p"]]
+    rows = [["against", "", metric.name, "difference", "95%", "p"]]
     for kind, baseline in result["baselines"].items():
         compared = baseline["comparison"]
         cells = ["", "", ""]
         if compared:
             p = compared["p"] if compared["p_groups"] is None else compared["p_groups"]
-            span = compared["interval"]
             cells = [
-                f"{compared['difference']:+.1f} pp",
-                f"{span['low']:+.1f} … {span['high']:+.1f}",
-                "< 0.001" if p < 0.001 else f"{p:.3f}",
+                f"{signed(compared['difference'])} {points}",
+                interval(compared["interval"]["low"], compared["interval"]["high"]),
+                p_value(p).removeprefix("p "),
             ]
-        rows.append(
-            [kind.replace("_", " "), baseline["model"] or "", f"{100 * baseline['value']:.2f}%", *cells]
-        )
+        rows.append([kind.replace("_", " "), baseline["model"] or "", show(baseline["value"]), *cells])
     for name, value in sorted(result.get("ensembles", {}).items(), key=lambda pair: -pair[1]):
-        rows.append(["ensemble", name.replace("_", " "), f"{100 * value:.2f}%", "", "", ""])
+        rows.append(["ensemble", name.replace("_", " "), show(value), "", "", ""])
     goal = result.get("goal")
     if goal:
         lines.insert(2, f"goal {goal['number']} {goal['state']}: against {goal['against'].replace('_', ' ')}")

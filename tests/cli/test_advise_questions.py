@@ -104,7 +104,7 @@ def test_advice_in_a_pipe_is_80_columns_wide(mu, study):
 def test_explain_adds_a_key(mu, study):
     bare = mu("advise", "--target", "sw-KE", "--workspace", study.root).out
     told = mu("advise", "--target", "sw-KE", "--explain", "--workspace", study.root).out
-    assert told.startswith(bare.rstrip()) and "accuracy of the merge" in told
+    assert told.startswith(bare.rstrip()) and "value of the merge" in told
 
 
 @pytest.mark.slow

@@ -83,15 +83,60 @@ def test_slots_go_from_training_to_advice(lab):
 
     row = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE", "--row")).out.strip()
     assert "metric=span_f1" in row and "se=" in row and "wins" not in row
-    ok(lab.mu("log", "add", "--title", "Slots", "--type", "Observation", "--summary", "Slots of commands.",
-              "--row", row, "--workspace", lab.space))  # fmt: skip
 
+    voted = ok(lab.mu("ensemble", "--target", "de-DE", "--method", "soft", "--k", "2", "--json")).data[0]
+    assert voted["metric"] == "span_f1" and 0 <= voted["methods"]["soft"]["span_f1"] <= 1
+    over = ok(
+        lab.mu("ensemble", "compare", "--target", "de-DE", "--method", "soft", "--k", "2", "--json")
+    ).data
+    alone, soft = voted["methods"]["soft"]["comparison"], over["methods"]["soft"]
+    assert soft["mean_pp"] == pytest.approx(alone["difference"])
+    assert soft["ci95_pp"] == pytest.approx([alone["interval"]["low"], alone["interval"]["high"]], abs=2)
+
+    runs = [ok(lab.mu("run", merge_of(lab, method), "--json", "--workspace", lab.space)).data
+            for method in ("average", "ties")]  # fmt: skip
+    listed = ok(lab.mu("runs", "list", "--workspace", lab.space)).out
+    assert " span_f1 " in listed.splitlines()[0] and f"{100 * runs[0]['span_f1']:.2f}%" in listed
+    shown = ok(lab.mu("runs", "show", runs[0]["run"], "--workspace", lab.space)).out
+    assert f"span_f1 {100 * runs[0]['span_f1']:.2f}%" in shown and "accuracy" not in shown
+    names = [run["run"] for run in runs]
+    versus = ok(lab.mu("runs", "compare", *names, "--json", "--workspace", lab.space)).data[1]
+    assert versus["span_f1"] == runs[1]["span_f1"] and "accuracy" not in versus
+    assert versus["comparison"]["difference"] == pytest.approx(
+        100 * (runs[1]["span_f1"] - runs[0]["span_f1"]), abs=1e-6
+    )
+
+    table = ok(lab.mu("report", *names, "--json", "--workspace", lab.space)).data["tables"]["comparisons"]
+    record = next(
+        one for one in table
+        if (one["kind"], one["method"], one["baseline_kind"]) == ("merge", "ties", "best_single_source")
+    )  # fmt: skip
+    tested = runs[1]["baselines"]["best_single_source"]["comparison"]
+    assert record["paired"] and record["span_f1"] == pytest.approx(runs[1]["span_f1"], abs=1e-5)
+    assert record["difference_pp"] == pytest.approx(tested["difference"], abs=1e-4)
+    assert record["se_pp"] == pytest.approx(tested["se"], rel=0.2)
+    text = ok(lab.mu("report", *names, "--out", "report", "--workspace", lab.space)).out
+    page = (lab.space / "report" / "report.md").read_text(encoding="utf-8")
+    assert "accuracy" not in text + page and "percentage points (pp) of span\\_f1" in page
+
+    ok(lab.mu("log", "add", "--title", "Slots", "--type", "Observation", "--summary", "Slots of commands.",
+              "--run", names[1], "--workspace", lab.space))  # fmt: skip
     advice = ok(lab.mu("advise", "--target", "de-DE", "--context", "files/tiny-bert", "--json", "--workspace",
                        lab.space)).data  # fmt: skip
     assert advice["metric"] == "span_f1"
-    assert advice["baseline"]["value"] == pytest.approx(ran["against"], abs=1e-4)
     gains = [item["gain_pp"] for item in advice["evidence"] if "gain_pp" in item]
-    assert any(gain == pytest.approx(ran["comparison"]["difference"], abs=0.02) for gain in gains)
+    assert any(gain == pytest.approx(tested["difference"], abs=0.02) for gain in gains)
+
+
+def merge_of(lab, method):
+    """The file of a run that merges the two foreign models for de-DE."""
+    path = lab.space / f"{method}.yaml"
+    path.write_text(
+        json.dumps({"kind": "merge", "task": "files", "data": str(lab.sentences), "base": str(lab.encoder),
+                    "target": "de-DE", "method": method, "sources": ["en-US", "sv-SE"], "ensembles": True}),
+        encoding="utf-8",
+    )  # fmt: skip
+    return path
 
 
 @pytest.mark.slow

@@ -119,3 +119,15 @@ def test_json_of_the_row_that_a_correction_adds_says_its_standard_error(mu, benc
         'wins=2 losses=0 se="2.50 pp"', "--json", "--context", "a/b", "--workspace", bench.root,
     )  # fmt: skip
     assert json.loads(told.out)["rows"][0]["se_pp"] == 2.5
+
+
+def test_a_row_without_a_metric_has_the_usual_one_of_its_context(mu, bench):
+    cells = "mode=ExcTar method=ties value=0.54 baseline_kind=best_single_source baseline=0.50"
+
+    def added(target, metric=""):
+        return mu("log", "add", "--title", "T", "--type", "Retrospective", "--summary", "S.", "--n", 50, "--context", "a/b",
+                  "--row", f"target={target} {cells}{metric}", "--json", "--workspace", bench.root).json["rows"][0]  # fmt: skip
+
+    assert added("sw-KE")["metric"] == "accuracy"
+    assert [added(target, " metric=span_f1")["metric"] for target in ("cy-GB", "da-DK")] == ["span_f1"] * 2
+    assert added("fi-FI")["metric"] == "span_f1"

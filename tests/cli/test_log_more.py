@@ -238,6 +238,7 @@ def test_an_entry_from_a_run_says_what_came_out_and_answers_the_plan_that_waited
         f"massive/xlm-roberta-base,sw-KE,ExcTar,ties,5,accuracy,0.48,2974,source_mean,0.45,{folder.name}\n"
     )
     (folder / "provenance.yaml").write_text("code: 0.1.0 1f2e3d4c5b6a+\n")
+    (folder / "events.jsonl").touch()
     told = log("add", "--from-run", folder.name, "--json").json
     assert {row["code"] for row in told["rows"]} == {"1f2e3d4c5b6a+"}
     assert (told["title"], told["type"], told["answers"]) == ("ties for sw-KE", "Retrospective", [plan["id"]])

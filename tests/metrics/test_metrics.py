@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import UsageError
+from merginguriel.evaluation.across_targets import over_seeds, over_targets
 from merginguriel.evaluation.significance import compare, value_interval
 from merginguriel.knowledge.parse import row_parser
 from merginguriel.knowledge.parse.rows import ResultRow, row_cells
@@ -56,6 +57,58 @@ def test_spearman_is_that_of_scipy_also_for_items_drawn_twice(pairs):
                         ((gold, predicted), found.value(statistics))):  # fmt: skip
         if len(set(a)) > 1 and len(set(b)) > 1:
             assert got == pytest.approx(scipy_stats.spearmanr(a, b).statistic, abs=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=2, max_size=25))
+def test_ndcg_is_that_of_scikit_learn_also_with_equal_scores(documents):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    relevance, scores = map(list, zip(*documents, strict=True))
+    expected = sklearn.ndcg_score([relevance], [scores], k=10)
+    texts = [" ".join(map(str, side)) for side in (relevance, scores)]
+    assert value("ndcg_at_10", texts[:1], texts[1:]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["macro_f1", "spearman"])
+def test_the_standard_error_without_draws_is_that_of_the_bootstrap(name):
+    """Of scipy, which draws items and knows nothing of the linear statistics."""
+    scipy_stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(0)
+    gold = rng.integers(0, 4, size=250)
+    sides = [np.where(rng.random(250) < share, gold, rng.integers(0, 4, size=250)) for share in (0.7, 0.6)]
+    metric = base.find(name)
+    a, b = (metric.statistics([*map(str, gold)], [*map(str, side)]) for side in sides)
+    found = compare(a, b, metric=name, draws=0)
+
+    def difference(index):
+        return metric.value(a[index]) - metric.value(b[index])
+
+    drawn = scipy_stats.bootstrap((np.arange(250),), difference, n_resamples=600, vectorized=False,
+                                  method="percentile", rng=np.random.default_rng(1))  # fmt: skip
+    assert found.difference == pytest.approx(100 * difference(np.arange(250)))
+    assert found.se == pytest.approx(100 * drawn.standard_error, rel=0.12)
+    low, high = drawn.confidence_interval
+    assert (found.interval.low, found.interval.high) == pytest.approx(
+        (100 * low, 100 * high), abs=0.25 * found.se
+    )
+
+
+def test_seeds_and_targets_are_compared_under_any_metric():
+    rng = np.random.default_rng(3)
+    gold = rng.random(90)
+    spearman = base.find("spearman")
+
+    def answers(noise):
+        return spearman.statistics([*map(str, gold)], [*map(str, gold + noise * rng.normal(size=90))])
+
+    a, b = ([answers(noise) for _ in range(5)] for noise in (0.2, 0.6))
+    mean = np.mean([spearman.value(x) - spearman.value(y) for x, y in zip(a, b, strict=True)])
+    seeds = over_seeds(a, b, metric="spearman")
+    targets = over_targets(
+        {str(i): pair for i, pair in enumerate(zip(a, b, strict=True))}, metric="spearman", draws=500
+    )
+    assert seeds.difference == pytest.approx(100 * mean) and targets.mean == pytest.approx(100 * mean)
+    assert seeds.significant and targets.interval.low > 0
 
 
 def test_the_paired_bootstrap_of_a_mean_agrees_with_the_closed_form_of_accuracy():

@@ -282,7 +282,7 @@ def test_every_table_on_the_page_has_rows_or_says_that_there_are_none(tmp_path):
 
 def test_one_and_many_are_told_apart(tmp_path):
     one = build(loading.from_runs([run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20)])]))
-    assert "1 merge on 1 target, 0 accuracies of single models" in text_of(one)
+    assert "1 merge on 1 target, 0 results of single models" in text_of(one)
     assert (
         "From 1 run: r." in text_of(one)
         and origins_words(["a", "b", "2026-11-21-x"]) == "2 runs and 1 log entry"
@@ -371,7 +371,7 @@ def test_one_run_and_single_models_alone_make_a_report(tmp_path):
 
 def test_nothing_measured_is_an_error(tmp_path):
     (tmp_path / "runs" / "begun").mkdir(parents=True)
-    with pytest.raises(MuError, match="no accuracy") as caught:
+    with pytest.raises(MuError, match="no result") as caught:
         build(loading.from_runs([tmp_path / "runs" / "begun"]))
     assert "no result yet" in caught.value.hint
 

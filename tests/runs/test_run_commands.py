@@ -56,12 +56,17 @@ def test_a_run_on_other_items_is_shown_and_not_compared(two):
 
 
 @pytest.mark.parametrize(
-    ("key", "word"), [("data", "test sentences"), ("metric", "metric"), ("context", "context")]
+    ("key", "other", "word"),
+    [
+        ("data", "another", "test sentences"),
+        ("metric", "macro_f1", "metric"),
+        ("context", "another", "context"),
+    ],
 )
-def test_runs_whose_items_only_have_the_same_names_are_not_paired(two, key, word):
+def test_runs_whose_items_only_have_the_same_names_are_not_paired(two, key, other, word):
     _, found = two
     path = found[1].folder / "result.json"
-    path.write_text(json.dumps({**run_store.result(found[1]), key: "another"}))
+    path.write_text(json.dumps({**run_store.result(found[1]), key: other}))
     said = compared(found)
     assert said[1].found is None and said[1].why == f"other {word}"
 

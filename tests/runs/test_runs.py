@@ -219,6 +219,29 @@ def test_two_processes_do_not_work_on_one_run(trained):
     assert run_store.state(run) == "queued" and worker.execute(run) == "finished"
 
 
+@pytest.mark.slow
+def test_a_process_that_only_looks_at_a_run_does_not_keep_it_from_starting(trained):
+    import fcntl
+    import os
+    import threading
+
+    run = made_run(trained, training=None)
+    descriptor = os.open(run.folder / "lock", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)  # as `held` takes it, but for as long as this test likes
+    entered = threading.Event()
+
+    def claim():
+        with run_store.claimed(run):
+            entered.set()
+
+    thread = threading.Thread(target=claim)
+    thread.start()
+    assert not entered.wait(0.7)
+    os.close(descriptor)
+    assert entered.wait(60)
+    thread.join()
+
+
 def test_a_torn_last_line_is_passed_over_and_not_continued(trained):
     run = made_run(trained, training=None)
     with (run.folder / "events.jsonl").open("a") as file:

@@ -122,7 +122,7 @@ def test_a_recipe_is_compared_by_its_settings_and_by_its_run_where_that_has_fini
         # As it stands the first is a run: it opens. A recipe that was not run has nothing to open.
         await press(app, pilot, "f", "f")
         assert app.screen.command.startswith("mu runs compare recipes/new.yaml")
-        assert "the first has no accuracy" in shown(app)
+        assert "the first has no result" in shown(app)
         await press(app, pilot, "enter")
         assert app.current_mode == "compare"
         assert any("not run yet: mu run" in note.message for note in app._notifications)

@@ -13,7 +13,7 @@ from merginguriel.knowledge.parse import expectations
 from merginguriel.knowledge.parse.expectations import in_pp
 from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.row_parser import DIFFERENCES
-from merginguriel.knowledge.parse.rows import COLUMNS
+from merginguriel.knowledge.parse.rows import COLUMNS, metric_of
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
@@ -178,14 +178,14 @@ def as_given(where: Workspace, given: dict[str, Any]) -> str:
             lines.append(f"- [{verb} {ref.strip()}] {' '.join(why.split())}")
     if lines:
         sections.append(("Open questions", "\n".join(lines)))
+    usual = str(where.settings["context"])
     draft = Draft(
         title=given["title"] or "",
         type=given["kind"] or "",
         date=given["day"] or date.today().isoformat(),
         summary=given["summary"] or "",
-        context=given["context"]
-        or (str(where.settings["context"]) if given["rows"] or given["expected"] else ""),
-        metric="accuracy" if given["rows"] else "",
+        context=given["context"] or (usual if given["rows"] or given["expected"] else ""),
+        metric=usual_metric(where, given["context"] or usual) if given["rows"] else "",
         n=str(given["n"] or ""),
         supersedes=", ".join(given["supersedes"]),
         links=", ".join(given["links"]),
@@ -194,6 +194,11 @@ def as_given(where: Workspace, given: dict[str, Any]) -> str:
         sections=tuple(sections),
     )
     return render(draft, raw_table=rows)
+
+
+def usual_metric(where: Workspace, context: str) -> str:
+    """Return the metric of most rows of a context in the log: that of a new row which names none."""
+    return metric_of(load_readable(where).rows, context)
 
 
 def _flags(flag: str, values: Sequence[object]) -> str:

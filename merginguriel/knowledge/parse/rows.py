@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
@@ -179,6 +180,15 @@ def unit_of(metric: str) -> str:
 def known_metrics() -> list[str]:
     """Return every metric that a row can have, registered ones first."""
     return [*metrics.metrics(), *MEASURES]
+
+
+def metric_of(rows: Iterable[ResultRow], context: str) -> str:
+    """Return the metric that most rows of a context have, compared rows before others; accuracy where there are none."""
+    here = [row for row in rows if row.context == context and row.metric not in MEASURES]
+    counts = Counter(row.metric for row in here if row.baseline is not None) or Counter(
+        r.metric for r in here
+    )
+    return min(counts, key=lambda name: (-counts[name], name), default="accuracy")
 
 
 def is_merge(method: str) -> bool:

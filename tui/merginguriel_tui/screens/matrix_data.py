@@ -12,6 +12,7 @@ from rich.cells import set_cell_size
 from rich.text import Text
 
 from merginguriel.errors import UsageError
+from merginguriel.metrics.base import find
 from merginguriel.text.tables import plain
 from merginguriel.workspace import Workspace
 from merginguriel_tui.widgets.heat import STEPS, Picture
@@ -179,6 +180,7 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
     """Describe a cell: value, rank in its column, n, majority class, the target's own model; one or two lines."""
     from merginguriel.study.matrix_store import rank
 
+    show = find(shown.metric).unit.show
     value = float(shown.scores[shown.sources.index(source), shown.targets.index(target)])
     n = int(shown.n[shown.targets.index(target)])
     text = Text()
@@ -187,17 +189,17 @@ def cell(shown: Matrix, source: str, target: str, commonest: Mapping[str, float]
         text.append("not measured")
     else:
         place, of = rank(shown, source, target)
-        text.append(f"{100 * value:.2f}%", "bold")
+        text.append(show(value), "bold")
         text.append(f"  rank {place} of {of}")
     if source == target:
         text.append("  its own model")
     text.append(f"\nn = {n:,}" if n else "\nn unknown")
     if target in commonest:
-        text.append(f"  majority class {100 * commonest[target]:.1f}%")
+        text.append(f"  majority class {show(commonest[target], 1)}")
     if source != target and target in shown.sources:
         own = float(shown.scores[shown.sources.index(target), shown.targets.index(target)])
         if not math.isnan(own):
-            text.append(f"  own model {100 * own:.1f}%")
+            text.append(f"  own model {show(own, 1)}")
     return text
 
 
@@ -240,7 +242,8 @@ def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text
     values = [float(v) for v in shown.scores[:, shown.targets.index(target)]]
     order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
     names = [set_cell_size(one_line(shown.sources[i]), 12) for i in order[:most]]
-    text = Text(f"{'source':12}     %  URIEL  URE", "bold", no_wrap=True)
+    unit = "%" if find(shown.metric).unit.percent else "×100"
+    text = Text(f"{'source':12}  {unit:>4}  URIEL  URE", "bold", no_wrap=True)
     for i, name in zip(order, names, strict=False):
         source, value = shown.sources[i], values[i]
         near = picked.near.get(source) if picked else None

@@ -13,6 +13,7 @@ from textual.containers import Horizontal, ScrollableContainer, Vertical, Vertic
 from textual.widgets import Input, Log, Static, TabbedContent, TabPane
 
 from merginguriel.errors import MuError
+from merginguriel.metrics.base import find, named_in
 from merginguriel.text.tables import plain, true_minus
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
@@ -232,8 +233,8 @@ class RunScreen(MuScreen):
         assert self.still is not None
         now = facts.standing
         line = Text.assemble((plain(self.still.run.id), "bold"), "  ", state_text(now.state))
-        if now.best is not None:
-            line.append(f"  best {100 * now.best:.2f}%")
+        if now.best is not None and now.metric:
+            line.append(f"  best {find(now.metric).unit.show(now.best)}")
         step = Text(plain(now.step), "" if now.live else "dim")
         if now.state == "finished" and self.watch_of:
             took = sum(float(event.get("seconds") or 0) for event in self.watch_of.events)
@@ -251,7 +252,7 @@ class RunScreen(MuScreen):
         self.query_one("#head", Static).update(head)
 
     def metrics(self, shown: Metrics) -> None:
-        """Show accuracies as bars and losses as curves over minutes."""
+        """Show scores as bars and losses as curves over minutes."""
         for widget in ("#bars", "#sidebars"):
             self.query_one(widget, Static).update(shown.bars)
         for plot in ("#curves", "#sidecurves"):
@@ -350,16 +351,14 @@ def looked(still: Still, watch: Watch, place: int, before: Facts | None) -> Fact
 
 def metrics_of(metrics: list[tuple[float, str, float]]) -> Metrics:
     """Sort metrics into bars and curves. Called in a worker."""
-    from merginguriel.runs.progress import is_accuracy
-
-    accuracies = [(name, value) for _, name, value in metrics if is_accuracy(name)][-BARS:]
-    width = max((len(name) for name, _ in accuracies), default=0)
+    scores = [(name, of, value) for _, name, value in metrics if (of := named_in(name))][-BARS:]
+    width = max((len(name) for name, *_ in scores), default=0)
     bars = Text()
-    for name, value in accuracies:
-        bars.append(f"{plain(name).ljust(width)}  {bar(value, 20)}▕ {100 * value:.2f}%\n")
+    for name, of, value in scores:
+        bars.append(f"{plain(name).ljust(width)}  {bar(value, 20)}▕ {find(of).unit.show(value)}\n")
     curves: dict[str, list[tuple[float, float]]] = {}
     start: dict[str, float] = {}  # each curve begins at 0, so that trainings can be compared
     for at, name, value in metrics:
-        if not is_accuracy(name):
+        if not named_in(name):
             curves.setdefault(name, []).append(((at - start.setdefault(name, at)) / 60, value))
     return Metrics(len(metrics), bars, curves)

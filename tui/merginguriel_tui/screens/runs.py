@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
+from merginguriel.metrics.base import find
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.registry import create
@@ -134,10 +135,12 @@ class RunsScreen(MuScreen):
         return Text(short(standing.left) if standing and standing.live else "")
 
     def best(self, row: dict[str, Any]) -> Text:
-        """Return the best accuracy so far."""
+        """Return the best value so far."""
         standing = self.standings.get(row["id"])
-        value = standing.best if standing and standing.best is not None else row["best"]
-        return Text("" if value is None else f"{100 * value:.2f}%")
+        value, metric = row["best"], row["metric"]
+        if standing and standing.best is not None:
+            value, metric = standing.best, standing.metric
+        return Text("" if value is None else find(str(metric)).unit.show(value))
 
     def age(self, row: dict[str, Any]) -> Text:
         """Return the age of the run."""

@@ -95,27 +95,27 @@ def _cut(text: str) -> str:
 
 
 def _result_lines(result: dict[str, Any]) -> list[str]:
-    """Return a merge's accuracy, sources and difference to each baseline; other kinds as `mu runs show` does."""
-    from merginguriel.text.runs import result_lines
+    """Return a merge's value, sources and difference to each baseline; other kinds as `mu runs show` does."""
+    from merginguriel.text.numbers import signed
+    from merginguriel.text.runs import metric_of, result_lines
 
     if "baselines" not in result:
         return result_lines(result)
-    low, high = result["ci95"]
+    metric, n = metric_of(result), result["n"]
+    unit = metric.unit
     pairs = zip(result["sources"], result["weights"], strict=True)
     lines = [
         f"{result['target']}  {result['mode']}  {result['context']}",
-        f"{result.get('metric', 'accuracy')} {100 * result[result.get('metric', 'accuracy')]:.2f}%  95% {100 * low:.1f} … {100 * high:.1f}  n = {result['n']:,}",
+        f"{metric.name} {unit.show(result[metric.name])}  95% {unit.span(*result['ci95'])}  n = {n:,}",
         f"sources {', '.join(f'{source} {weight:.2f}' for source, weight in pairs)}",
         "",
     ]
-    rows = [["against", "", "accuracy", "difference", ""]]
+    rows = [["against", "", metric.name, "difference", ""]]
     for kind, baseline in result["baselines"].items():
         compared = baseline["comparison"]
         cells = ["", ""]
         if compared:
             sign = ("▲" if compared["difference"] > 0 else "▼") if compared["significant"] else "≈"
-            cells = [f"{compared['difference']:+.1f} pp", sign]
-        rows.append(
-            [kind.replace("_", " "), baseline["model"] or "", f"{100 * baseline['value']:.2f}%", *cells]
-        )
+            cells = [f"{signed(compared['difference'])} {unit.points}", sign]
+        rows.append([kind.replace("_", " "), baseline["model"] or "", unit.show(baseline["value"]), *cells])
     return [*lines, *columns(rows).splitlines(), "▲ above  ▼ below  ≈ within noise (95%)"]

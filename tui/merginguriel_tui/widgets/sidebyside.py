@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from merginguriel.metrics.base import find
 from merginguriel.text.runs import setting
 from merginguriel.text.tables import plain
 
@@ -56,16 +57,17 @@ def aligned(table: Sequence[Sequence[str]], most: int = 36) -> Text:
 
 
 def paired(result: Sequence[Against], width: int) -> Text:
-    """Show each run against the first: difference and 95% interval in pp, p value, and the interval on a shared scale."""
+    """Show each run against the first: difference and 95% interval, p value, and the interval on a shared scale."""
     from merginguriel.text.differences import number as signed
     from merginguriel.text.differences import p_number
 
-    out = heading(f"Against {letter(0)}, item by item (pp, 95%)")
     known = [one.found for one in result if one.found is not None]
+    points = known[0].points if known else "pp"
+    out = heading(f"Against {letter(0)}, item by item ({points}, 95%)")
     ends = [end for c in known if c.se is not None for end in (c.interval.low, c.interval.high)]
     least, most = min([0.0, *ends]), max([0.0, *ends])
     for place, one in enumerate(result):
-        value = "–" if one.accuracy is None else f"{100 * one.accuracy:.2f}%"
+        value = "–" if one.value is None else one.show(one.value)
         out.append(f" {letter(place)}  ", "bold")
         out.append(f"{value:>7}  ")
         c = one.found
@@ -73,7 +75,7 @@ def paired(result: Sequence[Against], width: int) -> Text:
             reason = one.why or "the first"
             out.append(plain(f"{reason}: {one.command}\n" if one.missing else f"{reason}\n"), "dim")
             continue
-        p = c.p if c.p_groups is None else c.p_groups
+        p = c.trusted_p
         verdict = ("▲ above" if c.difference > 0 else "▼ below") if c.significant else "≈ within noise"
         out.append(f"{signed(c.difference):>6}  {signed(c.interval.low):>6} … {signed(c.interval.high):<6} ")
         out.append(f"p {p_number(p):<8} n {c.n:<6}")
@@ -84,13 +86,13 @@ def paired(result: Sequence[Against], width: int) -> Text:
         out.append("\n")
     if width > 86 and ends:
         # The ends of the scale.
-        cells, high = min(width - 78, 50), f"{signed(most)} pp"
+        cells, high = min(width - 78, 50), f"{signed(most)} {points}"
         out.append(" " * 71 + f"{signed(least)} ┊ 0".ljust(cells - len(high)) + f"{high}\n", "dim")
     return out
 
 
 def locales(result: Sequence[Against], width: int) -> Text:
-    """Draw a bar for every run on every locale, with the 95% interval of its accuracy."""
+    """Draw a bar for every run on every locale, with the 95% interval of its value."""
     out = heading("By locale")
     by: dict[str, list[tuple[int, Bar]]] = {}
     for place, one in enumerate(result):
@@ -105,9 +107,10 @@ def locales(result: Sequence[Against], width: int) -> Text:
             out.append(f"{letter(place)} ", "bold")
             value, low, high, n = each.value, each.low, each.high, each.n
             out.append(bar(value, cells), "cyan")
-            out.append(f"▏{100 * value:6.2f}%")
+            unit = find(result[place].metric).unit
+            out.append(f"▏{unit.show(value):>7}")
             if low is not None and high is not None:
-                out.append(f"  {100 * low:.1f} … {100 * high:.1f}", "dim")
+                out.append(f"  {unit.span(low, high)}", "dim")
             out.append(f"  n {n:,}\n" if n else "\n", "dim")
     return out
 
@@ -123,7 +126,8 @@ def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
     for place, one in enumerate(groups):
         out.append(f" {' '.join(names[run] for run in one.runs)}  ", "bold")
         if one.mean is not None and one.low is not None and one.high is not None:
-            out.append(f"mean {100 * one.mean:.2f}%  {100 * one.low:.2f} … {100 * one.high:.2f}  ")
+            unit = find(one.metric).unit
+            out.append(f"mean {unit.show(one.mean)}  {unit.span(one.low, one.high, 2)}  ")
         text = (
             difference_words(one.found)
             if one.found
