@@ -43,20 +43,15 @@ class LocaleType(click.ParamType):
         except UsageError as error:
             return locales.get(str(value), prefer=_logged(ctx, error)).tag
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,
-    ) -> list[Any]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Return the locales whose tag or name starts with the text."""
         from click.shell_completion import CompletionItem
 
-        wanted = incomplete.lower()
+        prefix = incomplete.lower()
         return [
             CompletionItem(tag, help=locale.name)
             for tag, locale in locales.table().items()
-            if tag.lower().startswith(wanted) or locale.name.lower().startswith(wanted)
+            if tag.lower().startswith(prefix) or locale.name.lower().startswith(prefix)
         ]
 
 

@@ -74,7 +74,7 @@ def base(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Write the pretrained base with a fresh head for the task's labels, the start of every model."""
+    """Write the pretrained base with a new head for the task's labels. Every training starts from it."""
     from merginguriel.study.study import make_base
 
     if dry_run:
@@ -118,7 +118,7 @@ def evaluate(
     as_row: bool,
     as_json: bool,
 ) -> None:
-    """Score MODEL (a folder, or a name) with its 95% interval; with --against, the paired difference.
+    """Score MODEL (a folder, or a name), with a 95% interval; with --against, print the paired difference.
 
     \b
     mu eval da-DK-ties-4-1f2e3d --locale da-DK --against nb-NO
@@ -210,9 +210,9 @@ def nxn(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Score every model on every locale: a heat map here, a CSV and a PNG in results/.
+    """Score every model on every locale; print a heat map and write a CSV and a PNG to results/.
 
-    Only new pairs are computed: one more model costs one row. Pairs that an earlier call measured stay in the
+    Only new pairs are computed: a new model costs one row. Pairs that an earlier call measured stay in the
     CSV as long as their model and data are unchanged.
     """
     from merginguriel.evaluation import heatmap

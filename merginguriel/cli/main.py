@@ -20,22 +20,26 @@ from .common import plain
 COMMANDS = {
     "advise": ("advise", "advise", "Merge or not, how, from which sources, and how sure."),
     "backtest": ("backtest", "backtest", "Score the advice on what it did not know."),
-    "init": ("workspace", "init", "Make a workspace with the shipped knowledge."),
+    "init": ("workspace", "init", "Create a workspace with the shipped knowledge."),
     "skills": ("skills", "skills", "List, show, write, check, compare and install skills."),
     "log": ("log", "log", "List, show and add entries of the experiment log."),
-    "why": ("why", "why", "Show what a claim, skill, entry or row rests on."),
+    "why": ("why", "why", "Show the evidence of a claim, skill, entry or row."),
     "search": ("search", "search", "Search skills, claims and log entries."),
-    "lint": ("skills", "lint", "Check skills, claims and log; name what is wrong."),
+    "lint": ("skills", "lint", "Check skills, claims and log, and list the problems."),
     "quickstart": ("quickstart", "quickstart", "The whole loop on real models, in a few minutes."),
     "tasks": ("lab", "tasks", "List tasks, or the locales of one."),
     "base": ("lab", "base", "Get a pretrained base model, with the right head."),
     "train": ("train", "train", "Fine-tune one model per locale."),
     "eval": ("lab", "evaluate", "Score a model on locales."),
     "nxn": ("lab", "nxn", "Score every model on every locale."),
-    "matrix": ("matrix", "matrix", "Look at an N×N matrix: results, or what the log holds."),
-    "ensemble": ("ensemble", "ensemble", "Let several models answer together, without running one."),
+    "matrix": ("matrix", "matrix", "Show an N×N matrix, from results or from the log."),
+    "ensemble": (
+        "ensemble",
+        "ensemble",
+        "Combine cached predictions of several models, without running a model.",
+    ),
     "proxy": ("proxy", "proxy", "Spearman correlation on scored sentence pairs (STS), a proxy."),
-    "similarity": ("similarity", "similarity", "Rank source languages for a target, URIEL beside REAL."),
+    "similarity": ("similarity", "similarity", "Rank source languages for a target by URIEL and by REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
     "iterate": ("iterate", "iterate", "Train locales in turn, merging as they learn."),
@@ -121,8 +125,8 @@ def run(arguments: list[str]) -> int:
                 if isinstance(error, click.UsageError) and error.ctx
                 else None
             )
-            what, asks, hint = error.format_message().partition(" Did you mean ")
-            return _report(UsageError(what, hint=f"{asks}{hint}".strip() or help), arguments)
+            message, separator, hint = error.format_message().partition(" Did you mean ")
+            return _report(UsageError(message, hint=f"{separator}{hint}".strip() or help), arguments)
         error.show()
         return error.exit_code
     except BrokenPipeError:

@@ -42,7 +42,13 @@ class Size(click.ParamType):
 @click.option("--method", help="See: mu methods. `similarity` is linear with the weights of --similarity.")
 @click.option("--source", "sources", multiple=True, metavar="LOCALE[=FOLDER]",
               help="A source model; repeat. Without: the best --k by --similarity.")  # fmt: skip
-@click.option("--weight", "weights", type=float, multiple=True, help="One per source, in their order.")
+@click.option(
+    "--weight",
+    "weights",
+    type=float,
+    multiple=True,
+    help="Weight of a source; one per source, in their order.",
+)
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method.")
 @click.option("--target", type=LOCALE, help="The locale that the merge is for.")
 @choosing_options()
@@ -52,25 +58,31 @@ class Size(click.ParamType):
 @click.option("--preweight", type=click.Choice(registry.preweights()),
               help="Weights from a similarity, for any method. Default: that of --similarity, for linear.")  # fmt: skip
 @click.option("--times", type=click.Choice(registry.multipliers(), case_sensitive=False),
-              help="Multiply these weights by how well a source fits the others: see mu compat.")  # fmt: skip
+              help="Multiply the weights by the compatibility of a source with the others: see mu compat.")  # fmt: skip
 @click.option(
     "--include", multiple=True, metavar="PATTERN", help="Merge only tensors of such names: *.layer.3.*"
 )
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave such tensors as the base has them.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep these tensors as in the base.")
 @click.option("--heads", default="auto", show_default=True, metavar="POLICY",
               help="average or merge (by the method; labels aligned by name); auto: as suits the method; common (labels all "
               "share), base, fresh, source:NAME.")  # fmt: skip
 @click.option("--embeddings", type=click.Choice(["merge", "base", "used"]), default="merge", show_default=True,
-              help="used: only the rows of tokens in --text.")  # fmt: skip
+              help="used: compare only the embedding rows of tokens in --text.")  # fmt: skip
 @click.option("--text", metavar="FILE|sources", help="Sentences of the target, one a line, for a method that reads "
               "text. Default: its training text, without labels.")  # fmt: skip
 @click.option("--trim-scope", type=click.Choice(["tensor", "model"]), default="tensor", show_default=True,
-              help="Of what a density is a share.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the methods and heads that draw.")
+              help="What a density is a share of: each tensor, or the whole model.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of methods and heads that draw random numbers.",
+)
 @click.option(
     "--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Default: as the sources."
 )
-@click.option("--shard-size", type=Size(), help="Begin a new file of weights after so much, such as 2GB.")
+@click.option("--shard-size", type=Size(), help="Maximum size of a weights file, such as 2GB.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -232,7 +244,7 @@ def from_flags(
     weigh = None if weights else choice.weighing(similarity, method, preweight, times)
     if times and not weigh:
         raise UsageError(
-            "--times multiplies weights from a similarity, and there are none.",
+            "--times multiplies weights from a similarity, and none is given.",
             hint="Add: --similarity REAL or --preweight uriel, and no --weight",
         )
     kind = (similarity or weigh or "").partition("×")[0]

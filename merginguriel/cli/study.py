@@ -27,12 +27,10 @@ def study_flags(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--task",
-                help="Task that models are trained and scored on. Default: `context` in mu.toml.",
+                "--task", help="Task that models are trained and scored on. Default: `context` in mu.toml."
             ),
             click.option(
-                "--base",
-                help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task.",
+                "--base", help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task."
             ),
             click.option(
                 "--data",
@@ -62,10 +60,10 @@ def study_options(*, seed: str | None = None) -> Callable[[Command], Command]:
             which = {name: given.pop(name) for name in (*FLAGS, *(["seed"] if seed else []))}
             return command(study=make_study(**which), **given)
 
-        shown = study_flags(made)
+        decorated = study_flags(made)
         if seed is None:
-            return shown
-        return click.option("--seed", type=int, default=0, show_default=True, help=seed)(shown)
+            return decorated
+        return click.option("--seed", type=int, default=0, show_default=True, help=seed)(decorated)
 
     return around
 
@@ -86,18 +84,18 @@ def make_study(
     pairs = dict(pair(text) for text in options)
     where = writable(space(workspace_path))
     usual_task, usual_base = of_context(where)
-    found = find(task or usual_task)
+    result = find(task or usual_task)
     data = folder.resolve() if folder else None
-    if found.name == "files":
-        found.locales(data)  # a missing folder is told before torch is imported
-    return Study(where, found.name, base or usual_base, data, seed, pairs)
+    if result.name == "files":
+        result.locales(data)  # a missing folder is told before torch is imported
+    return Study(where, result.name, base or usual_base, data, seed, pairs)
 
 
 def load_all(study: Study, locales: tuple[str, ...]) -> dict[str, TaskData]:
     """Load the data of every locale; report errors and small test sets before the work starts."""
     data = {locale: study.data(locale) for locale in dict.fromkeys(locales)}
-    for locale, found in data.items():
-        warn_if_few(locale, len(found.test))
+    for locale, result in data.items():
+        warn_if_few(locale, len(result.test))
     return data
 
 

@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Fine-tune one model per locale.")
-@click.option("--locale", "named", type=LOCALE, multiple=True, help="Repeat for several.")
-@click.option("--locales", "listed", metavar="LIST", help="Several at once: de-DE,sv-SE or all.")
+@click.option("--locale", "named", type=LOCALE, multiple=True, help="Locale to train; repeat for several.")
+@click.option("--locales", "listed", metavar="LIST", help="Several locales at once: de-DE,sv-SE or all.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
-@click.option("--learning-rate", type=float, help="Of the encoder. Default: depends on the base.")
-@click.option("--head-learning-rate", type=float, help="Of the head, which starts from zeros.")
+@click.option(
+    "--learning-rate", type=float, help="Learning rate of the encoder. Default: depends on the base."
+)
+@click.option("--head-learning-rate", type=float, help="Learning rate of the head, which starts from zeros.")
 @click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are truncated.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=4),
+    help="Maximum tokens of a sentence; longer ones are truncated.",
+)
 @click.option(
     "--freeze-layers",
     type=click.IntRange(min=0),
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--lora-rank", type=click.IntRange(min=1), help="Train low-rank factors of this rank (LoRA).")
 @click.option(
-    "--lora-alpha", type=click.IntRange(min=1), help="Their scale times the rank. Default: 2 × rank."
+    "--lora-alpha", type=click.IntRange(min=1), help="LoRA's alpha (scale times rank). Default: 2 × rank."
 )
 @click.option("--patience", type=click.IntRange(min=1),
               help="Stop after this many epochs without a gain on development data; keep the best.")  # fmt: skip
@@ -59,6 +65,14 @@ def train(
     """Fine-tune the base on each locale. Existing models are kept; an interrupted training is resumed.
 
     If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
+
+    \b
+    mu train da-DK sv-SE
+    mu train --locales all --dry-run
+
+    \b
+    mu train --locale da-DK --locale sv-SE
+    mu train --locales all --dry-run
     """
     from merginguriel.study import study as studies
 

@@ -89,12 +89,9 @@ def choose_sources(
         if found:
             names = [source.locale for source in found]
             unknown = sum(source not in column for source in names)
-            return Choice(
-                found,
-                unknown,
-                f"{unknown} predicted: an N×N matrix (mu nxn) measures them",
-                _without(names, trained),
-            )
+            also = f"; {_known(rows, arm, column, wanted)}" if column else ""
+            note = f"{unknown} predicted: an N×N matrix (mu nxn) measures them{also}"
+            return Choice(found, unknown, note, _without(names, trained))
         return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ())
     own = question.mode == "IncTar" and arm.target in column
     missing = max(0, wanted - len(column))

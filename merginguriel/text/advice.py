@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Source,
     )
 
+# Rows of the short form, and lines of a row there where it may have more than one.
 ESSENTIAL = {
     "sources": 1,
     "rests on": 3,
@@ -35,8 +36,8 @@ ESSENTIAL = {
     "careful": 1,
     "change": 1,
     "next": 1,
-}  # rows of the short form
-LONGEST = {"sources": 2, "to beat": 2, "why": 2}  # lines of a row in the short form; others: 1
+}
+LONGEST = {"sources": 2, "to beat": 2, "why": 2}
 _JOIN = "\N{NO-BREAK SPACE}"  # a line is not broken here; printed as a blank
 WIDTH = 80  # of a pipe; a terminal has its own
 MARGIN = 12  # where text begins, right of the labels
@@ -195,11 +196,11 @@ def shorten(lines: list[str], label: str, width: int, *, every: bool) -> list[st
 
 def _essential(rows: Iterable[Row]) -> list[Row]:
     """Return the rows of one screen, and the option that shows the rest."""
-    left = dict(ESSENTIAL)
+    remaining = dict(ESSENTIAL)
     chosen = []
     for row in _joined(rows):
-        if left.get(row.label):
-            left[row.label] -= 1
+        if remaining.get(row.label):
+            remaining[row.label] -= 1
             chosen.append(row)
     return [*chosen, Row("more", "--all: every row, claim and alternative; --explain: the terms")]
 
@@ -395,15 +396,10 @@ def short_ref(ref: str) -> str:
 
 
 def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
-    shown = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
+    ordered = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
     return [
-        Row(
-            CLAIMS[c.predicate],
-            f"{c.text} [{c.status}; {c.skill}]",
-            link=Link("skills", c.skill),
-            hang=True,
-        )
-        for c in shown
+        Row(CLAIMS[c.predicate], f"{c.text} [{c.status}; {c.skill}]", link=Link("skills", c.skill), hang=True)
+        for c in ordered
     ]
 
 

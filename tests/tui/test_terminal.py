@@ -138,7 +138,7 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
 
     after = advised()
     keys("1", session="again")
-    until(again, "[1 advise]", "Which language")  # the field has the focus
+    until(again, "[1 advise]", "Choose a target")  # the field has the focus
     keys("-l", "sv-SE", session="again")
     keys("Enter", session="again")
     until(again, "sv-SE  ExcTar", *card(after))
