@@ -24,7 +24,7 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
     *sorted((REPOSITORY / "skills").glob("*/SKILL.md")),
 ]
-SHARED = {"--json", "--workspace", "--task", "--base", "--data", "--option"}
+SHARED = {"--json", "--workspace", "--task", "--base", "--data", "--option", "--trust-remote-code"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a reader puts in for himself, and something that fits there.
 STAND_INS = {"LOCALE": "sw-KE", "TARGET": "sw-KE", "…": "sw-KE", "FOLDER": ".", "DIR": "."}

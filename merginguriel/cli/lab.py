@@ -14,7 +14,7 @@ from merginguriel.errors import UsageError
 
 from .common import LOCALE, columns, emit, json_option, say, text_width
 from .progress import Bar
-from .study import load_all, resolve, study_options, warn_if_few
+from .study import load_all, resolve, study_options, trust_option, warn_if_few
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
@@ -67,6 +67,7 @@ def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
 
 @click.command("base", short_help="Get a pretrained base model, with the right head.")
 @click.option("--dry-run", is_flag=True, help="Print where it would be written, and whether it exists.")
+@trust_option
 @study_options()
 @json_option
 def base(
@@ -106,6 +107,7 @@ def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @metric_option
 @click.option("--against", type=click.Path(path_type=Path), help="Another model, compared on the same items.")
 @click.option("--row", "as_row", is_flag=True, help="Print the result row, as mu log add --row takes it.")
+@trust_option
 @study_options()
 @json_option
 def evaluate(
@@ -197,6 +199,7 @@ def evaluate(
 @click.option("--bf16", is_flag=True,
               help="Matrix products in bfloat16; such predictions are cached and tabulated separately from those in float32.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List the pairs that would be scored; score nothing.")
+@trust_option
 @study_options(seed="Of the models.")
 @json_option
 def nxn(

@@ -8,11 +8,14 @@ import json
 import os
 import signal
 import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from merginguriel import __version__
-from merginguriel.errors import FAILED, INTERRUPTED, USER_ERRORS, MuError, UsageError, as_mu_error
+from merginguriel.errors import FAILED, INTERRUPTED, USER_ERRORS, MuError, MuWarning, UsageError, as_mu_error
 
 from .common import plain
 
@@ -110,7 +113,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Return the exit code of `mu ARGUMENTS`; errors go to stderr, with --json also to stdout as JSON."""
     try:
-        result = mu.main(args=arguments, prog_name="mu", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning(warnings.showwarning)
+            result = mu.main(args=arguments, prog_name="mu", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
@@ -138,6 +143,18 @@ def run(arguments: list[str]) -> int:
         if known is None:
             raise
         return _report(known, arguments)
+
+
+def show_warning(usual: Callable[..., None]) -> Callable[..., None]:
+    """Return a replacement of warnings.showwarning that prints a MuWarning as a note, and others as `usual` does."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, MuWarning):
+            click.echo(plain(f"note: {message}"), err=True)
+        else:
+            usual(message, category, *rest)
+
+    return show
 
 
 def _report(error: MuError, arguments: list[str]) -> int:

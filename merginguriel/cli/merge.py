@@ -14,7 +14,7 @@ from merginguriel.similarity.choice import Options
 from .common import LOCALE, emit, json_option, say
 from .progress import Bar
 from .similarity import choosing_options
-from .study import FLAGS, study_options
+from .study import FLAGS, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.merging.recipe import Recipe
@@ -67,7 +67,10 @@ class Size(click.ParamType):
               help="average or merge (by the method; labels aligned by name); auto: as suits the method; common (labels all "
               "share), base, fresh, source:NAME.")  # fmt: skip
 @click.option("--embeddings", type=click.Choice(["merge", "base", "used"]), default="merge", show_default=True,
-              help="used: compare only the embedding rows of tokens in --text.")  # fmt: skip
+              help="used: merge only the embedding rows of tokens in --text.")  # fmt: skip
+@click.option("--vocab", type=click.Choice(["common", "base", "union"]),
+              help="Align the rows of the embeddings by token, and use the tokens that all sources have, those of the base, "
+              "or those of any source. Default: vocabularies must be equal.")  # fmt: skip
 @click.option("--text", metavar="FILE|sources", help="Sentences of the target, one a line, for a method that reads "
               "text. Default: its training text, without labels.")  # fmt: skip
 @click.option("--trim-scope", type=click.Choice(["tensor", "model"]), default="tensor", show_default=True,
@@ -89,6 +92,7 @@ class Size(click.ParamType):
     help="Default: models/TASK/BASE/merged/NAME in the workspace.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the recipe and what it would write; merge nothing.")
+@trust_option
 @study_options()
 @json_option
 def merge(
@@ -163,7 +167,7 @@ def merge(
 
 
 # Flags that do not change what a recipe says.
-BESIDE_A_RECIPE = {"recipe_file", "out", "dry_run", "as_json", *FLAGS}
+BESIDE_A_RECIPE = {"recipe_file", "out", "dry_run", "as_json", "trust_remote_code", *FLAGS}
 
 
 def refuse_flags_beside_a_recipe() -> None:
@@ -229,6 +233,7 @@ def from_flags(
     """
     from merginguriel.merging import registry as methods
     from merginguriel.merging.recipe import recipe_from_flags
+    from merginguriel.models.adapter_bases import announce, named_base
     from merginguriel.models.adapters import is_adapter
     from merginguriel.similarity import choice
     from merginguriel.study.study import need_trained
@@ -263,7 +268,12 @@ def from_flags(
     trained = need_trained(study, names)
     named_paths = [f"{s}={trained[s]}" if s in trained else s for s in chosen]
     paths = [Path(s.partition("=")[2] or trained.get(s, s)) for s in chosen]
-    needs_base = known.needs_base or policies_need_base(policies) or any(map(is_adapter, paths))
+    adapters = [path for path in paths if is_adapter(path)]
+    its_base = named_base(adapters[0]) if adapters and pretrained is None else None
+    if its_base and its_base.folder:
+        announce(adapters[0].name, its_base.folder)
+        pretrained = its_base.folder
+    needs_base = known.needs_base or policies_need_base(policies) or bool(adapters)
     if target and mode is None:
         mode = "IncTar" if any(s.partition("=")[0] == target for s in named_paths) else "ExcTar"
     factor = (weigh or similarity or "").partition("×")[2]
@@ -327,4 +337,4 @@ def choose(
 
 def policies_need_base(policies: dict[str, Any]) -> bool:
     """Return whether a policy keeps something of the base."""
-    return policies["heads"] == "base" or policies["embeddings"] != "merge"
+    return policies["heads"] == "base" or policies["embeddings"] != "merge" or policies["vocab"] == "base"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.models import folder_kinds, remote_code
 
 from .common import say, space, workspace_option
 
@@ -68,6 +69,22 @@ def study_options(*, seed: str | None = None) -> Callable[[Command], Command]:
     return around
 
 
+def trust_option(command: Command) -> Command:
+    """Add --trust-remote-code, which holds for everything that the command does."""
+
+    def allow(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        del param
+        ctx.with_resource(remote_code.trust(value))
+
+    return click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        expose_value=False,
+        callback=allow,
+        help="Run Python code that a model folder contains (auto_map). Default: never.",
+    )(command)
+
+
 def make_study(
     task: str | None,
     base: str | None,
@@ -124,6 +141,9 @@ def resolve(study: Study, model: Path) -> Path:
     for path in (model, study.root / model, study.root / "merged" / model):
         if (path / "config.json").is_file():
             return path
+    for path in (model, study.root / model):
+        if folder_kinds.in_hub_cache(path) or folder_kinds.trainer_checkpoints(path):
+            raise folder_kinds.not_a_model(path)
     raise UsageError(
         f"{model} is not a model folder.",
         hint=f"Name a folder, or one of the models here: {', '.join(names) or 'none yet; see mu train'}.",

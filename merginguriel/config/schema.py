@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from merginguriel import locales
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.yaml_lines import Text
-from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS
+from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS, VOCABS
 from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
@@ -128,6 +128,7 @@ Feature = Annotated[str, Kind("word", SETS)]
 Features = Annotated[tuple[Feature, ...], BeforeValidator(words), Kind("words")]
 Embeddings = Annotated[str, Kind("word", EMBEDDINGS)]
 TrimScope = Annotated[str, Kind("word", TRIMS)]
+Vocab = Annotated[str, Kind("word", VOCABS)]
 Dtype = Annotated[str, Kind("word", tuple(DTYPES))]
 Split = Annotated[str, Kind("word", ("dev", "test"))]
 Splits = Annotated[tuple[Split, ...], BeforeValidator(words), Kind("words")]
@@ -258,6 +259,9 @@ class Config(Section):
     )
     include: Words = key((), "merge only tensors of such names", only=SOURCES)
     exclude: Words = key((), "leave such tensors as the base has them", only=SOURCES)
+    vocab: Vocab | None = key(
+        None, "tokens of the output where vocabularies differ; unset: they must be equal", only=("merge",)
+    )
     trim_scope: TrimScope = key("tensor", "of what a density is a share", only=("merge",))
     dtype: Dtype | None = key(None, "of the merged weights; unset: as the sources", only=("merge",))
     ensembles: Flag = key(True, "score the ensembles of the same sources beside the merge", only=("merge",))

@@ -138,11 +138,11 @@ def used_rows(text: Path, checkpoint: Checkpoint) -> np.ndarray:
         raise UnavailableError(
             "reading a tokenizer needs the package tokenizers.", hint="pip install 'merginguriel[lab]'"
         ) from error
-    path = checkpoint.path / "tokenizer.json"
+    path = checkpoint.tokenizer_folder / "tokenizer.json"
     if not path.is_file() or checkpoint.vocabulary is None:
         raise CheckpointError(
             "`embeddings: used` needs tokenizer.json and vocab_size.",
-            where=str(checkpoint.path),
+            where=str(checkpoint.tokenizer_folder),
             hint="Save the model's fast tokenizer beside it with save_pretrained.",
         )
     try:

@@ -28,6 +28,7 @@ MODES = ("ExcTar", "IncTar")
 HEADS = ("auto", "average", "merge", "base", "fresh", "common")
 EMBEDDINGS = ("merge", "base", "used")
 TRIMS = ("tensor", "model")
+VOCABS = ("common", "base", "union")
 SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
 STRICT = {"extra": "forbid"}  # for pydantic: an unknown key is an error
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -67,6 +68,8 @@ class Recipe:
         the output has the labels of that model, and the sources may have been trained on other ones
     embeddings: `merge`, `base`, or `used`: merge the rows of tokens that `text` uses, keep the base's others
     text: a UTF-8 file of the target's sentences, one a line, for `embeddings: used`
+    vocab: tokens of the output where the vocabularies differ: `common` (those that all sources have), `union` (of any
+        source) or `base` (those of the base); rows of the embeddings are aligned by token. None: vocabularies are equal
     layer_weights: a list of weights per source, spread over the layers from first to last, instead of `weight`
     trim_scope: over what a share of kept entries is counted, `tensor` or `model`
     shard_size: bytes after which a new file of weights begins; None for one file
@@ -93,6 +96,7 @@ class Recipe:
     embeddings: str = "merge"
     text: Path | None = None
     layer_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    vocab: str | None = None
     trim_scope: str = "tensor"
     shard_size: int | None = None
     learnt: Mapping[str, Value] = field(default_factory=dict)
@@ -130,6 +134,7 @@ def check(recipe: Recipe) -> Recipe:
         (recipe.dtype, tuple(DTYPES), "dtype"),
         (recipe.embeddings, EMBEDDINGS, "embeddings"),
         (recipe.trim_scope, TRIMS, "trim_scope"),
+        (recipe.vocab, VOCABS, "vocab"),
         (recipe.heads, (*HEADS, *(f"source:{name}" for name in names)), "heads"),
     ):
         if value is not None and value not in allowed:
@@ -150,7 +155,8 @@ def check(recipe: Recipe) -> Recipe:
             "embeddings: used needs the target's text.",
             hint="Name a file, one sentence a line: --text FILE, or `text` in the recipe.",
         )
-    kept = next((key for key in ("heads", "embeddings") if getattr(recipe, key) in ("base", "used")), None)
+    keeps_base = (key for key in ("heads", "embeddings", "vocab") if getattr(recipe, key) in ("base", "used"))
+    kept = next(keeps_base, None)
     if kept and recipe.base is None:
         raise UsageError(
             f"{kept}: {getattr(recipe, kept)} keeps what the pretrained base has, and there is none.",

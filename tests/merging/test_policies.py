@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import LABELS, bert
+from tiny_models import LABELS, bert, with_words
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForSequenceClassification
 
@@ -212,7 +212,7 @@ def test_a_text_or_a_tokenizer_that_does_not_fit_is_named(worded: dict[str, Path
     for folder in worded.values():
         larger.save(str(folder / "tokenizer.json"))
     (tmp_path / "text.txt").write_text("w99\n")
-    with pytest.raises(MuError, match="token 40, but the vocabulary has 40"):
+    with pytest.raises(MuError, match="has 41 tokens, but the model has embeddings for 40"):
         merge_tensors(recipe(worded, embeddings="used", text=tmp_path / "text.txt"))
 
 
@@ -290,6 +290,8 @@ def test_mixed_precisions_are_merged_in_float32_and_rounded_once(
         model = AutoModelForSequenceClassification.from_pretrained(folders[name]).to(kind)
         model.save_pretrained(tmp_path / "in" / name)
         model.float().save_pretrained(tmp_path / "wide" / name)
+        for kept in ("in", "wide"):
+            with_words(tmp_path / kept / name)
         mixed[name], wide[name] = tmp_path / "in" / name, tmp_path / "wide" / name
     out = merge(recipe(mixed, method=method, dtype=wanted), tmp_path / "out")
     model = loaded(out)

@@ -134,6 +134,7 @@ def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recip
         heads=config.heads,
         embeddings=config.embeddings,
         text=Path(config.text) if config.text and config.text != "sources" else None,
+        vocab=config.vocab,
         trim_scope=config.trim_scope,
         preweight=choice.label(preweight, options) if weigh and not config.similarity else preweight,
     )
