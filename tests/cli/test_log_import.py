@@ -101,8 +101,6 @@ def test_text_is_kept_as_written_and_what_is_not_typed_is_listed_with_its_line(i
     assert "**0.4832 (+1.6%)**" in body and "Text under a heading" in body and "| `a.py` | Code |" in body
     listed = [line.partition("log.md:")[2] for line in told.err.splitlines() if "log.md:" in line]
     assert [line.partition(":")[0] for line in listed] == ["30", "32", "35", "37", "52"]
-        listed
-    ) == 6
     for said in (
         "column Other: unknown method",
         "ties on cy-GB",
