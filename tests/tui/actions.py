@@ -42,7 +42,7 @@ ACTIONS = (
            "begins a text that is written in an editor, which the shell opens"),
     Action("install skills", "knowledge.skills.install:install", "mu skills install", "", SHELL),
     Action("check a skill", "knowledge.lint.runner:problems", "mu skills lint", "", "for an editor or a commit hook"),
-    Action("check everything", "knowledge.lint.runner:problems", "mu lint", "", "for a commit hook; every screen tells what it could not read"),
+    Action("check everything", "knowledge.lint.runner:cached_problems", "mu lint", "advise:problems"),
     Action("list entries", "knowledge.base:load", "mu log list", "log"),
     Action("show an entry", "knowledge.base:load", "mu log show", "log"),
     Action("write an entry", "knowledge.log.acceptance:accept", "mu log add", "log:compose.land"),
