@@ -20,6 +20,8 @@ KINDS = {
     "best_zero_shot": "the best model of another locale, of all there are, chosen on development data",
     "source_mean": "the mean of the sources",
     "average_merge": "the plain average of the same set",
+    "untuned_merge": "the same merge before its weights and parameters were searched",
+    "joint": "one model, trained on the sentences of many locales together",
     "majority_class": "the most frequent label",
     "pretrained_base": "the pretrained base with a fresh head",
 }

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from merginguriel.config.run_config import training_settings
-from merginguriel.config.schema import Config
+from merginguriel.config.schema import MERGES, Config
 from merginguriel.errors import MuError
 from merginguriel.models import build_record
 from merginguriel.study.study import Study
@@ -98,7 +98,7 @@ def models_of(config: Config) -> list[str]:
         return list(dict.fromkeys(config.locales))
     if config.kind == "nxn":
         return list(dict.fromkeys(config.sources))
-    candidates = config.candidates if config.kind == "merge" else ()
+    candidates = config.candidates if config.kind in MERGES else ()
     return sorted({*config.sources, *candidates, *([config.target] if config.target else [])})
 
 
@@ -111,6 +111,9 @@ def work_of(config: Config, models: int) -> tuple[int | None, int | None]:
     if config.kind == "iterate":
         return None, None
     merges = 1 + (config.method != "average")  # the plain average is a baseline
+    if config.kind == "tune":
+        merges += 1  # the merge before the search is a baseline, too
+        return merges + config.tune.evaluations, 2 * models + merges + 1 + config.tune.evaluations
     return merges, 2 * models + merges + 1  # dev and test; the last is the base with a fresh head
 
 

@@ -209,6 +209,8 @@ def logged_params(recipe: Recipe) -> tuple[tuple[str, str], ...]:
         implied = name == "preweight" and (value == "equal" or recipe.method in ("linear", "average"))
         if value != usual and not implied:
             found[name] = ",".join(value) if isinstance(value, tuple) else str(value)
+    if "tuned" in recipe.learnt:
+        found["tuned"] = str(recipe.learnt["tuned"]).replace(", ", ",")
     return tuple(sorted(found.items()))
 
 

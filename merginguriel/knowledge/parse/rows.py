@@ -25,6 +25,8 @@ BASELINE_KINDS = (
     "target_alone",
     "best_zero_shot",
     "average_merge",
+    "untuned_merge",
+    "joint",
     "majority_class",
     "pretrained_base",
 )
