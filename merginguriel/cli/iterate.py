@@ -1,28 +1,49 @@
-"""`mu iterate`: locales trained in turn and merged every few epochs, for one target or many."""
+"""`mu iterate`: train locales in turn and merge them as they learn, in a run for each target."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from merginguriel.config.schema import KEYS
 from merginguriel.errors import MuError, UsageError
 from merginguriel.similarity.choice import Options
-from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES, IterateSettings
+from merginguriel.training.settings import IterateSettings
 
 from .common import LOCALE, emit, json_option, say
 from .progress import Bar
-from .similarity import choosing_options
+from .run import preview
+from .similarity import Command, choosing_options
 from .study import pair, study_options
 
 if TYPE_CHECKING:
-    from merginguriel.study.iterate_study import Scored
+    from merginguriel.config.schema import Config
+    from merginguriel.runs.run_store import Run
     from merginguriel.study.study import Study
 
-TRAINING = ("learning_rate", "head_learning_rate", "batch_size", "max_tokens", "freeze_layers", "bf16")
-HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettings)}
+# Keys of the section `iterate` that are options.
+ROUNDS = (
+    "anchor", "epochs", "merge_every", "schedule", "tolerance", "min_gain_pp", "judge", "patience", "keep_checkpoints",
+    "learning_rate", "head_learning_rate", "batch_size", "max_tokens", "freeze_layers", "bf16",
+)  # fmt: skip
+
+
+def round_options(command: Command) -> Command:
+    """Add an option for each of ROUNDS."""
+    for name in reversed(ROUNDS):
+        key, usual = KEYS[f"iterate.{name}"], getattr(IterateSettings(), name, None)
+        flag = f"--{name.removesuffix('_pp').replace('_', '-')}"
+        kind: Any = {"whole": int, "number": float, "flag": bool}.get(key.kind)
+        default = f" Default: {usual}." if usual else ""
+        command = click.option(
+            f"{flag}/--no-{flag[2:]}" if key.kind == "flag" else flag,
+            name,
+            type=click.Choice(key.choices) if key.choices else kind,
+            default=None,
+            help=f"{key.doc[0].upper()}{key.doc[1:]}.{default}",
+        )(command)
+    return command
 
 
 @click.command(short_help="Train locales in turn, merging as they learn.")
@@ -42,36 +63,14 @@ HELP = {field.name: str(field.metadata["doc"]) for field in fields(IterateSettin
 @click.option(
     "--weight", "weights", multiple=True, metavar="LOCALE=NUMBER", help="Of a source, in a weighted mean."
 )
-@click.option("--include", multiple=True, metavar="PATTERN", help=HELP["include"])
-@click.option("--exclude", multiple=True, metavar="PATTERN", help=HELP["exclude"])
-@click.option("--anchor", type=click.Choice(ANCHORS), default="last_merge", show_default=True,
-              help="What task vectors are taken against.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True, help=HELP["epochs"])
-@click.option(
-    "--merge-every", type=click.IntRange(min=1), default=1, show_default=True, help=HELP["merge_every"]
-)
-@click.option("--schedule", type=click.Choice(SCHEDULES), default="fixed", show_default=True,
-              help="Merge every round, once no loss falls, or where it gains.")  # fmt: skip
-@click.option("--tolerance", type=float, default=0.01, show_default=True, help=HELP["tolerance"])
-@click.option(
-    "--min-gain", "min_gain_pp", type=float, default=0.0, show_default=True, help=HELP["min_gain_pp"]
-)
-@click.option("--judge", type=click.Choice(JUDGES), default="sources", show_default=True,
-              help="On whose development data a gain is measured.")  # fmt: skip
-@click.option("--patience", type=click.IntRange(min=1), help=HELP["patience"])
-@click.option("--keep-checkpoints", is_flag=True, help=HELP["keep_checkpoints"])
-@click.option("--learning-rate", type=float, help="Of the encoder. Default: what suits the base.")
-@click.option("--head-learning-rate", type=float, help="Of the head, which starts from nothing.")
-@click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are cut.")
-@click.option("--freeze-layers", type=click.IntRange(min=0), help="Layers, from the input, left as they are.")
-@click.option(
-    "--bf16/--no-bf16", default=None, help="Matrix products in bfloat16. Default: where it is faster."
-)
+@click.option("--include", multiple=True, metavar="PATTERN", help=KEYS["include"].doc)
+@click.option("--exclude", multiple=True, metavar="PATTERN", help=KEYS["exclude"].doc)
+@round_options
 @click.option(
     "--score/--no-score", default=True, show_default=True, help="Compare with single models on test data."
 )
 @click.option("--log", "to_log", is_flag=True, help="Write the results into the experiment log.")
+@click.option("--dry-run", is_flag=True, help="Show the runs and their plans; run nothing.")
 @study_options(seed="Another seed makes another merge.")
 @json_option
 def iterate(
@@ -82,47 +81,42 @@ def iterate(
     prepare: Options,
     score: bool,
     to_log: bool,
+    dry_run: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Train several locales in turn, merge them every few epochs, and let all go on from the merge.
 
-    Killed or interrupted, the same command goes on where it stopped. Of several targets, one that fails does not
-    stop the others; it is named at the end.
+    Each target is a run of kind iterate (see mu run). Killed or interrupted, the same command goes on where it stopped.
+    Of several targets, one that fails does not stop the others; it is named at the end.
 
     \b
     mu iterate --target da-DK --source sv-SE --source nb-NO --method ties --epochs 6 --merge-every 2
     mu iterate --target da-DK --target cy-GB --similarity URIEL --k 4 --schedule gain --log
     """
-    training = {key: value for key in TRAINING if (value := given.pop(key)) is not None}
-    settings = IterateSettings(
-        **given, params=dict(map(pair, params)), weights=numbers(weights), training=training, seed=study.seed
-    )
     if to_log and not (targets and score):
         raise UsageError("--log writes what was scored on a --target.")
-    if not targets or not score:
-        paths = [train_one(study, settings, prepare, target) for target in targets or (None,)]
-        emit([{"path": str(path)} for path in paths]) if as_json else click.echo("\n".join(map(str, paths)))
+    scored = score and bool(targets)
+    given |= {"params": dict(map(pair, params)), "weights": dict(map(pair, weights)), "score": scored}
+    configs = [configuration(study, prepare, target, given) for target in dict.fromkeys(targets or (None,))]
+    if dry_run:
+        shown = [preview(study.space, config) for config in configs]
+        emit([table for table, _ in shown]) if as_json else click.echo("\n".join(text for _, text in shown))
         return
-    from merginguriel.study.iterate_study import over_targets
+    from merginguriel.loop import iterate_targets
 
     with Bar("iterate") as bar:
-        done, failed = over_targets(
-            study,
-            settings,
-            targets,
-            bar,
-            options=prepare,
-            on_scored=None if as_json else lambda s: click.echo(in_words(study, s)),
+        done, failed = iterate_targets.carry_out(
+            study.space, configs, bar, lambda run: None if as_json else click.echo(in_words(run))
         )
     if to_log and done:
-        say(f"written to the log: {write_down(study, done)}")
+        say(f"written to the log: {iterate_targets.entry_of(study.space, done).id}")
     if failed:
         first = next(iter(failed.values()))
-        if len(targets) == 1:
+        if len(configs) == 1:
             raise first
         raise MuError(
-            f"{len(failed)} of {len(targets)} targets failed: {', '.join(failed)}. The first, because: {first.what}",
+            f"{len(failed)} of {len(configs)} targets failed: {', '.join(failed)}. The first, because: {first.what}",
             where=first.where,
             hint=first.hint,
         )
@@ -130,65 +124,60 @@ def iterate(
         emit([as_dict(one) for one in done])
 
 
-def train_one(study: Study, settings: IterateSettings, prepare: Options, target: str | None) -> Path:
-    """Train and merge for one target, without scoring; return the folder of the merge."""
-    from dataclasses import replace
+def configuration(study: Study, prepare: Options, target: str | None, given: dict[str, Any]) -> Config:
+    """Return the configuration that the flags mean for one target."""
+    from merginguriel.config.run_config import from_table
+    from merginguriel.runs.resolve import table_of
 
-    from merginguriel.study.iterate_study import iterate as carry_out
-    from merginguriel.study.iterate_study import settled
+    sources = given["sources"]
+    if not (sources or target):
+        raise UsageError(
+            "neither sources nor a target are named.", hint="Name --source LOCALE, repeatedly, or --target."
+        )
+    table = {name: value for name, value in given.items() if name not in ROUNDS}
+    table |= {"kind": "iterate", "target": target, **table_of(study, prepare)}
+    table["iterate"] = {name: given[name] for name in ROUNDS}
+    if sources:
+        table["mode"] = given["mode"] or ("IncTar" if target in sources else "ExcTar")
+    else:
+        table["similarity"] = given["similarity"] or "URIEL"
+    try:
+        return from_table({name: list(v) if isinstance(v, tuple) else v for name, v in table.items()})
+    except MuError as error:
+        raise UsageError(error.what, hint=error.hint) from error
 
-    with Bar("iterate") as bar:
-        mine = settled(study, replace(settings, target=target), prepare)[0]
-        return carry_out(study, mine, bar)
 
+def in_words(run: Run) -> str:
+    """Return the lines that `mu iterate` prints about one run."""
+    from merginguriel.runs.run_store import result
+    from merginguriel.study.results import comparison_of, words
+    from merginguriel.text.runs import metric_of
 
-def numbers(pairs: tuple[str, ...]) -> dict[str, float]:
-    """Return LOCALE=NUMBER pairs as a dict."""
-    found = {}
-    for name, text in map(pair, pairs):
-        try:
-            found[name] = float(text)
-        except ValueError:
-            raise UsageError(f"the weight of {name} is {text!r}, not a number.") from None
-    return found
-
-
-def in_words(study: Study, one: Scored) -> str:
-    """Return the lines that `mu iterate` prints about one target."""
-    from merginguriel.metrics.base import find
-    from merginguriel.study.results import words
-
-    show = find(one.metric).unit.show
-    lines = [f"{one.target}  {show(one.value, 1)}  n = {one.n}  {study.space.display(one.path)}"]
+    found = result(run)
+    if not run.config.score:
+        return str(run.space.root / found["path"])
+    metric = metric_of(found)
+    show = metric.unit.show
+    lines = [f"{found['target']}  {show(found[metric.name], 1)}  n = {found['n']}  {found['path']}"]
     for kind, text in (("best_single_source", "best source"), ("target_alone", "own model")):
-        if kind in one.compared:
-            baseline = one.baselines[kind]
-            lines.append(
-                f"  against {text} {baseline.model} {show(baseline.value, 1)}: {words(one.compared[kind])}"
-            )
-    lines += [f"  left out: {name}, because {why}" for name, why in one.failed.items()]
+        one = found["baselines"].get(kind)
+        if one and one["comparison"]:
+            compared = words(comparison_of(one["comparison"]))
+            lines.append(f"  against {text} {one['model']} {show(one['value'], 1)}: {compared}")
+    lines += [f"  left out: {name}, because {why}" for name, why in found["failed"].items()]
     return "\n".join(lines)
 
 
-def as_dict(one: Scored) -> dict[str, Any]:
-    """Return what `mu iterate --json` prints about one target."""
-    from merginguriel.study.results import comparison_dict
+def as_dict(run: Run) -> dict[str, Any]:
+    """Return what `mu iterate --json` prints about one run: its result, with an absolute path, and its rows."""
+    from merginguriel.loop.iterate_targets import rows_of
+    from merginguriel.runs.run_store import result
 
+    found = result(run)
+    beat = found.get("baselines", {})
     return {
-        "target": one.target,
-        "path": str(one.path),
-        "metric": one.metric,
-        one.metric: one.value,
-        "n": one.n,
-        "baselines": {k: {"model": b.model, "value": b.value} for k, b in one.baselines.items()},
-        "compared": {kind: comparison_dict(found) for kind, found in one.compared.items()},
-        "failed": one.failed,
-        "rows": [row.as_dict() for row in one.rows],
+        **found,
+        "path": str(run.space.root / found["path"]),
+        "compared": {kind: one["comparison"] for kind, one in beat.items() if one["comparison"]},
+        "rows": [row.as_dict() for row in rows_of(run.space, [run])] if beat else [],
     }
-
-
-def write_down(study: Study, done: list[Scored]) -> str:
-    """Return the id of the log entry with the rows of all targets; an entry that has them already is reused."""
-    from merginguriel.study.iterate_study import entry_of
-
-    return entry_of(study, done).id

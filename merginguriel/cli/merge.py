@@ -263,7 +263,7 @@ def from_flags(
         base=pretrained or (study.root / "base" if needs_base else None),
         target=target,
         mode=mode,
-        similarity=(f"{kind}×{factor}" if factor else kind) or None,
+        similarity=choice.label((f"{kind}×{factor}" if factor else kind) or None, prepare),
         k=len(named_paths),
         context=study.context,
         preweight=weigh.partition("×")[0].lower() if weigh else preweight,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,10 @@ from merginguriel.text.runs import plan_lines, result_lines
 
 from .common import emit, json_option, plain, say, space, true_minus, workspace_option
 from .progress import Bar
+
+if TYPE_CHECKING:
+    from merginguriel.config.schema import Config
+    from merginguriel.workspace import Workspace
 
 set_option = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key: training.epochs=2. Repeat."
@@ -54,18 +58,8 @@ def run(
     config, places = configs.read(config_file, sets)
     wanted = resolve.resolved(config, where, places)
     if dry_run:
-        there = (where.runs / run_store.run_id(wanted) / "config.yaml").is_file()
-        now = run_store.state(run_store.get(where, run_store.run_id(wanted))) if there else "new"
-        from merginguriel.runs.planning import plan
-
-        planned = plan(where, wanted)
-        if as_json:
-            emit({"run": run_store.run_id(wanted), "state": now, "plan": planned.as_dict(),
-                  "config": configs.as_table(wanted, every=True)})  # fmt: skip
-        else:
-            click.echo(f"{run_store.run_id(wanted)}  {now}")
-            click.echo(plain("\n".join(plan_lines(planned, now))) + "\n")
-            click.echo(configs.dump(wanted).rstrip())
+        table, text = preview(where, wanted)
+        emit(table) if as_json else click.echo(f"{text}\n\n{configs.dump(wanted).rstrip()}")
         return 0
     from merginguriel.runs import worker
 
@@ -89,6 +83,20 @@ def run(
         return 0 if state == "paused" else 130
     show(run_store.result(found), as_json)
     return 0
+
+
+def preview(space: Workspace, config: Config) -> tuple[dict[str, Any], str]:
+    """Return the run of a configuration and what it would do, for --dry-run: as JSON data and as text."""
+    from merginguriel.config.run_config import as_table
+    from merginguriel.runs import resolve, run_store
+    from merginguriel.runs.planning import plan
+
+    wanted = resolve.resolved(config, space)
+    name, planned = run_store.run_id(wanted), plan(space, wanted)
+    there = (space.runs / name / "config.yaml").is_file()
+    state = run_store.state(run_store.get(space, name)) if there else "new"
+    table = {"run": name, "state": state, "plan": planned.as_dict(), "config": as_table(wanted, every=True)}
+    return table, f"{name}  {state}\n{plain(chr(10).join(plan_lines(planned, state)))}"
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

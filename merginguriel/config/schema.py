@@ -27,6 +27,7 @@ from merginguriel.knowledge.parse.yaml_lines import Text
 from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS
 from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
+from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
 
 KINDS = ("merge", "train", "nxn", "iterate", "tune")
 NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
@@ -115,6 +116,7 @@ Locale = Annotated[str, AfterValidator(locale_tag), Kind("locale")]
 Locales = Annotated[tuple[Locale, ...], BeforeValidator(words), Kind("locales")]
 Words = Annotated[tuple[str, ...], BeforeValidator(words), Kind("words")]
 Table = Annotated[dict[str, Annotated[Any, BeforeValidator(scalar)]], Kind("table")]
+Weights = Annotated[dict[Locale, Number], Kind("table")]
 Folder = Annotated[str, AfterValidator(absolute), Kind("folder")]
 TextSource = Annotated[str, AfterValidator(text_source), Kind("text")]
 Base = Annotated[str, AfterValidator(base_model), Kind("base")]
@@ -132,9 +134,9 @@ Split = Annotated[str, Kind("word", ("dev", "test"))]
 Splits = Annotated[tuple[Split, ...], BeforeValidator(words), Kind("words")]
 Tracker = Annotated[str, Kind("word", ("trackio", "mlflow", "wandb"))]
 Trackers = Annotated[tuple[Tracker, ...], BeforeValidator(words), Kind("words")]
-Schedule = Annotated[str, Kind("word", ("fixed", "converged", "gain"))]
-Judge = Annotated[str, Kind("word", ("sources", "target"))]
-Anchor = Annotated[str, Kind("word", ("last_merge", "pretrained"))]
+Schedule = Annotated[str, Kind("word", SCHEDULES)]
+Judge = Annotated[str, Kind("word", JUDGES)]
+Anchor = Annotated[str, Kind("word", ANCHORS)]
 
 
 def key(
@@ -153,7 +155,7 @@ class Section(BaseModel):
     )
 
 
-class Training(Section):
+class Finetuning(Section):
     """How a model is fine-tuned: training.settings.FinetuneSettings. Unset: the preset of the base."""
 
     epochs: Whole | None = key(None, "passes over the training sentences", low=1)
@@ -169,13 +171,18 @@ class Training(Section):
     )
     bf16: Flag | None = key(None, "matrix products in bfloat16; unset: where it is faster")
     max_tokens: Whole | None = key(None, "longer sentences are cut", low=1)
+
+
+class Training(Finetuning):
+    """How single models are fine-tuned."""
+
     lora_rank: Whole | None = key(None, "train low-rank factors of this rank; unset: all weights", low=1)
     lora_alpha: Whole | None = key(None, "low-rank updates are scaled by lora_alpha / lora_rank", low=1)
     patience: Whole | None = key(None, "stop after so many epochs without a better one", low=1)
 
 
-class Iterate(Section):
-    """How locales are trained and merged in turn: training.settings.IterateSettings."""
+class Iterate(Finetuning):
+    """How locales are trained and merged in turn: training.settings.IterateSettings. Fine-tuning keys: unset, as in training."""
 
     epochs: Whole | None = key(None, "passes over each locale's sentences, in all", low=1)
     merge_every: Whole | None = key(None, "epochs between two merges", low=1)
@@ -227,6 +234,9 @@ class Config(Section):
         "models to merge (nxn: to score); unset: the k most similar of the candidates",
         only=("nxn", *SOURCES),
     )
+    weights: Weights = key(
+        {}, "source: weight, in a weighted mean; unset: those of the similarity, or equal", only=("iterate",)
+    )
     candidates: Locales = key(
         (), "sources to choose from; unset: all that are trained (iterate: all of the task)", only=SOURCES
     )
@@ -265,6 +275,11 @@ class Config(Section):
     trim_scope: TrimScope = key("tensor", "of what a density is a share", only=MERGES)
     dtype: Dtype | None = key(None, "of the merged weights; unset: as the sources", only=MERGES)
     ensembles: Flag = key(True, "score the ensembles of the same sources beside the merge", only=("merge",))
+    score: Flag = key(
+        True,
+        "score it on the target's test data, beside single models that are then trained",
+        only=("iterate",),
+    )
     keep: Flag = key(False, "write the merged model to disk", only=MERGES)
     report_to: Trackers = key((), "the Trainer's own integrations that follow a training")
     training: Training = Training()

@@ -8,6 +8,7 @@ from math import sqrt
 
 from merginguriel import stats
 from merginguriel.knowledge.parse.rows import POLICIES
+from merginguriel.similarity import choice
 from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
@@ -203,8 +204,7 @@ def next_steps(
     kind, _, times = (arm.similarity or "").partition("×")
     # `similarity` without more is REAL; the sources are named, so nothing else needs the kind.
     weighs = times or (arm.method == "similarity" and kind not in ("", "REAL"))
-    weigh = f" --similarity {kind}" if weighs else ""
-    weigh += f" --times {times}" if times else ""
+    weigh = choice.flags(str(arm.similarity)) if weighs else ""
     merge = f"mu merge --method {arm.method} --target {target}{weigh} {sources}{params}{where}"
     return [*steps, Next(merge, "")]
 

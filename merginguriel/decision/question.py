@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
+from merginguriel.similarity.choice import AS_IT_IS, parsed
 
 from . import claim_rules
 from . import estimate as model
@@ -45,11 +46,13 @@ class Lab:
     offers_target: bool = True
 
     def runs(self, arm: Arm) -> bool:
-        """Return True if this program has the method with these parameters, and the similarity."""
+        """Return True if this program has the method with these parameters, and the similarity but for a table's."""
+        kind, options = parsed(arm.similarity) if arm.similarity else (None, AS_IT_IS)
         return (
             arm.method in self.methods
             and self.methods[arm.method].issuperset(name for name, _ in arm.params if name not in POLICIES)
-            and (arm.similarity is None or arm.similarity in self.similarities)
+            and (kind is None or kind in self.similarities)
+            and options.table is None
         )
 
 

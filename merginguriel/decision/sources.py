@@ -40,7 +40,7 @@ def choose_sources(
 ) -> Choice:
     """Return the sources of the measured row where it names them, else the best by REAL, if enough models were scored.
 
-    Sources by URIEL, or another similarity that is no accuracy, are named only where a row names them.
+    Sources by URIEL, another similarity that is no accuracy, or a prepared one, are named only where a row names them.
     """
     trained = question.lab.trained if question.lab else None
     for row in measured:
@@ -59,7 +59,7 @@ def choose_sources(
     by_source = {row.sources[0]: row for row in singles}
     column = {source: row.value for source, row in by_source.items()}
     kind = (arm.similarity or "").partition("×")[0]
-    if kind and registry.get(kind).needs != "accuracy":
+    if kind and ("+" in kind or registry.get(kind).needs != "accuracy"):
         note = f"{wanted} by {kind}: the log does not name them, and an N×N matrix ranks by REAL"
         return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained))
     if not enough(singles, wanted):

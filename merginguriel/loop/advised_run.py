@@ -11,8 +11,9 @@ from merginguriel.config.schema import Config
 from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.rows import POLICIES
-from merginguriel.runs.resolve import resolved
+from merginguriel.runs.resolve import keys_of, resolved
 from merginguriel.runs.run_store import run_id
+from merginguriel.similarity.choice import AS_IT_IS, parsed
 from merginguriel.study import capabilities
 from merginguriel.workspace import Workspace, writable
 
@@ -45,11 +46,11 @@ def configuration(advice: Advice, space: Workspace) -> Config:
     if known[method].heads != "merge":
         table.setdefault("heads", "merge")  # rows without this parameter merged the heads too
     named = [source.locale for source in recipe.sources]
-    kind = recipe.similarity
+    kind, options = parsed(recipe.similarity) if recipe.similarity else (None, AS_IT_IS)
     if named and not recipe.sources_missing:
         table["sources"] = named
         if kind and (method == "similarity" or "×" in kind):
-            table["similarity"] = kind
+            table |= {"similarity": kind, **keys_of(options)}
     else:
         others = capabilities.trained(space, advice.context) - {advice.target}
         inside = advice.mode == "IncTar"
@@ -58,7 +59,7 @@ def configuration(advice: Advice, space: Workspace) -> Config:
                 f"the log cannot name the sources, and there are {len(others)} models here to choose from.",
                 hint="\n".join(step.text for step in advice.next),
             )
-        table |= {"similarity": kind or "REAL", **({"k": recipe.k} if recipe.k else {})}
+        table |= {"similarity": kind or "REAL", **keys_of(options), **({"k": recipe.k} if recipe.k else {})}
     return resolved(run_config.from_table(table), space)
 
 

@@ -19,7 +19,7 @@ from merginguriel.config.run_config import changed
 from merginguriel.config.schema import Config
 from merginguriel.decision.advice import Advice, Question, advise
 from merginguriel.decision.advice_diff import changes
-from merginguriel.errors import MuError, UsageError
+from merginguriel.errors import UsageError
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.nxn import Matrix, load
 from merginguriel.evaluation.significance import Comparison
@@ -28,6 +28,7 @@ from merginguriel.knowledge import base as knowledge
 from merginguriel.knowledge.log.append import Draft, add
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.runs import resolve, run_store, worker
+from merginguriel.runs.kinds.common import baselines_of
 from merginguriel.runs.run_store import Run
 from merginguriel.study import capabilities, item_file
 from merginguriel.study.results import compare_all, comparison_dict, words
@@ -201,11 +202,11 @@ def run(
     for locale, config in zip(everyone, trainings, strict=True):
         role = "the target's own model, as a baseline" if locale == target else "source"
         with step(f"train {locale}", f"fine-tune {locale} ({role})") as progress:
-            carry_out(study, config, progress)
+            worker.carry_out(study.space, config, progress)
     with step("score", f"score {len(everyone)} models on {len(everyone)} locales") as progress:
-        scored = carry_out(study, scoring, progress)
+        scored = worker.carry_out(study.space, scoring, progress)
     with step("merge", f"merge {len(chosen)} sources by {len(METHODS)} methods, and compare") as progress:
-        runs = [carry_out(study, config, progress) for config in merges]
+        runs = [worker.carry_out(study.space, config, progress) for config in merges]
     table = study.table("test")
     with step("write", "write the result into the log"):
         entry = _entry_of(study, ids) or write_entry(study, target, scored, runs, table.with_suffix(".png"))
@@ -213,7 +214,7 @@ def run(
         after = advise(knowledge.load(study.space), question)
     return Outcome(
         study, target, chosen, before, after, changes(before, after), load(scored.folder / "nxn-test.csv"),
-        baselines_of(runs), tuple(merged(one) for one in runs), entry, table.with_suffix(".png"), table,
+        {kind: found for one in runs for kind, found in baselines_of(one).items()}, tuple(merged(one) for one in runs), entry, table.with_suffix(".png"), table,
         time.monotonic() - started,
     )  # fmt: skip
 
@@ -234,14 +235,7 @@ def configurations(
     """Return the runs: a training per locale, the scoring of all models on all locales, and the merges."""
     everyone = (*sources, target)
     common = Config.model_validate(
-        {
-            "task": study.task,
-            "base": study.base,
-            "data": str(study.folder) if study.folder else None,
-            "options": dict(study.options),
-            "seed": study.seed,
-            "training": {} if epochs is None else {"epochs": epochs},
-        }
+        {**resolve.table_of(study), "training": {} if epochs is None else {"epochs": epochs}}
     )
     trainings = [changed(common, kind="train", locales=(locale,)) for locale in everyone]
     scoring = changed(common, kind="nxn", sources=everyone, locales=everyone)
@@ -262,17 +256,6 @@ def configurations(
     return trainings, scoring, merges
 
 
-def carry_out(study: Study, config: Config, progress: Progress) -> Run:
-    """Carry out a run in this process, unless it has finished. Raises MuError if it was cancelled or paused."""
-    one = run_store.create(study.space, config)
-    state = worker.execute(one, progress)
-    if state != "finished":
-        raise MuError(
-            f"the run {one.id} was {state}.", hint="The same mu quickstart continues where it stopped."
-        )
-    return one
-
-
 def merged(one: Run) -> Merged:
     """Return the merge of a finished run."""
     result, items = run_store.result(one), item_file.read(one.folder / "items.npz")
@@ -284,18 +267,8 @@ def merged(one: Run) -> Merged:
         one.space.root / str(result["path"]),
         items.arms["merge"],
         items.groups,
-        compare_all(items.arms["merge"], items.groups, baselines_of([one])),
+        compare_all(items.arms["merge"], items.groups, baselines_of(one)),
     )
-
-
-def baselines_of(runs: Sequence[Run]) -> dict[str, Baseline]:
-    """Return kind → baseline of finished merges of the same sources."""
-    found: dict[str, Baseline] = {}
-    for one in runs:
-        arms = item_file.read(one.folder / "items.npz").arms
-        for kind, b in run_store.result(one)["baselines"].items():
-            found[kind] = Baseline(kind, b["value"], b["n"], b["model"], arms.get(kind), b["note"])
-    return found
 
 
 def _expected(steps: list[str], models: int) -> dict[str, float]:

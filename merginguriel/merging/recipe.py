@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import yaml
 
 from merginguriel.errors import MuError, UsageError
+from merginguriel.similarity import choice
 from merginguriel.similarity import registry as similarities
 from merginguriel.validation import Location, did_you_mean, mu_error
 
@@ -125,8 +126,7 @@ def check(recipe: Recipe) -> Recipe:
         )
     for value, allowed, what in (
         (recipe.mode, MODES, "mode"),
-        (recipe.similarity, similarities.names(), "similarity"),
-        (recipe.preweight, similarities.preweights(), "preweight"),
+        ((recipe.preweight or "equal").partition("+")[0], similarities.preweights(), "preweight"),
         (recipe.dtype, tuple(DTYPES), "dtype"),
         (recipe.embeddings, EMBEDDINGS, "embeddings"),
         (recipe.trim_scope, TRIMS, "trim_scope"),
@@ -134,6 +134,11 @@ def check(recipe: Recipe) -> Recipe:
     ):
         if value is not None and value not in allowed:
             raise UsageError(f"{what} is {value!r}.", hint=f"It is one of: {', '.join(allowed)}.")
+    if recipe.similarity:
+        choice.parsed(recipe.similarity)
+    name, plus, rest = (recipe.preweight or "").partition("+")
+    if plus:
+        choice.parsed(similarities.get(name).name + plus + rest)
     least, most = method.sources
     if len(names) < least or (most is not None and len(names) > most):
         wanted = (

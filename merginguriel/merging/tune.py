@@ -25,7 +25,9 @@ STEP = 0.15  # first standard deviation of CMA-ES, as a share of each range
 DIGITS = 4  # decimals of a coordinate: recipes are written with them
 WEIGHTS, LAYERS = "weights", "layers"
 
-Score = tuple[float, float]  # value (more is better) and mean log probability of the right label, which breaks ties
+Score = tuple[
+    float, float
+]  # value (more is better) and mean log probability of the right label, which breaks ties
 Scorer = Callable[[Recipe], Iterator[Score]]  # yields the score after each share of the items
 
 
@@ -248,7 +250,9 @@ def cma_es(start: Sequence[float], seed: int) -> Any:
     try:
         import cma
     except ImportError as error:
-        raise UnavailableError("mu tune needs the package cma.", hint="Install it with: pip install cma") from error
+        raise UnavailableError(
+            "mu tune needs the package cma.", hint="Install it with: pip install cma"
+        ) from error
     draw = np.random.default_rng(seed)
     never: dict[str, Any] = dict.fromkeys(("tolfun", "tolfunhist", "tolx"), 0)
     options = {

@@ -183,8 +183,10 @@ def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
     """Return the value of a merge on its target, or of each single model on its own locale."""
     if result.get("kind") in SOURCES:
         value = result.get(metric_of(result).name)
+        if value is None:  # an iterative merge that was not scored
+            return ()
         low, high = result["ci95"]
-        return () if value is None else (Bar(result["target"], value, low, high, result["n"]),)
+        return (Bar(result["target"], value, low, high, result["n"]),)
     if result.get("kind") == "train":
         found = {locale: dev_score(one)[1] for locale, one in result["models"].items()}
         return tuple(Bar(locale, value) for locale, value in found.items() if value is not None)

@@ -98,6 +98,8 @@ def models_of(config: Config) -> list[str]:
         return list(dict.fromkeys(config.locales))
     if config.kind == "nxn":
         return list(dict.fromkeys(config.sources))
+    if not config.score:
+        return []
     candidates = config.candidates if config.kind in MERGES else ()
     return sorted({*config.sources, *candidates, *([config.target] if config.target else [])})
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from merginguriel.config import source_checks
 from merginguriel.config.run_config import changed, flat_values
 from merginguriel.config.schema import MERGES, Config
-from merginguriel.similarity.choice import Options
+from merginguriel.similarity.choice import AS_IT_IS, Options
 from merginguriel.similarity.registry import sees_labels
 from merginguriel.study.study import Study, of_context
 from merginguriel.workspace import Workspace
@@ -18,6 +19,30 @@ def study_of(config: Config, space: Workspace) -> Study:
     """Return the study that the run works in."""
     data = Path(config.data) if config.data else None
     return Study(space, config.task or "", config.base or "", data, config.seed, dict(config.options))
+
+
+def table_of(study: Study, options: Options = AS_IT_IS) -> dict[str, Any]:
+    """Return the keys of a configuration that mean this study and this preparation of a similarity."""
+    found = {
+        **keys_of(options),
+        "task": study.task,
+        "base": study.base,
+        "data": str(study.folder) if study.folder else None,
+        "options": dict(study.options),
+        "seed": study.seed,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def keys_of(options: Options) -> dict[str, Any]:
+    """Return the keys of a configuration that prepare a similarity like this."""
+    return {
+        "features": list(options.features),
+        "nearest": options.nearest,
+        "sinkhorn": options.sinkhorn,
+        "sinkhorn_steps": options.steps,
+        "similarity_table": str(options.table) if options.table else None,
+    }
 
 
 def options_of(config: Config) -> Options:

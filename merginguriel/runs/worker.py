@@ -310,7 +310,8 @@ def last_event(run: Run) -> dict[str, Any]:
 
 def over(run: Run) -> bool:
     """Return whether the run has finished, with its model written if it is to be kept."""
-    return last_event(run)["event"] == "finished" and not (run.config.keep and lacks_model(run))
+    keeps = run.config.keep or run.config.kind == "iterate"
+    return last_event(run)["event"] == "finished" and not (keeps and lacks_model(run))
 
 
 def lacks_model(run: Run) -> bool:
@@ -364,6 +365,19 @@ def start(run: Run, *, from_queue: bool = False) -> int:
         with contextlib.suppress(OSError):
             (run.folder / "lock").write_text(f"{process.pid} {socket.gethostname()}\n", encoding="utf-8")
     return process.pid
+
+
+def carry_out(space: Workspace, config: Config, show: Progress | None = None) -> Run:
+    """Carry out the run of a configuration in this process, unless it has finished.
+
+    Raises:
+        MuError: As `execute`; or the run was cancelled or paused.
+    """
+    run = run_store.create(space, config)
+    state = execute(run, show)
+    if state != "finished":
+        raise MuError(f"the run {run.id} was {state}.", hint="The same command continues where it stopped.")
+    return run
 
 
 def launch(space: Workspace, config: Config) -> tuple[Run, int | None]:

@@ -6,8 +6,11 @@ weights. In mode IncTar the target's own model is always one of the k; in ExcTar
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from merginguriel.errors import UnavailableError, UsageError
@@ -38,6 +41,11 @@ class Options:
 
 
 AS_IT_IS = Options()
+# The label of a similarity, as label() builds it: `URIEL+features=family-geography+nearest=5+sinkhorn×cosine`.
+_LABEL = re.compile(
+    r"(?P<name>[^+×]+)(\+features=(?P<features>[a-z-]+))?(\+table=(?P<table>[\w.-]+))?(\+nearest=(?P<nearest>[1-9]\d*))?"
+    r"(?P<sinkhorn>\+sinkhorn(=(?P<steps>[1-9]\d*))?)?(×(?P<times>\w+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,87 @@ def weighing(
         return None
     name = registry.get(preweight or kind).name
     return f"{name}×{factor}" if factor else name
+
+
+def label(similarity: str | None, options: Options = AS_IT_IS) -> str | None:
+    """Return the name that recipes and rows record for a similarity: with its preparation, so that it is an arm of its own.
+
+    A plain choice has the plain name. A table is named by its file and a digest of its content.
+
+    Raises:
+        UnavailableError: no such table.
+    """
+    if not similarity or options == AS_IT_IS:
+        return similarity
+    name, times, factor = similarity.partition("×")
+    if options.features:
+        name += f"+features={'-'.join(sorted(options.features))}"
+    if options.table:
+        name += f"+table={_table_name(options.table)}"
+    if options.nearest:
+        name += f"+nearest={options.nearest}"
+    if options.sinkhorn:
+        name += "+sinkhorn" if options.steps == AS_IT_IS.steps else f"+sinkhorn={options.steps}"
+    return name + times + factor
+
+
+@cache
+def parsed(text: str) -> tuple[str, Options]:
+    """Return the plain name and the preparation of a label; its table is a name, not the path of a file.
+
+    Raises:
+        UsageError: a similarity or preparation that does not exist, or parts in another order than `label` writes.
+    """
+    from .uriel import SETS
+
+    found = _LABEL.fullmatch(text)
+    if found:
+        times = f"×{found['times']}" if found["times"] else ""
+        sets = tuple(found["features"].split("-")) if found["features"] else ()
+        if found["name"] + times in registry.names() and set(sets) <= set(SETS):
+            return found["name"] + times, Options(
+                sets,
+                int(found["nearest"]) if found["nearest"] else None,
+                bool(found["sinkhorn"]),
+                int(found["steps"] or AS_IT_IS.steps),
+                Path(found["table"]) if found["table"] else None,
+            )
+    raise UsageError(
+        f"unknown similarity {text!r}.",
+        hint=f"Known: {', '.join(registry.names())}; the first part may be prepared, in this order: "
+        "+features=SET-SET, +table=NAME, +nearest=N, +sinkhorn.",
+    )
+
+
+def is_known(text: str) -> bool:
+    """Return whether a text is the label of a similarity that exists."""
+    try:
+        return bool(parsed(text))
+    except UsageError:
+        return False
+
+
+def flags(text: str) -> str:
+    """Return the flags of `mu merge` that mean a label: ` --similarity URIEL --nearest 5 --sinkhorn --times cosine`."""
+    name, options = parsed(text)
+    kind, _, times = name.partition("×")
+    words = [f" --similarity {kind}"]
+    words += [f" --features {','.join(options.features)}"] * bool(options.features)
+    words += [f" --table {options.table}"] * bool(options.table)
+    words += [f" --nearest {options.nearest}"] * bool(options.nearest)
+    words += [" --sinkhorn"] * options.sinkhorn
+    words += [f" --steps {options.steps}"] * (options.steps != AS_IT_IS.steps)
+    return "".join([*words, f" --times {times}" * bool(times)])
+
+
+def _table_name(path: Path) -> str:
+    """Return the name of a table in a label: its file's name, and 8 hex digits of its content."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnavailableError("no such table of similarities.", where=str(path)) from error
+    stem = re.sub(r"[^\w.-]", "-", path.stem)
+    return f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def _best(

@@ -115,12 +115,12 @@ def preweights() -> tuple[str, ...]:
 
 
 def get(name: str) -> Similarity:
-    """Return the similarity of this name, in any case; of a product, its first factor.
+    """Return the similarity of this name, in any case; of a product or a label of choice.label, its first part.
 
     Raises:
         UsageError: no similarity has this name.
     """
-    first = name.partition("×")[0].lower()
+    first = name.partition("×")[0].partition("+")[0].lower()
     for one in registered().values():
         if one.name.lower() == first:
             return one

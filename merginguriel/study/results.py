@@ -13,7 +13,7 @@ import numpy as np
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.nxn import Matrix
-from merginguriel.evaluation.significance import Comparison, compare
+from merginguriel.evaluation.significance import Comparison, Interval, compare
 from merginguriel.knowledge.parse.rows import POLICIES, ResultRow, row_cells
 from merginguriel.merging import registry
 from merginguriel.merging.card import seen
@@ -237,6 +237,12 @@ def words(found: Comparison) -> str:
 def p_text(p: float) -> str:
     """Return a p value as text."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def comparison_of(table: Mapping[str, Any]) -> Comparison:
+    """Return the comparison that `comparison_dict` wrote."""
+    plain = {name: value for name, value in table.items() if name != "significant"}
+    return Comparison(**{**plain, "interval": Interval(**table["interval"])})
 
 
 def comparison_dict(found: Comparison) -> dict[str, Any]:

@@ -217,7 +217,8 @@ def train(
     otherwise, naming what differs.
     """
     from merginguriel.models.build_record import read
-    from merginguriel.training.finetune import RECORD, finetune, resolved
+    from merginguriel.training.finetune import RECORD, finetune
+    from merginguriel.training.preparation import resolved
     from merginguriel.training.settings import preset
 
     data = study.data(locale)

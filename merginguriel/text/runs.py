@@ -102,6 +102,8 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         show = metric_of(matrix).unit.show
         table += [[s, *(show(scores[s][t], 1).removesuffix("%") for t in targets)] for s in sources]
         return [head, columns(table)]
+    if "ci95" not in result:  # an iterative merge that was not scored
+        return [head, f"sources  {', '.join(result['sources'])}", str(result["path"])]
     metric = metric_of(result)
     show, points = metric.unit.show, metric.unit.points
     named = "" if metric.name == "accuracy" else f"{metric.name} "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from transformers import TrainerCallback
 
 from merginguriel.tasks.base import digest
 
@@ -32,11 +34,6 @@ def beside(out: Path, made: Mapping[str, Any]) -> Iterator[Path]:
         shutil.rmtree(found, ignore_errors=True)
 
 
-def complete(folder: Path, step: int) -> None:
-    """Mark the Trainer's checkpoint of this step as complete."""
-    (folder / f"checkpoint-{step}" / WHOLE).touch()
-
-
 def last(folder: Path) -> Path | None:
     """Return the latest complete checkpoint, and remove incomplete ones."""
     found: dict[int, Path] = {}
@@ -46,3 +43,22 @@ def last(folder: Path) -> Path | None:
         else:
             shutil.rmtree(path)
     return found[max(found)] if found else None
+
+
+class Keeper(TrainerCallback):
+    """Callback that saves a checkpoint at a fixed interval in seconds."""
+
+    def __init__(self, folder: Path, every: float) -> None:
+        self.folder, self.every, self.kept = folder, every, time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Request a checkpoint if the interval has passed."""
+        del args, state, kwargs
+        if time.monotonic() - self.kept >= self.every:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Mark the checkpoint as complete and restart the interval."""
+        del args, control, kwargs
+        (self.folder / f"checkpoint-{state.global_step}" / WHOLE).touch()
+        self.kept = time.monotonic()

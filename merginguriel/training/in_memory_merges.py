@@ -28,14 +28,9 @@ from .settings import IterateSettings
 IN_MEMORY = Path("memory")  # where a recipe's models would lie if they were read
 
 
-def method_of(settings: IterateSettings) -> registry.Method:
-    """Return the merging method; `similarity` is a weighted mean by a similarity."""
-    return registry.get("linear" if settings.method == "similarity" else settings.method)
-
-
 def by_similarity(settings: IterateSettings) -> bool:
     """Return whether the sources are weighted by similarity: in a weighted mean without given weights."""
-    return bool(settings.similarity) and not settings.weights and method_of(settings).name == "linear"
+    return bool(settings.similarity) and not settings.weights and settings.method == "linear"
 
 
 def recipe_of(settings: IterateSettings, weights: Mapping[str, float]) -> Recipe:
@@ -49,7 +44,7 @@ def recipe_of(settings: IterateSettings, weights: Mapping[str, float]) -> Recipe
         UsageError: An invalid method, parameter or number of sources.
     """
     sources = tuple(Source(name, IN_MEMORY, weight) for name, weight in weights.items())
-    method = method_of(settings)
+    method = registry.get(settings.method)
     recipe = Recipe(
         method.name,
         sources,

@@ -6,6 +6,7 @@ method can merge. See docs/commands.md, `mu iterate`.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ import torch
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.files import Progress, new_folder, write_text
+from merginguriel.merging import registry
 from merginguriel.models import build_record
 from merginguriel.models.base import model_files
 from merginguriel.models.classifier import copy_tokenizer, save
@@ -24,11 +26,10 @@ from merginguriel.similarity import choice
 from merginguriel.tasks.base import Item, TaskData, fingerprint
 
 from . import round_store
-from .finetune import check_labels, resolved
-from .in_memory_merges import by_similarity, merged, method_of, recipe_of
+from .in_memory_merges import by_similarity, merged, recipe_of
 from .locale_turn import Room, enter, room, score, turn, weights_of
-from .round_outcomes import best_of, converged, in_words, known_before, last_merge, stopped
-from .round_store import State, Tensors
+from .preparation import check_labels, resolved
+from .round_store import State, Tensors, best_of, converged, in_words, last_merge, stopped
 from .settings import FinetuneSettings, IterateSettings, as_record, as_table, check, check_iterate
 
 RECORD = "iterate.yaml"
@@ -126,7 +127,7 @@ def train_and_merge(
         )
         write_card(folder, work, history)
     if not settings.keep_checkpoints:
-        round_store.remove(work.root)
+        shutil.rmtree(work.root, ignore_errors=True)
     return out
 
 
@@ -249,7 +250,7 @@ def take_turn(work: Work, state: State, locale: str, number: int) -> State | Non
 
 def need_enough(work: Work, states: Mapping[str, State]) -> None:
     """Raise MuError if too few locales are left for the method."""
-    least = method_of(work.settings).sources[0]
+    least = registry.get(work.settings.method).sources[0]
     if len(states) < max(least, min(2, len(work.data))):
         first = next(iter(work.failed))
         raise MuError(
@@ -274,7 +275,9 @@ def end_round(
         "round": number,
         "epochs": min(number * settings.merge_every, settings.epochs),
         "locales": {name: dict(state.figures) for name, state in states.items()},
-        "failed": {name: why for name, why in work.failed.items() if not known_before(name, history)},
+        "failed": {
+            name: why for name, why in work.failed.items() if all(name not in o["failed"] for o in history)
+        },
         "merge": {"taken": False},
     }
     if settings.schedule == "converged" and not final and not converged(settings, states, history):

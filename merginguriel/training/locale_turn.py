@@ -18,7 +18,7 @@ from merginguriel.evaluation.predictions import scored
 from merginguriel.models.classifier import load
 from merginguriel.tasks.base import Item, digest
 
-from .finetune import BucketLoader, Buckets, encoded, freeze, label_index, optimizer, set_dropout
+from .preparation import BucketLoader, Buckets, encoded, freeze, label_names, optimizer, set_dropout
 from .round_store import State, Tensors
 from .settings import FinetuneSettings
 
@@ -44,8 +44,7 @@ def room(base: Path, settings: FinetuneSettings) -> Room:
     model, tokenizer = load(base, device="cuda" if torch.cuda.is_available() else "cpu")
     set_dropout(model, settings)
     freeze(model, settings)
-    index = label_index(model)
-    return Room(model, tokenizer, settings, tuple(sorted(index, key=index.__getitem__)))
+    return Room(model, tokenizer, settings, tuple(label_names(model)))
 
 
 def weights_of(model: PreTrainedModel) -> Tensors:

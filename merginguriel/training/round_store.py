@@ -1,4 +1,4 @@
-"""Checkpoints of the rounds of an iterative training, from which a killed one is resumed at any moment.
+"""Rounds of an iterative training: their checkpoints, from which a killed one is resumed, and what came of them.
 
 <out>-rounds/made.yaml                        base, data and settings that the rounds are of
 <out>-rounds/round-0002/<locale>.safetensors  weights and AdamW's moments after the locale's turn, before the merge
@@ -8,6 +8,7 @@
 <out>-rounds/best.safetensors                 the best merge so far, where the training may stop early
 
 Each file is there whole or not at all. Of rounds before the last, only round.yaml is kept, unless asked otherwise.
+A history is the list of the rounds' outcomes, as stored in iterate.yaml.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from safetensors.torch import save_file
 
 from merginguriel.errors import CheckpointError, MuError
 from merginguriel.files import beside, os_error, write_text
+
+from .settings import IterateSettings
 
 Tensors = dict[str, torch.Tensor]
 MERGE = "merge.safetensors"
@@ -78,11 +81,6 @@ def finish(root: Path, number: int, outcome: Mapping[str, Any], *, keep: bool, l
                 path.unlink()
 
 
-def remove(root: Path) -> None:
-    """Remove all rounds."""
-    shutil.rmtree(root, ignore_errors=True)
-
-
 def write_state(path: Path, state: State) -> None:
     """Write the state of a locale."""
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
@@ -133,3 +131,48 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
             where=str(path),
             hint=f"Remove {path.parent.parent}; the training then starts from the beginning.",
         ) from error
+
+
+def last_merge(history: list[dict[str, Any]]) -> int:
+    """Return the number of the last round whose merge was taken; 0 if there is none."""
+    return max((outcome["round"] for outcome in history if outcome["merge"]["taken"]), default=0)
+
+
+def converged(settings: IterateSettings, states: Mapping[str, State], history: list[dict[str, Any]]) -> bool:
+    """Return whether no locale's loss fell by more than the tolerance since the last round, which did not merge."""
+    if not history or history[-1]["merge"]["taken"]:
+        return False
+    before = history[-1]["locales"]
+
+    def falls(name: str, figures: Mapping[str, Any]) -> bool:
+        key = "dev_loss" if figures.get("dev_loss") is not None else "loss"
+        return before[name][key] - figures[key] >= settings.tolerance * abs(before[name][key])
+
+    return not any(falls(name, state.figures) for name, state in states.items())
+
+
+def best_of(history: list[dict[str, Any]]) -> float:
+    """Return the best score of the merges taken; −1 if there is none."""
+    return max((o["merge"]["score"] for o in history if o["merge"]["taken"]), default=-1.0)
+
+
+def stopped(settings: IterateSettings, history: list[dict[str, Any]]) -> bool:
+    """Return whether the last `patience` merges are not better than the best before them."""
+    scores = [outcome["merge"]["score"] for outcome in history if outcome["merge"]["taken"]]
+    if not settings.patience or len(scores) <= settings.patience:
+        return False
+    return max(scores[-settings.patience :]) <= max(scores[: -settings.patience])
+
+
+def in_words(outcome: Mapping[str, Any], last: int) -> str:
+    """Format an outcome: `round 2 of 6: de-DE 81.2%, sv-SE 79.0%; merged, 78.5%`."""
+    parts = [
+        f"{name} {100 * figures['dev_accuracy']:.1f}%"
+        if figures.get("dev_accuracy") is not None
+        else f"{name} loss {figures['loss']:.2f}"
+        for name, figures in outcome["locales"].items()
+    ]
+    merge = outcome["merge"]
+    scored = f", {100 * merge['score']:.1f}%" if merge.get("score") is not None else ""
+    done = f"merged{scored}" if merge["taken"] else f"not merged{scored and f' (the merge: {scored[2:]})'}"
+    return f"round {outcome['round']} of {last}: {', '.join(parts)}; {done}"

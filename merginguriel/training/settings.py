@@ -8,6 +8,7 @@ from typing import Any
 
 from merginguriel.errors import UsageError
 from merginguriel.metrics.base import metrics
+from merginguriel.similarity.choice import parsed
 from merginguriel.similarity.registry import names
 
 SCHEDULES = ("fixed", "converged", "gain")
@@ -95,67 +96,51 @@ def check(settings: FinetuneSettings) -> None:
         raise UsageError("lora_alpha has no effect without lora_rank.")
 
 
-def option(default: Any, doc: str) -> Any:
-    """Declare a field with its line of help, which commands and the run configuration show."""
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata={"doc": doc})
-    return field(default=default, metadata={"doc": doc})
-
-
 @dataclass(frozen=True)
 class IterateSettings:
-    """Settings of an iterative training. Each field has its help as metadata["doc"].
+    """Settings of an iterative training.
 
     Epochs count passes over each locale's own sentences. A round is `merge_every` epochs in every locale. At
     its end the models are merged, if the schedule says so; all locales then continue from the merge.
+
+    sources           locales to train; none: the k best for the target by the similarity, of the candidates
+    mode              ExcTar or IncTar; None for ExcTar
+    similarity        weighs the sources in the method linear; REAL is their accuracy on the target at each merge
+    weights           source → weight, in place of those of the similarity
+    include, exclude  merge only tensors of such names; leave tensors of such names as the base has them
+    anchor            what task vectors are taken against: last_merge, so that each merge adds up what was learnt
+                      since, or pretrained, so that it merges all that was learnt, again in every round
+    schedule          fixed: merge every round; converged: once no locale's development loss falls by the share
+                      `tolerance` or more; gain: where the merge is better by `min_gain_pp` than what it is made of
+    judge             of a gain: the development data of the sources (mean of each model on its own), or of the
+                      target (best source)
+    patience          stop after so many merges without a better one on the judge's development data
+    keep_checkpoints  what was checkpointed before every merge, not only the last
+    training          of the fine-tuning: learning_rate, batch_size, freeze_layers, …
     """
 
-    sources: tuple[str, ...] = option((), "locales to train; none: the k best for the target by similarity")
-    target: str | None = option(None, "the locale that the merge is for")
-    mode: str | None = option(None, "ExcTar or IncTar; only where sources are chosen. Default: ExcTar")
-    similarity: str | None = option(
-        None,
-        "weigh sources by this: URIEL, or REAL, their accuracy on the target's development data at each merge",
-    )
-    candidates: tuple[str, ...] = option(
-        (), "locales to choose sources from. Default: all of the task that have text"
-    )
-    k: int | None = option(None, "how many sources to choose. Default: 5")
-    method: str = option(
-        "average", "any merging method; similarity is linear with the weights of a similarity"
-    )
-    params: Mapping[str, float | int | bool | str] = option({}, "parameters of the method")
-    weights: Mapping[str, float] = option({}, "source: weight, in place of those of a similarity")
-    include: tuple[str, ...] = option((), "merge only tensors of such names; others stay the base's")
-    exclude: tuple[str, ...] = option((), "leave tensors of such names as the base has them")
-    anchor: str = option(
-        "last_merge",
-        "what task vectors are taken against: last_merge, so that each merge adds up what was learnt since, or pretrained, "
-        "so that it merges all that was learnt, again in every round",
-    )
-    epochs: int = option(6, "passes over each locale's sentences, in all")
-    merge_every: int = option(1, "epochs between two merges")
-    schedule: str = option(
-        "fixed",
-        "fixed: every round; converged: once no locale's development loss falls any more; gain: where the merge is better "
-        "on development data than what it is made of",
-    )
-    tolerance: float = option(
-        0.01, "converged: a fall of the loss by a smaller share than this counts as none"
-    )
-    min_gain_pp: float = option(0.0, "gain: by how much the merge must be better, in percentage points")
-    judge: str = option(
-        "sources",
-        "gain: on whose development data; of the sources (mean of each model on its own), or of the target (best source)",
-    )
-    patience: int | None = option(
-        None, "stop after so many merges without a better one on the judge's development data"
-    )
-    keep_checkpoints: bool = option(False, "keep what was checkpointed before every merge, not only the last")
-    training: Mapping[str, Any] = option(
-        {}, "of the fine-tuning: learning_rate, batch_size, freeze_layers, …"
-    )
-    seed: int = option(0, "of the training and of methods that draw")
+    sources: tuple[str, ...] = ()
+    target: str | None = None
+    mode: str | None = None
+    similarity: str | None = None
+    candidates: tuple[str, ...] = ()
+    k: int | None = None
+    method: str = "average"
+    params: Mapping[str, float | int | bool | str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    anchor: str = "last_merge"
+    epochs: int = 6
+    merge_every: int = 1
+    schedule: str = "fixed"
+    tolerance: float = 0.01
+    min_gain_pp: float = 0.0
+    judge: str = "sources"
+    patience: int | None = None
+    keep_checkpoints: bool = False
+    training: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
 
 # What does not change the weights of a finished training.
@@ -175,11 +160,13 @@ def check_iterate(settings: IterateSettings) -> None:
         value = getattr(settings, name)
         if value is not None and value <= 0:
             raise UsageError(f"{name} must be above 0, not {value}.")
-    if settings.similarity not in (None, *(similarities := names(products=False))):
+    if settings.similarity and "×" in settings.similarity:
         raise UsageError(
-            f"similarity is {settings.similarity!r}.",
-            hint=f"Iterative training knows {', '.join(similarities)}.",
+            f"similarity is {settings.similarity!r}: iterative training knows no product.",
+            hint=f"Known: {', '.join(names(products=False))}.",
         )
+    if settings.similarity:
+        parsed(settings.similarity)
     for name, allowed in (("schedule", SCHEDULES), ("judge", JUDGES), ("anchor", ANCHORS)):
         if getattr(settings, name) not in allowed:
             raise UsageError(

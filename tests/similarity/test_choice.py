@@ -199,19 +199,19 @@ def by_ensemble(lab, flags, method):
 
 def by_iterate(lab, flags, method):
     """Sources, with their weights where those do not follow what each model scores at a merge."""
+    from merginguriel.config.run_config import from_table
+    from merginguriel.runs import resolve
+    from merginguriel.runs.kinds.iterate import settings_from
     from merginguriel.study import iterate_study
-    from merginguriel.study.study import Study
     from merginguriel.workspace import find
 
-    settled = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(iterate_study, "iterate", lambda study, settings, *more: settled.append(settings))
-        patch.setattr(iterate_study, "score", lambda *given: None)
-        patch.setattr("merginguriel.cli.iterate.in_words", lambda *given: "")
-        assert lab.mu("iterate", "--target", "sv-SE", *flags, "--method", method, *lab.study).code == 0
-    study = Study(find(lab.space), "files", str(lab.encoder), lab.sentences)
-    weights = settled[0].weights or iterate_study.shares(study, settled[0])
-    return dict(weights or dict.fromkeys(settled[0].sources))
+    words = ("--target", "sv-SE", *flags, "--method", method, *lab.study, "--dry-run", "--json")
+    ran = lab.mu("iterate", *words)
+    assert ran.code == 0, ran.err
+    config = from_table(ran.data[0]["config"])
+    study = resolve.study_of(config, find(lab.space))
+    settled = iterate_study.settled(study, settings_from(config), resolve.options_of(config))[0]
+    return dict(settled.weights or iterate_study.shares(study, settled) or dict.fromkeys(settled.sources))
 
 
 CASES = {
@@ -251,3 +251,17 @@ def test_a_table_and_models_choose_in_every_command(last, tmp_path):
     merge = by_merge(last, flags, "linear")
     assert by_run(last, flags, "linear") == pytest.approx(merge)
     assert by_ensemble(last, flags, "linear") == pytest.approx(merge)
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_a_prepared_choice_is_marked_in_the_recipe_and_in_the_rows_of_runs(last):
+    flags = ("--mode", "ExcTar", "--similarity", "URIEL", "--sinkhorn", "--k", "2")
+    ran = last.mu("merge", "--method", "linear", "--target", "sv-SE", *flags, "--dry-run")
+    assert yaml.safe_load(ran.out)["similarity"] == "URIEL+sinkhorn"
+    by_run(last, flags, "linear")
+    from merginguriel.runs import index
+    from merginguriel.workspace import find
+
+    query = "select distinct similarity from rows where method = 'similarity'"
+    assert ("URIEL+sinkhorn",) in index.query(find(last.space), query)[1]

@@ -134,7 +134,7 @@ def test_same_seeds_are_the_same_weights_and_others_are_others(base, tmp_path):
 
 
 def test_real_weights_are_measured_anew_at_each_merge(base, tmp_path):
-    settings = replace(PLAIN, method="similarity", similarity="REAL", target="sv-SE")
+    settings = replace(PLAIN, method="linear", similarity="REAL", target="sv-SE")
     wrong = [Sentence(s.id, s.text, {"on": "off", "off": "on"}[s.label]) for s in sentences(24)]
     data = data_of("de-DE", "en-US")
     data["en-US"] = replace(data["en-US"], train=tuple(wrong))

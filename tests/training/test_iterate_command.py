@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 
 import pytest
@@ -85,6 +86,36 @@ def test_without_a_target_the_sources_are_trained_and_merged(trained, mu):
     assert ran.code == 0 and (trained.root / "merged" / ran.data[0]["path"] / "model.safetensors").is_file()
     assert mu().code == 2 and mu("--source", "de-DE", "--log").code == 2
     assert mu("--target", "sv-SE", "--source", "de-DE", "--weight", "de-DE=much").code == 2
+
+
+def test_each_target_is_a_run_that_a_dry_run_shows_and_a_removed_merge_is_made_again(trained, mu):
+    words = (
+        "--target",
+        "sv-SE",
+        "--source",
+        "de-DE",
+        "--source",
+        "en-US",
+        "--weight",
+        "de-DE=3",
+        "--weight",
+        "en-US=1",
+    )
+    planned = mu(*words, "--method", "linear", "--dry-run", "--json").data[0]
+    assert planned["state"] == "new" and planned["config"]["weights"] == {"de-DE": 3.0, "en-US": 1.0}
+    assert not list((trained.space / "runs").glob("*"))
+    (one,) = mu(*words, "--method", "linear", "--json").data
+    assert one["run"] == planned["run"] and one["weights"] == [0.75, 0.25]
+    assert (
+        trained.mu("runs", "show", one["run"], "--workspace", trained.space, "--json").data["state"]
+        == "finished"
+    )
+    shutil.rmtree(one["path"])
+    (again,) = mu(*words, "--method", "linear", "--json").data
+    assert (
+        again["accuracy"] == one["accuracy"]
+        and (trained.root / "merged" / one["path"] / "config.json").is_file()
+    )
 
 
 def test_a_command_that_was_killed_goes_on(trained, mu):

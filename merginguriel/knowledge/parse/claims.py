@@ -11,7 +11,7 @@ from typing import Protocol
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError
-from merginguriel.similarity.registry import names as similarities
+from merginguriel.similarity import choice
 
 from .rows import BASELINE_KINDS, MODES
 from .yaml_lines import Mapping as YamlMapping
@@ -234,8 +234,9 @@ def _may_match(key: str, text: str) -> bool:
         return "=" in text
     if key == "k":
         return text.isascii() and text.isdigit()
-    allowed = {"mode": MODES, "similarity": similarities()}.get(key)
-    return bool(text) if allowed is None else text in allowed
+    if key == "similarity":
+        return choice.is_known(text)
+    return text in MODES if key == "mode" else bool(text)
 
 
 def in_scope(row: Scoped, *scopes: Scope) -> bool:

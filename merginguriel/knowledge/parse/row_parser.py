@@ -12,7 +12,7 @@ from pathlib import Path
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError, MuError, UsageError
-from merginguriel.similarity.registry import names as similarities
+from merginguriel.similarity import choice
 
 from .rows import (
     BASELINE_KINDS,
@@ -129,10 +129,10 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
             "baseline_kind", f"unknown baseline_kind {kind!r}.", f"Known: {', '.join(BASELINE_KINDS)}."
         )
     similarity = cell("similarity") or None
-    if similarity not in (None, *similarities()):
-        raise fail(
-            "similarity", f"unknown similarity {similarity!r}.", f"Known: {', '.join(similarities())}."
-        )
+    try:
+        choice.parsed(similarity or "URIEL")
+    except UsageError as error:
+        raise fail("similarity", error.what, error.hint) from None
     saw = cell("saw") or None
     if saw not in (None, *SAW):
         raise fail("saw", f"unknown value of saw {saw!r}.", f"Known: {', '.join(SAW)}.")

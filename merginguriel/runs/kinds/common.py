@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from merginguriel.config.run_config import training_settings
 from merginguriel.config.schema import Config
-from merginguriel.evaluation.baselines import Baseline
-from merginguriel.evaluation.significance import Comparison
+from merginguriel.evaluation.baselines import Baseline, goal
+from merginguriel.evaluation.nxn import Matrix
+from merginguriel.evaluation.significance import Comparison, value_interval
 from merginguriel.files import Progress
+from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.models import build_record
+from merginguriel.runs import run_store
+from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Tell
+from merginguriel.study import item_file
 from merginguriel.study import study as studies
 from merginguriel.study.results import comparison_dict
 from merginguriel.study.study import Study
+from merginguriel.tasks.base import TaskData, fingerprint
 from merginguriel.training.settings import dev_score
 
 LOSS = re.compile(r"\bloss ([0-9.]+)")
@@ -76,6 +84,66 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     if study.folder is None and not study.options:
         return True
     return not studies.other_data(study, {locale: study.data(locale)}, [study.model(locale)])
+
+
+def scored_result(
+    study: Study,
+    row: ResultRow,
+    data: TaskData,
+    groups: Sequence[str],
+    right: np.ndarray,
+    beat: Mapping[str, Baseline],
+    compared: Mapping[str, Comparison],
+) -> dict[str, Any]:
+    """Return what result.json holds about any scored merge; `right` [n] or [n, S] are the metric's statistics."""
+    return {
+        "context": study.context,
+        "target": data.locale,
+        "mode": row.mode,
+        "method": row.method,
+        "params": dict(row.params),
+        "similarity": row.similarity,
+        "k": row.k,
+        "sources": list(row.sources),
+        "weights": list(row.weights),
+        "seed": row.seed,
+        "saw": row.saw,
+        "data": fingerprint(data.test),
+        "metric": row.metric,
+        "n": len(right),
+        row.metric: row.value,
+        "ci95": list(value_interval(right, groups, metric=row.metric)),
+        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
+    }
+
+
+def arms_of(
+    right: np.ndarray, beat: Mapping[str, Baseline], test: Matrix, target: str
+) -> dict[str, np.ndarray]:
+    """Return name → statistics of the merge, of each baseline that was scored, and of the single models on the target."""
+    arms = {"merge": right} | {kind: b.correct for kind, b in beat.items() if b.correct is not None}
+    return arms | {f"single:{name}": test.correct[name, target] for name in test.sources}
+
+
+def goal_dict(
+    mode: str, right: np.ndarray, beat: Mapping[str, Baseline], groups: Sequence[str], metric: str
+) -> dict[str, object] | None:
+    """Return the goal of the mode and whether it is reached, as JSON data; None where its baseline was not scored."""
+    found = goal(mode, right, beat, groups, metric)
+    return (
+        None
+        if found is None
+        else {"number": found.number, "state": found.state, "against": found.against.kind}
+    )
+
+
+def baselines_of(run: Run) -> dict[str, Baseline]:
+    """Return kind → baseline of a finished run that merges, as it compared them."""
+    arms = item_file.read(run.folder / "items.npz").arms
+    return {
+        kind: Baseline(kind, found["value"], found["n"], found["model"], arms.get(kind), found["note"])
+        for kind, found in run_store.result(run)["baselines"].items()
+    }
 
 
 def baseline_dict(found: Baseline, compared: Comparison | None) -> dict[str, object]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from merginguriel.config.run_config import settings_of, training_settings
-from merginguriel.config.schema import Config
-from merginguriel.errors import UsageError
+from merginguriel.config.schema import Config, Finetuning
 from merginguriel.evaluation.nxn import Matrix, nxn
-from merginguriel.evaluation.significance import value_interval
 from merginguriel.merging.recipe import Recipe, Source, check
 from merginguriel.metrics.base import find
 from merginguriel.models import build_record
@@ -21,12 +20,11 @@ from merginguriel.study import iterate_study
 from merginguriel.study.results import compare_all
 from merginguriel.study.statistics_file import read_for
 from merginguriel.study.study import Study
-from merginguriel.tasks.base import fingerprint
 from merginguriel.training.settings import IterateSettings
 from merginguriel.workspace import Workspace
 
-from .common import make_models
-from .merge import all_baselines, baseline_dict, other_rows, right_of
+from .common import arms_of, make_models, scored_result
+from .merge import all_baselines, other_rows, right_of
 
 # Keys of `training` that rounds do not use: `iterate` has its own epochs and patience.
 NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
@@ -35,17 +33,36 @@ NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     """Carry out the run."""
     config = run.config
-    if config.target is None:
-        raise UsageError("a run of kind iterate needs a target to be scored on.")
-    study, target = study_of(config, space), config.target
-    data = study.data(target)
+    study = study_of(config, space)
+    if config.target:
+        study.data(config.target)  # before the work, not after it
     settings = iterate_study.settled(study, settings_from(config), options_of(config))[0]
 
     tell.step(f"train {', '.join(settings.sources)} in turn, merging by {settings.method}")
     path = iterate_study.iterate(study, settings, tell.progress)
+    if not config.score or config.target is None:
+        record = build_record.read(path / iterate_study.RECORD)
+        return Outcome(
+            {
+                "kind": "iterate",
+                "context": study.context,
+                "target": config.target,
+                "seed": config.seed,
+                "sources": iterate_study.left(settings, path),
+                "failed": record.get("failed") or {},
+                "rounds": record["rounds"],
+                "path": space.display(path),
+            }
+        )
+    return scored(run, study, settings, path, tell)
+
+
+def scored(run: Run, study: Study, settings: IterateSettings, path: Path, tell: Tell) -> Outcome:
+    """Score the merge in `path` on the test items of its target, and compare it with the baselines."""
+    config, target = run.config, str(run.config.target)
+    data = study.data(target)
     made = build_record.read(path / iterate_study.RECORD)
     sources = iterate_study.left(settings, path)
-
     models = make_models(study, config, sorted({*sources, target}), tell)
     tell.step(f"score {len(models)} single models and the merge on {target}")
     dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
@@ -58,39 +75,19 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     beat = all_baselines(study, equal, dev, test, data, tell)
     compared = compare_all(right, groups, beat, test.metric)
     weighed = weights_once(study, settings, sources, dev)
-    recipe = once(study, config, weighed, "linear" if settings.method == "similarity" else settings.method)
+    recipe = once(study, config, weighed, settings.method)
     merged_once = right_of(study, read_for(study, recipe, progress=tell.progress), data, tell)
-    arms = {"merge": right, "merged_once": merged_once}
-    arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
-    arms |= {f"single:{name}": test.correct[name, target] for name in models}
-    metric = test.metric
-    value = find(metric).value(right)
-    tell.metric(metric, value)
-    row = iterate_study.row_of(study, settings, path, right, run.id, metric)
+    arms = arms_of(right, beat, test, target) | {"merged_once": merged_once}
+    row = iterate_study.row_of(study, settings, path, right, run.id, test.metric)
+    tell.metric(row.metric, row.value)
     result = {
         "kind": "iterate",
-        "context": study.context,
-        "target": target,
-        "mode": row.mode,
-        "method": row.method,
-        "params": dict(row.params),
-        "similarity": row.similarity,
-        "k": row.k,
-        "sources": sources,
-        "weights": list(row.weights),
-        "seed": row.seed,
-        "saw": row.saw,
-        "data": fingerprint(data.test),
-        "metric": metric,
-        "n": len(right),
-        metric: value,
-        "ci95": list(value_interval(right, groups, metric=metric)),
-        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
-        "merged_once": find(metric).value(merged_once),
+        **scored_result(study, row, data, groups, right, beat, compared),
+        "merged_once": find(row.metric).value(merged_once),
         "merged_once_weights": {source.name: round(source.weight, 6) for source in recipe.sources},
         "failed": made.get("failed") or {},
         "rounds": made["rounds"],
-        "path": space.display(path),
+        "path": study.space.display(path),
     }
     rows = other_rows([row], set(), beat, compared)
     return Outcome(result, rows, [item.id for item in data.test], groups, arms)
@@ -101,6 +98,8 @@ def settings_from(config: Config) -> IterateSettings:
     others = tuple(name for name in config.sources if name != config.target)
     inside = (str(config.target),) if config.sources and config.mode == "IncTar" else ()
     training = {k: v for k, v in training_settings(config).items() if k not in NOT_OF_ROUNDS}
+    given = settings_of(config.iterate)
+    own = {k: given.pop(k) for k in Finetuning.model_fields if k in given and k != "epochs"}
     return IterateSettings(
         sources=(*others, *inside),
         target=config.target,
@@ -110,11 +109,12 @@ def settings_from(config: Config) -> IterateSettings:
         k=config.k,
         method=config.method or "average",
         params=dict(config.params),
+        weights=config.weights,
         include=config.include,
         exclude=config.exclude,
-        training=training,
+        training=training | own,
         seed=config.seed,
-        **settings_of(config.iterate),
+        **given,
     )
 
 
@@ -125,9 +125,9 @@ def weights_once(
 
     With REAL, the weights are the scores of the single models on the target's development data.
     """
-    if settings.similarity == "REAL" and settings.method in ("linear", "similarity"):
+    if settings.similarity == "REAL" and settings.method == "linear" and not settings.weights:
         return choice.shares({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
-    shares = iterate_study.shares(study, settings) or dict.fromkeys(sources, 1.0)
+    shares = settings.weights or iterate_study.shares(study, settings) or dict.fromkeys(sources, 1.0)
     return {name: shares[name] for name in sources}
 
 

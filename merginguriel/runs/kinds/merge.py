@@ -13,14 +13,14 @@ from merginguriel.config.schema import Config
 from merginguriel.errors import CheckpointError, UnavailableError
 from merginguriel.evaluation import ensemble, predict
 from merginguriel.evaluation import predictions as stored
-from merginguriel.evaluation.baselines import Baseline, baselines, goal
+from merginguriel.evaluation.baselines import Baseline, baselines
 from merginguriel.evaluation.nxn import Matrix, nxn
-from merginguriel.evaluation.significance import Comparison, value_interval
+from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import sha256
 from merginguriel.knowledge.parse.rows import BASELINE_KINDS, ResultRow
 from merginguriel.merging import engine
 from merginguriel.merging.inplace import merge_into
-from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, seen_of_target
+from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe
 from merginguriel.metrics.base import find
 from merginguriel.models.build_record import text_hash
 from merginguriel.runs.resolve import options_of, study_of
@@ -31,14 +31,13 @@ from merginguriel.similarity.choice import Choice
 from merginguriel.similarity.registry import sees_labels
 from merginguriel.study import source_choice
 from merginguriel.study import study as studies
-from merginguriel.study.results import compare_all, logged_method, merge_rows
+from merginguriel.study.results import compare_all, merge_rows
 from merginguriel.study.statistics_file import read_for
 from merginguriel.study.study import Study
 from merginguriel.tasks.base import Item, TaskData
-from merginguriel.tasks.base import fingerprint as items_fingerprint
 from merginguriel.workspace import Workspace
 
-from .common import baseline_dict, make_models
+from .common import arms_of, goal_dict, make_models, scored_result
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
@@ -66,45 +65,24 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     groups = test.groups[target]
     together = ensembles(study, config, recipe, dev, data, tell) if config.ensembles else {}
     compared = compare_all(right, groups, beat, test.metric)
-    reached = goal(config.mode, right, beat, groups, test.metric)
-    arms = {"merge": right}
-    arms |= {kind: found.correct for kind, found in beat.items() if found.correct is not None}
+    arms = arms_of(right, beat, test, target)
     arms |= {ensemble.logged(name): found for name, found in together.items()}
-    arms |= {f"single:{name}": test.correct[name, target] for name in models}
     metric = test.metric
-    value = find(metric).value(right)
-    tell.metric(metric, value)
+    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id, metric=metric)
+    rows += other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
+    tell.metric(metric, rows[0].value)
     result = {
         "kind": "merge",
-        "context": study.context,
-        "target": target,
-        "mode": config.mode,
-        "method": logged_method(recipe),
+        **scored_result(study, rows[0], data, groups, right, beat, compared),
         "params": dict(recipe.params),
-        "similarity": recipe.similarity,
-        "k": len(recipe.sources),
-        "sources": [source.name for source in recipe.sources],
-        "weights": [source.weight for source in recipe.sources],
-        "seed": config.seed,
-        "saw": seen_of_target(recipe),
-        "data": items_fingerprint(data.test),
         "models": {source.name: stored.fingerprint(source.path) for source in recipe.sources},
-        "metric": metric,
-        "n": len(right),
-        metric: value,
-        "ci95": list(value_interval(right, groups, metric=metric)),
-        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
         "ensembles": {name: find(metric).value(found) for name, found in together.items()},
-        "goal": None
-        if reached is None
-        else {"number": reached.number, "state": reached.state, "against": reached.against.kind},
+        "goal": goal_dict(config.mode, right, beat, groups, metric),
         "singles": {
             name: {"dev": dev.value(name, target), "test": test.value(name, target)} for name in models
         },
         "path": space.display(study.merged(recipe)) if config.keep else None,
     }
-    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id, metric=metric)
-    rows += other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
     for name, found in together.items():
         row = ensemble_row(rows[0], name, found)
         versus = compare_all(found, groups, beat, metric)
@@ -134,7 +112,8 @@ def choose(study: Study, config: Config, models: Mapping[str, Path], dev: Matrix
 
 def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recipe:
     """Return the recipe that the configuration means for the chosen sources, with what its method learns from text."""
-    weigh = choice.weighing(config.similarity, config.method, config.preweight)
+    weigh, options = choice.weighing(config.similarity, config.method, config.preweight), options_of(config)
+    preweight = weigh.partition("×")[0].lower() if weigh else config.preweight
     recipe = Recipe(
         method=str(config.method),
         sources=tuple(Source(s.name, study.model(s.name).resolve(), s.weight) for s in chosen.sources),
@@ -142,7 +121,7 @@ def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recip
         base=(study.root / "base").resolve(),
         target=config.target,
         mode=config.mode,
-        similarity=config.similarity,
+        similarity=choice.label(config.similarity, options),
         k=len(chosen.sources),
         context=study.context,
         seed=config.seed,
@@ -153,7 +132,7 @@ def recipe_of(study: Study, config: Config, chosen: Choice, tell: Tell) -> Recip
         embeddings=config.embeddings,
         text=Path(config.text) if config.text and config.text != "sources" else None,
         trim_scope=config.trim_scope,
-        preweight=weigh.partition("×")[0].lower() if weigh else config.preweight,
+        preweight=choice.label(preweight, options) if weigh and not config.similarity else preweight,
     )
     return read_for(study, check(recipe), config.text, progress=tell.progress)
 

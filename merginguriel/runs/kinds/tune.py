@@ -12,12 +12,11 @@ import numpy as np
 
 from merginguriel import files
 from merginguriel.config.schema import Tune
-from merginguriel.errors import MuError, UsageError
+from merginguriel.errors import UsageError
 from merginguriel.evaluation import predict
 from merginguriel.evaluation import predictions as stored
-from merginguriel.evaluation.baselines import goal, handed_in
+from merginguriel.evaluation.baselines import handed_in
 from merginguriel.evaluation.nxn import nxn
-from merginguriel.evaluation.significance import value_interval
 from merginguriel.merging import tune
 from merginguriel.merging.inplace import Kept, merge_into
 from merginguriel.merging.recipe import Recipe, check, dump_recipe
@@ -32,7 +31,7 @@ from merginguriel.tasks.base import Item, TaskData
 from merginguriel.tasks.base import fingerprint as items_fingerprint
 from merginguriel.workspace import Workspace
 
-from .common import baseline_dict, make_models
+from .common import arms_of, goal_dict, make_models, scored_result
 from .merge import all_baselines, choose, fingerprint, other_rows, recipe_of, right_of
 
 JOURNAL = "evaluations.jsonl"  # of the run's folder: what an interrupted search has done
@@ -52,7 +51,9 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     before = recipe_of(study, config, choose(study, config, models, dev, tell), tell)
     around = tune.space_of(before, config.tune.search, ranges_of(config.tune), config.tune.knots)
 
-    tell.step(f"search {names(around)} of {before.method} on {len(data.dev)} development sentences of {target}")
+    tell.step(
+        f"search {names(around)} of {before.method} on {len(data.dev)} development sentences of {target}"
+    )
     done = searched(run, around, data, tell)
     recipe = tuned(around, done, data)
     files.write_text(run.folder / "recipe.yaml", dump_recipe(recipe, run.folder.absolute()))
@@ -64,43 +65,23 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     beat = all_baselines(study, before, dev, test, data, tell)
     beat[UNTUNED] = handed_in(UNTUNED, right_of(study, before, data, tell), len(right), metric)
     compared = compare_all(right, groups, beat, metric)
-    reached = goal(config.mode, right, beat, groups, metric)
     rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id, metric=metric)
     rows += other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
     row = rows[0]
     tell.metric(metric, row.value)
     result = {
         "kind": "tune",
-        "context": study.context,
-        "target": target,
-        "mode": config.mode,
-        "method": row.method,
+        **scored_result(study, row, data, groups, right, beat, compared),
         "params": dict(recipe.params),
-        "similarity": row.similarity,
-        "k": row.k,
-        "sources": list(row.sources),
-        "weights": list(row.weights),
         "layer_weights": {name: list(found) for name, found in recipe.layer_weights.items()},
-        "seed": row.seed,
-        "saw": row.saw,
-        "data": items_fingerprint(data.test),
         "models": {source.name: stored.fingerprint(source.path) for source in recipe.sources},
-        "metric": metric,
-        "n": len(right),
-        metric: row.value,
-        "ci95": list(value_interval(right, groups, metric=metric)),
-        "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
-        "goal": None
-        if reached is None
-        else {"number": reached.number, "state": reached.state, "against": reached.against.kind},
+        "goal": goal_dict(config.mode, right, beat, groups, metric),
         "tuned": dict(recipe.learnt),
         "dropped": sum(not one.complete for one in done),
         "recipe": space.display(run.folder / "recipe.yaml"),
         "path": space.display(study.merged(recipe)) if config.keep else None,
     }
-    arms = {"merge": right} | {kind: b.correct for kind, b in beat.items() if b.correct is not None}
-    arms |= {f"single:{name}": test.correct[name, target] for name in models}
-    return Outcome(result, rows, [item.id for item in data.test], groups, arms)
+    return Outcome(result, rows, [item.id for item in data.test], groups, arms_of(right, beat, test, target))
 
 
 def ranges_of(settings: Tune) -> dict[str, tuple[float, float]]:
@@ -192,9 +173,7 @@ def scorer(recipe: Recipe, items: Sequence[Item], metric: str) -> tune.Scorer:
         logs: list[np.ndarray] = []
         for start, end in zip([0, *ends], ends, strict=False):
             if end > start:
-                part = predict.Encoded(
-                    tokens.ids[start:end], tokens.firsts and tokens.firsts[start:end]
-                )
+                part = predict.Encoded(tokens.ids[start:end], tokens.firsts and tokens.firsts[start:end])
                 found = predict.predict_with(model, tokenizer, labels, items[start:end], tokens=part)
                 statistics.append(stored.scored(found, items[start:end], metric))
                 logs.append(log_probabilities(found, items[start:end]))
