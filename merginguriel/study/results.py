@@ -22,6 +22,8 @@ from merginguriel.metrics.base import find
 from merginguriel.models.build_record import read
 from merginguriel.version import measured_by
 
+from . import joint
+
 if TYPE_CHECKING:
     from .study import Study
 
@@ -139,6 +141,11 @@ def scored_row(
         locale = read(model / "training.yaml").get("locale") if (model / "training.yaml").is_file() else None
         source = str(locale or model.name)
         row = replace(row, sources=(source,), seed=study.seed, code=measured_by())
+        if many := joint.described(model):
+            mode = "IncTar" if target in many.locales else "ExcTar"
+            row = replace(row, mode=mode, method="joint", k=len(many.locales), sources=many.locales,
+                          params=(("budget", many.budget),),
+                          saw="labels" if mode == "IncTar" else "nothing")  # fmt: skip
     else:
         included = target in {source.name for source in recipe.sources}
         mode = "IncTar" if included else "ExcTar"
@@ -160,6 +167,8 @@ def baseline_kind(study: Study, target: str, against: Path) -> str:
     if (against / "recipe.yaml").is_file():
         if load_recipe(against / "recipe.yaml").method == "average":
             return "average_merge"
+    elif joint.described(against):
+        return "joint"
     elif (against / "training.yaml").is_file():
         own = read(against / "training.yaml").get("locale") == target
         return "target_alone" if own else "best_single_source"

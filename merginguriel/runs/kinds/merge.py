@@ -29,7 +29,7 @@ from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.similarity import choice
 from merginguriel.similarity.choice import Choice
 from merginguriel.similarity.registry import sees_labels
-from merginguriel.study import source_choice
+from merginguriel.study import joint, source_choice
 from merginguriel.study import study as studies
 from merginguriel.study.results import compare_all, merge_rows
 from merginguriel.study.statistics_file import read_for
@@ -179,7 +179,7 @@ def all_baselines(
 ) -> dict[str, Baseline]:
     """Return kind → baseline.
 
-    The plain average of the same sources, whatever the merge's policies, and the base with its fresh head are scored for it.
+    The plain average of the same sources, whatever the merge's policies, the base with its fresh head, and a joint model where there is one, are scored for it.
     """
     plain = replace(
         recipe,
@@ -202,9 +202,16 @@ def all_baselines(
     scored = nxn({"base": study.root / "base"}, {data.locale: data}, cache=study.cache)
     given["pretrained_base"] = scored.correct["base", data.locale]
     names = [source.name for source in recipe.sources]
+    together = joint.fitting(study, names, data.locale)
+    if together:
+        name = together.path.name
+        scored = nxn({name: together.path}, {data.locale: data}, cache=study.cache, on_progress=tell.progress)
+        given["joint"] = scored.correct[name, data.locale]
     found = baselines(data.locale, dev, test, names, data, given=given)
     if set(dev.sources) <= {*names, data.locale}:
         found.pop("best_zero_shot", None)  # it is the best of all there are, and only the sources were scored
+    if together:
+        found["joint"] = replace(found["joint"], model=together.path.name, note=together.note)
     return found
 
 

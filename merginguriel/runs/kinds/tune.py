@@ -112,14 +112,14 @@ def searched(run: Run, space: Space, data: TaskData, tell: Tell) -> list[Evaluat
     began = {"recipe": fingerprint(space.recipe), "items": items_fingerprint(items)}
     journal = run.folder / JOURNAL
     before = read(journal, began)
-    if not before:
-        files.write_text(journal, json.dumps(began) + "\n")
-    best = -np.inf
+    # Without a last line that was cut short.
+    files.write_text(journal, "".join(f"{line}\n" for line in [json.dumps(began), *map(line_of, before)]))
+    best = max((one.scores[-1][0] for one in before if one.complete), default=-np.inf)
 
     def note(one: Evaluation, number: int) -> None:
         nonlocal best
         with journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"point": one.point, "scores": one.scores}) + "\n")
+            file.write(line_of(one) + "\n")
         if one.complete and one.scores[-1][0] > best:
             best = one.scores[-1][0]
             tell.metric(f"best dev {data.metric}", metric.benefit(best))
@@ -135,6 +135,11 @@ def searched(run: Run, space: Space, data: TaskData, tell: Tell) -> list[Evaluat
         before=before,
         on_evaluation=note,
     )
+
+
+def line_of(one: Evaluation) -> str:
+    """Return the line of an evaluation in the journal."""
+    return json.dumps({"point": one.point, "scores": one.scores})
 
 
 def shuffled(items: Sequence[Item], seed: int) -> list[Item]:
