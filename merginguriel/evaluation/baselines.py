@@ -25,6 +25,7 @@ KINDS = {
     "majority_class": "the most frequent label",
     "pretrained_base": "the pretrained base with a fresh head",
 }
+OPTIONAL = ("untuned_merge", "joint")  # only where there was a search, or such a model
 # What a merge is for: without the target's own model to beat whatever else could serve it, with it to beat that model.
 # mode → (goal, kinds of baseline that it can be counted from, the strictest first)
 GOALS = {
@@ -113,8 +114,8 @@ def baselines(
 
 
 def lacking(found: Mapping[str, Baseline]) -> list[str]:
-    """Return the kinds of baseline that are missing, to be reported beside a result."""
-    return [kind for kind in KINDS if kind not in found]
+    """Return the kinds of baseline that are missing, to be reported beside a result, without the optional ones."""
+    return [kind for kind in KINDS if kind not in found and kind not in OPTIONAL]
 
 
 @dataclass(frozen=True)
