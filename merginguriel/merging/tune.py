@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from merginguriel.errors import UnavailableError, UsageError
+from merginguriel.errors import MuError, UnavailableError, UsageError
 
 from . import registry
 from .recipe import Recipe, check
@@ -28,7 +28,9 @@ WEIGHTS, LAYERS = "weights", "layers"
 Score = tuple[
     float, float
 ]  # value (more is better) and mean log probability of the right label, which breaks ties
-Scorer = Callable[[Recipe], Iterator[Score]]  # yields the score after each share of the items
+Scorer = Callable[
+    [Recipe], Iterator[Score]
+]  # yields the score after each share of the items, or nothing if that fails
 
 
 @dataclass(frozen=True)
@@ -231,8 +233,13 @@ def search(
 
 
 def best_of(done: Sequence[Evaluation]) -> Evaluation:
-    """Return the best candidate that was scored on all items; of equal ones the first."""
-    return max((one for one in done if one.complete), key=lambda one: one.key)
+    """Return the best candidate that was scored on all items; of equal ones the first. Raises MuError if there is none."""
+    complete = [one for one in done if one.complete]
+    if not complete:
+        raise MuError(
+            "no merge of the search has finite predictions.", hint="Search smaller ranges: --range scale=0..1"
+        )
+    return max(complete, key=lambda one: one.key)
 
 
 def scores_of(parts: Iterator[Score], done: Sequence[Evaluation], drop: bool) -> Iterator[Score]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from merginguriel import files
 from merginguriel.config.schema import Tune
-from merginguriel.errors import UsageError
+from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.evaluation import predict
 from merginguriel.evaluation import predictions as stored
 from merginguriel.evaluation.baselines import handed_in
@@ -179,7 +179,10 @@ def scorer(recipe: Recipe, items: Sequence[Item], metric: str) -> tune.Scorer:
         for start, end in zip([0, *ends], ends, strict=False):
             if end > start:
                 part = predict.Encoded(tokens.ids[start:end], tokens.firsts and tokens.firsts[start:end])
-                found = predict.predict_with(model, tokenizer, labels, items[start:end], tokens=part)
+                try:
+                    found = predict.predict_with(model, tokenizer, labels, items[start:end], tokens=part)
+                except CheckpointError:
+                    return  # predictions that are not finite: the worst candidate
                 statistics.append(stored.scored(found, items[start:end], metric))
                 logs.append(log_probabilities(found, items[start:end]))
             value = used.benefit(used.value(np.concatenate(statistics)))
