@@ -43,25 +43,25 @@ def _links(folder: Path) -> Iterator[Path]:
             entries = list(scan)
     except OSError:
         return
-    for one in entries:
-        if one.is_symlink():
-            yield Path(one.path)
-        elif one.is_dir():
-            yield from _links(Path(one.path))
+    for entry in entries:
+        if entry.is_symlink():
+            yield Path(entry.path)
+        elif entry.is_dir():
+            yield from _links(Path(entry.path))
 
 
 def check_config(space: Workspace, config: Config) -> None:
     """Raise UsageError if a run's configuration names a file or folder outside the workspace."""
     for name, value in flat_values(config).items():
         kind = KEYS[name].kind
-        for one in value.values() if isinstance(value, dict) else [value]:
+        for item in value.values() if isinstance(value, dict) else [value]:
             if (
-                not isinstance(one, str)
+                not isinstance(item, str)
                 or kind not in ("folder", "text", "base", "table")
-                or one == "sources"
+                or item == "sources"
             ):
                 continue
-            if one.startswith("~"):
+            if item.startswith("~"):
                 raise UsageError(f"{name} points out of the workspace.", hint="Name a path inside it.")
             # A word, or the name of a model on the hub, resolves to a path inside that does not exist.
-            inside(space, space.root / one, name)
+            inside(space, space.root / item, name)

@@ -39,16 +39,16 @@ def loopback(host: str) -> str:
 def listening(host: str, port: int) -> socket.socket:
     """Return a bound socket; port 0: any free port. Raise UsageError if the port is in use."""
     address = loopback(host)
-    found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    result = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((address, port))
+        result.bind((address, port))
     except OSError as error:
-        found.close()
+        result.close()
         raise UsageError(
             f"port {port} of {address} is in use.", hint="--port 0 uses any free port."
         ) from error
-    return found
+    return result
 
 
 def url(bound: socket.socket) -> str:
@@ -73,14 +73,14 @@ def app(server: Server[Any], bound: socket.socket, token: str) -> Asgi:
 
 def guarded(inner: Asgi, token: str) -> Asgi:
     """Return `inner` for requests with `Authorization: Bearer TOKEN`, and status 401 without a reason for all others."""
-    wanted = f"Bearer {token}".encode("ascii")
+    expected = f"Bearer {token}".encode("ascii")
 
     async def outer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await inner(scope, receive, send)
             return
-        given = [value for name, value in scope.get("headers", ()) if name == b"authorization"]
-        if scope["type"] == "http" and len(given) == 1 and hmac.compare_digest(given[0], wanted):
+        tokens = [value for name, value in scope.get("headers", ()) if name == b"authorization"]
+        if scope["type"] == "http" and len(tokens) == 1 and hmac.compare_digest(tokens[0], expected):
             await inner(scope, receive, send)
         elif scope["type"] == "http":
             headers = [(b"www-authenticate", b"Bearer"), (b"content-length", b"0")]

@@ -19,12 +19,12 @@ from merginguriel.workspace import Workspace
 HEAD = ("target", "mode", "context", "verdict", "summary", "why", "recipe", "gain", "mde_pp", "baseline")
 
 
-def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
+def checked(space: Workspace, values: dict[str, Any]) -> dict[str, Any]:
     """Return what the knowledge says about a plan. Nothing is written.
 
     Args:
         space: The workspace.
-        given: The plan, as the JSON of `mu log add -`.
+        values: The plan, as the JSON of `mu log add -`.
 
     Returns:
         `lands`: whether the plan would be accepted as it is. `tried`: rows of the same and similar merges, like
@@ -38,9 +38,9 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
         KnowledgeError: The plan could not be accepted whatever was tried.
     """
     today = date.today().isoformat()
-    source = acceptance.source_of(space, json.dumps(given))
-    if given["type"] != "Plan":
-        raise UsageError(f"this is a {given['type']}, not a Plan.", hint="Leave out type.")
+    source = acceptance.source_of(space, json.dumps(values))
+    if values["type"] != "Plan":
+        raise UsageError(f"this is a {values['type']}, not a Plan.", hint="Leave out type.")
     with source.locating():
         plan = append.check_text(space.log, commits.resolved(source.markdown, space.root))
     knowledge = load(space)
@@ -51,13 +51,13 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
     except TriedAlready as error:
         matches = error.matches
     touched = questions.touched_by(plan, questions.threads(knowledge.entries))
-    targets = dict.fromkeys((one.target, one.mode, one.context) for one in plan.expected)
+    targets = dict.fromkeys((item.target, item.mode, item.context) for item in plan.expected)
     return {
         "lands": not matches,
         "tried": [match.as_dict() for match in matches],
         "waiting": waiting(knowledge, plan, today),
         "questions": [{**thread.as_dict(), "common": list(common)} for thread, common in touched],
-        "expected": [{**one.as_dict(), "advice": foreseen(knowledge, one)} for one in plan.expected],
+        "expected": [{**item.as_dict(), "advice": foreseen(knowledge, item)} for item in plan.expected],
         "advice": [advice_head(knowledge, target, mode, context) for target, mode, context in targets],
         "calibration": plan_scores.summary(plan_scores.scores(knowledge)).as_dict(),
     }
@@ -65,26 +65,32 @@ def checked(space: Workspace, given: dict[str, Any]) -> dict[str, Any]:
 
 def waiting(knowledge: Knowledge, plan: Entry, today: str) -> list[str]:
     """Return the ids of plans that wait for one of the same measurements."""
-    wanted = {one.label() for one in plan.expected}
+    expected = {item.label() for item in plan.expected}
     return [
         state.plan.id
         for state in plan_scores.plans(knowledge, today)
-        if any(score.actual_pp is None and score.expected.label() in wanted for score in state.scores)
+        if any(score.actual_pp is None and score.expected.label() in expected for score in state.scores)
     ]
 
 
-def foreseen(knowledge: Knowledge, one: Expectation) -> dict[str, Any]:
+def foreseen(knowledge: Knowledge, expectation: Expectation) -> dict[str, Any]:
     """Return the advice on this merge alone."""
     return advice_head(
-        knowledge, one.target, one.mode, one.context, method=one.method, similarity=one.similarity, k=one.k
+        knowledge,
+        expectation.target,
+        expectation.mode,
+        expectation.context,
+        method=expectation.method,
+        similarity=expectation.similarity,
+        k=expectation.k,
     )
 
 
-def advice_head(knowledge: Knowledge, target: str, mode: str, context: str, **asked: Any) -> dict[str, Any]:
+def advice_head(knowledge: Knowledge, target: str, mode: str, context: str, **options: Any) -> dict[str, Any]:
     """Return the head of an advice; verdict `unknown` with the reason where the question itself is invalid."""
     try:
-        found = advise_request.advise(
-            knowledge, advise_request.question(knowledge, target, mode=mode, context=context, **asked)
+        result = advise_request.advise(
+            knowledge, advise_request.question(knowledge, target, mode=mode, context=context, **options)
         )
     except UsageError as error:
         return {
@@ -94,5 +100,5 @@ def advice_head(knowledge: Knowledge, target: str, mode: str, context: str, **as
             "verdict": "unknown",
             "summary": error.what,
         }
-    data = found.as_dict()
+    data = result.as_dict()
     return {name: data[name] for name in HEAD}

@@ -48,21 +48,21 @@ def build(space: Workspace, *, read_only: bool = False) -> Server[Any]:
     """Return the server of a workspace; `read_only`: without the tools that add to it."""
     offered = {tool.name: tool for tool in TOOLS if not (read_only and tool.writes)}
     models = {name: arguments_of(tool) for name, tool in offered.items() if tool.schema is None}
-    listed = [
+    listing = [
         described(tool, tool.schema or models[name].model_json_schema()) for name, tool in offered.items()
     ]
 
-    async def list_tools(context: Any, asked: Any) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=listed)
+    async def list_tools(context: Any, request: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=listing)
 
-    async def call_tool(context: Any, asked: types.CallToolRequestParams) -> types.CallToolResult:
-        if asked.name not in offered:
-            raise MCPError(types.INVALID_PARAMS, f"unknown tool {asked.name!r}")
+    async def call_tool(context: Any, request: types.CallToolRequestParams) -> types.CallToolResult:
+        if request.name not in offered:
+            raise MCPError(types.INVALID_PARAMS, f"unknown tool {request.name!r}")
         try:
-            given = asked.arguments or {}
-            model = models.get(asked.name)
-            given = arguments(model, given) if model else {"entry": given}
-            found = await anyio.to_thread.run_sync(partial(call, offered[asked.name], space, given))
+            arguments_ = request.arguments or {}
+            model = models.get(request.name)
+            arguments_ = arguments(model, arguments_) if model else {"entry": arguments_}
+            result = await anyio.to_thread.run_sync(partial(call, offered[request.name], space, arguments_))
         except MuError as error:
             return refused(error)
         except ModuleNotFoundError as error:
@@ -73,26 +73,28 @@ def build(space: Workspace, *, read_only: bool = False) -> Server[Any]:
         except OSError as error:
             where = str(error.filename) if error.filename else None
             return refused(MuError(f"{(error.strerror or str(error)).lower()}.", where=where))
-        return answered(found, offered[asked.name].text)
+        return answered(result, offered[request.name].text)
 
-    async def list_resources(context: Any, asked: Any) -> types.ListResourcesResult:
-        found = await anyio.to_thread.run_sync(skills.entries, space)
+    async def list_resources(context: Any, request: Any) -> types.ListResourcesResult:
+        result = await anyio.to_thread.run_sync(skills.entries, space)
         every = [
             types.Resource(
                 uri=file["uri"],
-                name=one["frontmatter"]["name"] if file["uri"] == one["uri"] else file["uri"],
-                description=one["frontmatter"].get("description") if file["uri"] == one["uri"] else None,
+                name=item["frontmatter"]["name"] if file["uri"] == item["uri"] else file["uri"],
+                description=item["frontmatter"].get("description") if file["uri"] == item["uri"] else None,
                 mime_type=skills.media_type(file["uri"]),
                 size=file["size"],
             )
-            for one in found
-            for file in one["resources"]
+            for item in result
+            for file in item["resources"]
         ]
-        shown, more = page(every, asked)
-        return types.ListResourcesResult(resources=shown, next_cursor=more)
+        selected, more = page(every, request)
+        return types.ListResourcesResult(resources=selected, next_cursor=more)
 
-    async def read_resource(context: Any, asked: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        uri = str(asked.uri)
+    async def read_resource(
+        context: Any, request: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        uri = str(request.uri)
         data, media = await wire(partial(skills.read, space, uri))
         contents: types.TextResourceContents | types.BlobResourceContents
         try:
@@ -102,13 +104,13 @@ def build(space: Workspace, *, read_only: bool = False) -> Server[Any]:
             contents = types.BlobResourceContents(uri=uri, mime_type=media, blob=blob)
         return types.ReadResourceResult(contents=[contents])
 
-    async def list_skills(context: Any, asked: types.PaginatedRequestParams) -> dict[str, Any]:
-        shown, more = page(await wire(partial(skills.entries, space)), asked)
-        return {**cacheable(), "skills": shown, **({"nextCursor": more} if more else {})}
+    async def list_skills(context: Any, request: types.PaginatedRequestParams) -> dict[str, Any]:
+        selected, more = page(await wire(partial(skills.entries, space)), request)
+        return {**cacheable(), "skills": selected, **({"nextCursor": more} if more else {})}
 
-    async def get_skill(context: Any, asked: SkillRequest) -> dict[str, Any]:
-        found = await wire(lambda: skills.entry(space, skills.skill_of(asked.uri)))
-        return {**cacheable(), "skill": found}
+    async def get_skill(context: Any, request: SkillRequest) -> dict[str, Any]:
+        result = await wire(lambda: skills.entry(space, skills.skill_of(request.uri)))
+        return {**cacheable(), "skill": result}
 
     server: Server[Any] = Server(
         "merginguriel",
@@ -137,11 +139,11 @@ def arguments_of(tool: ToolFunction) -> type[BaseModel]:
     hints = get_type_hints(tool.call, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in list(inspect.signature(tool.call).parameters.items())[1:]:
-        kind, said = hints[name], None
+        kind, hint = hints[name], None
         if get_origin(kind) is Annotated:
-            kind, said = get_args(kind)[:2]
+            kind, hint = get_args(kind)[:2]
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[name] = (kind, Field(default, description=said))
+        fields[name] = (kind, Field(default, description=hint))
     return create_model(tool.name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
@@ -152,22 +154,20 @@ def described(tool: ToolFunction, schema: dict[str, Any]) -> types.Tool:
         description=inspect.getdoc(tool.call),
         input_schema=schema,
         annotations=types.ToolAnnotations(
-            read_only_hint=not tool.writes,
-            destructive_hint=False,
-            open_world_hint=False,
+            read_only_hint=not tool.writes, destructive_hint=False, open_world_hint=False
         ),
     )
 
 
-def arguments(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
+def arguments(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
     """Return the validated arguments; raise UsageError that names each invalid one."""
     try:
-        found = model.model_validate(given)
+        result = model.model_validate(values)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        problems = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in error.errors()]
         known = ", ".join(model.model_fields)
-        raise UsageError(f"invalid arguments: {'; '.join(wrong)}.", hint=f"Arguments: {known}.") from error
-    return {name: getattr(found, name) for name in model.model_fields}
+        raise UsageError(f"invalid arguments: {'; '.join(problems)}.", hint=f"Arguments: {known}.") from error
+    return {name: getattr(result, name) for name in model.model_fields}
 
 
 def answered(result: Any, text_of: Callable[[Any], str] | None = None) -> types.CallToolResult:
@@ -204,9 +204,9 @@ async def wire(call: Any) -> Any:
         raise MCPError(types.INVALID_PARAMS, error.render()) from error
 
 
-def page(every: list[Any], asked: types.PaginatedRequestParams | None) -> tuple[list[Any], str | None]:
+def page(every: list[Any], request: types.PaginatedRequestParams | None) -> tuple[list[Any], str | None]:
     """Return a page of a list and the cursor of the next one; raise MCPError for an unknown cursor."""
-    cursor = (asked.cursor if asked else None) or "0"
+    cursor = (request.cursor if request else None) or "0"
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
         raise MCPError(types.INVALID_PARAMS, f"unknown cursor {cursor!r}")
     start = int(cursor)

@@ -25,13 +25,13 @@ MOST_FILES, MOST_BYTES = 512, 16 << 20  # of one skill: what every host will tak
 
 def entries(space: Workspace) -> list[dict[str, Any]]:
     """Return all readable skills: URI, front matter as written, and files with digest and size."""
-    found = []
+    result = []
     for path in skill_paths(space.skills):
         try:
-            found.append(entry(space, path.parent.name))
+            result.append(entry(space, path.parent.name))
         except MuError:
             continue  # `mu lint` reports it
-    return found
+    return result
 
 
 def entry(space: Workspace, name: str) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def entry(space: Workspace, name: str) -> dict[str, Any]:
     folder = space.skills / name
     if not name or Path(name).name != name or name.startswith(".") or not (folder / "SKILL.md").is_file():
         raise UsageError(f"unknown skill {name!r}.", hint="See: skills/list")
-    found = files(space, name)
-    if len(found) > MOST_FILES or sum(len(data) for data in found.values()) > MOST_BYTES:
+    result = files(space, name)
+    if len(result) > MOST_FILES or sum(len(data) for data in result.values()) > MOST_BYTES:
         raise MuError(f"the skill {name} is larger than clients must accept.", where=space.display(folder))
     front, _, _ = read_front_matter(read_text(folder / "SKILL.md"), folder / "SKILL.md")
     return {
@@ -52,7 +52,7 @@ def entry(space: Workspace, name: str) -> dict[str, Any]:
                 "digest": f"sha256:{hashlib.sha256(data).hexdigest()}",
                 "size": len(data),
             }
-            for file, data in found.items()
+            for file, data in result.items()
         ],
     }
 
@@ -85,9 +85,9 @@ def read(space: Workspace, text: str) -> tuple[bytes, str]:
     name, _, file = text.removeprefix(SCHEME).partition("/")
     name, file = unquote(name), unquote(file)
     if text.startswith(SCHEME) and Path(name).name == name and (space.skills / name / "SKILL.md").is_file():
-        found = files(space, name).get(file)  # looked up by name: no path is followed
-        if found is not None:
-            return found, media_type(file)
+        result = files(space, name).get(file)  # looked up by name: no path is followed
+        if result is not None:
+            return result, media_type(file)
     raise UsageError(f"unknown resource {text!r}.", hint="See: resources/list")
 
 
@@ -103,7 +103,7 @@ def media_type(file: str) -> str:
 def written(value: Any) -> Any:
     """Return front matter as JSON, with text as written."""
     if isinstance(value, dict):
-        return {str(key): written(one) for key, one in value.items()}
+        return {str(key): written(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [written(one) for one in value]
+        return [written(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -97,11 +97,11 @@ def search(
 
     if not 1 <= limit <= 200:
         raise UsageError(f"limit must be between 1 and 200, got {limit}.")
-    found = find(
+    result = find(
         space, query, kinds=kinds or KINDS, method=method, limit=limit,
         target=locales.get(target).tag if target else None,
     )  # fmt: skip
-    return [hit.as_dict() for hit in found]
+    return [hit.as_dict() for hit in result]
 
 
 def show(
@@ -115,7 +115,7 @@ def show(
     knowledge = load(space)
     stand = knowledge.standings
     for skill in knowledge.skills:
-        named = [claim for claim in skill.claims if name in (skill.name, claim.id)]
+        matching = [claim for claim in skill.claims if name in (skill.name, claim.id)]
         claims = [
             {
                 **claim.as_dict(),
@@ -123,7 +123,7 @@ def show(
                 "reason": stand[claim.id].reason,
                 "grade": grade(claim, knowledge).as_dict(),
             }
-            for claim in named
+            for claim in matching
         ]
         if skill.name == name:
             return {**skill.as_dict(), "claims": claims}
@@ -175,20 +175,20 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
     from merginguriel.knowledge.log import acceptance
     from merginguriel.merging.registry import parameters
 
-    given = {"origin": "an agent, through mu mcp", **entry}
-    anyway = given.pop("anyway", False)
+    content = {"origin": "an agent, through mu mcp", **entry}
+    anyway = content.pop("anyway", False)
     where = workspace.writable(space)
     today = date.today().isoformat()
-    day_of = given.get("date")
+    day_of = content.get("date")
     years = {today[:4], str(day_of)[:4]}
     for folder in (where.log, where.log / ".draft", *(where.log / year for year in years if year.isdigit())):
         inside(where, folder, "the log")
-    said = json.dumps(given, ensure_ascii=False, indent=2)
+    text = json.dumps(content, ensure_ascii=False, indent=2)
     if not isinstance(anyway, bool):
         wrong = UsageError("anyway must be true or false.")
-        acceptance.refuse_json(where, said, wrong)
+        acceptance.refuse_json(where, text, wrong)
         raise wrong
-    return acceptance.accept(where, said, anyway=anyway, program=parameters()).as_dict()
+    return acceptance.accept(where, text, anyway=anyway, program=parameters()).as_dict()
 
 
 def default(space: Workspace) -> str:
@@ -211,9 +211,9 @@ def run_start(
 
     where = workspace.writable(space)
     inside(where, where.runs, "runs")
-    wanted = configs.from_table(config, where="config", folder=where.root)
-    check_config(where, wanted)
-    run = run_store.create(where, wanted)
+    configuration = configs.from_table(config, where="config", folder=where.root)
+    check_config(where, configuration)
+    run = run_store.create(where, configuration)
     if run_store.state(run) == "finished":
         return {"run": run.id, "state": "finished", "pid": None}
     return {"run": run.id, "state": "running", "pid": worker.start(run)}
@@ -228,19 +228,19 @@ def run_status(
     from merginguriel.runs import run_store as stored
 
     if run is None:
-        found, _ = index.listed(space, None, state=None, kind=None, target=None)
-        return [row | {"config": json.loads(row["config"])} for row in found]
-    one = stored.get(space, run)
-    inside(space, one.folder, "the run")
-    happened = stored.events(one)
-    now = stored.state_of(one, happened)
+        result, _ = index.listed(space, None, state=None, kind=None, target=None)
+        return [row | {"config": json.loads(row["config"])} for row in result]
+    item = stored.get(space, run)
+    inside(space, item.folder, "the run")
+    happened = stored.events(item)
+    now = stored.state_of(item, happened)
     return {
-        "run": one.id,
+        "run": item.id,
         "state": now,
-        "folder": str(one.folder),
-        "config": configs.as_table(one.config),
+        "folder": str(item.folder),
+        "config": configs.as_table(item.config),
         "events": happened,
-        "result": stored.result(one) if now == "finished" else None,
+        "result": stored.result(item) if now == "finished" else None,
     }
 
 

@@ -18,19 +18,19 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
               help="The locale to serve, like sw-KE. Repeat for several.")  # fmt: skip
 @click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
               default="ExcTar", show_default=True,
-              help="Is the target's own model among the sources (IncTar) or not (ExcTar)?")  # fmt: skip
+              help="IncTar: the target's own model is one of the sources; ExcTar: it is not.")  # fmt: skip
 @click.option("--context", help="Task and base model, like massive/xlm-roberta-base. Default: from mu.toml.")
-@click.option("--method", help="Ask about this method only.")
+@click.option("--method", help="Consider this method only.")
 @click.option(
     "--similarity",
     type=click.Choice(registry.names(models=False, products=False), case_sensitive=False),
-    help="Ask about this similarity only.",
+    help="Consider this similarity only.",
 )
-@click.option("--k", type=click.IntRange(min=1), help="Ask about this number of sources only.")
+@click.option("--k", type=click.IntRange(min=1), help="Consider this number of sources only.")
 @click.option("--min-gain", type=float, help="Smallest gain worth a merge, in pp. Default: from mu.toml.")
 @click.option("--budget", type=int, metavar="N",
-              help="The most pieces of work that a pilot may take: trainings, merges, evaluations.")  # fmt: skip
-@click.option("--as-of", type=DATE, help="Answer from what was known on this day, YYYY-MM-DD.")
+              help="Maximum number of trainings, merges and evaluations of a pilot (0: no pilot).")  # fmt: skip
+@click.option("--as-of", type=DATE, help="Answer from the knowledge of this day, YYYY-MM-DD.")
 @click.option(
     "--all", "every", is_flag=True, help="Show every row, claim and alternative, not only one screen."
 )
@@ -57,7 +57,7 @@ def advise(
 ) -> int:
     """Merge or not, how, from which sources, and how sure.
 
-    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown; of several targets, 4 if all are unknown.
+    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown; with several targets, 4 if all are unknown.
 
     \b
     mu advise --target sw-KE

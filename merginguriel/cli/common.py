@@ -43,20 +43,15 @@ class LocaleType(click.ParamType):
         except UsageError as error:
             return locales.get(str(value), prefer=_logged(ctx, error)).tag
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,
-    ) -> list[Any]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Return the locales whose tag or name starts with the text."""
         from click.shell_completion import CompletionItem
 
-        wanted = incomplete.lower()
+        prefix = incomplete.lower()
         return [
             CompletionItem(tag, help=locale.name)
             for tag, locale in locales.table().items()
-            if tag.lower().startswith(wanted) or locale.name.lower().startswith(wanted)
+            if tag.lower().startswith(prefix) or locale.name.lower().startswith(prefix)
         ]
 
 
@@ -70,6 +65,16 @@ def _logged(ctx: click.Context | None, error: UsageError) -> set[str]:
     except MuError:
         raise error from None
     return {name for row in knowledge.rows for name in (row.target, *row.sources)}
+
+
+class ShowGroup(click.Group):
+    """A group whose subcommand `show` may be left out: `mu tasks home` is `mu tasks show home`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert `show` where the first word is neither a subcommand nor a call for help."""
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
 
 
 class DateType(click.ParamType):

@@ -18,7 +18,7 @@ from merginguriel.errors import UsageError
 
 from .common import emit, json_option, say
 from .progress import Bar
-from .study import study_options
+from .study import study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.merging.task_vector_measures import Compatibility
@@ -40,15 +40,16 @@ MEANING = {
 )
 @click.option("--cka", is_flag=True, help="Also compare hidden states on shared text (needs torch).")
 @click.option("--text", type=click.Path(path_type=Path, dir_okay=False),
-              help="That text, a sentence a line. Default: development sentences of the models' locales.")  # fmt: skip
+              help="Text file, one sentence per line. Default: development sentences of the models' locales.")  # fmt: skip
 @click.option("--sentences", type=click.IntRange(min=3), default=256, show_default=True,
-              help="How many sentences at most.")  # fmt: skip
+              help="Maximum number of sentences.")  # fmt: skip
 @click.option("--part", default="model", show_default=True,
               help="Print this part: model, body, embeddings, 'layer 0', other, head.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for CSV and PNG files. Default: results/.")  # fmt: skip
 @click.option("--log", "to_log", is_flag=True,
-              help="Write it into the experiment log, where mu advise learns from it.")  # fmt: skip
+              help="Write the result into the experiment log, where mu advise reads it.")  # fmt: skip
+@trust_option
 @study_options()
 @json_option
 def compat(
@@ -65,8 +66,8 @@ def compat(
 ) -> None:
     """Measure how well models fit each other.
 
-    Cosine and sign conflict of their task vectors, and with --cka their hidden states. Prints heat maps; a CSV and a PNG
-    per measure, and all parts of the model in one CSV, go to results/.
+    The measures are cosine and sign conflict of the task vectors, and with --cka the similarity of hidden states. Heat
+    maps are printed; a CSV and a PNG per measure, and one CSV with all parts of the model, are written to results/.
     """
     from merginguriel.evaluation import heatmap, square_matrix
     from merginguriel.merging import task_vector_measures
@@ -79,38 +80,40 @@ def compat(
     # Asked before the long work: a text that is not there should not cost minutes.
     lines = shared_text(study, list(models), text, sentences) if cka else []
     with Bar("compat") as bar:
-        found = task_vector_measures.task_vectors(models, pretrained or study.root / "base", on_progress=bar)
-    matrices = dict(found.matrices)
+        result = task_vector_measures.task_vectors(models, pretrained or study.root / "base", on_progress=bar)
+    matrices = dict(result.matrices)
     if cka:
         with Bar("cka") as bar:
             matrices.update(task_vector_measures.representations(models, lines, on_progress=bar).matrices)
-    found = task_vector_measures.Compatibility(found.names, matrices)
-    shown = {m: found.matrix(m, part) for m, by_part in matrices.items() if m != "cka" or part in by_part}
+    result = task_vector_measures.Compatibility(result.names, matrices)
+    selected = {m: result.matrix(m, part) for m, by_part in matrices.items() if m != "cka" or part in by_part}
     where = out or study.space.results
     for measure in matrices:
         path = compat_path(study, measure, where)
-        square.save(path, found.names, found.matrix(measure))
-        square_matrix.save_png(found.names, found.matrix(measure), MEANING[measure], path.with_suffix(".png"))
+        square.save(path, result.names, result.matrix(measure))
+        square_matrix.save_png(
+            result.names, result.matrix(measure), MEANING[measure], path.with_suffix(".png")
+        )
     parts = compat_path(study, "parts", where)
-    save_parts(parts, found)
+    save_parts(parts, result)
     entry = None
     if to_log:
-        whole = {measure: found.matrix(measure) for measure in matrices}
+        whole = {measure: result.matrix(measure) for measure in matrices}
         figure = (
             f"Between models, {MEANING['cosine']}",
             compat_path(study, "cosine", where).with_suffix(".png"),
         )
-        entry = compat_rows.record(study, found.names, whole, figure)
+        entry = compat_rows.record(study, result.names, whole, figure)
     if as_json:
-        emit({"names": list(found.names), "part": part, "folder": str(where), "csv": parts.name,
+        emit({"names": list(result.names), "part": part, "folder": str(where), "csv": parts.name,
               "entry": entry.id if entry else None,
-              **{measure: table(found.names, matrix) for measure, matrix in shown.items()}})  # fmt: skip
+              **{measure: table(result.names, matrix) for measure, matrix in selected.items()}})  # fmt: skip
         return
     width = shutil.get_terminal_size().columns
     blocks = [
         f"{MEANING[measure]}: {part}\n"
-        + square_matrix.render(found.names, matrix, depth=heatmap.depth(sys.stdout, environ), width=width)
-        for measure, matrix in shown.items()
+        + square_matrix.render(result.names, matrix, depth=heatmap.depth(sys.stdout, environ), width=width)
+        for measure, matrix in selected.items()
     ]
     click.echo("\n\n".join(blocks))
     say(f"written to {study.space.display(parts).replace('-parts.csv', '-*.csv')} and .png")
@@ -121,7 +124,7 @@ def compat(
 
 
 def models_of(study: Study, sources: tuple[str, ...]) -> dict[str, Path]:
-    """Return name → folder of the models asked for, at least two. Raises UsageError, UnavailableError."""
+    """Return name → folder of the requested models, at least two. Raises UsageError, UnavailableError."""
     from merginguriel.study.study import need_trained
 
     named = {}
@@ -156,25 +159,25 @@ def compat_path(study: Study, measure: str, folder: Path | None = None) -> Path:
     return (folder or study.space.results) / f"compat-{study.task}-{study.base_name}-{measure}.csv"
 
 
-def save_parts(path: Path, found: Compatibility) -> None:
+def save_parts(path: Path, compatibility: Compatibility) -> None:
     """Write one line per measure, part and pair."""
     from merginguriel.files import write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["measure", "part", "source", "other", "value"])
-    for measure, by_part in found.matrices.items():
+    for measure, by_part in compatibility.matrices.items():
         for part, matrix in by_part.items():
-            for i, one in enumerate(found.names):
-                for j, other in enumerate(found.names[:i]):
+            for i, name in enumerate(compatibility.names):
+                for j, other in enumerate(compatibility.names[:i]):
                     value = float(matrix[i, j])
-                    writer.writerow([measure, part, one, other, "" if np.isnan(value) else repr(value)])
+                    writer.writerow([measure, part, name, other, "" if np.isnan(value) else repr(value)])
     write_text(path, text.getvalue())
 
 
 def table(names: tuple[str, ...], matrix: np.ndarray) -> Mapping[str, Mapping[str, float | None]]:
     """Return name → name → value; None in place of NaN, which JSON lacks."""
     return {
-        one: {other: None if np.isnan(v) else float(v) for other, v in zip(names, row, strict=True)}
-        for one, row in zip(names, matrix, strict=True)
+        item: {other: None if np.isnan(v) else float(v) for other, v in zip(names, row, strict=True)}
+        for item, row in zip(names, matrix, strict=True)
     }

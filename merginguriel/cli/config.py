@@ -33,8 +33,8 @@ def show(
 ) -> None:
     """Print the configuration that CONFIG.yaml and the overrides give.
 
-    Each value has its origin: the line of the file, --set, mu.toml, the models trained here, or the default. Of a sweep's
-    file: the values that its runs share, and those in which they differ.
+    Each value has its origin: the line of the file, --set, mu.toml, the models trained here, or the default. For a
+    sweep's file, the shared values and those that vary are printed.
     """
     from merginguriel.config import run_config as configs
     from merginguriel.config import sweep_file
@@ -49,23 +49,23 @@ def show(
                              where=str(config_file), hint="Change the key under base: in the file.")  # fmt: skip
         show_sweep(config_file, where, every, as_json)
         return
-    given, places = configs.read(config_file, sets)
-    found = resolve.resolved(given, where, places)
-    origins = resolve.origins(given, found, places)
-    values = configs.flat_values(found)
-    shown = {name: value for name, value in values.items() if every or origins[name] != "default"}
+    given, locations = configs.read(config_file, sets)
+    result = resolve.resolved(given, where, locations)
+    origins = resolve.origins(given, result, locations)
+    values = configs.flat_values(result)
+    selected = {name: value for name, value in values.items() if every or origins[name] != "default"}
     if as_json:
         table = {
             name: {"value": configs.plain(value), "from": origins[name], "doc": configs.KEYS[name].doc}
-            for name, value in shown.items()
+            for name, value in selected.items()
         }
-        emit({"run": run_id(found), "digest": configs.digest(found), "keys": table})
+        emit({"run": run_id(result), "digest": configs.digest(result), "keys": table})
         return
     rows = [
         [name, setting(value), origins[name], *([configs.KEYS[name].doc] if every else [])]
-        for name, value in shown.items()
+        for name, value in selected.items()
     ]
-    click.echo(plain(f"{run_id(found)}\n{columns(rows)}"))
+    click.echo(plain(f"{run_id(result)}\n{columns(rows)}"))
 
 
 def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None:
@@ -77,25 +77,25 @@ def show_sweep(path: Path, where: Workspace, every: bool, as_json: bool) -> None
     from merginguriel.runs.run_store import run_id
 
     file = sweep_file.read(path)
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     for point in file.points():
-        given, places = sweeps.config_of(point, file)
+        given, locations = sweeps.config_of(point, file)
         with sweeps.naming_point(point, file):
-            whole = resolve.resolved(given, where, places)
-        found.setdefault(run_id(whole), configs.flat_values(whole))
-        origins = resolve.origins(given, whole, places)
-    first = next(iter(found.values()))
-    varied = [name for name in first if any(one[name] != first[name] for one in found.values())]
+            whole = resolve.resolved(given, where, locations)
+        result.setdefault(run_id(whole), configs.flat_values(whole))
+        origins = resolve.origins(given, whole, locations)
+    first = next(iter(result.values()))
+    varied = [name for name in first if any(item[name] != first[name] for item in result.values())]
     alike = [n for n in first if n not in varied and (every or origins[n] != "default")]
     if as_json:
         doc = configs.KEYS
         emit({
             "sweep": file.name,
             "keys": {n: {"value": configs.plain(first[n]), "from": origins[n], "doc": doc[n].doc} for n in alike},
-            "runs": {id: {n: configs.plain(one[n]) for n in varied} for id, one in found.items()},
+            "runs": {id: {n: configs.plain(item[n]) for n in varied} for id, item in result.items()},
         })  # fmt: skip
         return
     rows = [[n, setting(first[n]), origins[n], *([configs.KEYS[n].doc] if every else [])] for n in alike]
-    runs = [["run", *varied], *([id, *(setting(one[n]) for n in varied)] for id, one in found.items())]
-    click.echo(plain(f"{file.name}  {len(found)} runs\n{columns(rows)}\n\n{columns(runs)}"))
+    runs = [["run", *varied], *([id, *(setting(item[n]) for n in varied)] for id, item in result.items())]
+    click.echo(plain(f"{file.name}  {len(result)} runs\n{columns(rows)}\n\n{columns(runs)}"))

@@ -44,9 +44,9 @@ class Usual(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=Usual, short_help="Let several models answer together, without running one.")
+@click.group(cls=Usual, short_help="Combine cached predictions of several models, without running a model.")
 def ensemble() -> None:
-    """Votes, probabilities or weighted logits of several models, from the answers that mu nxn keeps.
+    """Combine votes, probabilities or weighted logits of several models, from the cached predictions of mu nxn.
 
     `mu ensemble --target da-DK` is short for `mu ensemble score --target da-DK`.
     """
@@ -181,7 +181,7 @@ def compare_(
     against: str | None,
     as_json: bool,
 ) -> None:
-    """Every method against one opponent on every target: p after Holm over targets, and the mean with a joint interval.
+    """Compare every method with one opponent on every target: p after Holm over targets, mean with a joint interval.
 
     \b
     mu ensemble compare --target da-DK --target fi-FI

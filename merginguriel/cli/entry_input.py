@@ -32,7 +32,7 @@ def read(file: Path) -> str:
 
 
 def standard_input(log: Path) -> str:
-    """Return the text on standard input; bytes that are not text are kept as a draft."""
+    """Return the text on standard input; bytes that are not text are saved as a draft."""
     from merginguriel.knowledge.log.append import keep_bytes
 
     text = sys.stdin.read()
@@ -70,11 +70,11 @@ def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) 
         say(plain("\n".join(lines)))
         why = _declined()
     if why:
-        kept = keep_draft(log, new, draft)
+        saved = keep_draft(log, new, draft)
         raise MuError(
             f"{why}; nothing was added.",
-            where=str(kept),
-            hint=f"The text was saved there. Continue with: mu log add --draft {kept.stem}",
+            where=str(saved),
+            hint=f"The text was saved there. Continue with: mu log add --draft {saved.stem}",
         )
     return new
 
@@ -90,7 +90,7 @@ def _declined() -> str:
 
 
 def _in_editor(log: Path, text: str) -> tuple[str, int]:
-    """Return the text after $EDITOR and the editor's exit code; bytes that are not text are kept as a draft."""
+    """Return the text after $EDITOR and the editor's exit code; bytes that are not text are saved as a draft."""
     from merginguriel.knowledge.log.append import keep_bytes
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")

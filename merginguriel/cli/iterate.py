@@ -47,9 +47,7 @@ def round_options(command: Command) -> Command:
 
 
 @click.command(short_help="Train locales in turn, merging as they learn.")
-@click.option(
-    "--target", "targets", type=LOCALE, multiple=True, help="The locale that it is for; repeat for many."
-)
+@click.option("--target", "targets", type=LOCALE, multiple=True, help="Target locale; repeat for several.")
 @click.option(
     "--source",
     "sources",
@@ -61,7 +59,11 @@ def round_options(command: Command) -> Command:
 @click.option("--method", default="average", show_default=True, help="See: mu methods.")
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the method.")
 @click.option(
-    "--weight", "weights", multiple=True, metavar="LOCALE=NUMBER", help="Of a source, in a weighted mean."
+    "--weight",
+    "weights",
+    multiple=True,
+    metavar="LOCALE=NUMBER",
+    help="Weight of a source in a weighted mean.",
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help=KEYS["include"].doc)
 @click.option("--exclude", multiple=True, metavar="PATTERN", help=KEYS["exclude"].doc)
@@ -85,10 +87,10 @@ def iterate(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train several locales in turn, merge them every few epochs, and let all go on from the merge.
+    """Train several locales in turn, merge them every few epochs, and continue all from the merge.
 
-    Each target is a run of kind iterate (see mu run). Killed or interrupted, the same command goes on where it stopped.
-    Of several targets, one that fails does not stop the others; it is named at the end.
+    Each target is a run of kind iterate (see mu run). After an interruption, the same command continues. With several
+    targets, a failure does not stop the others; failed targets are listed at the end.
 
     \b
     mu iterate --target da-DK --source sv-SE --source nb-NO --method ties --epochs 6 --merge-every 2

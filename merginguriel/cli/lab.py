@@ -1,4 +1,4 @@
-"""`mu tasks`, `base`, `eval`, `nxn`: list tasks, write the base, and score single models."""
+"""`mu base`, `eval`, `nxn`: write the base, and score single models."""
 
 from __future__ import annotations
 
@@ -14,59 +14,16 @@ from merginguriel.errors import UsageError
 
 from .common import LOCALE, columns, emit, json_option, say, text_width
 from .progress import Bar
-from .study import load_all, resolve, study_options, warn_if_few
+from .study import load_all, resolve, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
 
-@click.command(short_help="List tasks, or the locales of one.")
-@click.argument("name", required=False)
-@click.option(
-    "--data", "folder", type=click.Path(path_type=Path, exists=True), help="Folder of your own data."
-)
-@json_option
-def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
-    """List tasks, or the locales of the task NAME."""
-    from merginguriel.tasks import base
-
-    if name is None:
-        found = [{"task": task.name, "about": task.doc} for task in base.tasks().values()]
-        emit(found) if as_json else click.echo(columns([[t["task"], t["about"]] for t in found]))
-        return
-    if name == "home":
-        from merginguriel.tasks.home import coverage
-
-        rows = [{"locale": c.locale, "intents": c.intents, "templates": c.templates} for c in coverage()]
-        if as_json:
-            emit(rows)
-        else:
-            click.echo(
-                columns([["locale", "intents", "templates"], *([str(v) for v in r.values()] for r in rows)])
-            )
-        return
-    offered = base.locales(name, folder)
-    if name != "files":
-        emit(offered) if as_json else click.echo("\n".join(offered))
-        return
-    data = [base.load(name, locale, folder=folder) for locale in offered]
-    sizes: list[dict[str, Any]] = [
-        {"locale": d.locale, "train": len(d.train), "dev": len(d.dev), "test": len(d.test)} for d in data
-    ]
-    if as_json:
-        emit(sizes)
-    else:
-        click.echo(
-            columns([["locale", "train", "dev", "test"], *([str(v) for v in r.values()] for r in sizes)])
-        )
-        say(f"{len(data[0].labels)} labels: {', '.join(data[0].labels)}" if data else "no files")
-    for row in sizes:
-        warn_if_few(row["locale"], row["test"])
-
-
 @click.command("base", short_help="Get a pretrained base model, with the right head.")
 @click.option("--dry-run", is_flag=True, help="Print where it would be written, and whether it exists.")
+@trust_option
 @study_options()
 @json_option
 def base(
@@ -74,7 +31,7 @@ def base(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Write the pretrained base with a fresh head for the task's labels, the start of every model."""
+    """Write the pretrained base with a new head for the task's labels. Every training starts from it."""
     from merginguriel.study.study import make_base
 
     if dry_run:
@@ -106,6 +63,7 @@ def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @metric_option
 @click.option("--against", type=click.Path(path_type=Path), help="Another model, compared on the same items.")
 @click.option("--row", "as_row", is_flag=True, help="Print the result row, as mu log add --row takes it.")
+@trust_option
 @study_options()
 @json_option
 def evaluate(
@@ -118,7 +76,7 @@ def evaluate(
     as_row: bool,
     as_json: bool,
 ) -> None:
-    """Score MODEL (a folder, or a name) with its 95% interval; with --against, the paired difference.
+    """Score MODEL (a folder, or a name), with a 95% interval; with --against, print the paired difference.
 
     \b
     mu eval da-DK-ties-4-1f2e3d --locale da-DK --against nb-NO
@@ -198,6 +156,7 @@ def evaluate(
 @click.option("--bf16", is_flag=True,
               help="Matrix products in bfloat16; such predictions are cached and tabulated separately from those in float32.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List the pairs that would be scored; score nothing.")
+@trust_option
 @study_options(seed="Of the models.")
 @json_option
 def nxn(
@@ -212,9 +171,9 @@ def nxn(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Score every model on every locale: a heat map here, a CSV and a PNG in results/.
+    """Score every model on every locale; print a heat map and write a CSV and a PNG to results/.
 
-    Only new pairs are computed: one more model costs one row. Pairs that an earlier call measured stay in the
+    Only new pairs are computed: a new model costs one row. Pairs that an earlier call measured stay in the
     CSV as long as their model and data are unchanged.
     """
     from merginguriel.evaluation import heatmap
@@ -263,6 +222,7 @@ def nxn(
                 "metric": matrix.metric,
                 matrix.metric: {s: {t: matrix.value(s, t) for t in matrix.targets} for s in matrix.sources},
                 "csv": str(path),
+                "wide": str(matrix_writer.wide_path(path)),
             }
         )
         return

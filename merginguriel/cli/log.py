@@ -65,43 +65,43 @@ def list_entries(
     from merginguriel.knowledge.log.questions import unfinished
     from merginguriel.knowledge.log.timeline import Filter, select
 
-    wanted = Filter(type=kind, **chosen)
+    criteria = Filter(type=kind, **chosen)
     knowledge = load(space(workspace_path))
-    found = select(knowledge, wanted)
+    entries = select(knowledge, criteria)
     if only_open:
         waiting = unfinished(knowledge, date.today().isoformat())
-        found = [entry for entry in found if entry.id in waiting]
-    if not found and knowledge.entries:
-        say(plain(f"No entry matches. {_hint(knowledge, wanted)}".rstrip()))
+        entries = [entry for entry in entries if entry.id in waiting]
+    if not entries and knowledge.entries:
+        say(plain(f"No entry matches. {_hint(knowledge, criteria)}".rstrip()))
     if show_rows:
-        rows = [r for e in found for r in e.rows if wanted.takes(r)]
+        rows = [r for e in entries for r in e.rows if criteria.takes(r)]
         if as_json:
             emit([row.as_dict() for row in rows])
         else:
             click.echo(columns([row_cells(row) for row in rows]))
         return
     if as_json:
-        emit([{k: v for k, v in e.as_dict().items() if k != "rows"} | {"rows": len(e.rows)} for e in found])
+        emit([{k: v for k, v in e.as_dict().items() if k != "rows"} | {"rows": len(e.rows)} for e in entries])
         return
-    if found:
-        click.echo(columns([[e.id, e.type, _count(len(e.rows)), plain(e.title)] for e in found]))
+    if entries:
+        click.echo(columns([[e.id, e.type, _count(len(e.rows)), plain(e.title)] for e in entries]))
 
 
 def _count(rows: int) -> str:
     return f"{rows:3d} row{'s' * (rows != 1)}"
 
 
-def _hint(knowledge: Any, wanted: Any) -> str:
+def _hint(knowledge: Any, criteria: Any) -> str:
     """Return similar methods or tags where the log has none of that name."""
     from merginguriel.text.suggest import suggest
 
     methods = {row.method for row in knowledge.rows} | {
-        one.method for e in knowledge.entries for one in e.expected
+        item.method for e in knowledge.entries for item in e.expected
     }
     tags = {tag for entry in knowledge.entries for tag in entry.tags}
-    for what, name, names in (("method", wanted.method, methods), ("tag", wanted.tag, tags)):
+    for kind, name, names in (("method", criteria.method, methods), ("tag", criteria.tag, tags)):
         if name is not None and name not in names:
-            return f"No entry has the {what} {name!r}. {suggest(name, names)}".rstrip()
+            return f"No entry has the {kind} {name!r}. {suggest(name, names)}".rstrip()
     return ""
 
 
@@ -118,14 +118,14 @@ def export_entries(
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.timeline import Filter, export, select
 
-    found = select(load(space(workspace_path)), Filter(type=kind, **chosen))
-    text = plain(export(found))
+    result = select(load(space(workspace_path)), Filter(type=kind, **chosen))
+    text = plain(export(result))
     if out is not None:
         files.write_text(out, text)
-        say(f"{len(found)} entries.")
+        say(f"{len(result)} entries.")
     if as_json:
-        told = {"entries": [entry.id for entry in found], "path": str(out) if out else None}
-        emit(told if out else {**told, "text": text})
+        summary = {"entries": [entry.id for entry in result], "path": str(out) if out else None}
+        emit(summary if out else {**summary, "text": text})
     else:
         click.echo(str(out) if out else text.rstrip("\n"))
 
@@ -140,22 +140,20 @@ def show_questions(every: bool, text: str | None, as_json: bool, workspace_path:
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.questions import threads
 
-    found = [
+    result = [
         thread
         for thread in threads(load(space(workspace_path)).entries)
         if (every or thread.state != "closed") and (text is None or text.casefold() in thread.text.casefold())
     ]
     if as_json:
-        emit([thread.as_dict() for thread in found])
+        emit([thread.as_dict() for thread in result])
         return
-    for thread in found:
+    for thread in result:
         click.echo(plain(f"{thread.ref}  {thread.state}\n    {thread.text}"))
         for step in thread.steps:
             click.echo(plain(f"    {step.state} by {step.by}" + (f": {step.text}" if step.text else "")))
-    done = (
-        f"{sum(t.state == 'open' for t in found)} open, {sum(t.state == 'narrowed' for t in found)} narrowed"
-    )
-    say(done + (f", {sum(t.state == 'closed' for t in found)} closed." if every else "."))
+    done = f"{sum(t.state == 'open' for t in result)} open, {sum(t.state == 'narrowed' for t in result)} narrowed"
+    say(done + (f", {sum(t.state == 'closed' for t in result)} closed." if every else "."))
 
 
 @log.command("show")

@@ -23,7 +23,7 @@ CONTENT = (
     "title", "kind", "summary", "day", "context", "n", "rows", "expected", "runs", "sweeps", "matrices", "only", "again", "figure", "sections",
     "questions", "narrows", "closes", "answers", "links", "supersedes", "tags",
 )  # fmt: skip
-TYPED = (
+FRONT_FLAGS = (
     "title", "summary", "rows", "expected", "figure", "sections", "questions", "narrows", "closes", "answers", "links",
     "supersedes", "tags",
 )  # fmt: skip  # typed by a person: kept if refused
@@ -51,7 +51,7 @@ TYPED = (
     "sweeps",
     multiple=True,
     metavar="NAME",
-    help="The same from all runs of this sweep; repeatable.",
+    help="Take the rows of all runs of this sweep; repeatable.",
 )
 @click.option("--matrix", "matrices", multiple=True, metavar="FILE.csv", type=click.Path(path_type=Path),
               help="Take the rows of this N×N matrix of mu nxn; repeatable.")  # fmt: skip
@@ -84,7 +84,7 @@ TYPED = (
               help="The entries that this one corrects. Their rows stop counting.")  # fmt: skip
 @click.option("--tags", help="Comma-separated.")
 @click.option("--repository", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Where a range commits=A..B is looked up. Default: the workspace's, or the program's.")  # fmt: skip
+              help="Git repository of a range commits=A..B. Default: the workspace's, or the program's.")  # fmt: skip
 @click.option("--again", is_flag=True, help="Take rows even if the log already has them.")
 @click.option("--draft", metavar="ID", help="Continue a draft; see: mu log drafts")
 @click.option("--edit", is_flag=True, help="Open the entry in $EDITOR, and ask before adding it.")
@@ -107,7 +107,7 @@ def add_entry(
 ) -> None:
     """Add an entry: from FILE (- for standard input; Markdown or JSON), from flags, from runs, or written in $EDITOR.
 
-    The entry is checked and lands whole, or is refused with file and line and kept as a draft.
+    The entry is checked first. An invalid one is saved as a draft, and the error names file and line.
 
     \b
     mu log add entry.md
@@ -141,8 +141,8 @@ def add_entry(
         try:
             text, note = _from_flags(where, given, dry_run)
         except MuError as error:
-            if any(given[name] for name in TYPED) and not dry_run:
-                append.refuse(where.log, entry_text.as_given(where, given), error)
+            if any(given[name] for name in FRONT_FLAGS) and not dry_run:
+                append.refuse(where.log, entry_text.draft_text(where, given), error)
             raise
         beside = (
             drafts.folder(where.log)
@@ -203,10 +203,10 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
         context=given["context"] or (usual if in_table else ""),
         metric=entry_text.usual_metric(where, given["context"] or usual) if given["rows"] else "",
         n=str(given["n"] or ""),
-        supersedes=", ".join(entry_text.whole_ids(where, given["supersedes"])),
-        links=", ".join(entry_text.whole_ids(where, given["links"])),
+        supersedes=", ".join(entry_text.full_ids(where, given["supersedes"])),
+        links=", ".join(entry_text.full_ids(where, given["links"])),
         answers=", ".join(
-            dict.fromkeys([*entry_text.whole_ids(where, given["answers"]), *filled.get("answers", [])])
+            dict.fromkeys([*entry_text.full_ids(where, given["answers"]), *filled.get("answers", [])])
         ),
         tags=given["tags"] or "",
         origin=origin,
@@ -246,7 +246,7 @@ def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow],
     for text in given["only"]:
         rows = row_filter.only(rows, text)
     if not given["again"]:
-        refuse_logged(where, rows, entry_text.whole_ids(where, given["supersedes"]))
+        refuse_logged(where, rows, entry_text.full_ids(where, given["supersedes"]))
     if given["matrices"]:
         return rows, origin, {}
     begun = entry_draft.begin(where, rows, given["kind"])
@@ -278,7 +278,7 @@ def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[An
 @json_option
 @workspace_option
 def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """List refused entries, newest first, with what is wrong. Continue one: mu log add --draft ID."""
+    """List drafts of invalid entries, newest first, with their errors. Continue one: mu log add --draft ID."""
     from merginguriel.knowledge.log import drafts
     from merginguriel.merging.registry import parameters
 

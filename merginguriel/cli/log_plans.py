@@ -32,21 +32,21 @@ def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Pa
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.plan_scores import plans
 
-    found = plans(load(space(workspace_path)), today or date.today().isoformat())
-    shown = [one for one in found if every or one.state in ("open", "partly answered")]
+    result = plans(load(space(workspace_path)), today or date.today().isoformat())
+    selected = [item for item in result if every or item.state in ("open", "partly answered")]
     if as_json:
-        emit([one.as_dict() for one in shown])
+        emit([item.as_dict() for item in selected])
         return
-    for one in shown:
-        click.echo(plain(f"{one.plan.id}  {one.state}, {one.age_days} days old\n    {one.plan.title}"))
-        for ref in one.answered_by:
+    for item in selected:
+        click.echo(plain(f"{item.plan.id}  {item.state}, {item.age_days} days old\n    {item.plan.title}"))
+        for ref in item.answered_by:
             click.echo(f"    answered by {ref}")
-            for by in (by for answer, by in one.lost if answer == ref):
+            for by in (by for answer, by in item.lost if answer == ref):
                 click.echo(f"        superseded by {by}, which does not answer it: its score is lost")
-        for what in one.waits_for:
-            click.echo(plain(f"    waits for {what}"))
-    waiting = sum(one.state in ("open", "partly answered") for one in found)
-    say(f"{waiting} of {len(found)} plans are open.")
+        for missing in item.waits_for:
+            click.echo(plain(f"    waits for {missing}"))
+    waiting = sum(item.state in ("open", "partly answered") for item in result)
+    say(f"{waiting} of {len(result)} plans are open.")
 
 
 @click.command("calibration")
@@ -57,39 +57,39 @@ def show_calibration(as_json: bool, workspace_path: Path | None) -> None:
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.plan_scores import picture, scores, summary
 
-    found = scores(load(space(workspace_path)))
-    told = summary(found)
+    result = scores(load(space(workspace_path)))
+    totals = summary(result)
     if as_json:
-        emit({"summary": told.as_dict(), "expectations": [score.as_dict() for score in found]})
+        emit({"summary": totals.as_dict(), "expectations": [score.as_dict() for score in result]})
         return
-    measured = [score for score in found if score.actual_pp is not None]
+    measured = [score for score in result if score.actual_pp is not None]
     if not measured:
         say("No plan with an expectation has been answered yet.")
         return
     table = [["expected, pp", "came, pp", "", "", ""]]
     for score, drawn in zip(measured, picture(measured), strict=True):
-        one = score.expected
-        bounds = f"{_bound(one.low_pp)} … {_bound(one.high_pp)}" if score.inside is not None else ""
-        if one.p_positive is not None:
-            bounds += f" P(gain) {one.p_positive:.2f}"
+        item = score.expected
+        bounds = f"{_bound(item.low_pp)} … {_bound(item.high_pp)}" if score.inside is not None else ""
+        if item.p_positive is not None:
+            bounds += f" P(gain) {item.p_positive:.2f}"
         noise = "" if score.se_pp is None else f" ± {1.96 * score.se_pp:.1f}"
         mark = {True: "held", False: "missed", None: ""}[score.inside] + ("*" if score.restated else "")
-        came = f"{score.actual_pp:+.1f}{noise}"
-        table.append([bounds.strip(), came, mark, drawn, plain(f"{one.label()} over {one.over}")])
+        actual = f"{score.actual_pp:+.1f}{noise}"
+        table.append([bounds.strip(), actual, mark, drawn, plain(f"{item.label()} over {item.over}")])
     click.echo(true_minus(columns(table)))
     lines = []
-    if told.of:
-        meant = f", meant to hold {100 * (told.level or 0):.0f}% of the time"
-        lines.append(f"{told.inside} of {told.of} intervals held{meant}")
-    if told.mean_error_pp is not None:
+    if totals.of:
+        meant = f", meant to hold {100 * (totals.level or 0):.0f}% of the time"
+        lines.append(f"{totals.inside} of {totals.of} intervals held{meant}")
+    if totals.mean_error_pp is not None:
         lines.append(
-            f"mean error {told.mean_error_pp:+.1f} pp (came − middle of what was expected), mean miss {told.mean_miss_pp:.1f} pp"
+            f"mean error {totals.mean_error_pp:+.1f} pp (came − middle of what was expected), mean miss {totals.mean_miss_pp:.1f} pp"
         )
-    if told.brier is not None:
-        lines.append(f"Brier score of P(gain) {told.brier:.2f} (0.25: a coin)")
-    lines.append(f"{told.measured} of {told.stated} expectations measured")
-    if told.restated:
-        lines.append(f"* {told.restated} written down in readable form, or dated, after the measurement")
+    if totals.brier is not None:
+        lines.append(f"Brier score of P(gain) {totals.brier:.2f} (0.25: a coin)")
+    lines.append(f"{totals.measured} of {totals.stated} expectations measured")
+    if totals.restated:
+        lines.append(f"* {totals.restated} written down in readable form, or dated, after the measurement")
     click.echo("\n" + true_minus("\n".join(lines)))
 
 
@@ -98,7 +98,7 @@ def _bound(value: float | None) -> str:
 
 
 @click.command("tried")
-@click.option("--target", type=LOCALE, required=True, help="Locale that the merge is for.")
+@click.option("--target", type=LOCALE, required=True, help="Target locale of the merge.")
 @click.option("--method", help="Merging method.")
 @click.option("--similarity", help="Similarity that chooses the sources: URIEL, REAL, REAL×cosine …")
 @click.option("--k", type=click.IntRange(min=1), help="Number of sources.")
@@ -122,12 +122,12 @@ def show_tried(
 ) -> None:
     """Find rows of the same merge and of similar ones, with their results, and plans for it.
 
-    Without --context: that of the workspace. Rows that were superseded or invalidated come last, and say so.
+    Default context: that of the workspace. Superseded and invalidated rows come last and are marked.
     """
     from merginguriel.errors import UsageError
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log import vocabulary
-    from merginguriel.knowledge.log.prior_attempts import Wanted, fallen, planned, tried
+    from merginguriel.knowledge.log.prior_attempts import Wanted, invalidated_attempts, planned, tried
     from merginguriel.merging.registry import parameters
     from merginguriel.text.suggest import close
 
@@ -137,30 +137,34 @@ def show_tried(
     knowledge = load(space(workspace_path))
     context = context or str(knowledge.space.settings["context"])
     names = vocabulary.known(knowledge, parameters())
-    asked = [("method", method), ("context", context), *(("params", key) for key, _, _ in pairs)]
-    for kind, name in asked:
+    fields = [("method", method), ("context", context), *(("params", key) for key, _, _ in pairs)]
+    for kind, name in fields:
         if name and name not in names[kind]:
-            one = vocabulary.Unknown(
+            item = vocabulary.Unknown(
                 kind, name, tuple(close(name, names[kind], cutoff=vocabulary.NEAR[kind])), ""
             )
-            if one.near:
-                raise UsageError(f"{one.what}.", hint=one.guess)
-            say(plain(f"note: {one.what} to the log and the program."))
-    wanted = Wanted(
+            if item.near:
+                raise UsageError(f"{item.what}.", hint=item.guess)
+            say(plain(f"note: {item.what} to the log and the program."))
+    query = Wanted(
         target, method, similarity, k, mode, context, tuple((key, value) for key, _, value in pairs)
     )
-    found, gone, plans = tried(knowledge, wanted), fallen(knowledge, wanted), planned(knowledge, wanted)
+    result, invalid, plans = (
+        tried(knowledge, query),
+        invalidated_attempts(knowledge, query),
+        planned(knowledge, query),
+    )
     if as_json:
         emit({
-            "matches": [match.as_dict() for match in found],
-            "fallen": [match.as_dict() for match in gone],
-            "planned": [one.as_dict() for one in plans],
+            "matches": [match.as_dict() for match in result],
+            "fallen": [match.as_dict() for match in invalid],
+            "planned": [plan.as_dict() for plan in plans],
         })  # fmt: skip
         return
-    for line in [*(m.line() for m in found), *(p.line() for p in plans), *(m.line() for m in gone)]:
+    for line in [*(m.line() for m in result), *(p.line() for p in plans), *(m.line() for m in invalid)]:
         click.echo(plain(line))
-    same = sum(match.degree == "same" for match in found)
-    parts = [f"{same} the same, {len(found) - same} close" if found else "No valid row is like it"]
+    same = sum(match.degree == "same" for match in result)
+    parts = [f"{same} the same, {len(result) - same} close" if result else "No valid row is like it"]
     parts += [f"{counted(len(plans), 'expectation')}  of open plans"] if plans else []
-    parts += [f"{len(gone)} superseded or invalidated"] if gone else []
-    say("; ".join(parts) + "." if found or gone or plans else "The log has nothing like it.")
+    parts += [f"{len(invalid)} superseded or invalidated"] if invalid else []
+    say("; ".join(parts) + "." if result or invalid or plans else "The log has nothing like it.")

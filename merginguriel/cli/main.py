@@ -8,33 +8,41 @@ import json
 import os
 import signal
 import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from merginguriel import __version__
-from merginguriel.errors import FAILED, INTERRUPTED, USER_ERRORS, MuError, UsageError, as_mu_error
+from merginguriel.errors import FAILED, INTERRUPTED, USER_ERRORS, MuError, MuWarning, UsageError, as_mu_error
 
 from .common import plain
 
 # name → (module, attribute, one line). Loaded when used, so that `mu --help` imports nothing of them.
 COMMANDS = {
     "advise": ("advise", "advise", "Merge or not, how, from which sources, and how sure."),
-    "init": ("workspace", "init", "Make a workspace with the shipped knowledge."),
+    "init": ("workspace", "init", "Create a workspace with the shipped knowledge."),
     "skills": ("skills", "skills", "List, show, write, check, compare and install skills."),
     "log": ("log", "log", "List, show and add entries of the experiment log."),
-    "why": ("why", "why", "Show what a claim, skill, entry or row rests on."),
+    "why": ("why", "why", "Show the evidence of a claim, skill, entry or row."),
     "search": ("search", "search", "Search skills, claims and log entries."),
-    "lint": ("skills", "lint", "Check skills, claims and log; name what is wrong."),
+    "lint": ("skills", "lint", "Check skills, claims and log, and list the problems."),
     "quickstart": ("quickstart", "quickstart", "The whole loop on real models, in a few minutes."),
-    "tasks": ("lab", "tasks", "List tasks, or the locales of one."),
+    "tasks": ("tasks", "tasks", "List tasks, or the locales of one; name data of your own."),
+    "models": ("models", "models", "Register fine-tunes made elsewhere; list, show, remove."),
     "base": ("lab", "base", "Get a pretrained base model, with the right head."),
     "train": ("train", "train", "Fine-tune one model per locale."),
     "eval": ("lab", "evaluate", "Score a model on locales."),
     "nxn": ("lab", "nxn", "Score every model on every locale."),
-    "matrix": ("matrix", "matrix", "Look at an N×N matrix: results, or what the log holds."),
-    "ensemble": ("ensemble", "ensemble", "Let several models answer together, without running one."),
+    "matrix": ("matrix", "matrix", "Show an N×N matrix, from results or from the log."),
+    "ensemble": (
+        "ensemble",
+        "ensemble",
+        "Combine cached predictions of several models, without running a model.",
+    ),
     "proxy": ("proxy", "proxy", "Spearman correlation on scored sentence pairs (STS), a proxy."),
-    "similarity": ("similarity", "similarity", "Rank source languages for a target, URIEL beside REAL."),
+    "similarity": ("similarity", "similarity", "Rank source languages for a target by URIEL and by REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
     "tune": ("tune", "tune", "Search a merge's weights and parameters on development data."),
@@ -106,7 +114,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Return the exit code of `mu ARGUMENTS`; errors go to stderr, with --json also to stdout as JSON."""
     try:
-        result = mu.main(args=arguments, prog_name="mu", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning(warnings.showwarning)
+            result = mu.main(args=arguments, prog_name="mu", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
@@ -121,8 +131,8 @@ def run(arguments: list[str]) -> int:
                 if isinstance(error, click.UsageError) and error.ctx
                 else None
             )
-            what, asks, hint = error.format_message().partition(" Did you mean ")
-            return _report(UsageError(what, hint=f"{asks}{hint}".strip() or help), arguments)
+            message, separator, hint = error.format_message().partition(" Did you mean ")
+            return _report(UsageError(message, hint=f"{separator}{hint}".strip() or help), arguments)
         error.show()
         return error.exit_code
     except BrokenPipeError:
@@ -134,6 +144,18 @@ def run(arguments: list[str]) -> int:
         if known is None:
             raise
         return _report(known, arguments)
+
+
+def show_warning(usual: Callable[..., None]) -> Callable[..., None]:
+    """Return a replacement of warnings.showwarning that prints a MuWarning as a note, and others as `usual` does."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, MuWarning):
+            click.echo(plain(f"note: {message}"), err=True)
+        else:
+            usual(message, category, *rest)
+
+    return show
 
 
 def _report(error: MuError, arguments: list[str]) -> int:

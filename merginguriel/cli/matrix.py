@@ -1,4 +1,4 @@
-"""`mu matrix`: print a measured N×N matrix."""
+"""`mu matrix`: print a measured N×N matrix, or import one."""
 
 from __future__ import annotations
 
@@ -12,30 +12,89 @@ import click
 
 from merginguriel.errors import UsageError
 
-from .common import LOCALE, columns, emit, json_option, plain, say, space, text_width, workspace_option
+from .common import (
+    LOCALE,
+    ShowGroup,
+    columns,
+    emit,
+    json_option,
+    plain,
+    say,
+    space,
+    text_width,
+    workspace_option,
+)
+from .study import study_options
 
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.loop.matrix_choice import Chosen
+    from merginguriel.study.study import Study
 
 # Spelled out, so that `mu matrix --help` imports no numpy; a test holds it to stored.ORDERS.
 ORDERS = ("name", "family", "script", "similarity", "value")
 
 
-@click.command(short_help="Look at an N×N matrix: results, or what the log holds.")
+@click.group(cls=ShowGroup, short_help="Show an N×N matrix, from results or from the log; import one.")
+def matrix() -> None:
+    """Look at an N×N matrix, or import one from another study.
+
+    \b
+    mu matrix home/e5-small --sort family
+    mu matrix import evaluation_matrix.csv --task massive --base xlm-roberta-base --n 2974
+    """
+
+
+@matrix.command("import", short_help="Import the matrix of another study.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--split", type=click.Choice(["test", "dev", "train"]), default="test", show_default=True)
+@click.option("--n", "items", type=click.IntRange(min=0), default=0,
+              help="Number of sentences that each value was measured on. Default: not known.")  # fmt: skip
+@click.option("--percent", is_flag=True, help="The values are percentages, 0 to 100.")
+@study_options(seed="Of the models.")
+@json_option
+def import_matrix(study: Study, file: Path, split: str, items: int, percent: bool, as_json: bool) -> None:
+    """Import a wide CSV matrix, models × locales, as pandas writes it (`evaluation_matrix.csv`).
+
+    Its first column names the models and its first line the test locales; an empty cell was not measured. The values
+    go into the study's matrix, where they stay until `mu nxn` measures the same pair.
+    """
+    from merginguriel.evaluation import wide_matrix
+    from merginguriel.study import matrix_writer
+
+    found = wide_matrix.load(file, items=items, percent=percent)
+    path = matrix_writer.write(study, split, found)
+    measured = int((found.scores == found.scores).sum())
+    if as_json:
+        emit(
+            {
+                "csv": str(path),
+                "models": list(found.sources),
+                "locales": list(found.targets),
+                "values": measured,
+            }
+        )
+        return
+    say(f"{measured:,} values of {len(found.sources)} models on {len(found.targets)} locales")
+    click.echo(study.space.display(path))
+
+
+@matrix.command(short_help="Show an N×N matrix, from results or from the log.")
 @click.argument("context", required=False)
-@click.option("--split", help="test, dev, train, or log: test accuracies that the log holds. Default: the first there is.")  # fmt: skip
-@click.option("--target", type=LOCALE, help="Whom would URIEL, REAL and mu advise choose for it?")
+@click.option("--split", help="test, dev, train, or log (test accuracies in the log). Default: the first available.")  # fmt: skip
+@click.option(
+    "--target", type=LOCALE, help="Show the sources that URIEL, REAL and mu advise choose for this target."
+)
 @click.option("--k", type=click.IntRange(min=1), default=5, show_default=True,
-              help="How many URIEL and REAL would choose for --target.")  # fmt: skip
+              help="Number of sources that URIEL and REAL choose for --target.")  # fmt: skip
 @click.option("--sort", type=click.Choice(ORDERS), default="name", show_default=True,
               help="Order of rows and columns; similarity is URIEL's to --target.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
-              help="Write what is shown too: a .csv or a .png; repeat.")  # fmt: skip
-@click.option("--list", "listing", is_flag=True, help="List the matrices that there are.")
+              help="Also write what is shown, to a .csv or .png file; repeat.")  # fmt: skip
+@click.option("--list", "listing", is_flag=True, help="List the available matrices.")
 @json_option
 @workspace_option
-def matrix(
+def show(
     context: str | None,
     split: str | None,
     target: str | None,
@@ -46,7 +105,7 @@ def matrix(
     as_json: bool,
     workspace_path: Path | None,
 ) -> None:
-    """Accuracy of every model on every locale, as it was measured before: from results/, or from the log.
+    """Print a measured N×N matrix: the accuracy of every model on every locale, from results/ or from the log.
 
     CONTEXT is a task and a base model. Default: the workspace's, if it has a matrix.
 
@@ -62,56 +121,60 @@ def matrix(
     where = space(workspace_path)
     knowledge = load(where)
     if listing:
-        there = matrix_store.stored(where, knowledge)
-        found = [
-            {"context": o.context, "split": o.split, "path": str(o.path) if o.path else None} for o in there
+        stored = matrix_store.stored(where, knowledge)
+        result = [
+            {"context": o.context, "split": o.split, "path": str(o.path) if o.path else None} for o in stored
         ]
-        emit(found) if as_json else click.echo(plain(columns([[o.context, o.split] for o in there])))
+        emit(result) if as_json else click.echo(plain(columns([[o.context, o.split] for o in stored])))
         return
-    one = matrix_store.find(where, knowledge, context=context, split=split, target=target)
-    whole = matrix_store.read(knowledge, one)
+    item = matrix_store.find(where, knowledge, context=context, split=split, target=target)
+    whole = matrix_store.read(knowledge, item)
     if target and target not in whole.targets:
-        raise UsageError(f"{one.name} has no column {target}.", hint=f"It has: {', '.join(whole.targets)}")
-    shown = matrix_store.ordered(whole, sort, target)
-    commonest = matrix_choice.majority(where, knowledge, one.context)
-    picked = matrix_choice.chosen(where, knowledge, one, whole, target, k) if target else None
-    written = [str(matrix_store.export(shown, path)) for path in out]
+        raise UsageError(f"{item.name} has no column {target}.", hint=f"It has: {', '.join(whole.targets)}")
+    ordered = matrix_store.ordered(whole, sort, target)
+    commonest = matrix_choice.majority(where, knowledge, item.context)
+    picked = matrix_choice.chosen(where, knowledge, item, whole, target, k) if target else None
+    written = [str(matrix_store.export(ordered, path)) for path in out]
     if as_json:
-        emit(as_dict(one, shown, commonest, picked) | ({"written": written} if written else {}))
+        emit(as_dict(item, ordered, commonest, picked) | ({"written": written} if written else {}))
         return
     depth = heatmap.depth(sys.stdout, os.environ)
-    # The picture holds colours; what comes from the file are the names.
-    named = replace(shown, sources=tuple(map(plain, shown.sources)), targets=tuple(map(plain, shown.targets)))
-    click.echo(heatmap.render(named, depth=depth, width=text_width()))
-    say(plain(f"{one.name}: {where.display(one.path) if one.path else 'rows of the log'}"))
+    # Names come from a file: remove control characters; the colours are ours.
+    clean = replace(
+        ordered, sources=tuple(map(plain, ordered.sources)), targets=tuple(map(plain, ordered.targets))
+    )
+    click.echo(heatmap.render(clean, depth=depth, width=text_width()))
+    say(plain(f"{item.name}: {where.display(item.path) if item.path else 'rows of the log'}"))
     if picked:
-        click.echo("\n" + plain(choice_text(shown, picked, commonest)))
+        click.echo("\n" + plain(choice_text(ordered, picked, commonest)))
     for path in written:
         say(f"written to {path}")
 
 
 def as_dict(
-    one: object, shown: Matrix, commonest: dict[str, float], picked: Chosen | None
+    item: object, ordered: Matrix, commonest: dict[str, float], picked: Chosen | None
 ) -> dict[str, object]:
-    """Return what --json prints; the terminal interface copies figures of the same matrix."""
+    """Return what --json prints; the terminal interface copies the same values."""
     import math
 
     from merginguriel.study.matrix_store import Stored
 
-    assert isinstance(one, Stored)
-    found: dict[str, object] = {
-        "context": one.context,
-        "split": one.split,
-        "path": str(one.path) if one.path else None,
-        "n": dict(zip(shown.targets, map(int, shown.n), strict=True)),
-        "majority_class": {t: commonest[t] for t in shown.targets if t in commonest},
+    assert isinstance(item, Stored)
+    result: dict[str, object] = {
+        "context": item.context,
+        "split": item.split,
+        "path": str(item.path) if item.path else None,
+        "n": dict(zip(ordered.targets, map(int, ordered.n), strict=True)),
+        "majority_class": {t: commonest[t] for t in ordered.targets if t in commonest},
         "accuracy": {
-            s: {t: None if math.isnan(v) else v for t, v in zip(shown.targets, map(float, row), strict=True)}
-            for s, row in zip(shown.sources, shown.scores, strict=True)
+            s: {
+                t: None if math.isnan(v) else v for t, v in zip(ordered.targets, map(float, row), strict=True)
+            }
+            for s, row in zip(ordered.sources, ordered.scores, strict=True)
         },
     }
     if picked:
-        found["chosen"] = {
+        result["chosen"] = {
             "target": picked.target,
             "URIEL": [{"source": s, "value": picked.near[s]} for s in picked.by_uriel],
             "REAL": [{"source": s, "value": picked.measured[s]} for s in picked.by_real],
@@ -123,31 +186,31 @@ def as_dict(
                 "note": picked.note,
             },
         }
-    return found
+    return result
 
 
-def choice_text(shown: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:
-    """Return the target's column, best first, with who would choose each source."""
+def choice_text(ordered: Matrix, picked: Chosen, commonest: dict[str, float]) -> str:
+    """Return the target's column, best first, with the methods that choose each source."""
     import numpy as np
 
     from merginguriel.study.matrix_store import rank
 
-    column = shown.scores[:, shown.targets.index(picked.target)]
+    column = ordered.scores[:, ordered.targets.index(picked.target)]
     lines = [["source", "accuracy", "rank", "URIEL", "takes it"]]
     for i in sorted(
-        range(len(column)), key=lambda i: (bool(np.isnan(column[i])), -column[i], shown.sources[i])
+        range(len(column)), key=lambda i: (bool(np.isnan(column[i])), -column[i], ordered.sources[i])
     ):
-        source = shown.sources[i]
+        source = ordered.sources[i]
         known = not np.isnan(column[i])
         near = picked.near.get(source)
         lines.append([
             source,
             f"{100 * column[i]:.1f}" if known else "–",
-            str(rank(shown, source, picked.target)[0]) if known else "",
+            str(rank(ordered, source, picked.target)[0]) if known else "",
             "" if near is None else f"{near:.3f}",
             "own model" if source == picked.target else picked.marks(source),
         ])  # fmt: skip
-    n = int(shown.n[shown.targets.index(picked.target)])
+    n = int(ordered.n[ordered.targets.index(picked.target)])
     heading = [f"{picked.target}: n = {n:,}" if n else f"{picked.target}: n unknown"]
     if picked.target in commonest:
         heading.append(f"majority class {100 * commonest[picked.target]:.1f}%")

@@ -29,7 +29,7 @@ TOKEN = "MU_MCP_TOKEN"
     type=click.Path(path_type=Path, dir_okay=False),
     help=f"The token is the first line of this file. Default: ${TOKEN}, else a new one, printed on stderr.",
 )
-@click.option("--read-only", is_flag=True, help="Leave out the tools that add to the workspace.")
+@click.option("--read-only", is_flag=True, help="Omit the tools that write to the workspace.")
 @workspace_option
 def mcp(
     http: bool, host: str, port: int, token_file: Path | None, read_only: bool, workspace_path: Path | None
@@ -76,5 +76,5 @@ def chosen_token(file: Path | None) -> tuple[str, bool]:
             raise UsageError(f"others may read {file}.", hint=f"chmod 600 {file}")
         lines = file.read_text(encoding="utf-8").splitlines()
         return (lines[0].strip() if lines else ""), False
-    given = os.environ.get(TOKEN, "")
-    return (given, False) if given else (secrets.token_urlsafe(32), True)
+    token = os.environ.get(TOKEN, "")
+    return (token, False) if token else (secrets.token_urlsafe(32), True)

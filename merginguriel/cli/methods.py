@@ -27,15 +27,15 @@ def methods(name: str | None, as_json: bool) -> None:
             say(SIMILARITY)
         explain(registry.get("linear" if name == "similarity" else name), as_json)
         return
-    found = registry.all_methods().values()
+    result = registry.all_methods().values()
     if as_json:
-        emit([described(m) for m in found])
+        emit([described(m) for m in result])
         return
     blocks = []
-    for saw in sorted({m.saw for m in found}, key=lambda saw: (saw != "nothing", saw == "labels", saw)):
+    for saw in sorted({m.saw for m in result}, key=lambda saw: (saw != "nothing", saw == "labels", saw)):
         heading = "no data of the target" if saw == "nothing" else f"{saw} of the target"
         lines = []
-        for m in found:
+        for m in result:
             if m.saw == saw:
                 lines.append([m.name, "base" if m.needs_base else "", m.summary])
                 lines += [["", "", "  " + ", ".join(map(in_short, m.params.items()))]] if m.params else []

@@ -25,20 +25,26 @@ if TYPE_CHECKING:
 @click.command(short_help="The whole loop on real models, in a few minutes.")
 @click.option("--target", type=LOCALE, help="The locale to serve. Default: da-DK.")
 @click.option(
-    "--source", "sources", type=LOCALE, multiple=True, help="A source; repeat. Default: four neighbours."
+    "--source",
+    "sources",
+    type=LOCALE,
+    multiple=True,
+    help="A source locale; repeat. Default: four neighbours.",
 )
 @click.option("--base", default="e5-small", show_default=True,
               help="Base model: e5-small, a folder, or a name on the hub.")  # fmt: skip
 @click.option(
-    "--epochs", type=click.IntRange(min=1), help="Of every fine-tuning. Default: what suits the base."
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Learning rate of every fine-tuning. Default: depends on the base.",
 )
 @click.option(
-    "--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the task home, like train=200."
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the task home, like train=200."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--dry-run", is_flag=True, help="Say what would be done and how long it should take.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time; run nothing.")
 @click.option("--workspace", "path", type=click.Path(path_type=Path, file_okay=False), default=None,
-              help="Where to work; made if it is not there. Default: the workspace here, else ./my-workspace.")  # fmt: skip
+              help="Workspace to use; created if missing. Default: the workspace here, else ./my-workspace.")  # fmt: skip
 @json_option
 def quickstart(
     target: str | None,
@@ -51,10 +57,14 @@ def quickstart(
     path: Path | None,
     as_json: bool,
 ) -> None:
-    """Ask for advice, train source models, merge them, compare, write the result down, and ask again.
+    """Print advice, train source models, merge and compare them, log the result, and print the new advice.
 
-    Everything is real: Home Assistant sentences in five languages, fine-tunings of multilingual-e5-small, four merging
-    methods. It takes a few minutes on two cores; interrupted, it goes on where it stopped.
+    It fine-tunes multilingual-e5-small on Home Assistant sentences in five languages and applies four merging methods.
+    This takes a few minutes on two cores; after an interruption, the same command continues.
+
+    \b
+    mu quickstart
+    mu quickstart --target cy-GB --dry-run
     """
     from merginguriel.loop import quickstart as loop
     from merginguriel.study.study import Study
@@ -65,8 +75,8 @@ def quickstart(
     space = _space(path)
     target = target or loop.TARGET
     chosen = sources or tuple(s for s in loop.SOURCES if s != target)
-    given = dict(pair(text) for text in options)
-    study = Study(workspace.Workspace(space), base=base, seed=seed, options=given)
+    methods = dict(pair(text) for text in options)
+    study = Study(workspace.Workspace(space), base=base, seed=seed, options=methods)
     loop.data_of(study, target, chosen)
     if dry_run:
         # The estimate was measured with e5-small and the task's own sizes.
@@ -84,13 +94,13 @@ def quickstart(
         emit(planned) if as_json else click.echo(text)
         return
     if not (space / workspace.MARKER).is_file():
-        made = make_workspace(space, context=study.context)
-        say(f"made the workspace {space} with {len(made)} files of shipped knowledge")
-    study = Study(workspace.find(explicit=space), base=base, seed=seed, options=given)
+        workspace_ = make_workspace(space, context=study.context)
+        say(f"made the workspace {space} with {len(workspace_)} files of shipped knowledge")
+    study = Study(workspace.find(explicit=space), base=base, seed=seed, options=methods)
     narrator = Narrator()
     try:
-        tell = loop.Tell(narrator.step, narrator.progress, narrator.note)
-        outcome = loop.run(study, target, chosen, tell, epochs=epochs)
+        callbacks = loop.Tell(narrator.step, narrator.progress, narrator.note)
+        outcome = loop.run(study, target, chosen, callbacks, epochs=epochs)
     finally:
         narrator.close()
     if as_json:
@@ -102,8 +112,8 @@ def quickstart(
 def _space(path: Path | None) -> Path:
     if path is not None:
         return path
-    found = workspace.find()
-    return Path("my-workspace") if found.shipped else found.root
+    result = workspace.find()
+    return Path("my-workspace") if result.shipped else result.root
 
 
 class Narrator:
@@ -145,7 +155,7 @@ def screen(outcome: Outcome) -> str:
     n = int(matrix.n[matrix.targets.index(outcome.target)])
     root = os.path.relpath(space.root)
     mu = program(space.root)
-    asked = (
+    question = (
         "" if space.settings["context"] == outcome.study.context else f" --context {outcome.study.context}"
     )
     lines = [
@@ -165,7 +175,7 @@ def screen(outcome: Outcome) -> str:
         f"  matrix  {space.display(outcome.table)} and .png",
         f"  models  {space.display(outcome.study.root)}",
         "",
-        f"Next: cd {root} && {mu} advise --target {outcome.target}{asked}",
+        f"Next: cd {root} && {mu} advise --target {outcome.target}{question}",
         f"      {mu} log show {outcome.entry.id[:-9]}",
         f"({len(outcome.baselines)} baselines, n = {n}, {duration(outcome.seconds)})",
     ]
@@ -225,12 +235,12 @@ def _table(outcome: Outcome, wide: int) -> list[str]:
     effect = max(outcome.merges, key=lambda m: m.accuracy).accuracy - beat["source_mean"].value
     count = len(set(groups))
     by = f"by {count} groups of variants" if count < len(groups) else "by sentences"
-    about = (
+    heading = (
         f"Merges for {outcome.target}: accuracy, the difference to the best source, and to the target's own "
         f"model (own). 95% intervals and p {by}."
     )
     return [
-        *textwrap.wrap(about, wide),
+        *textwrap.wrap(heading, wide),
         "",
         columns(rows),
         "",

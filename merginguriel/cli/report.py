@@ -20,7 +20,7 @@ from .common import emit, json_option, plain, say, space, workspace_option
 @click.option("--title", default="Report", show_default=True, help="The report's heading.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Folder to write; default: report. With --json, nothing is written unless this is given.")  # fmt: skip
-@click.option("--replace", is_flag=True, help="Write over an earlier report.")
+@click.option("--replace", is_flag=True, help="Overwrite an earlier report.")
 @json_option
 @workspace_option
 def report(

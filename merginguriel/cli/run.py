@@ -55,11 +55,11 @@ def run(
         raise UsageError(
             "no configuration.", hint="Name a file, or keys: --set target=sw-KE --set method=ties"
         )
-    config, places = configs.read(config_file, sets)
-    wanted = resolve.resolved(config, where, places)
+    config, locations = configs.read(config_file, sets)
+    configuration = resolve.resolved(config, where, locations)
     if dry_run:
-        table, text = preview(where, wanted)
-        emit(table) if as_json else click.echo(f"{text}\n\n{configs.dump(wanted).rstrip()}")
+        table, text = preview(where, configuration)
+        emit(table) if as_json else click.echo(f"{text}\n\n{configs.dump(configuration).rstrip()}")
         return 0
     return carry_out(where, config, detach, as_json)
 
@@ -69,24 +69,24 @@ def carry_out(where: Workspace, config: Config, detach: bool, as_json: bool) -> 
     from merginguriel.runs import run_store, worker
 
     if detach:
-        found, pid = worker.launch(where, config)
+        result, pid = worker.launch(where, config)
         if pid is not None:
             if as_json:
-                emit({"run": found.id, "state": "running", "pid": pid})
+                emit({"run": result.id, "state": "running", "pid": pid})
             else:
-                click.echo(found.id)
-                say(f"running in process {pid}; watch it with: mu runs watch {found.id}")
+                click.echo(result.id)
+                say(f"running in process {pid}; watch it with: mu runs watch {result.id}")
             return 0
-    found = run_store.create(where, config)
-    if run_store.state(found) == "finished" and (changed := run_store.outdated(found)):
+    result = run_store.create(where, config)
+    if run_store.state(result) == "finished" and (changed := run_store.outdated(result)):
         say(f"note: {changed} changed since this run was made; the result shown is the old one.\n"
-            f"To repeat the run, remove {where.display(found.folder)}")  # fmt: skip
-    with Bar(found.id) as bar:
-        state = worker.execute(found, bar)
+            f"To repeat the run, remove {where.display(result.folder)}")  # fmt: skip
+    with Bar(result.id) as bar:
+        state = worker.execute(result, bar)
     if state != "finished":
-        say(f"{found.id} is {state}; continue with: mu runs resume {found.id}")
+        say(f"{result.id} is {state}; continue with: mu runs resume {result.id}")
         return 0 if state == "paused" else 130
-    show(run_store.result(found), as_json)
+    show(run_store.result(result), as_json)
     return 0
 
 

@@ -70,7 +70,9 @@ def find(workspace_path: Path | None, name: str) -> Run:
 @click.option("--target", help="Only runs for this locale.")
 @click.option("--find", "text", default="", metavar="TEXT", help="Only runs that contain all of these words.")
 @click.option("--order", default="newest", type=click.Choice(ORDERS), help="Default: newest.")
-@click.option("--limit", type=click.IntRange(min=1), help="The most to show. Default: 40; with --json, all.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Maximum number to show. Default: 40; with --json, all."
+)
 @json_option
 @workspace_option
 def list_runs(
@@ -242,14 +244,14 @@ def cancel(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -
     steer("cancel", names, as_json, workspace_path)
 
 
-@runs.command(short_help="Let runs stop after their step.")
+@runs.command(short_help="Pause runs after their current step.")
 @many_runs
 def pause(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
-    """Let each RUN end after the step that it is at: its process goes, and with it its memory."""
+    """Pause each RUN after its current step: its process ends and its memory is freed."""
     steer("pause", names, as_json, workspace_path)
 
 
-@runs.command(short_help="Go on with runs that were paused, cancelled, failed or killed.")
+@runs.command(short_help="Resume runs that were paused, cancelled, failed or killed.")
 @many_runs
 def resume(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
     """Start each RUN again in a process of its own. Finished steps are not repeated."""
@@ -263,8 +265,7 @@ def resume(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -
 def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
     """Compare the settings of runs, and test whether the others differ from the first by more than noise.
 
-    Accuracies are compared item by item, as by `mu eval --against`; of runs with other test items, they are only
-    shown. Runs that differ by their seed alone are also compared together.
+    Accuracies are compared item by item, as by `mu eval --against`; if the test items differ, they are only shown. Runs that differ by their seed alone are also compared together.
 
     FILE.yaml is a configuration, as `mu advise --save` writes it: its settings are compared, and the figures of its run
     once that has finished.

@@ -19,14 +19,14 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that the three commands share."""
     for option in (
         click.argument("query", nargs=-1, required=True),
-        click.option("--target", type=LOCALE, help="Leave out documents about other targets only."),
-        click.option("--method", help="Leave out documents about other methods only."),
+        click.option("--target", type=LOCALE, help="Omit documents that are only about other targets."),
+        click.option("--method", help="Omit documents that are only about other methods."),
         click.option(
             "--limit",
             type=click.IntRange(1, 200),
             default=10,
             show_default=True,
-            help="Number of hits at most.",
+            help="Maximum number of hits.",
         ),
         json_option,
         workspace_option,
@@ -81,22 +81,22 @@ def tell(
     from merginguriel.knowledge.search.query import search as find
 
     text = sys.stdin.read() if query == ("-",) else " ".join(query)
-    found = find(space(workspace_path), text, kinds=kinds, target=target, method=method, limit=limit)
+    result = find(space(workspace_path), text, kinds=kinds, target=target, method=method, limit=limit)
     if as_json:
-        emit([hit.as_dict() for hit in found])
+        emit([hit.as_dict() for hit in result])
         return
-    click.echo("\n\n".join(plain(lines_of(hit)) for hit in found), nl=bool(found))
-    if not found:
+    click.echo("\n\n".join(plain(lines_of(hit)) for hit in result), nl=bool(result))
+    if not result:
         say("nothing found.")
 
 
 def lines_of(hit: Hit) -> str:
     """Return a hit as text: its name and status, its title, and the words around the match in «»."""
-    stands = hit.reason if hit.status in ("", "current") else f"[{hit.status}] {hit.reason}"
+    status = hit.reason if hit.status in ("", "current") else f"[{hit.status}] {hit.reason}"
     head = "  ".join(part for part in (hit.kind, hit.name, hit.type, hit.date) if part)
     snippet = hit.snippet
     for start, end in reversed(hit.marks):
         snippet = f"{snippet[:start]}«{snippet[start:end]}»{snippet[end:]}"
     solution = f"solution: {hit.solution}" if hit.solution else ""
-    one_line = (" ".join(text.split()) for text in (hit.title, stands, solution or snippet))
+    one_line = (" ".join(text.split()) for text in (hit.title, status, solution or snippet))
     return "\n    ".join([head, *(text for text in one_line if text)])

@@ -47,9 +47,9 @@ def preparing_options(command: Command) -> Command:
             click.option("--nearest", type=click.IntRange(min=1), metavar="N",
                          help="Keep the N nearest sources of each target and set the others to 0, before anything else."),
             click.option("--sinkhorn", is_flag=True,
-                         help="Balance the matrix of similarities: sources near to everything lose weight."),
+                         help="Balance the similarity matrix (Sinkhorn): sources that are similar to every target lose weight."),
             click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True,
-                         help="Of --sinkhorn, at most; it ends where the sums are right to one in a million."),
+                         help="Maximum rounds of --sinkhorn; it ends when row and column sums are exact to one in a million."),
             click.option("--table", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
                          help="Read the similarity from this CSV, dense or sparse, as --matrix of mu similarity writes it."),
         )
@@ -78,7 +78,7 @@ def choosing_options(
                              help="IncTar: the target's own model is one of the sources; ExcTar: it is not."),
                 click.option("--similarity", type=click.Choice(registry.names(products=products)),
                              default=similarity, show_default=similarity is not None,
-                             help="Choose sources by this, and weigh them where the method does: see mu similarity."),
+                             help="Similarity that chooses the sources, and weights them if the method uses weights: see mu similarity."),
                 click.option("--k", type=click.IntRange(min=1), help="Number of sources to choose. Default: 5."),
             )
         ):  # fmt: skip
@@ -88,23 +88,23 @@ def choosing_options(
     return around
 
 
-@click.command(short_help="Rank source languages for a target, URIEL beside REAL.")
-@click.option("--target", type=LOCALE, help="The locale that a merge would be for.")
+@click.command(short_help="Rank source languages for a target by URIEL and by REAL.")
+@click.option("--target", type=LOCALE, help="Target locale of a possible merge.")
 @click.option("--source", "sources", type=LOCALE, multiple=True,
               help="Rank these; repeat. Default: the trained models, or without any the task's locales.")  # fmt: skip
 @click.option("--similarity", "kinds", type=click.Choice(registry.names(products=False)),
-              multiple=True, help="Rank by this; repeat. Default: all that need no model beside a matrix.")  # fmt: skip
+              multiple=True, help="Similarity to rank by; repeat. Default: all that need only a matrix.")  # fmt: skip
 @click.option(
-    "--k", type=click.IntRange(min=1), default=5, show_default=True, help="How many would be selected."
+    "--k", type=click.IntRange(min=1), default=5, show_default=True, help="Number of sources to select."
 )
 @preparing_options
 @click.option("--matrix", type=click.Choice(["dense", "sparse"]),
               help="Write the similarity of many locales instead, as CSV: all pairs, or the best --k sources of each "
               "target.")  # fmt: skip
 @click.option("--locales", "listed", metavar="LIST",
-              help="Of --matrix: de-DE,sv-SE or all that are known. Default: those of the task.")  # fmt: skip
+              help="With --matrix: locales, like de-DE,sv-SE, or all. Default: those of the task.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
-              help="Of --matrix: a CSV file. Default: print it.")  # fmt: skip
+              help="With --matrix: CSV file to write. Default: print it.")  # fmt: skip
 @study_options()
 @json_option
 def similarity(
@@ -119,7 +119,7 @@ def similarity(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Rank the source languages for a target: URIEL (typology) beside REAL (measured accuracy).
+    """Rank the source languages for a target: URIEL (typology) and REAL (measured accuracy).
 
     \b
     mu similarity --target sw-KE
@@ -163,30 +163,29 @@ def rank(
 ) -> None:
     """Print the sources by each similarity, best first, with the weights of the best k."""
     from merginguriel.similarity import choice
-    from merginguriel.tasks import base as tasks
 
     trained = set(study.trained())
-    ranked = sorted(set(sources) or trained - {target} or set(tasks.locales(study.task, study.folder)))
+    ranked = sorted(set(sources) or trained - {target} or set(study.offered()))
     ranked = [source for source in ranked if source != target]
     if not ranked:
         raise UsageError("no source to rank.", hint="Name some with --source.")
     result: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds or registry.names(models=False, products=False):
         try:
-            found = choice.column(target, ranked, kind, inputs, prepare)
+            matches = choice.column(target, ranked, kind, inputs, prepare)
         except UnavailableError:
             if kinds or registry.get(kind).needs == "nothing":
                 raise
             continue
-        for note in found.notes:
+        for note in matches.notes:
             say(note)
-        if not found.values:
+        if not matches.values:
             continue
-        best = choice.top_k(found.values, k)
-        weights = choice.shares(found.values, best)
+        best = choice.top_k(matches.values, k)
+        weights = choice.shares(matches.values, best)
         result[kind] = [
-            {"source": s, "value": found.values[s], "weight": weights.get(s, 0.0), "trained": s in trained}
-            for s in choice.top_k(found.values, len(found.values))
+            {"source": s, "value": matches.values[s], "weight": weights.get(s, 0.0), "trained": s in trained}
+            for s in choice.top_k(matches.values, len(matches.values))
         ]
     if as_json:
         emit({"target": target, "k": k, "features": list(prepare.features or feature_sets()),
@@ -197,10 +196,10 @@ def rank(
         cells = [str(at + 1)]
         for rows in result.values():
             if at < len(rows):
-                one = rows[at]
-                mark = "" if one["trained"] or not trained else " (no model)"
-                weight = f"{one['weight']:.3f}" if one["weight"] else ""
-                cells += [f"{one['source']}{mark}", f"{one['value']:.3f}", weight]
+                item = rows[at]
+                mark = "" if item["trained"] or not trained else " (no model)"
+                weight = f"{item['weight']:.3f}" if item["weight"] else ""
+                cells += [f"{item['source']}{mark}", f"{item['value']:.3f}", weight]
             else:
                 cells += ["", "", ""]
         lines.append(cells)
@@ -222,21 +221,20 @@ def of_matrix(
     """Return sources and targets of a matrix, without those that URIEL has no features of, which are named."""
     from merginguriel.locales import table
     from merginguriel.similarity import uriel
-    from merginguriel.tasks import base as tasks
 
     if listed == "all":
-        asked = list(table())
+        requested = list(table())
     elif listed:
-        asked = [LOCALE.convert(tag.strip(), None, None) for tag in listed.split(",") if tag.strip()]
+        requested = [LOCALE.convert(tag.strip(), None, None) for tag in listed.split(",") if tag.strip()]
     elif registry.get(kind).needs == "nothing":
-        asked = tasks.locales(study.task, study.folder)
+        requested = study.offered()
     else:
-        asked = list(study.trained())
-    wanted = sorted({*asked, *sources, *([target] if target else [])})
-    missing = uriel.lacking(wanted) if kind == "URIEL" else []
+        requested = list(study.trained())
+    locales_ = sorted({*requested, *sources, *([target] if target else [])})
+    missing = uriel.lacking(locales_) if kind == "URIEL" else []
     if missing:
         say(f"note: URIEL has no features of {', '.join(missing)}; left out.")
-    known = [locale for locale in wanted if locale not in missing]
+    known = [locale for locale in locales_ if locale not in missing]
     rows = [locale for locale in known if not sources or locale in sources]
     targets = [locale for locale in known if target in (None, locale)]
     if not rows or not targets:
@@ -245,15 +243,9 @@ def of_matrix(
 
 
 def export(
-    form: str,
-    kind: str,
-    sources: list[str],
-    targets: list[str],
-    inputs: Inputs,
-    prepare: Options,
-    k: int,
+    form: str, kind: str, sources: list[str], targets: list[str], inputs: Inputs, prepare: Options, k: int
 ) -> str:
-    """Return the CSV of a similarity's matrix. Filtered or balanced, a locale is no source of its own: 0 there."""
+    """Return the CSV of a similarity's matrix. A filtered or balanced matrix has 0 on its diagonal."""
     import numpy as np
 
     from merginguriel.similarity.select import balanced, dense_csv, read_table, sparse_csv

@@ -22,7 +22,7 @@ USUAL = ".agents/skills"
 since_option = click.option(
     "--since",
     metavar="REV",
-    help="Compare versions with the commit where HEAD branched off REV, not with the last commit.",
+    help="Compare versions with the commit where HEAD branched off REV. Default: the last commit.",
 )
 
 
@@ -63,9 +63,9 @@ def list_skills(as_json: bool, workspace_path: Path | None) -> None:
     rows = []
     for skill in knowledge.skills:
         grade, reason = grades[skill.name]
-        said = f"{reason} (foreign)" if skill.foreign else reason
+        text = f"{reason} (foreign)" if skill.foreign else reason
         rows.append(
-            [skill.name, plain(skill.version) or "-", grade, fresh[skill.name].text, said, plain(skill.line)]
+            [skill.name, plain(skill.version) or "-", grade, fresh[skill.name].text, text, plain(skill.line)]
         )
     click.echo(columns(rows))
 
@@ -76,7 +76,7 @@ def list_skills(as_json: bool, workspace_path: Path | None) -> None:
 def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
     """Print all skills in Markdown of at most 8,000 characters, for an agent to read first.
 
-    Texts that are too long together are cut between words; --json has them in full.
+    Long texts are shortened between words; --json prints them in full.
     """
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.skills.catalogue import catalogue, freshness, skill_grade
@@ -104,9 +104,9 @@ def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
 @click.argument("name")
 @click.option(
     "--from", "template", metavar="TEMPLATE", default="research", show_default=True,
-    help="`research`, `workflow`, or a skill (its name or folder) whose sections are taken over.",
+    help="`research`, `workflow`, or the name or folder of a skill whose sections are copied.",
 )  # fmt: skip
-@click.option("--description", default="", help="What it is about and when to use it, in one line.")
+@click.option("--description", default="", help="Content and use of the skill, in one line.")
 @click.option("--edit", is_flag=True, help="Open SKILL.md in $EDITOR afterwards.")
 @json_option
 @workspace_option
@@ -137,11 +137,11 @@ def show_history(name: str, as_json: bool, workspace_path: Path | None) -> None:
     """Show the history of a skill, newest first: commit, date, version, subject, changes of meaning."""
     from merginguriel.knowledge.skills.history import history
 
-    found = history(space(workspace_path), name)
+    result = history(space(workspace_path), name)
     if as_json:
-        emit([state.as_dict() for state in found])
+        emit([state.as_dict() for state in result])
         return
-    for state in found:
+    for state in result:
         commit = state.commit[:9] or "-"
         line = [commit, state.date or "-", state.version or "-", plain(state.subject)]
         click.echo("  ".join(line))
@@ -169,15 +169,15 @@ def diff(
     from merginguriel.knowledge.skills.diff import compare, states
 
     old, new, before, after = states(load(space(workspace_path)), name, first, second)
-    found = compare(old, new, before, after)
+    result = compare(old, new, before, after)
     if as_json:
-        emit([change.as_dict() for change in found])
+        emit([change.as_dict() for change in result])
         return
-    for change in found:
-        said = change.said.replace("\n", "\n    ")
-        click.echo(plain(f"{change.kind}  {change.what}\n    {said}"))
+    for change in result:
+        text = change.said.replace("\n", "\n    ")
+        click.echo(plain(f"{change.kind}  {change.what}\n    {text}"))
         click.echo(plain("".join(f"      {line}\n" for line in change.evidence)), nl=False)
-    say(f"{len(found)} change{'s' * (len(found) != 1)}.")
+    say(f"{len(result)} change{'s' * (len(result) != 1)}.")
 
 
 @skills.command("install")
@@ -212,38 +212,42 @@ def install(
     if only_check and take_away:
         raise UsageError("--check cannot be used with --remove.")
     where = space(workspace_path)
-    place = installing.place_of(where, to)
+    folder = installing.destination_of(where, to)
     if only_check:
-        return _check_installed(place, to, names, as_json)
+        return _check_installed(folder, to, names, as_json)
     if take_away:
-        gone = installing.remove(place, names, force=force)
-        emit(gone) if as_json else click.echo("".join(f"removed {name}\n" for name in gone), nl=False)
+        removed = installing.remove(folder, names, force=force)
+        emit(removed) if as_json else click.echo("".join(f"removed {name}\n" for name in removed), nl=False)
         return 0
-    put = installing.install(where, place, names, copy=None if how is None else how == "copy", force=force)
-    shown = [one for one in put if not names or one.name in names]
+    installed = installing.install(
+        where, folder, names, copy=None if how is None else how == "copy", force=force
+    )
+    selected = [item for item in installed if not names or item.name in names]
     if as_json:
-        emit([vars(one) for one in shown])
+        emit([vars(item) for item in selected])
     else:
-        click.echo(columns([[one.how, str(place / one.name), one.version or "-"] for one in shown]))
+        click.echo(columns([[item.how, str(folder / item.name), item.version or "-"] for item in selected]))
     return 0
 
 
-def _check_installed(place: Path, to: str, names: tuple[str, ...], as_json: bool) -> int:
+def _check_installed(root: Path, to: str, names: tuple[str, ...], as_json: bool) -> int:
     from merginguriel.knowledge.skills.install import check
 
-    found = [(one, wrong) for one, wrong in check(place) if not names or one.name in names]
+    result = [(item, problem) for item, problem in check(root) if not names or item.name in names]
     for name in names:
-        if name not in [one.name for one, _ in found]:
-            raise UsageError(f"{name!r} is not installed in {place}.")
-    stale = [(one, wrong) for one, wrong in found if wrong]
+        if name not in [item.name for item, _ in result]:
+            raise UsageError(f"{name!r} is not installed in {root}.")
+    stale = [(item, problem) for item, problem in result if problem]
     if as_json:
-        emit([{**vars(one), "stale": wrong or None} for one, wrong in found])
+        emit([{**vars(item), "stale": problem or None} for item, problem in result])
     else:
-        click.echo("".join(plain(f"{place / one.name}: {wrong}.\n") for one, wrong in stale), nl=False)
+        click.echo("".join(plain(f"{root / item.name}: {problem}.\n") for item, problem in stale), nl=False)
         again = " ".join(
-            ["mu skills install", *(one.name for one, _ in stale), *(["--to", to] if to != USUAL else [])]
+            ["mu skills install", *(item.name for item, _ in stale), *(["--to", to] if to != USUAL else [])]
         )
-        say(f"{len(found)} installed, {len(stale)} stale." + (f" Bring up to date: {again}" if stale else ""))
+        say(
+            f"{len(result)} installed, {len(stale)} stale." + (f" Bring up to date: {again}" if stale else "")
+        )
     return FAILED if stale else 0
 
 
@@ -258,20 +262,22 @@ def lint_skills(name: str | None, since: str | None, as_json: bool, workspace_pa
     from merginguriel.knowledge.parse.skills import check_name
     from merginguriel.merging.registry import parameters
 
-    where = _since(space(workspace_path), since)
+    where = _since_revision(space(workspace_path), since)
     if name is not None:
         check_name(name)
         if not (where.skills / name).is_dir():
-            here = [path.name for path in sorted(where.skills.glob("*/"))]
-            raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(here)}")
+            available = [path.name for path in sorted(where.skills.glob("*/"))]
+            raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(available)}")
     root = f"{where.skills / name if name else where.skills}"
-    found = [
-        one for one in problems(where, parameters()) if one.where == root or one.where.startswith(f"{root}/")
+    result = [
+        problem
+        for problem in problems(where, parameters())
+        if problem.where == root or problem.where.startswith(f"{root}/")
     ]
-    return _tell(found, where, as_json)
+    return _print_problems(result, where, as_json)
 
 
-def _since(where: Workspace, revision: str | None) -> Workspace:
+def _since_revision(where: Workspace, revision: str | None) -> Workspace:
     """Return the workspace with the revision that versions are compared with among its settings."""
     from merginguriel.knowledge.lint.rules.version import SETTING
 
@@ -293,8 +299,8 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
     stand = knowledge.standings
     grades = {claim.id: grade(claim, knowledge) for claim in skill.claims}
     if as_json:
-        found = skill.as_dict()
-        found["claims"] = [
+        result = skill.as_dict()
+        result["claims"] = [
             {
                 **c.as_dict(),
                 "status": stand[c.id].status,
@@ -303,7 +309,7 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
             }
             for c in skill.claims
         ]
-        emit(found)
+        emit(result)
         return
     if not claims_only:
         click.echo(
@@ -319,20 +325,20 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
         click.echo("".join(f"    {ref}\n" for ref in claim.evidence).rstrip())
 
 
-@click.command(short_help="Check skills, claims and log; name what is wrong.")
+@click.command(short_help="Check skills, claims and log, and list the problems.")
 @since_option
 @click.option("--full", is_flag=True, help="Run all rules even if nothing has changed.")
 @json_option
 @workspace_option
 def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | None) -> int:
-    """Check every skill, claim and log entry: form, units, references, and words stronger than the evidence.
+    """Check every skill, claim and log entry: form, units, references, and wording stronger than the evidence.
 
-    Where nothing has changed since the last time, what was found then is printed. Exit code 1 if anything is wrong.
+    If nothing has changed since the last call, its result is printed again. Exit code 1 if there is a problem.
     """
     from merginguriel.knowledge.lint.runner import cached_problems
 
-    where = _since(space(workspace_path), since)
-    return _tell(cached_problems(where, full=full, program=_program), where, as_json)
+    where = _since_revision(space(workspace_path), since)
+    return _print_problems(cached_problems(where, full=full, program=_program), where, as_json)
 
 
 def _program() -> dict[str, tuple[str, ...]]:
@@ -341,14 +347,16 @@ def _program() -> dict[str, tuple[str, ...]]:
     return parameters()
 
 
-def _tell(found: list[Problem], where: Workspace, as_json: bool) -> int:
+def _print_problems(result: list[Problem], where: Workspace, as_json: bool) -> int:
     """Print problems with paths relative to the workspace; return the exit code."""
     root = f"{where.root}/"
     if as_json:
-        emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in found])
+        emit([{k: v.replace(root, "") for k, v in problem.as_dict().items()} for problem in result])
     else:
-        for problem in found:
+        for problem in result:
             hint = "".join(f"\n    {line}" for line in problem.hint.splitlines())
             click.echo(plain(f"{problem.where}: {problem.what}{hint}".replace(root, "")))
-        click.echo(f"{len(found)} problem{'s' * (len(found) != 1)}." if found else "no problems.", err=True)
-    return FAILED if found else 0
+        click.echo(
+            f"{len(result)} problem{'s' * (len(result) != 1)}." if result else "no problems.", err=True
+        )
+    return FAILED if result else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.models import folder_kinds, remote_code
 
 from .common import say, space, workspace_option
 
@@ -27,18 +28,16 @@ def study_flags(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--task",
-                help="Task that models are trained and scored on. Default: `context` in mu.toml.",
+                "--task", help="Task that models are trained and scored on. Default: `context` in mu.toml."
             ),
             click.option(
-                "--base",
-                help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task.",
+                "--base", help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task."
             ),
             click.option(
                 "--data",
                 "folder",
                 type=click.Path(path_type=Path, exists=True),
-                help="Folder of your own data, for the task files (or a local copy of massive).",
+                help="Folder of your own data, under a new --task NAME (see mu tasks add), or of a copy of massive.",
             ),
             click.option(
                 "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the task."
@@ -62,12 +61,28 @@ def study_options(*, seed: str | None = None) -> Callable[[Command], Command]:
             which = {name: given.pop(name) for name in (*FLAGS, *(["seed"] if seed else []))}
             return command(study=make_study(**which), **given)
 
-        shown = study_flags(made)
+        decorated = study_flags(made)
         if seed is None:
-            return shown
-        return click.option("--seed", type=int, default=0, show_default=True, help=seed)(shown)
+            return decorated
+        return click.option("--seed", type=int, default=0, show_default=True, help=seed)(decorated)
 
     return around
+
+
+def trust_option(command: Command) -> Command:
+    """Add --trust-remote-code, which holds for everything that the command does."""
+
+    def allow(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        del param
+        ctx.with_resource(remote_code.trust(value))
+
+    return click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        expose_value=False,
+        callback=allow,
+        help="Run Python code that a model folder contains (auto_map). Default: never.",
+    )(command)
 
 
 def make_study(
@@ -80,24 +95,27 @@ def make_study(
 ) -> Study:
     """Build the study from the options; missing ones default to the workspace's context."""
     from merginguriel.study.study import Study, of_context
-    from merginguriel.tasks.base import find
+    from merginguriel.tasks import named
     from merginguriel.workspace import writable
 
     pairs = dict(pair(text) for text in options)
     where = writable(space(workspace_path))
     usual_task, usual_base = of_context(where)
-    found = find(task or usual_task)
-    data = folder.resolve() if folder else None
-    if found.name == "files":
-        found.locales(data)  # a missing folder is told before torch is imported
-    return Study(where, found.name, base or usual_base, data, seed, pairs)
+    if (task or usual_task) == named.LOADER:
+        raise named.unnamed()
+    study = Study(
+        where, task or usual_task, base or usual_base, folder.resolve() if folder else None, seed, pairs
+    )
+    if study.reading.loader == named.LOADER:
+        study.offered()  # a missing folder is an error before torch is imported
+    return study
 
 
 def load_all(study: Study, locales: tuple[str, ...]) -> dict[str, TaskData]:
     """Load the data of every locale; report errors and small test sets before the work starts."""
     data = {locale: study.data(locale) for locale in dict.fromkeys(locales)}
-    for locale, found in data.items():
-        warn_if_few(locale, len(found.test))
+    for locale, result in data.items():
+        warn_if_few(locale, len(result.test))
     return data
 
 
@@ -123,9 +141,13 @@ def resolve(study: Study, model: Path) -> Path:
     """Return a model folder, given as a path or by its name in the study."""
     merged = sorted(path.parent.name for path in study.root.glob("merged/[!.]*/recipe.yaml"))
     names = [*study.trained(), *merged]
-    for path in (model, study.root / model, study.root / "merged" / model):
+    own = study.trained().get(str(model))
+    for path in (model, *([own] if own else []), study.root / model, study.root / "merged" / model):
         if (path / "config.json").is_file():
             return path
+    for path in (model, study.root / model):
+        if folder_kinds.in_hub_cache(path) or folder_kinds.trainer_checkpoints(path):
+            raise folder_kinds.not_a_model(path)
     raise UsageError(
         f"{model} is not a model folder.",
         hint=f"Name a folder, or one of the models here: {', '.join(names) or 'none yet; see mu train'}.",

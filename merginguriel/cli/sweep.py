@@ -28,10 +28,10 @@ class FileOrCommand(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return the command of this name, or `run` on the file of this name."""
-        found = super().get_command(ctx, name)
-        if found is not None or not name.endswith((".yaml", ".yml")):
-            return found
-        options = [one for one in run.params if one.name != "file"]
+        result = super().get_command(ctx, name)
+        if result is not None or not name.endswith((".yaml", ".yml")):
+            return result
+        options = [param for param in run.params if param.name != "file"]
         assert run.callback is not None
         return click.Command(name, params=options, callback=partial(run.callback, file=Path(name)))
 
@@ -49,7 +49,7 @@ def sweep() -> None:
 @click.option("--on", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="Processes of this machine, or tasks of a Ray cluster.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), metavar="N",
-              help="Local: how many runs at once; the cores are divided among them. Default: 1.")  # fmt: skip
+              help="Local: number of parallel runs; they share the cores. Default: 1.")  # fmt: skip
 @click.option("--address", metavar="HOST:PORT",
               help="Ray: a running cluster, or auto; all its nodes must see the workspace at the same path. "
                    "Default: one is started on this machine.")  # fmt: skip
@@ -57,7 +57,7 @@ def sweep() -> None:
 @click.option("--gpus", type=click.FloatRange(min=0), metavar="X",
               help="Ray: GPUs of a run; 0.5 lets two share one. Default: 0.")  # fmt: skip
 @click.option("--retries", type=click.IntRange(min=0), metavar="N",
-              help="Ray: how often a run is begun again when its node is lost. Default: 3.")  # fmt: skip
+              help="Ray: number of restarts of a run whose node is lost. Default: 3.")  # fmt: skip
 @click.option(
     "--dry-run", is_flag=True, help="Show what would run, what has finished and how long it would take."
 )
@@ -87,7 +87,7 @@ def run(
         return OK
     try:
         with Bar(planned.name) as bar:
-            came = sweeps.carry_out(
+            outcome = sweeps.carry_out(
                 planned,
                 executor,
                 at_once=at_once,
@@ -96,16 +96,23 @@ def run(
     except KeyboardInterrupt:
         say(f"continue with: mu sweep run {shlex.quote(str(file))}")
         raise
-    found = sweeps.standings(planned)
+    result = sweeps.standings(planned)
     if as_json:
-        emit({"sweep": planned.id, "known": came.known, "finished_now": came.finished, **described(found)})
+        emit(
+            {
+                "sweep": planned.id,
+                "known": outcome.known,
+                "finished_now": outcome.finished,
+                **described(result),
+            }
+        )
     else:
-        click.echo(table(found))
-    say(f"{came.known} known before, {came.finished} finished now, {len(came.failed)} not finished"
+        click.echo(table(result))
+    say(f"{outcome.known} known before, {outcome.finished} finished now, {len(outcome.failed)} not finished"
         f"  ({planned.space.display(planned.folder)})")  # fmt: skip
-    for member, reason in came.failed:
+    for member, reason in outcome.failed:
         say(f"  {member.label}: {reason}\n    mu runs logs {member.id}")
-    return FAILED if came.failed else OK
+    return FAILED if outcome.failed else OK
 
 
 def executor_for(
@@ -120,39 +127,39 @@ def executor_for(
     from merginguriel.runs import executors
 
     for_ray: dict[str, Any] = {"address": address, "cpus": cpus, "gpus": gpus, "retries": retries}
-    given = {name: value for name, value in for_ray.items() if value is not None}
+    values = {name: value for name, value in for_ray.items() if value is not None}
     if on == "local":
-        if given:
-            raise UsageError(f"--{next(iter(given))} is for Ray only.", hint="Add: --on ray")
+        if values:
+            raise UsageError(f"--{next(iter(values))} is for Ray only.", hint="Add: --on ray")
         return executors.Local(workers or 1), workers or 1
     if workers is not None:
         raise UsageError(
             "--workers is for this machine only: Ray runs as many at once as the nodes have room for.",
             hint="Set the resources of one run with --cpus and --gpus.",
         )
-    return executors.Ray(**given), None
+    return executors.Ray(**values), None
 
 
 def show_plan(planned: Sweep, at_once: int | None, as_json: bool) -> None:
     """Print what a sweep would run, and how long it would take."""
     from merginguriel.runs import sweep as sweeps
 
-    found = sweeps.standings(planned)
-    left = [one for one in found if one.state != "finished"]
-    one = sweeps.expected_seconds(planned, found)
-    seconds = None if one is None or at_once is None else one * -(-len(left) // at_once)
+    result = sweeps.standings(planned)
+    remaining = [item for item in result if item.state != "finished"]
+    item = sweeps.expected_seconds(planned, result)
+    seconds = None if item is None or at_once is None else item * -(-len(remaining) // at_once)
     if as_json:
-        emit({"sweep": planned.id, "asked": planned.asked, "to_run": len(left), "known": len(found) - len(left),
-              "seconds_per_run": one, "seconds": seconds, **described(found)})  # fmt: skip
+        emit({"sweep": planned.id, "asked": planned.asked, "to_run": len(remaining), "known": len(result) - len(remaining),
+              "seconds_per_run": item, "seconds": seconds, **described(result)})  # fmt: skip
         return
-    click.echo(table(found))
-    same = planned.asked - len(found)
-    say(f"{len(left)} to run, {len(found) - len(left)} known already"
+    click.echo(table(result))
+    same = planned.asked - len(result)
+    say(f"{len(remaining)} to run, {len(result) - len(remaining)} known already"
         + (f"; {same} of the {planned.asked} points are the same run as another" if same else ""))  # fmt: skip
-    if one is None:
+    if item is None:
         say("time: not known, no run of this kind has finished here")
-    elif left:
-        rate = f"{duration(one)} for one run, as before"
+    elif remaining:
+        rate = f"{duration(item)} for one run, as before"
         say(f"time: {rate}" if seconds is None else f"time: about {duration(seconds)} ({rate})")
 
 
@@ -166,70 +173,70 @@ def status(name: str | None, workspace_path: Path | None, as_json: bool) -> None
 
     where = space(workspace_path)
     if name is not None:
-        one = sweeps.get(where, name)
-        found = sweeps.standings(one)
-        held = sweeps.is_held(one)
+        item = sweeps.get(where, name)
+        result = sweeps.standings(item)
+        active = sweeps.is_held(item)
         if as_json:
-            emit({"sweep": one.id, "at_work": held, **described(found)})
+            emit({"sweep": item.id, "at_work": active, **described(result)})
             return
-        click.echo(table(found))
-        say(f"{counted(found)}; {'running' if held else 'not running'}")
+        click.echo(table(result))
+        say(f"{counted(result)}; {'running' if active else 'not running'}")
         return
-    known = [(one, sweeps.standings(one)) for one in sweeps.listed(where)]
+    known = [(item, sweeps.standings(item)) for item in sweeps.listed(where)]
     if as_json:
         emit(
             [
-                {"sweep": one.id, "at_work": sweeps.is_held(one), "states": states(found)}
-                for one, found in known
+                {"sweep": item.id, "at_work": sweeps.is_held(item), "states": states(result)}
+                for item, result in known
             ]
         )
         return
-    click.echo(columns([[one.id, counted(found)] for one, found in known]))
+    click.echo(columns([[item.id, counted(result)] for item, result in known]))
     if not known:
         say("no sweeps in this workspace")
 
 
-def described(found: list[MemberState]) -> dict[str, Any]:
+def described(members: list[MemberState]) -> dict[str, Any]:
     """Return the states of a sweep's runs as JSON data."""
     rows = [
         {
-            "run": one.member.id,
-            "varied": one.member.varied,
-            "state": one.state,
-            "metric": one.metric,
-            "value": one.value,
-            "seconds": one.seconds,
-            "begun": one.begun,
-            "error": one.error,
+            "run": item.member.id,
+            "varied": item.member.varied,
+            "state": item.state,
+            "metric": item.metric,
+            "value": item.value,
+            "seconds": item.seconds,
+            "begun": item.begun,
+            "error": item.error,
         }
-        for one in found
+        for item in members
     ]
-    return {"states": states(found), "runs": rows}
+    return {"states": states(members), "runs": rows}
 
 
-def states(found: list[MemberState]) -> dict[str, int]:
+def states(members: list[MemberState]) -> dict[str, int]:
     """Return the number of runs in each state."""
-    counts = Counter(one.state for one in found)
+    counts = Counter(item.state for item in members)
     return {state: counts[state] for state in ORDER if counts[state]}
 
 
-def counted(found: list[MemberState]) -> str:
+def counted(members: list[MemberState]) -> str:
     """Return the number of runs in each state as text."""
-    return ", ".join(f"{count} {state}" for state, count in states(found).items()) or "no runs"
+    return ", ".join(f"{count} {state}" for state, count in states(members).items()) or "no runs"
 
 
-def table(found: list[MemberState]) -> str:
+def table(members: list[MemberState]) -> str:
     """Return a line per run: the varied keys, the state, the score and the time."""
-    keys = list(dict.fromkeys(key for one in found for key in one.member.varied))
+    keys = list(dict.fromkeys(key for item in members for key in item.member.varied))
     short = {key: key.rpartition(".")[2] for key in keys}
     if len(set(short.values())) < len(keys):
         short = {key: key for key in keys}
     from merginguriel.config.sweep_file import shown
 
     rows = [[*(short[key] for key in keys), "state", "score", "time", "run"]]
-    for one in found:
-        varied = [shown(one.member.varied[key]) if key in one.member.varied else "-" for key in keys]
-        score = f"{one.value:.4f}" if one.value is not None else "-"
-        took = duration(one.seconds) if one.seconds is not None else "-"
-        rows.append([*varied, one.state, score, took, one.member.id])
+    for item in members:
+        varied = [shown(item.member.varied[key]) if key in item.member.varied else "-" for key in keys]
+        score = f"{item.value:.4f}" if item.value is not None else "-"
+        seconds_text = duration(item.seconds) if item.seconds is not None else "-"
+        rows.append([*varied, item.state, score, seconds_text, item.member.id])
     return columns(rows)

@@ -10,7 +10,7 @@ import click
 from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.text.runs import duration
 
-from .common import LOCALE, columns, emit, json_option, say
+from .common import LOCALE, LocaleType, columns, emit, json_option, say
 from .progress import Bar
 from .study import load_all, study_options
 
@@ -18,20 +18,44 @@ if TYPE_CHECKING:
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
+TOKENS = 9.3  # per sentence of the task home, by `tokens_of`, on which the seconds were measured
+
+
+class LocaleOrAll(LocaleType):
+    """A locale, or the word `all`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the locale's tag; `all` as it is."""
+        return "all" if value == "all" else super().convert(value, param, ctx)
+
 
 @click.command(short_help="Fine-tune one model per locale.")
-@click.option("--locale", "named", type=LOCALE, multiple=True, help="Repeat for several.")
-@click.option("--locales", "listed", metavar="LIST", help="Several at once: de-DE,sv-SE or all.")
+@click.option("--locale", "named", type=LocaleOrAll(), multiple=True,
+              help="Repeat for several; all: every locale of the task with enough text.")  # fmt: skip
+@click.option("--locales", "listed", metavar="LIST", help="Several locales at once: de-DE,sv-SE or all.")
 @click.option("--joint", metavar="LIST",
               help="Instead, one model on the sentences of several locales together: de-DE,sv-SE; all: those that have a model.")  # fmt: skip
 @click.option("--leave-out", type=LOCALE, multiple=True, help="Of --joint: a locale to leave out; repeat.")
 @click.option("--budget", type=click.Choice(["epochs", "examples"]), default="epochs", show_default=True,
               help="Of --joint: as many epochs as a single model, or as many training sentences.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
-@click.option("--learning-rate", type=float, help="Of the encoder. Default: depends on the base.")
-@click.option("--head-learning-rate", type=float, help="Of the head, which starts from zeros.")
+@click.option(
+    "--learning-rate", type=float, help="Learning rate of the encoder. Default: depends on the base."
+)
+@click.option("--head-learning-rate", type=float, help="Learning rate of the head, which starts from zeros.")
 @click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--max-tokens", type=click.IntRange(min=4), help="Longer sentences are truncated.")
+@click.option("--accumulate", type=click.IntRange(min=1),
+              help="Batches whose gradients are added up before a step. Default: 1.")  # fmt: skip
+@click.option(
+    "--max-train-samples", type=click.IntRange(min=1), help="Train on so many sentences of each locale."
+)
+@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True),
+              help="Stop the training of a locale after this time.")  # fmt: skip
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=4),
+    help="Maximum tokens of a sentence; longer ones are truncated.",
+)
 @click.option(
     "--freeze-layers",
     type=click.IntRange(min=0),
@@ -42,7 +66,7 @@ if TYPE_CHECKING:
 )
 @click.option("--lora-rank", type=click.IntRange(min=1), help="Train low-rank factors of this rank (LoRA).")
 @click.option(
-    "--lora-alpha", type=click.IntRange(min=1), help="Their scale times the rank. Default: 2 × rank."
+    "--lora-alpha", type=click.IntRange(min=1), help="LoRA's alpha (scale times rank). Default: 2 × rank."
 )
 @click.option("--patience", type=click.IntRange(min=1),
               help="Stop after this many epochs without a gain on development data; keep the best.")  # fmt: skip
@@ -70,10 +94,16 @@ def train(
     If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
 
     \b
-    mu train --locales de-DE,sv-SE,da-DK
+    mu train da-DK sv-SE
+    mu train --locales all --dry-run
+
+    \b
+    mu train --locale da-DK --locale sv-SE
+    mu train --locales all --dry-run
     mu train --joint all --leave-out da-DK
     """
     from merginguriel.study import study as studies
+    from merginguriel.study.registered import read as read_registered
 
     if joint is not None:
         if named or listed:
@@ -84,7 +114,8 @@ def train(
         raise UsageError("--leave-out belongs to --joint.")
     data = data_of_all(study, named, listed)
     if dry_run:
-        planned = [plan_of(study, found, given["epochs"]) for found in data.values()]
+        limits = {name: given[name] for name in ("epochs", "max_train_samples", "max_tokens")}
+        planned = [plan_of(study, found, **limits) for found in data.values()]
         emit(planned) if as_json else click.echo(plan_text(planned))
         return
     from merginguriel.models.build_record import read
@@ -96,7 +127,11 @@ def train(
     failed: dict[str, MuError] = {}
     with Bar("base") as bar:
         studies.make_base(study, bar)
+    registered = {} if study.seed else read_registered(study.root)
     for number, locale in enumerate(data, start=1):
+        if locale in registered and len(data) > 1:
+            say(f"{locale} has a registered model: {registered[locale].source}")
+            continue
         try:
             with Bar(f"train {number}/{len(data)}") as bar:
                 path = studies.train(study, locale, progress=bar, report_to=report_to, **settings)
@@ -145,9 +180,13 @@ def train_joint(
     used = joint.remaining(list(data), leave_out)
     path = joint.path_of(study, used, leave_out, budget)
     if dry_run:
-        items = len(joint.chosen([data[name] for name in used], budget, study.seed))
+        limits = {name: given[name] for name in ("epochs", "max_train_samples", "max_tokens")}
+        each = [plan_of(study, data[name], **limits) for name in used]
+        share = 1 if budget == "epochs" else 1 / len(used)
+        items = joint.chosen([data[name] for name in used], budget, study.seed, given["max_train_samples"])
+        time = None if each[0]["seconds"] is None else round(share * sum(one["seconds"] for one in each), 1)
         planned = {"path": str(path), "done": path.is_dir(), "locales": used, "left_out": list(leave_out),
-                   "budget": budget, "train": items, "seconds": seconds_of(study, items, given["epochs"])}  # fmt: skip
+                   "budget": budget, "train": len(items), "seconds": time}  # fmt: skip
         emit(planned) if as_json else click.echo(joint_text(study, planned))
         return
     settings = {key: value for key, value in given.items() if value is not None}
@@ -178,8 +217,8 @@ def joint_text(study: Study, planned: dict[str, Any]) -> str:
 
 def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dict[str, TaskData]:
     """Return the data of the locales of --locale and --locales; for `all`, of those with enough text."""
-    from merginguriel.tasks.base import locales as offered
-
+    if "all" in named:
+        named, listed = tuple(one for one in named if one != "all"), "all"
     if listed != "all":
         more = [LOCALE.convert(tag.strip(), None, None) for tag in (listed or "").split(",") if tag.strip()]
         if not (named or more):
@@ -188,7 +227,7 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
     data: dict[str, TaskData] = {}
     poor: list[str] = []
     last: UnavailableError | None = None
-    for locale in dict.fromkeys((*named, *offered(study.task, study.folder))):
+    for locale in dict.fromkeys((*named, *study.offered())):
         try:
             data |= load_all(study, (locale,))
         except UnavailableError as error:
@@ -201,25 +240,35 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
     return data
 
 
-def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
+def plan_of(
+    study: Study,
+    data: TaskData,
+    epochs: int | None = None,
+    max_train_samples: int | None = None,
+    max_tokens: int | None = None,
+) -> dict[str, Any]:
     """Return the plan of training on `data`. seconds: on two cores; None where nothing was measured."""
+    from merginguriel.loop.quickstart import SECONDS
+    from merginguriel.training.settings import preset
+
     path = study.model(data.locale)
+    # Measured: three epochs over 600 sentences.
+    share = tokens_of(data, max_tokens or preset(study.base).max_tokens) / (600 * TOKENS) * (epochs or 3) / 3
+    used = min(len(data.train), max_train_samples or len(data.train))
+    share *= used / max(len(data.train), 1)
     return {
         "locale": data.locale,
         "path": str(path),
         "done": path.is_dir(),
         **{split: len(data.split(split)) for split in ("train", "dev", "test")},
-        "seconds": seconds_of(study, len(data.train), epochs),
+        "train": used,
+        "seconds": round(SECONDS["train"] * share, 1) if study.base == "e5-small" else None,
     }
 
 
-def seconds_of(study: Study, items: int, epochs: int | None) -> float | None:
-    """Return the seconds of a training on two cores; None where nothing was measured."""
-    from merginguriel.loop.quickstart import SECONDS
-
-    # Measured: three epochs over 600 sentences.
-    share = items / 600 * (epochs or 3) / 3
-    return round(SECONDS["train"] * share, 1) if study.base == "e5-small" else None
+def tokens_of(data: TaskData, most: int) -> float:
+    """Return about how many tokens an epoch reads: characters over 4, with the two that frame a sentence, cut at `most`."""
+    return float(sum(min(len(item.text) / 4 + 2, most) for item in data.train))
 
 
 def plan_text(planned: list[dict[str, Any]]) -> str:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 ROWS = 12  # of one entry, before the rest is only counted
 
 
-@click.command(short_help="Show what a claim, skill, entry or row rests on.")
+@click.command(short_help="Show the evidence of a claim, skill, entry or row.")
 @click.argument("name", metavar="CLAIM|SKILL|ENTRY[#ROW]")
 @click.option("--all", "everything", is_flag=True, help=f"Every row of an entry, not the first {ROWS}.")
 @click.option("--as-of", type=DATE, help="Only what was known by this day (YYYY-MM-DD).")
 @json_option
 @workspace_option
 def why(name: str, everything: bool, as_of: str | None, as_json: bool, workspace_path: Path | None) -> None:
-    """Walk from a statement down to what it rests on: claim, entry, row, run, file with its sha256.
+    """Show the evidence of a statement, level by level: claim, entry, row, run, file with its sha256.
 
     Each claim is shown with its status, the grade of its evidence, and what would change it.
     """
@@ -48,12 +48,12 @@ def _lines(node: Node, first: str, rest: str, most: int | None) -> Iterator[str]
     cut = (
         len(children) - most if most is not None and node.kind == "entry" and len(children) > most + 1 else 0
     )
-    shown = children[: len(children) - cut]
-    under = rest + ("│  " if shown or cut else "   ")
+    visible = children[: len(children) - cut]
+    under = rest + ("│  " if visible or cut else "   ")
     for text in node_lines(node):
         yield from _wrapped(text, under, under + "  ")
-    for i, child in enumerate(shown):
-        last = i == len(shown) - 1 and not cut
+    for i, child in enumerate(visible):
+        last = i == len(visible) - 1 and not cut
         yield from _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), most)
     if cut:
         yield f"{rest}└─ … and {cut} more rows (--all)"

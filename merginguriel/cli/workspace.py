@@ -14,16 +14,16 @@ from merginguriel.knowledge.parse.rows import check_context
 from .common import emit, json_option, say
 
 
-@click.command(short_help="Make a workspace with the shipped knowledge.")
+@click.command(short_help="Create a workspace with the shipped knowledge.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 @click.option("--context", help="Task and base model that questions are about.", default=None)
-@click.option("--restore", is_flag=True, help="Put back shipped skills and entries that are missing.")
+@click.option("--restore", is_flag=True, help="Restore missing shipped skills and entries.")
 @click.option("--empty", is_flag=True, help="Skills only, no entries of the original study.")
 @json_option
 def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json: bool) -> None:
-    """Make FOLDER (default: here) a workspace: skills/, experiment_log/, mu.toml, AGENTS.md.
+    """Turn FOLDER (default: here) into a workspace: skills/, experiment_log/, mu.toml, AGENTS.md.
 
-    It starts with the knowledge that ships with the program. Files that are there already are left alone.
+    It starts with the knowledge that ships with the program. Existing files are not changed.
     """
     marker = folder / workspace.MARKER
     if marker.exists() and not restore:
@@ -32,24 +32,24 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
         )
     if context is not None:
         check_context(context)
-    made = workspace.seed(folder, context=context, empty=empty)
-    about = str(workspace.read_settings(marker)["context"])
+    created = workspace.seed(folder, context=context, empty=empty)
+    context_name = str(workspace.read_settings(marker)["context"])
     from merginguriel.study.capabilities import first_target
     from merginguriel.tasks.base import tasks
 
-    task = about.partition("/")[0]
+    task = context_name.partition("/")[0]
     if task not in tasks():
         say(
             f"note: unknown task {task}: the program can answer from the log, but not train or score. See: mu tasks"
         )
     if as_json:
-        emit({"workspace": str(folder.resolve()), "files": made})
+        emit({"workspace": str(folder.resolve()), "files": created})
         return
-    skills = sum(name.endswith("SKILL.md") for name in made)
-    entries = sum(name.startswith("experiment_log") and name.endswith(".md") for name in made)
+    skills = sum(name.endswith("SKILL.md") for name in created)
+    entries = sum(name.startswith("experiment_log") and name.endswith(".md") for name in created)
     click.echo(f"{folder.resolve()}")
     say(f"{skills} skills, {entries} log entries written. "
-        f"Next: cd {shlex.quote(str(folder))} && mu advise --target {first_target(about)}")  # fmt: skip
+        f"Next: cd {shlex.quote(str(folder))} && mu advise --target {first_target(context_name)}")  # fmt: skip
 
 
 @click.command(short_help="Print shell completion: bash, zsh or fish.")
@@ -66,6 +66,6 @@ def completion(shell: str) -> None:
 
     from .main import mu
 
-    found = get_completion_class(shell)
-    assert found is not None
-    click.echo(found(mu, {}, "mu", "_MU_COMPLETE").source())
+    result = get_completion_class(shell)
+    assert result is not None
+    click.echo(result(mu, {}, "mu", "_MU_COMPLETE").source())

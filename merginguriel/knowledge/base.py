@@ -52,10 +52,10 @@ class Knowledge:
         other |= {"merging_effect"} if metric != "accuracy" else set()  # it is a difference of accuracies
         if not any(row.metric in other for row in self.rows):
             return self
-        one = replace(self)
+        item = replace(self)
         rows = tuple(row for row in self.rows if row.metric not in other)
-        vars(one).update(rows=rows, claims=self.claims, standings=self.standings)
-        return one
+        vars(item).update(rows=rows, claims=self.claims, standings=self.standings)
+        return item
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
@@ -75,11 +75,11 @@ class Knowledge:
     @cached_property
     def superseders(self) -> dict[str, list[str]]:
         """Map the id of each superseded entry to the ids of the entries that supersede it."""
-        found: dict[str, list[str]] = {}
+        result: dict[str, list[str]] = {}
         for entry in self.entries:
             for old in entry.supersedes:
-                found.setdefault(old, []).append(entry.id)
-        return found
+                result.setdefault(old, []).append(entry.id)
+        return result
 
     @cached_property
     def marks(self) -> dict[str, list[row_status.Reached]]:
@@ -89,28 +89,28 @@ class Knowledge:
     @cached_property
     def baselines(self) -> dict[tuple[object, ...], list[ResultRow]]:
         """Map (context, target, kind, n) to the current rows that give this baseline, oldest first."""
-        found: dict[tuple[object, ...], list[ResultRow]] = {}
+        result: dict[tuple[object, ...], list[ResultRow]] = {}
         for row in sorted(self.rows, key=lambda row: (row.day, row.ref)):
             if row.baseline is not None and row.status == "current":
-                found.setdefault((row.context, row.target, row.baseline_kind, row.n), []).append(row)
-        return found
+                result.setdefault((row.context, row.target, row.baseline_kind, row.n), []).append(row)
+        return result
 
     @cached_property
     def newest(self) -> dict[str, str]:
         """Map each context to the day of its newest row."""
-        found: dict[str, str] = {}
+        result: dict[str, str] = {}
         for row in self.rows:
-            found[row.context] = max(row.day, found.get(row.context, ""))
-        return found
+            result[row.context] = max(row.day, result.get(row.context, ""))
+        return result
 
     @cached_property
     def _by_target(self) -> dict[tuple[str, str | None], list[ResultRow]]:
-        """Map (target, method) to rows; method None stands for all methods."""
-        found: dict[tuple[str, str | None], list[ResultRow]] = {}
+        """Map (target, method) to rows; method None: all methods."""
+        result: dict[tuple[str, str | None], list[ResultRow]] = {}
         for row in self.rows:
             for method in (row.method, None):
-                found.setdefault((row.target, method), []).append(row)
-        return found
+                result.setdefault((row.target, method), []).append(row)
+        return result
 
     def near(self, claim: Claim) -> Sequence[ResultRow]:
         """Return a superset of the rows in a claim's scope, cheaply."""
@@ -141,9 +141,9 @@ class Knowledge:
             if (new := self.superseders.get(old)) and not named.intersection(new)
         }
         now = standing(claim, cited, self.near(claim), corrected)
-        said = [f"{entry.id}: {mark.reason}" for row in now.rows if row.status in DOUBTFUL
+        notes = [f"{entry.id}: {mark.reason}" for row in now.rows if row.status in DOUBTFUL
                 for entry, mark in self.marks.get(row.ref, ())] if now.status == "contested" else []  # fmt: skip
-        return replace(now, reason=f"{now.reason} ({said[0]})") if said else now
+        return replace(now, reason=f"{now.reason} ({notes[0]})") if notes else now
 
     def evidence_rows(self, ref: str) -> tuple[ResultRow, ...]:
         """Return the rows that an evidence id names: one row, or all rows of an entry."""
@@ -154,15 +154,16 @@ class Knowledge:
 
     def entry(self, prefix: str) -> Entry:
         """Return the entry whose id starts with `prefix`; raise UsageError, with the candidates, if it is not unique."""
-        found = [entry for entry in self.entries if entry.id.startswith(prefix)]
-        if len(found) == 1:
-            return found[0]
-        exact = [entry for entry in found if entry.id == prefix]
+        entries = [entry for entry in self.entries if entry.id.startswith(prefix)]
+        if len(entries) == 1:
+            return entries[0]
+        exact = [entry for entry in entries if entry.id == prefix]
         if exact:
             return exact[0]
-        if found:
+        if entries:
             raise UsageError(
-                f"{prefix!r} matches {len(found)} entries.", hint="\n".join(entry.id for entry in found[:8])
+                f"{prefix!r} matches {len(entries)} entries.",
+                hint="\n".join(entry.id for entry in entries[:8]),
             )
         words = [w for w in prefix.lower().split("-") if len(w) > 2]
         near = [e.id for e in self.entries if any(w in e.id for w in words if not w.isdigit())][:5]
@@ -172,14 +173,13 @@ class Knowledge:
         )
 
     def skill(self, name: str) -> Skill:
-        """Return the skill of this name; raise UsageError if there is none."""
+        """Return the skill of this name; raise UsageError if it does not exist."""
         for skill in self.skills:
             if skill.name == name:
                 return skill
         near = [s.name for s in self.skills if set(name.split("-")) & set(s.name.split("-"))]
         raise UsageError(
-            f"unknown skill {name!r}.",
-            hint=f"Known: {', '.join(near or [s.name for s in self.skills])}",
+            f"unknown skill {name!r}.", hint=f"Known: {', '.join(near or [s.name for s in self.skills])}"
         )
 
 
@@ -216,9 +216,9 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
         return parsed(space, paths, logged, texts, as_of)
     attached = {path: read_text(path) for path in sorted({*space.log.glob("*/*.csv")})}
     key = kept.digest({**texts, **attached})
-    found = kept.recall(space.root, key)
-    if found is not None:
-        return Knowledge(space, *found)
+    result = kept.recall(space.root, key)
+    if result is not None:
+        return Knowledge(space, *result)
     knowledge = parsed(space, paths, logged, texts, None)
     if all(file in attached for entry in knowledge.entries for file in entry.files):
         kept.remember(space.root, key, (knowledge.skills, knowledge.entries, knowledge.hash))
@@ -255,7 +255,7 @@ def parsed(
         skill = parse_skill(text, path, claims)
         if as_of:
             # Of a past day only the claims made by then are known, whatever the files say today.
-            skill = _known_by(skill, as_of)
+            skill = _as_of(skill, as_of)
             _feed(digest, skill.name, *(repr(claim.as_dict()) for claim in skill.claims))
         else:
             _feed(digest, f"{path.parent.name}/SKILL.md", text, claims or "")
@@ -275,12 +275,12 @@ def _feed(digest: hashlib._Hash, *texts: str) -> None:
         digest.update(data)
 
 
-def _known_by(skill: Skill, day: str) -> Skill:
+def _as_of(skill: Skill, day: str) -> Skill:
     """Return the skill without claims made after `day`; a claim superseded later is restored."""
     since = {claim.id: claim.since for claim in skill.claims}
-    kept = tuple(
+    retained = tuple(
         replace(c, superseded_by=None) if c.superseded_by and since.get(c.superseded_by, "") > day else c
         for c in skill.claims
         if c.since <= day
     )
-    return replace(skill, claims=kept)
+    return replace(skill, claims=retained)

@@ -34,14 +34,14 @@ def need(folder: Path) -> None:
 
 def ask(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
     """Return what `git ARGUMENTS` prints in `folder`; raise MuError with git's own message."""
-    told = subprocess.run(
+    process = subprocess.run(
         ["git", "-c", "core.quotePath=off", *arguments],
         cwd=folder, input=given, capture_output=True, env={**os.environ, **QUIET}, check=False,
     )  # fmt: skip
-    if told.returncode:
-        words = told.stderr.decode("utf-8", "replace").strip()
-        raise MuError(f"git {arguments[0]} failed: {words or told.returncode}", where=str(folder))
-    return told.stdout
+    if process.returncode:
+        words = process.stderr.decode("utf-8", "replace").strip()
+        raise MuError(f"git {arguments[0]} failed: {words or process.returncode}", where=str(folder))
+    return process.stdout
 
 
 def commit(folder: Path, revision: str) -> str:
@@ -68,46 +68,36 @@ def fork(folder: Path, revision: str) -> str:
 
 def listed(folder: Path, revision: str, *parts: str) -> list[str]:
     """Return the files that `revision` has below these parts of `folder`, relative to it and without links."""
-    found = ask(folder, "ls-tree", "-r", "-z", revision, "--", *parts).decode("utf-8", "surrogateescape")
-    records = (record.partition("\t") for record in found.split("\0") if record)
-    return [name for about, _, name in records if about.startswith("100") and "\n" not in name]
+    result = ask(folder, "ls-tree", "-r", "-z", revision, "--", *parts).decode("utf-8", "surrogateescape")
+    records = (record.partition("\t") for record in result.split("\0") if record)
+    return [name for mode, _, name in records if mode.startswith("100") and "\n" not in name]
 
 
 def changed(folder: Path, revision: str) -> list[str]:
     """Return the files in `folder` that differ from `revision` on disk, relative to it; untracked ones are left out."""
-    found = ask(
-        folder,
-        "diff",
-        "--name-only",
-        "--relative",
-        "--no-renames",
-        "--no-ext-diff",
-        "-z",
-        revision,
-        "--",
-        ".",
-    )
-    return [name for name in found.decode("utf-8", "surrogateescape").split("\0") if name]
+    options = ["--name-only", "--relative", "--no-renames", "--no-ext-diff", "-z"]
+    result = ask(folder, "diff", *options, revision, "--", ".")
+    return [name for name in result.decode("utf-8", "surrogateescape").split("\0") if name]
 
 
-def texts(folder: Path, wanted: Sequence[tuple[str, str]]) -> list[str | None]:
+def texts(folder: Path, files: Sequence[tuple[str, str]]) -> list[str | None]:
     r"""Return the text of every (revision, file relative to `folder`), with `\n` line ends; None where it is missing."""
-    asked = "".join(f"{revision}:./{name}\n" for revision, name in wanted)
-    told = (
-        ask(folder, "cat-file", "--batch", given=asked.encode("utf-8", "surrogateescape")) if wanted else b""
+    request = "".join(f"{revision}:./{name}\n" for revision, name in files)
+    answer = (
+        ask(folder, "cat-file", "--batch", given=request.encode("utf-8", "surrogateescape")) if files else b""
     )
-    found: list[str | None] = []
+    result: list[str | None] = []
     at = 0
-    for _ in wanted:
-        end = told.index(b"\n", at)
-        head = told[at:end].rsplit(b" ", 2)
+    for _ in files:
+        end = answer.index(b"\n", at)
+        head = answer[at:end].rsplit(b" ", 2)
         if len(head) < 3 or head[1] != b"blob":
             # Nothing there (or a folder, whose contents are not wanted).
             size = int(head[2]) + 1 if len(head) == 3 and head[2].isdigit() else 0
-            found.append(None)
+            result.append(None)
             at = end + 1 + size
             continue
         size = int(head[2])
-        found.append(told[end + 1 : end + 1 + size].decode("utf-8", "replace").replace("\r\n", "\n"))
+        result.append(answer[end + 1 : end + 1 + size].decode("utf-8", "replace").replace("\r\n", "\n"))
         at = end + 1 + size + 1
-    return found
+    return result

@@ -5,7 +5,6 @@ models/<task>/<base>/joint-…    as the models of single locales; training.yaml
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,17 +81,21 @@ def fitting(study: Study, sources: Collection[str], target: str) -> Joint | None
     )
 
 
-def chosen(data: Sequence[TaskData], budget: str, seed: int) -> list[Item]:
-    """Return the training sentences of a joint model by its budget, those of each locale together."""
-    if budget == "epochs":
-        return [item for one in data for item in one.train]
-    share = max(1, round(sum(len(one.train) for one in data) / len(data) / len(data)))
-    found: list[Item] = []
-    for one in data:
-        order = list(one.train)
-        random.Random(f"{seed}/{one.locale}").shuffle(order)
-        found += order[:share]
-    return found
+def chosen(data: Sequence[TaskData], budget: str, seed: int, most: int | None = None) -> list[Item]:
+    """Return the training sentences of a joint model by its budget, those of each locale together.
+
+    most  sentences of each locale that its own model is trained on; None: all
+    """
+    each = [one.train for one in data]
+    if most is None and budget == "epochs":
+        return [item for items in each for item in items]
+    from merginguriel.training.limits import sampled  # torch
+
+    each = [tuple(sampled(items, most, seed)) for items in each]
+    if budget == "examples":
+        share = max(1, round(sum(map(len, each)) / len(each) / len(each)))
+        each = [tuple(sampled(items, share, seed)) for items in each]
+    return [item for items in each for item in items]
 
 
 @patient
@@ -135,7 +138,7 @@ def train(
     with disk_errors(out):
         return finetune(
             base,
-            chosen(data, budget, study.seed),
+            chosen(data, budget, study.seed, settings.pop("max_train_samples", None)),
             [item for one in data for item in one.dev],
             out,
             resolved(replace(preset(study.base), seed=study.seed, **settings)),

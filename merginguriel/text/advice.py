@@ -29,15 +29,8 @@ if TYPE_CHECKING:
         Source,
     )
 
-ESSENTIAL = {
-    "sources": 3,
-    "for": 2,
-    "against": 2,
-    "prior": 1,
-    "or": 1,
-    "change": 1,
-    "next": 1,
-}  # rows of one screen
+# Rows of one screen.
+ESSENTIAL = {"sources": 3, "for": 2, "against": 2, "prior": 1, "or": 1, "change": 1, "next": 1}
 _JOIN = "\N{NO-BREAK SPACE}"  # a line is not broken here; printed as a blank
 WIDTH = 80  # of a pipe; a terminal has its own
 MARGIN = 12  # where text begins, right of the labels
@@ -181,11 +174,11 @@ def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: 
 
 def _essential(rows: Iterable[Row]) -> list[Row]:
     """Return the rows of one screen, and the option that shows the rest."""
-    left = dict(ESSENTIAL)
+    remaining = dict(ESSENTIAL)
     chosen = []
     for row in rows:
-        if left.get(row.label):
-            left[row.label] -= 1
+        if remaining.get(row.label):
+            remaining[row.label] -= 1
             chosen.append(row)
     return [*chosen, Row("more", "--all: every row, claim and alternative; --explain: the terms")]
 
@@ -344,15 +337,10 @@ def short_ref(ref: str) -> str:
 
 
 def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
-    shown = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
+    ordered = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
     return [
-        Row(
-            CLAIMS[c.predicate],
-            f"{c.text} [{c.status}; {c.skill}]",
-            link=Link("skills", c.skill),
-            hang=True,
-        )
-        for c in shown
+        Row(CLAIMS[c.predicate], f"{c.text} [{c.status}; {c.skill}]", link=Link("skills", c.skill), hang=True)
+        for c in ordered
     ]
 
 

@@ -8,10 +8,10 @@ CIVIDIS = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 2
 
 def cividis(share: float) -> tuple[int, int, int]:
     """Return red, green and blue (0 to 255) of a value between 0 (dark) and 1 (light)."""
-    place = share * (len(CIVIDIS) - 1)
-    i = min(int(place), len(CIVIDIS) - 2)
+    position = share * (len(CIVIDIS) - 1)
+    i = min(int(position), len(CIVIDIS) - 2)
     red, green, blue = (
-        round(a + (b - a) * (place - i)) for a, b in zip(CIVIDIS[i], CIVIDIS[i + 1], strict=True)
+        round(a + (b - a) * (position - i)) for a, b in zip(CIVIDIS[i], CIVIDIS[i + 1], strict=True)
     )
     return red, green, blue
 

@@ -70,11 +70,11 @@ def kind_words(kind: str) -> str:
     return KIND_WORDS.get(kind, kind.replace("_", " "))
 
 
-def number(value: float | None, places: int = 1, *, sign: bool = True) -> str:
+def number(value: float | None, decimals: int = 1, *, sign: bool = True) -> str:
     """Format a number with a true minus sign, and never as −0.0; `–` for None."""
     if value is None:
         return "–"
-    text = f"{value:{'+' if sign else ''}.{places}f}"
+    text = f"{value:{'+' if sign else ''}.{decimals}f}"
     if float(text) == 0:
         text = text.replace("-", "+" if sign else "")
     return text.replace("-", "−")

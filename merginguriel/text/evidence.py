@@ -34,8 +34,8 @@ def node_lines(node: Node) -> Iterator[str]:
             if reason["about"] != "status":
                 yield f"  {'−' * reason['steps']} {reason['about']}: {reason['reason']}"
         yield f"would change it: {facts['would_change']}"
-        for place in facts["said_in"]:
-            yield f"stated in {place}"
+        for location in facts["said_in"]:
+            yield f"stated in {location}"
     if node.kind == "row" and facts["status"] != "current":
         yield f"[{facts['status']}]"
     for mark in facts.get("marked_by", ()):

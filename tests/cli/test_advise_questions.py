@@ -31,9 +31,9 @@ def test_a_misspelt_question_exits_2_with_the_nearest(mu, study, arguments, near
 
 
 def test_a_context_may_be_asked_about_once_the_workspace_has_its_base(mu, bench):
-    asked = ("advise", "--target", "da-DK", "--context", "files/tiny", "--workspace", bench.root)
+    asked = ("advise", "--target", "da-DK", "--context", "rooms/tiny", "--workspace", bench.root)
     assert mu(*asked).code == 2
-    (bench.root / "models" / "files" / "tiny" / "base").mkdir(parents=True)
+    (bench.root / "models" / "rooms" / "tiny" / "base").mkdir(parents=True)
     assert mu(*asked).code == 4
 
 

@@ -79,7 +79,10 @@ def test_claims_that_can_both_hold_are_left_in_peace(bench, other):
 def test_the_same_scope_without_a_row_is_a_contradiction_all_the_same(bench):
     bench.entry(row("cy-GB"))
     found = told(bench, claim("gains"), claim("loses", "fails"))
-    assert "gains and loses say opposite things of target=sw-KE, and no row decides between them." in found
+    assert (
+        "gains and loses make opposite statements about target=sw-KE, and no row decides between them."
+        in found
+    )
 
 
 def test_a_claim_against_rows_that_it_does_not_cite_is_found_per_target(bench):
@@ -273,7 +276,7 @@ def test_a_configuration_is_held_to_the_practice(bench, practice, config, said):
 
 
 def test_methods_are_named_as_the_program_and_the_log_have_them(bench, mu):
-    from merginguriel.knowledge.lint.rules.configuration import methods_named
+    from merginguriel.knowledge.lint.rules.configuration import methods_mentioned
     from merginguriel.merging.registry import parameters
 
     names = {*parameters(), "ties_dare", "iterate_ties"}
@@ -285,9 +288,9 @@ def test_methods_are_named_as_the_program_and_the_log_have_them(bench, mu):
         ("DARE", {"dare_linear", "dare_ties", "ties_dare"}),
         ("a linear head, a single consensus model, a task", set()),
     ):
-        assert methods_named(text, names) == meant, text
+        assert methods_mentioned(text, names) == meant, text
     for name in names - {"average", "linear", "consensus", "localise"}:
-        assert methods_named(f"Take {name.upper()}.", names) == {name}
+        assert methods_mentioned(f"Take {name.upper()}.", names) == {name}
     # A method that the log alone has is known by it; the command knows those of the program.
     bench.skill(text=RESEARCH.format(name="a-skill", practice="Merge by Zipping.", config="method: ties"))
     bench.entry(row(method="ties"))

@@ -202,7 +202,7 @@ def test_a_pilot_is_said_not_to_be_there_yet_and_the_next_command_is_copied(spac
     async def script(app, pilot):
         await settled(app, pilot)
         await press(app, pilot, "p")
-        assert "does not offer" in notes(app)
+        assert "cannot be run" in notes(app)
         await press(app, pilot, "n")
         assert app.clipboard.startswith("mu ") and str(space.root) in app.clipboard
 
@@ -246,7 +246,7 @@ def test_a_word_that_is_no_target_is_a_note_and_the_answer_stays(space):
 def test_without_a_target_one_is_asked_for(space):
     async def script(app, pilot):
         await settled(app, pilot)
-        assert "Which language" in text_of(app)
+        assert "Choose a target" in text_of(app)
         assert app.focused.id == "find"
 
     play(space, script, screen="advise")

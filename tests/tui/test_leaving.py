@@ -220,7 +220,7 @@ def test_a_draft_that_cannot_be_kept_is_told_once_and_the_text_stays(space):
         # The program ends here: the text goes where sessions are kept, and that is said.
 
     play(space, script, screen="log")
-    (place,) = seen["app"].elsewhere_kept
+    (place,) = seen["app"].drafts_outside
     assert place.parent == session.path(space).parent and "<!-- mine -->" in place.read_text()
 
 

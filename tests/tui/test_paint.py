@@ -108,7 +108,7 @@ def test_the_first_frame_is_the_screen_and_what_it_does_not_show_is_not_imported
     assert not set(HEAVY) & set(modules)
     assert "1 advise" in frame and "Find" in frame
     if screen == "advise":
-        assert "Reading what is known" in frame and "find a target" in frame and "min gain" in frame
+        assert "Loading" in frame and "find a target" in frame and "min gain" in frame
 
 
 @pytest.mark.slow

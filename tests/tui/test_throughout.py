@@ -170,7 +170,7 @@ def test_a_broken_skill_is_named_with_its_line_and_read_again_when_it_is_mended(
 
     async def script(app, pilot):
         await settled(app, pilot)
-        assert "SKILL.md" in notes(app) and "Nothing can be answered" in text_of(app)
+        assert "SKILL.md" in notes(app) and "No advice is possible" in text_of(app)
         shutil.rmtree(path.parent)
         await press(app, pilot, "ctrl+r")
         assert app.screen.advice.target == "sw-KE"

@@ -135,7 +135,7 @@ def table(advice: Advice) -> str:
 
 
 class Scale(Widget):
-    """The expected gain, drawn as wide as there is room."""
+    """The expected gain on a scale as wide as the card."""
 
     advice: Advice | None = None
 

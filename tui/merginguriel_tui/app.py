@@ -63,11 +63,11 @@ class MuApp(Client):
     def __init__(
         self, space: Workspace, *, screen: str | None = None, what: tuple[str, ...] = (), demo: bool = False
     ) -> None:
-        kept = session.read(space)
-        start = screen or str(kept.get("screen", "advise"))
+        state = session.read(space)
+        start = screen or str(state.get("screen", "advise"))
         # The first screen is the default mode: switching to it later would paint an empty screen first.
         vars(self)["DEFAULT_MODE"] = start if start in SCREENS else "advise"
-        super().__init__(space, kept, demo=demo)
+        super().__init__(space, state, demo=demo)
         if screen and what:
             self.what[screen] = what
         self.clashes: set[str] = set()

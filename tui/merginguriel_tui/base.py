@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,7 +18,8 @@ from textual.containers import Container
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from merginguriel import workspace
@@ -40,12 +41,12 @@ class Client(App[None]):
         self.space, self.kept, self.demo = space, kept, demo
         self.what: dict[str, tuple[str, ...]] = {}  # screen → what to open when it is next shown
         self.elsewhere = "" if _is_nearest(space) else f" --workspace {shlex.quote(str(space.root))}"
-        self.elsewhere_kept: list[Path] = []  # drafts that could not be saved in the workspace
+        self.drafts_outside: list[Path] = []  # drafts that could not be saved in the workspace
         self.begun: set[str] = set()  # runs started here since the last check
 
     def action_go(self, name: str, *what: str) -> None:
         """Switch to the screen `name` and open `what` there."""
-        there = self.current_mode == name
+        current = self.current_mode == name
         if what:
             self.what[name] = what
         self.switch_mode(name)
@@ -53,7 +54,7 @@ class Client(App[None]):
         while what and len(self.screen_stack) > 1 and not getattr(self.screen, "holding", False):
             self.pop_screen()  # `what` is shown by the screen itself, not by one on top of it
         screen = self.screen
-        if what and isinstance(screen, MuScreen) and (there or screen.is_mounted):
+        if what and isinstance(screen, MuScreen) and (current or screen.is_mounted):
             screen.open_what()
 
     def anywhere(self, command: str) -> str:
@@ -131,11 +132,11 @@ class Tabs(Widget):
             line.append(label, "bold reverse" if name == self.current else "")
         space = self.app.space
         where = "shipped knowledge" if space.shipped else "demo" if self.app.demo else homely(space.root)
-        room = self.size.width - line.cell_len - len(self.help_hint()) - 4
-        if room > 0:
-            shown = Text(plain(where), "dim")
-            shown.truncate(room, overflow="ellipsis", pad=True)
-            line.append("  ").append_text(shown)
+        width = self.size.width - line.cell_len - len(self.help_hint()) - 4
+        if width > 0:
+            location = Text(plain(where), "dim")
+            location.truncate(width, overflow="ellipsis", pad=True)
+            line.append("  ").append_text(location)
         line.append(f"  {self.help_hint()}", "dim")
         return line
 
@@ -186,6 +187,7 @@ class MuScreen(Screen[None]):
         Binding("escape", "leave", "Leave the field", id="leave", show=False),
     ]
     command: reactive[str] = reactive("", init=False)
+    last_error = ""  # of a repeated action; empty after a success
     holding = False  # True while it holds unsaved text and must not be closed for another screen
 
     @property
@@ -196,7 +198,7 @@ class MuScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Yield the tabs, the body and the two lines at the bottom."""
-        # Set the width classes before there are widgets: the first resize would restyle all of them.
+        # Set the width classes before the widgets exist: the first resize would restyle all of them.
         fits = [name for least, name in self.HORIZONTAL_BREAKPOINTS or () if self.app.size.width >= least]
         if fits:
             self.set_class(True, fits[-1], update=False)
@@ -231,6 +233,10 @@ class MuScreen(Screen[None]):
         """Read the files again."""
         self.show()
 
+    def action_find(self) -> None:
+        """Focus the search field."""
+        self.query_one("#find").focus()
+
     def action_leave(self) -> None:
         """Leave an input field, so that letters are commands again."""
         field = self.focused
@@ -238,6 +244,30 @@ class MuScreen(Screen[None]):
         if isinstance(field, Input) or "TextArea" in {cls.__name__ for cls in type(field).__mro__}:
             result = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
             self.set_focus(result.first() if result else None)
+
+    def list_options(self, list_id: str, options: Iterable[Option], highlighted: int | None = None) -> None:
+        """Replace the options of a list, and highlight one."""
+        widget = self.query_one(f"#{list_id}", OptionList)
+        widget.clear_options()
+        widget.add_options(options)
+        if highlighted is not None:
+            widget.highlighted = highlighted
+
+    def confirm(
+        self, title: str, text: str, yes: str, then: Callable[[], Any], *, danger: bool = False
+    ) -> None:
+        """Ask a yes/no question and call `then` on yes."""
+        from .dialogs import Confirm
+
+        self.app.push_screen(
+            Confirm(title, text, yes, danger=danger), lambda answer: then() if answer else None
+        )
+
+    def show_error_once(self, error: MuError) -> None:
+        """Show an error of a repeated action, unless it is the same as the last time."""
+        if error.render() != self.last_error:
+            self.last_error = error.render()
+            self.mu.show_error(error)
 
     def remembered(self) -> dict[str, Any]:
         """Return this screen's state from the last session. It comes from a file: check every value."""

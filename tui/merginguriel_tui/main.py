@@ -72,7 +72,7 @@ def show(
 
     app = MuApp(space, screen=screen, what=what, demo=demo)
     app.run(mouse=mouse)
-    for path in app.elsewhere_kept:
+    for path in app.drafts_outside:
         click.echo(f"the draft could not be saved in the workspace. It is in {path}", err=True)
     if app.return_code:
         raise click.exceptions.Exit(app.return_code)
@@ -83,14 +83,14 @@ def show_demo(screen: str | None, what: tuple[str, ...], *, mouse: bool = True) 
     folder = Path(tempfile.mkdtemp(prefix="mu-demo-"))
     # Clean up too if the terminal is closed.
     before = signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
-    given: set[Path] = set()
+    saved: set[Path] = set()
     try:
         workspace.seed(folder)
-        given = set(folder.rglob("*"))
+        saved = set(folder.rglob("*"))
         show(workspace.find(explicit=folder), screen, what, demo=True, mouse=mouse)
     finally:
         signal.signal(signal.SIGHUP, before)
-        if any(path not in given and path.is_file() for path in folder.rglob("*")):
+        if any(path not in saved and path.is_file() for path in folder.rglob("*")):
             click.echo(f"the files made in the demo are in {folder}", err=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)

@@ -33,10 +33,10 @@ INNER = {
 def create(name: str, *args: Any, **options: Any) -> Screen[None]:
     """Import the screen `name` and create it with these arguments."""
     module, attribute, *_ = SCREENS.get(name) or INNER[name]
-    made: Screen[None] = getattr(importlib.import_module(f".screens.{module}", __package__), attribute)(
+    screen: Screen[None] = getattr(importlib.import_module(f".screens.{module}", __package__), attribute)(
         *args, **options
     )
-    return made
+    return screen
 
 
 def modules() -> list[str]:

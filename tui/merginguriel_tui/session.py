@@ -23,25 +23,25 @@ class Look(NamedTuple):
 
 def look(space: Workspace) -> Look:
     """Read [tui] of mu.toml. Invalid settings become errors, not exceptions."""
-    given = space.settings.get("tui")
-    table: dict[str, Any] = given if isinstance(given, dict) else {}
+    settings = space.settings.get("tui")
+    table: dict[str, Any] = settings if isinstance(settings, dict) else {}
     where = str(space.root / MARKER)
-    wrong = [
+    errors = [
         MuError(f"unknown setting tui.{name}.", where=where, hint="Settings of [tui]: theme, keys.")
         for name in table
         if name not in ("theme", "keys")
     ]
     theme, keys = table.get("theme"), table.get("keys", {})
     if theme is not None and not isinstance(theme, str):
-        wrong.append(MuError(f"tui.theme must be a name, got {theme!r}.", where=where))
+        errors.append(MuError(f"tui.theme must be a name, got {theme!r}.", where=where))
         theme = None
     if not isinstance(keys, dict):
-        wrong.append(MuError(f"tui.keys must be a table, got {keys!r}.", where=where, hint='quit = "f10"'))
+        errors.append(MuError(f"tui.keys must be a table, got {keys!r}.", where=where, hint='quit = "f10"'))
         keys = {}
     for name, key in keys.items():
         if not isinstance(key, str) or not key:
-            wrong.append(MuError(f"tui.keys.{name} must name a key, got {key!r}.", where=where))
-    return Look(theme, {name: key for name, key in keys.items() if isinstance(key, str) and key}, wrong)
+            errors.append(MuError(f"tui.keys.{name} must name a key, got {key!r}.", where=where))
+    return Look(theme, {name: key for name, key in keys.items() if isinstance(key, str) and key}, errors)
 
 
 def path(space: Workspace) -> Path:

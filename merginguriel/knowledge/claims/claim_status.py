@@ -57,37 +57,40 @@ def standing(
     if corrected:
         old, new = next(iter(corrected.items()))
         return Standing("contested", f"{old} was corrected by {new}, which the claim does not cite")
-    if claim.predicate == "no_signal" and (told := conditional_claims.correlation(claim, cited)) is not None:
-        status, said = conditional_claims.no_correlation(told)
-        return Standing(status, said, rows=told.rows)
+    if (
+        claim.predicate == "no_signal"
+        and (correlation_status := conditional_claims.correlation(claim, cited)) is not None
+    ):
+        status, summary = conditional_claims.no_correlation(correlation_status)
+        return Standing(status, summary, rows=correlation_status.rows)
     conditional = claim.predicate in ("requires", "no_signal")
     compare = conditional_claims.compared if conditional else differences
-    found = compare(claim, cited)
-    if not found and conditional:
+    result = compare(claim, cited)
+    if not result and conditional:
         return Standing("under noise", UNTESTED[claim.predicate], rows=tuple(cited))
-    if not found:
+    if not result:
         return Standing("contested", NOTHING_COMPARED)
-    pool = pooled(found)
-    rows = tuple({row.ref: row for _, _, pair in found for row in pair}.values())
-    wanted = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
-    every_found = compare(claim, every)
-    contradicted = bool(every_found) and pooled(every_found).mean * wanted < 0
-    said = _said(pool, len(found), "pp" if rows[0].is_share else "points")
+    pool = pooled(result)
+    rows = tuple({row.ref: row for _, _, pair in result for row in pair}.values())
+    direction = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
+    with_all = compare(claim, every)
+    contradicted = bool(with_all) and pooled(with_all).mean * direction < 0
+    summary = _said(pool, len(result), "pp" if rows[0].is_share else "points")
     p = pool.p
     if claim.predicate == "no_signal":
-        status, more = conditional_claims.no_difference(found)
-        if status == "supported" and conditional_claims.no_difference(every_found)[0] == "refuted":
+        status, more = conditional_claims.no_difference(result)
+        if status == "supported" and conditional_claims.no_difference(with_all)[0] == "refuted":
             status, more = "contested", "uncited rows show a difference"
-        said = f"{said}; {more}"
+        summary = f"{summary}; {more}"
     elif claim.predicate == "forbids" and -VETO_PP < pool.mean < 0 and not contradicted:
-        status, said = "contested", f"{said}; a loss below {VETO_PP:g} pp does not justify a veto"
-    elif pool.mean * wanted > 0 and contradicted:
-        status, said = "contested", f"{said}; uncited rows show the opposite"
-    elif pool.mean * wanted > 0:
+        status, summary = "contested", f"{summary}; a loss below {VETO_PP:g} pp does not justify a veto"
+    elif pool.mean * direction > 0 and contradicted:
+        status, summary = "contested", f"{summary}; uncited rows show the opposite"
+    elif pool.mean * direction > 0:
         status = "supported" if p is not None and p < 0.05 else "under noise"
     else:
         status = "refuted" if p is not None and p < 0.05 else "contested"
-    return Standing(status, said, pool.mean, pool.se, rows)
+    return Standing(status, summary, pool.mean, pool.se, rows)
 
 
 def _said(pool: Pool, comparisons: int, unit: str) -> str:

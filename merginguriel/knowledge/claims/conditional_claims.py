@@ -33,38 +33,36 @@ def with_and_without(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference
     """
     inside = [row for row in rows if row.status == "current" and in_scope(row, claim.scope)]
     parts = [_without(claim, key, inside) for key in claim.condition]
-    return min(parts, key=_stands) if parts and all(parts) else []
+    return min(parts, key=_confidence) if parts and all(parts) else []
 
 
 def _without(claim: Claim, key: str, inside: Sequence[ResultRow]) -> list[Difference]:
     """Compare rows that meet the whole condition with rows that miss this part of it alone."""
-    wanted = claim.condition[key]
-    found: list[Difference] = []
-    for other in sorted({said for row in inside if (said := _said(row, key)) is not None} - {wanted}):
+    required = claim.condition[key]
+    result: list[Difference] = []
+    for other in sorted({said for row in inside if (said := _value(row, key)) is not None} - {required}):
         sides = replace(
-            claim,
-            predicate="prefers",
-            over=None,
-            prefer=_scope(key, wanted),
-            over_scope=_scope(key, other),
+            claim, predicate="prefers", over=None, prefer=_scope(key, required), over_scope=_scope(key, other)
         )
-        found += [
-            one for one in differences(sides, inside) if _meets(claim, one[2][0]) and _alike(one[2], key)
+        result += [
+            difference
+            for difference in differences(sides, inside)
+            if _meets(claim, difference[2][0]) and _alike(difference[2], key)
         ]
-    return found
+    return result
 
 
 def _meets(claim: Claim, row: ResultRow) -> bool:
-    return all(_said(row, key) == wanted for key, wanted in claim.condition.items())
+    return all(_value(row, key) == required for key, required in claim.condition.items())
 
 
-def _stands(found: Sequence[Difference]) -> tuple[float, float]:
+def _confidence(result: Sequence[Difference]) -> tuple[float, float]:
     """Return how sure it is that these differences are above 0 (−1 to 1; 0 without noise), and their mean."""
-    pool = pooled(found)
+    pool = pooled(result)
     return copysign(1 - (1.0 if pool.p is None else pool.p), pool.mean), pool.mean
 
 
-def _said(row: ResultRow, key: str) -> str | None:
+def _value(row: ResultRow, key: str) -> str | None:
     if key in FIELDS:
         value = getattr(row, key)
         return None if value in (None, "-") else str(value)
@@ -80,10 +78,10 @@ def _alike(rows: Sequence[ResultRow], key: str) -> bool:
     mine, its = ([pair for pair in row.params if pair[0] != key] for row in rows)
     if mine != its:
         return False
-    one, other = rows
+    item, other = rows
     if key not in CHOOSES_SOURCES:
-        return sorted(one.sources) == sorted(other.sources)
-    if one.similarity and other.similarity:
+        return sorted(item.sources) == sorted(other.sources)
+    if item.similarity and other.similarity:
         return True
     # Chosen by hand: more of the same, or the target for one of them, but not others altogether.
     a, b = ({*row.sources} - {row.target} for row in rows)
@@ -116,7 +114,7 @@ def correlation(claim: Claim, rows: Iterable[ResultRow]) -> Correlation | None:
     variance 1.06/(n − 3) of Fieller, Hartley and Pearson (1957). Several rows of one target, such as those of several
     seeds, are of the same pairs and count once.
     """
-    found: dict[object, ResultRow] = {}
+    result: dict[object, ResultRow] = {}
     for row in rows:
         if (
             row.metric == "spearman"
@@ -124,18 +122,18 @@ def correlation(claim: Claim, rows: Iterable[ResultRow]) -> Correlation | None:
             and (row.n or 0) > 3
             and _of_feature(claim, row)
         ):
-            found.setdefault(row.measurement(), row)
-    if not found:
+            result.setdefault(row.measurement(), row)
+    if not result:
         return None
     # A correlation of 1 has no z; half a step below it has.
     each: list[Difference] = [
         (atanh(max(-0.9999, min(0.9999, row.value))), 1.06 / ((row.n or 0) - 3), (row,))
-        for row in found.values()
+        for row in result.values()
     ]
     pool = pooled(each)
-    own = [(one[2][0].target, *_ends(pooled([one]))) for one in each]
+    own = [(item[2][0].target, *_ends(pooled([item]))) for item in each]
     pairs: dict[tuple[str, str], int] = {}
-    for row in found.values():
+    for row in result.values():
         pairs[row.context, row.target] = max(row.n or 0, pairs.get((row.context, row.target), 0))
     return Correlation(
         tanh(pool.mean),
@@ -143,8 +141,8 @@ def correlation(claim: Claim, rows: Iterable[ResultRow]) -> Correlation | None:
         n=sum(pairs.values()),
         p=1.0 if pool.p is None else pool.p,
         targets=pool.targets,
-        farthest=max(own, key=lambda one: max(-one[1], one[2])),
-        rows=tuple(found.values()),
+        farthest=max(own, key=lambda item: max(-item[1], item[2])),
+        rows=tuple(result.values()),
     )
 
 
@@ -193,42 +191,42 @@ def interval(pool: Pool) -> tuple[float, float] | None:
     return pool.mean - t * pool.se, pool.mean + t * pool.se
 
 
-def no_difference(found: Sequence[Difference]) -> tuple[str, str]:
+def no_difference(result: Sequence[Difference]) -> tuple[str, str]:
     """Return (status, reason) of a claim that there is no difference, given these comparisons."""
-    pool = pooled(found)
+    pool = pooled(result)
     ends = interval(pool)
     if ends is None:
         return "under noise", "no n is given, so that no difference can be excluded"
-    said = _minus(f"95% {ends[0]:+.2f} … {ends[1]:+.2f} pp")
+    text = _minus(f"95% {ends[0]:+.2f} … {ends[1]:+.2f} pp")
     if pool.p is not None and pool.p < 0.05:
         if ends[0] <= 0 <= ends[1]:  # the mean's, which did not decide: see `Pool.p`
             return "refuted", f"each of {pool.targets} targets shows a difference beyond its own noise"
-        return "refuted", f"{said}: there is a difference"
+        return "refuted", f"{text}: there is a difference"
     if max(map(abs, ends)) <= NO_DIFFERENCE_PP:
-        return "supported", f"{said}: no difference of more than {NO_DIFFERENCE_PP:g} pp"
-    return "under noise", f"{said}: a difference of more than {NO_DIFFERENCE_PP:g} pp is not excluded"
+        return "supported", f"{text}: no difference of more than {NO_DIFFERENCE_PP:g} pp"
+    return "under noise", f"{text}: a difference of more than {NO_DIFFERENCE_PP:g} pp is not excluded"
 
 
-def no_correlation(found: Correlation) -> tuple[str, str]:
+def no_correlation(result: Correlation) -> tuple[str, str]:
     """Return (status, reason) of a claim that a feature carries no signal, given this correlation."""
-    ends, p = f"95% {found.low:+.2f} … {found.high:+.2f}", stats.p_text(found.p)
-    said = f"ρ {found.value:+.2f} over {found.n} pairs"
-    target, low, high = found.farthest
-    if found.p < 0.05 and found.low <= 0 <= found.high:
-        status, said = (
+    ends, p = f"95% {result.low:+.2f} … {result.high:+.2f}", stats.p_text(result.p)
+    text = f"ρ {result.value:+.2f} over {result.n} pairs"
+    target, low, high = result.farthest
+    if result.p < 0.05 and result.low <= 0 <= result.high:
+        status, text = (
             "refuted",
-            f"{said}, {p}: each of {found.targets} targets shows it beyond its own noise",
+            f"{text}, {p}: each of {result.targets} targets shows it beyond its own noise",
         )
-    elif found.p < 0.05:
-        status, said = "refuted", f"{said}, {ends}, {p}: it carries a signal"
-    elif max(-found.low, found.high) > NO_CORRELATION:
-        status, said = "under noise", f"{said}, {ends}, {p}: one of {NO_CORRELATION:g} is not excluded"
+    elif result.p < 0.05:
+        status, text = "refuted", f"{text}, {ends}, {p}: it carries a signal"
+    elif max(-result.low, result.high) > NO_CORRELATION:
+        status, text = "under noise", f"{text}, {ends}, {p}: one of {NO_CORRELATION:g} is not excluded"
     elif max(-low, high) > NO_CORRELATION:
         status = "under noise"
-        said = f"{said}, {ends}, {p}; of {target} alone {low:+.2f} … {high:+.2f}: {NO_CORRELATION:g} is not excluded"
+        text = f"{text}, {ends}, {p}; of {target} alone {low:+.2f} … {high:+.2f}: {NO_CORRELATION:g} is not excluded"
     else:
-        status, said = "supported", f"{said}, {ends}, {p}"
-    return status, _minus(said)
+        status, text = "supported", f"{text}, {ends}, {p}"
+    return status, _minus(text)
 
 
 def _minus(text: str) -> str:

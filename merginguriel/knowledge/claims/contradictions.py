@@ -46,7 +46,7 @@ def wanted(claim: Claim) -> int:
     return 1 if claim.predicate in ("beats", "prefers") else -1
 
 
-def standing_claims(knowledge: Knowledge) -> list[Claim]:
+def active_claims(knowledge: Knowledge) -> list[Claim]:
     """Return the claims that are neither superseded nor refuted."""
     return [c for c in knowledge.claims if knowledge.standings[c.id].status not in ("superseded", "refuted")]
 
@@ -58,48 +58,48 @@ def between_claims(knowledge: Knowledge) -> list[Conflict]:
     model and not a worse one.
     """
     groups: dict[object, list[Claim]] = {}
-    for claim in standing_claims(knowledge):
+    for claim in active_claims(knowledge):
         if claim.predicate in ("beats", *DOWN):
             groups.setdefault(claim.over, []).append(claim)
         elif claim.predicate == "prefers":
             groups.setdefault(frozenset(claim.prefer), []).append(claim)
-    found: list[Conflict] = []
+    conflicts: list[Conflict] = []
     for group in groups.values():
-        for one, other in combinations(group, 2):
-            common = both(one.scope, other.scope) if _opposed(one, other) else None
+        for item, other in combinations(group, 2):
+            common = both(item.scope, other.scope) if _opposed(item, other) else None
             if common is not None:
-                found += _settled(knowledge, one, other, common)
-            elif one.predicate == other.predicate and dict(one.scope) == dict(other.scope):
-                found += _two_sizes(knowledge, one, other)
-    return found + _better_not_worse(groups)
+                conflicts += _settled(knowledge, item, other, common)
+            elif item.predicate == other.predicate and dict(item.scope) == dict(other.scope):
+                conflicts += _two_sizes(knowledge, item, other)
+    return conflicts + _better_not_worse(groups)
 
 
 def _better_not_worse(groups: dict[object, list[Claim]]) -> list[Conflict]:
     """Return claims that beat best_zero_shot, which is at least as good as best_single_source, but not that."""
     return [
-        Conflict(one, f"contradicts {other.id}: of {told(one.scope)}, what beats best_zero_shot beats "
+        Conflict(item, f"contradicts {other.id}: of {scope_text(item.scope)}, what beats best_zero_shot beats "
                  "best_single_source too, which is no better", other)
-        for one in groups.get("best_zero_shot", ())
+        for item in groups.get("best_zero_shot", ())
         for other in groups.get("best_single_source", ())
-        if one.predicate == "beats" and other.predicate in DOWN
-        and dict(both(one.scope, other.scope) or {"-": ()}) == dict(one.scope)
+        if item.predicate == "beats" and other.predicate in DOWN
+        and dict(both(item.scope, other.scope) or {"-": ()}) == dict(item.scope)
     ]  # fmt: skip
 
 
-def _two_sizes(knowledge: Knowledge, one: Claim, other: Claim) -> list[Conflict]:
+def _two_sizes(knowledge: Knowledge, item: Claim, other: Claim) -> list[Conflict]:
     """Return a conflict where two claims state sizes of one scope further apart than their known noise."""
-    if one.value is None or other.value is None or one.unit != other.unit:
+    if item.value is None or other.value is None or item.unit != other.unit:
         return []
-    if (dict(one.prefer), dict(one.over_scope)) != (dict(other.prefer), dict(other.over_scope)):
+    if (dict(item.prefer), dict(item.over_scope)) != (dict(other.prefer), dict(other.over_scope)):
         return []
-    noise = [_noise(knowledge, claim) for claim in (one, other)]
-    apart = abs(abs(one.value) - abs(other.value))
+    noise = [_noise(knowledge, claim) for claim in (item, other)]
+    apart = abs(abs(item.value) - abs(other.value))
     if None in noise or apart <= 1.96 * sum((n or 0.0) ** 2 for n in noise) ** 0.5 + (
-        0.0006 if one.unit == "accuracy" else 0.06
+        0.0006 if item.unit == "accuracy" else 0.06
     ):
         return []
-    return [Conflict(other, f"says {other.value:g} {other.unit}, and {one.id} says {one.value:g} of the same scope, "
-                     "further apart than their noise", one)]  # fmt: skip
+    return [Conflict(other, f"says {other.value:g} {other.unit}, and {item.id} says {item.value:g} of the same scope, "
+                     "further apart than their noise", item)]  # fmt: skip
 
 
 def _noise(knowledge: Knowledge, claim: Claim) -> float | None:
@@ -113,34 +113,34 @@ def _noise(knowledge: Knowledge, claim: Claim) -> float | None:
     return now.se_pp * len(baselines) / sum(baselines) if baselines else None
 
 
-def _opposed(one: Claim, other: Claim) -> bool:
-    if one.predicate == other.predicate == "prefers":
-        crossed = ((one.prefer, other.over_scope), (one.over_scope, other.prefer))
+def _opposed(claim: Claim, other: Claim) -> bool:
+    if claim.predicate == other.predicate == "prefers":
+        crossed = ((claim.prefer, other.over_scope), (claim.over_scope, other.prefer))
         return all(set(a) == set(b) and both(a, b) is not None for a, b in crossed)
-    return wanted(one) != wanted(other)
+    return wanted(claim) != wanted(other)
 
 
-def _settled(knowledge: Knowledge, one: Claim, other: Claim, common: Scope) -> list[Conflict]:
+def _settled(knowledge: Knowledge, claim: Claim, other: Claim, common: Scope) -> list[Conflict]:
     """Return the conflict of two opposed claims, settled by the rows where both apply.
 
     Without such rows, only claims of which one scope contains the other contradict each other.
     """
-    narrowed = replace(one, scope=common)
-    there = differences(narrowed, knowledge.near(narrowed))
-    if not there:
-        if dict(common) not in (dict(one.scope), dict(other.scope)):
+    narrowed = replace(claim, scope=common)
+    shared = differences(narrowed, knowledge.near(narrowed))
+    if not shared:
+        if dict(common) not in (dict(claim.scope), dict(other.scope)):
             return []
-        return [Conflict(one, f"and {other.id} say opposite things of {told(common)}, and no row decides between them", other)]  # fmt: skip
-    mean = pooled(there).mean
-    wrong, right = (other, one) if mean * wanted(one) > 0 else (one, other)
-    return [Conflict(wrong, f"contradicts {right.id}: of {told(common)}, where both apply, rows give "
-                     f"{listed(there)}", right)]  # fmt: skip
+        return [Conflict(claim, f"and {other.id} make opposite statements about {scope_text(common)}, and no row decides between them", other)]  # fmt: skip
+    mean = pooled(shared).mean
+    loser, winner = (other, claim) if mean * wanted(claim) > 0 else (claim, other)
+    return [Conflict(loser, f"contradicts {winner.id}: of {scope_text(common)}, where both apply, rows give "
+                     f"{listed(shared)}", winner)]  # fmt: skip
 
 
 def uncited(knowledge: Knowledge) -> list[Conflict]:
     """Return claims with uncited rows in scope that show the opposite outside noise."""
-    found: list[Conflict] = []
-    for claim in standing_claims(knowledge):
+    conflicts: list[Conflict] = []
+    for claim in active_claims(knowledge):
         if claim.predicate not in ("beats", "prefers", *DOWN):
             continue
         cited = {row.measurement() for ref in claim.evidence for row in knowledge.evidence_rows(ref)}
@@ -153,31 +153,31 @@ def uncited(knowledge: Knowledge) -> list[Conflict]:
             pool = pooled(group)
             outside = pool.p is not None and pool.p < 0.05
             if outside and pool.mean * wanted(claim) < 0:
-                found.append(
-                    Conflict(claim, f"says that this {said(claim)}, and does not cite what says the opposite, outside "
+                conflicts.append(
+                    Conflict(claim, f"says that this {statement(claim)}, and does not cite what says the opposite, outside "
                              f"noise: {listed(group)}")
                 )  # fmt: skip
-    return found
+    return conflicts
 
 
 def overreaching(knowledge: Knowledge) -> list[Conflict]:
     """Return claims that say "all", "both" or "never" against a row in scope, or "only" against another target."""
-    found: list[Conflict] = []
-    for claim in standing_claims(knowledge):
+    conflicts: list[Conflict] = []
+    for claim in active_claims(knowledge):
         if claim.predicate not in ("beats", "prefers", *DOWN):
             continue
         word = EXHAUSTIVE.search(claim.text)
         if word:
             rest = [d for d in differences(claim, knowledge.near(claim)) if d[0] * wanted(claim) <= 0]
             if rest:
-                found.append(Conflict(claim, f"says {word[0]!r}, but {listed(rest)}"))
+                conflicts.append(Conflict(claim, f"says {word[0]!r}, but {listed(rest)}"))
         only = next(
             (m for words in ONLY for m in words.finditer(claim.text) if _is_target(m["what"], claim)), None
         )
         only = only or (NO_OTHER.search(claim.text) if "target" in claim.scope else None)
         if only:
-            found += _not_only(knowledge, claim, only[0])
-    return found
+            conflicts += _not_only(knowledge, claim, only[0])
+    return conflicts
 
 
 def _is_target(word: str, claim: Claim) -> bool:
@@ -225,14 +225,14 @@ def in_any(rows: Iterable[ResultRow], scope: Scope) -> list[ResultRow]:
     return [row for row in rows if in_scope(row, scope)]
 
 
-def said(claim: Claim) -> str:
+def statement(claim: Claim) -> str:
     """Return what a claim states, as `beats best_single_source`."""
     if claim.predicate == "prefers":
-        return f"is preferred: {told(claim.prefer)} over {told(claim.over_scope)}"
+        return f"is preferred: {scope_text(claim.prefer)} over {scope_text(claim.over_scope)}"
     return f"{claim.predicate} {claim.over}"
 
 
-def told(scope: Scope) -> str:
+def scope_text(scope: Scope) -> str:
     """Return a scope as text: `target=sw-KE method=ties`."""
     return " ".join(f"{key}={','.join(values)}" for key, values in scope.items()) or "anything"
 

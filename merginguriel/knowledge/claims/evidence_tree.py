@@ -75,7 +75,7 @@ def why(knowledge: Knowledge, name: str) -> Node:
                 return of_row(row, knowledge, upwards=True)
         raise UsageError(f"{entry.id} has no row {number!r}.", hint=f"It has {len(entry.rows)}: #r1, #r2, …")
     known = [*claims, *(skill.name for skill in knowledge.skills)]
-    near = suggest(name, known, cutoff=0.5) or did_you_mean([one for one in known if name in one][:3])
+    near = suggest(name, known, cutoff=0.5) or did_you_mean([item for item in known if name in item][:3])
     raise UsageError(
         f"unknown claim, skill, entry or row {name!r}.", hint=near or "See: mu skills list, mu log list"
     )
@@ -157,14 +157,18 @@ def row_says(row: ResultRow) -> str:
 
 def of_run(run: str, folder: Path) -> Node:
     """Return the tree under a run, as far as its folder is on this machine."""
-    here = folder / run
-    if Path(run).name != run or not (here / "config.yaml").is_file():
+    run_folder = folder / run
+    if Path(run).name != run or not (run_folder / "config.yaml").is_file():
         return Node("run", run, "its folder is not on this machine", {"here": False})
-    facts: dict[str, Any] = {"here": True, "where": str(here)}
-    said = _provenance(here)
-    facts.update({key: said[key] for key in ("code", "time", "seed") if said.get(key)})
+    facts: dict[str, Any] = {"here": True, "where": str(run_folder)}
+    provenance = _provenance(run_folder)
+    facts.update({key: provenance[key] for key in ("code", "time", "seed") if provenance.get(key)})
     try:
-        result = json.loads(read_text(here / "result.json")) if (here / "result.json").is_file() else None
+        result = (
+            json.loads(read_text(run_folder / "result.json"))
+            if (run_folder / "result.json").is_file()
+            else None
+        )
     except (ValueError, KnowledgeError):
         result = None
     if not isinstance(result, dict):
@@ -172,26 +176,28 @@ def of_run(run: str, folder: Path) -> Node:
     for key in ("models", "data"):
         if result.get(key):
             facts[key] = result[key]
-    made = [path for name in ("rows.csv", "items.npz", "result.json") if (path := here / name).is_file()]
-    made += sorted((here / "model").glob("*.safetensors")) if (here / "model").is_dir() else []
+    outputs = [
+        path for name in ("rows.csv", "items.npz", "result.json") if (path := run_folder / name).is_file()
+    ]
+    outputs += sorted((run_folder / "model").glob("*.safetensors")) if (run_folder / "model").is_dir() else []
     artefacts = tuple(
         Node(
             "artefact",
-            str(path.relative_to(here)),
+            str(path.relative_to(run_folder)),
             f"sha256 {files.sha256(path)}",
             {"sha256": files.sha256(path)},
         )
-        for path in made
+        for path in outputs
     )
     return Node("run", run, "finished", facts, artefacts)
 
 
 def _provenance(folder: Path) -> dict[str, str]:
     try:
-        said = read_yaml(read_text(folder / "provenance.yaml"), folder / "provenance.yaml")
+        values = read_yaml(read_text(folder / "provenance.yaml"), folder / "provenance.yaml")
     except MuError:
         return {}
-    return {k: str(v) for k, v in said.items() if isinstance(v, str)} if isinstance(said, Mapping) else {}
+    return {k: str(v) for k, v in values.items() if isinstance(v, str)} if isinstance(values, Mapping) else {}
 
 
 def run_rows(run: str, folder: Path) -> list[ResultRow] | None:
@@ -248,7 +254,7 @@ def would_change(claim: Claim, now: Standing) -> str:
     size = abs(now.mean_pp)
     if now.status == "under noise":
         if not size:
-            return "a difference: there is none"
+            return "no difference"
         times = (SURE * now.se_pp / size) ** 2
         return (
             f"the same {size:.2f} pp with a standard error of {size / SURE:.2f} pp or less (now {now.se_pp:.2f}): "

@@ -20,7 +20,7 @@ from .claim_status import NOT_TESTED, Standing
 from .pooling import Difference, differences, pooled
 
 LEVELS = ("very low", "low", "moderate", "high")
-NONE = "none"  # of a claim that was refuted or superseded, there is nothing left to grade
+NONE = "none"  # a refuted or superseded claim has no grade
 # Kinds of baseline that the sources of a merge have no part in; of the others, only rows of the same sources share one.
 SOURCELESS = ("target_alone", "majority_class", "pretrained_base", "best_zero_shot")
 OLD_DAYS = 365  # a baseline older than this beside the newest row of its context may have drifted
@@ -67,39 +67,39 @@ def grade(claim: Claim, knowledge: Knowledge, *, context: str | None = None) -> 
         return Grade(LEVELS[0], (Reason("status", f"contested: {now.reason}", len(LEVELS) - 1),))
     cited = [row for ref in claim.evidence for row in knowledge.evidence_rows(ref)]
     conditional = claim.predicate in ("requires", "no_signal")
-    found = (conditional_claims.compared if conditional else differences)(claim, cited)
+    result = (conditional_claims.compared if conditional else differences)(claim, cited)
     reasons: list[Reason] = []
     if claim.predicate == "no_signal" and not now.reason.startswith(NOT_TESTED):
         # Agreement with nothing is what it claims: how surely is in its status, over how many targets in its rows.
         if now.status == "under noise":
             reasons.append(Reason("precision", now.reason, 2))
-        if found:
-            reasons += _replication(claim, found)
-    elif found:
-        reasons += _precision(now, found)
-        reasons += _replication(claim, found)
-        reasons += _consistency(claim, now, found)
+        if result:
+            reasons += _replication(claim, result)
+    elif result:
+        reasons += _precision(now, result)
+        reasons += _replication(claim, result)
+        reasons += _consistency(claim, now, result)
     else:
         reasons.append(
             Reason("precision", "no comparison in the log tests it; it is read from its entries", 2)
         )
         reasons += _replication_of_rows(cited)
-    rows = [row for _, _, pair in found for row in pair] or now.rows or cited
+    rows = [row for _, _, pair in result for row in pair] or now.rows or cited
     reasons += _directness(claim, rows, context)
     reasons += _baseline(rows, knowledge)
     steps = sum(reason.steps for reason in reasons)
     return Grade(LEVELS[max(0, len(LEVELS) - 1 - steps)], tuple(reasons))
 
 
-def _precision(now: Standing, found: Sequence[Difference]) -> list[Reason]:
+def _precision(now: Standing, result: Sequence[Difference]) -> list[Reason]:
     """Lower the grade for weak significance, from n and pairing."""
     if now.mean_pp is None or not now.se_pp:
         return [Reason("precision", "no row gives n, so its noise is unknown", 2)]
-    p = pooled(found).p or 0.0
-    sizes = sorted({row.n for _, _, pair in found for row in pair if row.n})
+    p = pooled(result).p or 0.0
+    sizes = sorted({row.n for _, _, pair in result for row in pair if row.n})
     n = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "unknown"
-    paired = all(row.paired or row.se_pp is not None for _, _, pair in found for row in pair)
-    how = "paired" if paired and all(len(pair) == 1 for _, _, pair in found) else "unpaired"
+    paired = all(row.paired or row.se_pp is not None for _, _, pair in result for row in pair)
+    how = "paired" if paired and all(len(pair) == 1 for _, _, pair in result) else "unpaired"
     if now.status == "under noise":
         return [Reason("precision", f"within noise: {stats.p_text(p)} at n = {n}, {how}", 2)]
     if p > 0.01:
@@ -107,9 +107,9 @@ def _precision(now: Standing, found: Sequence[Difference]) -> list[Reason]:
     return []
 
 
-def _replication(claim: Claim, found: Sequence[Difference]) -> list[Reason]:
+def _replication(claim: Claim, result: Sequence[Difference]) -> list[Reason]:
     """Lower the grade for missing replication: a claim on one target needs seeds, one on many needs targets."""
-    firsts = [pair[0] for _, _, pair in found]
+    firsts = [pair[0] for _, _, pair in result]
     targets = {(row.context, row.target) for row in firsts}
     # A seed that was not recorded may be the one that was: it repeats nothing. Nor does another target's.
     seeds = {
@@ -134,22 +134,22 @@ def _replication_of_rows(rows: Sequence[ResultRow]) -> list[Reason]:
     return [] if rows else [Reason("replication", "its entries have no rows")]
 
 
-def _consistency(claim: Claim, now: Standing, found: Sequence[Difference]) -> list[Reason]:
+def _consistency(claim: Claim, now: Standing, result: Sequence[Difference]) -> list[Reason]:
     """Lower the grade where targets differ in sign, or in size beyond their noise."""
     by_target: dict[tuple[str, str], list[Difference]] = {}
-    for difference in found:
+    for difference in result:
         row = difference[2][0]
         by_target.setdefault((row.context, row.target), []).append(difference)
-    wanted = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
+    direction = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
     means = {target: pooled(group).mean for (_, target), group in by_target.items()}
     against = [
         f"{target} {f'{mean:+.2f}'.replace('-', '−')} pp" if mean else f"{target} a tie"
         for target, mean in means.items()
-        if mean * wanted <= 0
+        if mean * direction <= 0
     ]
     if against:
         return [Reason("consistency", f"not on every target: {', '.join(against[:3])}")]
-    spread = pooled(found).spread
+    spread = pooled(result).spread
     noise = sum(pooled(group).se or 0.0 for group in by_target.values()) / len(by_target)
     if spread and spread**2 / (spread**2 + noise**2) > INCONSISTENT:
         return [Reason("consistency", f"targets differ by ± {spread:.2f} pp, far beyond their noise")]
@@ -190,8 +190,8 @@ def _baseline(rows: Sequence[ResultRow], knowledge: Knowledge) -> list[Reason]:
     return []
 
 
-def _one_baseline(one: ResultRow, other: ResultRow) -> bool:
+def _one_baseline(row: ResultRow, other: ResultRow) -> bool:
     """Return whether two baselines of one kind are the same model; unrecorded sources count as different."""
-    if one.baseline_kind in SOURCELESS:
+    if row.baseline_kind in SOURCELESS:
         return True
-    return bool(one.sources) and sorted(one.sources) == sorted(other.sources)
+    return bool(row.sources) and sorted(row.sources) == sorted(other.sources)

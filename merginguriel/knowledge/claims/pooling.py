@@ -33,9 +33,9 @@ def differences(claim: Claim, rows: Iterable[ResultRow]) -> list[Difference]:
         and (row.metric not in MEASURES or row.metric == "ndcg@10")
         and in_scope(row, claim.scope)
     )
-    found = _pairs(claim, usable) if claim.predicate == "prefers" else _gains(claim, usable)
+    result = _pairs(claim, usable) if claim.predicate == "prefers" else _gains(claim, usable)
     by_metric: dict[str, list[Difference]] = {}
-    for difference in found:
+    for difference in result:
         by_metric.setdefault(difference[2][0].metric, []).append(difference)
     return max(by_metric.values(), key=len, default=[])
 
@@ -60,7 +60,7 @@ def _pairs(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
         for side, scope in enumerate((claim.prefer, claim.over_scope)):
             if in_scope(row, scope):
                 sides.setdefault(key, ({}, {}))[side][row.measurement()] = row
-    found: list[Difference] = []
+    result: list[Difference] = []
     for better, worse in sides.values():
         for a in better.values():
             for b in worse.values():
@@ -68,8 +68,8 @@ def _pairs(claim: Claim, usable: Sequence[ResultRow]) -> list[Difference]:
                 if a.n and a.metric not in MEASURES:
                     of_one = metrics.find(a.metric).unit.variance
                     variance = 1e4 * max(of_one(a.value, a.n) + of_one(b.value, a.n), 1 / a.n**2)
-                found.append((100 * a.sign * (a.value - b.value), variance, (a, b)))
-    return found
+                result.append((100 * a.sign * (a.value - b.value), variance, (a, b)))
+    return result
 
 
 FEWEST_ALIKE = 3  # targets that must each show it
@@ -102,7 +102,7 @@ class Pool:
         return stats.two_sided_p(self.mean / self.se)
 
 
-def pooled(found: Sequence[Difference]) -> Pool:
+def pooled(result: Sequence[Difference]) -> Pool:
     """Return the mean over targets of the differences whose noise is known; of all where none is.
 
     Comparisons that share a row (the same baseline) are not independent; counting them as such would make many
@@ -110,9 +110,9 @@ def pooled(found: Sequence[Difference]) -> Pool:
     in truth as well as by noise: the spread between them (DerSimonian & Laird 1986, eq. 8) is part of the standard
     error of their mean, so that one extreme target does not make all of them look sure.
     """
-    known = [d for d in found if d[1] is not None]
+    known = [d for d in result if d[1] is not None]
     by_target: dict[tuple[str, str], list[Difference]] = {}
-    for difference in known or found:
+    for difference in known or result:
         row = difference[2][0]
         by_target.setdefault((row.context, row.target), []).append(difference)
     groups = by_target.values()

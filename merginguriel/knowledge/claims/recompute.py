@@ -28,7 +28,7 @@ from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 from merginguriel.knowledge.parse.skills import Skill
 
 from .claim_status import DOUBTFUL
-from .sentence_match import own_words
+from .sentence_match import without_quotes
 
 SECTION = "Results Summary"
 LOCALE = re.compile(r"(?<![\w-])[a-z]{2,3}-(?:[A-Z][a-z]{3}-)?[A-Z]{2}(?![\w-])")
@@ -39,7 +39,7 @@ DOUBT = re.compile(
 
 
 @dataclass(frozen=True)
-class Wrong:
+class Mismatch:
     """A number that no row supports, or only contested or invalidated rows."""
 
     line: int
@@ -54,18 +54,18 @@ def evidence_of(skill: Skill, knowledge: Knowledge) -> list[ResultRow]:
     return list(rows.values())
 
 
-def check_skill(skill: Skill, knowledge: Knowledge) -> list[Wrong]:
+def check_skill(skill: Skill, knowledge: Knowledge) -> list[Mismatch]:
     """Return every number of a skill's Results Summary that its evidence does not support."""
     section = next((s for s in markdown.sections(skill.body, skill.body_line) if s.title == SECTION), None)
     if section is None:
         return []
     evidence = evidence_of(skill, knowledge)
-    found: list[Wrong] = []
+    problems: list[Mismatch] = []
     for passage in passages(section):
         rows, bound = _rows_for(passage, evidence, skill, knowledge)
         if rows:
-            found += _check(passage, rows, bound, DOUBT.search(section.text) is not None)
-    return found
+            problems += _check(passage, rows, bound, DOUBT.search(section.text) is not None)
+    return problems
 
 
 def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
@@ -84,9 +84,9 @@ def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
     compares = claim.predicate not in ("requires", "no_signal")
     texts = "" if compares else "\n".join(f"{e.summary}\n{e.body}" for e in entries)
     written = {(number.value, number.unit) for number in numbers(texts)}
-    text, pooled = own_words(claim.text), knowledge.standings[claim.id].mean_pp
+    text, pooled = without_quotes(claim.text), knowledge.standings[claim.id].mean_pp
     relative = bool(RELATIVE.search(text))
-    found = []
+    result = []
     for number in numbers(text):
         if number.unit not in ("pp", "rel_pct", "%") or (
             number.unit == "%" and number.signed and not relative
@@ -99,8 +99,8 @@ def check_claim(claim: Claim, knowledge: Knowledge) -> list[str]:
             or (abs(number.value), number.unit) in {(abs(value), unit) for value, unit in written}
         ):
             continue
-        found.append(f"says {number.shown}, but {_instead(number, meant)}")
-    return found
+        result.append(f"says {number.shown}, but {_instead(number, meant)}")
+    return result
 
 
 def _rows_for(
@@ -111,7 +111,7 @@ def _rows_for(
     named: dict[str, ResultRow] = {}
     for ref in passage.refs:
         refs = claims[ref].evidence if ref in claims else (ref,)
-        named.update((row.ref, row) for one in refs for row in knowledge.evidence_rows(one))
+        named.update((row.ref, row) for ref in refs for row in knowledge.evidence_rows(ref))
     targets = set(LOCALE.findall(passage.text)).intersection(locales.table())
     targets |= _languages(passage.text, evidence)
     if named:
@@ -128,18 +128,18 @@ def _rows_for(
 
 def _languages(text: str, evidence: Sequence[ResultRow]) -> set[str]:
     """Return the targets of the evidence whose language the text names: Welsh for cy-GB."""
-    there = {row.target for row in evidence} & locales.table().keys()
-    return {tag for tag in there if re.search(rf"\b{re.escape(locales.get(tag).name)}\b", text)}
+    targets = {row.target for row in evidence} & locales.table().keys()
+    return {tag for tag in targets if re.search(rf"\b{re.escape(locales.get(tag).name)}\b", text)}
 
 
-def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said: bool) -> list[Wrong]:
+def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, states_doubt: bool) -> list[Mismatch]:
     """Check the numbers of a passage.
 
     `bound`: every number must be a row's; else only those that look like a result, or fit in another unit.
     """
     written = with_units(passage.text, passage.head) if passage.table else passage.text
-    text = own_words(BRACKETS.sub(" ", written))
-    found: list[Wrong] = []
+    text = without_quotes(BRACKETS.sub(" ", written))
+    problems: list[Mismatch] = []
     for number in numbers(text):
         meant = rows if number.unit == "%" and not number.signed else _shown(text, rows)
         sound = [row for row in meant if row.status == "current"]
@@ -148,29 +148,29 @@ def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, doubt_said:
             continue
         if _borne_out(number, meant, relative):
             doubtful = [row.ref for row in meant if row.status in DOUBTFUL]
-            if doubtful and not doubt_said:
+            if doubtful and not states_doubt:
                 refs = [
                     r.ref for r in meant if r.ref in doubtful and _borne_out(number, [r], relative)
                 ] or doubtful
-                found.append(Wrong(passage.line, f"says {number.shown}, which only rows bear out that are contested or "
+                problems.append(Mismatch(passage.line, f"says {number.shown}, which only rows bear out that are contested or "
                                    f"invalidated: {', '.join(refs)}.",
                                    "Write a number that current rows support, or state in this section that it is contested."))  # fmt: skip
             continue
         misread = _misread(number, sound or meant)
         if misread:
-            found.append(Wrong(passage.line, f"says {number.shown}, but {misread}.",
+            problems.append(Mismatch(passage.line, f"says {number.shown}, but {misread}.",
                                "Write percentage points, `pp`, or name the unit `rel_pct`."))  # fmt: skip
         elif bound or _is_result(number, passage, meant):
-            found.append(Wrong(passage.line, f"says {number.shown}, but {_instead(number, sound or meant)}.",
+            problems.append(Mismatch(passage.line, f"says {number.shown}, but {_instead(number, sound or meant)}.",
                                "Correct it, or name in brackets the row that it comes from: [entry-id#r1]."))  # fmt: skip
-    return found
+    return problems
 
 
 def _shown(text: str, rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Return the rows whose accuracy appears in the text, since a difference beside it is theirs; else all."""
     levels = [number for number in numbers(text) if number.unit == "%" and not number.signed]
-    found = [r for r in rows if r.is_share and any(level.is_near(100 * r.value) for level in levels)]
-    return found or list(rows)
+    refs = [r for r in rows if r.is_share and any(level.is_near(100 * r.value) for level in levels)]
+    return refs or list(rows)
 
 
 def _is_result(number: Number, passage: Passage, rows: Sequence[ResultRow]) -> bool:
@@ -220,12 +220,12 @@ def _levels(rows: Iterable[ResultRow]) -> Iterator[float]:
 
 def _scores(rows: Iterable[ResultRow]) -> Iterator[float]:
     """Yield scores and differences between scores of one metric, in points out of 100."""
-    found: dict[tuple[str, str], set[float]] = {}
+    result: dict[tuple[str, str], set[float]] = {}
     for row in rows:
         if MEASURES.get(row.metric) == "score" or row.is_share:
-            values = found.setdefault((row.context, row.metric), set())
-            values |= {100 * one for one in (row.value, row.baseline) if one is not None}
-    for values in found.values():
+            values = result.setdefault((row.context, row.metric), set())
+            values |= {100 * item for item in (row.value, row.baseline) if item is not None}
+    for values in result.values():
         yield from sorted(values)
         yield from (a - b for a in sorted(values) for b in sorted(values) if a != b)
 
@@ -261,9 +261,9 @@ def _misread(number: Number, rows: Sequence[ResultRow]) -> str:
         points, percent = row.difference_pp, row.difference_pp / row.baseline
         sizes = f"{points:+.2f} pp, {percent:+.2f} rel_pct".replace("-", "−")
         both = f"{row.ref} gives {sizes}: {100 * row.value:.2f}% against {100 * row.baseline:.2f}%"
-        wrong = points if number.unit == "rel_pct" else percent
+        other = points if number.unit == "rel_pct" else percent
         if number.shown[0] in "+−-" and (
-            number.is_near(wrong, units=1) or (number.unit == "%" and number.is_near(points))
+            number.is_near(other, units=1) or (number.unit == "%" and number.is_near(points))
         ):
             return both
     return ""

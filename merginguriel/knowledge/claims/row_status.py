@@ -46,10 +46,10 @@ def marks_of(entries: Sequence[Entry]) -> dict[str, list[Reached]]:
     fallen, and so has what a later `## Lifts` names.
     """
     old = {ref for entry in entries for ref in entry.supersedes if ref != entry.id}
-    standing = [(e, m) for e in entries for m in e.marks if e.id not in old]
-    lifts = [(e, m) for e, m in standing if m.kind == "Lifts"]
-    found: dict[str, list[Reached]] = {}
-    for entry, mark in standing:
+    valid = [(e, m) for e in entries for m in e.marks if e.id not in old]
+    lifts = [(e, m) for e, m in valid if m.kind == "Lifts"]
+    result: dict[str, list[Reached]] = {}
+    for entry, mark in valid:
         if mark.kind == "Lifts":
             continue
         for other in entries:
@@ -57,18 +57,18 @@ def marks_of(entries: Sequence[Entry]) -> dict[str, list[Reached]]:
                 continue
             for row in other.rows:
                 if _reaches(entry, mark, row) and not _lifted(entry, row, lifts):
-                    found.setdefault(row.ref, []).append((entry, mark))
-    return found
+                    result.setdefault(row.ref, []).append((entry, mark))
+    return result
 
 
 def _reaches(entry: Entry, mark: Mark, row: ResultRow) -> bool:
     return any(
-        selector.selects(row) and (row.date <= entry.date or _made_known(selector, row))
+        selector.selects(row) and (row.date <= entry.date or _was_known(selector, row))
         for selector in mark.selectors
     )
 
 
-def _made_known(selector: Selector, row: ResultRow) -> bool:
+def _was_known(selector: Selector, row: ResultRow) -> bool:
     """Return whether a row that was logged later states itself when or by what it was made."""
     return selector.traced and (
         row.measured is not None or all(key != "dates" for key, _ in selector.conditions)

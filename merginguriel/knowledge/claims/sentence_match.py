@@ -22,18 +22,10 @@ _SMALL = frozenset(
         "if do does did one s",
     )
 )
-NUMBERS = {  # as words
-    "two": "2",
-    "three": "3",
-    "four": "4",
-    "five": "5",
-    "six": "6",
-    "seven": "7",
-    "eight": "8",
-    "ten": "10",
-}
+_NAMES = ["two", "three", "four", "five", "six", "seven", "eight", "ten"]
+NUMBERS = dict(zip(_NAMES, ["2", "3", "4", "5", "6", "7", "8", "10"], strict=True))
 # A sentence that withdraws or denies a statement may repeat it.
-_TAKEN_BACK = re.compile(
+_DENIAL = re.compile(
     r"\b(?:withdr[ae]wn?|superseded|refuted|disproved?|wrong|false|untrue|no longer|not|never|no|cannot|nor|earlier|"
     r"instead|contested|invalid(?:ated)?|used to|was thought|old rule|in place of)\b|n't\b",
     re.IGNORECASE,
@@ -46,7 +38,7 @@ _CITED = re.compile(r"`[^`\n]*`|\"[^\"\n]{0,300}\"|“[^”]{0,300}”")
 def words(text: str) -> tuple[str, ...]:
     """Return stemmed words: `Merges gain on sw-KE` → ('merg', 'gain', 'swahili')."""
     known = locales.table()
-    found = []
+    result = []
     for word in _WORD.findall(text):
         if word in known:
             word = known[word].name
@@ -55,18 +47,18 @@ def words(text: str) -> tuple[str, ...]:
             continue
         word = NUMBERS.get(word, word)
         ending = next((e for e in _ENDINGS if word.endswith(e) and len(word) - len(e) >= 3), "")
-        found.append(word[: len(word) - len(ending)].rstrip("e") or word)
-    return tuple(found)
+        result.append(word[: len(word) - len(ending)].rstrip("e") or word)
+    return tuple(result)
 
 
-def own_words(text: str) -> str:
+def without_quotes(text: str) -> str:
     """Return the text without quotations and code."""
     return _CITED.sub(" ", text)
 
 
 def takes_back(text: str) -> bool:
     """Return whether a sentence denies or withdraws a statement."""
-    return bool(_TAKEN_BACK.search(text))
+    return bool(_DENIAL.search(text))
 
 
 class Index:
@@ -79,14 +71,14 @@ class Index:
 
     def __init__(self, claims: Iterable[Claim]) -> None:
         self.claims = [(claim, words(claim.text)) for claim in claims]
-        self.own = [frozenset(said) for _, said in self.claims]
+        self.own = [frozenset(text) for _, text in self.claims]
         languages = {name for locale in locales.table().values() for name in words(locale.name)}
         # A sentence about another language, or without the strong word, is another statement.
-        self.needed = [languages.union(_STRONG).intersection(said) for _, said in self.claims]
+        self.needed = [languages.union(_STRONG).intersection(text) for _, text in self.claims]
         frequency = Counter(word for own in self.own for word in own)
         self.by_word: dict[str, list[int]] = {}
-        for i, (_, said) in enumerate(self.claims):
-            if len(said) < FEWEST:
+        for i, (_, text) in enumerate(self.claims):
+            if len(text) < FEWEST:
                 continue
             rarest = sorted(self.own[i], key=lambda word: (frequency[word], word))
             for word in rarest[: len(rarest) - _enough(len(rarest)) + 1]:
@@ -94,18 +86,18 @@ class Index:
 
     def alike(self, text: str) -> list[tuple[float, Claim]]:
         """Return (likeness from ALIKE to 1, claim) of the claims that `text` repeats, most similar first."""
-        said = words(text)
-        every = frozenset(said)
+        terms = words(text)
+        every = frozenset(terms)
         possible = {i for word in every for i in self.by_word.get(word, ())}
-        found = []
+        result = []
         for i in possible:
             claim, own = self.claims[i]
             shared = len(self.own[i] & every)
             if shared >= _enough(len(self.own[i])) and self.needed[i] <= every:
-                likeness = _in_order(own, said) / len(own)
+                likeness = _in_order(own, terms) / len(own)
                 if likeness >= ALIKE:
-                    found.append((likeness, claim))
-        return sorted(found, key=lambda pair: (-pair[0], pair[1].id))
+                    result.append((likeness, claim))
+        return sorted(result, key=lambda pair: (-pair[0], pair[1].id))
 
 
 def _enough(words: int) -> int:

@@ -39,25 +39,25 @@ def problems(space: Workspace, program: Program | None = None) -> list[Problem]:
         space: The workspace.
         program: Merging methods of the program, each with its parameters.
     """
-    found: list[Problem] = []
+    result: list[Problem] = []
     skills: list[Skill] = []
     entries: list[Entry] = []
     if not skill_paths(space.skills):
-        found.append(
+        result.append(
             Problem(str(space.skills), "this folder has no skills.", "Restore them with: mu init --restore")
         )
     for folder in sorted(space.skills.glob("*/")) if space.skills.is_dir() else []:
         if not (folder / "SKILL.md").is_file() and not folder.name.startswith("."):
-            found.append(_of_error(no_skill_file(folder), folder))
+            result.append(_of_error(no_skill_file(folder), folder))
     for path in skill_paths(space.skills):
         try:
             skills.append(read_skill(path.parent))
         except MuError as error:
-            found.append(_of_error(error, path))
+            result.append(_of_error(error, path))
     for path in entry_paths(space.log):
         try:
             text = read_text(path)
-            found += [
+            result += [
                 Problem(
                     f"{path}:{line}",
                     f"says {words!r}: percent of the baseline, or percentage points?",
@@ -67,9 +67,9 @@ def problems(space: Workspace, program: Program | None = None) -> list[Problem]:
             ]
             entries.append(parse_entry(text, path))
         except MuError as error:
-            found.append(_of_error(error, path))
+            result.append(_of_error(error, path))
     knowledge = Knowledge(space, tuple(skills), row_status.derive(entries), "", program or {})
-    return found + check_all(knowledge)
+    return result + check_all(knowledge)
 
 
 def _of_error(error: MuError, path: Path) -> Problem:
@@ -86,29 +86,29 @@ def cached_problems(
         full: Run the rules even where the cache has an answer.
         program: Called for the methods of the program where the rules run.
     """
-    seen = _looked_at(space)
+    seen = _read_files(space)
     key = _digest(seen, space)
-    if not full and (found := _recall(space.root, key)) is not None:
-        return found
-    found = problems(space, program())
+    if not full and (result := _recall(space.root, key)) is not None:
+        return result
+    result = problems(space, program())
     # A file that was written just now may change again without a change of its stamp.
-    if all(map(is_settled, seen.values())) and _digest(_looked_at(space), space) == key:
-        text = json.dumps({"key": key, "problems": [asdict(one) for one in found]})
+    if all(map(is_settled, seen.values())) and _digest(_read_files(space), space) == key:
+        text = json.dumps({"key": key, "problems": [asdict(item) for item in result]})
         cache.write(place(space.root), text.encode())
-    return found
+    return result
 
 
-def _looked_at(space: Workspace) -> dict[str, str]:
+def _read_files(space: Workspace) -> dict[str, str]:
     """Map every file that a rule may read to its stamp."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for folder, depth in ((space.skills, 8), (space.log, 3), (space.runs, 2)):
-        found |= stamps(space.root, folder, depth=depth)
+        result |= stamps(space.root, folder, depth=depth)
     for name in INSTALLED:
-        found |= stamps(space.root, space.root / name)
+        result |= stamps(space.root, space.root / name)
     for path in (space.root / MARKER, *space.root.glob("*.json"), *space.root.glob("*.lock")):
         with suppress(OSError):
-            found[path.name] = stamp(path.stat())
-    return found
+            result[path.name] = stamp(path.stat())
+    return result
 
 
 def _digest(seen: dict[str, str], space: Workspace) -> str:
@@ -117,7 +117,7 @@ def _digest(seen: dict[str, str], space: Workspace) -> str:
     ours += [*program.glob("similarity/*.py"), *program.glob("merging/methods/*.py")]
     parts = [__version__, str(date.today()), repr(sorted(space.settings.items())), _git_state(space.root)]
     parts += sorted(f"{path}:{stamp(path.stat())}" for path in ours)
-    parts += [f"{name}:{one}" for name, one in sorted(seen.items())]
+    parts += [f"{name}:{item}" for name, item in sorted(seen.items())]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -132,8 +132,8 @@ def _git_state(root: Path) -> str:
 
 def _recall(root: Path, key: str) -> list[Problem] | None:
     try:
-        found = json.loads(cache.read(place(root)) or b"")
-        return [Problem(**one) for one in found["problems"]] if found["key"] == key else None
+        result = json.loads(cache.read(place(root)) or b"")
+        return [Problem(**item) for item in result["problems"]] if result["key"] == key else None
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -202,48 +202,48 @@ def check(
         )
     knowledge = knowledge or load_readable(space)
     new = vocabulary.unknown(knowledge, program or {}, entry)
-    for one in new:
-        if one.near and not anyway:
+    for item in new:
+        if item.near and not anyway:
             raise KnowledgeError(
-                f"{one.what}.", where=one.where, hint=f"{one.guess} If it is a different one: --anyway"
+                f"{item.what}.", where=item.where, hint=f"{item.guess} If it is a different one: --anyway"
             )
     check_references(knowledge, entry)
     check_selectors(knowledge, entry)
     check_text(knowledge, entry)
     if plan and not anyway:
-        found = prior_attempts.tried_by_plan(knowledge, entry.expected)
-        if found:
-            raise prior_attempts.TriedAlready(found, where=str(entry.path))
-    for one in new:
-        tell(f"{one.what}: it is new in this log.")
+        result = prior_attempts.tried_by_plan(knowledge, entry.expected)
+        if result:
+            raise prior_attempts.TriedAlready(result, where=str(entry.path))
+    for item in new:
+        tell(f"{item.what}: it is new in this log.")
 
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
     """Raise KnowledgeError for unknown entries, rows and questions, and for `answers` that name no plan."""
-    _check_named(knowledge, entry)
+    _check_references_exist(knowledge, entry)
     for ref in entry.answers:
-        named = knowledge.by_entry.get(ref)
-        if named is None or named.type != "Plan":
+        entry_of = knowledge.by_entry.get(ref)
+        if entry_of is None or entry_of.type != "Plan":
             raise KnowledgeError(
                 f"answers names {ref}, which is not a plan of this log.",
                 where=str(entry.path),
                 hint="Write the full id of the plan; see: mu log plans",
             )
-    for one in entry.settles:
-        asked = knowledge.by_entry.get(one.question.partition("#")[0])
-        if asked is None or int(one.question.rpartition("#q")[2]) > len(asked.questions):
+    for answer in entry.settles:
+        origin = knowledge.by_entry.get(answer.question.partition("#")[0])
+        if origin is None or int(answer.question.rpartition("#q")[2]) > len(origin.questions):
             raise KnowledgeError(
-                f"{one.question} is not a question of this log.",
-                where=f"{entry.path}:{one.line}",
+                f"{answer.question} is not a question of this log.",
+                where=f"{entry.path}:{answer.line}",
                 hint="List them: mu log questions --all",
             )
 
 
 def check_text(knowledge: Knowledge, entry: Entry) -> None:
     """Raise KnowledgeError for an entry or row that the text names and the log does not have."""
-    there = {*_logged_ids(knowledge), *knowledge.by_row}
+    logged = {*_logged_ids(knowledge), *knowledge.by_row}
     for line, name in named_entries(entry.body, entry.body_line):
-        if name not in there:
+        if name not in logged:
             raise KnowledgeError(
                 f"the text names {name}, which is not in the log.",
                 where=f"{entry.path}:{line}",
@@ -256,17 +256,17 @@ def _logged_ids(knowledge: Knowledge) -> set[str]:
     return {*knowledge.by_entry, *(path.stem for path in entry_paths(knowledge.space.log))}
 
 
-def _check_named(knowledge: Knowledge, entry: Entry) -> None:
-    named = [("supersedes", ref, str(entry.path)) for ref in entry.supersedes]
-    named += [("links", ref, str(entry.path)) for ref in entry.links]
-    named += [(f"[{q.state}]", q.by, f"{entry.path}:{q.line}") for q in entry.questions if q.by]
-    there = _logged_ids(knowledge) if named else set()
-    for kind, ref, where in named:
-        if ref not in there:
+def _check_references_exist(knowledge: Knowledge, entry: Entry) -> None:
+    references = [("supersedes", ref, str(entry.path)) for ref in entry.supersedes]
+    references += [("links", ref, str(entry.path)) for ref in entry.links]
+    references += [(f"[{q.state}]", q.by, f"{entry.path}:{q.line}") for q in entry.questions if q.by]
+    logged = _logged_ids(knowledge) if references else set()
+    for kind, ref, where in references:
+        if ref not in logged:
             raise KnowledgeError(
                 f"{kind} names {ref}, which is not in the log.",
                 where=where,
-                hint=suggest(ref, there) or "Write the full id; see: mu log list",
+                hint=suggest(ref, logged) or "Write the full id; see: mu log list",
             )
 
 
@@ -330,5 +330,5 @@ def _names_nothing(key: str, value: str, names: set[str], where: str) -> Knowled
             if key not in ("rows", "entries")
             else "See: mu log list"
         )
-    one = {"rows": "row", "entries": "entry"}.get(key, key)
-    return KnowledgeError(f"the log has no {one} {value!r}.", where=where, hint=hint)
+    item = {"rows": "row", "entries": "entry"}.get(key, key)
+    return KnowledgeError(f"the log has no {item} {value!r}.", where=where, hint=hint)

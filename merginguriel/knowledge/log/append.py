@@ -90,21 +90,21 @@ def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table:
     return "\n".join(lines)
 
 
-def results_table(found: Sequence[ResultRow], front: Mapping[str, str]) -> str:
+def results_table(result: Sequence[ResultRow], front: Mapping[str, str]) -> str:
     """Return the Results table: columns that any row fills and the front matter does not give for all."""
-    cells = [row_cells(row) for row in found]
-    said = {c for c in rows.DEFAULTED if front.get(c) and all(row[c] == front[c] for row in cells)}
+    cells = [row_cells(row) for row in result]
+    common = {c for c in rows.DEFAULTED if front.get(c) and all(row[c] == front[c] for row in cells)}
     columns = [
         c
         for c in rows.COLUMNS
-        if c in rows.REQUIRED or (c not in said and any(row[c] != "-" for row in cells))
+        if c in rows.REQUIRED or (c not in common and any(row[c] != "-" for row in cells))
     ]
     return format_table(columns, [[row[c] for c in columns] for row in cells])
 
 
-def rows_csv(found: Sequence[ResultRow]) -> str:
+def rows_csv(result: Sequence[ResultRow]) -> str:
     """Return rows as CSV text with the table's columns."""
-    cells = [row_cells(row) for row in found]
+    cells = [row_cells(row) for row in result]
     columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -137,8 +137,8 @@ def add(
         files.write_text(path.with_suffix(".csv"), data, exclusive=True)
     if figure:
         files.write_bytes(path.with_suffix(".png"), figure[1].read_bytes(), exclusive=True)
-        shown = ("Figure", f"![{figure[0]}]({name}.png)")
-        draft = replace(draft, sections=(*draft.sections, shown))
+        section = ("Figure", f"![{figure[0]}]({name}.png)")
+        draft = replace(draft, sections=(*draft.sections, section))
     written = [path.with_suffix(suffix) for suffix in (".csv", ".png")]
     try:
         return _land(log, path, render(draft, rows_file), [file for file in written if file.is_file()])
@@ -195,32 +195,32 @@ def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | 
         refuse(log, text, undated, draft=draft)
         raise undated
     _check_new(log, name, text)
-    named = row_files(text, beside)
+    names = row_files(text, beside)
     try:
         _check_words(text, log / name)
     except KnowledgeError as error:
-        refuse(log, text, error, named, draft)
+        refuse(log, text, error, names, draft)
         raise
     path = log / name[:4] / name
     copied: list[Path] = []
     try:
-        for file in named:
+        for file in names:
             copy = log / name[:4] / file.name
             if _written(copy, file.read_bytes()):
                 copied.append(copy)
             elif copy.read_bytes() != file.read_bytes():
-                taken = _taken(copy)
-                refuse(log, text, taken, named, draft)
-                raise taken
-        entry = _land(log, path, text, [path.with_name(file.name) for file in named], draft)
+                existing = _id_in_use(copy)
+                refuse(log, text, existing, names, draft)
+                raise existing
+        entry = _land(log, path, text, [path.with_name(file.name) for file in names], draft)
     except (MuError, KeyboardInterrupt):
         _withdraw(path, copied)
         raise
     if beside is not None and beside.resolve() == (log / ".draft").resolve():
         others = [
-            one.read_bytes() for one in beside.glob("[!.]*.md") if draft is None or not one.samefile(draft)
+            item.read_bytes() for item in beside.glob("[!.]*.md") if draft is None or not item.samefile(draft)
         ]
-        for file in named:
+        for file in names:
             if not any(file.name.encode() in other for other in others):
                 file.unlink(missing_ok=True)
     return entry
@@ -237,16 +237,16 @@ def _written(path: Path, data: bytes) -> bool:
     return True
 
 
-def _taken(path: Path) -> KnowledgeError:
-    named = [
-        one.stem for one in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in one.read_bytes()
+def _id_in_use(path: Path) -> KnowledgeError:
+    owners = [
+        item.stem for item in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in item.read_bytes()
     ]
-    whose = f"of {named[0]}" if named else "that no entry names, left by a writer that was killed"
+    owner = f"of {owners[0]}" if owners else "that no entry names, left by a writer that was killed"
     hint = "Give the file another name, here and where the text names it."
     return KnowledgeError(
-        f"{path}already exists with other content: a file  {whose}.",
+        f"{path}already exists with other content: a file  {owner}.",
         where=str(path),
-        hint=hint if named else f"{hint}Or inspect the existing one and remove it.",
+        hint=hint if owners else f"{hint}Or inspect the existing one and remove it.",
     )
 
 
@@ -269,16 +269,16 @@ def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
 
 def _check_new(log: Path, name: str, text: str) -> None:
     """Raise KnowledgeError if the log has the same text under the same date and title."""
-    folder, start, said = log / name[:4], name[:-11], text.strip().encode("utf-8")
+    folder, start, content = log / name[:4], name[:-11], text.strip().encode("utf-8")
     if not folder.is_dir():
         return
-    with os.scandir(folder) as files_there:
+    with os.scandir(folder) as existing_files:
         near = [
-            one.name for one in files_there
-            if one.name.startswith(start) and one.name.endswith(".md") and one.stat().st_size >= len(said)
+            item.name for item in existing_files
+            if item.name.startswith(start) and item.name.endswith(".md") and item.stat().st_size >= len(content)
         ]  # fmt: skip
-    for path in sorted(folder / one for one in near):
-        if path.read_bytes().strip() == said:
+    for path in sorted(folder / item for item in near):
+        if path.read_bytes().strip() == content:
             raise _in_the_log(path)
 
 
@@ -292,17 +292,17 @@ def _in_the_log(path: Path) -> KnowledgeError:
 
 def _check_words(text: str, path: Path) -> None:
     for line, words in bare_differences(text):
-        what = f"the text says {words!r}: percent of the baseline, or percentage points?"
-        raise KnowledgeError(what, where=f"{path}:{line}", hint=NAME_THE_UNIT)
+        problem = f"the text says {words!r}: percent of the baseline, or percentage points?"
+        raise KnowledgeError(problem, where=f"{path}:{line}", hint=NAME_THE_UNIT)
 
 
 def row_files(text: str, beside: Path | None) -> list[Path]:
     """Return the row files and figures that `text` names and that are in the folder `beside`."""
     if beside is None:
         return []
-    named = re.findall(r"^rows:\s+([^/\\\s]+)\s+sha256:", text, re.MULTILINE)
-    named += re.findall(r"^!\[[^\]]*\]\(([^/\\\s)]+\.png)\)", text, re.MULTILINE)
-    return [beside / name for name in named if (beside / name).is_file()]
+    names = re.findall(r"^rows:\s+([^/\\\s]+)\s+sha256:", text, re.MULTILINE)
+    names += re.findall(r"^!\[[^\]]*\]\(([^/\\\s)]+\.png)\)", text, re.MULTILINE)
+    return [beside / name for name in names if (beside / name).is_file()]
 
 
 def file_name(text: str) -> str | None:
@@ -353,20 +353,20 @@ def refuse(
             text = re.sub(
                 rf"(^rows:\s+|\]\(){re.escape(file.name)}(?=[\s)])", rf"\g<1>{name}", text, flags=re.MULTILINE
             )
-    kept = keep_draft(log, text, draft)
+    saved = keep_draft(log, text, draft)
     where, _, line = (error.where or "").rpartition(":")
-    error.where = f"{kept}:{line}" if where and line.isdigit() else str(kept)
-    again = f"mu log add {kept}"
+    error.where = f"{saved}:{line}" if where and line.isdigit() else str(saved)
+    again = f"mu log add {saved}"
     error.hint = f"{error.hint or ''}\nThe text was saved there; correct it and run: {again}".strip()
 
 
 def _keep_file(path: Path, data: bytes) -> str:
     """Write a file among the drafts and return its name, changed where a file with other bytes has it."""
     own = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}"
-    for place in (path, path.with_name(own)):
-        if _written(place, data) or place.read_bytes() == data:
-            return place.name
-    files.write_bytes(place, data)  # the name depends on the bytes: a different file of this name is damaged
+    for path_ in (path, path.with_name(own)):
+        if _written(path_, data) or path_.read_bytes() == data:
+            return path_.name
+    files.write_bytes(path_, data)  # the name depends on the bytes: a different file of this name is damaged
     return own
 
 

@@ -42,10 +42,10 @@ def resolved(
         if section.title not in invalidation.HEADINGS:
             continue
         for number, line in section.lines:
-            found = _RANGES.search(line) if markdown.item(line) is not None else None
-            if found:
-                said = _listed(found[1], number, workspace, repository, tell)
-                lines[number - 1] = f"{line[: found.start()]}{said}{line[found.end() :]}"
+            result = _RANGES.search(line) if markdown.item(line) is not None else None
+            if result:
+                hashes = _listed(result[1], number, workspace, repository, tell)
+                lines[number - 1] = f"{line[: result.start()]}{hashes}{line[result.end() :]}"
     return "\n".join(lines)
 
 
@@ -54,48 +54,48 @@ def _listed(
 ) -> str:
     ranges: list[str] = []
     commits: list[str] = []
-    for one in value.split(","):
-        if ".." not in one:
-            commits += [one] if one else []
+    for item in value.split(","):
+        if ".." not in item:
+            commits += [item] if item else []
             continue
-        where, first, last = _place(one, line, workspace, repository)
-        found = git.ask(where, "rev-list", f"{first}..{last}").decode().split()
-        if not found:
+        where, first, last = _place(item, line, workspace, repository)
+        result = git.ask(where, "rev-list", f"{first}..{last}").decode().split()
+        if not result:
             raise KnowledgeError(
-                f"the range {one!r} contains no commit.",
+                f"the range {item!r} contains no commit.",
                 where=f"line:{line}",
                 hint="As in git, A..B means the commits of B that A does not have; the older end comes first.",
             )
         ranges.append(f"{first[:SHORT]}..{last[:SHORT]}")
-        commits += [commit[:SHORT] for commit in found]
-        tell(f"{one} is {len(found)} commit{'s' * (len(found) > 1)} of {where}.")
+        commits += [commit[:SHORT] for commit in result]
+        tell(f"{item} is {len(result)} commit{'s' * (len(result) > 1)} of {where}.")
     return f"range={','.join(ranges)} commits={','.join(dict.fromkeys(commits))}"
 
 
-def _place(one: str, line: int, workspace: Path, repository: Path | None) -> tuple[Path, str, str]:
+def _place(item: str, line: int, workspace: Path, repository: Path | None) -> tuple[Path, str, str]:
     """Return the repository that has both ends of a range, and their commits."""
-    ends = one.split("..")
+    ends = item.split("..")
     if len(ends) != 2 or not all(ends):
         raise KnowledgeError(
-            f"the range {one!r} needs two ends.", where=f"line:{line}", hint="Write it as A..B"
+            f"the range {item!r} needs two ends.", where=f"line:{line}", hint="Write it as A..B"
         )
-    found: dict[tuple[str, str], Path] = {}
+    result: dict[tuple[str, str], Path] = {}
     for folder in (repository,) if repository else (workspace, PROGRAM):
         try:
             if git.inside(folder):
                 first, last = (git.commit(folder, end) for end in ends)
-                found.setdefault((first, last), folder)
+                result.setdefault((first, last), folder)
         except MuError:
             continue
-    if len(found) == 1:
-        ((first, last), where) = next(iter(found.items()))
+    if len(result) == 1:
+        ((first, last), where) = next(iter(result.items()))
         return where, first, last
-    asked = str(repository) if repository else "the workspace's repository or the program's"
+    searched = str(repository) if repository else "the workspace's repository or the program's"
     raise KnowledgeError(
-        f"{asked} has no range {one!r}."
-        if not found
-        else f"{one!r} is one range in the workspace's repository and another in the program's.",
+        f"{searched} has no range {item!r}."
+        if not result
+        else f"{item!r} is one range in the workspace's repository and another in the program's.",
         where=f"line:{line}",
         hint="Name the repository of the program that measured: mu log add --repository DIR\n"
-        f"or list the commits: git log --format=%h {one} | paste -sd, -",
+        f"or list the commits: git log --format=%h {item} | paste -sd, -",
     )

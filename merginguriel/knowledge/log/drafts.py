@@ -19,7 +19,7 @@ from .vocabulary import Program
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedDraft:
     """A draft: its id, when it was saved (local time, to the minute), its title, and why it is refused.
 
     Attributes:
@@ -47,17 +47,17 @@ def _paths(log: Path) -> list[Path]:
     return [*folder(log).glob("[!.]*.md"), *folder(log).glob("[!.]*.json")]
 
 
-def listed(space: Workspace, program: Program | None = None) -> list[Kept]:
+def listed(space: Workspace, program: Program | None = None) -> list[SavedDraft]:
     """Return every draft, newest first; `program` as in `acceptance.accept`."""
     log = space.log
     paths = sorted(_paths(log), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
     if not paths:
         return []
     knowledge = load_readable(space)
-    return [_kept(knowledge, path, program) for path in paths]
+    return [_describe(knowledge, path, program) for path in paths]
 
 
-def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
+def _describe(knowledge: Knowledge, path: Path, program: Program | None) -> SavedDraft:
     title = problem = hint = ""
     try:
         text = read_text(path)
@@ -66,14 +66,14 @@ def _kept(knowledge: Knowledge, path: Path, program: Program | None) -> Kept:
     except MuError as error:
         problem, hint = error.what, error.hint or ""
     saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")
-    return Kept(path.stem, path, saved, title, problem, hint)
+    return SavedDraft(path.stem, path, saved, title, problem, hint)
 
 
 def _title(text: str) -> str:
     """Return the title in an entry's text, Markdown or JSON, however little of the rest is valid."""
-    found = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+    match = re.search(r"^title:\s*[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
     if not text.lstrip().startswith("{"):
-        return found[1] if found else ""
+        return match[1] if match else ""
     try:
         return str(json.loads(text).get("title", ""))
     except ValueError:
@@ -82,12 +82,12 @@ def _title(text: str) -> str:
 
 def find(log: Path, prefix: str) -> Path:
     """Return the draft whose id begins with `prefix`; raise UsageError if none or several do."""
-    found = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
-    if len(found) == 1:
-        return found[0]
+    result = sorted(path for path in _paths(log) if path.stem.startswith(prefix))
+    if len(result) == 1:
+        return result[0]
     raise UsageError(
-        f"{len(found)} drafts match {prefix!r}." if found else f"no draft matches {prefix!r}.",
-        hint="\n".join(path.stem for path in found[:8]) if found else "List all: mu log drafts",
+        f"{len(result)} drafts match {prefix!r}." if result else f"no draft matches {prefix!r}.",
+        hint="\n".join(path.stem for path in result[:8]) if result else "List all: mu log drafts",
     )
 
 

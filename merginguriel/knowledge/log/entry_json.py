@@ -77,8 +77,7 @@ class EntryModel(_Model):
         {}, description="Heading → Markdown, in order. Results, Expected and Open questions have own keys."
     )
     rows: list[Row] = Field(
-        [],
-        description="Result rows: column → cell, as in docs/formats.md; accuracies as fractions.",
+        [], description="Result rows: column → cell, as in docs/formats.md; accuracies as fractions."
     )
     expected: list[Expected] = Field(
         [],
@@ -153,7 +152,7 @@ def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tup
     if expected:
         yield "Expected", expected_table([in_pp(row) for row in expected])
     yield from entry.sections.items()
-    lines = [f"- [open] {one}" for one in entry.questions]
+    lines = [f"- [open] {question}" for question in entry.questions]
     for verb, settled in (("narrows", entry.narrows), ("closes", entry.closes)):
         lines += [f"- [{verb} {one.question}] {one.text}" for one in settled]
     if lines:
@@ -161,9 +160,11 @@ def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tup
         yield "Open questions", "\n".join(" ".join(line.split()) for line in lines)
 
 
-def _results_table(found: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for row in found for name in row))
-    return format_table(names, [["-" if row.get(n) is None else str(row[n]) for n in names] for row in found])
+def _results_table(result: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in result for name in row))
+    return format_table(
+        names, [["-" if row.get(n) is None else str(row[n]) for n in names] for row in result]
+    )
 
 
 def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:
@@ -171,18 +172,18 @@ def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:
     lines = markdown.split("\n")
     end = lines.index("---", 1)
     yield from ((number, line.partition(":")[0]) for number, line in enumerate(lines[1:end], start=2))
-    asked = [f"questions[{i}]" for i in range(len(entry.questions))]
-    asked += [f"narrows[{i}]" for i in range(len(entry.narrows))]
-    asked += [f"closes[{i}]" for i in range(len(entry.closes))]
+    questions = [f"questions[{i}]" for i in range(len(entry.questions))]
+    questions += [f"narrows[{i}]" for i in range(len(entry.narrows))]
+    questions += [f"closes[{i}]" for i in range(len(entry.closes))]
     for section in sections("\n".join(lines[end + 1 :]), end + 2):
         made = {"Results": "rows", "Expected": "expected"}.get(section.title)
         if made and getattr(entry, made):
             table = [number for number, text in section.lines if text.startswith("|")]
             yield from ((number, made) for number in table[:2])
             yield from ((number, f"{made}[{i}]") for i, number in enumerate(table[2:]))
-        elif section.title == "Open questions" and asked:
-            listed = [number for number, text in section.lines if item(text) is not None]
-            yield from zip(listed[-len(asked) :], asked, strict=False)
+        elif section.title == "Open questions" and questions:
+            bullets = [number for number, text in section.lines if item(text) is not None]
+            yield from zip(bullets[-len(questions) :], questions, strict=False)
         elif section.title:
             key = f"sections[{json.dumps(section.title, ensure_ascii=False)}]"
             yield section.line, key
@@ -191,15 +192,15 @@ def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:
 
 def _first_error(error: ValidationError, data: Any) -> UsageError:
     """Return pydantic's first complaint as an error of ours; those about one key are joined."""
-    found = error.errors(include_url=False)
-    path = _path(found[0]["loc"], data, found[0]["type"])
+    result = error.errors(include_url=False)
+    path = _path(result[0]["loc"], data, result[0]["type"])
     value = data
     for part in path:
         value = value[part] if _has(value, part) else None
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    if found[0]["type"] == "missing":
+    if result[0]["type"] == "missing":
         return UsageError("this key is required.", where=where, hint=FORM)
-    if found[0]["type"] == "extra_forbidden":
+    if result[0]["type"] == "extra_forbidden":
         known = list(_fields(path[:-1]))
         guess = suggest(str(path[-1]), known)
         return UsageError(
@@ -207,14 +208,14 @@ def _first_error(error: ValidationError, data: Any) -> UsageError:
             where=where,
             hint="\n".join(part for part in (guess, f"Known: {', '.join(known)}.", FORM) if part),
         )
-    wanted = [
+    expected = [
         one["msg"].removeprefix("Input should be ")
-        for one in found
+        for one in result
         if _path(one["loc"], data, one["type"]) == path
     ]
     got = json.dumps(value, ensure_ascii=False)[:60]
     return UsageError(
-        f"must be {' or '.join(dict.fromkeys(wanted))}, got {got}.", where=where or None, hint=FORM
+        f"must be {' or '.join(dict.fromkeys(expected))}, got {got}.", where=where or None, hint=FORM
     )
 
 

@@ -138,7 +138,7 @@ def expected(rows: tuple[str, ...]) -> str:
     return expectations.table([in_pp(row) for row in found])
 
 
-def as_given(where: Workspace, given: dict[str, Any]) -> str:
+def draft_text(where: Workspace, given: dict[str, Any]) -> str:
     """Return the text of a draft from flags that do not make an entry, with nothing left out.
 
     Flags that cannot be read are put under `Results:` and `Expected:`, headings that no entry may have, so that the draft
@@ -217,7 +217,7 @@ def settled(where: Workspace, given: tuple[str, ...], verb: str) -> list[tuple[s
     return found
 
 
-def whole_ids(where: Workspace, given: tuple[str, ...]) -> list[str]:
+def full_ids(where: Workspace, given: tuple[str, ...]) -> list[str]:
     """Return the full ids of the entries that beginnings of ids name; one text may hold several, with commas."""
     prefixes = [prefix.strip() for text in given for prefix in text.split(",") if prefix.strip()]
     if not prefixes:

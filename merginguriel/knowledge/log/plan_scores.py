@@ -46,10 +46,10 @@ class Score:
 
     def as_dict(self) -> dict[str, object]:
         """Return the score as JSON-ready data."""
-        found = {name: value for name, value in vars(self).items() if name not in ("expected", "rows")}
+        result = {name: value for name, value in vars(self).items() if name not in ("expected", "rows")}
         for name in ("actual_pp", "se_pp", "error_pp", "brier"):
-            found[name] = None if found[name] is None else round(float(found[name]), 4)
-        return {**found, "expected": self.expected.as_dict(), "rows": [row.ref for row in self.rows]}
+            result[name] = None if result[name] is None else round(float(result[name]), 4)
+        return {**result, "expected": self.expected.as_dict(), "rows": [row.ref for row in self.rows]}
 
 
 @dataclass(frozen=True)
@@ -134,45 +134,45 @@ def lost_answers(knowledge: Knowledge, plan: Entry) -> list[tuple[Entry, Entry]]
 
 def _line(knowledge: Knowledge, id: str) -> list[Entry]:
     """Return an entry and all that supersede it, directly or not."""
-    found = [id]
-    for one in found:
-        found += [later for later in knowledge.superseders.get(one, ()) if later not in found]
-    return [knowledge.by_entry[one] for one in found]
+    result = [id]
+    for item in result:
+        result += [later for later in knowledge.superseders.get(item, ()) if later not in result]
+    return [knowledge.by_entry[item] for item in result]
 
 
 def scores(knowledge: Knowledge) -> list[Score]:
     """Score every expectation of every plan that is not superseded, in order of date."""
-    found = []
+    result = []
     for entry in knowledge.entries:
         if entry.id in knowledge.superseders:
             continue
-        for number, one in enumerate(entry.expected, start=1):
-            plan = knowledge.by_entry.get(one.plan or entry.id)
+        for number, item in enumerate(entry.expected, start=1):
+            plan = knowledge.by_entry.get(item.plan or entry.id)
             if plan is not None and plan.type == "Plan" and plan.id not in knowledge.superseders:
-                found.append(_score(knowledge, f"{entry.id}#e{number}", plan, one))
-    return found
+                result.append(_score(knowledge, f"{entry.id}#e{number}", plan, item))
+    return result
 
 
-def _score(knowledge: Knowledge, ref: str, plan: Entry, one: Expectation) -> Score:
+def _score(knowledge: Knowledge, ref: str, plan: Entry, expectation: Expectation) -> Score:
     rows = distinct(
         row
         for entry in retrospectives(knowledge, plan)
         for row in entry.rows
-        if row.status == "current" and one.covers(row) and _difference(row, one) is not None
+        if row.status == "current" and expectation.covers(row) and _difference(row, expectation) is not None
     )
-    return scored(ref, plan, one, rows)
+    return scored(ref, plan, expectation, rows)
 
 
-def scored(ref: str, plan: Entry, one: Expectation, rows: Sequence[ResultRow]) -> Score:
+def scored(ref: str, plan: Entry, expectation: Expectation, rows: Sequence[ResultRow]) -> Score:
     """Score an expectation against rows that measured it."""
-    rows = [row for row in rows if one.covers(row) and _difference(row, one) is not None]
+    rows = [row for row in rows if expectation.covers(row) and _difference(row, expectation) is not None]
     if not rows:
-        return Score(ref, plan.id, one, restated=bool(one.plan))
-    differences = [d for row in rows if (d := _difference(row, one)) is not None]
+        return Score(ref, plan.id, expectation, restated=bool(expectation.plan))
+    differences = [d for row in rows if (d := _difference(row, expectation)) is not None]
     actual = sum(differences) / len(differences)
     variances = [row.variance_pp for row in rows]
     known = [variance for variance in variances if variance is not None]
-    low, high = one.low_pp, one.high_pp
+    low, high = expectation.low_pp, expectation.high_pp
     inside = error = None
     if low is not None or high is not None:
         below = max(0.0, low - actual) if low is not None else 0.0
@@ -180,24 +180,24 @@ def scored(ref: str, plan: Entry, one: Expectation, rows: Sequence[ResultRow]) -
         inside = max(below, above) <= ROUNDING
         error = actual - (low + high) / 2 if low is not None and high is not None else above - below
     return Score(
-        ref, plan.id, one, tuple(rows), actual,
+        ref, plan.id, expectation, tuple(rows), actual,
         se_pp=sqrt(sum(known) / len(known)) if len(known) == len(rows) else None,
         inside=inside, error_pp=error,
-        brier=None if one.p_positive is None else (one.p_positive - (actual > 0)) ** 2,
-        restated=bool(one.plan) or any(row.date < plan.date for row in rows),
+        brier=None if expectation.p_positive is None else (expectation.p_positive - (actual > 0)) ** 2,
+        restated=bool(expectation.plan) or any(row.date < plan.date for row in rows),
     )  # fmt: skip
 
 
-def _difference(row: ResultRow, one: Expectation) -> float | None:
+def _difference(row: ResultRow, expectation: Expectation) -> float | None:
     """Return a row's difference in pp to the baseline of an expectation; None if it has none of that kind."""
-    if row.metric == "merging_effect" and one.over == "source_mean":
+    if row.metric == "merging_effect" and expectation.over == "source_mean":
         return row.value
-    return row.difference_pp if row.baseline_kind == one.over else None
+    return row.difference_pp if row.baseline_kind == expectation.over else None
 
 
-def summary(found: list[Score]) -> Summary:
+def summary(result: list[Score]) -> Summary:
     """Summarise scores."""
-    measured = [score for score in found if score.actual_pp is not None]
+    measured = [score for score in result if score.actual_pp is not None]
     intervals = [score for score in measured if score.inside is not None]
     errors = [
         score.error_pp
@@ -205,7 +205,7 @@ def summary(found: list[Score]) -> Summary:
         if score.error_pp is not None and None not in (score.expected.low_pp, score.expected.high_pp)
     ]
     return Summary(
-        stated=len(found),
+        stated=len(result),
         measured=len(measured),
         inside=sum(score.inside is True for score in intervals),
         of=len(intervals),
@@ -226,7 +226,7 @@ def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
     by_plan: dict[str, list[Score]] = {}
     for score in scores(knowledge):
         by_plan.setdefault(score.plan, []).append(score)
-    found = []
+    result = []
     for plan in (entry for entry in knowledge.entries if entry.type == "Plan"):
         stated = by_plan.get(plan.id, [])
         answers = retrospectives(knowledge, plan)
@@ -244,17 +244,17 @@ def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
         age = max(0, (date.fromisoformat(today) - date.fromisoformat(plan.date)).days)
         lost = tuple((answer.id, by.id) for answer, by in lost_answers(knowledge, plan))
         by = tuple(entry.id for entry in answers)
-        found.append(PlanState(plan, state, age, by, tuple(waits), tuple(stated), lost))
-    return found
+        result.append(PlanState(plan, state, age, by, tuple(waits), tuple(stated), lost))
+    return result
 
 
-def picture(found: list[Score], width: int = 44) -> list[str]:
+def picture(result: list[Score], width: int = 44) -> list[str]:
     """Draw each score as one line of `width` characters, all on one scale of pp.
 
     `├──┤` is what was expected, `●` what came, `┆` zero; an end without a bar is open.
     """
     values = [0.0]
-    for score in found:
+    for score in result:
         values += [
             x for x in (score.expected.low_pp, score.expected.high_pp, score.actual_pp) if x is not None
         ]
@@ -265,16 +265,16 @@ def picture(found: list[Score], width: int = 44) -> list[str]:
         return round((value - low) * scale)
 
     lines = []
-    for score in found:
-        one, cells = score.expected, [" "] * width
+    for score in result:
+        item, cells = score.expected, [" "] * width
         cells[at(0.0)] = "┆"
-        if one.low_pp is not None or one.high_pp is not None:
-            first = 0 if one.low_pp is None else at(one.low_pp)
-            last = width - 1 if one.high_pp is None else at(one.high_pp)
+        if item.low_pp is not None or item.high_pp is not None:
+            first = 0 if item.low_pp is None else at(item.low_pp)
+            last = width - 1 if item.high_pp is None else at(item.high_pp)
             cells[first : last + 1] = "─" * (last - first + 1)
-            if one.high_pp is not None:
+            if item.high_pp is not None:
                 cells[last] = "┤"
-            if one.low_pp is not None:
+            if item.low_pp is not None:
                 cells[first] = "├"
         if score.actual_pp is not None:
             cells[at(score.actual_pp)] = "●"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from merginguriel import locales
@@ -70,17 +70,13 @@ class TriedAlready(KnowledgeError):
 
     def __init__(self, matches: Iterable[Match], *, where: str | None = None) -> None:
         self.matches = list(matches)
-        shown = [match.line() for match in self.matches[:8]]
-        more = len(self.matches) - len(shown)
+        examples = [match.line() for match in self.matches[:8]]
+        more = len(self.matches) - len(examples)
         super().__init__(
             "the log already has this merge, or a similar one.",
             where=where,
             hint="\n".join(
-                [
-                    *shown,
-                    *([f"and {more} more rows"] if more else []),
-                    "To plan it anyway: --anyway",
-                ]
+                [*examples, *([f"and {more} more rows"] if more else []), "To plan it anyway: --anyway"]
             ),
         )
 
@@ -89,37 +85,35 @@ class TriedAlready(KnowledgeError):
         return {**super().as_dict(), "matches": [match.as_dict() for match in self.matches]}
 
 
-def tried(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
+def tried(knowledge: Knowledge, query: Wanted) -> list[Match]:
     """Return matching rows of merges: same before close, current before contested, newest first.
 
     A close row differs in one thing: similarity, mode, parameters, context, up to NEAR_K sources, or the
     target where it is another locale of the same language. Rows that are superseded or invalidated answer nothing and
-    are left out; see `fallen`.
+    are left out; see `invalidated_attempts`.
 
     Raises:
         UsageError: For an unknown target.
     """
-    return _matches([row for row in knowledge.rows if row.status not in FALLEN], wanted)
+    return _matches([row for row in knowledge.rows if row.status not in FALLEN], query)
 
 
-def fallen(knowledge: Knowledge, wanted: Wanted) -> list[Match]:
+def invalidated_attempts(knowledge: Knowledge, query: Wanted) -> list[Match]:
     """Return superseded and invalidated rows that would match; their results do not count."""
-    return _matches([row for row in knowledge.rows if row.status in FALLEN], wanted)
+    return _matches([row for row in knowledge.rows if row.status in FALLEN], query)
 
 
-def _matches(rows: Iterable[ResultRow], wanted: Wanted) -> list[Match]:
-    target = locales.get(wanted.target)
+def _matches(rows: Iterable[ResultRow], query: Wanted) -> list[Match]:
+    target = locales.get(query.target)
     merges = [
-        row
-        for row in rows
-        if row.mode != "-" and is_merge(row.method) and wanted.method in (None, row.method)
+        row for row in rows if row.mode != "-" and is_merge(row.method) and query.method in (None, row.method)
     ]
-    found = []
+    result = []
     for row in distinct(merges):
-        other = _differences(row, wanted, target)
+        other = _differences(row, query, target)
         if other is not None and len(other) <= 1:
-            found.append(Match("close" if other else "same", "; ".join(other), row))
-    newest = sorted(found, key=lambda m: (m.row.date, m.row.ref), reverse=True)
+            result.append(Match("close" if other else "same", "; ".join(other), row))
+    newest = sorted(result, key=lambda m: (m.row.date, m.row.ref), reverse=True)
     return sorted(newest, key=lambda m: (m.degree != "same", m.row.status != "current"))
 
 
@@ -139,35 +133,35 @@ class Planned:
         return f"planned: {self.plan} {self.expected.label()} on {self.expected.context}"
 
 
-def planned(knowledge: Knowledge, wanted: Wanted) -> list[Planned]:
+def planned(knowledge: Knowledge, query: Wanted) -> list[Planned]:
     """Return unmeasured expectations of open plans about the same merge, newest first."""
-    found = []
+    result = []
     for state in plan_scores.plans(knowledge, "9999-12-31"):
         if state.state not in ("open", "partly answered"):
             continue
-        found += [
+        result += [
             Planned(state.plan.id, score.expected)
             for score in state.scores
-            if score.actual_pp is None and _is_about(score.expected, wanted)
+            if score.actual_pp is None and _matches_plan(score.expected, query)
         ]
-    return found[::-1]
+    return result[::-1]
 
 
-def _is_about(one: Expectation, wanted: Wanted) -> bool:
+def _matches_plan(expectation: Expectation, query: Wanted) -> bool:
     """Return whether an expectation is about the merge, in every field that both give."""
     alike = all(
-        getattr(wanted, name) in _OPEN or getattr(one, name) in (None, getattr(wanted, name))
+        getattr(query, name) in _OPEN or getattr(expectation, name) in (None, getattr(query, name))
         for name in ("method", "similarity", "k", "mode", "context")
     )
-    given = dict(one.params)
+    params = dict(expectation.params)
     return (
         alike
-        and one.target == locales.get(wanted.target).tag
-        and all(given.get(key, value) == value for key, value in wanted.params)
+        and expectation.target == locales.get(query.target).tag
+        and all(params.get(key, value) == value for key, value in query.params)
     )
 
 
-def _differences(row: ResultRow, wanted: Wanted, target: locales.Locale) -> list[str] | None:
+def _differences(row: ResultRow, query: Wanted, target: locales.Locale) -> list[str] | None:
     """Return what differs between a row and the planned merge, in words; None if it is too much."""
     other = []
     if row.target != target.tag:
@@ -178,28 +172,28 @@ def _differences(row: ResultRow, wanted: Wanted, target: locales.Locale) -> list
             return None  # `-`: of no locale
         other.append(f"target {row.target}")
     for name in ("mode", "context", "similarity"):
-        value, asked = getattr(row, name), getattr(wanted, name)
-        if asked not in _OPEN and value != asked:
+        value, requested = getattr(row, name), getattr(query, name)
+        if requested not in _OPEN and value != requested:
             other.append(f"{name} {value or 'not given'}")
-    if wanted.k is not None and row.k != wanted.k:
-        if row.k is None or abs(row.k - wanted.k) > NEAR_K:
+    if query.k is not None and row.k != query.k:
+        if row.k is None or abs(row.k - query.k) > NEAR_K:
             return None
         other.append(f"number of sources {row.k}")
-    if wanted.params and not set(wanted.params) <= set(row.params):
+    if query.params and not set(query.params) <= set(row.params):
         other.append("params " + (" ".join(f"{k}={v}" for k, v in row.params) or "not given"))
     return other
 
 
-def wanted_by(one: Expectation) -> Wanted:
+def query_of(expectation: Expectation) -> Wanted:
     """Return the merge that an expectation is about."""
-    return Wanted(one.target, one.method, one.similarity, one.k, one.mode, one.context, one.params)
+    return Wanted(**{field.name: getattr(expectation, field.name) for field in fields(Wanted)})
 
 
 def tried_by_plan(knowledge: Knowledge, expected: Iterable[Expectation]) -> list[Match]:
     """Return the matches of all expectations of a plan, each row once."""
-    found: dict[str, Match] = {}
-    for one in expected:
-        for match in tried(knowledge, wanted_by(one)):
-            if match.row.ref not in found or match.degree == "same":
-                found[match.row.ref] = match
-    return sorted(found.values(), key=lambda m: m.degree != "same")
+    result: dict[str, Match] = {}
+    for item in expected:
+        for match in tried(knowledge, query_of(item)):
+            if match.row.ref not in result or match.degree == "same":
+                result[match.row.ref] = match
+    return sorted(result.values(), key=lambda m: m.degree != "same")

@@ -59,22 +59,24 @@ def threads(entries: Sequence[Entry]) -> list[Thread]:
     dates = {entry.id: entry.date for entry in entries}
     later: dict[str, list[Step]] = {}
     for entry in entries:
-        for one in entry.settles:
-            later.setdefault(one.question, []).append(Step(one.state, entry.id, entry.date, one.text))
-    found = []
+        for answer in entry.settles:
+            later.setdefault(answer.question, []).append(
+                Step(answer.state, entry.id, entry.date, answer.text)
+            )
+    result = []
     for entry in entries:
         for number, question in enumerate(entry.questions, start=1):
             ref = f"{entry.id}#q{number}"
             steps = later.get(ref, [])
             if question.by:
                 steps = [Step(question.state, question.by, dates.get(question.by, "")), *steps]
-            found.append(
+            result.append(
                 Thread(ref, question.text, entry.id, entry.date, tuple(sorted(steps, key=lambda s: s.date)))
             )
-    return found
+    return result
 
 
-def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple[str, ...]]]:
+def touched_by(plan: Entry, questions: Sequence[Thread]) -> list[tuple[Thread, tuple[str, ...]]]:
     """Return open questions that a plan may answer, each with what they share, best match first.
 
     A question counts if it names a target or a method of the plan, or if most of its words stand in the plan's text;
@@ -82,26 +84,26 @@ def touched_by(plan: Entry, asked: Sequence[Thread]) -> list[tuple[Thread, tuple
     """
     prose = " ".join(line for line in plan.body.splitlines() if not line.startswith("|"))
     own = {*words(plan.title), *words(plan.summary), *words(prose)}
-    found = []
-    for one in asked:
-        said = set(words(one.text))
-        spoken = said & _languages()
-        if one.state == "closed" or not said:
+    result = []
+    for item in questions:
+        terms = set(words(item.text))
+        spoken = terms & _languages()
+        if item.state == "closed" or not terms:
             continue
         common = []
         for expected in plan.expected:
             target, method = set(words(expected.target)), set(words(expected.method))
             if spoken and not spoken & target:
                 continue
-            if target <= said:
+            if target <= terms:
                 common.append(f"target {expected.target}")
-            if method <= said:
+            if method <= terms:
                 common.append(f"method {expected.method}")
-            if len(said & own) >= ALIKE * len(said):
+            if len(terms & own) >= ALIKE * len(terms):
                 common.append("words of the plan")
         if common:
-            found.append((one, tuple(dict.fromkeys(common))))
-    return sorted(found, key=lambda pair: -len(pair[1]))
+            result.append((item, tuple(dict.fromkeys(common))))
+    return sorted(result, key=lambda pair: -len(pair[1]))
 
 
 @cache
@@ -112,14 +114,14 @@ def _languages() -> frozenset[str]:
 
 def unfinished(knowledge: Knowledge, today: str) -> dict[str, list[str]]:
     """Map each entry to what is open of it: `plan` or `plan in part`, and `2 questions`."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for plan in plans(knowledge, today):
         if plan.state in ("open", "partly answered"):
-            found.setdefault(plan.plan.id, []).append("plan" if plan.state == "open" else "plan in part")
-    asked: dict[str, int] = {}
-    for one in threads(knowledge.entries):
-        if one.state != "closed":
-            asked[one.opened_by] = asked.get(one.opened_by, 0) + 1
-    for name, count in asked.items():
-        found.setdefault(name, []).append(f"{count} question{'s' * (count != 1)}")
-    return found
+            result.setdefault(plan.plan.id, []).append("plan" if plan.state == "open" else "plan in part")
+    counts: dict[str, int] = {}
+    for thread in threads(knowledge.entries):
+        if thread.state != "closed":
+            counts[thread.opened_by] = counts.get(thread.opened_by, 0) + 1
+    for name, count in counts.items():
+        result.setdefault(name, []).append(f"{count} question{'s' * (count != 1)}")
+    return result

@@ -42,7 +42,7 @@ class Filter:
         return self.target in (None, row.target) and self.method in (None, row.method)
 
 
-def select(knowledge: Knowledge, wanted: Filter) -> list[Entry]:
+def select(knowledge: Knowledge, criteria: Filter) -> list[Entry]:
     """Return the entries that pass a filter, oldest first.
 
     Target and method must hold for the same row or expectation.
@@ -50,24 +50,25 @@ def select(knowledge: Knowledge, wanted: Filter) -> list[Entry]:
     Raises:
         UsageError: For an unknown claim.
     """
-    cited = _cited(knowledge, wanted.claim)
-    words = wanted.text.casefold() if wanted.text else None
+    cited = _cited(knowledge, criteria.claim)
+    words = criteria.text.casefold() if criteria.text else None
     return [
         entry
         for entry in knowledge.entries
-        if wanted.type in (None, entry.type)
-        and (wanted.since is None or entry.date >= wanted.since)
-        and (wanted.until is None or entry.date <= wanted.until)
-        and (wanted.tag is None or wanted.tag in entry.tags)
+        if criteria.type in (None, entry.type)
+        and (criteria.since is None or entry.date >= criteria.since)
+        and (criteria.until is None or entry.date <= criteria.until)
+        and (criteria.tag is None or criteria.tag in entry.tags)
         and (cited is None or entry.id in cited)
-        and (wanted.target is wanted.method is None or _speaks_of(entry, wanted))
+        and (criteria.target is criteria.method is None or _speaks_of(entry, criteria))
         and (words is None or words in f"{entry.title}\n{entry.summary}\n{entry.body}".casefold())
     ]
 
 
-def _speaks_of(entry: Entry, wanted: Filter) -> bool:
-    return any(wanted.takes(row) for row in entry.rows) or any(
-        wanted.target in (None, one.target) and wanted.method in (None, one.method) for one in entry.expected
+def _speaks_of(entry: Entry, criteria: Filter) -> bool:
+    return any(criteria.takes(row) for row in entry.rows) or any(
+        criteria.target in (None, item.target) and criteria.method in (None, item.method)
+        for item in entry.expected
     )
 
 

@@ -61,17 +61,19 @@ def known(knowledge: Knowledge, program: Program) -> dict[str, set[str]]:
 def unknown(knowledge: Knowledge, program: Program, entry: Entry) -> list[Unknown]:
     """Return the unknown names of an entry's rows and expectations, each once, at its first line."""
     names = known(knowledge, program)
-    found: dict[tuple[str, str], Unknown] = {}
+    result: dict[tuple[str, str], Unknown] = {}
     for kind, name, where in _used(entry):
-        if name not in names[kind] and (kind, name) not in found:
-            found[kind, name] = Unknown(kind, name, tuple(close(name, names[kind], cutoff=NEAR[kind])), where)
-    return list(found.values())
+        if name not in names[kind] and (kind, name) not in result:
+            result[kind, name] = Unknown(
+                kind, name, tuple(close(name, names[kind], cutoff=NEAR[kind])), where
+            )
+    return list(result.values())
 
 
 def _used(entry: Entry) -> Iterator[tuple[str, str, str]]:
     used: list[ResultRow | Expectation] = [*entry.rows, *entry.expected]
-    for one in used:
-        yield "method", one.method, one.where
-        yield "context", one.context, one.where
-        for name, _ in one.params:
-            yield "params", name, one.where
+    for item in used:
+        yield "method", item.method, item.where
+        yield "context", item.context, item.where
+        for name, _ in item.params:
+            yield "params", name, item.where

@@ -112,13 +112,13 @@ class Claim:
 
 def parse_claims(text: str, path: Path, skill: str) -> tuple[Claim, ...]:
     """Parse the claims of one claims.yaml; raise KnowledgeError with file and line."""
-    found = read_yaml(text, path)
-    if found is None:
+    result = read_yaml(text, path)
+    if result is None:
         return ()
-    if not isinstance(found, list):
+    if not isinstance(result, list):
         raise KnowledgeError("a claims file is a list: each claim starts with '- id:'.", where=f"{path}:1")
     claims: list[Claim] = []
-    for item in found:
+    for item in result:
         claim = _parse_claim(item, path, skill)
         if any(claim.id == other.id for other in claims):
             raise KnowledgeError(f"the claim {claim.id} appears twice.", where=claim.where)
@@ -207,7 +207,7 @@ def _scope(value: object, name: str, path: Path, line: int) -> dict[str, tuple[s
         return {}
     if not isinstance(value, YamlMapping):
         raise KnowledgeError(f"{name} is a mapping like {{target: sw-KE}}.", where=f"{path}:{line}")
-    found: dict[str, tuple[str, ...]] = {}
+    result: dict[str, tuple[str, ...]] = {}
     for key, item in value.items():
         if key not in SCOPE_KEYS:
             raise KnowledgeError(
@@ -217,14 +217,14 @@ def _scope(value: object, name: str, path: Path, line: int) -> dict[str, tuple[s
             )
         where = f"{path}:{line_of(value, key)}"
         items = item if isinstance(item, list) else [item]
-        found[key] = tuple(need_text(i, f"{name}.{key}", where) for i in items)
-        for text in found[key]:
+        result[key] = tuple(need_text(i, f"{name}.{key}", where) for i in items)
+        for text in result[key]:
             if not _may_match(key, text):
                 # It would match no row ever, and a veto would be silently without effect.
                 raise KnowledgeError(
                     f"{name}.{key} says {text!r}, which is not a possible value.", where=where
                 )
-    return found
+    return result
 
 
 def _may_match(key: str, text: str) -> bool:
@@ -240,7 +240,7 @@ def _may_match(key: str, text: str) -> bool:
 
 
 def in_scope(row: Scoped, *scopes: Scope) -> bool:
-    """Return whether a row or recipe lies in all of `scopes`; an open key matches anything."""
+    """Return whether a row or recipe is inside all of `scopes`; an open key matches anything."""
     for scope in scopes:
         for key, values in scope.items():
             if key == "params":
@@ -254,17 +254,17 @@ def in_scope(row: Scoped, *scopes: Scope) -> bool:
 
 def both(a: Scope, b: Scope) -> Scope | None:
     """Return the intersection of two scopes; None if it is empty."""
-    found = dict(a)
+    result = dict(a)
     for key, values in b.items():
-        if key not in found:
-            found[key] = values
+        if key not in result:
+            result[key] = values
         elif key == "params":
-            named = dict(value.split("=", 1) for value in found[key])
-            if any(named.get(name, text) != text for name, text in (v.split("=", 1) for v in values)):
+            given_params = dict(value.split("=", 1) for value in result[key])
+            if any(given_params.get(name, text) != text for name, text in (v.split("=", 1) for v in values)):
                 return None
-            found[key] = tuple(dict.fromkeys((*found[key], *values)))
+            result[key] = tuple(dict.fromkeys((*result[key], *values)))
         else:
-            found[key] = tuple(value for value in found[key] if value in values)
-            if not found[key]:
+            result[key] = tuple(value for value in result[key] if value in values)
+            if not result[key]:
                 return None
-    return found
+    return result

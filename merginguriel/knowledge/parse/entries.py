@@ -73,8 +73,8 @@ class Entry:
             "rows": [row.as_dict() for row in self.rows],
             "questions": [{"text": q.text, "state": q.state, "by": q.by} for q in self.questions],
             "marks": [mark.as_dict() for mark in self.marks],
-            "settles": [one.as_dict() for one in self.settles],
-            "expected": [one.as_dict() for one in self.expected],
+            "settles": [answer.as_dict() for answer in self.settles],
+            "expected": [item.as_dict() for item in self.expected],
             "trouble": self.trouble.as_dict() if self.trouble else None,
             "path": str(self.path),
         }
@@ -97,10 +97,10 @@ def parse_entry(text: str, path: Path) -> Entry:
             where=f"{path}:{line_of(front, 'date')}",
         )
     defaults: dict[str, str] = {key: fields[key] for key in rows.DEFAULTED if key in fields}
-    found: list[rows.ResultRow] = []
+    result: list[rows.ResultRow] = []
     files: list[Path] = []
     expected: list[Expectation] = []
-    asked: list[OpenQuestion] = []
+    own_questions: list[OpenQuestion] = []
     settled: list[Settled] = []
     marks: list[invalidation.Mark] = []
     sections = markdown.sections(body, body_line)
@@ -115,28 +115,28 @@ def parse_entry(text: str, path: Path) -> Entry:
         if section.title == "Results":
             for table in markdown.tables(section, path):
                 _check_columns(table, defaults, path)
-                found += [parse_row(row.cells, defaults, f"{path}:{row.line}") for row in table.rows]
+                result += [parse_row(row.cells, defaults, f"{path}:{row.line}") for row in table.rows]
             more, named_files = _rows_files(section, defaults, path)
-            found += more
+            result += more
             files += named_files
         elif section.title == "Expected":
             expected += expectations.parse(section, defaults, path)
         elif section.title == "Open questions":
             more_asked, more_settled = questions.parse(section, path)
-            asked += more_asked
+            own_questions += more_asked
             settled += more_settled
         elif section.title in invalidation.HEADINGS:
             marks += invalidation.parse(section, path)
-    named = tuple(
+    files_named = tuple(
         replace(row, ref=f"{path.stem}#r{number}", date=fields["date"])
-        for number, row in enumerate(found, start=1)
+        for number, row in enumerate(result, start=1)
     )
     return Entry(
         id=path.stem, path=path, title=fields["title"], type=fields["type"], date=fields["date"],
         summary=fields["summary"], body=body.strip(), context=fields.get("context"),
         supersedes=_list(fields.get("supersedes", "")), links=_list(fields.get("links", "")),
         tags=_list(fields.get("tags", "")), origin=fields.get("origin", ""),
-        answers=_list(fields.get("answers", "")), rows=named, expected=tuple(expected), questions=tuple(asked),
+        answers=_list(fields.get("answers", "")), rows=files_named, expected=tuple(expected), questions=tuple(own_questions),
         settles=tuple(settled), files=tuple(files),
         trouble=troubleshooting.parse(sections, path) if fields["type"] == "Troubleshooting" else None,
         marks=tuple(marks),
@@ -191,7 +191,7 @@ def _check_columns(table: markdown.Table, defaults: dict[str, str], path: Path) 
 def _rows_files(
     section: markdown.Section, defaults: dict[str, str], path: Path
 ) -> tuple[list[rows.ResultRow], list[Path]]:
-    found: list[rows.ResultRow] = []
+    result: list[rows.ResultRow] = []
     files: list[Path] = []
     for number, text in section.lines:
         if not text.startswith("rows:"):
@@ -212,9 +212,9 @@ def _rows_files(
                 where=where,
                 hint="Restore the file, or write a new entry for the new rows.",
             )
-        found += read_csv(data, defaults, file)
+        result += read_csv(data, defaults, file)
         files.append(file)
-    return found, files
+    return result, files
 
 
 def entry_paths(log: Path) -> list[Path]:
@@ -222,8 +222,8 @@ def entry_paths(log: Path) -> list[Path]:
     if not log.is_dir():
         return []
     # Refused drafts in .draft/ must not make the log unreadable.
-    found = (path for path in log.glob("[!.]*/*.md") if not path.name.startswith("."))
-    return sorted(found, key=lambda path: path.name)
+    result = (path for path in log.glob("[!.]*/*.md") if not path.name.startswith("."))
+    return sorted(result, key=lambda path: path.name)
 
 
 def load_entry(path: Path) -> Entry:

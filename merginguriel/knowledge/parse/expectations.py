@@ -59,8 +59,8 @@ class Expectation:
 
     def as_dict(self) -> dict[str, object]:
         """Return the expectation as JSON-ready data."""
-        found = {name: value for name, value in vars(self).items() if name != "where"}
-        return {**found, "params": dict(self.params), "sources": list(self.sources)}
+        result = {name: value for name, value in vars(self).items() if name != "where"}
+        return {**result, "params": dict(self.params), "sources": list(self.sources)}
 
     def covers(self, row: ResultRow) -> bool:
         """Return whether a row measures this expectation; open fields match anything."""
@@ -76,7 +76,7 @@ class Expectation:
 
 def parse(section: Section, defaults: Mapping[str, str], path: Path) -> list[Expectation]:
     """Parse the expectations of a section; raise KnowledgeError with file and line."""
-    found = []
+    result = []
     for table in tables(section, path):
         if not set(STATED) & set(table.columns):
             continue
@@ -87,8 +87,8 @@ def parse(section: Section, defaults: Mapping[str, str], path: Path) -> list[Exp
                     where=f"{path}:{table.line}",
                     hint=f"Known: {', '.join(COLUMNS)}.",
                 )
-        found += [_expectation(row.cells, defaults, f"{path}:{row.line}") for row in table.rows]
-    return found
+        result += [_expectation(row.cells, defaults, f"{path}:{row.line}") for row in table.rows]
+    return result
 
 
 def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: str) -> Expectation:
@@ -100,12 +100,12 @@ def _expectation(cells: Mapping[str, str], defaults: Mapping[str, str], where: s
         return parse_value(cell(name), "share", name, where) if cell(name) else None
 
     # What names a merge is checked as in a result row.
-    named = {name: cells[name] for name in CELLS if name in cells}
-    named = {**named, "mode": cell("mode") or "ExcTar", "value": "0"}
-    named.setdefault("target", "")
-    named.setdefault("method", "")
+    values = {name: cells[name] for name in CELLS if name in cells}
+    values = {**values, "mode": cell("mode") or "ExcTar", "value": "0"}
+    values.setdefault("target", "")
+    values.setdefault("method", "")
     context = {"context": defaults.get("context", ""), "metric": defaults.get("metric") or "accuracy"}
-    row = parse_row(named, context, where)
+    row = parse_row(values, context, where)
     low, high = (parse_value(cell(n), "pp", n, where) if cell(n) else None for n in ("low", "high"))
     p_positive, level = share("p_positive"), share("level")
     over = cell("over") or OVER[row.mode]

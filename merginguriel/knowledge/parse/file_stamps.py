@@ -17,9 +17,9 @@ def stamp(status: os.stat_result) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
 
 
-def is_settled(one: str, now: float | None = None) -> bool:
+def is_settled(item: str, now: float | None = None) -> bool:
     """Return whether the file was written long enough ago that its next change will alter the stamp."""
-    _, written, changed, _ = one.split(":")
+    _, written, changed, _ = item.split(":")
     return max(int(written), int(changed)) / 1e9 < (time.time() if now is None else now) - UNSETTLED
 
 
@@ -33,18 +33,18 @@ def stamps(root: Path, folder: Path, *, depth: int = 8) -> dict[str, str]:
 
 def _stamps(folder: str, cut: int, depth: int) -> Iterator[tuple[str, str]]:
     try:
-        with os.scandir(folder) as found:
-            inside = list(found)
+        with os.scandir(folder) as result:
+            inside = list(result)
     except OSError:
         return
-    for one in inside:
-        if one.name.startswith("."):
+    for item in inside:
+        if item.name.startswith("."):
             continue
         try:
-            if one.is_dir():
+            if item.is_dir():
                 if depth > 1:
-                    yield from _stamps(one.path, cut, depth - 1)
+                    yield from _stamps(item.path, cut, depth - 1)
             else:
-                yield one.path[cut:], stamp(one.stat())
+                yield item.path[cut:], stamp(item.stat())
         except OSError:
             continue  # gone since the folder was read, or a link to nothing

@@ -110,8 +110,8 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
         values = tuple(v for v in value.split(",") if v)
         if key in conditions or not values:
             raise KnowledgeError(f"{key!r} is given twice or has no value.", where=where)
-        for one in values:
-            _check(key, one, where)
+        for item in values:
+            _check(key, item, where)
         conditions[key] = values
     if "range" in conditions and "commits" not in conditions:
         raise KnowledgeError("range needs commits beside it.", where=where, hint="Write commits=A..B and add the entry with mu log add.")  # fmt: skip
@@ -162,13 +162,13 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
         return {f"{name}={value}" for name, value in row.params}.issuperset(values)
     if key == "baseline":
         # A baseline round: either the row is compared with that number, or it is that number.
-        wanted = [parse_value(v, "share", key, row.where) for v in values]
-        return any(n is not None and abs(n - w) < 5e-7 for w in wanted for n in (row.baseline, row.value if row.method == "single" else None))  # fmt: skip
+        values_ = [parse_value(v, "share", key, row.where) for v in values]
+        return any(n is not None and abs(n - w) < 5e-7 for w in values_ for n in (row.baseline, row.value if row.method == "single" else None))  # fmt: skip
     return str(getattr(row, key)) in values
 
 
-def _same_code(one: str, other: str) -> bool:
+def _same_code(item: str, other: str) -> bool:
     """Return whether two spellings name one commit (either may be longer) or one version."""
-    if one[:7] != other[:7] or "." in one:
-        return one == other
-    return one.startswith(other) or other.startswith(one)
+    if item[:7] != other[:7] or "." in item:
+        return item == other
+    return item.startswith(other) or other.startswith(item)

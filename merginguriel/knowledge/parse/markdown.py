@@ -49,7 +49,7 @@ class Table:
 
 def sections(body: str, first_line: int = 1) -> list[Section]:
     """Return the `##` sections of `body` in order; text before the first has the title ''."""
-    found: list[tuple[str, int, list[tuple[int, str]]]] = [("", first_line, [])]
+    result: list[tuple[str, int, list[tuple[int, str]]]] = [("", first_line, [])]
     fence: str | None = None
     for number, text in enumerate(body.split("\n"), start=first_line):
         mark = _FENCE.match(text) if "```" in text or "~~~" in text else None
@@ -60,15 +60,15 @@ def sections(body: str, first_line: int = 1) -> list[Section]:
             continue
         heading = _HEADING.match(text) if text.startswith("##") else None
         if heading and len(heading[1]) == 2:
-            found.append((heading[2].strip().rstrip("#").rstrip(), number, []))
+            result.append((heading[2].strip().rstrip("#").rstrip(), number, []))
         else:
-            found[-1][2].append((number, text))
-    return [Section(title, line, tuple(lines)) for title, line, lines in found]
+            result[-1][2].append((number, text))
+    return [Section(title, line, tuple(lines)) for title, line, lines in result]
 
 
 def tables(section: Section, path: Path) -> list[Table]:
     """Parse the pipe tables of a section; raise KnowledgeError for a row with too few or too many cells."""
-    found: list[Table] = []
+    result: list[Table] = []
     block: list[tuple[int, str]] = []
     for number, text in (*section.lines, (0, "")):
         if text.lstrip().startswith("|"):
@@ -81,9 +81,9 @@ def tables(section: Section, path: Path) -> list[Table]:
                 hint="Write | at both ends of every line of the table.",
             )
         if block:
-            found.append(_table(block, path))
+            result.append(_table(block, path))
         block = []
-    return found
+    return result
 
 
 def _table(block: list[tuple[int, str]], path: Path) -> Table:

@@ -37,18 +37,18 @@ class Reader(pickle.Unpickler):
         """Return an allowed class; raise UnpicklingError for any other."""
         if name in ALLOWED.get(module, ()):
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of knowledge")
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of merginguriel.knowledge")
 
 
 def digest(texts: Mapping[Path, str]) -> str:
     """Return the key of these texts: their paths and contents, and the program that parses them."""
-    found = hashlib.sha256(program().encode())
+    result = hashlib.sha256(program().encode())
     for path, text in texts.items():
         for part in (str(path), text):
             data = part.encode("utf-8")
-            found.update(len(data).to_bytes(8, "big"))
-            found.update(data)
-    return found.hexdigest()
+            result.update(len(data).to_bytes(8, "big"))
+            result.update(data)
+    return result.hexdigest()
 
 
 def program() -> str:
@@ -64,17 +64,17 @@ def program() -> str:
 
 
 def recall(root: Path, key: str) -> Any:
-    """Return what `remember` stored for this workspace and key; None if there is nothing."""
+    """Return what `remember` stored for this workspace and key; None if nothing is stored."""
     data = cache.read(place(root))
     if data is None:
         return None
     try:
-        found = Reader(io.BytesIO(data)).load()
+        result = Reader(io.BytesIO(data)).load()
     except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
         return None
     except (AttributeError, ImportError, IndexError, KeyError, TypeError):
         return None  # a damaged file can name anything
-    return found[1] if isinstance(found, tuple) and len(found) == 2 and found[0] == key else None
+    return result[1] if isinstance(result, tuple) and len(result) == 2 and result[0] == key else None
 
 
 def remember(root: Path, key: str, parsed: Any) -> None:

@@ -53,7 +53,7 @@ _CITED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FRONT_QUOTES = re.compile(r"^(\w+:\s*)\"(.*)\"\s*$", re.MULTILINE)
-_UNIT_SAID = re.compile(r"\brel(?:ative(?:ly)?|_pct)\b|\bof\s+the\s+baseline\b", re.IGNORECASE)
+_EXPLICIT_UNIT = re.compile(r"\brel(?:ative(?:ly)?|_pct)\b|\bof\s+the\s+baseline\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.;:!?]\s|\n\s*\n|\n\s*[-*+|]|\|")
 
 NAME_THE_UNIT = "Write percentage points, `5 pp`, or say in the same sentence that it is relative."
@@ -71,7 +71,7 @@ class Passage:
     @cached_property
     def refs(self) -> tuple[str, ...]:
         """Return the ids in brackets."""
-        return tuple(part.strip() for found in BRACKETS.findall(self.text) for part in found.split(","))
+        return tuple(part.strip() for item in BRACKETS.findall(self.text) for part in item.split(","))
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ def numbers(text: str) -> Iterator[Number]:
 
 def _direction(text: str, match: re.Match[str]) -> str:
     """Return the sign that the words beside an unsigned difference give it; "" where they give none."""
-    found = BEFORE.search(text, 0, match.start()) or AFTER.match(text, match.end())
-    if found is None or _DENIED.search(text, max(0, match.start() - 40), match.end()):
+    result = BEFORE.search(text, 0, match.start()) or AFTER.match(text, match.end())
+    if result is None or _DENIED.search(text, max(0, match.start() - 40), match.end()):
         return ""
-    return "+" if found["up"] else "-"
+    return "+" if result["up"] else "-"
 
 
 def with_units(row: str, head: str) -> str:
@@ -173,13 +173,13 @@ def bare_differences(text: str) -> list[tuple[int, str]]:
     front, mark, body = text.partition("\n---")
     front = _FRONT_QUOTES.sub(lambda m: f"{m[1]} {m[2]} ", front)  # YAML quotes are no quotations
     plain = _CITED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), front + mark + body)
-    found = []
+    result = []
     for match in _DIFFERENCE.finditer(plain):
         before = max((m.end() for m in _SENTENCE_END.finditer(plain, 0, match.start())), default=0)
         after = _SENTENCE_END.search(plain, match.end())
-        if not _UNIT_SAID.search(plain, before, after.start() if after else len(plain)):
-            found.append((plain.count("\n", 0, match.start()) + 1, " ".join(match[0].split())))
-    return found
+        if not _EXPLICIT_UNIT.search(plain, before, after.start() if after else len(plain)):
+            result.append((plain.count("\n", 0, match.start()) + 1, " ".join(match[0].split())))
+    return result
 
 
 def named_entries(body: str, first_line: int = 1) -> Iterator[tuple[int, str]]:

@@ -48,7 +48,7 @@ class Settled:
 
 def parse(section: Section, path: Path) -> tuple[list[OpenQuestion], list[Settled]]:
     """Return the questions that an entry asks, and those of others that it settles."""
-    asked: list[OpenQuestion] = []
+    questions: list[OpenQuestion] = []
     settled: list[Settled] = []
     for number, text in section.lines:
         item = markdown.item(text)
@@ -74,5 +74,5 @@ def parse(section: Section, path: Path) -> tuple[list[OpenQuestion], list[Settle
         elif state[1] != "open" and not state[2]:
             raise KnowledgeError(f"[{state[1]}] must name the entry that did it.", where=f"{path}:{number}")
         else:
-            asked.append(OpenQuestion(state[3].strip(), state[1], state[2], number))
-    return asked, settled
+            questions.append(OpenQuestion(state[3].strip(), state[1], state[2], number))
+    return questions, settled

@@ -235,7 +235,7 @@ def parse_value(text: str, unit: str, column: str, where: str) -> float:
 
 
 def _params(text: str, where: str) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for part in text.split():
         key, sign, value = part.partition("=")
         if not sign or not key or not value:
@@ -245,22 +245,22 @@ def _params(text: str, where: str) -> tuple[tuple[str, str], ...]:
                 hint="Write key=value pairs with spaces between them.",
                 column="params",
             )
-        if key in found:
+        if key in result:
             raise CellError(f"the parameter {key!r} is given twice.", where=where, column="params")
-        found[key] = value
-    return tuple(sorted(found.items()))
+        result[key] = value
+    return tuple(sorted(result.items()))
 
 
 def _weights(text: str, where: str) -> tuple[float, ...]:
     try:
-        found = tuple(float(part) for part in text.split())
+        result = tuple(float(part) for part in text.split())
     except ValueError as error:
         raise CellError(
             f"weights must be numbers with spaces between them, got {text!r}.", where=where, column="weights"
         ) from error
-    if any(not math.isfinite(w) for w in found):
+    if any(not math.isfinite(w) for w in result):
         raise CellError("a weight is not a finite number.", where=where, column="weights")
-    return found
+    return result
 
 
 def _check(row: ResultRow, where: str) -> None:
@@ -349,7 +349,7 @@ def _check_differences(cells: Mapping[str, str], row: ResultRow, where: str) -> 
 def read_csv(text: str, defaults: Mapping[str, str], path: Path) -> list[ResultRow]:
     """Parse result rows from CSV text with the columns of the table; `path` is for errors."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    found = []
+    result = []
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
         if not columns:
@@ -362,7 +362,7 @@ def read_csv(text: str, defaults: Mapping[str, str], path: Path) -> list[ResultR
             where = f"{path}:{reader.line_num}"
             if None in record or None in record.values():
                 raise KnowledgeError("this row and the header differ in their number of cells.", where=where)
-            found.append(parse_row(record, defaults, where))
+            result.append(parse_row(record, defaults, where))
     except csv.Error as error:
         raise KnowledgeError(f"this is not CSV: {error}.", where=f"{path}:{reader.line_num + 1}") from error
-    return found
+    return result

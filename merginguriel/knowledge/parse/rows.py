@@ -18,7 +18,7 @@ SUPERSEDED = (
 )
 SAW = ("nothing", "unlabelled text", "labels")  # of the target, from little to much
 # Policies of a recipe that are listed among a row's params where they are not the default.
-POLICIES = ("heads", "embeddings", "trim_scope", "include", "exclude", "preweight")
+POLICIES = ("heads", "embeddings", "vocab", "trim_scope", "include", "exclude", "excluded", "preweight")
 BASELINE_KINDS = (
     "best_single_source",
     "source_mean",
@@ -144,9 +144,9 @@ class ResultRow:
         """
         if self.difference_pp is None or self.baseline is None or (self.se_pp is None and not self.n):
             return None
-        given = self.se_pp**2 if self.se_pp is not None else 0.0
+        recorded = self.se_pp**2 if self.se_pp is not None else 0.0
         if not self.n:
-            return max(given, 1e-4)
+            return max(recorded, 1e-4)
         if self.wins is not None and self.losses is not None:
             counted = stats.paired_variance(self.wins, self.losses, self.n)
         elif self.se_pp is None:
@@ -155,7 +155,7 @@ class ResultRow:
         else:
             counted = 0.0
         # A tie on every item, two perfect scores or a tiny `se` are not certainty: one item keeps noise above zero.
-        return max(given, 1e4 * counted, 1e4 / self.n**2)
+        return max(recorded, 1e4 * counted, 1e4 / self.n**2)
 
     def measurement(self) -> tuple[object, ...]:
         """Return what identifies a measurement, whatever it is compared with.
@@ -169,9 +169,9 @@ class ResultRow:
 
     def as_dict(self) -> dict[str, object]:
         """Return the row as JSON-ready data."""
-        found: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
-        found["params"] = dict(self.params)
-        return found
+        result: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
+        result["params"] = dict(self.params)
+        return result
 
 
 def unit_of(metric: str) -> str:
@@ -211,23 +211,23 @@ def check_context(text: str) -> None:
         )
 
 
-def distinct(found: Iterable[ResultRow]) -> list[ResultRow]:
+def distinct(rows: Iterable[ResultRow]) -> list[ResultRow]:
     """Return each measurement against each kind of baseline once, oldest first, independent of input order.
 
     Of repeats, the first record counts. Where a later one gives another baseline it corrects the first (of the same
     day: the higher baseline, so that no gain is overstated). One that says more of its noise beats one that says
     less: a standard error, then wins and losses. A row that is current beats any that is not.
     """
-    kept: dict[object, ResultRow] = {}
-    for row in sorted(found, key=lambda r: (r.date, -1.0 if r.baseline is None else r.baseline, r.ref)):
+    unique: dict[object, ResultRow] = {}
+    for row in sorted(rows, key=lambda r: (r.date, -1.0 if r.baseline is None else r.baseline, r.ref)):
         key = (row.measurement(), row.baseline_kind)
-        held = kept.get(key)
-        if held is None or (
-            (_standing(row), row.baseline) != (_standing(held), held.baseline)
-            and _standing(row) >= _standing(held)
+        previous = unique.get(key)
+        if previous is None or (
+            (_standing(row), row.baseline) != (_standing(previous), previous.baseline)
+            and _standing(row) >= _standing(previous)
         ):
-            kept[key] = row
-    return sorted(kept.values(), key=lambda r: (r.date, r.ref))
+            unique[key] = row
+    return sorted(unique.values(), key=lambda r: (r.date, r.ref))
 
 
 def _standing(row: ResultRow) -> tuple[bool, bool, bool]:
@@ -251,30 +251,14 @@ def decimal(value: float, places: int, *, sign: str = "-") -> str:
 
 def row_cells(row: ResultRow) -> dict[str, str]:
     """Return the cells that `parse_row` reads back as this row."""
-    text = {
-        "context": row.context,
-        "target": row.target,
-        "mode": row.mode,
-        "method": row.method,
+    special = {
         "params": " ".join(f"{key}={value}" for key, value in row.params),
-        "similarity": row.similarity,
-        "k": row.k,
         "sources": " ".join(row.sources),
         "weights": " ".join(decimal(w, 4) for w in row.weights),
-        "metric": row.metric,
         "value": format_value(row, row.value),
-        "n": row.n,
-        "seed": row.seed,
-        "saw": row.saw,
-        "baseline_kind": row.baseline_kind,
         "baseline": None if row.baseline is None else format_value(row, row.baseline),
-        "wins": row.wins,
-        "losses": row.losses,
         "se": None if row.se_pp is None else f"{decimal(row.se_pp, 2)} {row.points}",
-        "run": row.run,
-        "code": row.code,
-        "measured": row.measured,
         "status": None if row.status == "current" else row.status,
-        "note": row.note,
     }
+    text = {name: special[name] if name in special else getattr(row, name) for name in COLUMNS}
     return {name: str(value) if value not in (None, "") else "-" for name, value in text.items()}

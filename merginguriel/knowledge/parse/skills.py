@@ -113,8 +113,8 @@ def parse_skill(text: str, path: Path, claims_text: str | None = None) -> Skill:
                 where=f"{path}:{getattr(value, 'line', 1)}",
                 hint=f"Known: {', '.join(FIELDS)}.",
             )
-    found = front.get("metadata")
-    marked = isinstance(found, Mapping) and any(key in found for key in MARKS)
+    result = front.get("metadata")
+    marked = isinstance(result, Mapping) and any(key in result for key in MARKS)
     foreign = claims_text is None and not marked
     name = _name(front, path, foreign)
     description = _field(front, "description", path, foreign)
@@ -227,40 +227,40 @@ def _check_front(text: str, path: Path) -> None:
 
 def _metadata(front: Mapping, path: Path, foreign: bool) -> dict[str, str]:
     """Return the metadata; {} if a foreign skill has none."""
-    found = front.get("metadata")
-    if foreign and (found is None or found == ""):
+    result = front.get("metadata")
+    if foreign and (result is None or result == ""):
         return {}
-    if not isinstance(found, Mapping) or found.flow:
+    if not isinstance(result, Mapping) or result.flow:
         raise _own(
             "metadata is missing or not a mapping with a line for each key.",
             f"{path}:{line_of(front, 'metadata')}",
             "" if foreign else f"It needs: {', '.join(METADATA)}.",
         )
-    if "<<" in found:
-        raise _own("metadata has the key <<, by which some clients merge mappings.", f"{path}:{found.line}")
+    if "<<" in result:
+        raise _own("metadata has the key <<, by which some clients merge mappings.", f"{path}:{result.line}")
     return {
-        key: _text(value, f"metadata.{key}", f"{path}:{line_of(found, key)}", foreign)
-        for key, value in found.items()
+        key: _text(value, f"metadata.{key}", f"{path}:{line_of(result, key)}", foreign)
+        for key, value in result.items()
     }
 
 
 def _check_metadata(metadata: dict[str, str], front: Mapping, path: Path) -> None:
-    found = front["metadata"]
+    result = front["metadata"]
     for key in METADATA:
         if not metadata.get(key, "").strip():
-            raise _own(f"metadata has no {key}.", f"{path}:{found.line}")
+            raise _own(f"metadata has no {key}.", f"{path}:{result.line}")
     for key in ("created", "updated"):
         if not day(metadata[key]):
             raise _own(
                 f"metadata.{key} says {metadata[key]!r}, not a date.",
-                f"{path}:{line_of(found, key)}",
+                f"{path}:{line_of(result, key)}",
                 "YYYY-MM-DD",
             )
     if not _VERSION.match(metadata["version"]):
         raise _own(
             f"metadata.version says {metadata['version']!r}.",
-            f"{path}:{line_of(found, 'version')}",
-            'Numbers with points between, so that a raise can be told: "1.0.0"',
+            f"{path}:{line_of(result, 'version')}",
+            'Numbers separated by points, like "1.0.0".',
         )
 
 

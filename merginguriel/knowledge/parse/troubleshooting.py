@@ -52,16 +52,16 @@ class Trouble:
 
 def parse(sections: Sequence[Section], path: Path) -> Trouble:
     """Parse the sections of an entry; raise KnowledgeError for one that is missing or unreadable."""
-    named = {section.title: section for section in sections}
+    by_title = {section.title: section for section in sections}
     for title in SECTIONS:
-        if title not in named or not named[title].text:
+        if title not in by_title or not by_title[title].text:
             raise KnowledgeError(
                 f"a Troubleshooting entry has no section {title!r}.",
                 where=f"{path}:1",
-                hint=f"It needs: {', '.join(f'## {one}' for one in SECTIONS)}.",
+                hint=f"It needs: {', '.join(f'## {section}' for section in SECTIONS)}.",
             )
     patterns = []
-    for number, text in named[SECTIONS[0]].lines:
+    for number, text in by_title[SECTIONS[0]].lines:
         if not text.strip():
             continue
         item = _PATTERN.match(markdown.item(text) or "")
@@ -74,7 +74,7 @@ def parse(sections: Sequence[Section], path: Path) -> Trouble:
         pattern = Pattern(item["literal"] or item["regex"], regex=item["regex"] is not None)
         _check(pattern, f"{path}:{number}")
         patterns.append(pattern)
-    return Trouble(tuple(patterns), *(named[title].text for title in SECTIONS[1:]))
+    return Trouble(tuple(patterns), *(by_title[title].text for title in SECTIONS[1:]))
 
 
 def _check(pattern: Pattern, where: str) -> None:

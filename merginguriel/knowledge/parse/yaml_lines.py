@@ -69,20 +69,19 @@ def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
 
 
 def _document(events: Iterator[yaml.Event], path: str, first_line: int) -> Any:
-    """Return the value of the only document in `events`; None if there is none."""
+    """Return the value of the only document in `events`; None if it is empty."""
     import yaml
 
-    found, documents = None, 0
+    result, documents = None, 0
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
                 raise KnowledgeError(
-                    "a second YAML document starts here.",
-                    where=f"{path}:{_line(event, first_line)}",
+                    "a second YAML document starts here.", where=f"{path}:{_line(event, first_line)}"
                 )
-            found = _value(next(events), events, path, first_line, depth=0)
-    return found
+            result = _value(next(events), events, path, first_line, depth=0)
+    return result
 
 
 def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_line: int, depth: int) -> Any:
@@ -95,8 +94,8 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_lin
 
     line = _line(event, first_line)
 
-    def fail(what: str) -> KnowledgeError:
-        return KnowledgeError(what, where=f"{path}:{line}")
+    def fail(problem: str) -> KnowledgeError:
+        return KnowledgeError(problem, where=f"{path}:{line}")
 
     if getattr(event, "anchor", None) is not None:
         raise fail("anchors and aliases (&name, *name) are not supported; repeat the value.")

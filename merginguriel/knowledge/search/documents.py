@@ -34,18 +34,18 @@ class Document:
 
 def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
     """Map each unit (an entry, or a skill with its claims) to its documents."""
-    found: dict[str, list[Document]] = {}
+    result: dict[str, list[Document]] = {}
     for entry in knowledge.entries:
         scopes = tuple(dict.fromkeys((None if r.target == "-" else r.target, r.method) for r in entry.rows))
-        said = "\n".join([entry.body, ", ".join(entry.tags), entry.origin])
-        found[unit_of(knowledge, entry.path)] = [
+        text = "\n".join([entry.body, ", ".join(entry.tags), entry.origin])
+        result[unit_of(knowledge, entry.path)] = [
             Document(
                 "entry",
                 entry.id,
                 entry.path,
                 entry.title,
                 entry.summary,
-                said,
+                text,
                 entry.type,
                 entry.date,
                 scopes,
@@ -56,15 +56,15 @@ def documents(knowledge: Knowledge) -> dict[str, list[Document]]:
         claims = [_claim(claim, skill) for claim in skill.claims]
         claimed = tuple(dict.fromkeys(scope for claim in claims for scope in claim.scopes))
         meta = skill.metadata
-        about = f"{skill.description}\n{meta.get('tags', '')}"
-        found[unit_of(knowledge, skill.path)] = [
+        summary = f"{skill.description}\n{meta.get('tags', '')}"
+        result[unit_of(knowledge, skill.path)] = [
             Document(
-                "skill", skill.name, skill.path, meta.get("short-description", ""), about, skill.body,
+                "skill", skill.name, skill.path, meta.get("short-description", ""), summary, skill.body,
                 "", meta.get("updated", ""), claimed,
             ),
             *claims,
         ]  # fmt: skip
-    return found
+    return result
 
 
 def unit_of(knowledge: Knowledge, path: Path) -> str:
@@ -75,8 +75,8 @@ def unit_of(knowledge: Knowledge, path: Path) -> str:
 def _claim(claim: Claim, skill: Skill) -> Document:
     targets: tuple[object, ...] = tuple(claim.scope.get("target") or (None,))
     methods: tuple[object, ...] = tuple(claim.scope.get("method") or (None,))
-    said = " ".join(f"{name} {' '.join(map(str, values))}" for name, values in claim.scope.items())
-    body = f"{said} {' '.join(claim.evidence)} {skill.name}"
+    scope = " ".join(f"{name} {' '.join(map(str, values))}" for name, values in claim.scope.items())
+    body = f"{scope} {' '.join(claim.evidence)} {skill.name}"
     scopes = tuple((_word(target), _word(method)) for target in targets for method in methods)
     path = skill.path.with_name("claims.yaml")
     return Document("claim", claim.id, path, claim.text, "", body, claim.predicate, claim.since, scopes)

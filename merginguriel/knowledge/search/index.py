@@ -118,24 +118,24 @@ def stale(connection: sqlite3.Connection, space: Workspace, program: str) -> dic
     now = units(space)
     if not _is_of(connection, program):
         return now or {"": ""}
-    held = dict(connection.execute("SELECT unit, stamp FROM files").fetchall())
-    gone = dict.fromkeys(held.keys() - now.keys(), "")
-    return {unit: one for unit, one in now.items() if held.get(unit) != one} | gone
+    indexed = dict(connection.execute("SELECT unit, stamp FROM files").fetchall())
+    removed = dict.fromkeys(indexed.keys() - now.keys(), "")
+    return {unit: item for unit, item in now.items() if indexed.get(unit) != item} | removed
 
 
 def units(space: Workspace) -> dict[str, str]:
     """Map each unit (an entry with its row file, a skill with its claims) to the stamps of its files."""
-    found: dict[str, str] = {}
-    for name, one in sorted(stamps(space.root, space.log, depth=2).items()):
+    result: dict[str, str] = {}
+    for name, item in sorted(stamps(space.root, space.log, depth=2).items()):
         stem, _, ending = name.rpartition(".")
         if ending in ("md", "csv"):
-            found[f"{stem}.md"] = f"{found[f'{stem}.md']} {one}" if f"{stem}.md" in found else one
-    for name, one in sorted(stamps(space.root, space.skills, depth=2).items()):
+            result[f"{stem}.md"] = f"{result[f'{stem}.md']} {item}" if f"{stem}.md" in result else item
+    for name, item in sorted(stamps(space.root, space.skills, depth=2).items()):
         folder, _, file = name.rpartition("/")
         if file in ("SKILL.md", "claims.yaml"):
             unit = f"{folder}/SKILL.md"
-            found[unit] = f"{found[unit]} {one}" if unit in found else one
-    return found
+            result[unit] = f"{result[unit]} {item}" if unit in result else item
+    return result
 
 
 def _is_of(connection: sqlite3.Connection, program: str) -> bool:
@@ -156,19 +156,19 @@ def _empty(connection: sqlite3.Connection) -> None:
 
 
 def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str, str]) -> None:
-    held = dict(connection.execute("SELECT unit, digest FROM files"))
+    indexed = dict(connection.execute("SELECT unit, digest FROM files"))
     read: dict[str, str] = {}
-    for unit, one in changed.items():
+    for unit, item in changed.items():
         if not unit:
             continue
-        digest = _digest(space.root / unit) if one else ""
-        if digest and digest == held.get(unit):
-            connection.execute("UPDATE files SET stamp = ? WHERE unit = ?", (_settled(one), unit))
+        digest = _digest(space.root / unit) if item else ""
+        if digest and digest == indexed.get(unit):
+            connection.execute("UPDATE files SET stamp = ? WHERE unit = ?", (_settled(item), unit))
         else:
             read[unit] = digest
     if not read:
         return
-    if not read.keys() & held.keys() and _step(connection, space, changed, read):
+    if not read.keys() & indexed.keys() and _step(connection, space, changed, read):
         return
     knowledge = load_readable(space)
     entries = {unit_of(knowledge, entry.path): entry for entry in knowledge.entries}
@@ -177,7 +177,7 @@ def _take_in(connection: sqlite3.Connection, space: Workspace, changed: dict[str
     for unit, digest in read.items():
         ids = [row[0] for row in connection.execute("SELECT id FROM docs WHERE unit = ?", (unit,))]
         for table, key in (("words", "rowid"), ("scopes", "doc"), ("troubles", "doc"), ("docs", "id")):
-            connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(one,) for one in ids])
+            connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(item,) for item in ids])
         connection.execute("DELETE FROM files WHERE unit = ?", (unit,))
         index_update.forget(connection, unit)
         if digest:
@@ -201,10 +201,10 @@ def _step(
         new = {unit: parse_entry(read_text(space.root / unit), space.root / unit) for unit in read}
     except MuError:
         return False
-    found = index_update.part(connection, space, list(new.values()))
-    if found is None:
+    result = index_update.part(connection, space, list(new.values()))
+    if result is None:
         return False
-    knowledge, moved = found
+    knowledge, moved = result
     of_unit = documents(knowledge)
     for unit, entry in new.items():
         connection.execute("INSERT INTO files VALUES (?, ?, ?)", (unit, _settled(changed[unit]), read[unit]))
@@ -226,37 +226,51 @@ def _step(
 
 def _settled(stamp: str) -> str:
     """Return a unit's stamps, or one that never matches where a file was written just now."""
-    return stamp if all(is_settled(one) for one in stamp.split()) else "unsettled"
+    return stamp if all(is_settled(item) for item in stamp.split()) else "unsettled"
 
 
 def _digest(path: Path) -> str:
-    found = hashlib.sha256()
-    for one in (path, path.with_name("claims.yaml") if path.name == "SKILL.md" else path.with_suffix(".csv")):
+    result = hashlib.sha256()
+    for item in (
+        path,
+        path.with_name("claims.yaml") if path.name == "SKILL.md" else path.with_suffix(".csv"),
+    ):
         try:
-            data = one.read_bytes()
+            data = item.read_bytes()
         except OSError:
             data = b""
-        found.update(len(data).to_bytes(8, "big") + data)
-    return found.hexdigest()
+        result.update(len(data).to_bytes(8, "big") + data)
+    return result.hexdigest()
 
 
-def _insert(connection: sqlite3.Connection, unit: str, one: Document) -> None:
+def _insert(connection: sqlite3.Connection, unit: str, document: Document) -> None:
     cursor = connection.execute(
         "INSERT INTO docs (unit, kind, name, path, title, type, date) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (unit, one.kind, one.name, str(one.path), clean(one.title), one.type, one.date),
+        (
+            unit,
+            document.kind,
+            document.name,
+            str(document.path),
+            clean(document.title),
+            document.type,
+            document.date,
+        ),
     )
-    texts = (one.name, one.title, one.summary, one.body)
+    texts = (document.name, document.title, document.summary, document.body)
     connection.execute(
         "INSERT INTO words (rowid, name, title, summary, body) VALUES (?, ?, ?, ?, ?)",
         (cursor.lastrowid, *map(clean, texts)),
     )
     connection.executemany(
-        "INSERT INTO scopes VALUES (?, ?, ?)", [(cursor.lastrowid, *scope) for scope in one.scopes]
+        "INSERT INTO scopes VALUES (?, ?, ?)", [(cursor.lastrowid, *scope) for scope in document.scopes]
     )
-    if one.trouble:
+    if document.trouble:
         connection.executemany(
             "INSERT INTO troubles VALUES (?, ?, ?, ?)",
-            [(cursor.lastrowid, p.text, p.regex, one.trouble.solution) for p in one.trouble.patterns],
+            [
+                (cursor.lastrowid, p.text, p.regex, document.trouble.solution)
+                for p in document.trouble.patterns
+            ],
         )
 
 
@@ -267,37 +281,37 @@ def clean(text: str) -> str:
 
 def _judge(connection: sqlite3.Connection, knowledge: Knowledge) -> None:
     """Store every document's status, reason and trust."""
-    found: list[Judged] = []
+    judgements: list[Judged] = []
     for entry in knowledge.entries:
-        found.append((*_of_entry(entry, knowledge), "entry", entry.id))
+        judgements.append((*_of_entry(entry, knowledge), "entry", entry.id))
     for skill in knowledge.skills:
-        stands = [knowledge.standings[claim.id] for claim in skill.claims]
-        found.append(_of_skill(skill.name, [one.status for one in stands]))
-        found += [
-            (one.status, one.reason, TRUST.get(one.status, 0.5), "claim", claim.id)
-            for claim, one in zip(skill.claims, stands, strict=True)
+        statuses = [knowledge.standings[claim.id] for claim in skill.claims]
+        judgements.append(_of_skill(skill.name, [stand.status for stand in statuses]))
+        judgements += [
+            (item.status, item.reason, TRUST.get(item.status, 0.5), "claim", claim.id)
+            for claim, item in zip(skill.claims, statuses, strict=True)
         ]
     connection.execute(
         "UPDATE docs SET status = 'unreadable', reason = 'cannot be read: see mu lint', trust = ?",
         (TRUST["unreadable"],),
     )
-    _write(connection, found)
+    _write(connection, judgements)
 
 
 Judged = tuple[str, str, float, str, str]  # status, reason, trust, kind, name
 
 
-def _write(connection: sqlite3.Connection, found: list[Judged]) -> None:
+def _write(connection: sqlite3.Connection, judgements: list[Judged]) -> None:
     connection.executemany(
         "UPDATE docs SET status = ?, reason = ?, trust = ? WHERE name = ? AND kind = ?",
-        [(status, reason, trust, name, kind) for status, reason, trust, kind, name in found],
+        [(status, reason, trust, name, kind) for status, reason, trust, kind, name in judgements],
     )
 
 
 def _of_skill(name: str, statuses: list[str]) -> Judged:
-    said = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    summary = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
     worth = [TRUST.get(status, 0.5) for status in statuses]
-    return "", said or "no claims", sum(worth) / len(worth) if worth else 0.9, "skill", name
+    return "", summary or "no claims", sum(worth) / len(worth) if worth else 0.9, "skill", name
 
 
 def _of_entry(entry: Entry, knowledge: Knowledge) -> tuple[str, str, float]:

@@ -90,14 +90,14 @@ def part(
             skills.append(Skill(name, space.root / unit, "", {}, "", claims))
     units = {unit for skill in skills for claim in skill.claims for unit in _near(connection, claim)}
     cited = {ref.partition("#")[0] for skill in skills for claim in skill.claims for ref in claim.evidence}
-    found = {entry.id: entry for entry in _entries(connection, "unit", units)}
-    found |= {entry.id: entry for entry in _entries(connection, "name", cited)} | moved
+    result = {entry.id: entry for entry in _entries(connection, "unit", units)}
+    result |= {entry.id: entry for entry in _entries(connection, "name", cited)} | moved
     for row in connection.execute("SELECT data FROM entries WHERE marks").fetchall():
         entry = _read(row[0])
-        found.setdefault(entry.id, entry)
-    by = {unit for (unit,) in _of(connection, "SELECT unit FROM superseding WHERE old", found)}
-    found |= {e.id: e for e in _entries(connection, "unit", by) if e.id not in found}
-    entries = sorted(found.values(), key=lambda entry: entry.path.name)
+        result.setdefault(entry.id, entry)
+    by = {unit for (unit,) in _of(connection, "SELECT unit FROM superseding WHERE old", result)}
+    result |= {e.id: e for e in _entries(connection, "unit", by) if e.id not in result}
+    entries = sorted(result.values(), key=lambda entry: entry.path.name)
     return Knowledge(space, tuple(skills), row_status.derive(entries), ""), set(moved)
 
 
@@ -127,17 +127,17 @@ def _near(connection: sqlite3.Connection, claim: Claim) -> Iterable[str]:
     return [unit for (unit,) in connection.execute(ask, values)]
 
 
-def _entries(connection: sqlite3.Connection, column: str, wanted: Iterable[str]) -> list[Entry]:
-    return [_read(data) for (data,) in _of(connection, f"SELECT data FROM entries WHERE {column}", wanted)]
+def _entries(connection: sqlite3.Connection, column: str, values: Iterable[str]) -> list[Entry]:
+    return [_read(data) for (data,) in _of(connection, f"SELECT data FROM entries WHERE {column}", values)]
 
 
-def _of(connection: sqlite3.Connection, ask: str, wanted: Iterable[str]) -> list[tuple[Any, ...]]:
+def _of(connection: sqlite3.Connection, query: str, wanted: Iterable[str]) -> list[tuple[Any, ...]]:
     """Run a query with `IN` for any number of values."""
-    values, found = list(wanted), []
+    values, result = list(wanted), []
     for first in range(0, len(values), 500):  # SQLite takes a limited number at once
         some = values[first : first + 500]
-        found += connection.execute(f"{ask} IN ({', '.join('?' * len(some))})", some).fetchall()
-    return found
+        result += connection.execute(f"{query} IN ({', '.join('?' * len(some))})", some).fetchall()
+    return result
 
 
 def _read(data: bytes) -> Any:

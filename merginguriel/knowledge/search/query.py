@@ -24,7 +24,7 @@ CONSIDERED, TAKEN = (
     24,
 )  # words of a text: those looked up, and the rarest of them, which are searched for
 CANDIDATES = 300  # best matches that are ranked by what they are worth
-OPEN = 0.6  # a document that speaks of any target, beside one that speaks of the target asked for
+OPEN = 0.6  # weight of a document without a target, relative to one about the requested target
 HALF = 365  # days after which half of the advantage of being new is gone
 COLUMNS = (3.0, 4.0, 2.0, 1.0)  # what a match counts in name, title, summary, body
 SURE = 0.85  # how far a known trouble matches, from which on it is meant even by a line that does not look like an error
@@ -94,27 +94,29 @@ def search(
     Raises:
         UsageError: For a query without any word.
     """
-    asked = terms(query)
-    if not asked:
+    query_terms = terms(query)
+    if not query_terms:
         raise UsageError("the query contains no word.", hint='Example: mu search "ties sw-KE"')
     with opened(space) as index:
         index.row_factory = sqlite3.Row
         known = _troubles(index, query) if "entry" in kinds else []
-        if len(asked) <= FEW:
-            found = _ranked(index, " AND ".join(asked), kinds, target, method)
-            if len(found) < limit and len(asked) > 1:
-                seen = {row["id"] for _, row in found}
-                rest = _ranked(index, " OR ".join(asked), kinds, target, method)
+        if len(query_terms) <= FEW:
+            result = _ranked(index, " AND ".join(query_terms), kinds, target, method)
+            if len(result) < limit and len(query_terms) > 1:
+                seen = {row["id"] for _, row in result}
+                rest = _ranked(index, " OR ".join(query_terms), kinds, target, method)
                 # All of the words is a match and some of them half of one, at most.
-                found += [(score / 2, row) for score, row in rest if row["id"] not in seen]
+                result += [(score / 2, row) for score, row in rest if row["id"] not in seen]
         else:
-            asked = rarest(index, asked)
-            found = _ranked(index, " OR ".join(asked), kinds, target, method) if asked else []
+            query_terms = rarest(index, query_terms)
+            result = _ranked(index, " OR ".join(query_terms), kinds, target, method) if query_terms else []
         if looks_like_error(query):
-            found.sort(key=lambda pair: pair[1]["type"] != "Troubleshooting")
+            result.sort(key=lambda pair: pair[1]["type"] != "Troubleshooting")
         solutions = {row["id"]: row["solution"] for _, row in known}
-        best = [*known, *(pair for pair in found if pair[1]["id"] not in solutions)][:limit]
-        snippets = _snippets(index, " OR ".join(asked), [row["id"] for _, row in best]) if asked else {}
+        best = [*known, *(pair for pair in result if pair[1]["id"] not in solutions)][:limit]
+        snippets = (
+            _snippets(index, " OR ".join(query_terms), [row["id"] for _, row in best]) if query_terms else {}
+        )
         return [
             _hit(space, score, row, snippets.get(row["id"], ""), solutions.get(row["id"], ""))
             for score, row in best
@@ -141,37 +143,37 @@ def looks_like_error(query: str) -> bool:
 
 def terms(query: str) -> list[str]:
     """Return the words of a query as quoted FTS5 strings, each once, so that no character is an operator."""
-    found = dict.fromkeys(
+    result = dict.fromkeys(
         word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
     )
-    words = list(found)
+    words = list(result)
     if len(words) > CONSIDERED:
         # In a long output, the error is at the end and the command at the beginning.
         words = words[: CONSIDERED // 4] + words[-3 * CONSIDERED // 4 :]
     return [f'"{word}"' for word in words]
 
 
-def rarest(index: sqlite3.Connection, asked: Sequence[str]) -> list[str]:
+def rarest(index: sqlite3.Connection, query_terms: Sequence[str]) -> list[str]:
     """Return the words that occur in the fewest documents, and in one at least."""
     ask = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT 2000)"
-    counts = {term: index.execute(ask, (term,)).fetchone()[0] for term in asked}
-    there = [term for term in asked if counts[term]]
-    return sorted(there, key=lambda term: counts[term])[:TAKEN]
+    counts = {term: index.execute(ask, (term,)).fetchone()[0] for term in query_terms}
+    present = [term for term in query_terms if counts[term]]
+    return sorted(present, key=lambda term: counts[term])[:TAKEN]
 
 
 def _ranked(
     index: sqlite3.Connection, match: str, kinds: Sequence[str], target: str | None, method: str | None
 ) -> list[tuple[float, sqlite3.Row]]:
     """Return (score, document) of the matches of an FTS5 expression, best first."""
-    named = "target = :target OR :target IS NULL", "method = :method OR :method IS NULL"
+    conditions = "target = :target OR :target IS NULL", "method = :method OR :method IS NULL"
     ask = f"""
         SELECT docs.*, bm25(words, {", ".join(map(str, COLUMNS))}) AS distance,
-               EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id AND ({named[0]}) AND ({named[1]})) AS fits
+               EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id AND ({conditions[0]}) AND ({conditions[1]})) AS fits
         FROM words JOIN docs ON docs.id = words.rowid
         WHERE words MATCH :match AND kind IN ({", ".join(repr(kind) for kind in KINDS if kind in kinds)})
           AND (NOT EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id)
                OR EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id
-                          AND ({named[0]} OR target IS NULL) AND ({named[1]} OR method IS NULL)))
+                          AND ({conditions[0]} OR target IS NULL) AND ({conditions[1]} OR method IS NULL)))
         ORDER BY distance LIMIT {CANDIDATES}"""
     rows = index.execute(ask, {"match": match, "target": target, "method": method}).fetchall()
     if not rows:
@@ -179,7 +181,7 @@ def _ranked(
     newest = index.execute("SELECT max(date) FROM docs WHERE date GLOB '????-??-??'").fetchone()[0]
     nearest = rows[0]["distance"]  # negative: the smaller, the better
     scoped = target is not None or method is not None
-    found = [
+    result = [
         (
             (row["distance"] / nearest if nearest else 1.0)
             * row["trust"]
@@ -189,7 +191,7 @@ def _ranked(
         )
         for row in rows
     ]
-    return sorted(found, key=lambda pair: (-pair[0], pair[1]["name"], pair[1]["kind"]))
+    return sorted(result, key=lambda pair: (-pair[0], pair[1]["name"], pair[1]["kind"]))
 
 
 def freshness(day: str, newest: str | None) -> float:
@@ -204,9 +206,9 @@ def freshness(day: str, newest: str | None) -> float:
 def _snippets(index: sqlite3.Connection, match: str, ids: Sequence[int]) -> dict[int, str]:
     if not ids:
         return {}
-    places = ", ".join("?" * len(ids))
+    placeholders = ", ".join("?" * len(ids))
     ask = f"""SELECT rowid, snippet(words, -1, '{OPENING}', '{CLOSING}', '…', 24)
-              FROM words WHERE words MATCH ? AND rowid IN ({places})"""
+              FROM words WHERE words MATCH ? AND rowid IN ({placeholders})"""
     return {row[0]: row[1] for row in index.execute(ask, (match, *ids))}
 
 

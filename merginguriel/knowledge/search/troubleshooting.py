@@ -40,12 +40,12 @@ def match(text: str, known: Mapping[str, Sequence[Pattern]]) -> list[tuple[str, 
     flat = _flat(" ".join(lines))
     pasted = _Pasted(lines, flat, _general(flat), frozenset(_words(_general(flat))))
     spread = Counter(word for patterns in known.values() for word in _vocabulary(patterns))
-    found = []
+    result = []
     for name, patterns in known.items():
         score = max((_score(p, pasted, spread, len(known)) for p in patterns), default=0.0)
         if score > 0:
-            found.append((name, round(score, 3)))
-    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+            result.append((name, round(score, 3)))
+    return sorted(result, key=lambda pair: (-pair[1], pair[0]))
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,11 @@ def skill_grade(skill: Skill, knowledge: Knowledge) -> tuple[str, str]:
     """
     live = [c for c in skill.claims if knowledge.standings[c.id].status != "superseded"]
     stand = [knowledge.standings[claim.id].status for claim in live]
-    said = ", ".join(f"{stand.count(s)} {s}" for s in dict.fromkeys(stand)) or "no claims"
+    counts = ", ".join(f"{stand.count(s)} {s}" for s in dict.fromkeys(stand)) or "no claims"
     if not live:
-        return "-", said
+        return "-", counts
     levels = sorted((_level(grade(claim, knowledge).level) for claim in live), reverse=True)
-    return "DCBA"[levels[len(levels) // 2]], said
+    return "DCBA"[levels[len(levels) // 2]], counts
 
 
 def _level(level: str) -> int:
@@ -68,26 +68,26 @@ def _level(level: str) -> int:
 def freshness(knowledge: Knowledge, today: date | None = None) -> dict[str, Freshness]:
     """Map each skill to its freshness: claims that entries dated up to `updated` alone give another status."""
     today = today or date.today()
-    found: dict[str, Freshness] = {}
+    result: dict[str, Freshness] = {}
     by_day: dict[str, list[Skill]] = {}
     for skill in knowledge.skills:
         by_day.setdefault(skill.updated, []).append(skill)
     for updated, skills in by_day.items():
         if not updated:
-            found |= {skill.name: Freshness(None) for skill in skills}
+            result |= {skill.name: Freshness(None) for skill in skills}
             continue
         days = (today - date.fromisoformat(updated)).days
         known = [_restored(entry, knowledge) for entry in knowledge.entries if entry.date <= updated]
         if len(known) == len(knowledge.entries):
-            found |= {skill.name: Freshness(days) for skill in skills}
+            result |= {skill.name: Freshness(days) for skill in skills}
             continue
         then = Knowledge(knowledge.space, tuple(skills), row_status.derive(known), "")
         for skill in skills:
             pairs = [
                 (c.id, then.standings[c.id].status, knowledge.standings[c.id].status) for c in skill.claims
             ]
-            found[skill.name] = Freshness(days, tuple(pair for pair in pairs if pair[1] != pair[2]))
-    return found
+            result[skill.name] = Freshness(days, tuple(pair for pair in pairs if pair[1] != pair[2]))
+    return result
 
 
 def _restored(entry: Entry, knowledge: Knowledge) -> Entry:
@@ -113,25 +113,25 @@ def catalogue(knowledge: Knowledge, *, today: date | None = None, limit: int = L
     return HEAD + fit(starts, texts, limit - len(HEAD))
 
 
-def fit(starts: Sequence[str], texts: Sequence[tuple[str, str]], room: int) -> str:
-    """Return lines `start text` of at most `room` characters.
+def fit(starts: Sequence[str], texts: Sequence[tuple[str, str]], limit: int) -> str:
+    """Return lines `start text` of at most `limit` characters.
 
     Each of `texts` is (long, short): the long one is used where it fits whole.
     """
 
     def lines(width: int) -> str:
-        shown = (long if len(long) <= width else shorten(short, width) for long, short in texts)
-        return "".join(f"{start} {text}".rstrip() + "\n" for start, text in zip(starts, shown, strict=True))
+        lines = (long if len(long) <= width else shorten(short, width) for long, short in texts)
+        return "".join(f"{start} {text}".rstrip() + "\n" for start, text in zip(starts, lines, strict=True))
 
-    if len(lines(0)) > room:
-        kept = len(starts)
-        while kept and sum(len(s) + 1 for s in starts[:kept]) + len(MORE) + 4 > room:
-            kept -= 1
-        return "".join(f"{start}\n" for start in starts[:kept]) + MORE.format(len(starts) - kept)
+    if len(lines(0)) > limit:
+        count = len(starts)
+        while count and sum(len(s) + 1 for s in starts[:count]) + len(MORE) + 4 > limit:
+            count -= 1
+        return "".join(f"{start}\n" for start in starts[:count]) + MORE.format(len(starts) - count)
     low, high = 0, max((len(long) for long, _ in texts), default=0)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if len(lines(middle)) <= room else (low, middle - 1)
+        low, high = (middle, high) if len(lines(middle)) <= limit else (low, middle - 1)
     return lines(low)
 
 

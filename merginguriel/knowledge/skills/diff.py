@@ -48,29 +48,29 @@ class Change:
 
 def compare(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -> list[Change]:
     """Return every change from `old` in the log of `before` to `new` in that of `after`."""
-    found: list[Change] = []
+    changes: list[Change] = []
     if not (old.description or old.body):
-        found.append(Change("added", new.name, "the skill is not in the last commit"))
+        changes.append(Change("added", new.name, "the skill is not in the last commit"))
     if old.version != new.version:
-        found.append(Change("version", new.name, f"{old.version or 'none'} → {new.version or 'none'}"))
+        changes.append(Change("version", new.name, f"{old.version or 'none'} → {new.version or 'none'}"))
     if old.description != new.description:
-        found.append(
+        changes.append(
             Change("description", new.name, "changed", tuple(line_changes(old.description, new.description)))
         )
-    return found + claim_changes(old, new, before, after) + section_changes(old.body, new.body)
+    return changes + claim_changes(old, new, before, after) + section_changes(old.body, new.body)
 
 
 def meaning_changes(old: Skill, new: Skill) -> list[str]:
     """Return the changes of meaning that a skill's own two files show: `claim X added`, `Configuration changed`."""
     then, now = ({c.id: _plain(c) for c in skill.claims} for skill in (old, new))
-    found = [f"claim {name} added" for name in now if name not in then]
-    found += [f"claim {name} removed" for name in then if name not in now]
+    result = [f"claim {name} added" for name in now if name not in then]
+    result += [f"claim {name} removed" for name in then if name not in now]
     for name, claim in now.items():
         if name in then and then[name] != claim:
             keys = [key for key in claim if claim[key] != then[name][key]]
-            found.append(f"claim {name} changed ({', '.join(keys)})")
+            result.append(f"claim {name} changed ({', '.join(keys)})")
     a, b = section_texts(old.body), section_texts(new.body)
-    return found + [
+    return result + [
         f"{title} changed" for title in MEANING if _words(a.get(title, "")) != _words(b.get(title, ""))
     ]
 
@@ -84,7 +84,7 @@ def meaning(skill: Skill) -> str:
 
 
 def raised(old: str, new: str) -> bool:
-    """Return whether version `new` is above `old` (1.10.0 > 1.9); a version that is no number counts if it differs."""
+    """Return whether version `new` is above `old` (1.10.0 > 1.9); a version that is not a number counts if it differs."""
     if not new:
         return False
     try:
@@ -112,19 +112,19 @@ def claim_changes(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -
     then, now = replace(before, skills=(old,)), replace(after, skills=(new,))
     a, b = ({c.id: c for c in skill.claims} for skill in (old, new))
     every = {c.id: c for c in after.claims}
-    found = []
+    result = []
     for name, claim in b.items():
         if name not in a:
             cited = {row.ref: row for row in rows_of(claim, now)}
-            evidence = tuple(f"cites {ref}{_said(cited.get(ref))}" for ref in claim.evidence)
-            found.append(Change("added", name, f"{now.standings[name].status}: {claim.text}", evidence))
+            evidence = tuple(f"cites {ref}{_row_text(cited.get(ref))}" for ref in claim.evidence)
+            result.append(Change("added", name, f"{now.standings[name].status}: {claim.text}", evidence))
             continue
         change = _claim_change(a[name], claim, then, now, every)
         if change:
-            found.append(change)
-    gone = [claim for name, claim in a.items() if name not in b]
-    found += [_retracted(claim, then, after, "" if old.name == new.name else new.name) for claim in gone]
-    return found
+            result.append(change)
+    removed = [claim for name, claim in a.items() if name not in b]
+    result += [_retracted(claim, then, after, "" if old.name == new.name else new.name) for claim in removed]
+    return result
 
 
 def _retracted(claim: Claim, then: Knowledge, after: Knowledge, other: str) -> Change:
@@ -132,39 +132,39 @@ def _retracted(claim: Claim, then: Knowledge, after: Knowledge, other: str) -> C
     moved = [c for c in after.claims if c.id == claim.id]
     if moved and not other:
         return Change("moved", claim.id, f"now in {moved[0].skill}")
-    said = f"not in {other}" if other else f"was {then.standings[claim.id].status}"
+    reason = f"not in {other}" if other else f"was {then.standings[claim.id].status}"
     return Change(
-        "retracted", claim.id, f"{said}: {claim.text}", tuple(evidence_changes(claim, None, then, after))
+        "retracted", claim.id, f"{reason}: {claim.text}", tuple(evidence_changes(claim, None, then, after))
     )
 
 
 def _claim_change(
     old: Claim, new: Claim, then: Knowledge, now: Knowledge, every: dict[str, Claim]
 ) -> Change | None:
-    was, stands = then.standings[old.id], now.standings[new.id]
+    before, after = then.standings[old.id], now.standings[new.id]
     fields = [key for key in FIELDS if old.as_dict()[key] != new.as_dict()[key]]
     evidence = tuple(evidence_changes(old, new, then, now))
     if new.superseded_by and not old.superseded_by:
         by = every.get(new.superseded_by)
         cited = {row.ref: row for row in rows_of(by, now)} if by else {}
-        because = tuple(f"cites {ref}{_said(cited.get(ref))}" for ref in by.evidence) if by else ()
-        said = f"by {new.superseded_by}{f': {by.text}' if by else ''}"
-        return Change("superseded", new.id, said, because + evidence)
-    said = was.status if was.status == stands.status else f"{was.status} → {stands.status}"
-    said = f"{said} ({stands.reason})" + "".join(f"\n{_field_change(key, old, new)}" for key in fields)
+        because = tuple(f"cites {ref}{_row_text(cited.get(ref))}" for ref in by.evidence) if by else ()
+        status = f"by {new.superseded_by}{f': {by.text}' if by else ''}"
+        return Change("superseded", new.id, status, because + evidence)
+    status = before.status if before.status == after.status else f"{before.status} → {after.status}"
+    status = f"{status} ({after.reason})" + "".join(f"\n{_field_change(key, old, new)}" for key in fields)
     if old.superseded_by and not new.superseded_by:
-        return Change("restored", new.id, said, evidence)
-    kind = strength(was, stands) if evidence or fields else None
+        return Change("restored", new.id, status, evidence)
+    kind = strength(before, after) if evidence or fields else None
     if kind is None and fields:
         kind = "reworded"
     if kind is None and evidence and set(old.evidence) != set(new.evidence):
         kind = "evidence"
-    return Change(kind, new.id, said, evidence) if kind else None
+    return Change(kind, new.id, status, evidence) if kind else None
 
 
 def _field_change(key: str, old: Claim, new: Claim) -> str:
-    was, now = (_shown(claim.as_dict()[key]) for claim in (old, new))
-    return f"{key}: {was} → {now}"
+    before, now = (_shown(claim.as_dict()[key]) for claim in (old, new))
+    return f"{key}: {before} → {now}"
 
 
 def _shown(value: object) -> str:
@@ -174,11 +174,11 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
 
 
-def strength(was: Standing, now: Standing) -> str | None:
+def strength(before: Standing, now: Standing) -> str | None:
     """Return `strengthened`, `weakened` or None: by status, then by difference in standard errors from 1% on."""
-    a, b = RANK.get(was.status, -1), RANK.get(now.status, -1)
-    if a == b and was.mean_pp is not None and now.mean_pp is not None and was.se_pp and now.se_pp:
-        x, y = abs(was.mean_pp) / was.se_pp, abs(now.mean_pp) / now.se_pp
+    a, b = RANK.get(before.status, -1), RANK.get(now.status, -1)
+    if a == b and before.mean_pp is not None and now.mean_pp is not None and before.se_pp and now.se_pp:
+        x, y = abs(before.mean_pp) / before.se_pp, abs(now.mean_pp) / now.se_pp
         if abs(x - y) <= 0.01 * max(x, y):
             return None
         return "strengthened" if y > x else "weakened"
@@ -197,8 +197,8 @@ def evidence_changes(old: Claim, new: Claim | None, then: Knowledge, now: Knowle
     a = {row.ref: row for row in rows_of(old, then)}
     b = {row.ref: row for row in rows_of(new or old, now)}
     if new:
-        yield from (f"cites {ref}{_said(row)}" for ref, row in b.items() if ref not in a)
-        yield from (f"cites no more {ref}{_said(row)}" for ref, row in a.items() if ref not in b)
+        yield from (f"cites {ref}{_row_text(row)}" for ref, row in b.items() if ref not in a)
+        yield from (f"cites no more {ref}{_row_text(row)}" for ref, row in a.items() if ref not in b)
     for ref, row in b.items():
         if ref in a and a[ref].status != row.status:
             entry = ref.partition("#")[0]
@@ -206,10 +206,10 @@ def evidence_changes(old: Claim, new: Claim | None, then: Knowledge, now: Knowle
             yield f"{ref} is {row.status}, was {a[ref].status}" + (f", by {', '.join(by)}" if by else "")
     fresh = [row for row in now.rows if row.ref not in then.by_row and row.ref not in b]
     for _, _, pair in differences(new or old, fresh):
-        yield from (f"measured since, not cited: {row.ref}{_said(row)}" for row in pair)
+        yield from (f"measured since, not cited: {row.ref}{_row_text(row)}" for row in pair)
 
 
-def _said(row: ResultRow | None) -> str:
+def _row_text(row: ResultRow | None) -> str:
     if row is None:
         return ""
     recipe = " ".join(str(part) for part in (row.method, row.similarity, row.k and f"k={row.k}") if part)
@@ -226,13 +226,13 @@ def _said(row: ResultRow | None) -> str:
 def section_texts(body: str) -> dict[str, str]:
     """Map the title of every `##` section to its text, code included."""
     lines = body.split("\n")
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     heads = sections(body)
-    for here, following in zip(heads, [*heads[1:], None], strict=True):
-        start = here.line if here.title else 0
+    for heading, following in zip(heads, [*heads[1:], None], strict=True):
+        start = heading.line if heading.title else 0
         text = "\n".join(lines[start : following.line - 1 if following else None]).strip()
-        found[here.title] = f"{found[here.title]}\n{text}" if here.title in found else text
-    return found
+        result[heading.title] = f"{result[heading.title]}\n{text}" if heading.title in result else text
+    return result
 
 
 def section_changes(old: str, new: str) -> list[Change]:
@@ -243,16 +243,16 @@ def section_changes(old: str, new: str) -> list[Change]:
         "Configuration": "configuration",
         "Failure Modes": "failure modes",
     }
-    found = []
+    result = []
     for title in dict.fromkeys([*b, *a]):
-        was, now = a.get(title, ""), b.get(title, "")
-        if _words(was) == _words(now):
+        before, now = a.get(title, ""), b.get(title, "")
+        if _words(before) == _words(now):
             continue
-        said = "changed" if was and now else "added" if now else "removed"
-        lines = settings_changes(was, now) if title == "Configuration" else []
+        change = "changed" if before and now else "added" if now else "removed"
+        lines = settings_changes(before, now) if title == "Configuration" else []
         kind = kinds.get(title, "section")
-        found.append(Change(kind, title or "opening", said, tuple(lines or line_changes(was, now))))
-    return found
+        result.append(Change(kind, title or "opening", change, tuple(lines or line_changes(before, now))))
+    return result
 
 
 def line_changes(old: str, new: str) -> list[str]:
@@ -281,19 +281,19 @@ def settings_changes(old: str, new: str) -> list[str]:
 
 def settings(section: str) -> dict[str, str]:
     """Map dotted keys to values, over all ```yaml blocks; raise KnowledgeError if one is not YAML."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
 
     def flatten(value: object, prefix: str) -> None:
         if isinstance(value, dict):
             for key, inner in value.items():
                 flatten(inner, f"{prefix}.{key}" if prefix else str(key))
         else:
-            found[prefix] = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+            result[prefix] = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
     for block in section.split("```yaml\n")[1:]:
         flatten(read_yaml(block.partition("```")[0], "Configuration"), "")
-    found.pop("", None)
-    return found
+    result.pop("", None)
+    return result
 
 
 # states
@@ -306,16 +306,16 @@ def knowledge_at(knowledge: Knowledge, revision: str, needed: str) -> Knowledge:
     """
     root = knowledge.space.root
     names = git.listed(root, revision, "skills", "experiment_log")
-    told = dict(zip(names, git.texts(root, [(revision, name) for name in names]), strict=True))
+    contents = dict(zip(names, git.texts(root, [(revision, name) for name in names]), strict=True))
     skills: list[Skill] = []
     entries: list[Entry] = []
-    for name, text in sorted(told.items()):
+    for name, text in sorted(contents.items()):
         path = Path(name)
         if text is None:
             continue
         try:
             if path.name == "SKILL.md" and len(path.parts) == 3:
-                skills.append(parse_skill(text, root / path, told.get(str(path.parent / "claims.yaml"))))
+                skills.append(parse_skill(text, root / path, contents.get(str(path.parent / "claims.yaml"))))
             elif path.suffix == ".md" and path.parts[0] == "experiment_log" and "/." not in name:
                 entries.append(parse_entry(text, root / path))
         except KnowledgeError as error:

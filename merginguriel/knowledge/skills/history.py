@@ -48,29 +48,29 @@ def history(space: Workspace, name: str) -> list[State]:
     """
     check_name(name)
     git.need(space.root)
-    told = git.ask(space.root, "log", "--format=%H%x1f%cs%x1f%s", "--", f"skills/{name}").decode(
+    output = git.ask(space.root, "log", "--format=%H%x1f%cs%x1f%s", "--", f"skills/{name}").decode(
         "utf-8", "replace"
     )
-    commits = [line.split("\x1f", 2) for line in told.splitlines() if line]
+    commits = [line.split("\x1f", 2) for line in output.splitlines() if line]
     folder = space.skills / name
     if not commits and not folder.is_dir():
         raise UsageError(f"unknown skill {name!r} here or in git.", hint="See: mu skills list")
     files = [f"skills/{name}/SKILL.md", f"skills/{name}/claims.yaml"]
     texts = git.texts(space.root, [(commit, file) for commit, _, _ in commits for file in files])
-    found: list[State] = []
+    states: list[State] = []
     before: Skill | None = None
     for i in reversed(range(len(commits))):
         commit, date, subject = commits[i]
         now, trouble = _read(texts[2 * i], texts[2 * i + 1], folder)
-        found.append(_state(commit, date, subject, before, now, trouble))
+        states.append(_state(commit, date, subject, before, now, trouble))
         before = now
     if not commits or git.ask(space.root, "status", "--porcelain", "--", f"skills/{name}"):
         try:
             now, trouble = read_skill(folder), ""
         except KnowledgeError as error:
             now, trouble = None, error.what
-        found.append(_state("", "", "not committed", before, now, trouble))
-    return found[::-1]
+        states.append(_state("", "", "not committed", before, now, trouble))
+    return states[::-1]
 
 
 def _read(text: str | None, claims: str | None, folder: Path) -> tuple[Skill | None, str]:

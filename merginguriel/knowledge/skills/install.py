@@ -38,7 +38,7 @@ class Installed:
     date: str
 
 
-def place_of(space: Workspace, to: str) -> Path:
+def destination_of(space: Workspace, to: str) -> Path:
     """Return the folder that `to` names; `.agents/skills` and `.claude/skills` are the workspace's."""
     if to in AGENTS and not space.shipped:
         return space.root / to
@@ -46,9 +46,9 @@ def place_of(space: Workspace, to: str) -> Path:
 
 
 def install(
-    space: Workspace, place: Path, names: Sequence[str] = (), *, copy: bool | None = None, force: bool = False
+    space: Workspace, root: Path, names: Sequence[str] = (), *, copy: bool | None = None, force: bool = False
 ) -> list[Installed]:
-    """Link or copy skills (default: all) to `place` and return what is registered there.
+    """Link or copy skills (default: all) to `root` and return what is registered there.
 
     Without `copy`, installed skills keep their kind, and others are linked; shipped skills are copied. A
     skill that cannot be read is not installed.
@@ -57,93 +57,93 @@ def install(
         MuError: If a name is taken by something that this did not install or that was changed since; nothing is
             there since; `force` replaces it.
     """
-    if place.resolve().is_relative_to(space.skills.resolve()):
+    if root.resolve().is_relative_to(space.skills.resolve()):
         raise UsageError(
-            f"{place} is the workspace's own folder of skills, where its skills already are.",
+            f"{root} is the workspace's own folder of skills, where its skills already are.",
             hint=f"Name another: --to {' or --to '.join(AGENTS)}",
         )
-    registry = read_registry(place)
+    registry = read_registry(root)
     skills = [read_skill(space.skills / name) for name in _chosen(space, names)]
     if not force:
         for skill in skills:
-            _check_free(place, skill.name, registry.get(skill.name))
+            _check_free(root, skill.name, registry.get(skill.name))
     digests = {skill.name: folder_sha256(skill.path.parent) for skill in skills}
     for skill in skills:
         known = registry.get(skill.name)
         usual = known.how == "copy" if known else space.shipped
         copied = usual if copy is None else copy
-        put(skill, place, copy=copied)
+        put(skill, root, copy=copied)
         registry[skill.name] = Installed(
-            skill.name, "copy" if copied else "link", _source(space, place, skill), skill.version,
+            skill.name, "copy" if copied else "link", _source(space, root, skill), skill.version,
             digests[skill.name], date.today().isoformat(),
         )  # fmt: skip
         # After each skill, so that a killed program leaves at most one unregistered.
-        write_registry(place, registry)
+        write_registry(root, registry)
     return list(registry.values())
 
 
-def put(skill: Skill, place: Path, *, copy: bool) -> None:
+def put(skill: Skill, root: Path, *, copy: bool) -> None:
     """Link or copy one skill's folder, replacing what has its name."""
-    source, target = skill.path.parent.resolve(), place / skill.name
+    source, target = skill.path.parent.resolve(), root / skill.name
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         if target.is_symlink() or target.is_file():
             target.unlink()
         if copy:
-            with files.new_folder(target, replace=True) as made:
-                shutil.copytree(source, made, dirs_exist_ok=True)
+            with files.new_folder(target, replace=True) as folder:
+                shutil.copytree(source, folder, dirs_exist_ok=True)
             return
         shutil.rmtree(target, ignore_errors=True)
-        target.symlink_to(os.path.relpath(source, place.resolve()), target_is_directory=True)
+        target.symlink_to(os.path.relpath(source, root.resolve()), target_is_directory=True)
     except OSError as error:
-        wrong = files.os_error(error, target)
+        failure = files.os_error(error, target)
         raise MuError(
-            wrong.what, where=wrong.where, hint=wrong.hint or "Links may not be allowed here: --copy"
+            failure.what, where=failure.where, hint=failure.hint or "Links may not be allowed here: --copy"
         ) from error
 
 
-def check(place: Path) -> list[tuple[Installed, str]]:
-    """Return every skill registered at `place` with what is stale about it, or "".
+def check(root: Path) -> list[tuple[Installed, str]]:
+    """Return every skill registered at `root` with what is stale about it, or "".
 
     Raises:
         UsageError: If nothing was installed there.
     """
-    registry = read_registry(place)
+    registry = read_registry(root)
     if not registry:
-        raise UsageError(f"no skills are installed in {place}.", hint="Install them: mu skills install")
-    return [(one, trouble(place, one)) for one in registry.values()]
+        raise UsageError(f"no skills are installed in {root}.", hint="Install them: mu skills install")
+    return [(item, trouble(root, item)) for item in registry.values()]
 
 
-def trouble(place: Path, one: Installed) -> str:
+def trouble(root: Path, installed: Installed) -> str:
     """Return why an installed skill is stale: its source or its copy was changed or removed."""
-    target, source = place / one.name, (place / one.source).resolve()
+    target, source = root / installed.name, (root / installed.source).resolve()
     if not (source / "SKILL.md").is_file():
         return f"its source no longer exists: {source}"
     if not target.exists():
         return "the link is broken" if target.is_symlink() else "it was removed"
-    if one.how == "link":
+    if installed.how == "link":
         return "" if target.resolve() == source else "the link points to another folder"
-    here = folder_sha256(target)
-    if here != one.sha256:
+    digest = folder_sha256(target)
+    if digest != installed.sha256:
         return "it was changed after it was installed"
-    return "" if here == folder_sha256(source) else "its source changed after it was installed"
+    return "" if digest == folder_sha256(source) else "its source changed after it was installed"
 
 
-def remove(place: Path, names: Sequence[str] = (), *, force: bool = False) -> list[str]:
-    """Remove what was installed at `place` (default: all); raise MuError for a copy that was changed there."""
-    registry = read_registry(place)
+def remove(root: Path, names: Sequence[str] = (), *, force: bool = False) -> list[str]:
+    """Remove what was installed at `root` (default: all); raise MuError for a copy that was changed there."""
+    registry = read_registry(root)
     for name in names:
         if name not in registry:
             raise UsageError(
-                f"{name!r} is not installed in {place}.",
+                f"{name!r} is not installed in {root}.",
                 hint=f"Installed there: {', '.join(registry) or 'none'}",
             )
     chosen = list(names or registry)
     if not force:
         for name in chosen:
-            _check_free(place, name, registry[name])
+            _check_free(root, name, registry[name])
     for name in chosen:
-        target = place / name
+        target = root / name
         try:
             if target.is_symlink():
                 target.unlink()
@@ -152,21 +152,21 @@ def remove(place: Path, names: Sequence[str] = (), *, force: bool = False) -> li
         except OSError as error:
             raise files.os_error(error, target) from error
         del registry[name]
-        write_registry(place, registry)
+        write_registry(root, registry)
     return chosen
 
 
 def _chosen(space: Workspace, names: Sequence[str]) -> list[str]:
-    here = [path.parent.name for path in skill_paths(space.skills)]
+    available = [path.parent.name for path in skill_paths(space.skills)]
     for name in names:
-        if name not in here:
-            raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(here)}")
-    return list(dict.fromkeys(names)) or here
+        if name not in available:
+            raise UsageError(f"unknown skill {name!r}.", hint=f"Known: {', '.join(available)}")
+    return list(dict.fromkeys(names)) or available
 
 
-def _check_free(place: Path, name: str, known: Installed | None) -> None:
-    """Raise MuError if this name at `place` is taken by something that this program did not install."""
-    target = place / name
+def _check_free(root: Path, name: str, known: Installed | None) -> None:
+    """Raise MuError if this name at `root` is taken by something that this program did not install."""
+    target = root / name
     if not target.exists() and not target.is_symlink():
         return
     if known is None:
@@ -185,11 +185,11 @@ def _check_free(place: Path, name: str, known: Installed | None) -> None:
         )
 
 
-def _source(space: Workspace, place: Path, skill: Skill) -> str:
-    """Return the source relative to `place` where both can only move together, else absolute."""
+def _source(space: Workspace, root: Path, skill: Skill) -> str:
+    """Return the source relative to `root` where both can only move together, else absolute."""
     source = skill.path.parent.resolve()
-    together = place.resolve().is_relative_to(space.root.resolve())
-    return os.path.relpath(source, place.resolve()) if together else str(source)
+    together = root.resolve().is_relative_to(space.root.resolve())
+    return os.path.relpath(source, root.resolve()) if together else str(source)
 
 
 def folder_sha256(folder: Path) -> str:
@@ -213,39 +213,39 @@ def folder_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def read_registry(place: Path) -> dict[str, Installed]:
+def read_registry(root: Path) -> dict[str, Installed]:
     """Return name → installed skill; raise MuError for a damaged registry."""
-    path = place / REGISTRY
+    path = root / REGISTRY
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        found = {name: Installed(name=name, **fields) for name, fields in told["skills"].items()}
-        sound = told["form"] == FORM and all(
-            isinstance(value, str) for one in found.values() for value in vars(one).values()
+        content = json.loads(path.read_text(encoding="utf-8"))
+        result = {name: Installed(name=name, **fields) for name, fields in content["skills"].items()}
+        sound = content["form"] == FORM and all(
+            isinstance(value, str) for item in result.values() for value in vars(item).values()
         )
-        for name in found:
+        for name in result:
             check_name(name)  # a name like ../x would let --remove reach out of the folder
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, KnowledgeError):
-        sound, found = False, {}
+        sound, result = False, {}
     if not sound:
         raise MuError(
             "the registry of installed skills cannot be read.",
             where=str(path),
             hint="Remove it, then install again with: mu skills install --force",
         )
-    return found
+    return result
 
 
-def write_registry(place: Path, registry: dict[str, Installed]) -> None:
+def write_registry(root: Path, registry: dict[str, Installed]) -> None:
     """Write the registry; remove it if it is empty."""
-    path = place / REGISTRY
+    path = root / REGISTRY
     if not registry:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         return
     skills = {
-        one.name: {key: value for key, value in vars(one).items() if key != "name"}
-        for one in sorted(registry.values(), key=lambda one: one.name)
+        item.name: {key: value for key, value in vars(item).items() if key != "name"}
+        for item in sorted(registry.values(), key=lambda item: item.name)
     }
     files.write_text(path, json.dumps({"form": FORM, "skills": skills}, ensure_ascii=False, indent=2) + "\n")

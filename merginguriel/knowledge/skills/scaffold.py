@@ -85,9 +85,9 @@ def new_skill(
     text = skill_text(name, _template(space, template), description, day)
     claims = CLAIMS.format(name=name, today=day)
     parse_skill(text, folder / "SKILL.md", claims)
-    with files.new_folder(folder) as made:
-        files.write_text(made / "SKILL.md", text)
-        files.write_text(made / "claims.yaml", claims)
+    with files.new_folder(folder) as draft:
+        files.write_text(draft / "SKILL.md", text)
+        files.write_text(draft / "claims.yaml", claims)
     return folder
 
 
@@ -124,10 +124,10 @@ def _template(space: Workspace, template: str) -> str | Skill:
     if not (folder / "SKILL.md").is_file():
         folder = Path(template)
     if not (folder / "SKILL.md").is_file():
-        here = ", ".join(path.parent.name for path in skill_paths(space.skills))
+        available = ", ".join(path.parent.name for path in skill_paths(space.skills))
         raise UsageError(
             f"{template!r} is not a template or a skill.",
-            hint=f"Templates: {', '.join(TEMPLATES)}\nSkills: {here}",
+            hint=f"Templates: {', '.join(TEMPLATES)}\nSkills: {available}",
         )
     skill = read_skill(folder.resolve())
     if skill.foreign:

@@ -54,17 +54,17 @@ def history(folder: Path) -> History:
         MuError: Where git has no HEAD.
     """
     head, program = git.commit(folder, "HEAD"), hashlib.sha256(parse_cache.program().encode()).hexdigest()
-    held = _recall(folder)
-    if held is not None and (held["program"], held["head"]) == (program, head):
-        return held["skills"]
-    if held is None or held["program"] != program or not _behind(folder, held["head"], head):
-        held = {"program": program, "head": "", "skills": {}}
-    found: History = held["skills"]
-    fresh = _states(folder, f"{held['head']}..{head}" if held["head"] else head)
+    cached = _recall(folder)
+    if cached is not None and (cached["program"], cached["head"]) == (program, head):
+        return cached["skills"]
+    if cached is None or cached["program"] != program or not _behind(folder, cached["head"], head):
+        cached = {"program": program, "head": "", "skills": {}}
+    result: History = cached["skills"]
+    fresh = _states(folder, f"{cached['head']}..{head}" if cached["head"] else head)
     for name, states in fresh.items():
-        found[name] = [*states, *found.get(name, ())]
-    cache.write(place(folder), json.dumps({"program": program, "head": head, "skills": found}).encode())
-    return found
+        result[name] = [*states, *result.get(name, ())]
+    cache.write(place(folder), json.dumps({"program": program, "head": head, "skills": result}).encode())
+    return result
 
 
 def _behind(folder: Path, old: str, head: str) -> bool:
@@ -77,47 +77,47 @@ def _behind(folder: Path, old: str, head: str) -> bool:
 
 def _states(folder: Path, revisions: str) -> History:
     # Without --full-history, git leaves out a branch whose changes a merge did not take over.
-    told = git.ask(
+    output = git.ask(
         folder, "log", "--full-history", "-m", "--no-renames", "--no-ext-diff", "--relative", "--name-only",
         "--format=%x01%H", revisions, "--", ".",
     ).decode("utf-8", "surrogateescape")  # fmt: skip
-    wanted: dict[tuple[str, str], None] = {}
+    files: dict[tuple[str, str], None] = {}
     commit = ""
-    for line in told.split("\n"):
+    for line in output.split("\n"):
         if line.startswith("\x01"):
             commit = line[1:]
         elif line.endswith(("/SKILL.md", "/claims.yaml")) and line.count("/") == 1:
-            wanted[commit, line.partition("/")[0]] = None
-    found: History = {}
-    for (commit, name), skill in zip(wanted, _at(folder, list(wanted)), strict=True):
+            files[commit, line.partition("/")[0]] = None
+    result: History = {}
+    for (commit, name), skill in zip(files, _at(folder, list(files)), strict=True):
         if skill is not None and not skill.foreign:
-            found.setdefault(name, []).append((commit, skill.version, meaning(skill)))
-    return found
+            result.setdefault(name, []).append((commit, skill.version, meaning(skill)))
+    return result
 
 
-def _at(folder: Path, wanted: list[tuple[str, str]]) -> list[Skill | None]:
+def _at(folder: Path, files: list[tuple[str, str]]) -> list[Skill | None]:
     """Return the skills of these (commit, name); None where one was missing or cannot be compared."""
-    names = [(commit, f"{name}/{file}") for commit, name in wanted for file in ("SKILL.md", "claims.yaml")]
+    names = [(commit, f"{name}/{file}") for commit, name in files for file in ("SKILL.md", "claims.yaml")]
     texts = git.texts(folder, names)
     read: dict[tuple[str, str, str | None], Skill | None] = {}
-    found: list[Skill | None] = []
-    for (_, name), text, claims in zip(wanted, texts[::2], texts[1::2], strict=True):
+    result: list[Skill | None] = []
+    for (_, name), text, claims in zip(files, texts[::2], texts[1::2], strict=True):
         if text is not None and (name, text, claims) not in read:
             try:
                 read[name, text, claims] = parse_skill(text, folder / name / "SKILL.md", claims)
             except KnowledgeError:
                 read[name, text, claims] = None
-        found.append(None if text is None else read[name, text, claims])
-    return found
+        result.append(None if text is None else read[name, text, claims])
+    return result
 
 
 def _recall(folder: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(cache.read(place(folder)) or b"")
+        result = json.loads(cache.read(place(folder)) or b"")
         states = {
-            str(n): [(str(c), str(v), str(m)) for c, v, m in held] for n, held in found["skills"].items()
+            str(n): [(str(c), str(v), str(m)) for c, v, m in cached] for n, cached in result["skills"].items()
         }
-        return {"program": str(found["program"]), "head": str(found["head"]), "skills": states}
+        return {"program": str(result["program"]), "head": str(result["head"]), "skills": states}
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

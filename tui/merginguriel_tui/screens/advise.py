@@ -40,18 +40,18 @@ class AdviseScreen(MuScreen):
 
     NAME = "advise"
     LEAVE_TO = "targets"
-    AUTO_FOCUS: ClassVar[str | None] = ""  # to the answer when it is there, else to the search field
+    AUTO_FOCUS: ClassVar[str | None] = ""  # focus the advice once it is loaded, else the search field
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
-        Binding("w", "what_if", "What if", id="advise.whatif", tooltip="To the what-if line: mode, method, similarity, k, least gain, budget, context"),
+        Binding("w", "what_if", "What if", id="advise.whatif", tooltip="Focus the what-if line: mode, method, similarity, k, min gain, budget, context"),
         Binding("m", "mode", "ExcTar or IncTar", id="advise.mode", show=False),
-        Binding("x", "open", "Ask openly again", id="advise.open", show=False, tooltip="Ask openly again: nothing fixed"),
+        Binding("x", "open", "Reset the question", id="advise.open", show=False, tooltip="Reset all controls of the what-if line"),
         Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
-        Binding("r", "run", "Run", id="advise.run", tooltip="Launch this recipe, after a look at what it would do"),
-        Binding("p", "pilot", "Pilot (not yet)", id="advise.pilot", tooltip="The core does not offer it yet", show=False),
+        Binding("r", "run", "Run", id="advise.run", tooltip="Show what this recipe would do, then launch it"),
+        Binding("p", "pilot", "Pilot (not yet)", id="advise.pilot", tooltip="Not available yet", show=False),
         Binding("n", "next", "Copy the next command", id="advise.next", show=False, tooltip="Copy the command that comes next"),
-        Binding("e", "explain", "Explain words", id="advise.explain", tooltip="What the words of the answer mean"),
+        Binding("e", "explain", "Explain words", id="advise.explain", tooltip="Explain the terms of the advice"),
     ]  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,12 +59,12 @@ class AdviseScreen(MuScreen):
         self.knowledge: Knowledge | None = None
         self.advice: Advice | None = None
         self.target: str | None = None
-        self.about: str | None = None  # the context that the question came with, until it is set
-        self.sought = ""  # typed and sent before there was anything to look it up in
+        self.about: str | None = None  # context of the request, until it is set
+        self.pending_search = ""  # target submitted before the knowledge was loaded
         self.listed: list[str] = []
         self.reasons: list[Row] = []
         self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
-        self.open: dict[str, str] = {}  # what the controls say where nothing was chosen
+        self.open: dict[str, str] = {}  # values of the controls at the start
 
     def body(self) -> ComposeResult:
         """Lay out the what-if line, the target list and the answer."""
@@ -90,11 +90,11 @@ class AdviseScreen(MuScreen):
                 yield Static("• merges measured", id="measured", markup=False)
             with Vertical(id="answer"):
                 with VerticalScroll(id="card", can_focus=True):
-                    yield Static("Reading what is known …", id="verdict", markup=False)
+                    yield Static("Loading …", id="verdict", markup=False)
                     yield Scale(id="scale")
                 yield OptionList(id="reasons", markup=False, compact=True)
 
-    # Asking
+    # Advice
 
     def show(self, *what: str) -> None:
         """Show the advice on a target, and on a context if one is given."""
@@ -104,15 +104,19 @@ class AdviseScreen(MuScreen):
         if len(what) > 1:
             self.about = what[1]
         if self.knowledge is None:
-            self.load(lambda: read(self.mu.space), self._took, otherwise=self._unread, group="ask")
+            self.load(
+                lambda: read(self.mu.space), self._knowledge_read, otherwise=self._read_failed, group="ask"
+            )
         else:
             self._set_context()
-            self._ask()
+            self._load_advice()
 
     def _set_context(self) -> None:
-        """Ask about the context that the question came with, if there is such a one; nothing else of it changes."""
+        """Set the context that the request named, if it exists, and leave the other controls as they are."""
         if self.about is not None:
-            self._put({"context": self.about, **{name: self.given()[name] for name in ("k", "min_gain")}})
+            self._set_controls(
+                {"context": self.about, **{name: self.given()[name] for name in ("k", "min_gain")}}
+            )
             self.about = None
 
     def reload(self) -> None:
@@ -120,9 +124,9 @@ class AdviseScreen(MuScreen):
         self.knowledge = None
         self.show()
 
-    def _took(self, found: tuple[Any, list[str], list[str], dict[tuple[str, str], int]]) -> None:
+    def _knowledge_read(self, result: tuple[Any, list[str], list[str], dict[tuple[str, str], int]]) -> None:
         first = not self.open
-        self.knowledge, contexts, methods, self.counts = found
+        self.knowledge, contexts, methods, self.counts = result
         self.query_one("#method", Choice).options = ["", *methods]
         context = self.query_one("#context", Choice)
         context.options = contexts
@@ -131,26 +135,26 @@ class AdviseScreen(MuScreen):
             "min_gain": f"{float(str(self.mu.space.settings['min_gain_pp'])):g}",
         }  # fmt: skip
         if first:
-            self._put({**self.open, **kept(self.remembered().get("asked"))})
+            self._set_controls({**self.open, **kept(self.remembered().get("asked"))})
         elif context.value not in contexts:
             context.value = contexts[0]
         self._set_context()
-        if self.sought:
-            self._seek(self.sought)
-            self.sought = ""
+        if self.pending_search:
+            self._search_and_ask(self.pending_search)
+            self.pending_search = ""
             return
         self._list()
-        self._ask()
+        self._load_advice()
 
-    def _unread(self, error: MuError) -> None:
-        """Nothing could be read: said on the screen too, for there is nothing else to show."""
+    def _read_failed(self, error: MuError) -> None:
+        """Show the error on the screen too: it has nothing else to show."""
         self.mu.show_error(error)
         if self.advice is None:
             from merginguriel.text.tables import plain
 
-            text = Text("Nothing can be answered: ", "bold")
+            text = Text("No advice is possible: ", "bold")
             text.append(plain(error.render()), "not bold")
-            text.append("\n\nMend it, then read again with ctrl+r.", "not bold")
+            text.append("\n\nCorrect it, then press ctrl+r to read again.", "not bold")
             self.query_one("#verdict", Static).update(text)
 
     def given(self) -> dict[str, str]:
@@ -162,8 +166,8 @@ class AdviseScreen(MuScreen):
         }
         return {**picked, **fields}
 
-    def _put(self, values: dict[str, Any]) -> None:
-        """Set the controls; text that is none of theirs is passed over."""
+    def _set_controls(self, values: dict[str, Any]) -> None:
+        """Set the controls; ignore values that are not among their options."""
         for name in ("mode", "method", "similarity", "context"):
             choice = self.query_one(f"#{name}", Choice)
             if values.get(name) in choice.options:
@@ -173,20 +177,20 @@ class AdviseScreen(MuScreen):
             with field.prevent(Input.Changed):
                 field.value = str(values.get(name, ""))
 
-    def _ask(self) -> None:
-        """Ask what the controls say about the target, in a thread."""
+    def _load_advice(self) -> None:
+        """Compute the advice for the target and the controls, in a thread."""
         if self.knowledge is None:
             return
         if self.target is None:
             self.query_one("#verdict", Static).update(
-                Text("Which language is to be served? Type its name or tag.", "bold")
+                Text("Choose a target language: type its name or tag.", "bold")
             )
             self.query_one("#find").focus()
             return
-        knowledge, given, target = self.knowledge, self.given(), self.target
-        numbers = numbers_of(given)
+        knowledge, values, target = self.knowledge, self.given(), self.target
+        numbers = numbers_of(values)
         if numbers is None:
-            return  # half a number
+            return  # a number is not complete
         k, least, budget = numbers
 
         def work() -> tuple[Advice, str | None]:
@@ -194,29 +198,31 @@ class AdviseScreen(MuScreen):
             from merginguriel.loop import advise_request
 
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
-            about = advise_request.question(
-                knowledge, tag, mode=given["mode"], method=given["method"] or None,
-                similarity=given["similarity"] or None, k=k, min_gain=least, budget=budget,
-                context=None if given["context"] == self.open["context"] else given["context"],
+            question = advise_request.question(
+                knowledge, tag, mode=values["mode"], method=values["method"] or None,
+                similarity=values["similarity"] or None, k=k, min_gain=least, budget=budget,
+                context=None if values["context"] == self.open["context"] else values["context"],
             )  # fmt: skip
-            return advise_request.advise(knowledge, about), advise_request.unlogged_note(knowledge, about)
+            return advise_request.advise(knowledge, question), advise_request.unlogged_note(
+                knowledge, question
+            )
 
-        self.load(work, self._answered, group="ask", otherwise=self._refused)
+        self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
 
-    def _refused(self, error: MuError) -> None:
+    def _advice_failed(self, error: MuError) -> None:
         self.mu.show_error(error)
         self.target = self.advice.target if self.advice else None
         if self.target is None:
-            self._ask()
+            self._load_advice()
 
-    def _answered(self, found: tuple[Advice, str | None]) -> None:
+    def _show_advice(self, result: tuple[Advice, str | None]) -> None:
         from merginguriel.text.advice import Row
         from merginguriel_tui import advice_view as view
 
-        self.advice, note = found
+        self.advice, note = result
         self.target = self.advice.target
-        given = self.given()
-        changed = {name: value for name, value in given.items() if value != self.open[name]}
+        values = self.given()
+        changed = {name: value for name, value in values.items() if value != self.open[name]}
         self.command = command(self.target, changed)
         self.remember(target=self.target, asked=changed)
         self.query_one("#verdict", Static).update(view.card(self.advice))
@@ -224,106 +230,100 @@ class AdviseScreen(MuScreen):
         self.reasons = view.rows(self.advice)
         if note:
             self.reasons.insert(0, Row("note", note))
-        listed = self.query_one("#reasons", OptionList)
         groups = [""] + [row.label for row in self.reasons]
         rows = [view.line(row, first=row.label != groups[at]) for at, row in enumerate(self.reasons)]
-        listed.clear_options()
-        listed.add_options([Option(row) for row in rows])
+        self.list_options("reasons", map(Option, rows))
         if self.focused is None:
-            listed.focus()
+            self.query_one("#reasons").focus()
 
     # Targets
 
     def _list(self) -> None:
-        """Targets that fit what was typed, those that were measured in this context first; in a thread."""
-        typed = self.query_one("#find", Input).value.strip()
-        self.load(self._looking_for(typed), self._listed, group="find")
+        """List targets that match the search field, those measured in this context first; in a thread."""
+        text = self.query_one("#find", Input).value.strip()
+        self.load(self._search_targets(text), self._show_targets, group="find")
 
-    def _looking_for(self, typed: str) -> Callable[[], list[tuple[str, str, int]]]:
+    def _search_targets(self, text: str) -> Callable[[], list[tuple[str, str, int]]]:
         context, counts = self.given()["context"], self.counts
-        here = {target: n for (about, target), n in counts.items() if about == context}
-        return lambda: targets(typed, here, {target for _, target in counts})
+        measured = {target: n for (name, target), n in counts.items() if name == context}
+        return lambda: targets(text, measured, {target for _, target in counts})
 
-    def _seek(self, typed: str) -> None:
-        """Ask about the target that was typed, looked up again: typing may be ahead of the list, and of the reading."""
+    def _search_and_ask(self, text: str) -> None:
+        """Look up the typed target and load its advice: the list may be older than the text, or not yet loaded."""
         if self.knowledge is None:
-            self.sought = typed
+            self.pending_search = text
         else:
-            self.load(self._looking_for(typed), lambda found: self._found(typed, found), group="find")
+            self.load(
+                self._search_targets(text), lambda result: self._show_and_ask(text, result), group="find"
+            )
 
-    def _found(self, typed: str, found: list[tuple[str, str, int]]) -> None:
-        self._listed(found)
-        self.target = found[0][0] if found else typed  # what is no locale is refused with the nearest
-        self._ask()
+    def _show_and_ask(self, text: str, result: list[tuple[str, str, int]]) -> None:
+        self._show_targets(result)
+        self.target = result[0][0] if result else text  # an unknown locale raises an error with suggestions
+        self._load_advice()
 
-    def _listed(self, found: list[tuple[str, str, int]]) -> None:
-        listed = self.query_one("#targets", OptionList)
-        listed.clear_options()
-        self.listed = [tag for tag, _, _ in found[:SHOWN]]
-        listed.add_options([Option(target_line(*one)) for one in found[:SHOWN]])
-        if len(found) > SHOWN:
-            listed.add_option(Option(Text(f"… {len(found) - SHOWN} more: type on", "dim"), disabled=True))
-        if self.listed:
-            listed.highlighted = self.listed.index(self.target) if self.target in self.listed else 0
+    def _show_targets(self, result: list[tuple[str, str, int]]) -> None:
+        self.listed = [tag for tag, _, _ in result[:SHOWN]]
+        options = [Option(target_line(*item)) for item in result[:SHOWN]]
+        if len(result) > SHOWN:
+            options.append(Option(Text(f"… {len(result) - SHOWN} more: type on", "dim"), disabled=True))
+        at = self.listed.index(self.target) if self.target in self.listed else 0
+        self.list_options("targets", options, at if self.listed else None)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search, or ask again, after typing."""
+        """Update the search or the advice after typing."""
         if self.knowledge is None:
             return
         if event.input.id == "find":
             self._list()
         else:
-            self.set_timer(WAIT, lambda: self._ask() if event.input.value == event.value else None)
+            self.set_timer(WAIT, lambda: self._load_advice() if event.input.value == event.value else None)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Ask about the typed target or values."""
+        """Load the advice for the typed target or values."""
         if event.input.id == "find":
-            # Whoever is in the field already types the key that leads to it too.
-            if typed := event.value.strip().lstrip("/"):
-                self._seek(typed)
+            # The key that focuses the field may be typed inside it.
+            if text := event.value.strip().lstrip("/"):
+                self._search_and_ask(text)
         elif numbers_of(self.given()) is None:
-            self.mu.show_error(UsageError(f"{event.value!r} is not a number that can be asked with."))
+            self.mu.show_error(UsageError(f"{event.value!r} is not a valid number for this field."))
         else:
-            self._ask()
+            self._load_advice()
             self.action_leave()
 
     def on_choice_changed(self, event: Choice.Changed) -> None:
-        """Ask again with another choice."""
+        """Load the advice for another choice."""
         if event.choice.id == "context":
             self._list()
-        self._ask()
+        self._load_advice()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Ask about a target, or follow a row's link."""
+        """Load the advice for a target, or follow a row's link."""
         if event.option_list.id == "targets":
             self.target = self.listed[event.option_index]
-            self._ask()
+            self._load_advice()
         else:
             self._follow(self.reasons[event.option_index])
 
     def _follow(self, row: Row) -> None:
-        """Open the entry or skill of a row, ask about its method, or copy its command."""
+        """Open the entry or skill of a row, choose its method, or copy its command."""
         if row.link is None:
             return
-        where, what = row.link
+        where, value = row.link
         if where == "ask":
-            self.query_one("#method", Choice).take(what)
+            self.query_one("#method", Choice).take(value)
         elif where == "copy":
-            command = self.mu.anywhere(what)
+            command = self.mu.anywhere(value)
             self.app.copy_to_clipboard(command)
             self.notify(f"copied: {command}", markup=False)
         else:
-            self.mu.action_go(where, what)
+            self.mu.action_go(where, value)
 
     # Keys
 
     def action_to_targets(self) -> None:
         """Move to the target list."""
         self.query_one("#targets").focus()
-
-    def action_find(self) -> None:
-        """Move to the search field."""
-        self.query_one("#find").focus()
 
     def action_what_if(self) -> None:
         """Move to the what-if line."""
@@ -334,11 +334,11 @@ class AdviseScreen(MuScreen):
         self.query_one("#mode", Choice).action_step(1)
 
     def action_open(self) -> None:
-        """Ask again with nothing fixed."""
+        """Reset all controls."""
         if self.open:
-            self._put(self.open)
+            self._set_controls(self.open)
             self._list()
-            self._ask()
+            self._load_advice()
 
     def action_next(self) -> None:
         """Copy the next command."""
@@ -357,7 +357,7 @@ class AdviseScreen(MuScreen):
     def action_pilot(self) -> None:
         """Report that a pilot cannot be run yet."""
         self.notify(
-            "The core does not offer to run a pilot yet. What one would take stands under `pilot`.",
+            "Pilots cannot be run from here yet. The row `pilot` shows what one would take.",
             severity="warning",
             markup=False,
         )
@@ -377,24 +377,21 @@ class AdviseScreen(MuScreen):
             space, advice = self.mu.space, self.advice
             self.load(lambda: advise_data.proposal(space, advice), self._proposed, group="recipe")
 
-    def _proposed(self, found: advise_data.Proposal) -> None:
-        from merginguriel_tui.dialogs import Confirm
+    def _proposed(self, result: advise_data.Proposal) -> None:
+        def launch() -> None:
+            self.load(lambda: advise_data.launch(self.mu.space, result), self._launched, group="recipe")
 
-        def launch(yes: bool | None) -> None:
-            if yes:
-                self.load(lambda: advise_data.launch(self.mu.space, found), self._launched, group="recipe")
+        self.confirm(f"Run {result.name}?", result.text, "Run", launch)
 
-        self.app.push_screen(Confirm(f"Run {found.name}?", found.text, "Run"), launch)
-
-    def _launched(self, found: tuple[str, int | None]) -> None:
-        name, pid = found
-        said = f"at work in process {pid}" if pid is not None else "has finished before; it is shown"
-        self.notify(f"{name}: {said}.", markup=False)
+    def _launched(self, result: tuple[str, int | None]) -> None:
+        name, pid = result
+        state = f"at work in process {pid}" if pid is not None else "has finished before; it is shown"
+        self.notify(f"{name}: {state}.", markup=False)
         self.mu.follow_run(name)
         self.mu.action_go("runs", name)
 
     def copied(self, how: str) -> str:
-        """Return the answer as it is copied: text, command, markdown or csv."""
+        """Return the advice as text, Markdown or CSV, or the command."""
         if how == "command":
             return self.command
         if self.advice is None:

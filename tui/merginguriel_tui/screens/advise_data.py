@@ -1,4 +1,4 @@
-"""Data of the advise screen: what can be asked, the list of targets, and the run of a recipe."""
+"""Data of the advise screen: possible questions, targets, and the run of a recipe."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Find(Input):
     ]
 
 
-def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None, int | None] | None:
+def numbers_of(values: Mapping[str, str]) -> tuple[int | None, float | None, int | None] | None:
     """Return k, the least gain in pp and the budget as numbers; None while one of them is not a number."""
     try:
-        k = int(given["k"]) if given["k"] else None
-        least = float(given["min_gain"]) if given["min_gain"] else None
-        budget = int(given["budget"]) if given["budget"] else None
+        k = int(values["k"]) if values["k"] else None
+        least = float(values["min_gain"]) if values["min_gain"] else None
+        budget = int(values["budget"]) if values["budget"] else None
     except ValueError:
         return None
     return None if k is not None and k < 1 else (k, least, budget)
@@ -38,8 +38,8 @@ def numbers_of(given: Mapping[str, str]) -> tuple[int | None, float | None, int 
 
 def kept(state: object) -> dict[str, str]:
     """Return the question of the last session without invalid values: it was read from a file."""
-    asked = {k: v for k, v in state.items() if isinstance(v, str)} if isinstance(state, dict) else {}
-    return asked if numbers_of({"k": "", "min_gain": "", "budget": "", **asked}) is not None else {}
+    values = {k: v for k, v in state.items() if isinstance(v, str)} if isinstance(state, dict) else {}
+    return values if numbers_of({"k": "", "min_gain": "", "budget": "", **values}) is not None else {}
 
 
 def command(target: str, changed: Mapping[str, str]) -> str:
@@ -71,11 +71,11 @@ def read(space: Workspace) -> tuple[Knowledge, list[str], list[str], dict[tuple[
     return knowledge, contexts, methods, counts
 
 
-def targets(typed: str, measured: dict[str, int], logged: set[str]) -> list[tuple[str, str, int]]:
-    """Return (tag, language, measured merges) of every locale that `typed` may mean, the likeliest first.
+def targets(text: str, measured: dict[str, int], logged: set[str]) -> list[tuple[str, str, int]]:
+    """Return (tag, language, measured merges) of every locale that `text` may mean, the likeliest first.
 
     Args:
-        typed: Part of a tag or language; letters may be missing.
+        text: Part of a tag or language; letters may be missing.
         measured: Target → measured merges in the current context.
         logged: Targets with results in any context.
     """
@@ -84,18 +84,18 @@ def targets(typed: str, measured: dict[str, int], logged: set[str]) -> list[tupl
     from merginguriel import locales
 
     known = locales.table().values()
-    if not typed:
-        everything = [(one.tag, one.name, measured.get(one.tag, 0)) for one in known]
-        return sorted(everything, key=lambda one: (not one[2], one[0]))
-    matcher = Matcher(typed)
+    if not text:
+        everything = [(item.tag, item.name, measured.get(item.tag, 0)) for item in known]
+        return sorted(everything, key=lambda item: (not item[2], item[0]))
+    matcher = Matcher(text)
     scored = []
-    for one in known:
-        score = max(matcher.match(one.tag), matcher.match(one.name))
+    for item in known:
+        score = max(matcher.match(item.tag), matcher.match(item.name))
         if score > 0:
-            exact = typed.lower() in (one.tag.lower(), one.name.lower())
-            target = (one.tag, one.name, measured.get(one.tag, 0))
+            exact = text.lower() in (item.tag.lower(), item.name.lower())
+            target = (item.tag, item.name, measured.get(item.tag, 0))
             scored.append(
-                ((not exact, -round(score, 3), not target[2], one.tag not in logged, one.tag), target)
+                ((not exact, -round(score, 3), not target[2], item.tag not in logged, item.tag), target)
             )
     return [target for _, target in sorted(scored)]
 
@@ -138,19 +138,19 @@ def proposal(space: Workspace, advice: Advice) -> Proposal:
     from merginguriel.text.tables import plain
     from merginguriel.workspace import writable
 
-    wanted = advised_run.configuration(advice, writable(space))
-    name = run_store.run_id(wanted)
+    configuration = advised_run.configuration(advice, writable(space))
+    name = run_store.run_id(configuration)
     exists = (space.runs / name / "config.yaml").is_file()
     state = run_store.state(run_store.get(space, name)) if exists else "new"
     against = "" if advice.verdict in ("merge", "pilot") else f"The advice is {advice.verdict}.\n\n"
-    planned = "\n".join(plan_lines(planning.plan(space, wanted), state))
-    shown = config.dump_table(config.as_table(wanted))
-    return Proposal(name, plain(f"{against}{planned}\n\n{shown}"), wanted)
+    planned = "\n".join(plan_lines(planning.plan(space, configuration), state))
+    text = config.dump_table(config.as_table(configuration))
+    return Proposal(name, plain(f"{against}{planned}\n\n{text}"), configuration)
 
 
-def launch(space: Workspace, wanted: Proposal) -> tuple[str, int | None]:
+def launch(space: Workspace, request: Proposal) -> tuple[str, int | None]:
     """Launch the run; return its id and its process, None if it had already finished."""
     from merginguriel.runs import worker
 
-    run, pid = worker.launch(space, wanted.config)
+    run, pid = worker.launch(space, request.config)
     return run.id, pid

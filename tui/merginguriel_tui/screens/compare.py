@@ -30,7 +30,7 @@ class Names(Input):
     ]
 
 
-class Found(NamedTuple):
+class Loaded(NamedTuple):
     """Result of a comparison."""
 
     runs: list[Against]
@@ -58,7 +58,7 @@ class CompareScreen(MuScreen):
     def __init__(self) -> None:
         super().__init__()
         self.names: tuple[str, ...] = ()
-        self.found: Found | None = None
+        self.found: Loaded | None = None
         self.listed: list[str] = []
 
     def body(self) -> ComposeResult:
@@ -76,8 +76,8 @@ class CompareScreen(MuScreen):
         """Compare these; without names, those of the last comparison."""
         restored = not what and not self.names
         if restored:
-            kept = self.remembered().get("runs")
-            what = tuple(map(str, kept)) if isinstance(kept, list) else ()
+            saved = self.remembered().get("runs")
+            what = tuple(map(str, saved)) if isinstance(saved, list) else ()
         self.names = what or self.names
         field = self.query_one("#find", Input)
         with field.prevent(Input.Changed):
@@ -104,10 +104,10 @@ class CompareScreen(MuScreen):
 
         space, names = self.mu.space, self.names
 
-        def work() -> Found:
-            asked = [comparable.get(space, name) for name in names]
-            result = compared(asked)
-            return Found(result, by_seed(result, asked))
+        def work() -> Loaded:
+            runs = [comparable.get(space, name) for name in names]
+            result = compared(runs)
+            return Loaded(result, by_seed(result, runs))
 
         def gone(error: MuError) -> None:
             self.names = ()
@@ -116,11 +116,11 @@ class CompareScreen(MuScreen):
 
         self.load(work, self.fill, otherwise=gone if restored else None)
 
-    def fill(self, result: Found) -> None:
+    def fill(self, result: Loaded) -> None:
         """Take a finished comparison."""
         self.found = result
         self.remember(runs=list(self.names))
-        self.command = shlex.join(["mu", "runs", "compare", *(one.name for one in result.runs)])
+        self.command = shlex.join(["mu", "runs", "compare", *(run.name for run in result.runs)])
         self.draw()
 
     def draw(self) -> None:
@@ -159,24 +159,19 @@ class CompareScreen(MuScreen):
         complete = (
             not words or self.query_one("#find", Input).value.endswith(" ") or tuple(words) == self.names
         )
-        typed = "" if complete else words[-1]
-        self.load(lambda: comparable.names(space, typed), self.offered, group="find")
+        prefix = "" if complete else words[-1]
+        self.load(lambda: comparable.names(space, prefix), self.offered, group="find")
 
     def offered(self, result: list[str]) -> None:
         """Show the suggestions."""
         from merginguriel.text.tables import plain
 
-        listed = self.query_one("#offered", OptionList)
         self.listed = result[:OFFERED]
-        listed.clear_options()
-        listed.add_options(
-            [Option(Text(plain(name), no_wrap=True, overflow="ellipsis")) for name in self.listed]
-        )
+        options = [Option(Text(plain(name), no_wrap=True, overflow="ellipsis")) for name in self.listed]
         if len(result) > OFFERED:
             text = Text(f"… {len(result) - OFFERED:,} more: type part of the name", "dim")
-            listed.add_option(Option(text, disabled=True))
-        if self.listed:
-            listed.highlighted = 0
+            options.append(Option(text, disabled=True))
+        self.list_options("offered", options, 0 if self.listed else None)
 
     def on_descendant_focus(self) -> None:
         """Show the suggestions while the field has the focus."""
@@ -194,8 +189,8 @@ class CompareScreen(MuScreen):
         """Replace the last word by the selected name."""
         field, name = self.query_one("#find", Input), self.listed[event.option_index]
         words = self.words() or []
-        begun = words and not field.value.endswith(" ") and tuple(words) != self.names
-        field.value = shlex.join([*(words[:-1] if begun else words), name]) + " "
+        partial = words and not field.value.endswith(" ") and tuple(words) != self.names
+        field.value = shlex.join([*(words[:-1] if partial else words), name]) + " "
         field.select_on_focus = False  # else the next key would replace the name
         field.focus()
         field.action_end()
@@ -215,9 +210,8 @@ class CompareScreen(MuScreen):
 
     def action_find(self) -> None:
         """Focus the field."""
-        field = self.query_one("#find", Input)
-        field.select_on_focus = True
-        field.focus()
+        self.query_one("#find", Input).select_on_focus = True
+        super().action_find()
 
     def action_offered(self) -> None:
         """Focus the suggestions."""
@@ -252,6 +246,6 @@ class CompareScreen(MuScreen):
         from merginguriel.report.run_comparison import comparison_table
 
         if how == "text":
-            shown = self.query_one("#said", Static).content
-            return shown.plain if isinstance(shown, Text) else ""
+            text = self.query_one("#said", Static).content
+            return text.plain if isinstance(text, Text) else ""
         return table_as(how, comparison_table(self.found.runs))

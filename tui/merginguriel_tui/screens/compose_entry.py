@@ -21,7 +21,6 @@ from merginguriel.errors import USER_ERRORS, MuError, as_mu_error
 from merginguriel.text.tables import plain
 from merginguriel_tui import session
 from merginguriel_tui.base import MuScreen
-from merginguriel_tui.dialogs import Confirm
 from merginguriel_tui.widgets.page import Page
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.parse.entries import Entry
 
 WAIT = 0.4  # seconds after a key before the text is checked
-KEPT = 2.0  # seconds between two saves of the draft
+SAVE_EVERY = 2.0  # seconds between two saves of the draft
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 
 
@@ -91,7 +90,6 @@ class ComposeScreen(MuScreen):
         self.holding = True
         self.outcome: str | None = None  # id of the new entry
         self.pause: Timer | None = None
-        self.unkept = ""  # error of the last save, to report it once
         # No `language`: its parser can crash on arbitrary text.
         self.area = Area(text, id="text", soft_wrap=True, show_line_numbers=True, compact=True)
         self.knowledge: Knowledge | None = None
@@ -112,7 +110,7 @@ class ComposeScreen(MuScreen):
     def on_mount(self) -> None:
         """Start saving the draft at intervals."""
         # Textual calls that of the class above by itself.
-        self.set_interval(KEPT, self.keep)
+        self.set_interval(SAVE_EVERY, self.keep)
 
     def open_what(self) -> None:
         """Check the text; a request for the log waits for this screen to close."""
@@ -189,7 +187,7 @@ class ComposeScreen(MuScreen):
         """Save the draft in a thread, if it has changed."""
         text = self.text
         if not self.over and not self.ending and text != self.kept and text != self.given:
-            self.load(lambda: self._save(text), self._kept, group="keep", otherwise=self._not_kept)
+            self.load(lambda: self._save(text), self._saved, group="keep", otherwise=self.show_error_once)
 
     def _save(self, text: str, *, last: bool = False) -> None:
         """Save the draft; `last`: nothing may be saved after it."""
@@ -200,14 +198,8 @@ class ComposeScreen(MuScreen):
                 keep_draft(self.mu.space.log, text, self.draft)
                 self.kept, self.over = text, last
 
-    def _kept(self, _: None) -> None:
-        self.unkept = ""
-
-    def _not_kept(self, error: MuError) -> None:
-        """Report an error once; saving is tried again every two seconds."""
-        if error.render() != self.unkept:
-            self.unkept = error.render()
-            self.mu.show_error(error)
+    def _saved(self, _: None) -> None:
+        self.last_error = ""
 
     def on_unmount(self) -> None:
         """Save unsaved text, in the session folder if the workspace is not writable."""
@@ -219,10 +211,10 @@ class ComposeScreen(MuScreen):
         except USER_ERRORS:
             from merginguriel.files import write_text
 
-            place = session.path(self.mu.space).with_name(f"draft-{self.draft.stem}.md")
+            path = session.path(self.mu.space).with_name(f"draft-{self.draft.stem}.md")
             with contextlib.suppress(*USER_ERRORS):  # no place to save it
-                write_text(place, text)
-                self.mu.elsewhere_kept.append(place)
+                write_text(path, text)
+                self.mu.drafts_outside.append(path)
 
     # Close
 
@@ -240,13 +232,13 @@ class ComposeScreen(MuScreen):
             if entry:
                 self.notify(f"added to the log: {entry}", markup=False)
             if keeps and self.text != text:
-                self._keep_since(self.text, entry)
+                self._save_later(self.text, entry)
             else:
                 self._leave(entry)
 
         self.load(work, then, group="end", otherwise=self._refused)
 
-    def _keep_since(self, text: str, entry: str | None) -> None:
+    def _save_later(self, text: str, entry: str | None) -> None:
         from merginguriel.knowledge.log.append import keep_draft
 
         log, draft = self.mu.space.log, self.draft
@@ -299,15 +291,13 @@ class ComposeScreen(MuScreen):
                 self.given.splitlines(), text.splitlines(), "initial text", "entry", lineterm="", n=1
             )
         )
-        what = "\n".join(lines) if self.filled and lines else text
+        content = "\n".join(lines) if self.filled and lines else text
         if self.filled and not lines:
-            what = f"(unchanged)\n\n{text}"
-        self.app.push_screen(
-            Confirm(f"Add {self.entry.id} to the log?", plain(what), "Add"), lambda yes: self._land(text, yes)
-        )
+            content = f"(unchanged)\n\n{text}"
+        self.confirm(f"Add {self.entry.id} to the log?", plain(content), "Add", lambda: self._land(text))
 
-    def _land(self, text: str, yes: bool | None) -> None:
-        if not yes or self.ending:
+    def _land(self, text: str) -> None:
+        if self.ending:
             return
         space, anyway, draft = self.mu.space, self.anyway, self.draft
 
@@ -315,12 +305,12 @@ class ComposeScreen(MuScreen):
             from merginguriel.knowledge.log import acceptance, drafts
             from merginguriel.merging.registry import parameters
 
-            beside = drafts.folder(space.log)
+            folder = drafts.folder(space.log)
             with contextlib.suppress(*USER_ERRORS):  # add the entry even if its draft cannot be saved
                 self._save(text)
             with self.writes:
                 entry = acceptance.accept(
-                    space, text, beside=beside, draft=draft, anyway=anyway, program=parameters()
+                    space, text, beside=folder, draft=draft, anyway=anyway, program=parameters()
                 )
                 # A later save would bring back the draft of an entry that was added.
                 self.over = True
@@ -337,8 +327,8 @@ class ComposeScreen(MuScreen):
         """Show or hide the preview."""
         self.toggle_class("-preview")
         self.call_after_refresh(self._draw)
-        shown = self.has_class("-preview")
-        self.query_one("#preview" if shown else "#text").focus()
+        visible = self.has_class("-preview")
+        self.query_one("#preview" if visible else "#text").focus()
 
     def action_anyway(self) -> None:
         """Allow or forbid a plan that repeats an earlier attempt or has no expectation."""
@@ -347,17 +337,14 @@ class ComposeScreen(MuScreen):
 
     def action_discard(self) -> None:
         """Discard the draft, after a question."""
-        if self.ending:
-            return
-        self.app.push_screen(
-            Confirm("Discard this draft?", self.draft.stem, "Discard"), lambda yes: self._discard(bool(yes))
-        )
+        if not self.ending:
+            self.confirm("Discard this draft?", self.draft.stem, "Discard", self._discard)
 
-    def _discard(self, yes: bool) -> None:
-        if yes and not self.ending:
-            self._end(self._throw, keeps=False)
+    def _discard(self) -> None:
+        if not self.ending:
+            self._end(self._remove_draft, keeps=False)
 
-    def _throw(self) -> None:
+    def _remove_draft(self) -> None:
         """Remove the draft and its row files; in a thread."""
         from merginguriel.knowledge.log import append, drafts
 
@@ -374,7 +361,7 @@ class ComposeScreen(MuScreen):
         if self.ending:
             return
         if self.filled and text == self.given:
-            self._end(self._throw)
+            self._end(self._remove_draft)
         elif text != self.kept:
             self._end(lambda: self._save(text, last=True))
         else:

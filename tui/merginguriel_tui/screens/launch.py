@@ -188,7 +188,7 @@ class LaunchScreen(MuScreen):
             if value == field.given:
                 continue
             if field.key.kind == "table":
-                pairs += [f"{name}.{one}" for one in tables(value, field.given)]
+                pairs += [f"{name}.{table}" for table in tables(value, field.given)]
             else:
                 pairs.append(f"{name}={value}")
         return pairs
@@ -221,26 +221,28 @@ class LaunchScreen(MuScreen):
         field = next((f for f in self.fields.values() if safe(f.name) == widget), None)
         if field is None:
             return
-        wrong = ""
+        problem = ""
         if value.strip() and field.key.kind != "table":
-            wrong = configs.problem(field.name, value.strip())
-        self.hint(field, wrong)
+            problem = configs.problem(field.name, value.strip())
+        self.hint(field, problem)
         if self.waiting:
             self.waiting.stop()
         self.waiting = self.set_timer(PAUSE, self.check)
 
-    def hint(self, field: Field, wrong: str) -> None:
+    def hint(self, field: Field, problem: str) -> None:
         """Show an error, or the description, of a field."""
         doc = self.query_one(f"#{safe(field.name)}-doc", Static)
-        doc.set_class(bool(wrong), "wrong")
-        doc.update(Text(f"✗ {plain(wrong)}" if wrong else field.key.doc, no_wrap=True, overflow="ellipsis"))
+        doc.set_class(bool(problem), "wrong")
+        doc.update(
+            Text(f"✗ {plain(problem)}" if problem else field.key.doc, no_wrap=True, overflow="ellipsis")
+        )
 
     # Plan
 
     def words(self) -> list[str]:
         """Return the `mu run` command as words."""
         file = [self.mu.space.display(self.file)] if self.file else []
-        return ["mu", "run", *file, *(word for one in self.sets() for word in ("--set", one))]
+        return ["mu", "run", *file, *(word for item in self.sets() for word in ("--set", item))]
 
     def check(self) -> None:
         """Plan the run as `mu run --dry-run` does."""
@@ -267,8 +269,8 @@ class LaunchScreen(MuScreen):
             text = Text.assemble(
                 (plain(result.run), "bold"), f"  {result.state}\n", plain("\n".join(result.lines))
             )
-            there = result.state in ("finished", "running")
-            text.append(f"\nctrl+l {'shows' if there else 'launches'} it", "dim")
+            exists = result.state in ("finished", "running")
+            text.append(f"\nctrl+l {'shows' if exists else 'launches'} it", "dim")
         self.query_one("#planned", Static).update(text)
 
     def shown(self, done: str) -> tuple[str, Config] | None:
@@ -317,9 +319,9 @@ class LaunchScreen(MuScreen):
         name, config = f"{shown[0]}.yaml", shown[1]
 
         def work() -> str:
-            place, text = writable(space).root / name, configs.dump(config)
-            if not (place.is_file() and place.read_bytes() == text.encode()):
-                write_text(place, text, exclusive=True)
+            path, text = writable(space).root / name, configs.dump(config)
+            if not (path.is_file() and path.read_bytes() == text.encode()):
+                write_text(path, text, exclusive=True)
             return name
 
         self.load(work, lambda name: self.notify(f"saved: {plain(name)}", markup=False), group="save")
@@ -330,8 +332,8 @@ class LaunchScreen(MuScreen):
 
     def copied(self, how: str) -> str:
         """Return the plan."""
-        shown = self.query_one("#planned", Static).content
-        return self.command if how == "command" else shown.plain if isinstance(shown, Text) else ""
+        content = self.query_one("#planned", Static).content
+        return self.command if how == "command" else content.plain if isinstance(content, Text) else ""
 
 
 def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
@@ -369,10 +371,10 @@ def set_text(value: Any) -> str:
 
 def tables(value: str, before: str) -> Iterator[str]:
     """Split `density=0.3 scale=1` into single keys; a key that was removed gets an empty value."""
-    now = [one if "=" in one else f"{one}=" for one in value.split()]
-    names = {one.partition("=")[0] for one in now}
+    now = [item if "=" in item else f"{item}=" for item in value.split()]
+    names = {item.partition("=")[0] for item in now}
     yield from now
-    yield from (f"{name}=" for one in before.split() if (name := one.partition("=")[0]) not in names)
+    yield from (f"{name}=" for item in before.split() if (name := item.partition("=")[0]) not in names)
 
 
 def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:
@@ -387,9 +389,9 @@ def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:
     from merginguriel.text.runs import plan_lines
     from merginguriel.workspace import writable
 
-    config, places = configs.read(file, sets)
-    wanted = resolve.resolved(config, writable(space), places)
-    name = run_store.run_id(wanted)
-    there = (space.runs / name / "config.yaml").is_file()
-    state = run_store.state(run_store.get(space, name)) if there else "new"
-    return Checked(name, state, plan_lines(plan(space, wanted), state), config, None)
+    config, locations = configs.read(file, sets)
+    configuration = resolve.resolved(config, writable(space), locations)
+    name = run_store.run_id(configuration)
+    exists = (space.runs / name / "config.yaml").is_file()
+    state = run_store.state(run_store.get(space, name)) if exists else "new"
+    return Checked(name, state, plan_lines(plan(space, configuration), state), config, None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from merginguriel_tui.widgets.page import escaped
+from merginguriel_tui.widgets.page import Page, escaped
 
 if TYPE_CHECKING:
     from merginguriel.errors import MuError
@@ -38,11 +38,25 @@ def place(href: str, known: dict[str, str]) -> tuple[str, str] | None:
     return None
 
 
-def follow(screen: MuScreen, href: str, known: dict[str, str]) -> None:
-    """Open a link. A web address is shown and copied, not opened."""
-    goes = place(href, known)
-    if goes:
-        screen.mu.action_go(*goes)
+def follow(
+    screen: MuScreen, event: Page.Followed, known: dict[str, str], open_here: Callable[[str], None]
+) -> None:
+    """Follow a link of a page. A web address is shown and copied, not opened.
+
+    Args:
+        screen: The screen with the page.
+        event: The link.
+        known: Links by name, from `names`.
+        open_here: Opens what belongs on this screen, by name.
+    """
+    href = event.href
+    if href.startswith("#") and event.page.to_heading(href[1:]):
+        return
+    destination = place(href, known)
+    if destination and destination[0] == screen.NAME:
+        open_here(destination[1])
+    elif destination:
+        screen.mu.action_go(*destination)
     elif href.startswith(("http://", "https://")):
         screen.app.copy_to_clipboard(href)
         screen.notify(f"copied: {href}", markup=False)
@@ -54,15 +68,15 @@ def follow(screen: MuScreen, href: str, known: dict[str, str]) -> None:
 
 def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
     """Return a skill with its version, grade and age as Markdown."""
-    about = [
+    facts = [
         f"version {escaped(skill.version) or '-'}",
         f"grade {grade}, {says}",
         f"updated {escaped(fresh)} ago",
     ]
     if fresh == "-":
-        about[-1] = "no date of last change"
+        facts[-1] = "no date of last change"
     foreign = ["written for other programs"] if skill.foreign else []
-    head = f"# {escaped(skill.name)}\n\n{' · '.join([*about, *foreign])}\n\n*{escaped(skill.description)}*"
+    head = f"# {escaped(skill.name)}\n\n{' · '.join([*facts, *foreign])}\n\n*{escaped(skill.description)}*"
     return f"{head}\n\n{skill.body}\n"
 
 
@@ -99,7 +113,7 @@ def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
         ("links", entry.links),
     ):
         if ids:
-            lines.append(f"- {word} {', '.join(escaped(one) for one in ids)}")
+            lines.append(f"- {word} {', '.join(escaped(item) for item in ids)}")
     lines += ["", entry.body, ""]
     if entry.rows:
         heads = ("row", "target", "mode", "method", "value", "over", "difference", "status")

@@ -105,8 +105,8 @@ class LogScreen(MuScreen):
 
     def show(self, *what: str) -> None:
         """Load the log; show the entry `what` (its id or the beginning, or a row of it)."""
-        wanted = what[0] if what else ""
-        if self.knowledge is None and not wanted:
+        requested = what[0] if what else ""
+        if self.knowledge is None and not requested:
             self._restore()
         space = self.mu.space
 
@@ -121,67 +121,67 @@ class LogScreen(MuScreen):
             joined = {name: ", ".join(open_) for name, open_ in marks.items()}
             return knowledge, joined, links.names(knowledge), waiting
 
-        self.load(work, lambda result: self._known(result, wanted))
+        self.load(work, lambda result: self._known(result, requested))
 
-    def _known(self, result: Any, wanted: str) -> None:
+    def _known(self, result: Any, requested: str) -> None:
         self.knowledge, self.marks, self.names, drafts = result
-        there = self.knowledge.by_entry
-        self.before = [name for name in self.before if name in there]
-        self.here, self.read = self.here if self.here in there else "", ""
+        entries = self.knowledge.by_entry
+        self.before = [name for name in self.before if name in entries]
+        self.here, self.read = self.here if self.here in entries else "", ""
         if drafts and not self.offered:
             self.offered = True
             many = f"{drafts} unfinished drafts" if drafts > 1 else "1 unfinished draft"
             self.notify(f"{many}. Press n to continue.", markup=False)
-        if wanted:
-            self.open(wanted)
+        if requested:
+            self.open(requested)
         if self.here and not self.read:
             self._read(self.here)  # references from other entries may have changed
         self.select()
 
     def _restore(self) -> None:
         """Restore the filters and the entry of the last session."""
-        kept = self.remembered()
-        given = kept.get("filters")
-        for name, value in given.items() if isinstance(given, dict) else ():
+        saved = self.remembered()
+        filters = saved.get("filters")
+        for name, value in filters.items() if isinstance(filters, dict) else ():
             if name == "type" and value in TYPES:
                 self.query_one("#type", Choice).set_reactive(Choice.value, str(value))
             elif name in FIELDS or name == "text":
                 field = self.query_one("#find" if name == "text" else f"#{name}", Input)
                 with field.prevent(Input.Changed):
                     field.value = str(value)
-        self.only, self.here = kept.get("only") is True, str(kept.get("entry", ""))
+        self.only, self.here = saved.get("only") is True, str(saved.get("entry", ""))
 
     def filter(self) -> dict[str, str]:
         """Return the filters: option of `mu log list` → value."""
-        given = {"type": self.query_one("#type", Choice).value}
-        given |= {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
-        given["text"] = self.query_one("#find", Input).value.strip()
-        return {name: value for name, value in given.items() if value}
+        values = {"type": self.query_one("#type", Choice).value}
+        values |= {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
+        values["text"] = self.query_one("#find", Input).value.strip()
+        return {name: value for name, value in values.items() if value}
 
     def select(self) -> None:
         """Apply the filters in a thread."""
-        knowledge, given, only, marks = self.knowledge, self.filter(), self.only, self.marks
-        self.tell_command()
+        knowledge, filters, only, marks = self.knowledge, self.filter(), self.only, self.marks
+        self.set_command()
         if knowledge is None:
             return
-        self.remember(filters=dict(given), only=only)
+        self.remember(filters=dict(filters), only=only)
 
         def work() -> Any:
             from merginguriel import locales
             from merginguriel.knowledge.log.timeline import Filter, select
 
             for name in ("since", "until"):
-                if len(given.get(name, "")) not in (0, 10):
-                    given.pop(name)  # not typed in full
-                elif name in given:
-                    log_data.check_day(given[name])
-            if "target" in given:
+                if len(filters.get(name, "")) not in (0, 10):
+                    filters.pop(name)  # not typed in full
+                elif name in filters:
+                    log_data.check_day(filters[name])
+            if "target" in filters:
                 try:
-                    given["target"] = locales.get(given["target"]).tag
+                    filters["target"] = locales.get(filters["target"]).tag
                 except UsageError:
                     return None  # not typed in full, or unknown: keep the list
-            entries = select(knowledge, Filter(**given))
-            return [one for one in reversed(entries) if not only or one.id in marks]
+            entries = select(knowledge, Filter(**filters))
+            return [entry for entry in reversed(entries) if not only or entry.id in marks]
 
         self.load(work, self._selected, group="select")
 
@@ -190,7 +190,7 @@ class LogScreen(MuScreen):
             self.query_one("#counts", Static).update(Text("unknown target", "bold"))
             return
         self.found = result
-        at = next((i for i, one in enumerate(result) if one.id == self.here), 0)
+        at = next((i for i, item in enumerate(result) if item.id == self.here), 0)
         # The list is in memory; only rows in view are drawn.
         self.table.begin(len(result), self._rows(0))
         self.table.put(at // PAGE * PAGE, self._rows(at // PAGE * PAGE))
@@ -227,7 +227,7 @@ class LogScreen(MuScreen):
             lambda text: self.page.read(text, self.names),
             group="entry",
         )
-        self.tell_command()
+        self.set_command()
 
     def open(self, ref: str) -> None:
         """Show an entry by its id (or the beginning), or by a row or question of it."""
@@ -241,11 +241,11 @@ class LogScreen(MuScreen):
         if self.here and self.here != entry.id:
             self.before.append(self.here)
         self._read(entry.id)
-        if entry.id in [one.id for one in self.found]:
-            self.table.cursor = [one.id for one in self.found].index(entry.id)
+        if entry.id in [item.id for item in self.found]:
+            self.table.cursor = [item.id for item in self.found].index(entry.id)
         self.page.focus()
 
-    def tell_command(self) -> None:
+    def set_command(self) -> None:
         """Set the command that prints what is shown."""
         if self.page.has_focus and self.here:
             self.command = f"mu log show {self.here}"
@@ -255,7 +255,7 @@ class LogScreen(MuScreen):
 
     def on_descendant_focus(self) -> None:
         """Set the command for the part that has the focus."""
-        self.tell_command()
+        self.set_command()
 
     # Keys
 
@@ -278,17 +278,7 @@ class LogScreen(MuScreen):
 
     def on_page_followed(self, event: Page.Followed) -> None:
         """Follow a link within the log here, any other on its screen."""
-        if event.href.startswith("#") and event.page.to_heading(event.href[1:]):
-            return
-        goes = links.place(event.href, self.names)
-        if goes and goes[0] == "log":
-            self.open(goes[1])
-        else:
-            links.follow(self, event.href, self.names)
-
-    def action_find(self) -> None:
-        """Focus the search field."""
-        self.query_one("#find").focus()
+        links.follow(self, event, self.names, self.open)
 
     def action_kind(self) -> None:
         """Take the next type of entry."""
@@ -333,11 +323,11 @@ class LogScreen(MuScreen):
 
         self.app.push_screen(Pick("Begin an entry from", list(offers)), begin)
 
-    def begin(self, kind: str, what: str) -> None:
+    def begin(self, kind: str, source: str) -> None:
         """Open the editor on `draft` ID, `run` ID or `empty` TYPE."""
         space = self.mu.space
         self.load(
-            lambda: log_data.begin(space, kind, what),
+            lambda: log_data.begin(space, kind, source),
             lambda result: self._write_on(*result, kind != "draft"),
             group="begin",
         )
@@ -358,5 +348,5 @@ class LogScreen(MuScreen):
             return self.command
         if how == "markdown" or (how == "text" and self.page.has_focus):
             return plain(self.page.text)
-        rows = [[one.date, one.type, one.id, one.title, str(len(one.rows))] for one in self.found]
+        rows = [[item.date, item.type, item.id, item.title, str(len(item.rows))] for item in self.found]
         return table_as(how, [["date", "type", "id", "title", "rows"], *rows])

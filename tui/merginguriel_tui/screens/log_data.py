@@ -43,10 +43,10 @@ def lines(entries: Sequence[Entry], marks: Mapping[str, str]) -> list[dict[str, 
     """
     return [
         {
-            "id": one.id, "date": one.date, "type": one.type, "title": plain(one.title).replace("\n", " "),
-            "open": short(marks.get(one.id, "")), "rows": str(len(one.rows) or ""),
+            "id": entry.id, "date": entry.date, "type": entry.type, "title": plain(entry.title).replace("\n", " "),
+            "open": short(marks.get(entry.id, "")), "rows": str(len(entry.rows) or ""),
         }
-        for one in entries
+        for entry in entries
     ]  # fmt: skip
 
 
@@ -77,22 +77,22 @@ def beginnings(space: Workspace) -> dict[str, tuple[str, str]]:
 
     writable(space)
     offers = {}
-    for one in drafts.listed(space, parameters()):
-        label = f"{one.title or 'no title'}: {one.problem or 'valid'}"
-        offers[plain(f"draft  {one.id}  {one.saved}  {label}")] = ("draft", one.id)
+    for item in drafts.listed(space, parameters()):
+        label = f"{item.title or 'no title'}: {item.problem or 'valid'}"
+        offers[plain(f"draft  {item.id}  {item.saved}  {label}")] = ("draft", item.id)
     for row in index.listed(space, RUNS, state="finished")[0]:
         offers[plain(f"run  {row['id']}  {row['target'] or ''} {row['method'] or ''}")] = ("run", row["id"])
     forms = sorted(TYPES, key=lambda kind: kind != "Retrospective")
     return offers | {f"empty  {kind}": ("empty", kind) for kind in forms}
 
 
-def begin(space: Workspace, kind: str, what: str) -> tuple[str, Path]:
+def begin(space: Workspace, kind: str, source: str) -> tuple[str, Path]:
     """Return the initial text of an entry and the file of its draft.
 
     Args:
         space: The workspace.
         kind: `draft`, `run` or `empty`.
-        what: Id of the draft or run, or the type of the entry.
+        source: Id of the draft or run, or the type of the entry.
     """
     from merginguriel.knowledge.log import append, drafts
     from merginguriel.knowledge.log.entry_text import template
@@ -100,11 +100,11 @@ def begin(space: Workspace, kind: str, what: str) -> tuple[str, Path]:
     from merginguriel.loop import entry_draft
 
     if kind == "draft":
-        path = drafts.find(space.log, what)
+        path = drafts.find(space.log, source)
         return read_text(path), path
     fresh = drafts.folder(space.log) / f"{secrets.token_hex(4)}.md"
     if kind == "run":
         # Save it at once: its row files are among the drafts already.
-        text = entry_draft.retrospective(space, what)
+        text = entry_draft.retrospective(space, source)
         return text, append.keep_draft(space.log, text, fresh)
-    return template(what, str(space.settings["context"])), fresh
+    return template(source, str(space.settings["context"])), fresh

@@ -107,12 +107,12 @@ class MatrixScreen(MuScreen):
                 self.load(lambda: look(self.mu.space, wish), self.took, otherwise=self.missed)
                 return
         if self.wish is None:
-            kept = self.mu.kept.get("matrix")
-            self.begin(kept if isinstance(kept, dict) else {})
+            saved = self.mu.kept.get("matrix")
+            self.begin(saved if isinstance(saved, dict) else {})
 
-    def begin(self, kept: dict[str, object]) -> None:
+    def begin(self, saved: dict[str, object]) -> None:
         """Restore the matrix of the last session, or show the first."""
-        words = {name: str(kept[name]) for name in ("context", "split", "target") if kept.get(name)}
+        words = {name: str(saved[name]) for name in ("context", "split", "target") if saved.get(name)}
         self.wish = Wish(**words)
         space, wish = self.mu.space, self.wish
 
@@ -157,7 +157,7 @@ class MatrixScreen(MuScreen):
         source = self.query_one("#source", Select)
         order = self.query_one("#order", Select)
         with self.prevent(Select.Changed):
-            source.set_options((Text(one.name), i) for i, one in enumerate(seen.there))
+            source.set_options((Text(item.name), i) for i, item in enumerate(seen.there))
             source.value = seen.there.index(seen.one)
             order.value = seen.wish.order
         heat = self.query_one(Heat)
@@ -179,12 +179,12 @@ class MatrixScreen(MuScreen):
         text = matrix_data.cell(self.seen.shown, heat.source, heat.target, self.seen.commonest)
         # Fixed height: a new layout of the screen for each key would be visible.
         self.query_one("#matrix-cell", Static).update(text, layout=False)
-        self.tell_choice(heat.target)
+        self.show_choice(heat.target)
         if self.rest is not None:
             self.rest.stop()
         self.rest = self.set_timer(PAUSE, self.rested)
 
-    def tell_choice(self, target: str) -> None:
+    def show_choice(self, target: str) -> None:
         """Show the sources chosen for a target, if known."""
         assert self.seen is not None
         picked = self.picked.get(target)
@@ -241,9 +241,9 @@ class MatrixScreen(MuScreen):
                 return
             if self.seen is not None and (seen.one, seen.knowledge) == (self.seen.one, self.seen.knowledge):
                 self.picked[target] = result
-            here = self.query_one(Heat).target
-            if here in self.picked:
-                self.tell_choice(here)
+            current = self.query_one(Heat).target
+            if current in self.picked:
+                self.show_choice(current)
             self.rested()
 
         self.load(work, then, group="choose", otherwise=failed)
@@ -261,11 +261,11 @@ class MatrixScreen(MuScreen):
     def other(self, event: Select.Changed) -> None:
         """Show the selected matrix."""
         if self.seen is not None and isinstance(event.value, int):
-            one = self.seen.there[event.value]
-            if one != self.seen.one:
+            item = self.seen.there[event.value]
+            if item != self.seen.one:
                 order = self.seen.wish.order
                 # The other matrix may lack the target of the order.
-                self.rearrange(Wish(one.context, one.split, "name" if order in NEEDS_TARGET else order))
+                self.rearrange(Wish(item.context, item.split, "name" if order in NEEDS_TARGET else order))
 
     @on(Select.Changed, "#order")
     def reorder(self, event: Select.Changed) -> None:
@@ -294,10 +294,6 @@ class MatrixScreen(MuScreen):
             source = self.query_one("#source", Select)
             source.value = (self.seen.there.index(self.seen.one) + 1) % len(self.seen.there)
 
-    def action_find(self) -> None:
-        """Focus the search field."""
-        self.query_one("#find", Input).focus()
-
     def action_back(self) -> None:
         """Focus the matrix."""
         self.query_one(Heat).focus()
@@ -311,15 +307,17 @@ class MatrixScreen(MuScreen):
 
         def place(names: tuple[str, ...]) -> int | None:
             starts = [i for i, name in enumerate(names) if name.lower().startswith(word)]
-            named = [i for i, n in enumerate(names) if n in known and known[n].name.lower().startswith(word)]
-            return next(iter(starts + named), None)
+            by_name = [
+                i for i, n in enumerate(names) if n in known and known[n].name.lower().startswith(word)
+            ]
+            return next(iter(starts + by_name), None)
 
         if word:
             column, row = place(heat.picture.columns), place(heat.picture.rows)
             heat.go(heat.row if row is None else row, heat.column if column is None else column)
 
     @on(Input.Submitted, "#find")
-    def found_it(self) -> None:
+    def end_search(self) -> None:
         """Focus the matrix."""
         self.action_back()
 

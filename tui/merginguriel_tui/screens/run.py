@@ -119,7 +119,6 @@ class RunScreen(MuScreen):
         self.lines: list[str] = []
         self.filter = ""
         self.busy = False
-        self.wrong = ""  # error of the last check, to report it once
 
     def body(self) -> ComposeResult:
         """Yield the head, the panes and the side."""
@@ -154,10 +153,10 @@ class RunScreen(MuScreen):
         from merginguriel.runs import run_store
         from merginguriel.runs.progress import Watch
 
-        space, asked = self.mu.space, self.asked
+        space, requested = self.mu.space, self.asked
 
         def work() -> Still:
-            run = run_store.get(space, asked)
+            run = run_store.get(space, requested)
             path = run.folder / "provenance.yaml"
             machine = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
             try:
@@ -179,13 +178,13 @@ class RunScreen(MuScreen):
     def tick(self) -> None:
         """Check the run, unless it has finished."""
         still, watch, facts = self.still, self.watch_of, self.facts
-        ended = facts is not None and facts.standing.state == "finished"
-        if still is None or watch is None or self.busy or ended:
+        finished = facts is not None and facts.standing.state == "finished"
+        if still is None or watch is None or self.busy or finished:
             return
         self.busy = True
-        place = facts.place if facts else 0
+        row = facts.place if facts else 0
         self.load(
-            lambda: looked(still, watch, place, facts),
+            lambda: looked(still, watch, row, facts),
             lambda result: self.took(watch, result),
             otherwise=self.missed,
             group="look",
@@ -200,13 +199,11 @@ class RunScreen(MuScreen):
     def missed(self, error: MuError) -> None:
         """Report a failed check once; the next one tries again."""
         self.busy = False
-        if error.render() != self.wrong:
-            self.wrong = error.render()
-            self.mu.show_error(error)
+        self.show_error_once(error)
 
     def fill(self, facts: Facts) -> None:
         """Show what has changed."""
-        before, self.facts, self.wrong = self.facts, facts, ""
+        before, self.facts, self.last_error = self.facts, facts, ""
         if before is None or facts.place < before.place:
             self.lines = []
             self.query_one("#lines", Log).clear()
@@ -237,8 +234,8 @@ class RunScreen(MuScreen):
             line.append(f"  best {find(now.metric).unit.show(now.best)}")
         step = Text(plain(now.step), "" if now.live else "dim")
         if now.state == "finished" and self.watch_of:
-            took = sum(float(event.get("seconds") or 0) for event in self.watch_of.events)
-            step = Text(f"took {short(took)}", "dim")
+            elapsed = sum(float(event.get("seconds") or 0) for event in self.watch_of.events)
+            step = Text(f"took {short(elapsed)}", "dim")
         if now.share is not None:
             step = Text(f"{bar(now.share, 24)}▕ {100 * now.share:.0f}%  {plain(now.step)}")
             step.append(f"  {short(now.left)} left of this step" if now.left is not None else "")
@@ -324,29 +321,29 @@ class RunScreen(MuScreen):
             return "\n".join(self.kept(self.lines))
         if pane == "metrics" and self.watch_of:
             return "\n".join(f"{name}\t{value:g}" for _, name, value in self.watch_of.metrics)
-        shown = self.query_one(f"#{pane}-text", Static).content
-        return shown.plain if isinstance(shown, Text) else ""
+        content = self.query_one(f"#{pane}-text", Static).content
+        return content.plain if isinstance(content, Text) else ""
 
 
-def looked(still: Still, watch: Watch, place: int, before: Facts | None) -> Facts:
+def looked(still: Still, watch: Watch, position: int, before: Facts | None) -> Facts:
     """Read new events and log lines, and the result of a finished run. Called in a worker."""
     from merginguriel.runs import run_store
     from merginguriel.runs.planning import plan
     from merginguriel.runs.progress import TAIL, read_on
     from merginguriel.text.runs import event_line, result_lines
 
-    standing = watch.look()
-    lines, place = read_on(still.run.folder / "log.txt", place, most=TAIL)
-    result = f"no result yet: the run is {standing.state}"
+    status = watch.look()
+    lines, position = read_on(still.run.folder / "log.txt", position, most=TAIL)
+    result = f"no result yet: the run is {status.state}"
     whole = before.whole if before else None
-    if standing.state == "finished":
+    if status.state == "finished":
         result = "\n".join(result_lines(run_store.result(still.run)))
-    elif standing.live and (before is None or before.standing.step != standing.step):
+    elif status.live and (before is None or before.standing.step != status.step):
         whole = plan(still.run.space, still.run.config).seconds
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
-    # Go through thousands of metrics only if there is a new one.
-    shown = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
-    return Facts(standing, lines, place, events, result, whole, shown)
+    # Go through thousands of metrics only if one is new.
+    metrics = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
+    return Facts(status, lines, position, events, result, whole, metrics)
 
 
 def metrics_of(metrics: list[tuple[float, str, float]]) -> Metrics:

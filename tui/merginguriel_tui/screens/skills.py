@@ -100,8 +100,8 @@ class SkillsScreen(MuScreen):
 
     def show(self, *what: str) -> None:
         """Open a skill or claim; without one, the last or the first."""
-        wanted = what[0].partition("#")[0] if what else ""
-        before = "" if wanted or self.knowledge is not None else str(self.remembered().get("open", ""))
+        requested = what[0].partition("#")[0] if what else ""
+        before = "" if requested or self.knowledge is not None else str(self.remembered().get("open", ""))
         space = self.mu.space
 
         def work() -> Any:
@@ -112,18 +112,18 @@ class SkillsScreen(MuScreen):
             fresh = freshness(knowledge)
             grades = {s.name: (*skill_grade(s, knowledge), fresh[s.name].text) for s in knowledge.skills}
             names = links.names(knowledge)
-            there = names.get(before, "").partition(":")[0] == "skills"
-            return knowledge, grades, names, wanted or (before if there else "")
+            shown_here = names.get(before, "").partition(":")[0] == "skills"
+            return knowledge, grades, names, requested or (before if shown_here else "")
 
         self.load(work, self._known)
 
     def _known(self, result: Any) -> None:
-        self.knowledge, self.grades, self.names, wanted = result
+        self.knowledge, self.grades, self.names, requested = result
         if not self.query_text:
             self._list_all()
         try:
-            if wanted or self.name_ not in self.grades:
-                self.open(wanted or next(iter(self.grades)))
+            if requested or self.name_ not in self.grades:
+                self.open(requested or next(iter(self.grades)))
             else:
                 self.open(self.claim or self.name_)
         except UsageError as error:
@@ -132,16 +132,14 @@ class SkillsScreen(MuScreen):
                 self.open(next(iter(self.grades)))
 
     def _list_all(self) -> None:
-        listed = self.query_one("#skills", OptionList)
-        here = self.name_
-        listed.clear_options()
+        options = []
         self.listed = list(self.grades)
-        room = 33 if self.has_class("-narrow") else 39
+        width = 33 if self.has_class("-narrow") else 39
         for name, (grade, _, fresh) in self.grades.items():
-            text = plain(name) if len(name) <= room - 8 else f"{plain(name)[: room - 9]}…"
-            listed.add_option(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), text)))
-        if here in self.listed:
-            listed.highlighted = self.listed.index(here)
+            text = plain(name) if len(name) <= width - 8 else f"{plain(name)[: width - 9]}…"
+            options.append(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), text)))
+        at = self.listed.index(self.name_) if self.name_ in self.listed else None
+        self.list_options("skills", options, at)
 
     def open(self, name: str, *, back: bool = True) -> None:
         """Open a skill or claim by name.
@@ -174,9 +172,9 @@ class SkillsScreen(MuScreen):
             self._fill_pane()
         if skill.name in self.listed:
             self.query_one("#skills", OptionList).highlighted = self.listed.index(skill.name)
-        self.tell_command()
+        self.set_command()
 
-    def tell_command(self) -> None:
+    def set_command(self) -> None:
         """Set the command that prints the open pane."""
         if self.query_text and self.focused and self.focused.id in ("find", "skills"):
             words = ["search", *shlex.split(shlex.quote(self.query_text)), "--limit", str(FOUND)]
@@ -198,7 +196,7 @@ class SkillsScreen(MuScreen):
     def on_tabbed_content_tab_activated(self) -> None:
         """Fill the pane."""
         self._fill_pane()
-        self.tell_command()
+        self.set_command()
 
     def _fill_pane(self) -> None:
         if self.pane == "history" and self.name_:
@@ -223,19 +221,17 @@ class SkillsScreen(MuScreen):
             self.load(changes, self._changes, group="diff", otherwise=lambda e: self._changes([], e))
 
     def _history(self, result: list[Any], error: MuError | None = None) -> None:
-        listed = self.query_one("#states", OptionList)
-        listed.clear_options()
+        options = []
         self.commits = [state.commit for state in result]
         for state in result:
             line = f"{state.commit[:9] or '-'}  {state.date or '-'}  {state.version or '-'}  {state.subject}"
             text = Text(plain(line), "bold")
             for change in state.changes or ("no change in meaning",):
                 text.append(f"\n    {plain(change)}", "not bold")
-            listed.add_option(Option(text))
+            options.append(Option(text))
         if error is not None:
-            listed.add_option(Option(Text(plain(error.render())), disabled=True))
-        elif result:
-            listed.highlighted = 0
+            options.append(Option(Text(plain(error.render())), disabled=True))
+        self.list_options("states", options, 0 if result and error is None else None)
 
     def _changes(self, result: list[Any], error: MuError | None = None) -> None:
         text = links.changes_page(self.name_, self.since, result, error)
@@ -244,10 +240,9 @@ class SkillsScreen(MuScreen):
     def on_page_redrawn(self, event: Page.Redrawn) -> None:
         """List the headings of the text."""
         if event.page.id == "page":
-            contents = self.query_one("#contents", OptionList)
-            contents.clear_options()
-            for one in event.page.drawn.headings:
-                contents.add_option(Option(Text(f"{'  ' * (one.level - 1)}{one.text}")))
+            headings = event.page.drawn.headings
+            lines = [Option(Text(f"{'  ' * (head.level - 1)}{head.text}")) for head in headings]
+            self.list_options("contents", lines)
 
     def on_why_tree_wanted(self, event: WhyTree.Wanted) -> None:
         """Load the evidence of a claim."""
@@ -269,17 +264,11 @@ class SkillsScreen(MuScreen):
         """Note the claim under the cursor."""
         if self.pane == "claims" and self.focused is self.query_one(WhyTree):
             self.claim = self.query_one(WhyTree).claim
-            self.tell_command()
+            self.set_command()
 
     def on_page_followed(self, event: Page.Followed) -> None:
         """Follow a link to a skill here, any other on its screen."""
-        if event.href.startswith("#") and event.page.to_heading(event.href[1:]):
-            return
-        goes = links.place(event.href, self.names)
-        if goes and goes[0] == "skills":
-            self.open(goes[1].partition("#")[0])
-        else:
-            links.follow(self, event.href, self.names)
+        links.follow(self, event, self.names, lambda name: self.open(name.partition("#")[0]))
 
     # List and search
 
@@ -289,7 +278,7 @@ class SkillsScreen(MuScreen):
         if not self.query_text:
             self.workers.cancel_group(self, "search")
             self._list_all()
-            self.tell_command()
+            self.set_command()
             return
         space, text = self.mu.space, self.query_text
 
@@ -298,24 +287,21 @@ class SkillsScreen(MuScreen):
 
             return search(space, text, kinds=("skill", "claim"), limit=FOUND) if terms(text) else []
 
-        self.load(work, self._found, group="search")
+        self.load(work, self._show_hits, group="search")
 
-    def _found(self, hits: list[Any]) -> None:
+    def _show_hits(self, hits: list[Any]) -> None:
         if not self.query_text:
             return
-        listed = self.query_one("#skills", OptionList)
-        listed.clear_options()
         self.listed = [hit.name for hit in hits]
+        options = []
         for hit in hits:
             sign = self.grades.get(hit.name, ("?",))[0] if hit.kind == "skill" else SIGNS.get(hit.status, "?")
             text = Text.assemble(f"{sign} ", (plain(hit.name), "bold"), no_wrap=False)
             text.append(f"\n  {plain(hit.title if hit.kind == 'claim' else hit.snippet)}", "dim")
-            listed.add_option(Option(text))
-        if hits:
-            listed.highlighted = 0
-        else:
-            listed.add_option(Option(Text("no matches"), disabled=True))
-        self.tell_command()
+            options.append(Option(text))
+        nothing = [Option(Text("no matches"), disabled=True)]
+        self.list_options("skills", options or nothing, 0 if hits else None)
+        self.set_command()
 
     def on_input_submitted(self) -> None:
         """Focus the list."""
@@ -343,9 +329,9 @@ class SkillsScreen(MuScreen):
 
     def _open_highlighted(self) -> None:
         """Open the skill under the cursor; search hits need Enter."""
-        listed = self.query_one("#skills", OptionList)
-        at = listed.highlighted
-        if at is not None and at < len(self.listed) and listed.has_focus and not self.query_text:
+        options = self.query_one("#skills", OptionList)
+        at = options.highlighted
+        if at is not None and at < len(self.listed) and options.has_focus and not self.query_text:
             name = self.listed[at]
             if name != self.name_:
                 self.open(name, back=False)
@@ -353,13 +339,9 @@ class SkillsScreen(MuScreen):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Set the command for the part that has the focus."""
         if self.name_:
-            self.tell_command()
+            self.set_command()
 
     # Keys
-
-    def action_find(self) -> None:
-        """Focus the search field."""
-        self.query_one("#find").focus()
 
     def action_leave(self) -> None:
         """Focus the list; from the list, clear the search."""

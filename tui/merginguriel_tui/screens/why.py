@@ -92,7 +92,7 @@ class WhyTree(Tree[Any]):
         for line in node_lines(walked):
             self._say(under, line, "dim")
         for child in walked.children:
-            self._hang(under, child)
+            self._add_branch(under, child)
 
     def _say(self, under: TreeNode[Any], label: str, style: str = "") -> None:
         """Add text below a node, wrapped to the width of the tree."""
@@ -105,22 +105,22 @@ class WhyTree(Tree[Any]):
         for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent):
             under.add_leaf(Text(line, style))
 
-    def _hang(self, under: TreeNode[Any], walked: Node) -> None:
+    def _add_branch(self, under: TreeNode[Any], walked: Node) -> None:
         from merginguriel.text.evidence import node_lines
 
         name = walked.name[walked.name.index("#") :] if walked.kind == "row" else walked.name
         text = " ".join(true_minus(plain(walked.says)).split())
         label = Text.assemble((plain(name), "bold"), f"  {text}")
-        shown = list(node_lines(walked))
+        lines = list(node_lines(walked))
         data = (walked.kind, walked.name)
-        if not (shown or walked.children):
+        if not (lines or walked.children):
             under.add_leaf(label, data=data)
             return
         node = under.add(label, data=data)
-        for line in shown:
+        for line in lines:
             self._say(node, line, "dim")
         for child in walked.children:
-            self._hang(node, child)
+            self._add_branch(node, child)
 
     @property
     def claim(self) -> str:

@@ -43,9 +43,9 @@ class Choice(Widget, can_focus=True):
 
     def render(self) -> Text:
         """Draw the line."""
-        room = max(self.size.width - len(self.label) - 5, 3)
+        width = max(self.size.width - len(self.label) - 5, 3)
         value = self.value or ANY
-        value = value if len(value) <= room else f"{value[: room - 1]}…"
+        value = value if len(value) <= width else f"{value[: width - 1]}…"
         text = Text(f"{self.label} ", "dim")
         # The marks show that it can be changed; the focused one is underlined, whatever the colours.
         text.append(f"‹ {value} ›", "not dim bold underline" if self.has_focus else "not dim")
@@ -107,15 +107,15 @@ class Pick(ModalScreen[str | None]):
         scored = [(matcher.match(value or ANY) if event.value else 1, value) for value in self.options]
         result = [pair for pair in scored if pair[0] > 0]
         self.shown = [value for _, value in sorted(result, key=lambda pair: -pair[0])]
-        listed = self.query_one("#picked", OptionList)
-        listed.clear_options()
-        listed.add_options(self._rows())
-        listed.highlighted = 0 if self.shown else None
+        options = self.query_one("#picked", OptionList)
+        options.clear_options()
+        options.add_options(self._rows())
+        options.highlighted = 0 if self.shown else None
 
     def action_move(self, by: int) -> None:
         """Move the cursor of the list while the filter has the focus."""
-        listed = self.query_one("#picked", OptionList)
-        listed.action_cursor_down() if by > 0 else listed.action_cursor_up()
+        options = self.query_one("#picked", OptionList)
+        options.action_cursor_down() if by > 0 else options.action_cursor_up()
 
     def on_input_submitted(self) -> None:
         """Return the value under the cursor."""

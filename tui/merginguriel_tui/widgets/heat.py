@@ -245,14 +245,14 @@ class Heat(ScrollView, can_focus=True):
         texts, shades = self.picture.texts[row], self.picture.shades[row]
         result = []
         for j in range(first, last):
-            here = row == self.row and j == self.column
+            selected = row == self.row and j == self.column
             look = base + style(shades[j], self.basic)
             text = texts[j].rjust(self.cell - 1)
             # The shade fills the whole cell, so that there are no gaps between cells.
-            result.append(Segment(f"›{text}", look + HERE) if here else Segment(f" {text}", look))
+            result.append(Segment(f"›{text}", look + HERE) if selected else Segment(f" {text}", look))
         return result
 
     def cursor_region(self) -> Region:
-        """Where the cursor's cell stands inside the widget."""
+        """Region of the cell under the cursor, in the widget."""
         x, y = self.scroll_offset
         return Region(self.left + self.column * self.cell - x, HEAD + self.row - y, self.cell, 1)

@@ -39,54 +39,54 @@ class KeyBar(Widget):
     def shown(self) -> list[tuple[int, int, ActiveBinding, str]]:
         """Return (first column, end column, binding, displayed key) of every key that fits."""
         active = self.screen.active_bindings
-        at, room = 0, self.size.width
+        at, width = 0, self.size.width
         result = []
         palette = active.get(self.app.COMMAND_PALETTE_BINDING)
         if palette is not None:
             key = self.app.get_key_display(palette.binding)
-            start = room - len(key) - len(palette.binding.description) - 4
+            start = width - len(key) - len(palette.binding.description) - 4
             if start >= 0:
-                result.append((start, room, palette, key))
-                room = start
+                result.append((start, width, palette, key))
+                width = start
         actions = set()
-        for one in active.values():
-            binding = one.binding
+        for item in active.values():
+            binding = item.binding
             if not binding.show or binding.action in actions:
                 continue
             actions.add(binding.action)
             key = self.app.get_key_display(binding)
             end = at + len(key) + len(binding.description) + 3
-            if end <= room:
-                result.append((at, end, one, key))
+            if end <= width:
+                result.append((at, end, item, key))
                 at = end
-        return sorted(result, key=lambda place: place[0])
+        return sorted(result, key=lambda entry: entry[0])
 
     def render(self) -> Text:
         """Draw the line."""
         key_style = self.get_component_rich_style("keybar--key")
         says_style = self.get_component_rich_style("keybar--says")
         line = Text(no_wrap=True, overflow="crop")
-        for start, end, one, key in self.shown():
+        for start, end, item, key in self.shown():
             line.pad_right(start - len(line))
             if end == self.size.width:
                 line.append("▏", "dim")
             begins = len(line)
             line.append(f" {key} ", key_style)
-            line.append(f"{one.binding.description} ", says_style)
-            if not one.enabled:
+            line.append(f"{item.binding.description} ", says_style)
+            if not item.enabled:
                 line.stylize("dim", begins)
         return line
 
     def _under(self, x: int) -> ActiveBinding | None:
-        return next((one for start, end, one, _ in self.shown() if start <= x < end), None)
+        return next((item for start, end, item, _ in self.shown() if start <= x < end), None)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Show the tooltip of the key under the mouse."""
-        one = self._under(event.x)
-        self.tooltip = one.tooltip or None if one else None
+        item = self._under(event.x)
+        self.tooltip = item.tooltip or None if item else None
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Press the key that was clicked."""
-        one = self._under(event.x)
-        if one is not None and one.enabled:
-            self.app.simulate_key(one.binding.key)
+        item = self._under(event.x)
+        if item is not None and item.enabled:
+            self.app.simulate_key(item.binding.key)

@@ -174,7 +174,7 @@ def linked(token: Token, names: Mapping[str, str]) -> Token:
             result.append(Token("link_close", "a", -1))
             at = match.end()
         result.append(child.copy(content=child.content[at:]))
-    token.children = [one for one in result if one.type not in ("text", "code_inline") or one.content]
+    token.children = [item for item in result if item.type not in ("text", "code_inline") or item.content]
     return token
 
 
@@ -246,8 +246,10 @@ class Page(ScrollView, can_focus=True):
         self.run_worker(run, thread=True, exclusive=True, group=f"draw-{self.id}")
 
     def _room(self) -> int:
-        shown = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
-        return self.scrollable_content_region.width + shown - 1  # leave room for the scroll bar, shown or not
+        scrollbar = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
+        return (
+            self.scrollable_content_region.width + scrollbar - 1
+        )  # leave room for the scroll bar, shown or not
 
     def _take(self, drawn: Drawn) -> None:
         self.drawn = drawn
@@ -288,11 +290,11 @@ class Page(ScrollView, can_focus=True):
         self.scroll_to(y=line, animate=False, force=True)
 
     def to_heading(self, text: str) -> bool:
-        """Scroll to a heading by its text or anchor; return False if there is none."""
+        """Scroll to a heading by its text or anchor; return False if it does not exist."""
         anchor = re.sub(r"[^\w-]", "", text.lower().replace(" ", "-"))
-        for one in self.drawn.headings:
-            if anchor == re.sub(r"[^\w-]", "", one.text.lower().replace(" ", "-")):
-                self.to_line(one.line)
+        for heading in self.drawn.headings:
+            if anchor == re.sub(r"[^\w-]", "", heading.text.lower().replace(" ", "-")):
+                self.to_line(heading.line)
                 return True
         return False
 
@@ -304,7 +306,7 @@ class Page(ScrollView, can_focus=True):
         if self.link < 0:
             # The first of those in view.
             top = self.scroll_offset.y
-            self.link = next((i for i, one in enumerate(links) if one.cells[0][0] >= top), 0)
+            self.link = next((i for i, link in enumerate(links) if link.cells[0][0] >= top), 0)
         else:
             self.link = (self.link + by) % len(links)
         line = links[self.link].cells[0][0]

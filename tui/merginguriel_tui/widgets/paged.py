@@ -95,13 +95,13 @@ class PagedTable(ScrollView, can_focus=True):
             first: Rows of the first page.
             more: Further pages: number → rows.
         """
-        here = self.row_at(self.cursor)
+        current = self.row_at(self.cursor)
         self.count, self.pages, self.asked = count, {**(more or {}), 0: first}, set()
         known = {
             row["id"]: page * PAGE + at for page, rows in self.pages.items() for at, row in enumerate(rows)
         }
-        if here and here["id"] in known:
-            self.cursor = known[here["id"]]
+        if current and current["id"] in known:
+            self.cursor = known[current["id"]]
         else:
             self.cursor = max(0, min(self.cursor, count - 1))
         self.virtual_size = Size(self.size.width, count + 1)
@@ -116,8 +116,8 @@ class PagedTable(ScrollView, can_focus=True):
     def row_at(self, number: int) -> Row | None:
         """Return the row of that number; None if it is not loaded."""
         page = self.pages.get(number // PAGE, [])
-        place = number % PAGE
-        return page[place] if number >= 0 and place < len(page) else None
+        position = number % PAGE
+        return page[position] if number >= 0 and position < len(page) else None
 
     @property
     def here(self) -> Row | None:
@@ -142,19 +142,19 @@ class PagedTable(ScrollView, can_focus=True):
             if needed <= width or not column.gives:
                 break
             chosen.remove(column)
-        left = width - sum(c.width + 1 for c in chosen) - GUTTER
-        wide = {c.name: min(c.grows, max(left - LONG, 0)) for c in chosen if c.grows}
-        left -= sum(wide.values())
-        return [(c, c.width + wide.get(c.name, 0) if c.width else max(left, 10)) for c in chosen]
+        remaining = width - sum(c.width + 1 for c in chosen) - GUTTER
+        wide = {c.name: min(c.grows, max(remaining - LONG, 0)) for c in chosen if c.grows}
+        remaining -= sum(wide.values())
+        return [(c, c.width + wide.get(c.name, 0) if c.width else max(remaining, 10)) for c in chosen]
 
     def line(self, cells: list[tuple[Text, int, bool]], gutter: str, base: Style) -> Strip:
         """Draw cells (text, width, align right) as a line."""
         text = Text(gutter, no_wrap=True, end="")
         for cell, width, right in cells:
-            one = cell.copy()
-            one.truncate(width, overflow="ellipsis")
-            space = " " * (width - one.cell_len)
-            text.append_text(Text.assemble(space, one) if right else Text.assemble(one, space))
+            item = cell.copy()
+            item.truncate(width, overflow="ellipsis")
+            space = " " * (width - item.cell_len)
+            text.append_text(Text.assemble(space, item) if right else Text.assemble(item, space))
             text.append(" ")
         width = self.scrollable_content_region.width
         strip = Strip(text.render(self.app.console)).crop_extend(0, width, base)
@@ -171,15 +171,15 @@ class PagedTable(ScrollView, can_focus=True):
         if number >= self.count:
             return Strip.blank(self.size.width, base)
         row = self.row_at(number)
-        here = number == self.cursor
-        style = self.get_component_rich_style("paged--cursor") if here else base
+        selected = number == self.cursor
+        style = self.get_component_rich_style("paged--cursor") if selected else base
         if row is None:
             first = number // PAGE * PAGE
             if first not in self.asked:
                 self.asked.add(first)
                 self.post_message(self.Wanted(first))
-            return self.line([(Text("…", "dim"), 1, False)], "› " if here else "  ", style)
-        gutter = ("›" if here else " ") + ("◆" if row["id"] in self.marked else " ")
+            return self.line([(Text("…", "dim"), 1, False)], "› " if selected else "  ", style)
+        gutter = ("›" if selected else " ") + ("◆" if row["id"] in self.marked else " ")
         return self.line([(c.cell(row), width, c.right) for c, width in columns], gutter, style)
 
     # Cursor
@@ -205,8 +205,8 @@ class PagedTable(ScrollView, can_focus=True):
 
     def refresh_rows(self, *numbers: int) -> None:
         """Redraw these rows if they are visible."""
-        width, shown = self.size.width, [1 + number - self.scroll_offset.y for number in numbers]
-        if regions := [Region(0, y, width, 1) for y in shown if 1 <= y < self.size.height]:
+        width, visible = self.size.width, [1 + number - self.scroll_offset.y for number in numbers]
+        if regions := [Region(0, y, width, 1) for y in visible if 1 <= y < self.size.height]:
             self.refresh(*regions)
 
     def validate_cursor(self, cursor: int) -> int:

@@ -23,12 +23,12 @@ def thinned(points: Points, most: int = MOST) -> Points:
     if len(points) <= most:
         return points
     size = -(-len(points) // (most // 2))
-    kept: list[tuple[float, float]] = []
+    result: list[tuple[float, float]] = []
     for start in range(0, len(points), size):
         part = points[start : start + size]
         low, high = min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])
-        kept += sorted({low, high})
-    return kept
+        result += sorted({low, high})
+    return result
 
 
 def curves(series: Mapping[str, Points], width: int, height: int, xlabel: str = "") -> Text:
@@ -106,10 +106,10 @@ class CurvePlot(Static):
     def again(self) -> None:
         """Redraw if the curves or the size have changed."""
         width, height = self.size
-        what = (width, height, self.xlabel, {name: len(points) for name, points in self.series.items()})
-        if what == self.drawn or width < 10 or height < 4:
+        key = (width, height, self.xlabel, {name: len(points) for name, points in self.series.items()})
+        if key == self.drawn or width < 10 or height < 4:
             return
-        self.drawn = what
+        self.drawn = key
         series = {name: list(points) for name, points in self.series.items() if points}
         if not series:
             self.update(Text(self.empty, "dim"))
@@ -125,5 +125,5 @@ class CurvePlot(Static):
 
     def show(self, text: Text) -> None:
         """Show a finished plot, called from the worker."""
-        put: Callable[[Text], None] = self.update
-        self.app.call_from_thread(put, text)
+        update: Callable[[Text], None] = self.update
+        self.app.call_from_thread(update, text)

@@ -7,7 +7,6 @@ from typing import Any
 
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen
-from merginguriel_tui.dialogs import Confirm
 
 
 def steer(screen: MuScreen, what: str, names: Sequence[str], then: Callable[[], Any]) -> None:
@@ -22,21 +21,14 @@ def steer(screen: MuScreen, what: str, names: Sequence[str], then: Callable[[], 
     if what != "cancel":
         _request(screen, what, names, then)
         return
-
-    def answered(yes: bool | None) -> None:
-        if yes:
-            _request(screen, what, names, then)
-
     subject = plain(names[0]) if len(names) == 1 else f"{len(names)} runs"
-    screen.app.push_screen(
-        Confirm(
-            f"Cancel {subject}?",
-            "A run ends within seconds. The output of its finished steps is kept and the run can be resumed; "
-            "the work of the current step is lost.",
-            "Cancel it",
-            danger=True,
-        ),
-        answered,
+    screen.confirm(
+        f"Cancel {subject}?",
+        "A run ends within seconds. The output of its finished steps is kept and the run can be resumed; "
+        "the work of the current step is lost.",
+        "Cancel it",
+        lambda: _request(screen, what, names, then),
+        danger=True,
     )
 
 
@@ -52,7 +44,7 @@ def _request(screen: MuScreen, what: str, names: Sequence[str], then: Callable[[
             try:
                 answers.append(worker.steer(run_store.get(space, name), what))
             except MuError as error:
-                errors.append(error)  # the other runs are still asked
+                errors.append(error)  # continue with the other runs
         return answers, errors
 
     def report(result: tuple[list[dict[str, Any]], list[MuError]]) -> None:

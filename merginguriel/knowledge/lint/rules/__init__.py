@@ -24,7 +24,7 @@ class Problem:
 
 def check_all(knowledge: Knowledge) -> list[Problem]:
     """Run every rule, in order of their names."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for module in sorted(pkgutil.iter_modules(__path__, f"{__name__}."), key=lambda module: module.name):
-        found += importlib.import_module(module.name).check(knowledge)
-    return found
+        problems += importlib.import_module(module.name).check(knowledge)
+    return problems

@@ -7,7 +7,12 @@ from collections.abc import Collection
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.claims.contradictions import effects_without_gain, in_any, standing_claims, told
+from merginguriel.knowledge.claims.contradictions import (
+    active_claims,
+    effects_without_gain,
+    in_any,
+    scope_text,
+)
 from merginguriel.knowledge.claims.sentence_match import NUMBERS
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.log.vocabulary import known
@@ -68,7 +73,7 @@ _WORDS = {
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the YAML block under Configuration of every skill."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     methods = known(knowledge, knowledge.program)["method"]
     for skill in knowledge.skills:
         block = _BLOCK.search(skill.body)
@@ -78,73 +83,73 @@ def check(knowledge: Knowledge) -> list[Problem]:
         try:
             settings = read_yaml(block["yaml"], skill.path, first_line=first)
         except KnowledgeError as error:
-            found.append(Problem(error.where or str(skill.path), error.what, error.hint or ""))
+            problems.append(Problem(error.where or str(skill.path), error.what, error.hint or ""))
             continue
         if isinstance(settings, Mapping):
-            given = {key: str(value) for key, value in settings.items() if isinstance(value, str)}
-            lines = {key: f"{skill.path}:{line_of(settings, key)}" for key in given}
-            found += _against_text(skill, given, lines, methods)
-            found += _against_rows(skill, given, lines, knowledge)
-            found += _against_claims(given, lines, knowledge)
-            found += _against_goals(given, lines, knowledge)
-    return found
+            values = {key: str(value) for key, value in settings.items() if isinstance(value, str)}
+            lines = {key: f"{skill.path}:{line_of(settings, key)}" for key in values}
+            problems += _against_text(skill, values, lines, methods)
+            problems += _against_rows(skill, values, lines, knowledge)
+            problems += _against_claims(values, lines, knowledge)
+            problems += _against_goals(values, lines, knowledge)
+    return problems
 
 
 def _against_text(
-    skill: Skill, given: dict[str, str], lines: dict[str, str], methods: Collection[str]
+    skill: Skill, settings: dict[str, str], lines: dict[str, str], methods: Collection[str]
 ) -> list[Problem]:
     """Report settings whose value Recommended Practice does not name although it names others."""
     text = next((s.text for s in markdown.sections(skill.body) if s.title == "Recommended Practice"), "")
-    found = []
+    result = []
     text = "\n".join(line for line in re.split(r"\n|(?<=[.,;:])\s+", text) if not _REFUSED.search(line))
     most = _AT_MOST.search(text)
     if (
         most
-        and given.get("k", "").isdigit()
-        and int(given["k"]) <= int(NUMBERS.get(most[1].lower(), most[1]))
+        and settings.get("k", "").isdigit()
+        and int(settings["k"]) <= int(NUMBERS.get(most[1].lower(), most[1]))
     ):
         text = _AT_MOST.sub(" ", text)
-    for key, named in _named(text, given, methods).items():
-        if named and given[key] not in named:
-            found.append(
+    for key, values in _mentioned(text, settings, methods).items():
+        if values and settings[key] not in values:
+            result.append(
                 Problem(
                     lines[key],
-                    f"{key} is {given[key]}, but Recommended Practice says {' and '.join(sorted(named))}.",
+                    f"{key} is {settings[key]}, but Recommended Practice says {' and '.join(sorted(values))}.",
                     "Let both say the same. If it is not known which was run, say so and contest the rows.",
                 )
             )
-    return found
+    return result
 
 
-def _named(text: str, given: dict[str, str], methods: Collection[str]) -> dict[str, set[str]]:
+def _mentioned(text: str, settings: dict[str, str], methods: Collection[str]) -> dict[str, set[str]]:
     """Map each configured setting to the values that a text names; parameters as `density 0.2` or `drop=0.9`."""
-    found = {}
+    result = {}
     for key, words in _WORDS.items():
-        named = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
-        found[key] = {NUMBERS.get(name.lower(), name) for name in named}
-    found["method"] = methods_named(text, methods) if "method" in given else set()
-    for key in set(given) - {*SCOPED, "mode"}:
+        mentioned = {next((g for g in m.groups() if g), m[0]) for m in words.finditer(text)}
+        result[key] = {NUMBERS.get(name.lower(), name) for name in mentioned}
+    result["method"] = methods_mentioned(text, methods) if "method" in settings else set()
+    for key in set(settings) - {*SCOPED, "mode"}:
         spelled = re.escape(key).replace("_", "[ _-]")
         numbers = re.findall(rf"\b{spelled}\b(?:\s+(?:of|at|is|rate))*\s*[=:]?\s*(\d+(?:\.\d+)?)", text)
-        if _NUMBER.fullmatch(given[key]):
-            found[key] = {given[key] if float(n) == float(given[key]) else n for n in numbers}
-    return {key: named for key, named in found.items() if key in given}
+        if _NUMBER.fullmatch(settings[key]):
+            result[key] = {settings[key] if float(n) == float(settings[key]) else n for n in numbers}
+    return {key: mentioned for key, mentioned in result.items() if key in settings}
 
 
-def methods_named(text: str, methods: Collection[str]) -> set[str]:
+def methods_mentioned(text: str, methods: Collection[str]) -> set[str]:
     """Return those of `methods` that a text names, in any case, words joined by `_`, `-`, a blank or nothing.
 
     The longest name counts: TIES-DARE is neither TIES nor DARE. A word that several names share and that is none of
     them (Fisher) names them all.
     """
-    found: set[str] = set()
+    result: set[str] = set()
     for name in sorted(methods, key=lambda name: (-len(name), name)):
         spelled = r"[ _-]?".join(re.escape(word) for word in name.split("_"))
         if name.lower() in _COMMON:
             spelled = "|".join((f"`{spelled}`", *([_PHRASES[name]] if name in _PHRASES else ())))
         text, count = re.subn(rf"(?<![\w+-])(?:{spelled})(?![\w+-])", " ", text, flags=re.IGNORECASE)
         if count:
-            found.add(name)
+            result.add(name)
     shared: dict[str, set[str]] = {}
     for name in methods:
         for word in name.split("_") if "_" in name else ():
@@ -153,12 +158,12 @@ def methods_named(text: str, methods: Collection[str]) -> set[str]:
         first = len(names) > 1 and len(word) > 3 and any(name.startswith(f"{word}_") for name in names)
         meant = first and word not in (*methods, *_COMMON, *_PLAIN)
         if meant and re.search(rf"(?<![\w+-]){re.escape(word)}(?![\w+-])", text, re.IGNORECASE):
-            found |= names
-    return found
+            result |= names
+    return result
 
 
 def _against_rows(
-    skill: Skill, given: dict[str, str], lines: dict[str, str], knowledge: Knowledge
+    skill: Skill, settings: dict[str, str], lines: dict[str, str], knowledge: Knowledge
 ) -> list[Problem]:
     """Report a similarity with which no row behind the skill's claims was run."""
     cited = [
@@ -169,58 +174,58 @@ def _against_rows(
         if row.similarity and row.status == "current"
     ]
     ran = {str(row.similarity) for row in cited}
-    if not cited or given.get("similarity", "") not in similarities() or given["similarity"] in ran:
+    if not cited or settings.get("similarity", "") not in similarities() or settings["similarity"] in ran:
         return []
     return [
         Problem(
             lines["similarity"],
-            f"similarity is {given['similarity']}, but every row behind this skill's claims was run with "
+            f"similarity is {settings['similarity']}, but every row behind this skill's claims was run with "
             f"{' or '.join(sorted(ran))}: {cited[0].ref}.",
             "Configure what was measured, or cite rows that were run with this.",
         )
     ]
 
 
-def _against_claims(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
+def _against_claims(settings: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
     """Report a configuration that a claim forbids, or to which a claim prefers another."""
-    scope = {key: (given[key],) for key in SCOPED if given.get(key)}
-    params = tuple(f"{key}={value}" for key, value in given.items() if key not in SCOPED)
-    found = []
-    for claim in standing_claims(knowledge):
+    scope = {key: (settings[key],) for key in SCOPED if settings.get(key)}
+    params = tuple(f"{key}={value}" for key, value in settings.items() if key not in SCOPED)
+    result = []
+    for claim in active_claims(knowledge):
         if claim.predicate == "forbids":
             inside = {**claim.scope}
-            wanted = set(inside.pop("params", ()))
+            required = set(inside.pop("params", ()))
             within = all(
                 scope.get(key, ("",))[0] in values for key, values in inside.items() if key != "context"
             )
             # A veto without a method is about a scope, not about a way to merge.
-            if within and "method" in inside and wanted.issubset(params):
-                found.append(Problem(lines["method"], f"is forbidden by {claim.id}: {claim.text}",
+            if within and "method" in inside and required.issubset(params):
+                result.append(Problem(lines["method"], f"is forbidden by {claim.id}: {claim.text}",
                                      "Configure something else, or supersede the claim."))  # fmt: skip
         elif claim.predicate == "prefers" and knowledge.standings[claim.id].status == "supported":
-            worse = all(given.get(key) in values for key, values in claim.over_scope.items())
-            better = any(given.get(key) in values for key, values in claim.prefer.items())
+            worse = all(settings.get(key) in values for key, values in claim.over_scope.items())
+            better = any(settings.get(key) in values for key, values in claim.prefer.items())
             place = {key: v for key, v in claim.scope.items() if key != "context"}
             applies = all(key in scope for key in place) and both(scope, place) is not None
             if worse and not better and applies:
                 key = next(iter(claim.over_scope))
-                found.append(Problem(lines[key], f"configures {told(claim.over_scope)}, but {claim.id} prefers "
-                                     f"{told(claim.prefer)}: {claim.text}",
+                result.append(Problem(lines[key], f"configures {scope_text(claim.over_scope)}, but {claim.id} prefers "
+                                     f"{scope_text(claim.prefer)}: {claim.text}",
                                      "Configure what is preferred, or supersede the claim."))  # fmt: skip
-    return found
+    return result
 
 
-def _against_goals(given: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
-    """Report a baseline that is no alternative to a merge, such as the mean of its sources."""
-    if given.get("baseline", GOALS[0]) in GOALS:
+def _against_goals(settings: dict[str, str], lines: dict[str, str], knowledge: Knowledge) -> list[Problem]:
+    """Report a baseline that cannot be used instead of a merge, such as the mean of its sources."""
+    if settings.get("baseline", GOALS[0]) in GOALS:
         return []
-    scope = {key: (given[key],) for key in SCOPED if given.get(key)}
-    found: list[tuple[ResultRow, ResultRow]] = list(effects_without_gain(in_any(knowledge.rows, scope)))
-    example = f": {above(*max(found, key=lambda pair: pair[0].value))}" if found else ""
+    scope = {key: (settings[key],) for key in SCOPED if settings.get(key)}
+    result: list[tuple[ResultRow, ResultRow]] = list(effects_without_gain(in_any(knowledge.rows, scope)))
+    example = f": {above(*max(result, key=lambda pair: pair[0].value))}" if result else ""
     return [
         Problem(
             lines["baseline"],
-            f"judges a merge by {given['baseline']}, which is no alternative to it{example}.",
+            f"judges a merge by {settings['baseline']}, which is no alternative to it{example}.",
             f"A merge has to beat one of: {', '.join(GOALS)}.",
         )
     ]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
+
+_CELL = attrgetter(*["context", "target", "mode", "method", "params", "metric", "k", "n", "seed", "value"])
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
@@ -23,21 +27,21 @@ def _drift(knowledge: Knowledge) -> list[Problem]:
             seen.setdefault((row.context, row.target, row.metric, row.n, row.seed), {}).setdefault(
                 round(own, 6), row
             )
-    found = []
+    result = []
     for (_, target, _, n, _), values in seen.items():
         low, high = min(values), max(values)
         if high - low > 1.5 / (n or 10**6):
-            told = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
-            found.append(
+            values_text = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
+            result.append(
                 Problem(
                     values[high].where,
                     f"{target}'s own model has {len(values)} accuracies, {100 * (high - low):.2f} pp apart, and no run "
-                    f"says which round each is of: {told}.",
+                    f"says which round each is of: {values_text}.",
                     "Let one entry contest the other rounds (## Contests), or name the runs: a merge and its baseline "
                     "are scored in one round.",
                 )
             )
-    return found
+    return result
 
 
 def _mislabelled(knowledge: Knowledge) -> list[Problem]:
@@ -45,26 +49,14 @@ def _mislabelled(knowledge: Knowledge) -> list[Problem]:
     seen: dict[tuple[object, ...], list[ResultRow]] = {}
     for row in knowledge.rows:
         if row.status == "current" and row.similarity and row.metric not in MEASURES and not row.sources:
-            key = (
-                row.context,
-                row.target,
-                row.mode,
-                row.method,
-                row.params,
-                row.metric,
-                row.k,
-                row.n,
-                row.seed,
-                row.value,
-            )
-            seen.setdefault(key, []).append(row)
+            seen.setdefault(_CELL(row), []).append(row)
     twins: dict[tuple[str, ...], dict[str, tuple[ResultRow, ResultRow]]] = {}
     for rows in seen.values():
-        for one in rows:
+        for item in rows:
             for other in rows:
-                if str(one.similarity) < str(other.similarity) and _entry(one) != _entry(other):
-                    twins.setdefault(tuple(sorted((_entry(one), _entry(other)))), {})[one.target] = (
-                        one,
+                if str(item.similarity) < str(other.similarity) and _entry(item) != _entry(other):
+                    twins.setdefault(tuple(sorted((_entry(item), _entry(other)))), {})[item.target] = (
+                        item,
                         other,
                     )
     return [
@@ -74,7 +66,7 @@ def _mislabelled(knowledge: Knowledge) -> list[Problem]:
             f"the same figures on {len(pairs)} targets.",
             "One of them is wrong. If it is not known which, contest the rows (## Contests).",
         )
-        for pairs in (list(found.values()) for found in twins.values())
+        for pairs in (list(item.values()) for item in twins.values())
         if len(pairs) > 1
     ]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.contradictions import (
+    active_claims,
     between_claims,
     effects_without_gain,
     in_any,
     overreaching,
-    standing_claims,
     uncited,
 )
 from merginguriel.knowledge.lint.rules import Problem
@@ -17,36 +17,36 @@ from merginguriel.knowledge.parse.rows import ResultRow
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Report contradictions, exhaustive words and merging effects taken for gains."""
-    found = [
+    result = [
         Problem(c.claim.where, f"{c.claim.id} {c.what}.", "Narrow the scope of one, or supersede the one that is wrong.")
         for c in between_claims(knowledge)
     ]  # fmt: skip
-    found += [
+    result += [
         Problem(
             c.claim.where, f"{c.claim.id} {c.what}.", "Cite these rows, and narrow the claim or supersede it."
         )
         for c in uncited(knowledge)
     ]
-    found += [
+    result += [
         Problem(c.claim.where, f"{c.claim.id} {c.what}.", "Say how many of how many, or narrow the scope.")
         for c in overreaching(knowledge)
     ]
-    return found + _effect_for_gain(knowledge)
+    return result + _effect_for_gain(knowledge)
 
 
 def _effect_for_gain(knowledge: Knowledge) -> list[Problem]:
     """Report claims that take a merging effect above zero as a reason to merge, against the rows."""
-    found = []
-    for claim in standing_claims(knowledge):
+    result = []
+    for claim in active_claims(knowledge):
         if claim.predicate != "requires" or "merging_effect" not in claim.condition:
             continue
         for effect, gain in effects_without_gain(in_any(knowledge.rows, claim.scope)):
-            found.append(
+            result.append(
                 Problem(claim.where, f"{claim.id} treats a positive merging effect as a reason to merge, but {above(effect, gain)}.",
                         "Judge a merge by its gain over best_single_source; report the effect as a description.")
             )  # fmt: skip
             break
-    return found
+    return result
 
 
 def above(effect: ResultRow, gain: ResultRow) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from merginguriel import locales
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.evidence_tree import prose
-from merginguriel.knowledge.claims.sentence_match import Index, own_words, takes_back
+from merginguriel.knowledge.claims.sentence_match import Index, takes_back, without_quotes
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse import markdown
 from merginguriel.knowledge.parse.claims import STRONG_WORDS, Claim
@@ -26,22 +26,22 @@ def check(knowledge: Knowledge) -> list[Problem]:
     index = Index(knowledge.claims)
     valued = [c for c in knowledge.claims if stand[c.id].status in FALLEN and c.value is not None]
     claims = {claim.id: claim for claim in knowledge.claims}
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for where, text, refs in _texts(knowledge):
-        own = own_words(text)
+        own = without_quotes(text)
         for ref in refs:
             if ref in claims:
-                found += _cited(where, own, claims[ref], knowledge)
+                problems += _cited(where, own, claims[ref], knowledge)
         alike = index.alike(own)
         best = next((c for _, c in alike if stand[c.id].status not in FALLEN), None)
         fallen = next((c for _, c in alike if stand[c.id].status in FALLEN), None)
         if fallen and (best is None or alike[0][1] is fallen) and not takes_back(own):
-            found.append(_restated(where, fallen, knowledge))
+            problems.append(_restated(where, fallen, knowledge))
         elif not fallen and (claim := _by_number(own, valued, knowledge)) and not takes_back(own):
-            found.append(_restated(where, claim, knowledge))
+            problems.append(_restated(where, claim, knowledge))
         elif best and alike[0][1] is best and best.id not in refs:
-            found += _too_sure(where, own, best, knowledge)
-    return found
+            problems += _too_sure(where, own, best, knowledge)
+    return problems
 
 
 def _texts(knowledge: Knowledge) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -96,9 +96,9 @@ def _by_number(text: str, claims: list[Claim], knowledge: Knowledge) -> Claim | 
     sizes = [n for n in numbers(text) if n.unit in ("pp", "%", "rel_pct") and n.decimals and n.signed]
     for claim in claims if sizes else ():
         targets = claim.scope.get("target", ())
-        named = any(tag in text or locales.get(tag).name in text for tag in targets)
+        mentioned = any(tag in text or locales.get(tag).name in text for tag in targets)
         for size in sizes:
-            if named and claim.value and size.is_near(claim.value):
+            if mentioned and claim.value and size.is_near(claim.value):
                 rows = [row for row in knowledge.of_targets(claim) if row.status == "current"]
                 if not any(size.is_near(row.difference_pp) for row in rows if row.difference_pp is not None):
                     return claim

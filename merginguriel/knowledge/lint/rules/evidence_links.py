@@ -29,31 +29,31 @@ _LINK = re.compile(
 )
 _CODE = re.compile(r"`[^`\n]*`")
 _PATH = re.compile(r"(?<![\w:/@.-])(?:~|\.{1,2}|/)?/?(?:[\w.+@=-]+/)+[\w.+@=-]*\w\b|(?<![\w/.-])[\w+-]+(?:\.[\w+-]+)*\.(?:csv|tsv|jsonl?|npz|npy|png|pdf|db|sqlite|parquet|safetensors|xlsx|ya?ml|log|txt|pkl)\b")  # fmt: skip
-_ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//|#)", re.IGNORECASE)
+_EXTERNAL = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//|#)", re.IGNORECASE)
 _CLAIM_ID = re.compile(r"^[a-z0-9]+(?:-[a-z0-9]+)+$")
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the texts of skills and entries, and the rows of runs on this machine."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     claims = {claim.id for claim in knowledge.claims}
     ids = {*knowledge.by_entry, *knowledge.by_row}
     root = knowledge.space.root
     for skill in knowledge.skills:
-        found += _pointers(skill.body, skill.body_line, skill.path, root)
-        found += _unknown(skill.body, skill.body_line, skill.path, ids)
+        problems += _pointers(skill.body, skill.body_line, skill.path, root)
+        problems += _unknown(skill.body, skill.body_line, skill.path, ids)
         for passage in prose(skill):
             for ref in passage.refs:
                 if _CLAIM_ID.match(ref) and ref not in claims and ref not in ids and not ENTRY_ID.match(ref):
-                    found.append(
+                    problems.append(
                         Problem(f"{skill.path}:{passage.line}", f"[{ref}] is not a claim.",
                                 "Name a claim's id, or an entry's or row's.")
                     )  # fmt: skip
     for entry in knowledge.entries:
         first = entry.body_line
-        found += _pointers(entry.body, first, entry.path, root)
-        found += _unknown(entry.body, first, entry.path, ids)
-    return found + _runs(knowledge)
+        problems += _pointers(entry.body, first, entry.path, root)
+        problems += _unknown(entry.body, first, entry.path, ids)
+    return problems + _runs(knowledge)
 
 
 def _lines(body: str, first: int) -> Iterator[tuple[str, int, str]]:
@@ -64,21 +64,21 @@ def _lines(body: str, first: int) -> Iterator[tuple[str, int, str]]:
 
 
 def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
-    found = []
+    result = []
     for title, number, text in _lines(body, first):
         for match in _LINK.finditer(_CODE.sub("", text)):
             to = unquote(match["to"].partition("#")[0])
-            if to and not _ELSEWHERE.match(match["to"]) and not (path.parent / to).exists():
-                found.append(Problem(f"{path}:{number}", f"links to {to}, which does not exist.",
-                                     "Correct the link, or say that the file was not kept."))  # fmt: skip
+            if to and not _EXTERNAL.match(match["to"]) and not (path.parent / to).exists():
+                result.append(Problem(f"{path}:{number}", f"links to {to}, which does not exist.",
+                                     "Correct the link, or state that the file was not kept."))  # fmt: skip
         if title in POINTING:
             for match in _PATH.finditer(_LINK.sub("", re.sub(r"\S+://\S+", "", text))):
                 if not ENTRY_ID.search(match[0]) and not any(
                     (p / match[0]).exists() for p in (path.parent, root)
                 ):
-                    found.append(Problem(f"{path}:{number}", f"points to {match[0]}, which does not exist.",
-                                         "Put the file there and name it with its sha256, or say that it was not kept."))  # fmt: skip
-    return found
+                    result.append(Problem(f"{path}:{number}", f"points to {match[0]}, which does not exist.",
+                                         "Put the file there and name it with its sha256, or state that it was not kept."))  # fmt: skip
+    return result
 
 
 def _unknown(body: str, first: int, path: Path, ids: Collection[str]) -> list[Problem]:
@@ -95,28 +95,28 @@ def _runs(knowledge: Knowledge) -> list[Problem]:
     for row in knowledge.rows:
         if row.run and row.status == "current":
             by_run.setdefault(row.run, []).append(row)
-    found = []
-    here = knowledge.space.runs
-    for run, rows in by_run.items() if here.is_dir() else ():
+    result = []
+    folder = knowledge.space.runs
+    for run, rows in by_run.items() if folder.is_dir() else ():
         try:
-            made = run_rows(run, here)
+            actual = run_rows(run, folder)
         except MuError as error:
-            found.append(Problem(error.where or str(here / run), error.what, error.hint or ""))
+            result.append(Problem(error.where or str(folder / run), error.what, error.hint or ""))
             continue
-        if made is None:
-            if run != ".." and Path(run).name == run and (here / run / "config.yaml").is_file():
-                found.append(
+        if actual is None:
+            if run != ".." and Path(run).name == run and (folder / run / "config.yaml").is_file():
+                result.append(
                     Problem(rows[0].where, f"{rows[0].ref} names the run {run}, which is here and has no result.",
                             f"Finish the run, or name the one that measured this: mu runs show {run}")
                 )  # fmt: skip
             continue
-        known = {(r.target, r.method, r.metric, round(r.value, 4)) for r in made}
-        wrong = [r for r in rows if (r.target, r.method, r.metric, round(r.value, 4)) not in known]
-        if wrong:
-            row = wrong[0]
-            found.append(
+        known = {(r.target, r.method, r.metric, round(r.value, 4)) for r in actual}
+        unmatched = [r for r in rows if (r.target, r.method, r.metric, round(r.value, 4)) not in known]
+        if unmatched:
+            row = unmatched[0]
+            result.append(
                 Problem(row.where, f"{row.ref} says {row.target} {row.method} {row.value:.4f} of the run {run}, "
                         "which measured no such thing.",
                         f"Compare with: mu runs show {run}")
             )  # fmt: skip
-    return found
+    return result

@@ -11,7 +11,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.entries import ID
 
-SECONDS = 30  # after which a history is too long to be asked
+SECONDS = 30  # time limit for reading the history
 HINT = "Restore it: git restore --source={commit} -- {name}\nTo correct it, add a new entry that names it: mu log add"
 # git knows these two trees in every repository, by the length of its names.
 EMPTY_TREES = {
@@ -29,8 +29,8 @@ def check(knowledge: Knowledge) -> list[Problem]:
     first: dict[str, tuple[str, str]] = {}  # path in the log → the commit that brought it, and its blob there
     # Children come before their parents, so that the commit which brought a file has the last word. Against each parent
     # of a merge, since a merge may bring files of its own.
-    asked = ("log", "--format=%x00%H", "-m", "--full-history", "--topo-order", "--diff-filter=A")
-    for commit, blob, name in _listed(log, *asked):
+    arguments = ("log", "--format=%x00%H", "-m", "--full-history", "--topo-order", "--diff-filter=A")
+    for commit, blob, name in _listed(log, *arguments):
         if _counts(name):
             first[name] = commit, blob
     if not first:
@@ -39,7 +39,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
     # git's id of a file on disk: after its filters and line ends, zeros if it differs from the index.
     now = {name: blob for _, blob, name in _listed(log, "diff", empty)}
     entries = {path.name: path for path in log.glob("[!.]*/*.md")}
-    found = []
+    result = []
     for name, (commit, blob) in sorted(first.items()):
         if now.get(name) == blob:
             continue
@@ -49,12 +49,12 @@ def check(knowledge: Knowledge) -> list[Problem]:
         hint = HINT.format(commit=commit[:12], name=f"{log.name}/{name}")
         if path.is_file():
             if blob not in _blobs(path):
-                what = "entry" if path.suffix == ".md" else "file of an entry"
+                kind = "entry" if path.suffix == ".md" else "file of an entry"
                 where = f"{path}:1" if path.suffix == ".md" else str(path)
-                found.append(Problem(where, f"this {what} was changed after its first commit.", hint))
+                result.append(Problem(where, f"this {kind} was changed after its first commit.", hint))
         elif path.suffix == ".md":
-            found.append(Problem(str(path), "this entry was removed after its first commit.", hint))
-    return found
+            result.append(Problem(str(path), "this entry was removed after its first commit.", hint))
+    return result
 
 
 def _counts(name: str) -> bool:
@@ -72,31 +72,31 @@ def _listed(log: Path, command: str, *words: str) -> list[tuple[str, str, str]]:
     call = ["git", "-c", "core.fsmonitor=false", "-C", str(log), command, *words, "--raw", "--no-renames", "--no-abbrev",
             "--relative", "-z", "--", "."]  # fmt: skip
     try:
-        told = subprocess.run(
+        process = subprocess.run(
             call, capture_output=True, timeout=SECONDS, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    if told.returncode != 0:
+    if process.returncode != 0:
         return []  # no repository, or nothing is committed yet
-    found, commit, change = [], "", ""
-    for part in told.stdout.decode("utf-8", "replace").split("\0"):
+    result, commit, change = [], "", ""
+    for part in process.stdout.decode("utf-8", "replace").split("\0"):
         text = part.strip("\n")
         if text.startswith(":"):
             change = text.split()[3]
         elif change:
-            found.append((commit, change, text))
+            result.append((commit, change, text))
             change = ""
         elif text:
             commit = text
-    return found
+    return result
 
 
 def _blobs(path: Path) -> set[str]:
     """Return the blob ids that git may have for a file's bytes, with either kind of line end."""
     data = path.read_bytes()
-    found = set()
+    result = set()
     for text in (data, data.replace(b"\r\n", b"\n")):
         for kind in ("sha1", "sha256"):
-            found.add(hashlib.new(kind, b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest())
-    return found
+            result.add(hashlib.new(kind, b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest())
+    return result

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.claims.contradictions import standing_claims
+from merginguriel.knowledge.claims.contradictions import active_claims
 from merginguriel.knowledge.lint.rules import Problem
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the sections Contests, Invalidates and Lifts, and the evidence of claims."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     reached = {id(mark) for marks in knowledge.marks.values() for _, mark in marks}
     lifting = {s.entry for e in knowledge.entries for m in e.marks if m.kind == "Lifts" for s in m.selectors}
     fallen = {ref for entry in knowledge.entries for ref in entry.supersedes if ref != entry.id}
@@ -21,7 +21,7 @@ def check(knowledge: Knowledge) -> list[Problem]:
                 for selector in mark.selectors:
                     other = knowledge.by_entry.get(selector.entry or "")
                     if other is None or not any(m.kind != "Lifts" for m in other.marks):
-                        found.append(
+                        problems.append(
                             Problem(
                                 f"{entry.path}:{selector.line}",
                                 f"lifts {selector.entry}, which has no mark to lift.",
@@ -29,24 +29,24 @@ def check(knowledge: Knowledge) -> list[Problem]:
                             )
                         )
             elif id(mark) not in reached and entry.id not in lifting:
-                found.append(
+                problems.append(
                     Problem(
                         f"{entry.path}:{mark.line}",
                         f"## {mark.kind} selects no row of the log.",
                         "Rows are matched by their own fields; see docs/formats.md.",
                     )
                 )
-    for claim in standing_claims(knowledge):
+    for claim in active_claims(knowledge):
         rows = [row for ref in claim.evidence for row in knowledge.evidence_rows(ref)]
-        gone = [row for row in rows if row.status == "invalidated" and row.ref in knowledge.marks]
-        if gone:
-            entry, mark = knowledge.marks[gone[0].ref][0]
-            found.append(
+        invalidated = [row for row in rows if row.status == "invalidated" and row.ref in knowledge.marks]
+        if invalidated:
+            entry, mark = knowledge.marks[invalidated[0].ref][0]
+            problems.append(
                 Problem(
                     claim.where,
-                    f"{claim.id} rests on {len(gone)} of {len(rows)} rows that were invalidated "
-                    f"({gone[0].ref}) by {entry.id}: {mark.reason}",
+                    f"{claim.id} rests on {len(invalidated)} of {len(rows)} rows that were invalidated "
+                    f"({invalidated[0].ref}) by {entry.id}: {mark.reason}",
                     "Supersede it by a claim that valid rows support, or cite valid rows.",
                 )
             )
-    return found
+    return problems

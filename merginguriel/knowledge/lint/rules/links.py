@@ -10,24 +10,24 @@ from merginguriel.knowledge.parse.entries import Entry
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the ids and references of entries and claims."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     ids = set(knowledge.by_entry)
     seen: dict[str, Claim] = {}
     first: dict[str, Entry] = {}
     for entry in knowledge.entries:
         if first.setdefault(entry.id, entry) is not entry:
-            found.append(
+            problems.append(
                 Problem(f"{entry.path}:1", f"the entry's id is also used in {first[entry.id].path}.")
             )
         for kind, refs in (("supersedes", entry.supersedes), ("links", entry.links)):
-            found += [
+            problems += [
                 Problem(f"{entry.path}:1", f"{kind} names {ref}, which is not in the log.")
                 for ref in refs
                 if ref not in ids
             ]
         for question in entry.questions:
             if question.by and question.by not in ids:
-                found.append(
+                problems.append(
                     Problem(
                         f"{entry.path}:{question.line}",
                         f"[{question.state}] names {question.by}, which is not in the log.",
@@ -36,36 +36,36 @@ def check(knowledge: Knowledge) -> list[Problem]:
     claim_ids = {claim.id for claim in knowledge.claims}
     for claim in knowledge.claims:
         if claim.id in seen:
-            found.append(
+            problems.append(
                 Problem(claim.where, f"the claim {claim.id} is also defined in {seen[claim.id].where}.")
             )
         seen[claim.id] = claim
         for ref in claim.evidence:
             if ref not in ids and ref not in knowledge.by_row:
-                found.append(Problem(claim.where, f"evidence names {ref}, which is not in the log."))
+                problems.append(Problem(claim.where, f"evidence names {ref}, which is not in the log."))
         if claim.superseded_by and claim.superseded_by not in claim_ids:
-            found.append(
+            problems.append(
                 Problem(claim.where, f"superseded_by names {claim.superseded_by}, which is not a claim.")
             )
         elif claim.superseded_by and (circle := _circle(claim, knowledge)):
-            found.append(
+            problems.append(
                 Problem(
                     claim.where,
                     f"superseded_by leads back to the claim itself: {' → '.join(circle)}.",
                     "Remove the superseded_by of one of them.",
                 )
             )
-    return found
+    return problems
 
 
 def _circle(claim: Claim, knowledge: Knowledge) -> list[str]:
     """Return the claims from this one back to itself by superseded_by; empty if the chain ends elsewhere."""
     after = {c.id: c.superseded_by for c in knowledge.claims}
-    way = [claim.id]
-    while (following := after.get(way[-1])) is not None:
+    path = [claim.id]
+    while (following := after.get(path[-1])) is not None:
         if following == claim.id:
-            return [*way, following]
-        if following in way:
+            return [*path, following]
+        if following in path:
             return []
-        way.append(following)
+        path.append(following)
     return []

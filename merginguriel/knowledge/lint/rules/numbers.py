@@ -13,33 +13,36 @@ from merginguriel.knowledge.parse.yaml_lines import read_text
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the numbers of each claim, then those of each skill's text."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for claim in knowledge.claims:
         if not claim.superseded_by:
-            found += _check_claim(claim, knowledge)
+            problems += _check_claim(claim, knowledge)
     for skill in knowledge.skills:
-        wrong = [
-            Problem(f"{skill.path}:{one.line}", one.what, one.hint) for one in check_skill(skill, knowledge)
+        mismatches = [
+            Problem(f"{skill.path}:{item.line}", item.what, item.hint)
+            for item in check_skill(skill, knowledge)
         ]
-        reported = {problem.where for problem in wrong}
-        places = [(f"{skill.path}:{line}", words) for line, words in bare_differences(read_text(skill.path))]
-        # Where the rows settle which unit is meant, the recomputation has already said so.
-        places = [(where, words) for where, words in places if where not in reported]
-        places += [
+        reported = {problem.where for problem in mismatches}
+        passages = [
+            (f"{skill.path}:{line}", words) for line, words in bare_differences(read_text(skill.path))
+        ]
+        # Where the rows decide the unit, the recomputation has already reported it.
+        passages = [(where, words) for where, words in passages if where not in reported]
+        passages += [
             (claim.where, words) for claim in skill.claims for _, words in bare_differences(claim.text)
         ]
-        found += wrong
-        found += [
+        problems += mismatches
+        problems += [
             Problem(where, f"says {words!r}: percent of the baseline, or percentage points?", NAME_THE_UNIT)
-            for where, words in places
+            for where, words in passages
         ]
-    return found
+    return problems
 
 
 def _check_claim(claim: Claim, knowledge: Knowledge) -> list[Problem]:
-    found = [
-        Problem(claim.where, f"{claim.id} {what}.", "Correct it, or cite the row that it comes from.")
-        for what in check_claim(claim, knowledge)
+    result = [
+        Problem(claim.where, f"{claim.id} {problem}.", "Correct it, or cite the row that it comes from.")
+        for problem in check_claim(claim, knowledge)
     ]
     # A size may be written without its sign, as the predicate gives the direction; a minus is a sign.
     if (
@@ -47,11 +50,11 @@ def _check_claim(claim: Claim, knowledge: Knowledge) -> list[Problem]:
         and claim.value < 0 < wanted(claim)
         and claim.predicate in ("beats", "prefers")
     ):
-        found.append(
+        result.append(
             Problem(
                 claim.where,
                 f"{claim.id} {claim.predicate}, but its value is {claim.value:g} {claim.unit}.",
                 "What scores below is: predicate: fails. A size above needs no sign.",
             )
         )
-    return found
+    return result

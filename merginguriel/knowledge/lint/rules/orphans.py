@@ -9,20 +9,22 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.yaml_lines import read_text
 
-HINT = "Add the entry that names it again; if there is none, remove the file."
+HINT = "Add the entry that names it again; otherwise remove the file."
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Report CSV and PNG files beside the entries that no entry names."""
     log = knowledge.space.log
-    found = []
-    said: dict[Path, list[str]] = {}
+    result = []
+    messages: dict[Path, list[str]] = {}
     for path in sorted([*log.glob("[!.]*/[!.]*.csv"), *log.glob("[!.]*/[!.]*.png")]):
-        if path.parent not in said:
-            said[path.parent] = [text for one in sorted(path.parent.glob("[!.]*.md")) for text in _read(one)]
-        if not any(path.name in text for text in said[path.parent]):
-            found.append(Problem(str(path), "no entry names this file.", HINT))
-    return found
+        if path.parent not in messages:
+            messages[path.parent] = [
+                text for item in sorted(path.parent.glob("[!.]*.md")) for text in _read(item)
+            ]
+        if not any(path.name in text for text in messages[path.parent]):
+            result.append(Problem(str(path), "no entry names this file.", HINT))
+    return result
 
 
 def _read(path: Path) -> list[str]:

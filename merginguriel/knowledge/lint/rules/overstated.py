@@ -17,17 +17,17 @@ GAINS = re.compile(
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the words, the sign and the size of every claim."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for claim in knowledge.claims:
         now = knowledge.standings[claim.id]
         word = STRONG_WORDS.search(claim.text)
         if word and now.status in ("under noise", "contested"):
-            found.append(Problem(claim.where, f"says {word[0]!r}, but the claim is {now.status}: {now.reason}.",
+            problems.append(Problem(claim.where, f"says {word[0]!r}, but the claim is {now.status}: {now.reason}.",
                                  "Say what was measured and how sure it is."))  # fmt: skip
         if now.status != "superseded" and claim.predicate == "beats":
-            found += _turned(claim)
+            problems += _turned(claim)
         if not shows_claimed_size(claim, now):
-            found.append(
+            problems.append(
                 Problem(
                     claim.where,
                     f"claims {claim.value:g} {claim.unit}, but its rows give {now.mean_pp:+.2f} pp.",
@@ -35,10 +35,10 @@ def check(knowledge: Knowledge) -> list[Problem]:
                 )
             )
         if now.status == "refuted":
-            found.append(
+            problems.append(
                 Problem(claim.where, f"is refuted: {now.reason}.", "Supersede it with what the rows say.")
             )
-    return found
+    return problems
 
 
 def _turned(claim: Claim) -> list[Problem]:
@@ -58,10 +58,10 @@ def shows_claimed_size(claim: Claim, now: Standing) -> bool:
     """
     if claim.value is None or now.mean_pp is None or claim.unit == "accuracy":
         return True
-    shown = abs(now.mean_pp)
+    measured = abs(now.mean_pp)
     if claim.unit == "rel_pct":
         baselines = [row.baseline for row in now.rows if row.baseline]
         if not baselines:
             return True
-        shown /= sum(baselines) / len(baselines)
-    return abs(abs(claim.value) - shown) <= 0.06
+        measured /= sum(baselines) / len(baselines)
+    return abs(abs(claim.value) - measured) <= 0.06

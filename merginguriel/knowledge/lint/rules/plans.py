@@ -11,20 +11,20 @@ SINCE = "2026-11-21"  # plans before this day need no expectation
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the plans that are not superseded."""
-    found = []
+    result = []
     for plan in knowledge.entries:
         if plan.type != "Plan" or plan.id in knowledge.superseders:
             continue
         if plan.date >= SINCE and not plan.expected:
-            found.append(
+            result.append(
                 Problem(f"{plan.path}:{plan.body_line}", "this plan states no expectation that can be scored.",
                         "Give it a table under ## Expected, with low and high or p_positive: docs/formats.md.")
             )  # fmt: skip
         for answer, by in lost_answers(knowledge, plan):
-            found.append(
+            result.append(
                 Problem(f"{by.path}:1", f"supersedes {answer.id}, which answers the plan {plan.id}, and does not answer "
                         "it: the plan's score is lost.",
                         f'Write answers: "{plan.id}" in its front matter; if it has landed, in an entry that '
                         "supersedes it.")
             )  # fmt: skip
-    return found
+    return result

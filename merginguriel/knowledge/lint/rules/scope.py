@@ -15,18 +15,18 @@ from merginguriel.knowledge.parse.rows import ResultRow
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Report claims whose evidence contains no comparison."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for claim in knowledge.claims:
         if knowledge.standings[claim.id].reason == NOTHING_COMPARED:
             cited = [row for ref in claim.evidence for row in knowledge.evidence_rows(ref)]
-            found.append(
+            problems.append(
                 Problem(
                     claim.where,
                     f"{claim.id}: {NOTHING_COMPARED}: {why(claim, cited)}.",
                     "Cite rows of its scope, or claim what these rows compare.",
                 )
             )
-    return found
+    return problems
 
 
 def why(claim: Claim, cited: Sequence[ResultRow]) -> str:

@@ -31,9 +31,9 @@ def check(knowledge: Knowledge) -> list[Problem]:
     folder = knowledge.space.skills
     if not folder.is_dir() or not git.inside(folder):
         return []
-    named = str(knowledge.space.settings.get(SETTING) or os.environ.get(VARIABLE) or "")
+    since = str(knowledge.space.settings.get(SETTING) or os.environ.get(VARIABLE) or "")
     try:
-        base = git.fork(folder, named) if named else "HEAD"
+        base = git.fork(folder, since) if since else "HEAD"
         changed = {PurePosixPath(name).parts[0] for name in git.changed(folder, base)}
         skills = [skill for skill in knowledge.skills if skill.path.parent.name in changed]
         files = [
@@ -46,34 +46,34 @@ def check(knowledge: Knowledge) -> list[Problem]:
         raise
     except MuError:
         return []  # no commit yet, or a repository that git does not trust: nothing to compare with
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for skill, text, claims in zip(skills, texts[::2], texts[1::2], strict=True):
         before = _read(skill, text, claims)
         if before is None or before.foreign:
             continue
         changes = meaning_changes(before, skill)
         if changes and not raised(before.version, skill.version):
-            found.append(
+            problems.append(
                 Problem(
                     _line(skill),
-                    f"changed in meaning since {named or 'the last commit'}, but its version is {skill.version} and "
+                    f"changed in meaning since {since or 'the last commit'}, but its version is {skill.version} and "
                     f"was {before.version}: {_some(changes)}.",
                     HINT,
                 )
             )
-    return found if named else found + _committed(knowledge, {one.where for one in found})
+    return problems if since else problems + _committed(knowledge, {item.where for item in problems})
 
 
-def _committed(knowledge: Knowledge, told: set[str]) -> list[Problem]:
+def _committed(knowledge: Knowledge, reported: set[str]) -> list[Problem]:
     """Report skills whose meaning differs from a committed state that their version does not exceed."""
     try:
         past = versions.history(knowledge.space.skills)
-        found = []
+        result = []
         for skill in knowledge.skills:
-            earlier = None if _line(skill) in told else versions.clash(past, skill)
+            earlier = None if _line(skill) in reported else versions.clash(past, skill)
             if earlier:
                 changes = meaning_changes(earlier.before, skill)
-                found.append(
+                result.append(
                     Problem(
                         _line(skill),
                         f"changed in meaning since commit {earlier.commit[:12]}, but its version is {skill.version} and "
@@ -83,7 +83,7 @@ def _committed(knowledge: Knowledge, told: set[str]) -> list[Problem]:
                 )
     except MuError:
         return []
-    return found
+    return result
 
 
 def _some(changes: Sequence[str]) -> str:
