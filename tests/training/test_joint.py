@@ -33,7 +33,7 @@ FAST = (
 
 
 def study_of(lab):
-    return Study(find(lab.space), "files", str(lab.encoder), lab.sentences)
+    return Study(find(lab.space), "rooms", str(lab.encoder), lab.sentences)
 
 
 def test_a_joint_model_leaves_a_locale_out_and_is_a_baseline_of_its_merges(trained):
