@@ -30,6 +30,7 @@ ACTIONS = (
     Action("ask what if", "loop.advise_request:question", "mu advise", "advise:advise.whatif"),
     Action("save an advised recipe", "loop.advised_run:save", "mu advise", "advise:advise.save"),
     Action("run an advised recipe", "runs.worker:launch", "mu run", "advise:advise.run"),
+    Action("score the advice", "loop.advice_backtest:run", "mu backtest", "", "takes most of a minute and ends in a report: " + SHELL),
     Action("read the knowledge again", "knowledge.base:load", "mu advise", "advise:reload"),
     Action("make a workspace", "workspace:seed", "mu init", "", "mu-tui opens on a workspace; --demo makes one"),
     Action("list skills", "knowledge.base:load", "mu skills list", "skills"),
