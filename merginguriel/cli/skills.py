@@ -13,6 +13,7 @@ from merginguriel.errors import FAILED, UsageError
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
 from .entry_input import check_editor
 from .search import skills_search
+from .skills_learn import evaluate, propose, refresh
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.lint.rules import Problem
@@ -31,7 +32,8 @@ def skills() -> None:
     """Read and write skills: knowledge in the Agent Skills format, with claims checked against the log."""
 
 
-skills.add_command(skills_search)
+for command in (skills_search, propose, refresh, evaluate):
+    skills.add_command(command)
 
 
 @skills.command("list")

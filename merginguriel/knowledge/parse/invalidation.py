@@ -82,7 +82,7 @@ def parse(section: markdown.Section, path: Path) -> list[Mark]:
     for number, text in section.lines:
         item = markdown.item(text)
         if item is not None:
-            selectors.append(_selector(item, number, section.title, path))
+            selectors.append(selector(item, number, section.title, path))
         elif text.strip():
             prose.append(text.strip())
     where = f"{path}:{section.line}"
@@ -101,7 +101,8 @@ def parse(section: markdown.Section, path: Path) -> list[Mark]:
     return [Mark(section.title, tuple(selectors), " ".join(prose), section.line)]
 
 
-def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
+def selector(text: str, line: int, kind: str, path: Path) -> Selector:
+    """Parse one list item of a section `kind`; raise KnowledgeError with file and line."""
     where = f"{path}:{line}"
     words = text.split()
     entry = None
