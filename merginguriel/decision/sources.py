@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
-from merginguriel.similarity import choice, registry
+from merginguriel.similarity import choice
 from merginguriel.similarity.registry import Inputs
 from merginguriel.text.numbers import percent
 
@@ -59,7 +59,7 @@ def choose_sources(
     by_source = {row.sources[0]: row for row in singles}
     column = {source: row.value for source, row in by_source.items()}
     kind = (arm.similarity or "").partition("×")[0]
-    if kind and ("+" in kind or registry.get(kind).needs != "accuracy"):
+    if kind not in ("", "REAL"):  # REAL-row is a row of the matrix, which the log does not have
         note = f"{wanted} by {kind}: the log does not name them, and an N×N matrix ranks by REAL"
         return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained))
     if not enough(singles, wanted):

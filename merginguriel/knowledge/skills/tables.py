@@ -10,9 +10,8 @@ A block starts with a comment that selects rows, in the form of docs/formats.md#
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merginguriel import files, stats
@@ -20,11 +19,10 @@ from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.pooling import pooled
 from merginguriel.knowledge.parse.invalidation import selector
+from merginguriel.knowledge.parse.markdown import GENERATED, GENERATED_END
 from merginguriel.knowledge.parse.rows import ResultRow, distinct
 from merginguriel.knowledge.parse.yaml_lines import read_text
 
-_START = re.compile(r"^<!-- mu:(?P<kind>rows|means) (?P<selector>[^>\n]+?) -->$")
-END = "<!-- mu:end -->"
 _SHOWN = ("current", "contested")
 _SURE = 1.959964  # two-sided 95% of a normal distribution
 
@@ -49,20 +47,24 @@ def blocks(path: Path, knowledge: Knowledge) -> list[Block]:
     lines = read_text(path).split("\n")
     result = []
     for first, line in enumerate(lines, 1):
-        start = _START.match(line)
+        start = GENERATED.match(line)
         if not start:
             continue
         where = f"{path}:{first}"
-        if END not in lines[first:]:
-            raise KnowledgeError(f"the block has no {END}.", where=where)
-        last = lines.index(END, first) + 1
+        if GENERATED_END not in lines[first:]:
+            raise KnowledgeError(f"the block has no {GENERATED_END}.", where=where)
+        last = lines.index(GENERATED_END, first) + 1
         chosen = selector(start["selector"], first, "Contests", path)
-        rows = [r for r in distinct(knowledge.rows) if r.status in _SHOWN and chosen.selects(r)]
+        rows = [
+            r
+            for r in distinct(knowledge.rows)
+            if r.status in _SHOWN and chosen.selects(replace(r, written=()))
+        ]
         rows = [r for r in rows if r.baseline is not None or start["kind"] == "rows"]
         if not rows:
             raise KnowledgeError("the block selects no row.", where=where, hint="Conditions: docs/formats.md")
         table = _rows(rows) if start["kind"] == "rows" else _means(rows)
-        text = "\n".join([line, "", *table, "", END])
+        text = "\n".join([line, "", *table, "", GENERATED_END])
         result.append(Block(path, first, last, text, "\n".join(lines[first - 1 : last]) == text))
     return result
 
