@@ -14,13 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
+from pathlib import Path
 
-from merginguriel import files, stats, workspace
+from merginguriel import __version__, cache, files, stats, workspace
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import Knowledge, load
 from merginguriel.knowledge.claims.claim_status import standing
 from merginguriel.knowledge.claims.pooling import Pool, differences, pooled
-from merginguriel.knowledge.parse.claims import Claim
+from merginguriel.knowledge.parse.claims import Claim, Scope
+from merginguriel.knowledge.parse.file_stamps import stamp
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import read_text
@@ -60,6 +62,22 @@ def proposals(knowledge: Knowledge, today: date | None = None) -> list[Proposal]
     day = (today or date.today()).isoformat()
     found = [*_comparisons(knowledge, day), *_uncited(knowledge), *_moved(knowledge)]
     return sorted(found, key=lambda p: (p.skill, p.kind, p.id))
+
+
+def count(space: Workspace) -> int:
+    """Return the number of proposals for a workspace, from the cache where its knowledge has not changed."""
+    knowledge = load(space)
+    key = f"{__version__} {stamp(Path(__file__).stat())} {knowledge.hash}"
+    place = cache.of_folder("proposals", space.root, ".json")
+    try:
+        known = json.loads(cache.read(place) or b"{}")
+        if known.get("key") == key:
+            return int(known["count"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # a damaged cache is rewritten
+    number = len(proposals(knowledge))
+    cache.write(place, json.dumps({"key": key, "count": number}).encode())
+    return number
 
 
 def accept(space: Workspace, idents: Sequence[str], today: date | None = None) -> list[Proposal]:
@@ -134,7 +152,7 @@ def _candidates(rows: Sequence[ResultRow], day: str) -> Iterator[Claim]:
             kinds.setdefault(key, set()).add(row.baseline_kind)
     context = rows[0].context
     for (mode, method, similarity), named in sorted(kinds.items(), key=str):
-        scope = {"context": (context,), "mode": (mode,), "method": (method,)}
+        scope: dict[str, tuple[str, ...]] = {"context": (context,), "mode": (mode,), "method": (method,)}
         scope |= {"similarity": (similarity,)} if similarity else {}
         for kind in sorted(named):
             yield _claim(day, scope, over=kind)
@@ -149,9 +167,7 @@ def _candidates(rows: Sequence[ResultRow], day: str) -> Iterator[Claim]:
                 yield _claim(day, {**scope, "similarity": (similarity,)}, "method", pair)
 
 
-def _claim(
-    day: str, scope: dict[str, tuple[str, ...]], key: str = "", pair: Sequence[str] = (), over: str = ""
-) -> Claim:
+def _claim(day: str, scope: Scope, key: str = "", pair: Sequence[str] = (), over: str = "") -> Claim:
     first, second = ({key: (value,)} for value in pair) if pair else ({}, {})
     predicate = "prefers" if pair else "beats"
     return Claim("", "", "", predicate, scope, over or None, second, first, {}, None, "pp", (), day, None, "")
@@ -272,7 +288,7 @@ def _with_evidence(text: str, claim: str, entries: Sequence[str], mean: float) -
 
 
 def _yaml(claim: Claim) -> str:
-    def flow(scope: dict[str, tuple[str, ...]]) -> str:
+    def flow(scope: Scope) -> str:
         return (
             "{"
             + ", ".join(
@@ -281,11 +297,11 @@ def _yaml(claim: Claim) -> str:
             + "}"
         )
 
-    over = claim.over or flow(dict(claim.over_scope))
-    prefer = f"  prefer: {flow(dict(claim.prefer))}\n" if claim.prefer else ""
+    over = claim.over or flow(claim.over_scope)
+    prefer = f"  prefer: {flow(claim.prefer)}\n" if claim.prefer else ""
     evidence = "".join(f"    - {ref}\n" for ref in claim.evidence)
     return (
-        f"- id: {claim.id}\n  text: {json.dumps(claim.text)}\n  scope: {flow(dict(claim.scope))}\n"
+        f"- id: {claim.id}\n  text: {json.dumps(claim.text)}\n  scope: {flow(claim.scope)}\n"
         f"  predicate: {claim.predicate}\n{prefer}  over: {over}\n  value: {claim.value}\n  unit: pp\n"
         f'  evidence:\n{evidence}  since: "{claim.since}"\n'
     )

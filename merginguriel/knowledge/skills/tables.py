@@ -116,13 +116,13 @@ def _means(rows: Sequence[ResultRow]) -> list[str]:
         "| mode | method | similarity | k | against | targets | mean difference | 95% |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for key, group in sorted(groups.items()):
+    for labels, group in sorted(groups.items()):
         pool = pooled([(row.gain_pp or 0.0, row.variance_pp, (row,)) for row in group])
         unit, width = group[0].points, 0.0
         if pool.se:
             width = pool.se * (stats.student_inv_cdf(0.975, pool.targets - 1) if pool.spread else _SURE)
         interval = f"{pool.mean - width:+.1f} to {pool.mean + width:+.1f}" if width else "-"
-        cells = [*key, str(pool.targets), f"{pool.mean:+.1f} {unit}", interval]
+        cells = [*labels, str(pool.targets), f"{pool.mean:+.1f} {unit}", interval]
         result.append(f"| {' | '.join(cells)} |".replace(" -", " −").replace("| − |", "| - |"))
     return result
 
