@@ -87,3 +87,11 @@ def test_an_impossible_accuracy_is_found(bench, mu):
     assert "no number of items over 2974" in problems(0.5821)
     assert problems(0.5796) == ""  # cut, not rounded
     assert problems(0.5461) == ""
+
+
+def test_a_row_that_was_logged_later_is_no_problem_and_is_added_by_refresh(told, bench, mu):
+    told(BLOCK)
+    mu("skills", "refresh", "--workspace", bench.root)
+    bench.entry(row("sw-KE", 0.52, 0.48, k=3), entry="2026-01-21-more-00000002")
+    assert mu("lint", "--workspace", bench.root).code == 0
+    assert mu("skills", "refresh", "--workspace", bench.root).out == "skills/a-skill/SKILL.md\n"

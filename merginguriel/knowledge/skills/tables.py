@@ -24,6 +24,7 @@ from merginguriel.knowledge.parse.rows import ResultRow, distinct
 from merginguriel.knowledge.parse.yaml_lines import read_text
 
 _SHOWN = ("current", "contested")
+FEWEST = 6  # lines of a block that has a table with a row
 _SURE = 1.959964  # two-sided 95% of a normal distribution
 
 
@@ -36,6 +37,7 @@ class Block:
     last: int
     text: str
     current: bool  # whether the file has this text
+    wrong: bool  # whether the file has a line that the rows do not give; a row of the log that it lacks is not wrong
 
 
 def blocks(path: Path, knowledge: Knowledge) -> list[Block]:
@@ -65,7 +67,13 @@ def blocks(path: Path, knowledge: Knowledge) -> list[Block]:
             raise KnowledgeError("the block selects no row.", where=where, hint="Conditions: docs/formats.md")
         table = _rows(rows) if start["kind"] == "rows" else _means(rows)
         text = "\n".join([line, "", *table, "", GENERATED_END])
-        result.append(Block(path, first, last, text, "\n".join(lines[first - 1 : last]) == text))
+        written = lines[first - 1 : last]
+        wrong = not set(written) <= set(text.split("\n")) or (
+            start["kind"] == "means" and text.split("\n") != written
+        )
+        result.append(
+            Block(path, first, last, text, "\n".join(written) == text, wrong or len(written) < FEWEST)
+        )
     return result
 
 

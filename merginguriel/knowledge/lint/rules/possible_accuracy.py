@@ -1,4 +1,7 @@
-"""Rule: an accuracy on n items is a number of items over n."""
+"""Rule: an accuracy on n items is a number of items over n.
+
+A row with the note `repeat` is checked where it was recorded first.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,11 @@ def check(knowledge: Knowledge) -> list[Problem]:
             "Correct the value or n in a new entry, or contest the row there.",
         )
         for row in knowledge.rows
-        if row.status == "current" and row.metric == "accuracy" and row.n and not is_possible(row)
+        if row.status == "current"
+        and row.note != "repeat"
+        and row.metric == "accuracy"
+        and row.n
+        and not is_possible(row)
     ]
 
 
