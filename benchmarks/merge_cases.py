@@ -127,7 +127,10 @@ def cases(root: Path) -> list[Case]:
             (f"{label}, heads: common", common, {}, lambda out, why: three_labels(out, why), options)
         )
         found.append(plain_case(f"{architecture}, label maps permuted", head, a, turned(b, place / "turned")))
-        found.append(plain_case(f"{architecture}, no tokenizer, defaults", head, a, b, options=[]))
+        bare = [Path(shutil.copytree(model, place / f"bare-{model.name}")) for model in (a, b)]
+        for folder in bare:
+            (folder / "vocab.txt").unlink()
+        found.append(plain_case(f"{architecture}, no tokenizer, defaults", head, *bare, options=[]))
     return found
 
 

@@ -1,12 +1,14 @@
-"""Accuracy of every merging method on several targets that no source was trained on.
+"""Accuracy of every merging method on several targets, without and with the target's own model among the sources.
 
-    python benchmarks/merge_quality.py --workspace my-workspace --target da-DK --target gl-ES … --source de-DE … --log
+    python benchmarks/merge_quality.py --workspace my-workspace --target da-DK --target gl-ES … --source de-DE … --log .
 
 Real models of the embedded lab, trained where they are missing. For each target the `--k` best sources by REAL
 similarity (accuracy on the target's development data) are merged by every method, with equal and with REAL weights
 where it takes weights, all at their defaults, and scored on the target's test sentences beside the best source (chosen
 on development data), the mean of the sources, their ensemble (mean probability) and the target's own model, where it was
-trained. Nothing is written to disk but a line per merge, so that a stopped run goes on. `--log` adds the rows to the experiment log.
+trained. Methods that read text read the target's training sentences without labels. Where the target's own model was trained,
+the methods of INCLUDING also merge it with the k − 1 best sources (IncTar). Of merges only a line each is written, so that a
+stopped run goes on. `--log WORKSPACE` adds the rows to its experiment log.
 """
 
 from __future__ import annotations
@@ -29,16 +31,25 @@ from merginguriel.evaluation.predictions import cache_path, fingerprint, load, s
 from merginguriel.knowledge.log.append import Draft, add
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import registry
-from merginguriel.merging.engine import merge_arrays
+from merginguriel.merging.engine import merge_arrays, merge_tensors
 from merginguriel.merging.recipe import Recipe, Source, check
 from merginguriel.models.checkpoint import open_checkpoint, read
 from merginguriel.similarity import choice
 from merginguriel.study import results
 from merginguriel.study import study as studies
+from merginguriel.study.statistics_file import read_for
 from merginguriel.study.study import Study
 from merginguriel.workspace import find
 
-DRAWS = 2000  # resamples per comparison; enough for two decimals of a percentage point
+INCLUDING = (
+    "average",
+    "linear",
+    "slerp",
+    "task_arithmetic",
+    "ties",
+    "consensus",
+    "localise",
+)  # merged as IncTar too
 
 
 def main() -> int:
@@ -47,9 +58,10 @@ def main() -> int:
     parser.add_argument("--target", action="append", required=True)
     parser.add_argument("--source", action="append", required=True)
     parser.add_argument("--k", type=int, default=5)
-    parser.add_argument("--method", action="append", help="only these; default: every method without data")
+    parser.add_argument("--method", action="append", help="only these; default: every method")
     parser.add_argument("--equal", action="store_true", help="REAL weights for the linear merge only")
-    parser.add_argument("--log", action="store_true", help="add the rows to the experiment log")
+    parser.add_argument("--log", type=Path, help="add the rows to the experiment log of this workspace")
+    parser.add_argument("--supersedes", default="", help="the entry of the log whose rows stop counting")
     options = parser.parse_args()
     study = Study(find(explicit=options.workspace))
     for locale in options.source:
@@ -58,22 +70,20 @@ def main() -> int:
     data = {target: study.data(target) for target in options.target}
     own = [target for target in options.target if study.model(target).is_dir()]
     models = {locale: study.model(locale) for locale in dict.fromkeys([*options.source, *own])}
-    dev = nxn({s: models[s] for s in options.source}, data, split="dev", cache=study.cache)
+    dev = nxn(models, data, split="dev", cache=study.cache)
     test = nxn(models, data, cache=study.cache)
     store = study.space.results / "merge-quality.jsonl"
     store.parent.mkdir(parents=True, exist_ok=True)
     found = known(store)
-    names = options.method or [
-        name for name, method in registry.all_methods().items() if method.saw == "nothing"
-    ]
+    names = options.method or list(registry.all_methods())
     for target in options.target:
         chosen = choice.top_k({s: dev.value(s, target) for s in options.source}, options.k, exclude=[target])
         merger = None
-        for recipe in recipes(study, dev, target, chosen, names, options.equal):
+        for recipe in planned(study, dev, target, chosen, names, options.equal):
             key = name_of(recipe)
             if (target, key) in found:
                 continue
-            merger = merger or Merger(study, chosen)
+            merger = merger or Merger(study, [*chosen, *([target] if target in own else [])])
             right = merger.score(recipe, data[target].test)
             line = {
                 "target": target,
@@ -93,13 +103,18 @@ class Merger:
     """The sources and the base in memory, merged into one model again and again."""
 
     def __init__(self, study: Study, chosen: list[str]) -> None:
+        self.study = study
         self.sources = {source: tensors(study.model(source)) for source in chosen}
         self.base = tensors(study.root / "base")
         self.model, self.tokenizer, self.labels = open_model(study.model(sorted(chosen)[0]))
 
     def score(self, recipe: Recipe, items: list) -> np.ndarray:
         """bool [n]: which test items the merge gets right."""
-        merged = merge_arrays(recipe, self.sources, self.base, vocabulary=self.model.config.vocab_size)
+        if registry.get(recipe.method).needs:
+            merged = merge_tensors(read_for(self.study, recipe))
+        else:
+            sources = {source.name: self.sources[source.name] for source in recipe.sources}
+            merged = merge_arrays(recipe, sources, self.base, vocabulary=self.model.config.vocab_size)
         weights = {name: torch.from_numpy(array) for name, array in merged.items()}
         lacking = set(self.model.state_dict()) - set(weights)
         if lacking:
@@ -113,8 +128,25 @@ def tensors(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.array(read(checkpoint, name)) for name in checkpoint.tensors}
 
 
-def recipes(study: Study, dev: Matrix, target: str, chosen: list[str], names: list[str], equal: bool) -> list[Recipe]:  # fmt: skip
-    """Every method at its defaults, with equal weights and, where it takes them, with those of REAL similarity."""
+def planned(study: Study, dev: Matrix, target: str, chosen: list[str], names: list[str], equal: bool) -> list[Recipe]:  # fmt: skip
+    """Return all recipes of one target: ExcTar of every method, and IncTar of those in INCLUDING if its own model is trained."""
+    found = recipes(study, dev, target, chosen, [name for name in names if name != "localise"], equal)
+    if target in dev.sources:
+        including = [name for name in names if name in INCLUDING]
+        found += recipes(study, dev, target, [target, *chosen[:-1]], including, equal, "IncTar")
+    return found
+
+
+def recipes(
+    study: Study,
+    dev: Matrix,
+    target: str,
+    chosen: list[str],
+    names: list[str],
+    equal: bool,
+    mode: str = "ExcTar",
+) -> list[Recipe]:
+    """Return every method at its defaults, with equal weights and, where it takes them, with those of REAL similarity."""
     shares = choice.shares({source: dev.value(source, target) for source in chosen}, chosen)
     built = []
     for name in names:
@@ -130,7 +162,7 @@ def recipes(study: Study, dev: Matrix, target: str, chosen: list[str], names: li
                 continue
             listed = tuple(Source(s, study.model(s), shares[s] if similarity else 1.0) for s in used)
             recipe = Recipe(
-                name, listed, base=study.root / "base", target=target, mode="ExcTar",
+                name, listed, base=study.root / "base", target=target, mode=mode,
                 similarity=similarity, k=len(used), context=study.context,
             )  # fmt: skip
             built.append(check(recipe))
@@ -146,7 +178,8 @@ def name_of(recipe: Recipe) -> str:
 
 
 def label(recipe: Recipe) -> str:
-    return f"{recipe.method}{', REAL weights' if recipe.similarity else ''}"
+    own = "IncTar " if recipe.mode == "IncTar" else ""
+    return f"{own}{recipe.method}{', REAL weights' if recipe.similarity else ''}"
 
 
 def known(store: Path) -> dict[tuple[str, str], np.ndarray]:
@@ -194,18 +227,23 @@ def report(study: Study, options: argparse.Namespace, dev: Matrix, test: Matrix,
         together = ensemble(study, chosen, data[target].test)
         table["[ensemble]"][target] = float(together.mean())
         gains["[ensemble]"].append(100 * (float(together.mean()) - source.value))
-        for recipe in recipes(study, dev, target, chosen, names, options.equal):
-            right = found[target, name_of(recipe)]
+        own = beat
+        if target in dev.sources:
+            own = baselines(target, dev, test, [target, *chosen[:-1]], data[target])
+        for recipe in planned(study, dev, target, chosen, names, options.equal):
+            right, including = found[target, name_of(recipe)], recipe.mode == "IncTar"
+            goal = own["target_alone"] if including else source
             table[label(recipe)][target] = float(right.mean())
-            gains[label(recipe)].append(100 * (float(right.mean()) - source.value))
-            compared = results.compare_all(right, test.groups[target], beat)
-            rows += results.merge_rows(recipe, right, beat, compared, context=study.context, run=run)
+            gains[label(recipe)].append(100 * (float(right.mean()) - goal.value))
+            against = own if including else beat
+            compared = results.compare_all(right, test.groups[target], against)
+            rows += results.merge_rows(recipe, right, against, compared, context=study.context, run=run)
     ranked = sorted(table, key=lambda name: (not name.startswith("["), -np.mean(gains.get(name, [0]))))
     width = max(map(len, table)) + 2
     print(
         f"{'accuracy in %':{width}s}"
         + "".join(f"{t:>8s}" for t in options.target)
-        + "    gain over the best source"
+        + "    gain over the best source (IncTar: over the target's own model)"
     )
     for name in ranked:
         cells = "".join(
@@ -225,16 +263,23 @@ def report(study: Study, options: argparse.Namespace, dev: Matrix, test: Matrix,
 
 def write(study: Study, options: argparse.Namespace, rows: list[ResultRow], run: str, ranked: list[str], gains: dict) -> str:  # fmt: skip
     """The entry in the log: what was tried, what was found, all rows in a CSV."""
-    best = [name for name in ranked if name in gains and not name.startswith("[")][:3]
+    best = [name for name in ranked if name in gains and not name.startswith(("[", "IncTar"))][:3]
+    including = [name for name in ranked if name.startswith("IncTar")][:1]
     findings = "\n".join(
         f"- {name}: mean gain over the best single source {np.mean(gains[name]):+.1f} pp over {len(gains[name])} targets, "
         f"from {min(gains[name]):+.1f} pp to {max(gains[name]):+.1f} pp."
         for name in [*best, "[ensemble]"]
     )
+    findings += "".join(
+        f"\n- {name}: mean gain over the target's own model {np.mean(gains[name]):+.1f} pp over {len(gains[name])} targets."
+        for name in including
+    )
     tried = (
         f"Models of {', '.join(options.source)} were fine-tuned from one base ({study.base_name}). For each of "
         f"{', '.join(options.target)} the {options.k} best by REAL similarity on development data were merged by every "
-        "method that sees nothing of the target, at its defaults, with equal and with REAL weights."
+        f"method at its defaults, with equal weights and with REAL weights{' for linear' if options.equal else ''}. Methods that "
+        "read text read the target's training sentences without labels. Where the target's own model was trained, some "
+        "methods merged it with the best sources too (IncTar)."
     )
     draft = Draft(
         title=f"Every merging method on {len(options.target)} targets of the embedded lab",
@@ -245,6 +290,7 @@ def write(study: Study, options: argparse.Namespace, rows: list[ResultRow], run:
         metric="accuracy",
         seed=str(study.seed),
         tags="merge-quality",
+        supersedes=options.supersedes,
         origin=f"benchmarks/merge_quality.py, run {run}",
         sections=(
             ("What was tried", tried),
@@ -252,7 +298,7 @@ def write(study: Study, options: argparse.Namespace, rows: list[ResultRow], run:
             ("Open questions", "- [open] Which of the differences between methods hold with other seeds?"),
         ),
     )
-    return add(study.space.log, draft, more_rows=rows).id
+    return add(find(explicit=options.log).log, draft, more_rows=rows).id
 
 
 if __name__ == "__main__":

@@ -132,6 +132,8 @@ def build(folder: Path, shape: dict[str, int] | None = None) -> None:
         print(f"building {folder / name}", file=sys.stderr)
         with new_folder(folder / name) as new:
             config.save_pretrained(new)
+            words = (f"w{i}" for i in range(config.vocab_size))  # mu merges no model without a tokenizer
+            (new / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
             with shard(new, layout, None) as place:
                 for tensor, (_, dimensions) in layout.items():
                     size = prod(dimensions)

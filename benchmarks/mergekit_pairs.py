@@ -64,17 +64,17 @@ PAIRS = {
         "sce", {"select_topk": 0.2}, all={"select_topk": 0.2}, note="ours selects and weighs row by row"
     ),
     "dare_linear": Pair("dare_linear", HALF, HALF, weights=UNEVEN, random=True),
-    "dare_ties": Pair("dare_ties", HALF, HALF, AGREEING, UNEVEN, bar=8, random=True),
+    "dare_ties": Pair("dare_ties", HALF, HALF, AGREEING, UNEVEN, bar=25, random=True),
     "della": Pair(
-        "della", {"density": 0.5, "epsilon": 0.3}, MAGPRUNE, weights=UNEVEN, bar=15, random=True
+        "della", {"density": 0.5, "epsilon": 0.3, "scale": 1.0}, MAGPRUNE, weights=UNEVEN, bar=25, random=True
     ),
     "della_linear": Pair(
-        "della_linear", {"density": 0.5, "epsilon": 0.3}, MAGPRUNE, weights=UNEVEN, random=True
+        "della_linear", {"density": 0.5, "epsilon": 0.3, "scale": 1.0}, MAGPRUNE, weights=UNEVEN, random=True
     ),
     "ties": Pair(
         "ties", {"density": 0.2, "scale": 0.7}, {"density": 0.2}, {"lambda": 0.7}, UNEVEN, bar=15
     ),
-    "breadcrumbs": Pair("breadcrumbs", CRUMBS, CRUMBS, weights=UNEVEN, bar=15),
+    "breadcrumbs": Pair("breadcrumbs", CRUMBS, CRUMBS, weights=UNEVEN, bar=25),
     "breadcrumbs_ties": Pair("breadcrumbs_ties", CRUMBS, CRUMBS, AGREEING, UNEVEN),
 }  # fmt: skip
 # What makes it work without a network, and nothing that slows it. Its other options stay at their defaults.
@@ -104,6 +104,8 @@ def our_recipe(name: str, base: Path, sources: list[Path], seed: int = 0) -> dic
     method = registry.get(name)
     # mergekit knows no head: it merges one as any other tensor.
     table: dict[str, Any] = {"method": name, "params": dict(pair.ours), "seed": seed, "heads": "merge"}
+    if name == "breadcrumbs":
+        table["params"]["alpha"] = 1 / len(chosen)  # mergekit adds the mean, ours α times the sum
     if method.needs_base:
         table["base"] = str(base)
     table["sources"] = [

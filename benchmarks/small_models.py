@@ -50,6 +50,8 @@ def make(folder: Path, architecture: str, head: str, seed: int, labels: tuple[st
     torch.manual_seed(seed)
     model = HEADS[head].from_config(AutoConfig.for_model(kind, **{**SIZES, **more, **table}))
     model.save_pretrained(folder)
+    words = (f"w{i}" for i in range(SIZES["vocab_size"]))  # mu merges no model without a tokenizer
+    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     return folder
 
 

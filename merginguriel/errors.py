@@ -6,6 +6,8 @@ returns the text that the command line prints; `exit_code` is what the process r
 
 from __future__ import annotations
 
+import warnings
+
 OK, FAILED, USAGE, UNAVAILABLE, ABSTAINED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
@@ -60,6 +62,15 @@ class CheckpointError(MuError):
 
 class IncompatibleError(MuError):
     """Models cannot be merged or compared with each other."""
+
+
+class MuWarning(UserWarning):
+    """Input that is accepted, but not as it was given or not without doubt; `mu` prints it as `note: …`."""
+
+
+def warn(text: str) -> None:
+    """Report something that a user should know and that stops nothing."""
+    warnings.warn(text, MuWarning, stacklevel=2)
 
 
 def missing_extra(package: str, extra: str = "lab") -> UnavailableError:

@@ -103,11 +103,11 @@ class Lab:
 
     @property
     def root(self):
-        return self.space / "models" / "files" / self.encoder.name
+        return self.space / "models" / "rooms" / self.encoder.name
 
     @property
     def study(self):
-        return ["--task", "files", "--data", str(self.sentences), "--base", str(self.encoder),
+        return ["--task", "rooms", "--data", str(self.sentences), "--base", str(self.encoder),
                 "--workspace", str(self.space)]  # fmt: skip
 
     def words(self, command, arguments):
@@ -200,7 +200,7 @@ def console(arguments, folder, before):
 
 def workspace(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "mu.toml").write_text('context = "files/tiny-bert"\n', encoding="utf-8")
+    (folder / "mu.toml").write_text('context = "rooms/tiny-bert"\n', encoding="utf-8")
     return folder
 
 

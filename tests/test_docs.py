@@ -13,6 +13,7 @@ import click
 import pytest
 from conftest import REPOSITORY
 
+from merginguriel.cli.common import ShowGroup
 from merginguriel.cli.main import mu as root
 from merginguriel.errors import MuError
 
@@ -24,7 +25,7 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
     *sorted((REPOSITORY / "skills").glob("*/SKILL.md")),
 ]
-SHARED = {"--json", "--workspace", "--task", "--base", "--data", "--option"}
+SHARED = {"--json", "--workspace", "--task", "--base", "--data", "--option", "--trust-remote-code"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a reader puts in for himself, and something that fits there.
 STAND_INS = {"LOCALE": "sw-KE", "TARGET": "sw-KE", "…": "sw-KE", "FOLDER": ".", "DIR": "."}
@@ -129,6 +130,9 @@ def refused(line: str, *, whole: bool = True) -> str | None:
     command: click.Command = root
     while words and not words[0].startswith("-") and isinstance(command, click.Group):
         found = command.get_command(click.Context(command), words[0])
+        if found is None and isinstance(command, ShowGroup):
+            command = command.commands["show"]
+            break
         if found is None:
             return None if words[0].isupper() else f"no command {words[0]}"
         command, words = found, words[1:]
@@ -252,7 +256,10 @@ THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    [f"mu {word}" for word in (*THINKING, "quickstart", "tasks", "matrix", "similarity", "methods")],
+    [
+        f"mu {word}"
+        for word in (*THINKING, "quickstart", "tasks show", "matrix show", "similarity", "methods")
+    ],
 )
 def test_examples_print_what_the_page_shows(command, mu, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

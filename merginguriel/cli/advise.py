@@ -30,9 +30,14 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 @click.option("--min-gain", type=float, help="Smallest gain worth a merge, in pp. Default: from mu.toml.")
 @click.option("--budget", type=int, metavar="N",
               help="Maximum number of trainings, merges and evaluations of a pilot (0: no pilot).")  # fmt: skip
+@click.option("--no-ensembles", is_flag=True,
+              help="Leave out ensembles, which need a forward pass of every source for each input.")  # fmt: skip
 @click.option("--as-of", type=DATE, help="Answer from the knowledge of this day, YYYY-MM-DD.")
 @click.option(
-    "--all", "every", is_flag=True, help="Show every row, claim and alternative, not only one screen."
+    "--all",
+    "every",
+    is_flag=True,
+    help="Show every row, claim and alternative, not only one screen; likewise in --json.",
 )
 @click.option("--explain", is_flag=True, help="Add a key to the terms of the answer.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.yaml",
@@ -48,6 +53,7 @@ def advise(
     k: int | None,
     min_gain: float | None,
     budget: int | None,
+    no_ensembles: bool,
     as_of: str | None,
     every: bool,
     explain: bool,
@@ -57,7 +63,7 @@ def advise(
 ) -> int:
     """Merge or not, how, from which sources, and how sure.
 
-    Exit code 0 for a verdict (merge, pilot, no-merge), 4 for unknown; with several targets, 4 if all are unknown.
+    Exit code 0 for a verdict (merge, ensemble, pilot, no-merge), 4 for unknown; with several targets, 4 if all are unknown.
 
     \b
     mu advise --target sw-KE
@@ -78,7 +84,7 @@ def advise(
     questions = [
         advise_request.question(
             knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
-            min_gain=min_gain, as_of=as_of, budget=budget,
+            min_gain=min_gain, as_of=as_of, budget=budget, ensembles=not no_ensembles,
         )
         for target in dict.fromkeys(targets)
     ]  # fmt: skip
@@ -88,7 +94,7 @@ def advise(
 
         advised_run.save(answers[0], where, save)
     if as_json:
-        data = [answer.as_dict() for answer in answers]
+        data = [answer.as_dict(every=every) for answer in answers]
         emit(data if len(targets) > 1 else data[0])
     else:
         from merginguriel.text.advice import render

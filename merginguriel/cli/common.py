@@ -67,6 +67,16 @@ def _logged(ctx: click.Context | None, error: UsageError) -> set[str]:
     return {name for row in knowledge.rows for name in (row.target, *row.sources)}
 
 
+class ShowGroup(click.Group):
+    """A group whose subcommand `show` may be left out: `mu tasks home` is `mu tasks show home`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert `show` where the first word is neither a subcommand nor a call for help."""
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
 class DateType(click.ParamType):
     """A day as YYYY-MM-DD, the only form that compares with the log's dates."""
 

@@ -18,7 +18,7 @@ from merginguriel.errors import UsageError
 
 from .common import emit, json_option, say
 from .progress import Bar
-from .study import study_options
+from .study import study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.merging.task_vector_measures import Compatibility
@@ -49,6 +49,7 @@ MEANING = {
               help="Folder for CSV and PNG files. Default: results/.")  # fmt: skip
 @click.option("--log", "to_log", is_flag=True,
               help="Write the result into the experiment log, where mu advise reads it.")  # fmt: skip
+@trust_option
 @study_options()
 @json_option
 def compat(

@@ -1,4 +1,4 @@
-"""`mu tasks`, `base`, `eval`, `nxn`: list tasks, write the base, and score single models."""
+"""`mu base`, `eval`, `nxn`: write the base, and score single models."""
 
 from __future__ import annotations
 
@@ -14,59 +14,16 @@ from merginguriel.errors import UsageError
 
 from .common import LOCALE, columns, emit, json_option, say, text_width
 from .progress import Bar
-from .study import load_all, resolve, study_options, warn_if_few
+from .study import load_all, resolve, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
 
-@click.command(short_help="List tasks, or the locales of one.")
-@click.argument("name", required=False)
-@click.option(
-    "--data", "folder", type=click.Path(path_type=Path, exists=True), help="Folder of your own data."
-)
-@json_option
-def tasks(name: str | None, folder: Path | None, as_json: bool) -> None:
-    """List tasks, or the locales of the task NAME."""
-    from merginguriel.tasks import base
-
-    if name is None:
-        found = [{"task": task.name, "about": task.doc} for task in base.tasks().values()]
-        emit(found) if as_json else click.echo(columns([[t["task"], t["about"]] for t in found]))
-        return
-    if name == "home":
-        from merginguriel.tasks.home import coverage
-
-        rows = [{"locale": c.locale, "intents": c.intents, "templates": c.templates} for c in coverage()]
-        if as_json:
-            emit(rows)
-        else:
-            click.echo(
-                columns([["locale", "intents", "templates"], *([str(v) for v in r.values()] for r in rows)])
-            )
-        return
-    offered = base.locales(name, folder)
-    if name != "files":
-        emit(offered) if as_json else click.echo("\n".join(offered))
-        return
-    data = [base.load(name, locale, folder=folder) for locale in offered]
-    sizes: list[dict[str, Any]] = [
-        {"locale": d.locale, "train": len(d.train), "dev": len(d.dev), "test": len(d.test)} for d in data
-    ]
-    if as_json:
-        emit(sizes)
-    else:
-        click.echo(
-            columns([["locale", "train", "dev", "test"], *([str(v) for v in r.values()] for r in sizes)])
-        )
-        say(f"{len(data[0].labels)} labels: {', '.join(data[0].labels)}" if data else "no files")
-    for row in sizes:
-        warn_if_few(row["locale"], row["test"])
-
-
 @click.command("base", short_help="Get a pretrained base model, with the right head.")
 @click.option("--dry-run", is_flag=True, help="Print where it would be written, and whether it exists.")
+@trust_option
 @study_options()
 @json_option
 def base(
@@ -106,6 +63,7 @@ def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @metric_option
 @click.option("--against", type=click.Path(path_type=Path), help="Another model, compared on the same items.")
 @click.option("--row", "as_row", is_flag=True, help="Print the result row, as mu log add --row takes it.")
+@trust_option
 @study_options()
 @json_option
 def evaluate(
@@ -197,6 +155,7 @@ def evaluate(
 @click.option("--bf16", is_flag=True,
               help="Matrix products in bfloat16; such predictions are cached and tabulated separately from those in float32.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List the pairs that would be scored; score nothing.")
+@trust_option
 @study_options(seed="Of the models.")
 @json_option
 def nxn(
@@ -248,6 +207,7 @@ def nxn(
                 "metric": matrix.metric,
                 matrix.metric: {s: {t: matrix.value(s, t) for t in matrix.targets} for s in matrix.sources},
                 "csv": str(path),
+                "wide": str(matrix_writer.wide_path(path)),
             }
         )
         return

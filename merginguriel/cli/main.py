@@ -8,17 +8,21 @@ import json
 import os
 import signal
 import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from merginguriel import __version__
-from merginguriel.errors import FAILED, INTERRUPTED, USER_ERRORS, MuError, UsageError, as_mu_error
+from merginguriel.errors import FAILED, INTERRUPTED, USER_ERRORS, MuError, MuWarning, UsageError, as_mu_error
 
 from .common import plain
 
 # name → (module, attribute, one line). Loaded when used, so that `mu --help` imports nothing of them.
 COMMANDS = {
     "advise": ("advise", "advise", "Merge or not, how, from which sources, and how sure."),
+    "backtest": ("backtest", "backtest", "Score the advice on what it did not know."),
     "init": ("workspace", "init", "Create a workspace with the shipped knowledge."),
     "skills": ("skills", "skills", "List, show, write, check, compare and install skills."),
     "log": ("log", "log", "List, show and add entries of the experiment log."),
@@ -26,7 +30,8 @@ COMMANDS = {
     "search": ("search", "search", "Search skills, claims and log entries."),
     "lint": ("skills", "lint", "Check skills, claims and log, and list the problems."),
     "quickstart": ("quickstart", "quickstart", "The whole loop on real models, in a few minutes."),
-    "tasks": ("lab", "tasks", "List tasks, or the locales of one."),
+    "tasks": ("tasks", "tasks", "List tasks, or the locales of one; name data of your own."),
+    "models": ("models", "models", "Register fine-tunes made elsewhere; list, show, remove."),
     "base": ("lab", "base", "Get a pretrained base model, with the right head."),
     "train": ("train", "train", "Fine-tune one model per locale."),
     "eval": ("lab", "evaluate", "Score a model on locales."),
@@ -109,7 +114,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Return the exit code of `mu ARGUMENTS`; errors go to stderr, with --json also to stdout as JSON."""
     try:
-        result = mu.main(args=arguments, prog_name="mu", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning(warnings.showwarning)
+            result = mu.main(args=arguments, prog_name="mu", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
@@ -137,6 +144,18 @@ def run(arguments: list[str]) -> int:
         if known is None:
             raise
         return _report(known, arguments)
+
+
+def show_warning(usual: Callable[..., None]) -> Callable[..., None]:
+    """Return a replacement of warnings.showwarning that prints a MuWarning as a note, and others as `usual` does."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, MuWarning):
+            click.echo(plain(f"note: {message}"), err=True)
+        else:
+            usual(message, category, *rest)
+
+    return show
 
 
 def _report(error: MuError, arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""`mu matrix`: print a measured N×N matrix."""
+"""`mu matrix`: print a measured N×N matrix, or import one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,74 @@ import click
 
 from merginguriel.errors import UsageError
 
-from .common import LOCALE, columns, emit, json_option, plain, say, space, text_width, workspace_option
+from .common import (
+    LOCALE,
+    ShowGroup,
+    columns,
+    emit,
+    json_option,
+    plain,
+    say,
+    space,
+    text_width,
+    workspace_option,
+)
+from .study import study_options
 
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.loop.matrix_choice import Chosen
+    from merginguriel.study.study import Study
 
 # Spelled out, so that `mu matrix --help` imports no numpy; a test holds it to stored.ORDERS.
 ORDERS = ("name", "family", "script", "similarity", "value")
 
 
-@click.command(short_help="Show an N×N matrix, from results or from the log.")
+@click.group(cls=ShowGroup, short_help="Show an N×N matrix, from results or from the log; import one.")
+def matrix() -> None:
+    """Look at an N×N matrix, or import one from another study.
+
+    \b
+    mu matrix home/e5-small --sort family
+    mu matrix import evaluation_matrix.csv --task massive --base xlm-roberta-base --n 2974
+    """
+
+
+@matrix.command("import", short_help="Import the matrix of another study.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--split", type=click.Choice(["test", "dev", "train"]), default="test", show_default=True)
+@click.option("--n", "items", type=click.IntRange(min=0), default=0,
+              help="Number of sentences that each value was measured on. Default: not known.")  # fmt: skip
+@click.option("--percent", is_flag=True, help="The values are percentages, 0 to 100.")
+@study_options(seed="Of the models.")
+@json_option
+def import_matrix(study: Study, file: Path, split: str, items: int, percent: bool, as_json: bool) -> None:
+    """Import a wide CSV matrix, models × locales, as pandas writes it (`evaluation_matrix.csv`).
+
+    Its first column names the models and its first line the test locales; an empty cell was not measured. The values
+    go into the study's matrix, where they stay until `mu nxn` measures the same pair.
+    """
+    from merginguriel.evaluation import wide_matrix
+    from merginguriel.study import matrix_writer
+
+    found = wide_matrix.load(file, items=items, percent=percent)
+    path = matrix_writer.write(study, split, found)
+    measured = int((found.scores == found.scores).sum())
+    if as_json:
+        emit(
+            {
+                "csv": str(path),
+                "models": list(found.sources),
+                "locales": list(found.targets),
+                "values": measured,
+            }
+        )
+        return
+    say(f"{measured:,} values of {len(found.sources)} models on {len(found.targets)} locales")
+    click.echo(study.space.display(path))
+
+
+@matrix.command(short_help="Show an N×N matrix, from results or from the log.")
 @click.argument("context", required=False)
 @click.option("--split", help="test, dev, train, or log (test accuracies in the log). Default: the first available.")  # fmt: skip
 @click.option(
@@ -37,7 +94,7 @@ ORDERS = ("name", "family", "script", "similarity", "value")
 @click.option("--list", "listing", is_flag=True, help="List the available matrices.")
 @json_option
 @workspace_option
-def matrix(
+def show(
     context: str | None,
     split: str | None,
     target: str | None,

@@ -11,10 +11,10 @@ from merginguriel.errors import UsageError
 from merginguriel.similarity import registry
 from merginguriel.similarity.choice import Options
 
-from .common import LOCALE, emit, json_option, say
+from .common import LOCALE, emit, json_option, say, space
 from .progress import Bar
 from .similarity import choosing_options
-from .study import FLAGS, study_options
+from .study import FLAGS, make_study, study_flags, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.merging.recipe import Recipe
@@ -62,12 +62,17 @@ class Size(click.ParamType):
 @click.option(
     "--include", multiple=True, metavar="PATTERN", help="Merge only tensors of such names: *.layer.3.*"
 )
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep these tensors as in the base.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave such tensors as --excluded says.")
+@click.option("--excluded", default="auto", show_default=True, metavar="POLICY",
+              help="What excluded tensors are: base, mean, best (of the source with the greatest weight), source:NAME.")  # fmt: skip
 @click.option("--heads", default="auto", show_default=True, metavar="POLICY",
               help="average or merge (by the method; labels aligned by name); auto: as suits the method; common (labels all "
               "share), base, fresh, source:NAME.")  # fmt: skip
 @click.option("--embeddings", type=click.Choice(["merge", "base", "used"]), default="merge", show_default=True,
-              help="used: compare only the embedding rows of tokens in --text.")  # fmt: skip
+              help="used: merge only the embedding rows of tokens in --text.")  # fmt: skip
+@click.option("--vocab", type=click.Choice(["common", "base", "union"]),
+              help="Align the rows of the embeddings by token, and use the tokens that all sources have, those of the base, "
+              "or those of any source. Default: vocabularies must be equal.")  # fmt: skip
 @click.option("--text", metavar="FILE|sources", help="Sentences of the target, one a line, for a method that reads "
               "text. Default: its training text, without labels.")  # fmt: skip
 @click.option("--trim-scope", type=click.Choice(["tensor", "model"]), default="tensor", show_default=True,
@@ -89,10 +94,12 @@ class Size(click.ParamType):
     help="Default: models/TASK/BASE/merged/NAME in the workspace.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the recipe and what it would write; merge nothing.")
-@study_options()
+@click.option("--mergekit", type=click.Path(path_type=Path), metavar="CONFIG.yaml",
+              help="Merge by a mergekit configuration, for the methods that both programs have.")  # fmt: skip
+@trust_option
+@study_flags
 @json_option
 def merge(
-    study: Study,
     recipe_file: Path | None,
     method: str | None,
     sources: tuple[str, ...],
@@ -108,13 +115,18 @@ def merge(
     times: str | None,
     text: str | None,
     out: Path | None,
+    mergekit: Path | None,
     dry_run: bool,
     as_json: bool,
     **policies: Any,
 ) -> None:
-    """Merge models: by a RECIPE.yaml, or by flags that build the same recipe.
+    """Merge models: by a RECIPE.yaml, by flags that build the same recipe, or by a mergekit configuration.
+
+    With folders and --out it works anywhere, without a workspace.
 
     \b
+    mu merge --method ties --source A --source B --pretrained P --out O
+    mu merge --mergekit config.yaml --out O
     mu merge recipe.yaml --out merged/mine
     mu merge --method ties --source sv-SE --source nb-NO --target da-DK --param density=0.3
     mu merge --method similarity --similarity REAL --k 4 --target da-DK
@@ -125,9 +137,14 @@ def merge(
     from merginguriel.merging.recipe import dump_recipe, load_recipe
     from merginguriel.study.statistics_file import as_if_read, read_for
 
-    if recipe_file is not None:
+    named = {name: policies.pop(name) for name in FLAGS}
+    ready = recipe_file is not None or mergekit is not None
+    by_folder = bool(sources) and all(folder_of(source) for source in sources)
+    alone = out is not None and (ready or (by_folder and not mode and not similarity and not preweight))
+    study = None if alone and not any(named.values()) and space(None).shipped else make_study(**named)
+    if ready:
         refuse_flags_beside_a_recipe()
-        recipe = load_recipe(recipe_file)
+        recipe = load_recipe(recipe_file) if recipe_file else from_mergekit(mergekit)
     else:
         recipe = from_flags(
             study,
@@ -145,30 +162,60 @@ def merge(
             times,
             {**policies, "text": Path(text) if text and text != "sources" else None},
         )
+    path = out or needed(study).merged(recipe)
     if not dry_run:
         with Bar(recipe.method) as bar:
-            recipe = read_for(study, recipe, text, progress=bar)
-    path = out or study.merged(recipe)
+            recipe = read_for(study, recipe, text, beside=path, progress=bar)
     if dry_run:
         planned = plan(as_if_read(recipe))
         if as_json:
             emit({"out": str(path), **planned})
         else:
             click.echo(dump_recipe(recipe).rstrip())
-            say("\n".join(in_words(planned, study.space.display(path))))
+            say("\n".join(in_words(planned, study.space.display(path) if study else str(path))))
         return
     with Bar("merge") as bar:
         carry_out(recipe, path, on_progress=bar)
     emit({"path": str(path), "method": recipe.method}) if as_json else click.echo(path)
 
 
+def from_mergekit(path: Path | None) -> Recipe:
+    """Return the recipe of a mergekit configuration; print what of it has no effect."""
+    from merginguriel.config.mergekit_file import load_mergekit
+    from merginguriel.models.hub import snapshot
+
+    assert path is not None
+    found = load_mergekit(path, lambda name: snapshot(name).folder)
+    for note in found.notes:
+        say(f"note: {note}")
+    return found.recipe
+
+
+def folder_of(source: str) -> str | None:
+    """Return the folder that a --source names; None for one of the study."""
+    name, equals, folder = source.partition("=")
+    return folder if equals else name if Path(name).is_dir() else None
+
+
+def needed(study: Study | None) -> Study:
+    """Return the study. Raises UsageError without one."""
+    if study is None:
+        raise UsageError(
+            "this needs a workspace: no folder is named for it.",
+            hint="Name the folders (--source NAME=FOLDER, --pretrained FOLDER, --out FOLDER), or make one with: mu init",
+        )
+    return study
+
+
 # Flags that do not change what a recipe says.
-BESIDE_A_RECIPE = {"recipe_file", "out", "dry_run", "as_json", *FLAGS}
+BESIDE_A_RECIPE = {"recipe_file", "mergekit", "out", "dry_run", "as_json", "trust_remote_code", *FLAGS}
 
 
 def refuse_flags_beside_a_recipe() -> None:
     """Raise UsageError for a flag that a recipe file would silently overrule."""
     context = click.get_current_context()
+    if context.params["recipe_file"] and context.params["mergekit"]:
+        raise UsageError("give a recipe file or --mergekit, not both.")
     given = [
         option
         for option in context.command.params
@@ -208,7 +255,7 @@ def in_words(planned: dict[str, Any], out: str) -> list[str]:
 
 
 def from_flags(
-    study: Study,
+    study: Study | None,
     method: str | None,
     sources: tuple[str, ...],
     weights: tuple[float, ...],
@@ -223,12 +270,13 @@ def from_flags(
     times: str | None,
     policies: dict[str, Any],
 ) -> Recipe:
-    """Return the recipe that the flags mean; sources by name are looked up in the study.
+    """Return the recipe that the flags mean; sources by name are looked up in the study, if there is one.
 
     `policies` are fields of the recipe that have the names of their flags.
     """
     from merginguriel.merging import registry as methods
     from merginguriel.merging.recipe import recipe_from_flags
+    from merginguriel.models.adapter_bases import announce, named_base
     from merginguriel.models.adapters import is_adapter
     from merginguriel.similarity import choice
     from merginguriel.study.study import need_trained
@@ -255,15 +303,20 @@ def from_flags(
     chosen = list(sources)
     if target and (kind or mode):
         folders = {s.partition("=")[0]: Path(s.partition("=")[2]) for s in sources if "=" in s}
-        found = choose(study, target, mode, k, kind, weigh, prepare, sources, folders, pretrained)
+        found = choose(needed(study), target, mode, k, kind, weigh, prepare, sources, folders, pretrained)
         named = dict(zip((s.partition("=")[0] for s in sources), sources, strict=True))
         chosen = [named.get(name, name) for name in found.names]
         weights = weights or (tuple(found.weights.values()) if weigh else ())
     names = [s for s in chosen if "=" not in s and not Path(s).is_dir()]
-    trained = need_trained(study, names)
+    trained = need_trained(needed(study), names) if names else {}
     named_paths = [f"{s}={trained[s]}" if s in trained else s for s in chosen]
     paths = [Path(s.partition("=")[2] or trained.get(s, s)) for s in chosen]
-    needs_base = known.needs_base or policies_need_base(policies) or any(map(is_adapter, paths))
+    adapters = [path for path in paths if is_adapter(path)]
+    its_base = named_base(adapters[0]) if adapters and pretrained is None else None
+    if its_base and its_base.folder:
+        announce(adapters[0].name, its_base.folder)
+        pretrained = its_base.folder
+    needs_base = known.needs_base or policies_need_base(policies) or bool(adapters)
     if target and mode is None:
         mode = "IncTar" if any(s.partition("=")[0] == target for s in named_paths) else "ExcTar"
     factor = (weigh or similarity or "").partition("×")[2]
@@ -272,12 +325,12 @@ def from_flags(
         named_paths,
         weights=weights or None,
         params=params,
-        base=pretrained or (study.root / "base" if needs_base else None),
+        base=pretrained or (study.root / "base" if needs_base and study else None),
         target=target,
         mode=mode,
         similarity=choice.label((f"{kind}×{factor}" if factor else kind) or None, prepare),
         k=len(named_paths),
-        context=study.context,
+        context=study.context if study else None,
         preweight=weigh.partition("×")[0].lower() if weigh else preweight,
         **policies,
     )
@@ -327,4 +380,5 @@ def choose(
 
 def policies_need_base(policies: dict[str, Any]) -> bool:
     """Return whether a policy keeps something of the base."""
-    return policies["heads"] == "base" or policies["embeddings"] != "merge"
+    takes_base = "base" in (policies["heads"], policies["excluded"], policies["vocab"])
+    return takes_base or policies["embeddings"] != "merge"

@@ -9,7 +9,7 @@ import click
 
 from .common import columns, emit, json_option, say, true_minus
 from .progress import Bar
-from .study import make_study, resolve, study_flags
+from .study import make_study, resolve, study_flags, trust_option
 
 NOTE = "a proxy: how cosine similarity orders pairs of sentences, not the accuracy of a classifier."
 
@@ -18,6 +18,7 @@ NOTE = "a proxy: how cosine similarity orders pairs of sentences, not the accura
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--prefix", default="", help="Text before every sentence; E5 models expect 'query: '.")
+@trust_option
 @study_flags
 @json_option
 def proxy(model: Path, files: tuple[Path, ...], prefix: str, as_json: bool, **which: Any) -> None:

@@ -163,10 +163,9 @@ def rank(
 ) -> None:
     """Print the sources by each similarity, best first, with the weights of the best k."""
     from merginguriel.similarity import choice
-    from merginguriel.tasks import base as tasks
 
     trained = set(study.trained())
-    ranked = sorted(set(sources) or trained - {target} or set(tasks.locales(study.task, study.folder)))
+    ranked = sorted(set(sources) or trained - {target} or set(study.offered()))
     ranked = [source for source in ranked if source != target]
     if not ranked:
         raise UsageError("no source to rank.", hint="Name some with --source.")
@@ -222,14 +221,13 @@ def of_matrix(
     """Return sources and targets of a matrix, without those that URIEL has no features of, which are named."""
     from merginguriel.locales import table
     from merginguriel.similarity import uriel
-    from merginguriel.tasks import base as tasks
 
     if listed == "all":
         requested = list(table())
     elif listed:
         requested = [LOCALE.convert(tag.strip(), None, None) for tag in listed.split(",") if tag.strip()]
     elif registry.get(kind).needs == "nothing":
-        requested = tasks.locales(study.task, study.folder)
+        requested = study.offered()
     else:
         requested = list(study.trained())
     locales_ = sorted({*requested, *sources, *([target] if target else [])})

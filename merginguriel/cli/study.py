@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.models import folder_kinds, remote_code
 
 from .common import say, space, workspace_option
 
@@ -36,7 +37,7 @@ def study_flags(command: Command) -> Command:
                 "--data",
                 "folder",
                 type=click.Path(path_type=Path, exists=True),
-                help="Folder of your own data, for the task files (or a local copy of massive).",
+                help="Folder of your own data, under a new --task NAME (see mu tasks add), or of a copy of massive.",
             ),
             click.option(
                 "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the task."
@@ -68,6 +69,22 @@ def study_options(*, seed: str | None = None) -> Callable[[Command], Command]:
     return around
 
 
+def trust_option(command: Command) -> Command:
+    """Add --trust-remote-code, which holds for everything that the command does."""
+
+    def allow(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        del param
+        ctx.with_resource(remote_code.trust(value))
+
+    return click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        expose_value=False,
+        callback=allow,
+        help="Run Python code that a model folder contains (auto_map). Default: never.",
+    )(command)
+
+
 def make_study(
     task: str | None,
     base: str | None,
@@ -78,17 +95,20 @@ def make_study(
 ) -> Study:
     """Build the study from the options; missing ones default to the workspace's context."""
     from merginguriel.study.study import Study, of_context
-    from merginguriel.tasks.base import find
+    from merginguriel.tasks import named
     from merginguriel.workspace import writable
 
     pairs = dict(pair(text) for text in options)
     where = writable(space(workspace_path))
     usual_task, usual_base = of_context(where)
-    result = find(task or usual_task)
-    data = folder.resolve() if folder else None
-    if result.name == "files":
-        result.locales(data)  # a missing folder is told before torch is imported
-    return Study(where, result.name, base or usual_base, data, seed, pairs)
+    if (task or usual_task) == named.LOADER:
+        raise named.unnamed()
+    study = Study(
+        where, task or usual_task, base or usual_base, folder.resolve() if folder else None, seed, pairs
+    )
+    if study.reading.loader == named.LOADER:
+        study.offered()  # a missing folder is an error before torch is imported
+    return study
 
 
 def load_all(study: Study, locales: tuple[str, ...]) -> dict[str, TaskData]:
@@ -121,9 +141,13 @@ def resolve(study: Study, model: Path) -> Path:
     """Return a model folder, given as a path or by its name in the study."""
     merged = sorted(path.parent.name for path in study.root.glob("merged/[!.]*/recipe.yaml"))
     names = [*study.trained(), *merged]
-    for path in (model, study.root / model, study.root / "merged" / model):
+    own = study.trained().get(str(model))
+    for path in (model, *([own] if own else []), study.root / model, study.root / "merged" / model):
         if (path / "config.json").is_file():
             return path
+    for path in (model, study.root / model):
+        if folder_kinds.in_hub_cache(path) or folder_kinds.trainer_checkpoints(path):
+            raise folder_kinds.not_a_model(path)
     raise UsageError(
         f"{model} is not a model folder.",
         hint=f"Name a folder, or one of the models here: {', '.join(names) or 'none yet; see mu train'}.",

@@ -9,7 +9,7 @@ import click
 from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.text.runs import duration
 
-from .common import LOCALE, columns, emit, json_option, say
+from .common import LOCALE, LocaleType, columns, emit, json_option, say
 from .progress import Bar
 from .study import load_all, study_options
 
@@ -17,9 +17,20 @@ if TYPE_CHECKING:
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
+TOKENS = 9.3  # per sentence of the task home, by `tokens_of`, on which the seconds were measured
+
+
+class LocaleOrAll(LocaleType):
+    """A locale, or the word `all`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the locale's tag; `all` as it is."""
+        return "all" if value == "all" else super().convert(value, param, ctx)
+
 
 @click.command(short_help="Fine-tune one model per locale.")
-@click.option("--locale", "named", type=LOCALE, multiple=True, help="Locale to train; repeat for several.")
+@click.option("--locale", "named", type=LocaleOrAll(), multiple=True,
+              help="Repeat for several; all: every locale of the task with enough text.")  # fmt: skip
 @click.option("--locales", "listed", metavar="LIST", help="Several locales at once: de-DE,sv-SE or all.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
 @click.option(
@@ -27,6 +38,13 @@ if TYPE_CHECKING:
 )
 @click.option("--head-learning-rate", type=float, help="Learning rate of the head, which starts from zeros.")
 @click.option("--batch-size", type=click.IntRange(min=1))
+@click.option("--accumulate", type=click.IntRange(min=1),
+              help="Batches whose gradients are added up before a step. Default: 1.")  # fmt: skip
+@click.option(
+    "--max-train-samples", type=click.IntRange(min=1), help="Train on so many sentences of each locale."
+)
+@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True),
+              help="Stop the training of a locale after this time.")  # fmt: skip
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=4),
@@ -75,10 +93,12 @@ def train(
     mu train --locales all --dry-run
     """
     from merginguriel.study import study as studies
+    from merginguriel.study.registered import read as read_registered
 
     data = data_of_all(study, named, listed)
     if dry_run:
-        planned = [plan_of(study, found, given["epochs"]) for found in data.values()]
+        limits = {name: given[name] for name in ("epochs", "max_train_samples", "max_tokens")}
+        planned = [plan_of(study, found, **limits) for found in data.values()]
         emit(planned) if as_json else click.echo(plan_text(planned))
         return
     from merginguriel.metrics.base import find
@@ -90,7 +110,11 @@ def train(
     failed: dict[str, MuError] = {}
     with Bar("base") as bar:
         studies.make_base(study, bar)
+    registered = {} if study.seed else read_registered(study.root)
     for number, locale in enumerate(data, start=1):
+        if locale in registered and len(data) > 1:
+            say(f"{locale} has a registered model: {registered[locale].source}")
+            continue
         try:
             with Bar(f"train {number}/{len(data)}") as bar:
                 path = studies.train(study, locale, progress=bar, report_to=report_to, **settings)
@@ -123,8 +147,8 @@ def train(
 
 def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dict[str, TaskData]:
     """Return the data of the locales of --locale and --locales; for `all`, of those with enough text."""
-    from merginguriel.tasks.base import locales as offered
-
+    if "all" in named:
+        named, listed = tuple(one for one in named if one != "all"), "all"
     if listed != "all":
         more = [LOCALE.convert(tag.strip(), None, None) for tag in (listed or "").split(",") if tag.strip()]
         if not (named or more):
@@ -133,7 +157,7 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
     data: dict[str, TaskData] = {}
     poor: list[str] = []
     last: UnavailableError | None = None
-    for locale in dict.fromkeys((*named, *offered(study.task, study.folder))):
+    for locale in dict.fromkeys((*named, *study.offered())):
         try:
             data |= load_all(study, (locale,))
         except UnavailableError as error:
@@ -146,20 +170,35 @@ def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dic
     return data
 
 
-def plan_of(study: Study, data: TaskData, epochs: int | None) -> dict[str, Any]:
+def plan_of(
+    study: Study,
+    data: TaskData,
+    epochs: int | None = None,
+    max_train_samples: int | None = None,
+    max_tokens: int | None = None,
+) -> dict[str, Any]:
     """Return the plan of training on `data`. seconds: on two cores; None where nothing was measured."""
     from merginguriel.loop.quickstart import SECONDS
+    from merginguriel.training.settings import preset
 
     path = study.model(data.locale)
     # Measured: three epochs over 600 sentences.
-    share = len(data.train) / 600 * (epochs or 3) / 3
+    share = tokens_of(data, max_tokens or preset(study.base).max_tokens) / (600 * TOKENS) * (epochs or 3) / 3
+    used = min(len(data.train), max_train_samples or len(data.train))
+    share *= used / max(len(data.train), 1)
     return {
         "locale": data.locale,
         "path": str(path),
         "done": path.is_dir(),
         **{split: len(data.split(split)) for split in ("train", "dev", "test")},
+        "train": used,
         "seconds": round(SECONDS["train"] * share, 1) if study.base == "e5-small" else None,
     }
+
+
+def tokens_of(data: TaskData, most: int) -> float:
+    """Return about how many tokens an epoch reads: characters over 4, with the two that frame a sentence, cut at `most`."""
+    return float(sum(min(len(item.text) / 4 + 2, most) for item in data.train))
 
 
 def plan_text(planned: list[dict[str, Any]]) -> str:

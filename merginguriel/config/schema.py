@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from merginguriel import locales
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.yaml_lines import Text
-from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, HEADS, MODES, TRIMS
+from merginguriel.merging.recipe import DTYPES, EMBEDDINGS, EXCLUDED, HEADS, MODES, TRIMS, VOCABS
 from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
@@ -128,6 +128,7 @@ Feature = Annotated[str, Kind("word", SETS)]
 Features = Annotated[tuple[Feature, ...], BeforeValidator(words), Kind("words")]
 Embeddings = Annotated[str, Kind("word", EMBEDDINGS)]
 TrimScope = Annotated[str, Kind("word", TRIMS)]
+Vocab = Annotated[str, Kind("word", VOCABS)]
 Dtype = Annotated[str, Kind("word", tuple(DTYPES))]
 Split = Annotated[str, Kind("word", ("dev", "test"))]
 Splits = Annotated[tuple[Split, ...], BeforeValidator(words), Kind("words")]
@@ -178,6 +179,11 @@ class Training(Finetuning):
     lora_rank: Whole | None = key(None, "train low-rank factors of this rank; unset: all weights", low=1)
     lora_alpha: Whole | None = key(None, "low-rank updates are scaled by lora_alpha / lora_rank", low=1)
     patience: Whole | None = key(None, "stop after so many epochs without a better one", low=1)
+    accumulate: Whole | None = key(
+        None, "batches whose gradients are added up before a step; unset: 1", low=1
+    )
+    max_train_samples: Whole | None = key(None, "train on so many sentences; unset: all", low=1)
+    max_minutes: Number | None = key(None, "stop the training of a locale after this time", low=0)
 
 
 class Iterate(Finetuning):
@@ -258,6 +264,10 @@ class Config(Section):
     )
     include: Words = key((), "merge only tensors of such names", only=SOURCES)
     exclude: Words = key((), "leave such tensors as the base has them", only=SOURCES)
+    excluded: Word = key("auto", f"what those are: {', '.join(EXCLUDED)} or source:LOCALE", only=("merge",))
+    vocab: Vocab | None = key(
+        None, "tokens of the output where vocabularies differ; unset: they must be equal", only=("merge",)
+    )
     trim_scope: TrimScope = key("tensor", "of what a density is a share", only=("merge",))
     dtype: Dtype | None = key(None, "of the merged weights; unset: as the sources", only=("merge",))
     ensembles: Flag = key(True, "score the ensembles of the same sources beside the merge", only=("merge",))

@@ -8,37 +8,46 @@ from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
-import numpy as np
-
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import ResultRow, is_merge, metric_of
+from merginguriel.knowledge.parse.rows import ResultRow, metric_of
 
-from . import assemble, claim_rules, cross_validation, next_steps
-from . import estimate as model
-from .advice_types import Advice, Recipe
-from .baseline import baseline_of, detectable, trial_of
-from .compatibility import Fits, features, known_fits
-from .evidence import Arm, Observation, arm_of, noise, observations
-from .pilot import planned, value_of_trial
+from . import assemble, claim_rules, next_steps
+from .advice_types import Advice, Calibration, Recipe
+from .baseline import baseline_of, detectable, rebased, trial_of
+from .estimate import Learned, Relative, checks, learn, predict, relatives
+from .evidence import Arm, Column, Observation, arm_of, columns, is_arm, lead, observations
+from .pilot import passes_pp, planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
-from .sources import choose_sources
-from .verdict import decide, proven
+from .sources import Choice, choose_sources
+from .verdict import Grounds, decide
 
-__all__ = ["Advice", "Lab", "Question", "advise"]
+__all__ = ["Advice", "Lab", "Question", "advise", "arms", "read"]
 
 
-class Learned(NamedTuple):
-    """Gains of one mode, the model fitted to them, its predictions with each target left out, and known compatibilities."""
+class Known(NamedTuple):
+    """What the log shows of a question.
 
-    found: list[Observation]
-    fitted: model.Model
-    left: cross_validation.LeftOut | None
-    fits: Fits
+    Attributes:
+        knowledge: The knowledge, of one metric.
+        metric: The metric.
+        rows: Its rows, and those of the workspace's matrix.
+        here: Those of the question's target and context.
+        vetoes: Claims that exclude something.
+        found: Measured gains of the mode.
+        learned: The same, indexed.
+        others: Arms measured on the target.
+        column: Accuracies of single models on the target.
+    """
 
-    def estimate(self, arm: Arm, sources: Sequence[str]) -> model.Estimate:
-        """Return the expected gain of an arm with these sources."""
-        known = features(self.fits, arm.context, sources)
-        return cross_validation.predict(self.fitted, self.left, arm, known)
+    knowledge: Knowledge
+    metric: str
+    rows: Sequence[ResultRow]
+    here: Sequence[ResultRow]
+    vetoes: Sequence[claim_rules.Rule]
+    found: Sequence[Observation]
+    learned: Learned
+    others: Sequence[Relative]
+    column: Column
 
 
 def advise(knowledge: Knowledge, question: Question) -> Advice:
@@ -48,40 +57,37 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         knowledge: Skills, claims and log, as of the question's day.
         question: What is asked.
     """
-    metric = metric_of(knowledge.rows, question.context)
-    knowledge = knowledge.of_metric(metric)
-    standings = knowledge.standings
-    vetoes = claim_rules.vetoes(knowledge.claims, standings)
-    learned = _learn(knowledge.rows, question.mode, vetoes)
-    candidates = _candidates(knowledge, question, learned, vetoes)
+    known = read(knowledge, question)
+    knowledge, rows, vetoes = known.knowledge, known.rows, known.vetoes
+    candidates = arms(known, question)
     veto = None
     if not candidates:
-        arm, veto = _fallback(knowledge.rows, question, vetoes)
+        arm, veto = _fallback(rows, question, vetoes)
         if veto:
             # An excluded arm that was asked for is judged by its own rows, which other estimates leave out.
-            learned = _learn(knowledge.rows, question.mode, ())
-        rows = tuple(o.row for o in learned.found if o.arm == arm)
-        sources = choose_sources(knowledge.rows, arm, rows, question).sources
-        estimate = learned.estimate(arm, [source.locale for source in sources])
-        candidates = [Candidate(arm, estimate, rows, runnable=question.can_run(arm))]
-    found = learned.found
+            known = read(knowledge, question, excluding=False)
+        candidates = [_candidate(known, question, arm, {})]
+    found, learned = known.found, known.learned
     own = [o for o in found if (o.arm.target, o.arm.context) == (question.target, question.context)]
+    calibration = assemble.calibration(checks(learned, question.context))
+    candidates = _first(candidates, question, calibrated=_holds(calibration))
     best = candidates[0]
-    baseline = baseline_of(knowledge.rows, question, own, best.arm.k or DEFAULT[2])
-    chosen = choose_sources(knowledge.rows, best.arm, best.rows, question)
-    trial = trial_of(own, baseline, knowledge.rows, question, best.arm.method)
-    worth = value_of_trial(
-        best.estimate, trial.variance, question.min_gain_pp, merging=proven(best.estimate, question)
+    baseline = baseline_of(known.here, question, own, best.arm.k or DEFAULT[2])
+    chosen = choose_sources(rows, best.arm, best.rows, question)
+    trial = trial_of(own, baseline, rows, question, best.arm.method)
+    tried = question.method is None or any(o.arm.method == question.method for o in found)
+    grounds = _grounds(
+        best, known=question.context in learned.contexts and tried, calibrated=_holds(calibration)
     )
-    tried = {o.arm.method for o in found}
-    known = bool(own) and (best.arm.method in tried or question.method is None)
+    worth = value_of_trial(
+        best.estimate, trial.variance, question.min_gain_pp, merging=grounds.proven(best.estimate, question)
+    )
     plan = planned(
         assemble.trial_arms(best), chosen.missing, question.min_gain_pp, question.budget,
-        wanted_pp=worth if known else inf,
+        wanted_pp=worth if grounds.known else inf,
     )  # fmt: skip
-    verdict, why, enough = decide(
-        best.estimate, question, trial, known=known, worth_pp=worth, plan=plan, veto=veto
-    )
+    decision = decide(best.estimate, question, trial, grounds, worth_pp=worth, plan=plan, veto=veto)
+    verdict = decision.verdict
     recipe = Recipe(
         **vars(best.arm.name),
         sources=chosen.sources,
@@ -89,18 +95,20 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         note=chosen.note,
         runnable=best.runnable,
         vetoed_by=veto.claim.id if veto else None,
-        compatibility=assemble.compatibility(learned.fits, learned.fitted, best.arm, chosen),
+        passes=best.arm.passes,
     )
     return Advice(
         target=question.target,
         mode=question.mode,
         context=question.context,
-        metric=metric,
+        metric=known.metric,
         verdict=verdict,
-        why=why,
+        why=decision.why,
         summary=next_steps.summary(verdict, best, question, veto),
         recipe=recipe,
         gain=assemble.gain(best.estimate, question.min_gain_pp),
+        parts=assemble.parts(best),
+        borderline=decision.borderline,
         min_gain_pp=question.min_gain_pp,
         budget=question.budget,
         mde_pp=detectable(trial) if trial.known else None,
@@ -109,13 +117,28 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         dissent=assemble.dissent(found, best, verdict, question, knowledge),
         rules=assemble.rules_applied(knowledge, vetoes, best.arm, candidates),
         alternatives=assemble.alternatives(knowledge, candidates, question),
-        pilot=assemble.pilot(plan, trial, baseline.kind, worth_pp=worth, metric=metric),
-        calibration=assemble.calibration(learned.left),
-        would_change=tuple(next_steps.would_change(candidates, verdict, trial, question, own, veto, enough)),
+        pilot=assemble.pilot(plan, trial, baseline.kind, worth_pp=worth, metric=known.metric),
+        calibration=calibration,
+        would_change=tuple(
+            next_steps.would_change(candidates, verdict, trial, question, own, veto, decision.enough)
+        ),
         unknowns=tuple(next_steps.unknowns(question, own, found, baseline, chosen.missing)),
         next=tuple(next_steps.next_steps(verdict, best, candidates, chosen, baseline, question)),
         knowledge_hash=_hash(knowledge, question.as_of),
         as_of=question.as_of,
+    )
+
+
+CALIBRATED = 0.85  # share of gains that 90% intervals must contain
+CALIBRATED_TARGETS = 5  # on at least so many targets
+
+
+def _holds(calibration: Calibration | None) -> bool:
+    """Return True if the intervals held when each target of the context was predicted from the others."""
+    return (
+        calibration is not None
+        and calibration.targets >= CALIBRATED_TARGETS
+        and calibration.inside90 >= CALIBRATED
     )
 
 
@@ -128,74 +151,109 @@ def _hash(knowledge: Knowledge, as_of: str | None) -> str:
     return hashlib.sha256(repr((used, claims)).encode()).hexdigest()[:16]
 
 
-def _learn(rows: Sequence[ResultRow], mode: str, vetoes: Sequence[claim_rules.Rule]) -> Learned:
-    """Fit the model to the rows of a mode, without those of excluded methods."""
-    ruinous = [veto for veto in vetoes if claim_rules.names_a_method(veto)]
-    found = observations(rows, mode, lambda arm: claim_rules.veto_of(arm, ruinous) is not None)
-    fits = known_fits(rows)
-    merged = [(o.arm.context, o.row.sources) for o in found]
-    known = {of: features(fits, *of) for of in dict.fromkeys(merged)}
-    fitted = model.fit(found, noise(found), np.array([known[of] for of in merged]), keep=True)
-    return Learned(found, fitted, cross_validation.leave_targets_out(found, fitted), fits)
-
-
-def _candidates(
-    knowledge: Knowledge, question: Question, learned: Learned, vetoes: Sequence[claim_rules.Rule]
-) -> list[Candidate]:
-    """Return every arm of the log in this mode, for this target: best predicted gain first.
-
-    Arms measured on this target come before the others, because the wide interval of an arm without rows would always
-    promise something. Of the others, those that can be run here come first.
-    """
-    known = {
-        claim_rules.for_target(o.arm, question.target, question.context, question.mode): None
-        for o in learned.found
-    }
-    allowed = [r for r in known if _asked(r, question) and not claim_rules.veto_of(r, vetoes)]
-    rows: dict[Arm, list[ResultRow]] = {}
-    for o in learned.found:
-        rows.setdefault(o.arm, []).append(o.row)
-    fits_known = any(context == question.context for context, _ in learned.fits)
-    chosen: dict[object, list[str]] = {}
-
-    def sources(arm: Arm) -> Sequence[str]:
-        """Return the sources of the measured row, else those that would be chosen now; only where compatibility is known."""
-        if not fits_known:
-            return ()
-        for row in rows.get(arm, ()):
-            if row.sources:
-                return row.sources
-        key = arm.similarity, arm.k
-        if key not in chosen:
-            chosen[key] = [s.locale for s in choose_sources(knowledge.rows, arm, (), question).sources]
-        return chosen[key]
-
-    candidates = [
-        Candidate(
-            arm,
-            learned.estimate(arm, sources(arm)),
-            tuple(rows.get(arm, ())),
-            # Preferences apply where nothing was measured; a measured arm is judged by its estimate.
-            None
-            if arm in rows
-            else claim_rules.dispreferred(arm, allowed, knowledge.claims, knowledge.standings),
-            question.can_run(arm),
-        )
-        for arm in allowed
-    ]
-    return sorted(candidates, key=_rank)
-
-
-def _rank(c: Candidate) -> tuple[object, ...]:
-    """Sort key: measured here first; of the others, runnable first; then the best predicted gain."""
-    tried = bool(c.rows)
-    return (
-        not tried,
-        not tried and not c.runnable,
-        c.passed_over is not None,
-        -c.estimate.mean_pp,
-        c.arm.label,
+def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) -> Known:
+    """Read what the log shows of a question; `excluding`: leave out rows of methods that a claim excludes."""
+    rows: Sequence[ResultRow] = (*knowledge.rows, *question.matrix)
+    metric = metric_of(rows, question.context)
+    knowledge = knowledge.of_metric(metric)
+    rows = (*knowledge.rows, *question.matrix)
+    vetoes = claim_rules.vetoes(knowledge.claims, knowledge.standings)
+    ruinous = [veto for veto in vetoes if claim_rules.names_a_method(veto)] if excluding else []
+    known = columns(rows)
+    found = observations(
+        rows, question.mode, lambda arm: claim_rules.veto_of(arm, ruinous) is not None, known=known
     )
+    here = [r for r in rows if r.target == question.target and r.context == question.context]
+    found = rebased(found, here, question)
+    learned = learn(found)
+    others = relatives(learned, question.context, question.target)
+    column = known.get((question.context, question.target), {}) if question.mode == "ExcTar" else {}
+    return Known(knowledge, metric, rows, here, vetoes, found, learned, others, column)
+
+
+def arms(known: Known, question: Question) -> list[Candidate]:
+    """Return every arm that may answer the question, with its estimate: the best expected gain first, passes priced.
+
+    An arm measured on the target has the sources of its rows; a recipe that was not has those that would be chosen now.
+    Recipes that were never measured in the context come last.
+    """
+    measured = known.learned.by_target.get((question.context, question.target), {})
+    done = {arm.recipe for arm in measured}
+    wanted = dict.fromkeys(measured)
+    for recipe in known.learned.recipes:
+        here = recipe._replace(context=question.context)
+        if here not in done:
+            wanted[Arm(question.context, question.target, question.mode, *here[1:])] = None
+    allowed = [
+        arm
+        for arm in wanted
+        if _asked(arm, question)
+        and (question.ensembles or arm.passes == 1)
+        and not claim_rules.veto_of(arm, known.vetoes)
+    ]
+    chosen: dict[object, Choice] = {}
+    candidates = []
+    for arm in allowed:
+        candidate = _candidate(known, question, arm, chosen)
+        if not candidate.rows:
+            # Preferences apply where nothing was measured; a measured arm is judged by its estimate.
+            passed_over = claim_rules.dispreferred(
+                arm, allowed, known.knowledge.claims, known.knowledge.standings
+            )
+            candidate = candidate._replace(passed_over=passed_over)
+        candidates.append(candidate)
+
+    def rank(c: Candidate) -> tuple[object, ...]:
+        elsewhere = not c.rows and not c.estimate.targets
+        dear = passes_pp(c.arm, question.min_gain_pp)
+        return (
+            elsewhere,
+            not c.rows and not c.runnable,
+            c.passed_over is not None,
+            -round(c.estimate.mean_pp - dear, 9),
+            c.arm.label,
+            c.arm.sources,
+        )
+
+    return sorted(candidates, key=rank)
+
+
+def _first(candidates: list[Candidate], question: Question, *, calibrated: bool) -> list[Candidate]:
+    """Return the candidates with a proven one first, if it is expected to gain almost as much as the best."""
+    least = candidates[0].estimate.mean_pp - question.min_gain_pp
+    for i, candidate in enumerate(candidates):
+        grounds = _grounds(candidate, known=True, calibrated=calibrated)
+        near = candidate.estimate.mean_pp >= least and not candidate.passed_over
+        if (
+            near
+            and candidate.runnable >= candidates[0].runnable
+            and grounds.proven(candidate.estimate, question)
+        ):
+            return [candidate, *candidates[:i], *candidates[i + 1 :]]
+    return candidates
+
+
+def _grounds(candidate: Candidate, *, known: bool, calibrated: bool) -> Grounds:
+    """Return what an arm's estimate rests on."""
+    estimate = candidate.estimate
+    return Grounds(known, bool(candidate.rows), estimate.targets, calibrated, candidate.arm.passes)
+
+
+def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, Choice]) -> Candidate:
+    """Return an arm with its rows, the lead of the best single model over its sources, and its estimate."""
+    own = known.learned.by_target.get((question.context, question.target), {}).get(arm, [])
+    sources: Sequence[str] = arm.sources
+    if not sources and known.column:
+        key = arm.similarity, arm.k, arm.method == "average"
+        if key not in chosen:
+            chosen[key] = choose_sources(known.here, arm, (), question, predicting=False)
+        if not chosen[key].missing:
+            sources = [source.locale for source in chosen[key].sources]
+    leads = [o.lead_pp for o in own if o.lead_pp is not None]
+    ahead = sum(leads) / len(leads) if leads else lead(known.column, sources)
+    estimate = predict(known.learned, arm, ahead, known.others)
+    rows = tuple(o.row for o in own)
+    return Candidate(arm, estimate, rows, runnable=question.can_run(arm), lead_pp=ahead)
 
 
 def _asked(arm: Arm, question: Question) -> bool:
@@ -214,9 +272,11 @@ def _fallback(
     An excluded arm that was asked for is reported with its claim, not replaced by another.
     """
     for row in rows:
-        if row.mode != question.mode or not is_merge(row.method):
+        if row.mode != question.mode or not is_arm(row):
             continue
-        arm = claim_rules.for_target(arm_of(row), question.target, question.context, question.mode)
+        arm = replace(arm_of(row), target=question.target, context=question.context, mode=question.mode)
+        if row.target != question.target:
+            arm = replace(arm, sources=())
         veto = claim_rules.veto_of(arm, vetoes) if _asked(arm, question) else None
         if veto:
             return arm, veto

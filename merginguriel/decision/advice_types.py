@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from merginguriel.text.numbers import count
 
-Verdict = Literal["merge", "pilot", "no-merge", "unknown"]
+Verdict = Literal["merge", "ensemble", "pilot", "no-merge", "unknown"]
 BaselineKind = Literal["best_single_source", "target_alone"]
+
+
+SHORT = 3  # rows of the target in the short form
 
 
 class Part:
@@ -61,39 +64,21 @@ class Source(Part):
 
 
 @dataclass(frozen=True)
-class Compatibility(Part):
-    """Mean of one compatibility measure over the pairs of sources."""
-
-    measure: str
-    """Name of the measure, as `mu compat` prints it."""
-    value: float
-    """Mean over the pairs."""
-    sds: float
-    """Distance from the mean of all pairs, in standard deviations."""
-    slope_pp: float
-    """Change of the gain per standard deviation, pp."""
-    slope_sd_pp: float
-    """Standard deviation of slope_pp, pp."""
-    contribution_pp: float
-    """Part of the expected gain, pp."""
-
-
-@dataclass(frozen=True)
 class Recipe(ArmName):
     """The arm that the verdict is about, with its sources."""
 
     sources: tuple[Source, ...]
     """The sources, where the log can name them."""
     sources_missing: int
-    """Number of sources that the log cannot name."""
+    """Number of sources that the log cannot name, or that are predicted and not measured."""
     note: str
     """How the sources were chosen, or what is known of the missing ones."""
     runnable: bool
     """Whether this program has the method with these parameters."""
     vetoed_by: str | None
     """Id of the claim that excludes this recipe."""
-    compatibility: tuple[Compatibility, ...]
-    """Compatibility of the sources, where the log has it (mu compat --log)."""
+    passes: int
+    """Forward passes for an input: k for an ensemble, else 1."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +98,29 @@ class Gain(Part):
 
 
 @dataclass(frozen=True)
-class BetterModel(Part):
-    """A single model with a higher accuracy than the baseline of the recorded gains."""
+class Parts(Part):
+    """Parts of gain.mean_pp, pp; they add up to it."""
 
-    model: str
-    """Locale of the model."""
-    value: float
-    """Its accuracy, a fraction."""
-    ref: str
-    """Result row: <entry id>#r<n>."""
+    prior_pp: float
+    """Mean gain of the recipe on other targets, or what is stated where there is none."""
+    lead_pp: float
+    """Because the best single model leads the mean of the sources by more, or less, than on other targets."""
+    relatives_pp: float
+    """Because other arms did better, or worse, on this target than they do on others."""
+    own_pp: float
+    """What the arm's own rows on this target move the estimate by."""
+    winner_pp: float
+    """Taken off, because the best of several measured arms was partly lucky."""
+    rests_on: Literal["context", "method", "contexts", "nothing"]
+    """Origin of prior_pp: this recipe in the context, its method, other contexts, or a stated value."""
+    targets: int
+    """Other targets of the context on which this recipe was measured."""
+    before_pp: float
+    """Expected gain without the arm's own rows, pp."""
+    before_sd_pp: float
+    """Its standard deviation, pp."""
+    lead_here_pp: float | None
+    """Lead of the best single model over the mean of the sources, pp; null: unknown, taken as elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +141,6 @@ class Baseline(Part):
     """How the figure was chosen."""
     ref: str | None
     """Result row: <entry id>#r<n>."""
-    better: BetterModel | None = None
-    """A better single model of the log, which the recorded gains were not computed against."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ class EvidenceRow(Part):
 
 @dataclass(frozen=True)
 class PriorRows(Part):
-    """The rows of all other targets together."""
+    """The rows of other targets that the prior rests on, together."""
 
     ref: Literal["prior"]
     """`prior`."""
@@ -202,13 +199,27 @@ class PriorRows(Part):
     """`prior`."""
     contribution_pp: float
     """Part of gain.mean_pp, pp."""
-    refs: tuple[str, ...]
-    """Their ids."""
+    digest: str
+    """Hash of their ids."""
 
     @property
     def label(self) -> str:
         """`303 rows on 39 other targets`."""
         return f"{count(self.rows, 'row')} on {count(self.targets, 'other target')}"
+
+
+@dataclass(frozen=True)
+class OtherRows(Part):
+    """Rows of the target with smaller parts, together."""
+
+    ref: Literal["rest"]
+    """`rest`."""
+    rows: int
+    """Number of rows."""
+    contribution_pp: float
+    """Part of gain.mean_pp, pp."""
+    kind: Literal["rest"]
+    """`rest`."""
 
 
 @dataclass(frozen=True)
@@ -389,6 +400,10 @@ class Advice(Part):
     """The recipe that the verdict is about."""
     gain: Gain
     """Expected gain of the recipe over the baseline."""
+    parts: Parts
+    """What the expected gain is made of."""
+    borderline: bool
+    """Whether a slightly different estimate would give another verdict."""
     min_gain_pp: float
     """Smallest gain worth a merge, pp."""
     budget: int | None
@@ -397,7 +412,7 @@ class Advice(Part):
     """Smallest gain that a paired test detects with 80% power, pp."""
     baseline: Baseline
     """The figure to beat."""
-    evidence: tuple[EvidenceRow | PriorRows, ...]
+    evidence: tuple[EvidenceRow | OtherRows | PriorRows, ...]
     """What the expected gain rests on."""
     dissent: tuple[EvidenceRow | UncountedRow, ...]
     """Rows that point against the verdict, and rows that are not counted."""
@@ -435,9 +450,31 @@ class Advice(Part):
         """Rows that the estimate does not use."""
         return [item for item in self.dissent if isinstance(item, UncountedRow)]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the advice as JSON data: dicts, lists, text and numbers."""
-        return {field.name: _json(getattr(self, field.name)) for field in fields(self)}
+    def as_dict(self, *, every: bool = True) -> dict[str, Any]:
+        """Return the advice as JSON data: dicts, lists, text and numbers.
+
+        Args:
+            every: All rows; otherwise those with the largest parts, at most `SHORT` of each list.
+        """
+        shown = self if every else self._short()
+        return {field.name: _json(getattr(shown, field.name)) for field in fields(self)}
+
+    def _short(self) -> Advice:
+        """Return the advice with shorter lists; rows of the target that are left out become one item."""
+        rows = self.rows
+        most, rest = rows[:SHORT], rows[SHORT:]
+        left: tuple[OtherRows, ...] = ()
+        if rest:
+            part = sum(row.contribution_pp or 0.0 for row in rest)
+            left = (OtherRows("rest", len(rest), round(part, 3), "rest"),)
+        others = tuple(item for item in self.evidence if isinstance(item, PriorRows))
+        return replace(
+            self,
+            evidence=(*most, *left, *others),
+            dissent=self.dissent[:1],
+            alternatives=self.alternatives[:2],
+            rules=self.rules[:2],
+        )
 
 
 def _json(value: Any) -> Any:

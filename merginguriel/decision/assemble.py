@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
 
 from merginguriel import stats
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import PAIRWISE, SAW
+from merginguriel.knowledge.parse.rows import SAW
 
-from . import claim_rules, cross_validation
-from . import estimate as model
+from . import claim_rules
 from .advice_types import (
     AppliedClaim,
     ArmName,
     Calibration,
-    Compatibility,
     EvidenceRow,
     Gain,
     MeasuredArm,
+    Parts,
     Pilot,
     PredictedArm,
     PriorRows,
     UncountedRow,
 )
 from .baseline import Trial, best_single, detectable, singles_of
-from .compatibility import Fits, value_of
+from .estimate import Check, Estimate
 from .evidence import GOAL, Arm, Observation, arm_of
 from .next_steps import words_of
 from .pilot import Plan
 from .question import DEFAULT, Candidate, Question
-from .sources import Choice
 
 
-def gain(estimate: model.Estimate, min_gain_pp: float) -> Gain:
+def gain(estimate: Estimate, min_gain_pp: float) -> Gain:
     """Return the estimate, rounded to what is shown."""
     (low80, high80), (low90, high90) = estimate.interval(0.8), estimate.interval(0.9)
     return Gain(
@@ -73,17 +72,49 @@ def _row(observation: Observation, part: float | None) -> EvidenceRow:
     )
 
 
+def parts(candidate: Candidate) -> Parts:
+    """Return the parts of the expected gain, rounded so that they add up to the rounded gain."""
+    estimate = candidate.estimate
+    exact = estimate.parts
+    rounded = [round(part, 2) for part in exact]
+    largest = max(range(len(exact)), key=lambda i: abs(exact[i]))
+    rounded[largest] = round(rounded[largest] + round(estimate.mean_pp, 2) - sum(rounded), 2)
+    lead = candidate.lead_pp
+    prior, moved, others, own, winner = rounded
+    return Parts(
+        prior_pp=prior,
+        lead_pp=moved,
+        relatives_pp=others,
+        own_pp=own,
+        winner_pp=winner,
+        rests_on=estimate.where,
+        targets=estimate.targets,
+        before_pp=round(estimate.before_pp, 2),
+        before_sd_pp=round(estimate.before_sd_pp, 2),
+        lead_here_pp=None if lead is None else round(lead, 2),
+    )
+
+
 def evidence(
     found: Sequence[Observation], best: Candidate, question: Question
 ) -> tuple[EvidenceRow | PriorRows, ...]:
-    """Return this target's rows one by one, largest part first, then the rows of all other targets as one item."""
-    parts = dict(zip((id(o) for o in found), best.estimate.parts_pp, strict=True))
+    """Return this target's rows one by one, largest part first, then the rows that the prior rests on as one item."""
+    estimate = best.estimate
     here = [o for o in found if (o.arm.target, o.arm.context) == (question.target, question.context)]
-    rows = [_row(o, parts[id(o)]) for o in here]
+    counts: dict[Arm, list[Observation]] = {}
+    for o in here:
+        counts.setdefault(o.arm, []).append(o)
+    own = estimate.parts.own_pp + estimate.parts.winner_pp
+    of_arm = {**(estimate.relatives or {}), best.arm: own}
+    rows = []
+    for o in here:
+        precision = sum(1 / other.variance for other in counts[o.arm])
+        rows.append(_row(o, of_arm.get(o.arm, 0.0) / o.variance / precision))
     rows.sort(key=lambda row: (-abs(row.contribution_pp or 0.0), row.ref))
-    rest = [o for o in found if (o.arm.target, o.arm.context) != (question.target, question.context)]
+    rest = [o for o in found if _rests_on(o.arm, best)]
     if not rest:
         return tuple(rows)
+    refs = sorted({o.row.ref for o in rest})
     prior = PriorRows(
         ref="prior",
         rows=len(rest),
@@ -91,10 +122,20 @@ def evidence(
         gain_pp=round(sum(o.gain_pp for o in rest) / len(rest), 2),
         se_pp=_spread([o.gain_pp for o in rest]),
         kind="prior",
-        contribution_pp=round(sum(parts[id(o)] for o in rest), 3),
-        refs=tuple(sorted({o.row.ref for o in rest})),
+        contribution_pp=round(estimate.parts.prior_pp + estimate.parts.lead_pp, 3),
+        digest=hashlib.sha256("\n".join(refs).encode()).hexdigest()[:12],
     )
     return (*rows, prior)
+
+
+def _rests_on(arm: Arm, best: Candidate) -> bool:
+    """Return True if the prior of `best` rests on the rows of `arm`: its recipe here, its method, or other contexts."""
+    of, where = best.arm, best.estimate.where
+    if where == "contexts":
+        return arm.context != of.context and arm.recipe[1:] == of.recipe[1:]
+    if arm.context != of.context or arm.target == of.target or where == "nothing":
+        return False
+    return arm.recipe == of.recipe if where == "context" else arm.method == of.method
 
 
 def _spread(values: Sequence[float]) -> float | None:
@@ -215,38 +256,20 @@ def pilot(plan: Plan, trial: Trial, kind: str, *, worth_pp: float, metric: str) 
     )
 
 
-def calibration(left: cross_validation.LeftOut | None) -> Calibration | None:
+FEWEST_CHECKED = 3  # targets
+
+
+def calibration(checks: Sequence[Check]) -> Calibration | None:
     """Return how well targets were predicted from the others; None where they are too few."""
-    scored = cross_validation.calibrate(left)
-    if scored is None:
+    targets = len({check.target for check in checks})
+    if targets < FEWEST_CHECKED:
         return None
+    inside = [[abs(c.u - 0.5) <= level / 2 for c in checks] for level in (0.8, 0.9)]
     return Calibration(
         how="each target predicted from the others",
-        targets=scored.targets,
-        predictions=scored.predictions,
-        inside80=round(scored.inside80, 2),
-        inside90=round(scored.inside90, 2),
-        mean_error_pp=round(scored.mean_error_pp, 2),
+        targets=targets,
+        predictions=len(checks),
+        inside80=round(sum(inside[0]) / len(checks), 2),
+        inside90=round(sum(inside[1]) / len(checks), 2),
+        mean_error_pp=round(sum(abs(c.gain_pp - c.mean_pp) for c in checks) / len(checks), 2),
     )
-
-
-def compatibility(fits: Fits, fitted: model.Model, arm: Arm, chosen: Choice) -> tuple[Compatibility, ...]:
-    """Return the known compatibility of the sources, and its part of the expected gain."""
-    sources = [source.locale for source in chosen.sources]
-    found = []
-    for measure, slope in zip(PAIRWISE, model.slopes(fitted), strict=False):
-        value = value_of(fits, arm.context, measure, sources)
-        if value is not None:
-            fit = fits[arm.context, measure]
-            sds = (value - fit.mean) / fit.sd
-            found.append(
-                Compatibility(
-                    measure=measure,
-                    value=round(value, 4),
-                    sds=round(sds, 2),
-                    slope_pp=round(slope.mean_pp, 2),
-                    slope_sd_pp=round(slope.sd_pp, 2),
-                    contribution_pp=round(slope.mean_pp * sds, 2),
-                )
-            )
-    return tuple(found)

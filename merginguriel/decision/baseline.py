@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from merginguriel import stats
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 from merginguriel.text.numbers import count, percent
 
-from .advice_types import Baseline, BetterModel
+from .advice_types import Baseline
 from .evidence import GOAL, Observation
 from .question import Question
 
@@ -36,17 +37,15 @@ def baseline_of(
     recorded = [o.row for o in own if o.kind == "gain"]
     if recorded:
         row = max(recorded, key=lambda r: (r.date, r.ref))
-        others = sorted({r.baseline for r in recorded if r.baseline is not None} - {row.baseline})
-        how = "recorded with the rows of this target"
+        value, n, ref, how = row.baseline, row.n, row.ref, "recorded with the rows of this target"
+        top = best_known(rows, question, recorded, row.n)
+        if top is not None and value is not None and row.sign * (top[0] - value) > ROUNDING:
+            value, ref = top
+            how = "the best single model of the log on these items"
+        others = sorted({r.baseline for r in recorded if r.baseline is not None} - {value})
         if others:
             how += f"; other rows give {', '.join(f'{100 * v:.2f}' for v in others)}"
-        better = None
-        if best and row.baseline is not None and best.sign * (best.value - row.baseline) > ROUNDING:
-            # The row's sources were fewer than the models of the log: a gain over them may be none over this one.
-            better = BetterModel(best.sources[0], best.value, best.ref)
-        return _baseline(
-            question, row.baseline, row.n, _models_at(singles, row.baseline), how, row.ref, better=better
-        )
+        return _baseline(question, value, n, _models_at(singles, value), how, ref)
     if best and (question.mode == "IncTar" or enough(singles, k)):
         models = _models_at(singles, best.value)
         how = f"the best of {len(singles)} single models in the log"
@@ -64,11 +63,43 @@ def _baseline(
     models: Sequence[str],
     how: str,
     ref: str | None,
-    *,
-    better: BetterModel | None = None,
 ) -> Baseline:
     first = models[0] if models else None
-    return Baseline(GOAL[question.mode], value, n, first, tuple(models[1:]), how, ref, better)
+    return Baseline(GOAL[question.mode], value, n, first, tuple(models[1:]), how, ref)
+
+
+def best_known(
+    rows: Sequence[ResultRow], question: Question, recorded: Iterable[ResultRow], n: int | None
+) -> tuple[float, str] | None:
+    """Return the best accuracy of a single model on the target's n items, with its row; None for IncTar.
+
+    A merge has to beat this one, whichever model its row was compared with.
+    """
+    if question.mode != "ExcTar":
+        return None
+    found = [(r.sign * r.value, r.ref, r.value) for r in singles_of(rows, question) if r.n == n]
+    found += [
+        (r.sign * r.baseline, r.ref, r.baseline) for r in recorded if r.n == n and r.baseline is not None
+    ]
+    best = max(found, default=None)
+    return None if best is None else (best[2], best[1])
+
+
+def rebased(found: Sequence[Observation], rows: Sequence[ResultRow], question: Question) -> list[Observation]:
+    """Return the gains with those of the question's target taken over the best single model known on the same items."""
+    own = [o for o in found if (o.arm.target, o.arm.context) == (question.target, question.context)]
+    recorded = [o.row for o in own if o.kind == "gain"]
+    tops = {n: best_known(rows, question, recorded, n) for n in {row.n for row in recorded}}
+    result = []
+    for o in found:
+        top = tops.get(o.row.n) if o.arm.target == question.target and o.kind == "gain" else None
+        if top and o.arm.context == question.context and o.row.baseline is not None:
+            short = 100 * o.row.sign * (top[0] - o.row.baseline)
+            if short > 100 * ROUNDING:
+                lead = None if o.lead_pp is None else o.lead_pp + short
+                o = replace(o, gain_pp=o.gain_pp - short, lead_pp=lead)
+        result.append(o)
+    return result
 
 
 def singles_of(rows: Iterable[ResultRow], question: Question) -> list[ResultRow]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from merginguriel.knowledge.claims.claim_status import Standing
@@ -87,8 +86,3 @@ def bearing(
         if in_scope(arm, claim.scope):
             found.append(Rule(claim, standings[claim.id]))
     return found
-
-
-def for_target(arm: Arm, target: str, context: str, mode: str) -> Arm:
-    """Return the arm for another target, context and mode."""
-    return replace(arm, target=target, context=context, mode=mode)

@@ -1,200 +1,436 @@
-"""Expected gain of an arm on a target, with its uncertainty.
+"""Expected gain of an arm on a target: what other targets show, what relatives show, and the arm's own rows.
 
-A linear mixed model with crossed random effects (Henderson 1975): a gain is the sum of an overall level, and of
-deviations of context, target, method, and their combinations down to the single cell. Each kind of deviation has a
-variance, estimated from all rows; a prediction borrows from other rows in proportion. Best linear unbiased
-prediction, so the mean is a weighted sum of the measured gains, and each row's part of it can be shown.
+An arm's accuracy is about the mean of its sources plus an effect of its recipe, so its gain over the best single model
+falls with the lead of that model over the mean. The steps, all closed forms with weights that are never negative:
+
+1. Prior: the mean gain of the same recipe on the other targets of the context, each moved to the asked target's lead by
+   `SLOPE`. Its spread is the recipe's own, so that a recipe that collapses has wide intervals and no other recipe.
+2. Relatives: other arms on the target move the prior by a target effect. A loss can only lower it.
+3. Own rows: combined with the prior by their variances; the result lies between the two.
+
+docs/backtest/report.md has the errors of this form and of others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import sqrt
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, sqrt
+from typing import Literal, NamedTuple
 
 from merginguriel import stats
 
-from . import covariance, variance_cache
-from .covariance import EFFECTS, LEVEL_SD
-from .evidence import Arm, Noise, Observation
-from .replicates import Repeats, repeats
+from .evidence import Arm, Observation, Recipe
 
-# Inverse-gamma prior of every variance but the level's: mode (2 pp)², weak (worth about four observations).
-PRIOR_SHAPE, PRIOR_SCALE = 1.0, 8.0
-ITERATIONS = 100  # at most; the shipped log settles in eight
-SETTLED = 1e-4  # change of every variance's logarithm at which the fit ends
-SMALLEST = 1e-4  # share of a step that is still tried
-LONGEST = 2.0  # step in a variance's logarithm
+# Stated beforehand, with the source of each figure.
+SLOPE, SLOPE_SD = -0.8, 0.2  # of a gain in the lead: an arm keeps a fifth of it
+OBSERVATIONS = 0.5  # that the stated centre counts for, beside measured targets
+SPREAD, SPREAD_DF = 3.0, 3  # pp between targets of one recipe, and how many observations that is worth
+SMALLEST_SPREAD = 1.0  # pp
+LEVEL_SD = 5.0  # pp of a recipe's mean gain, where nothing is known of the recipe
+CONTEXT_SD = 4.0  # pp of a recipe's mean gain between contexts, worth one observation
+TARGET_SD = 2.0  # pp of what all arms of a target share, beyond the lead
+BASELINE_NOISE = 4.0  # pp², sampling variance of the accuracy that all gains of a target are taken over
+SHARED_ITEMS = 0.75  # of the noise variance, common to measurements on the same items
+WINNER = 0.75  # standard errors by which the best of several measured arms overstates itself: 0.6 to 1.3 of 20 arms
 
 
-class Estimate(NamedTuple):
-    """Predicted gain in pp, and each observation's part of the mean, in pp.
+Origin = Literal["context", "method", "contexts", "nothing"]
 
-    df  degrees of freedom that `sd_pp` rests on: Student's t; None: normal
+
+class Cell(NamedTuple):
+    """Measurements of one arm, or of one recipe, on one target, pooled."""
+
+    gain_pp: float
+    variance: float
+    lead_pp: float | None
+
+
+class Parts(NamedTuple):
+    """Parts of an expected gain in pp, which add up to it.
+
+    Attributes:
+        prior_pp: Mean gain of the recipe elsewhere.
+        lead_pp: Because the best single model leads here by more, or less, than elsewhere.
+        relatives_pp: Because other arms did better, or worse, here than they do elsewhere.
+        own_pp: What the arm's own rows move the estimate by.
+        winner_pp: What is taken off them because the best of several measured arms was partly lucky.
+    """
+
+    prior_pp: float = 0.0
+    lead_pp: float = 0.0
+    relatives_pp: float = 0.0
+    own_pp: float = 0.0
+    winner_pp: float = 0.0
+
+
+NO_PARTS = Parts()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Posterior of a gain: Student's t.
+
+    Attributes:
+        mean_pp: Expected gain.
+        sd_pp: Scale of the distribution.
+        df: Degrees of freedom; inf: normal.
+        parts: Parts of the mean.
+        targets: Other targets of the context that measured the recipe.
+        before_pp: Mean without the arm's own rows.
+        before_sd_pp: Scale without them.
+        own_weight: Weight of the own rows, 0 to 1.
+        relatives: Arm → its part of `parts.relatives_pp`.
+        where: What the prior rests on: `context`, `method`, `contexts` or `nothing`.
     """
 
     mean_pp: float
     sd_pp: float
-    parts_pp: tuple[float, ...]
-    df: int | None = None
+    df: float = inf
+    parts: Parts = NO_PARTS
+    targets: int = 0
+    before_pp: float = 0.0
+    before_sd_pp: float = inf
+    own_weight: float = 0.0
+    relatives: Mapping[Arm, float] | None = None
+    where: Origin = "nothing"
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return the interval that contains the gain with probability `level`, pp."""
-        p = 0.5 + level / 2
-        half = (stats.student_inv_cdf(p, self.df) if self.df else stats.NORMAL.inv_cdf(p)) * self.sd_pp
+        half = quantile(0.5 + level / 2, self.df) * self.sd_pp
         return self.mean_pp - half, self.mean_pp + half
 
     def p_above(self, gain_pp: float) -> float:
         """P(true gain > gain_pp)."""
-        z = (self.mean_pp - gain_pp) / self.sd_pp
-        if self.df is None:
-            return stats.NORMAL.cdf(z)
-        beyond = stats.student_two_sided_p(z, self.df) / 2
-        return 1 - beyond if z > 0 else beyond
+        return cdf((self.mean_pp - gain_pp) / self.sd_pp, self.df)
 
 
-class Model(NamedTuple):
-    """A fitted model: the observations, the variance of each effect in pp², and the covariance, factored.
-
-    Without observations there is nothing to factor.
-    """
-
-    arms: tuple[Arm, ...]
-    gains: np.ndarray  # [n] pp
-    variances: dict[str, float]
-    factor: covariance.Factor | None
-    pooled: (
-        np.ndarray
-    )  # [g] pp, what the rows of each merge say together; the gains, where nothing was measured twice
-    repeated: Repeats | None = None
-
-    def weights(self, pooled: np.ndarray) -> np.ndarray:
-        """[n] what each row weighs, where its merges weigh `pooled` [g]."""
-        if self.repeated is None or self.factor is None:
-            return pooled
-        design = self.factor.design
-        shares = (design.noise @ design.blocks(pooled[:, None]))[design.place][:, 0]
-        return self.repeated.weighed(shares[self.repeated.merge])
+NORMAL_FROM = 60  # degrees of freedom from which Student's t is taken as normal
 
 
-def fit(found: Sequence[Observation], noise: Noise, features: np.ndarray, *, keep: bool = False) -> Model:
-    """Fit the variances of the model to observations.
+def quantile(p: float, df: float) -> float:
+    """Return the quantile of Student's t."""
+    return stats.NORMAL.inv_cdf(p) if df >= NORMAL_FROM else stats.student_inv_cdf(p, int(df))
+
+
+def cdf(t: float, df: float) -> float:
+    """Return the distribution function of Student's t."""
+    if df >= NORMAL_FROM:
+        return stats.NORMAL.cdf(t)
+    beyond = stats.student_two_sided_p(t, int(df)) / 2
+    return 1 - beyond if t > 0 else beyond
+
+
+def pool(measured: Sequence[tuple[float, float, object]]) -> tuple[float, float]:
+    """Return mean and variance of (gain, variance, items): rows on the same items share `SHARED_ITEMS` of their noise."""
+    groups: dict[object, list[tuple[float, float]]] = {}
+    for gain, variance, items in sorted(measured, key=lambda m: (str(m[2]), m[0], m[1])):
+        groups.setdefault(items, []).append((gain, variance))
+    total = weighted = 0.0
+    for rows in groups.values():
+        precision = sum(1 / variance for _, variance in rows)
+        mean = sum(gain / variance for gain, variance in rows) / precision
+        spread = SHARED_ITEMS * min(variance for _, variance in rows) + (1 - SHARED_ITEMS) / precision
+        total += 1 / spread
+        weighted += mean / spread
+    return weighted / total, 1 / total
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Gains of one mode, by recipe and target, and by target and arm."""
+
+    found: tuple[Observation, ...]
+
+    @cached_property
+    def recipes(self) -> dict[Recipe, dict[str, Cell]]:
+        """Recipe → target → its measurements, whatever the sources."""
+        grouped: dict[Recipe, dict[str, list[Observation]]] = {}
+        for o in self.found:
+            grouped.setdefault(o.arm.recipe, {}).setdefault(o.arm.target, []).append(o)
+        return {
+            recipe: {target: cell_of(rows) for target, rows in sorted(by_target.items())}
+            for recipe, by_target in grouped.items()
+        }
+
+    @cached_property
+    def kin(self) -> dict[tuple[str, str], list[Recipe]]:
+        """(context, method) → its recipes."""
+        found: dict[tuple[str, str], list[Recipe]] = {}
+        for recipe in sorted(self.recipes, key=str):
+            found.setdefault((recipe.context, recipe.method), []).append(recipe)
+        return found
+
+    @cached_property
+    def elsewhere(self) -> dict[object, list[Recipe]]:
+        """Method, similarity, k and params → recipes of each context."""
+        found: dict[object, list[Recipe]] = {}
+        for recipe in sorted(self.recipes, key=str):
+            found.setdefault(recipe[1:], []).append(recipe)
+        return found
+
+    @cached_property
+    def by_target(self) -> dict[tuple[str, str], dict[Arm, list[Observation]]]:
+        """(context, target) → arm → its rows."""
+        found: dict[tuple[str, str], dict[Arm, list[Observation]]] = {}
+        for o in self.found:
+            found.setdefault((o.arm.context, o.arm.target), {}).setdefault(o.arm, []).append(o)
+        return found
+
+    @cached_property
+    def contexts(self) -> frozenset[str]:
+        """Contexts with a measured gain."""
+        return frozenset(o.arm.context for o in self.found)
+
+
+def cell_of(rows: Sequence[Observation]) -> Cell:
+    """Pool rows of one target."""
+    gain, variance = pool([(o.gain_pp, o.variance, (o.row.n, o.kind)) for o in rows])
+    leads = sorted(o.lead_pp for o in rows if o.lead_pp is not None)
+    return Cell(gain, variance, sum(leads) / len(leads) if leads else None)
+
+
+def learn(found: Iterable[Observation]) -> Learned:
+    """Index gains. The order in which they are given has no effect."""
+    return Learned(tuple(sorted(found, key=lambda o: (o.gain_pp, o.variance, o.arm.target, o.arm.method))))
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What other targets say of a recipe on a target: centre at the mean lead, slope part, spread and its origin."""
+
+    centre_pp: float
+    lead_pp: float
+    between: float  # pp², of true gains between targets
+    error: float  # pp², of the centre
+    df: float
+    targets: int
+    where: Origin
+
+    @property
+    def mean_pp(self) -> float:
+        """Expected gain."""
+        return self.centre_pp + self.lead_pp
+
+    @property
+    def variance(self) -> float:
+        """Variance of the gain on one target."""
+        return self.between + self.error
+
+
+def prior(
+    learned: Learned, recipe: Recipe, target: str, lead_pp: float | None, *, alone: bool = False
+) -> Prior:
+    """Return the prior of a recipe on a target, from every row but those of the target.
 
     Args:
-        found: Measured gains, n of them.
-        noise: Their noise.
-        features: Compatibility of each merge's sources, [n, f]; a linear part of the gain with slopes shrunk to 0.
-        keep: Read the variances from the user's cache if the same was fitted before, and write them there.
+        learned: Measured gains.
+        recipe: The recipe.
+        target: The target, whose own rows are not used.
+        lead_pp: Lead of the best single model over the mean of the sources there; None: unknown, as elsewhere.
+        alone: Whether only the recipe's own rows count, without its method and other contexts.
     """
-    gains = np.array([o.gain_pp for o in found])
-    arms = tuple(o.arm for o in found)
-    if not found:
-        return Model(arms, gains, dict(zip(EFFECTS, np.exp(_start()).tolist(), strict=True)), None, gains)
-    repeated = repeats(arms, noise, features)
-    design = covariance.design(arms, noise, features, repeated)
-    pooled = gains
-    if repeated is not None:
-        told = repeated.total(repeated.weighed(gains))
-        pooled = (design.noise @ design.blocks(told[:, None]))[design.place][:, 0]
-    key = variance_cache.digest(arms, gains, noise, features) if keep else None
-    known = variance_cache.recall(key, len(EFFECTS)) if key else None
-    factor = _settle(design, pooled) if known is None else covariance.factor(design, known)
-    if key and known is None:
-        variance_cache.remember(key, factor.variances)
-    variances = dict(zip(EFFECTS, factor.variances.tolist(), strict=True))
-    return Model(arms, gains, variances, factor, pooled, repeated)
+    cells = [cell for where, cell in learned.recipes.get(recipe, {}).items() if where != target]
+    centre, error, where = NO_CENTRE if alone else _centre(learned, recipe, target, lead_pp)
+    if not cells:
+        return Prior(centre, 0.0, SPREAD**2, error, SPREAD_DF, 0, where)
+    leads = [cell.lead_pp for cell in cells if cell.lead_pp is not None]
+    usual = sum(leads) / len(leads) if leads else 0.0
+    moved = lead_pp - usual if lead_pp is not None and leads else 0.0
+    # At the mean lead. Where the asked lead is unknown, what leads do to gains is part of their spread.
+    gains = [
+        cell.gain_pp
+        if lead_pp is None or cell.lead_pp is None
+        else cell.gain_pp - SLOPE * (cell.lead_pp - usual)
+        for cell in cells
+    ]
+    noise = sum(cell.variance for cell in cells) / len(cells)
+    mean = sum(gains) / len(gains)
+    df = SPREAD_DF + len(gains) - 1
+    total = (SPREAD_DF * (SPREAD**2 + noise) + sum((gain - mean) ** 2 for gain in gains)) / df
+    between = max(total - noise, SMALLEST_SPREAD**2)
+    weights = [1 / (between + cell.variance) for cell in cells]
+    stated = OBSERVATIONS / (between + noise)
+    precision = stated + sum(weights)
+    centre = (sum(w * gain for w, gain in zip(weights, gains, strict=True)) + stated * centre) / precision
+    slope_error = (SLOPE_SD * moved) ** 2
+    return Prior(centre, SLOPE * moved, between, 1 / precision + slope_error, df, len(cells), "context")
 
 
-def _start() -> np.ndarray:
-    """[effects] logarithms.
+NO_CENTRE: tuple[float, float, Origin] = (0.0, LEVEL_SD**2, "nothing")
 
-    Effects that the rows cannot tell apart begin apart, the finer the larger: from the same place they would end on the
-    saddle between the ways to share the variance, or beside it, as the order of the rows is rounded.
+
+def _centre(
+    learned: Learned, recipe: Recipe, target: str, lead_pp: float | None
+) -> tuple[float, float, Origin]:
+    """Return the stated centre of a recipe's gain, its variance and its origin: kin here, other contexts, or nothing."""
+    base, spread, origin = _other_contexts(learned, recipe)
+    relatives: list[tuple[float, float, bool]] = []
+    kin = [other for other in learned.kin.get((recipe.context, recipe.method), []) if other != recipe]
+    alike = [other for other in kin if other.similarity == recipe.similarity] or kin
+    for other in alike:
+        for where, cell in learned.recipes[other].items():
+            if where != target:
+                moved = 0.0 if lead_pp is None or cell.lead_pp is None else SLOPE * (lead_pp - cell.lead_pp)
+                relatives.append((cell.gain_pp + moved - base, 1.0, cell.gain_pp < 0))
+    if relatives:
+        # The spread stays: rows of other recipes move an estimate and never make it surer.
+        return base + cautious(relatives, 1.0)[0], spread, "method"
+    return base, spread, origin
+
+
+def _other_contexts(learned: Learned, recipe: Recipe) -> tuple[float, float, Origin]:
+    """Return what the recipe gained in other contexts, shrunk to 0, with the spread between contexts as its variance."""
+    means = []
+    for other in learned.elsewhere.get(recipe[1:], []):
+        if other.context != recipe.context:
+            cells = learned.recipes[other].values()
+            means.append(sum(cell.gain_pp for cell in cells) / len(cells))
+    if not means:
+        return NO_CENTRE
+    mean = sum(means) / len(means)
+    spread = (CONTEXT_SD**2 + sum((one - mean) ** 2 for one in means)) / len(means)
+    return mean * len(means) / (len(means) + 1), spread * (1 + 1 / len(means)), "contexts"
+
+
+def cautious(found: Sequence[tuple[float, float, bool]], pull: float) -> tuple[float, set[int]]:
+    """Return the lowest weighted mean that leaving out losses can give, and the items in it.
+
+    A loss that would raise the mean, because it is smaller than expected, does not count: so no loss of one arm
+    raises another. Adding items in order of their value gives the lowest mean of all subsets.
+
+    Args:
+        found: (value, weight, whether it is a loss) of each item.
+        pull: Weight of a value of 0 beside them.
     """
-    return np.log(PRIOR_SCALE / (PRIOR_SHAPE + 1)) + np.linspace(-0.5, 0.5, len(EFFECTS))
-
-
-def _settle(design: covariance.Design, gains: np.ndarray) -> covariance.Factor:
-    """Estimate the variance of every effect: the mode of the likelihood times the inverse-gamma prior.
-
-    Newton's method on the logarithms of the variances, with the average of the observed and the expected information
-    for the likelihood's curvature (Gilmour, Thompson & Cullis 1995, "Average Information REML", eq. 5, here without
-    fixed effects), and steps halved until the penalised likelihood rises.
-    """
-    logs = _start()
-    factor = covariance.factor(design, np.exp(logs))
-    for _ in range(ITERATIONS):
-        slope, step = _newton(factor, gains)
-        step *= min(1.0, LONGEST / float(np.abs(step).max()))
-        start, share = _loss(factor, gains), 1.0
-        rounding = 1e-10 * (1 + abs(start))  # below this a change of the loss says nothing
-        while True:
-            tried = covariance.factor(design, np.exp(logs + share * step))
-            fall = -1e-4 * share * float(slope @ step)
-            if _loss(tried, gains) <= start - fall + rounding or share < SMALLEST:
-                break
-            share /= 2
-        logs, factor = logs + share * step, tried
-        if float(np.abs(share * step).max()) <= SETTLED:
+    used = {i for i, (_, _, loss) in enumerate(found) if not loss}
+    total = sum(found[i][0] * found[i][1] for i in sorted(used))
+    weight = pull + sum(found[i][1] for i in sorted(used))
+    order = sorted((i for i, item in enumerate(found) if item[2]), key=lambda i: found[i][:2])
+    for i in order:
+        value, own, _ = found[i]
+        if weight and value >= total / weight:
             break
-    return factor
+        total, weight = total + value * own, weight + own
+        used.add(i)
+    return (total / weight if weight else 0.0), used
 
 
-def _loss(factor: covariance.Factor, gains: np.ndarray) -> float:
-    """−2 × the logarithm of likelihood × prior, up to a constant."""
-    v = factor.variances
-    prior = float(np.sum(2 * (PRIOR_SHAPE + 1) * np.log(v) + 2 * PRIOR_SCALE / v))
-    return factor.logdet + float(gains @ factor.solve(gains[:, None])[:, 0]) + prior
+class Relative(NamedTuple):
+    """A row of another arm: how much better it did on the target than expected, the weight of that, whether it lost."""
+
+    arm: Arm
+    surprise_pp: float
+    weight: float
+    lost: bool
 
 
-def _newton(factor: covariance.Factor, gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[effects] the slope of the loss in the logarithms of the variances, and the step to where it would end."""
-    v = factor.variances
-    residual = factor.solve(gains[:, None])[:, 0]
-    moved = covariance.spread_over(factor.design, residual)
-    slope = v * (covariance.traces(factor) - residual @ moved) + 2 * (PRIOR_SHAPE + 1) - 2 * PRIOR_SCALE / v
-    curvature = np.outer(v, v) * (moved.T @ factor.solve(moved)) + np.diag(2 * PRIOR_SCALE / v)
-    return slope, -np.linalg.solve(curvature, slope)
+def relatives(learned: Learned, context: str, target: str) -> list[Relative]:
+    """Return the rows of a target, each against what the recipe's rows on other targets say."""
+    found = []
+    for arm, rows in learned.by_target.get((context, target), {}).items():
+        expected = prior(learned, arm.recipe, target, cell_of(rows).lead_pp, alone=True)
+        for o in rows:
+            weight = 1 / ((1 - SHARED_ITEMS) * o.variance + expected.variance)
+            found.append(Relative(arm, o.gain_pp - expected.mean_pp, weight, o.gain_pp < 0))
+    return sorted(found, key=lambda r: (r.surprise_pp, r.weight, r.arm.label))
 
 
-def predict(model: Model, arm: Arm, features: np.ndarray) -> Estimate:
-    """Predict the gain of an arm from all observations.
+def _moved(others: Sequence[Relative]) -> tuple[float, dict[Arm, float]]:
+    """Return the target effect that other arms show, pp, and each arm's part."""
+    if not others:
+        return 0.0, {}
+    # The posterior mean of a normal effect with prior variance TARGET_SD²; noise of the common baseline stays.
+    pull = 1 / (TARGET_SD**2 + BASELINE_NOISE)
+    scale = TARGET_SD**2 * pull
+    _, used = cautious([(o.surprise_pp, o.weight, o.lost) for o in others], pull)
+    weight = pull + sum(others[i].weight for i in sorted(used))
+    parts: dict[Arm, float] = {}
+    for i in sorted(used):
+        arm, surprise, own, _ = others[i]
+        parts[arm] = parts.get(arm, 0.0) + scale * surprise * own / weight
+    return sum(parts.values()), parts
+
+
+def predict(learned: Learned, arm: Arm, lead_pp: float | None, others: Sequence[Relative]) -> Estimate:
+    """Return the expected gain of an arm over the best single model.
 
     Args:
-        model: The fitted model.
+        learned: Measured gains.
         arm: The arm.
-        features: Compatibility of its sources, [f]; 0 where unknown.
+        lead_pp: Lead of the best single model over the mean of its sources, pp; None: unknown.
+        others: `relatives` of the target; the arm itself is passed over.
     """
-    own = sum(v for name, v in model.variances.items() if name != covariance.SLOPES)
-    prior = LEVEL_SD**2 + own + model.variances[covariance.SLOPES] * float(features @ features)
-    if model.factor is None:
-        return Estimate(0.0, sqrt(prior), ())
-    shared = covariance.shared_with(model.factor, arm, features)
-    weights = model.factor.solve(shared[:, None])[:, 0]
-    variance = max(prior - float(shared @ weights), 1e-6)
-    parts = model.weights(weights) * model.gains
-    return Estimate(float(parts.sum()), sqrt(variance), tuple(parts.tolist()))
+    rows = learned.by_target.get((arm.context, arm.target), {}).get(arm)
+    cell = cell_of(rows) if rows else None
+    if cell is not None and cell.lead_pp is not None:
+        lead_pp = cell.lead_pp
+    before = prior(learned, arm.recipe, arm.target, lead_pp)
+    rest = [o for o in others if o.arm != arm] if rows else others
+    shift, shares = _moved(rest)
+    start, spread = before.mean_pp + shift, before.variance
+    own = winner = weight = 0.0
+    if cell is not None:
+        measured = cell.gain_pp
+        if rest and measured > start:
+            measured = max(start, measured - WINNER * sqrt(cell.variance))
+        weight = spread / (spread + cell.variance)
+        own, winner = weight * (cell.gain_pp - start), weight * (measured - cell.gain_pp)
+    parts = Parts(before.centre_pp, before.lead_pp, shift, own, winner)
+    return Estimate(
+        mean_pp=sum(parts),
+        sd_pp=sqrt((1 - weight) * spread),
+        # By the share of the variance that rests on the recipe's own spread (Satterthwaite 1946).
+        df=before.df / (1 - weight) ** 2,
+        parts=parts,
+        targets=before.targets,
+        before_pp=start,
+        before_sd_pp=sqrt(spread),
+        own_weight=weight,
+        relatives=shares,
+        where=before.where,
+    )
 
 
-class Slope(NamedTuple):
-    """What one standard deviation more of a feature does to a gain, in pp."""
+class Check(NamedTuple):
+    """A measured gain predicted without its target."""
 
+    target: str
+    recipe: Recipe
+    gain_pp: float
     mean_pp: float
-    sd_pp: float
+    sd_pp: float  # of the true gain
+    noise: float  # pp², of the measurement
+    df: float
+
+    @property
+    def u(self) -> float:
+        """Where the gain falls in its predictive distribution, 0 to 1."""
+        return cdf((self.gain_pp - self.mean_pp) / sqrt(self.sd_pp**2 + self.noise), self.df)
 
 
-def slopes(model: Model) -> list[Slope]:
-    """Return the posterior of every feature's slope; empty without observations."""
-    if model.factor is None:
-        return []
-    design = model.factor.design
-    found = []
-    for column in np.flatnonzero(design.owner == covariance.CROSSING.index(covariance.SLOPES)):
-        prior = float(model.factor.spread[column])
-        shared = prior * design.crossed[:, column]
-        weights = model.factor.solve(shared[:, None])[:, 0]
-        variance = max(prior - float(shared @ weights), 1e-9)
-        found.append(Slope(float(weights @ model.pooled), sqrt(variance)))
+MOST_CHECKS = 1000
+
+
+def checks(learned: Learned, context: str) -> list[Check]:
+    """Return the measured gains of a context, each predicted from the other targets; the first `MOST_CHECKS` of many."""
+    found: list[Check] = []
+    for recipe, cells in learned.recipes.items():
+        if recipe.context != context:
+            continue
+        for target, cell in cells.items():
+            if len(cells) > 1 and len(found) < MOST_CHECKS:
+                told = prior(learned, recipe, target, cell.lead_pp)
+                found.append(
+                    Check(
+                        target,
+                        recipe,
+                        cell.gain_pp,
+                        told.mean_pp,
+                        sqrt(told.variance),
+                        cell.variance,
+                        told.df,
+                    )
+                )
     return found

@@ -1,29 +1,35 @@
-"""Measured gains of a mode, read from result rows, with their noise."""
+"""Measured gains of a mode, read from result rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple
 
-import numpy as np
-
-from merginguriel.knowledge.parse.rows import ResultRow, distinct, is_merge
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct
 
 from .advice_types import ArmName, BaselineKind
 
 GOAL: dict[str, BaselineKind] = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
 BEST_OF_ALL = "best_zero_shot"  # of all models but the target's own, not only of the sources
-# Rows of one target are differences from the same baseline on the same items. For two differences with equal
-# parts of noise from the merge and from the baseline, the shared part is half.
-SHARED_BASELINE = 0.5
 SMALLEST_GAP_VARIANCE = 0.01  # pp²
 GAP_TARGETS = 3  # fewer say nothing about how much the gap varies
 
 
+class Recipe(NamedTuple):
+    """A way to combine models in a context, whatever the target and its sources."""
+
+    context: str
+    method: str
+    similarity: str | None
+    k: int | None
+    params: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True)
 class Arm:
-    """A way to merge for a target in a mode and context, without its sources and weights."""
+    """A way to serve a target in a mode and context: a recipe and its sources, sorted; empty where they are not known."""
 
     context: str
     target: str
@@ -32,6 +38,17 @@ class Arm:
     similarity: str | None
     k: int | None
     params: tuple[tuple[str, str], ...]
+    sources: tuple[str, ...] = ()
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The arm without target and sources: what is measured again on other targets."""
+        return Recipe(self.context, self.method, self.similarity, self.k, self.params)
+
+    @property
+    def passes(self) -> int:
+        """Number of forward passes for an input: k for an ensemble, else 1."""
+        return (self.k or len(self.sources) or 1) if is_ensemble(self.method) else 1
 
     @property
     def name(self) -> ArmName:
@@ -62,14 +79,35 @@ class Observation:
     variance: float
     kind: Literal["gain", "effect"]
     gap: Gap | None = None
+    lead_pp: float | None = None  # best single model − mean of the arm's sources, pp; None: unknown
+
+
+Column = Mapping[str, float]  # source → accuracy on one target, a fraction
 
 
 def arm_of(row: ResultRow) -> Arm:
     """Return the arm that a row measured."""
-    return Arm(row.context, row.target, row.mode, row.method, row.similarity, row.k, row.params)
+    sources = tuple(sorted(row.sources))
+    return Arm(row.context, row.target, row.mode, row.method, row.similarity, row.k, row.params, sources)
 
 
-def observations(rows: Iterable[ResultRow], mode: str, excluded: Callable[[Arm], bool]) -> list[Observation]:
+def is_ensemble(method: str) -> bool:
+    """Return whether models answer together instead of being merged."""
+    return method.startswith("ensemble")
+
+
+def is_arm(row: ResultRow) -> bool:
+    """Return whether a row is of a merge or an ensemble."""
+    return row.method not in ("single", "compat")
+
+
+def observations(
+    rows: Sequence[ResultRow],
+    mode: str,
+    excluded: Callable[[Arm], bool],
+    *,
+    known: Mapping[tuple[str, str], Column] | None = None,
+) -> list[Observation]:
     """Return the current rows of a mode, all of one metric, as gains; each measurement counts once.
 
     A row that was compared only with the mean of its sources gives an effect. Where other targets of the same context
@@ -80,33 +118,36 @@ def observations(rows: Iterable[ResultRow], mode: str, excluded: Callable[[Arm],
         rows: Result rows of any mode.
         mode: `ExcTar` or `IncTar`.
         excluded: Whether the rows of an arm are left out.
+        known: `columns` of the rows, where they were read already.
     """
-    usable = distinct(
-        row
-        for row in rows
-        if row.mode == mode and row.status == "current" and is_merge(row.method) and not excluded(arm_of(row))
-    )
+    every = distinct(row for row in rows if row.mode == mode and row.status == "current" and is_arm(row))
+    arms = [arm_of(row) for row in every]
+    usable = [(row, arm) for row, arm in zip(every, arms, strict=True) if not excluded(arm)]
+    means = {row.measurement(): row.baseline for row, _ in usable if row.baseline_kind == "source_mean"}
+    known = columns(rows) if known is None else known
     # Where the best of all models was recorded beside the best of the sources, that is what a merge has to beat.
-    strict = {row.measurement() for row in usable if row.baseline_kind == BEST_OF_ALL}
+    strict = {row.measurement() for row, _ in usable if row.baseline_kind == BEST_OF_ALL}
     found: list[Observation] = []
     effects: dict[object, Observation] = {}
-    for row in usable:
-        arm = arm_of(row)
+    for row, arm in usable:
         difference, variance = row.gain_pp, row.variance_pp
         beaten = row.baseline_kind == GOAL[mode] and not (mode == "ExcTar" and row.measurement() in strict)
         beaten |= mode == "ExcTar" and row.baseline_kind == BEST_OF_ALL
         if beaten and difference is not None and variance is not None:
-            found.append(Observation(row, arm, difference, variance, "gain"))
+            lead = (
+                _lead_of(row, known.get((row.context, row.target), {}), means) if mode == "ExcTar" else None
+            )
+            found.append(Observation(row, arm, difference, variance, "gain", lead_pp=lead))
         elif mode == "ExcTar" and row.baseline_kind == "source_mean" and difference is not None and row.n:
             effects.setdefault((arm, row.seed), Observation(row, arm, difference, variance or 0.0, "effect"))
         elif mode == "ExcTar" and row.metric == "merging_effect" and row.n:
             # The accuracies were not recorded; ½ is the accuracy with the largest variance.
             effects.setdefault((arm, row.seed), Observation(row, arm, row.value, 1e4 * 0.5 / row.n, "effect"))
-    measured = {observation.arm for observation in found}
+    measured = {_setting(observation.arm) for observation in found}
     gaps = _gaps(found, effects.values())
     for effect in effects.values():
         gap = next((gaps[key] for key in _gap_keys(effect.arm) if key in gaps), None)
-        if gap is not None and effect.arm not in measured:
+        if gap is not None and _setting(effect.arm) not in measured:
             found.append(
                 replace(
                     effect,
@@ -116,6 +157,68 @@ def observations(rows: Iterable[ResultRow], mode: str, excluded: Callable[[Arm],
                 )
             )
     return found
+
+
+def columns(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]]:
+    """Return (context, target) → what each single model of another locale reaches on the target, as far as it is known.
+
+    Values of a metric of which less is better are negated.
+
+    REAL weights are development accuracies up to a factor, which the recorded mean of the sources gives. They come
+    first, because they share no noise with the gains on test items; models without them have their score in the log.
+    """
+    scored: dict[tuple[str, str], dict[str, float]] = {}
+    weights: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows:
+        if row.status != "current":
+            continue
+        where = row.context, row.target
+        if row.method == "single" and row.metric not in MEASURES and len(row.sources) == 1:
+            if row.sources[0] != row.target:
+                scored.setdefault(where, {})[row.sources[0]] = row.sign * row.value
+        elif _weighs_by_accuracy(row) and row.baseline is not None:
+            for source, weight in zip(row.sources, row.weights, strict=True):
+                value = weight * len(row.sources) * row.baseline
+                weights.setdefault(where, {}).setdefault(source, []).append(value)
+    for where, found in weights.items():
+        scored.setdefault(where, {}).update(
+            {source: _mean(sorted(values)) for source, values in found.items()}
+        )
+    return scored
+
+
+def _weighs_by_accuracy(row: ResultRow) -> bool:
+    """Return whether the weights of a row are accuracies, and their mean is recorded with it."""
+    compared = row.mode == "ExcTar" and row.baseline_kind == "source_mean" and row.sign > 0
+    return compared and row.similarity == "REAL" and len(row.weights) == len(row.sources) > 1
+
+
+def lead(column: Column, sources: Sequence[str], best: float | None = None) -> float | None:
+    """Return how far the best single model is above the mean of `sources`, pp; None if a source is not in the column."""
+    if not sources or any(source not in column for source in sources):
+        return None
+    return 100 * ((max(column.values()) if best is None else best) - _mean([column[s] for s in sources]))
+
+
+def _lead_of(
+    row: ResultRow, column: Column, means: Mapping[tuple[object, ...], float | None]
+) -> float | None:
+    """Return the lead behind a measured gain: of all models or of the arm's sources, whichever it was compared with."""
+    pool = column if row.baseline_kind == BEST_OF_ALL else {s: column[s] for s in row.sources if s in column}
+    if pool:
+        found = lead(column, row.sources, max(pool.values()))
+        if found is not None:
+            return found
+    mean = means.get(row.measurement())
+    if mean is None:
+        return None
+    if pool and row.baseline_kind == BEST_OF_ALL:
+        best = max(pool.values())
+    elif row.baseline is not None:
+        best = row.sign * row.baseline
+    else:
+        return None
+    return 100 * (best - row.sign * mean)
 
 
 def _gap_keys(arm: Arm) -> tuple[object, ...]:
@@ -128,77 +231,29 @@ def _gap_keys(arm: Arm) -> tuple[object, ...]:
 
 def _gaps(gains: Sequence[Observation], effects: Iterable[Observation]) -> dict[object, Gap]:
     """Return the gap of every group with `GAP_TARGETS` targets or more."""
-    by_setting: dict[Arm, list[float]] = {}
+    by_setting: dict[object, list[float]] = {}
     for gain in gains:
-        by_setting.setdefault(gain.arm, []).append(gain.gain_pp)
+        by_setting.setdefault(_setting(gain.arm), []).append(gain.gain_pp)
     known: dict[object, dict[str, list[float]]] = {}
     for effect in effects:
         arm = effect.arm
-        if arm in by_setting:
-            gap = effect.gain_pp - _mean(by_setting[arm])
+        if _setting(arm) in by_setting:
+            gap = effect.gain_pp - _mean(by_setting[_setting(arm)])
             for key in _gap_keys(arm):
                 known.setdefault(key, {}).setdefault(arm.target, []).append(gap)
     found: dict[object, Gap] = {}
     for key, by_target in known.items():
         if len(by_target) >= GAP_TARGETS:
-            values = np.array([_mean(gaps) for gaps in by_target.values()])
-            found[key] = Gap(float(values.mean()), float(values.var(ddof=1)), len(values))
+            values = [_mean(gaps) for _, gaps in sorted(by_target.items())]
+            mean = _mean(values)
+            variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+            found[key] = Gap(mean, max(variance, SMALLEST_GAP_VARIANCE), len(values))
     return found
+
+
+def _setting(arm: Arm) -> tuple[Recipe, str]:
+    return arm.recipe, arm.target
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-class Noise(NamedTuple):
-    """The noise of n measured gains: sampling, shared baselines, and the gaps' own errors."""
-
-    sd: np.ndarray  # [n] pp
-    baseline: np.ndarray  # [n] rows of one number are differences from one baseline
-    gap: np.ndarray  # [n] which gap a row was inferred over; −1 for none
-    gap_variance: np.ndarray  # [gaps] pp², of the mean gap
-
-
-def noise(found: Sequence[Observation]) -> Noise:
-    """Return the noise of observations. An inferred gain has no recorded baseline and shares it with no other."""
-    baselines: dict[object, int] = {}
-    gaps: dict[Gap, int] = {}
-    for o in found:
-        if o.gap:
-            gaps.setdefault(o.gap, len(gaps))
-    return Noise(
-        np.sqrt(np.array([o.variance for o in found], dtype=float)),
-        np.array(
-            [
-                baselines.setdefault(
-                    (o.row.context, o.row.target, o.row.baseline_kind, o.row.baseline), len(baselines)
-                )
-                if o.kind == "gain"
-                else -1 - i
-                for i, o in enumerate(found)
-            ],
-            dtype=int,
-        ),
-        np.array([gaps[o.gap] if o.gap else -1 for o in found], dtype=int),
-        # Three equal gaps are chance: a gap is never known exactly.
-        np.array([max(gap.variance, SMALLEST_GAP_VARIANCE) / gap.targets for gap in gaps]),
-    )
-
-
-def sampling(sd: np.ndarray, baseline: np.ndarray) -> np.ndarray:
-    """Return the sampling covariance: differences from one baseline share a part of their noise.
-
-    Args:
-        sd: Standard deviations, [..., m] pp.
-        baseline: Number of each difference's baseline, [..., m].
-
-    Returns:
-        Covariance, [..., m, m] pp².
-    """
-    variance = sd**2
-    # The quieter of two differences bounds what both can owe to their baseline.
-    shared = SHARED_BASELINE * np.minimum(variance[..., :, None], variance[..., None, :])
-    sampled = np.where(baseline[..., :, None] == baseline[..., None, :], shared, 0.0)
-    diagonal = np.arange(sd.shape[-1])
-    sampled[..., diagonal, diagonal] = variance
-    return sampled

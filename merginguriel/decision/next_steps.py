@@ -12,11 +12,12 @@ from merginguriel.similarity import choice
 from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
-from . import estimate as model
 from .advice_types import Baseline, Next
 from .baseline import Trial
-from .evidence import Observation
-from .question import MERGE_AT, Candidate, Question
+from .estimate import Estimate
+from .evidence import Observation, is_ensemble
+from .pilot import MERGE_AT
+from .question import Candidate, Question
 from .sources import Choice
 
 HOME = ("home", "e5-small")  # defaults of --task and --base
@@ -28,8 +29,9 @@ def summary(verdict: str, best: Candidate, question: Question, veto: claim_rules
     if veto:
         return f"Do not merge with {label}: {veto.claim.text}"
     mean, p = pp(best.estimate.mean_pp), best.estimate.p_above(0)
-    if verdict == "merge":
-        return f"Merge: {label}. Expected gain {mean}, P(gain > 0) {p:.2f}."
+    if verdict in ("merge", "ensemble"):
+        do = "Merge" if verdict == "merge" else f"Let {best.arm.passes} models answer together"
+        return f"{do}: {label}. Expected gain {mean}, P(gain > 0) {p:.2f}."
     if verdict == "no-merge":
         return (
             f"Do not merge: the best recipe known, {label}, is expected at {mean}, "
@@ -143,7 +145,7 @@ def would_change(
     return found
 
 
-def needed_again(estimate: model.Estimate, trial_variance_pp: float, min_gain_pp: float) -> float:
+def needed_again(estimate: Estimate, trial_variance_pp: float, min_gain_pp: float) -> float:
     """Return the gain in pp that one more measurement must show for the verdict to become `merge`.
 
     With normal prior and normal sampling, the posterior mean must reach `min_gain_pp`, and P(gain > 0) `MERGE_AT`.
@@ -171,6 +173,9 @@ def next_steps(
     target, arm, lab = question.target, best.arm, question.lab
     task, _, base = question.context.partition("/")
     where = "" if (task, base) == HOME else f" --task {task} --base {base}"
+    if lab and not lab.offers_target:
+        remark = f"too few sentences of {target}: use your own with --task files --data FOLDER"
+        return [Next(f"mu tasks {task}", remark)]
     if verdict == "no-merge":
         if baseline.model is not None:
             models = " or ".join((baseline.model, *baseline.tied))
@@ -179,10 +184,8 @@ def next_steps(
             matrix = f"mu nxn --split dev --locale {target}{where}"
             return [Next(matrix, "the best single source is not known")]
         return [Next(f"mu log list --rows --target {target}", "its rows name the model to use instead")]
-    if lab and not lab.offers_target:
-        remark = f"too few sentences of {target}: use your own with --task files --data FOLDER"
-        return [Next(f"mu tasks {task}", remark)]
-    if lab and arm.method not in lab.methods:
+    together = is_ensemble(arm.method)
+    if lab and not together and arm.method not in lab.methods:
         other = next((c.arm for c in candidates if c.runnable), None)
         command = "mu methods"
         if other is not None:
@@ -196,6 +199,11 @@ def next_steps(
     if chosen.missing:
         matrix = f"mu nxn --split dev --locale {target}{where}"
         return [*steps, Next(matrix, "an N×N matrix names the sources")]
+    if together:
+        models = " ".join(f"--source {source.locale}" for source in chosen.sources)
+        kind = arm.method.removeprefix("ensemble").strip("_") or "soft"
+        score = f"mu ensemble score --target {target} --mode {arm.mode} --method {kind} {models}{where}"
+        return [*steps, Next(score, "from the answers that mu nxn keeps")]
     known = lab.methods[arm.method] if lab else None
     sources = " ".join(f"--source {source.locale}" for source in chosen.sources)
     params = "".join(_flag(k, v) for k, v in arm.params if known is None or k in known or k in POLICIES)

@@ -10,9 +10,12 @@ from merginguriel import stats
 
 from .advice_types import ArmName, Work
 from .estimate import Estimate
+from .evidence import Arm
 
 # Price of a piece of work, as a share of the smallest gain worth a merge: a judgement, the same for every question.
 PRICES = {"merges": 0.01, "evaluations": 0.01, "trainings": 0.02}
+MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
+PASS_PRICE = 0.05  # of each forward pass after the first, likewise
 
 
 class Plan(NamedTuple):
@@ -36,19 +39,14 @@ class Plan(NamedTuple):
         return self.cost != self.whole
 
 
-def expected_improvement(mean_pp: float, sd_pp: float) -> float:
-    """Return E[max(gain, 0)] in pp for a normal gain."""
-    z = mean_pp / sd_pp
-    return mean_pp * stats.NORMAL.cdf(z) + sd_pp * stats.NORMAL.pdf(z)
-
-
 def value_of_trial(
     estimate: Estimate, trial_variance_pp: float, min_gain_pp: float, *, merging: bool = False
 ) -> float:
     """Return the expected gain in pp from deciding after a trial rather than now.
 
     This is the expected value of sample information with normal prior and normal sampling (Raiffa & Schlaifer 1961,
-    ch. 5). A merge pays what it gains beyond `min_gain_pp`; not merging pays 0.
+    ch. 5), where a gain is taken only if the trial proves it: expected gain `min_gain_pp` or more, and P(gain > 0)
+    `MERGE_AT` or more. A merge pays what it gains beyond `min_gain_pp`; not merging pays 0.
 
     Args:
         estimate: The gain as it is expected now.
@@ -58,14 +56,23 @@ def value_of_trial(
             whatever the expected gain, because a gain that is not proven is not taken.
     """
     prior = estimate.sd_pp**2
-    preposterior_sd = prior / sqrt(prior + trial_variance_pp)
+    spread = prior / sqrt(prior + trial_variance_pp)  # of the mean after the trial
+    after = sqrt(prior * trial_variance_pp / (prior + trial_variance_pp))
+    least = max(min_gain_pp, stats.NORMAL.inv_cdf(MERGE_AT) * after)
+    z = (least - estimate.mean_pp) / spread
     payoff = estimate.mean_pp - min_gain_pp
-    return expected_improvement(payoff, preposterior_sd) - (payoff if merging else 0.0)
+    taken = spread * stats.NORMAL.pdf(z) + payoff * (1 - stats.NORMAL.cdf(z))
+    return taken - (payoff if merging else 0.0)
 
 
 def work(arms: int, missing: int) -> Work:
     """Return the work of a trial of `arms` merges where `missing` source models must be trained."""
     return Work(merges=arms, evaluations=arms + missing, trainings=missing)
+
+
+def passes_pp(arm: Arm, min_gain_pp: float) -> float:
+    """Return the gain in pp that the forward passes of an ensemble must bring beyond that of one model."""
+    return PASS_PRICE * min_gain_pp * (arm.passes - 1)
 
 
 def price_pp(cost: Work, min_gain_pp: float) -> float:

@@ -10,10 +10,9 @@ from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
 from merginguriel.similarity.choice import AS_IT_IS, parsed
 
 from . import claim_rules
-from . import estimate as model
-from .evidence import Arm
+from .estimate import Estimate
+from .evidence import Arm, is_ensemble
 
-MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
 DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
 
 
@@ -47,6 +46,8 @@ class Lab:
 
     def runs(self, arm: Arm) -> bool:
         """Return True if this program has the method with these parameters, and the similarity but for a table's."""
+        if is_ensemble(arm.method):
+            return True
         kind, options = parsed(arm.similarity) if arm.similarity else (None, AS_IT_IS)
         return (
             arm.method in self.methods
@@ -71,6 +72,8 @@ class Question:
         as_of: Day whose knowledge is used, YYYY-MM-DD; None: today's.
         lab: What the asker can run.
         budget: The most pieces of work (merges, evaluations, trainings) that a pilot may take; None: no limit.
+        ensembles: Whether several models may answer together, at k forward passes for each input.
+        matrix: Rows of single models that the workspace has and the log lacks.
     """
 
     target: str
@@ -83,6 +86,8 @@ class Question:
     as_of: str | None = None
     lab: Lab | None = None
     budget: int | None = None
+    ensembles: bool = True
+    matrix: tuple[ResultRow, ...] = ()
 
     def can_run(self, arm: Arm) -> bool:
         """Return True if the asker can run the arm."""
@@ -93,7 +98,8 @@ class Candidate(NamedTuple):
     """An arm that could answer the question, with its estimate."""
 
     arm: Arm
-    estimate: model.Estimate
+    estimate: Estimate
     rows: tuple[ResultRow, ...]  # this arm, measured on this target
     passed_over: claim_rules.Rule | None = None
     runnable: bool = True
+    lead_pp: float | None = None  # of the best single model over the mean of the sources

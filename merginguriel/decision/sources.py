@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from merginguriel import locales
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
 from merginguriel.similarity import choice
 from merginguriel.similarity.registry import Inputs
@@ -13,7 +14,7 @@ from merginguriel.text.numbers import percent
 
 from .advice_types import Source
 from .baseline import enough, singles_of
-from .evidence import Arm
+from .evidence import Arm, columns
 from .question import DEFAULT, Question
 
 ROUNDING = 1e-4  # an accuracy of the log is given to a hundredth of a percentage point
@@ -36,11 +37,24 @@ class Choice(NamedTuple):
 
 
 def choose_sources(
-    rows: Sequence[ResultRow], arm: Arm, measured: Sequence[ResultRow], question: Question
+    rows: Sequence[ResultRow],
+    arm: Arm,
+    measured: Sequence[ResultRow],
+    question: Question,
+    *,
+    predicting: bool = True,
 ) -> Choice:
-    """Return the sources of the measured row where it names them, else the best by REAL, if enough models were scored.
+    """Return the sources of the measured row where it names them, else the best by the arm's similarity.
 
-    Sources by URIEL, another similarity that is no accuracy, or a prepared one, are named only where a row names them.
+    Where too few models were scored on the target, the others' accuracies are predicted from their scores on other
+    targets and from similarities of the languages. A predicted source counts as missing: it is still to be measured.
+
+    Args:
+        rows: All result rows.
+        arm: The arm.
+        measured: Its rows on the target.
+        question: The question.
+        predicting: Whether unmeasured sources are predicted; otherwise they are not named.
     """
     trained = question.lab.trained if question.lab else None
     for row in measured:
@@ -60,13 +74,25 @@ def choose_sources(
     column = {source: row.value for source, row in by_source.items()}
     kind = (arm.similarity or "").partition("×")[0]
     if kind not in ("", "REAL"):  # REAL-row is a row of the matrix, which the log does not have
+        near = (
+            _nearest(arm, wanted, _pool(rows, arm, column, trained)) if predicting and kind == "URIEL" else ()
+        )
+        if near:
+            return Choice(near, 0, "ranked by URIEL similarity", _without([s.locale for s in near], trained))
         note = f"{wanted} by {kind}: the log does not name them, and an N×N matrix ranks by REAL"
-        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained))
+        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ())
     if not enough(singles, wanted):
         note = f"{wanted} to be named by an N×N matrix (mu nxn)"
         if column:
             note += f"; {_known(rows, arm, column, wanted)}"
-        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained))
+        found = _predicted(rows, arm, column, wanted, trained) if predicting else ()
+        if found:
+            names = [source.locale for source in found]
+            unknown = sum(source not in column for source in names)
+            also = f"; {_known(rows, arm, column, wanted)}" if column else ""
+            note = f"{unknown} predicted: an N×N matrix (mu nxn) measures them{also}"
+            return Choice(found, unknown, note, _without(names, trained))
+        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ())
     own = question.mode == "IncTar" and arm.target in column
     missing = max(0, wanted - len(column))
     picked = choice.choose(
@@ -94,6 +120,72 @@ def choose_sources(
         note += f"; {missing} more must come from an N×N matrix (mu nxn): the log does not name them"
         return Choice(sources, missing, note, _candidates(rows, arm, column, wanted, trained))
     return Choice(sources, 0, note, _without(chosen, trained))
+
+
+def _pool(
+    rows: Sequence[ResultRow], arm: Arm, column: Mapping[str, float], trained: frozenset[str] | None
+) -> list[str]:
+    """Return the models that may be sources: those trained here, where they are enough, else all that the context has."""
+    if trained is not None and len(trained - {arm.target}) >= (arm.k or DEFAULT[2]):
+        return sorted({*trained, *column} - {arm.target})
+    known = {
+        source
+        for row in rows
+        if row.context == arm.context and row.status == "current"
+        for source in row.sources
+    }
+    return sorted({*known, *column, *(trained or ())} - {arm.target})
+
+
+def _nearest(arm: Arm, k: int, pool: Sequence[str]) -> tuple[Source, ...]:
+    """Return the k models nearest to the target by URIEL; nothing where URIEL lacks the target or too many of them."""
+    from merginguriel.similarity import uriel
+
+    known = [name for name in pool if name in locales.table() and not uriel.lacking([name])]
+    if arm.target not in locales.table() or uriel.lacking([arm.target]) or len(known) < k:
+        return ()
+    picked = choice.choose(arm.target, "ExcTar", k, "URIEL", candidates=known, weigh="URIEL")
+    return tuple(Source(s.name, round(s.weight, 4), s.reason, None) for s in picked.sources)
+
+
+def _predicted(
+    rows: Sequence[ResultRow], arm: Arm, column: Mapping[str, float], k: int, trained: frozenset[str] | None
+) -> tuple[Source, ...]:
+    """Return the k models with the highest measured or predicted accuracy, each with how sure that is."""
+    from . import transfer
+
+    if arm.target not in locales.table():
+        return ()
+    known = columns(rows)
+    if any(row.sign < 0 for row in rows if row.context == arm.context and row.method == "single"):
+        return ()
+    context = {target: values for (where, target), values in known.items() if where == arm.context}
+    context[arm.target] = dict(column)
+    out = _ruled_out(dict(column), k, _mean_of_sources(rows, arm))
+    pool = [name for name in _pool(rows, arm, column, trained) if name not in out]
+    told = transfer.predict(context, arm.target, pool)
+    values = {
+        **{name: one.value for name, one in told.items()},
+        **{s: v for s, v in column.items() if s in pool},
+    }
+    if any(one.sd is None for one in told.values()):
+        # Similarities alone say which models are near, not how good: measured ones come first.
+        first = choice.top_k({s: v for s, v in values.items() if s in column}, min(k, len(column)))
+        best = [*first, *choice.top_k({s: v for s, v in values.items() if s not in column}, len(values))][:k]
+    else:
+        best = choice.top_k(values, min(k, len(values)))
+    if len(best) < k:
+        return ()
+    found = []
+    for name in best:
+        if name in column:
+            reason = f"{percent(column[name])} on {arm.target}, measured"
+        elif (sd := told[name].sd) is not None:
+            reason = f"predicted {percent(told[name].value)} ± {100 * sd:.1f} pp from other targets and URIEL"
+        else:
+            reason = "near by URIEL and script; too few scores in this context to predict more"
+        found.append(Source(name, None, reason, None))
+    return tuple(found)
 
 
 def _known(rows: Sequence[ResultRow], arm: Arm, column: dict[str, float], k: int) -> str:

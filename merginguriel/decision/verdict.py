@@ -10,8 +10,37 @@ from . import claim_rules
 from .advice_types import Verdict
 from .baseline import Trial, detectable
 from .estimate import Estimate
-from .pilot import Plan
-from .question import MERGE_AT, Question
+from .pilot import MERGE_AT, Plan
+from .question import Question
+
+LIKELY = 0.8  # P(gain > 0) of a gain that is worth a trial even where the test set alone could not prove it
+HAIR_P, HAIR_PP = 0.01, 0.1  # so near a threshold, a verdict is borderline
+
+
+class Grounds(NamedTuple):
+    """What an estimate rests on.
+
+    Attributes:
+        known: Whether anything was measured in the context.
+        measured: Whether the arm was measured on the target.
+        targets: Other targets of the context that measured its recipe.
+        calibrated: Whether intervals held on the targets of the context.
+        passes: Forward passes of the arm for an input.
+    """
+
+    known: bool
+    measured: bool
+    targets: int
+    calibrated: bool
+    passes: int
+
+    def proven(self, estimate: Estimate, question: Question) -> bool:
+        """Return True if the gain is sure enough and large enough to act without a trial.
+
+        The arm must have been measured on the target, or the intervals must have held on other targets.
+        """
+        sure = estimate.p_above(0) >= MERGE_AT and estimate.mean_pp >= question.min_gain_pp
+        return sure and (self.measured or self.calibrated)
 
 
 class Decision(NamedTuple):
@@ -22,16 +51,13 @@ class Decision(NamedTuple):
         why: The rule, with its figures.
         enough: Smallest budget, in pieces of work, with which a pilot would be proposed; None where the budget is not
             the reason.
+        borderline: Whether P or the expected gain is within a hair of its threshold.
     """
 
     verdict: Verdict
     why: str
     enough: int | None = None
-
-
-def proven(estimate: Estimate, question: Question) -> bool:
-    """Return True if the gain is sure enough and large enough to merge without a trial."""
-    return estimate.p_above(0) >= MERGE_AT and estimate.mean_pp >= question.min_gain_pp
+    borderline: bool = False
 
 
 def over(plan: Plan, question: Question) -> str | None:
@@ -46,64 +72,92 @@ def decide(
     estimate: Estimate,
     question: Question,
     trial: Trial,
+    grounds: Grounds,
     *,
-    known: bool,
     worth_pp: float,
     plan: Plan,
     veto: claim_rules.Rule | None,
 ) -> Decision:
     """Return the verdict.
 
-    A trial is proposed where it is expected to pay for itself, where the smallest gain that it detects with 80% power
-    is inside the 90% interval, and where the budget allows its work.
+    A trial is proposed where it is expected to pay for itself, and where the budget allows its work.
 
     Args:
         estimate: Expected gain of the recipe.
         question: The question.
         trial: Size and variance of one more measurement.
-        known: Whether something was measured on this target.
+        grounds: What the estimate rests on.
         worth_pp: Value of the trial, pp.
         plan: The trial.
         veto: The claim that excludes the recipe.
     """
-    enough = question.min_gain_pp
-    p = estimate.p_above(0)
-    least, most = detectable(trial), round(estimate.interval(0.9)[1], 2)
     if veto:
         return Decision("no-merge", f"the claim {veto.claim.id} forbids it, with evidence outside noise")
     dear, price_pp = over(plan, question), plan.price_pp
     enough_work = plan.cost.pieces if dear else None
-    if not known:
+    if not grounds.known:
         also = f"; and {dear}" if dear else ""
-        why = f"no merge for {question.target} was measured in {question.context}{also}"
-        return Decision("unknown", why, enough_work)
-    if proven(estimate, question):
-        return Decision(
-            "merge",
-            f"P(gain > 0) is at least {MERGE_AT:g}, and the expected gain at least the {enough:g} pp asked for",
-        )
+        what = f"nothing was measured in {question.context} ({question.mode})"
+        if question.method is not None:
+            what += f" by {question.method}"
+        return Decision("unknown", f"{what}{also}", enough_work)
+    found = _decide(estimate, question, trial, grounds, worth_pp=worth_pp, plan=plan)
+    if found.verdict == "pilot" and dear:
+        short = found.why.partition(";")[0]
+        found = Decision("no-merge", f"{short}; and {dear} (a trial is worth {worth_pp:.2f} pp)", enough_work)
+    near_p = (
+        abs(estimate.p_above(0) - MERGE_AT) <= HAIR_P and estimate.mean_pp >= question.min_gain_pp - HAIR_PP
+    )
+    near_pp = (
+        abs(estimate.mean_pp - question.min_gain_pp) <= HAIR_PP and estimate.p_above(0) >= MERGE_AT - HAIR_P
+    )
+    near_trial = found.verdict in ("pilot", "no-merge") and abs(worth_pp - price_pp) <= price_pp / 10
+    if near_p or near_pp or near_trial:
+        return found._replace(why=f"borderline: {found.why}", borderline=True)
+    return found
+
+
+def _decide(
+    estimate: Estimate, question: Question, trial: Trial, grounds: Grounds, *, worth_pp: float, plan: Plan
+) -> Decision:
+    """Return the verdict where neither a claim nor the budget stands against it."""
+    enough, price_pp = question.min_gain_pp, plan.price_pp
+    p = estimate.p_above(0)
+    least, most = detectable(trial), round(estimate.interval(0.9)[1], 2)
+    basis = "" if grounds.measured else f" (from {count(grounds.targets, 'other target')})"
+    if grounds.proven(estimate, question):
+        why = f"P(gain > 0) is at least {MERGE_AT:g}, and the expected gain at least the {enough:g} pp asked for"
+        if grounds.passes > 1:
+            why += f"; {grounds.passes} forward passes for each input"
+        return Decision("ensemble" if grounds.passes > 1 else "merge", why + basis)
     if estimate.mean_pp < 0:
         short = f"the expected gain is negative, {pp(estimate.mean_pp)}"
     elif p < MERGE_AT:
         short = f"P(gain > 0) is below the {MERGE_AT:g} that merging needs"
-    else:
+    elif estimate.mean_pp < enough:
         short = f"the expected gain is below the {enough:g} pp asked for"
-    if least > most:
-        return Decision(
-            "no-merge",
-            f"{short}; and a trial could not settle it: it detects {least:.1f} pp or more, and a gain above "
-            f"{pp(most)} is implausible (1 in 20)",
-        )
+    else:
+        short = "it was not measured on this target, and intervals in this context did not hold or were not checked"
+    short += basis
     if worth_pp < price_pp:
         return Decision(
             "no-merge",
             f"{short}; and a trial is worth {worth_pp:.2f} pp in expectation, less than its cost, {price_pp:.2f} pp",
         )
-    if dear:
-        return Decision("no-merge", f"{short}; and {dear}", enough_work)
+    if least > most and p >= LIKELY and estimate.mean_pp >= enough:
+        return Decision(
+            "pilot",
+            f"likely, but this test set cannot prove it: it detects {least:.1f} pp or more, and a gain above {pp(most)} "
+            f"is implausible; about {_items(trial, estimate.mean_pp):,} test items would",
+        )
     alone = f"; with the budget of {question.budget} it merges {plan.arms[0].label} alone" if plan.cut else ""
     return Decision(
         "pilot",
-        f"{short}; a trial is worth {worth_pp:.2f} pp in expectation, its cost is {price_pp:.2f} pp, and it detects "
-        f"{least:.1f} pp or more, where up to {pp(most)} is plausible{alone}",
+        f"{short}; a trial is worth {worth_pp:.2f} pp in expectation, its cost is {price_pp:.2f} pp, and up to "
+        f"{pp(most)} is plausible{alone}",
     )
+
+
+def _items(trial: Trial, gain_pp: float) -> int:
+    """Return the number of test items at which the expected gain is detected with 80% power."""
+    return int(trial.n * (detectable(trial) / gain_pp) ** 2 + 1)

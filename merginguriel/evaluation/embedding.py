@@ -14,19 +14,20 @@ from merginguriel.files import Progress
 from merginguriel.models import classifier
 from merginguriel.models.base import pooling_of
 from merginguriel.models.checkpoint import open_checkpoint
+from merginguriel.models.sentence_transformer import body_folder, is_sentence_transformer
 
-from . import packed_inference
-from .predict import batches, longest, padded
+from . import packed_inference, sentence_modules
+from .predict import LONGEST, batches, longest, padded
 from .predictions import BATCH_TOKENS, DEVICE_TOKENS
 
 
 def vectors(
     folder: Path, texts: Sequence[str], *, device: str | None = None, on_progress: Progress | None = None
 ) -> np.ndarray:
-    """Compute sentence vectors float32 [n, h], pooled as the folder declares, by the mean if it declares nothing.
+    """Compute sentence vectors float32 [n, h] as the folder declares, by the mean of the tokens if it declares nothing.
 
     Args:
-        folder: Of an encoder or a classifier.
+        folder: Of an encoder, a classifier or a SentenceTransformer, whose modules, longest length and prompt apply.
         texts: Sentences [n].
         device: Name of a torch device; None: a GPU if available.
         on_progress: Called with the progress.
@@ -35,19 +36,27 @@ def vectors(
         CheckpointError: Not an encoder, damaged, or without a tokenizer.
     """
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if open_checkpoint(folder).labels:
+    body = body_folder(folder)
+    most, prompt = 0, ""
+    if not is_sentence_transformer(folder) and open_checkpoint(folder).labels:
         whole, tokenizer = classifier.load(folder, device=place)
         model: Any = whole.base_model
-        pooling = getattr(whole.config, "pooling", None) or pooling_of(folder)
+        pool = classifier.POOLINGS[getattr(whole.config, "pooling", None) or pooling_of(folder) or "mean"]
     else:
-        model = classifier.opened(AutoModel, folder, encoder_kwargs=True).eval()
+        model = classifier.opened(AutoModel, body, encoder_kwargs=True).eval()
         torch.nn.Module.to(model, place)
-        tokenizer = classifier.load_tokenizer(folder)
-        pooling = pooling_of(folder)
-    pool = classifier.POOLINGS[pooling or "mean"]
-    cut = tokenizer(list(texts), truncation=True, max_length=longest(model)) if texts else {}
+        tokenizer = classifier.load_tokenizer(body)
+        if is_sentence_transformer(folder):
+            limit, lower, prompt = sentence_modules.text_settings(folder, body)
+            most = min(limit or tokenizer.model_max_length, LONGEST)
+            texts = [text.lower() if lower else text for text in texts]
+            pool = sentence_modules.head(folder, place)
+        else:
+            pool = classifier.POOLINGS[pooling_of(folder) or "mean"]
+    texts = [prompt + text for text in texts]
+    cut = tokenizer(texts, truncation=True, max_length=most or longest(model)) if texts else {}
     rows: list[list[int]] = cut["input_ids"] if texts else []
-    found = np.empty((len(rows), int(model.config.hidden_size)), dtype=np.float32)
+    found: np.ndarray | None = None
     done = 0
 
     def embed(chosen: list[int]) -> tuple[list[int], np.ndarray]:
@@ -64,8 +73,10 @@ def vectors(
     ):
         size = BATCH_TOKENS if on_cpu else DEVICE_TOKENS
         for chosen, part in each(embed, list(batches([len(row) for row in rows], size))):
+            if found is None:
+                found = np.empty((len(rows), part.shape[1]), dtype=np.float32)
             found[chosen] = part
             done += len(chosen)
             if on_progress:
                 on_progress(done, len(rows), "sentences")
-    return found
+    return np.empty((0, int(model.config.hidden_size)), dtype=np.float32) if found is None else found

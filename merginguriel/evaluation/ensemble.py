@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from merginguriel.errors import IncompatibleError, UnavailableError, UsageError
+from merginguriel.models import tokenizer_files
 from merginguriel.tasks.base import Item
 
 from . import predictions as stored
@@ -118,6 +119,7 @@ def read(models: Mapping[str, Path], items: Sequence[Item], cache: Path) -> dict
     for name, folder in models.items():
         model = stored.fingerprint(folder)
         path = stored.cache_path(cache, model, items)
+        tokenizer_files.require(folder, None)  # an earlier version scored models without one
         if path.is_file():
             found[name] = stored.load(path, model)
         else:

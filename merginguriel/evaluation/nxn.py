@@ -15,6 +15,7 @@ import numpy as np
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.files import Progress, write_text
 from merginguriel.metrics import base as metrics
+from merginguriel.models import tokenizer_files
 from merginguriel.models.checkpoint import open_checkpoint
 from merginguriel.tasks.base import Item, TaskData, digest
 from merginguriel.tasks.base import fingerprint as items_fingerprint
@@ -103,9 +104,13 @@ def nxn(
     right: dict[tuple[str, str], np.ndarray] = {}
     total = len(models) * len(items)
     for folder in models.values():
-        known = open_checkpoint(folder).labels
+        checkpoint = open_checkpoint(folder)
+        known = checkpoint.labels
         if known is not None:  # a folder without a head gets its own error when it is loaded
             check_labels(known, [item for found in items.values() for item in found], folder)
+        tokenizer_files.require(
+            folder, checkpoint.embedding_rows
+        )  # also of models whose predictions are cached
 
     def tell(text: str, *, notice: bool = False) -> None:
         if on_progress:

@@ -14,13 +14,15 @@ import numpy as np
 from merginguriel.errors import CheckpointError, IncompatibleError
 from merginguriel.files import write_bytes
 from merginguriel.metrics import base as metrics
-from merginguriel.models.checkpoint import TOKENIZER_FILES
+from merginguriel.models import folder_kinds, tokenizer_files
 from merginguriel.models.digest_cache import digest
 from merginguriel.tasks.base import Item
 
-MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".bin")
+# Endings of the files that determine predictions, beside custom code: weights, config, tokenizer.
+MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".bin", ".bpe", ".codes", ".spm", ".tiktoken")
 # Padded tokens in a batch. On a processor, what stays in its cache; less, and weights are read too often.
 BATCH_TOKENS, DEVICE_TOKENS = 512, 16384
+NUMBERS = "The model's labels have no names: write those of its training into id2label of config.json, in their order."
 FORMAT = 1  # of the cache; a file of another format is computed again
 
 
@@ -88,7 +90,9 @@ def check_labels(known: Sequence[str], items: Iterable[Item], where: Path | None
         raise IncompatibleError(
             f"the model knows {some(known)}; the data have {some(missing, gold)}.",
             where=str(where) if where else None,
-            hint="Name the data that the model was trained for, with --task and --data, or another model.",
+            hint=NUMBERS
+            if all(label.startswith("LABEL_") for label in known)
+            else "Name the data that the model was trained for, with --task and --data, or another model.",
         )
 
 
@@ -101,7 +105,12 @@ def some(first: Iterable[str], others: Iterable[str] = ()) -> str:
 
 def fingerprint(model: Path) -> str:
     """Return the sha256 over the files in a model folder that determine its predictions, with their names."""
-    files = [path for path in sorted(model.glob("*")) if path.suffix in MODEL_FILES and path.is_file()]
+    code = folder_kinds.custom_code(model)
+    files = [
+        path
+        for path in sorted(model.glob("*"))
+        if (path.suffix in MODEL_FILES or path.name in code) and path.is_file()
+    ]
     if not any(path.suffix in (".safetensors", ".bin") for path in files):
         raise CheckpointError("this folder has no weights.", where=str(model))
     return _sha256(*(part for path in files for part in (path.name, digest(path))))
@@ -114,7 +123,7 @@ def in_bf16(model: str) -> str:
 
 def tokenizer_digest(model: Path) -> str:
     """Return the sha256 over the files that determine how a model folder's tokenizer splits a sentence."""
-    files = [model / name for name in TOKENIZER_FILES if (model / name).is_file()]
+    files = [model / name for name in tokenizer_files.present(model)]
     return _sha256(*(part for path in files for part in (path.name, digest(path))))
 
 

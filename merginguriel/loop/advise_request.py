@@ -7,10 +7,11 @@ import shlex
 from merginguriel.decision.advice import Advice, Question, advise
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import check_context, is_merge
+from merginguriel.knowledge.parse.rows import ResultRow, check_context, is_merge
 from merginguriel.locales import table
 from merginguriel.study import capabilities
 from merginguriel.text.suggest import suggest
+from merginguriel.workspace import Workspace
 
 from .dedupe import unlogged
 
@@ -31,6 +32,7 @@ def question(
     min_gain: float | None = None,
     as_of: str | None = None,
     budget: int | None = None,
+    ensembles: bool = True,
 ) -> Question:
     """Return a checked question, with defaults from mu.toml.
 
@@ -45,6 +47,7 @@ def question(
         min_gain: Smallest gain worth a merge, pp; None: that of mu.toml.
         as_of: Day whose knowledge is used, YYYY-MM-DD; None: today's.
         budget: The most pieces of work (merges, evaluations, trainings) that a pilot may take; None: no limit.
+        ensembles: Whether several models may answer together.
 
     Raises:
         UsageError: A value is out of range, or unknown to both log and program.
@@ -79,6 +82,8 @@ def question(
         as_of=as_of,
         lab=lab,
         budget=budget,
+        ensembles=ensembles,
+        matrix=unlogged_rows(space, knowledge, about, target),
     )
 
 
@@ -119,6 +124,29 @@ def known(name: str, value: str, choice: set[str], more: str = "") -> None:
     raise UsageError(f"unknown {name} {value!r}.", hint="\n".join(line for line in lines if line))
 
 
+def unlogged_rows(space: Workspace, knowledge: Knowledge, context: str, target: str) -> tuple[ResultRow, ...]:
+    """Return the scores on a target of the workspace's N×N matrix that the log lacks; of the dev matrix without another."""
+    if unlogged(knowledge, context, target) is not None:
+        path = space.matrix(context)
+    else:
+        path = space.matrix(context, "-dev")
+        scored = any(
+            r.method == "single" and (r.context, r.target) == (context, target) for r in knowledge.rows
+        )
+        if scored or space.matrix(context).is_file() or not path.is_file():
+            return ()
+    from merginguriel.evaluation.nxn import load
+    from merginguriel.study.results import matrix_rows
+
+    logged = {
+        r.sources
+        for r in knowledge.rows
+        if r.method == "single" and (r.context, r.target) == (context, target)
+    }
+    rows = matrix_rows(load(path), context, space.display(path))
+    return tuple(row for row in rows if row.target == target and row.sources not in logged)
+
+
 def unlogged_note(knowledge: Knowledge, about: Question) -> str | None:
     """Return a note on an N×N matrix of the workspace that the log does not contain, with the command that logs it."""
     found = unlogged(knowledge, about.context, about.target)
@@ -127,7 +155,7 @@ def unlogged_note(knowledge: Knowledge, about: Question) -> str | None:
     path, count = found
     shown = knowledge.space.display(path)
     return (
-        f"note: {shown} has scores of {count} models on {about.target} that the log does not have; add them: "
+        f"note: {shown} has scores of {count} models on {about.target} that the log does not have; the answer uses them; add them: "
         f"mu log add --matrix {shlex.quote(shown)} --context {shlex.quote(about.context)} --type Observation "
         f"--title 'N×N matrix' --summary 'Every model on every locale.'"
     )

@@ -32,6 +32,11 @@ def configuration(advice: Advice, space: Workspace) -> Config:
     task, _, base = advice.context.partition("/")
     method = recipe.method
     known = capabilities.methods()
+    if recipe.passes > 1:
+        raise MuError(
+            f"{method} is an ensemble, which is scored from kept answers and not merged.",
+            hint="\n".join([*(step.text for step in advice.next), "One model instead: --no-ensembles."]),
+        )
     if method not in known or not recipe.runnable:
         raise MuError(f"{method} as it was measured is not in this program.", hint="See: mu methods")
     table: dict[str, Any] = {"kind": "merge", "task": task, "base": base}

@@ -12,7 +12,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from math import prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,8 @@ from . import policies, registry
 from .executor import Step, blocks, cores, divided, encoded, finite, identical
 from .registry import Dice, Method, Place
 from .tensor_plan import Job, Work
-from .tensor_reader import Input, whole
+from .tensor_reader import Input
+from .tensor_reader import whole as whole_numbers
 from .trim import Band
 from .trim_bounds import model_bands, tensor_bands
 
@@ -37,19 +40,53 @@ def carry_out(work: Work, sink: Sink, on_progress: Progress | None, threads: int
     """Merge every tensor and hand its blocks to `sink`, which is called from several threads."""
     total = sum(prod(job.shape) for job in work.jobs)
     done = 0
+    lock = Lock()
+
+    def finished(job: Job) -> None:
+        nonlocal done
+        with lock:
+            done += prod(job.shape)
+            if on_progress:
+                on_progress(done, total, job.name)
+
+    whole = [job for job in work.jobs if needs_whole(job, work.method)]
+    others = [job for job in work.jobs if not needs_whole(job, work.method)]
     count = cores(threads)
     with ThreadPoolExecutor(count) as pool:
         step = Step(work, pool, count)
         bands = model_bands(step) if work.method.trim and work.recipe.trim_scope == "model" else None
         try:
-            for job in work.jobs:
+            for job in others:
                 one(step, job, sink, bands)
-                done += prod(job.shape)
-                if on_progress:
-                    on_progress(done, total, job.name)
+                finished(job)
+            if whole:
+                side_by_side(step, whole, sink, finished)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def needs_whole(job: Job, method: Method) -> bool:
+    """Return whether the method needs this tensor of all models at once."""
+    floats = job.inputs[0].dtype in FLOATS
+    return floats and job.how == "method" and method.unit == "tensor" and not method.takes.endswith("gram")
+
+
+def side_by_side(step: Step, jobs: list[Job], sink: Sink, finished: Callable[[Job], None]) -> None:
+    """Merge each whole tensor in one thread, the largest first; its linear algebra uses no other.
+
+    Decompositions gain little from several threads, and the rounding of one thread is the same for any number of cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    single = Step(step.work, step.pool, 1)
+
+    def merge(job: Job) -> None:
+        one(single, job, sink, None)
+        finished(job)
+
+    with threadpool_limits(1, user_api="blas"):
+        step.each(merge, sorted(jobs, key=lambda job: -prod(job.shape)))
 
 
 def one(step: Step, job: Job, sink: Sink, bands: list[Iterator[Band]] | None) -> None:
@@ -58,7 +95,7 @@ def one(step: Step, job: Job, sink: Sink, bands: list[Iterator[Band]] | None) ->
     size = prod(job.shape)
     every = [*job.inputs, *([job.base] if job.base else [])]
     if every[0].dtype not in FLOATS:
-        numbers = [whole(source) for source in job.inputs]
+        numbers = [whole_numbers(source) for source in job.inputs]
         if any(not np.array_equal(numbers[0], other) for other in numbers[1:]):
             raise IncompatibleError(
                 f"tensor {job.name} holds whole numbers that differ; they cannot be averaged."
@@ -162,12 +199,21 @@ def apply(step: Step, job: Job, method: Method, params: Params, start: int, stac
 
 
 def weights_for(work: Work, job: Job) -> np.ndarray:
-    """Return the sources' weights [k]; those of the tensor's layer if the recipe gives them by layer."""
-    if not work.recipe.layer_weights:
+    """Return the sources' weights [k]; those of the tensor's name and layer if the recipe gives them so.
+
+    Where a signed method leaves a tensor to the mean, sources of negative weight have no share in it.
+    """
+    if work.method.signed and job.how != "method":
+        shares = np.maximum(work.weights, 0)
+        return shares / shares.sum()
+    recipe = work.recipe
+    named = (table for pattern, table in recipe.tensor_weights.items() if fnmatchcase(job.name, pattern))
+    table = next(named, recipe.layer_weights)
+    if not table:
         return work.weights
     from .methods.layers import weights_at
 
-    return weights_at(work.recipe.layer_weights, work.names, *policies.layer_of(job.name, work.layout))
+    return weights_at(table, work.names, *policies.layer_of(job.name, work.layout))
 
 
 def keywords_for(work: Work, job: Job, method: Method, params: Params) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from merginguriel import __version__
 from merginguriel.similarity import registry as similarities
@@ -40,16 +44,13 @@ def lines(text: Path) -> int:
         return 0
 
 
-def model_card(recipe: Recipe, method: Method) -> str:
+def model_card(recipe: Recipe, method: Method, metadata: Mapping[str, Any]) -> str:
     """Return README.md of a merged model, without date or host, so that the same merge gives the same bytes."""
     params = ", ".join(f"{key} {value}" for key, value in recipe.params.items()) or "no parameters"
     title = f"Merged model for {recipe.target}" if recipe.target else "Merged model"
     lines = [
         "---",
-        "library_name: transformers",
-        "tags:",
-        "- merge",
-        "- merginguriel",
+        yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True).rstrip(),
         "---",
         "",
         f"# {title}",
@@ -70,6 +71,7 @@ def model_card(recipe: Recipe, method: Method) -> str:
         "Similarity": recipe.similarity,
         "Context": recipe.context,
         "Embeddings": recipe.embeddings if recipe.embeddings != "merge" else None,
+        "Vocabulary": recipe.vocab,
         "Heads": recipe.heads if recipe.heads != method.heads else None,
         "Seen of the target": "; ".join(seen(recipe, method)),
     }

@@ -7,36 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merginguriel.errors import IncompatibleError
+from merginguriel.errors import IncompatibleError, warn
 from merginguriel.models.checkpoint import FLOATS, HEAD_WORDS, Checkpoint, is_head
 
+from .encoder_checks import SAME_BASE, check_encoder, refusal
 from .policies import LAYER
 from .registry import Method
+from .shared_tensors import same_tensors
 
-# What changes the meaning of weights without changing their shapes. Other keys may differ.
-SHAPING_KEYS = (
-    "model_type",
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "intermediate_size",
-    "hidden_act",
-    "layer_norm_eps",
-    "max_position_embeddings",
-    "position_embedding_type",
-    "type_vocab_size",
-    "pad_token_id",
-    "rope_theta",
-    "pooling",
-    "normalize",
-    "scale",
-)
-SAME_BASE = "Sources must be fine-tuned from one and the same base model."
 BASE_HINT = (
     "Write a base with the sources' head with: mu base --task TASK --base MODEL\n"
     "Task vectors need the pretrained base."
+)
+NAME_THEM = "If LABEL_0, LABEL_1 … are the same classes in this order, name them in id2label of config.json."
+UNNAMED = (
+    "the labels have no names (LABEL_0, LABEL_1 …): rows of the heads are merged by number. If number 0 is another class "
+    "in one of the models, the merged head means nothing. Name the classes in id2label of each config.json."
 )
 # Tensors that fine-tuning adds: the head, and the pooler in front of it.
 ADDED = HEAD_WORDS | {"pooler", "pre_classifier"}
@@ -82,6 +68,7 @@ def align(
              sources with different label sets are refused
     """
     same_labels = heads in ("auto", "merge", "average", "fresh")
+    sources, base = same_tensors(sources, base)
     for other in sources[1:]:
         check_pair(sources[0], other, labels=same_labels)
     if method.needs_base and base is None:
@@ -89,6 +76,9 @@ def align(
     first = sources[0][1]
     labels = labels_of_output(sources, base, heads)
     head = head_tensors(first)
+    by_label = heads in ("auto", "merge", "average", "common")
+    if head and len(sources) > 1 and by_label and all(unnamed(model.labels) for _, model in sources):
+        warn(UNNAMED)
     if heads not in ("auto", "merge", "average") and not head:
         raise IncompatibleError(
             f"heads: {heads}, but no tensor of {sources[0][0]} can be recognised as its head.",
@@ -130,6 +120,13 @@ def head_tensors(checkpoint: Checkpoint) -> frozenset[str]:
     return frozenset(name for name, info in checkpoint.tensors.items() if is_head(name, info.shape, count))
 
 
+def unnamed(labels: tuple[str, ...] | None) -> bool:
+    """Return whether labels are numbers only (LABEL_0, LABEL_1 …), as transformers calls those that nobody named."""
+    return labels is None or (
+        len(labels) > 1 and all(label == f"LABEL_{i}" for i, label in enumerate(labels))
+    )
+
+
 def labels_of_output(
     sources: Sequence[tuple[str, Checkpoint]], base: Checkpoint | None, heads: str
 ) -> tuple[str, ...] | None:
@@ -159,53 +156,25 @@ def check_pair(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint], *, labels: 
     labels  False: the label sets may differ, and with them the number of rows in a head
     """
     (name, one), (other, two) = a, b
-
-    def refuse(why: str, hint: str) -> IncompatibleError:
-        return IncompatibleError(f"{name} and {other} cannot be merged: {why}", hint=hint)
-
     if one.architecture != two.architecture:
-        raise refuse(
-            "their architectures differ.", f"{name} is a {one.architecture}, {other} a {two.architecture}."
+        raise refusal(
+            name,
+            other,
+            "their architectures differ.",
+            f"{name} is a {one.architecture}, {other} a {two.architecture}.",
         )
     check_encoder(a, b)
     why = label_difference(name, one.labels, other, two.labels) if labels else None
     if why:
-        raise refuse(
+        raise refusal(
+            name,
+            other,
             "their heads disagree.",
-            f"{why}\nTrain both on the same label set, or merge the labels they share: --heads common",
+            f"{why}\nTrain both on the same label set, or merge the labels they share: --heads common"
+            + (f"\n{NAME_THEM}" if unnamed(one.labels) != unnamed(two.labels) else ""),
         )
     if why := tensor_difference(name, one, other, two, heads=labels):
-        raise refuse("their tensors differ.", f"{why}\n{SAME_BASE}")
-
-
-def check_encoder(a: tuple[str, Checkpoint], b: tuple[str, Checkpoint]) -> None:
-    """Raise IncompatibleError unless settings and vocabulary agree; heads may differ."""
-    (name, one), (other, two) = a, b
-
-    def refuse(why: str, hint: str) -> IncompatibleError:
-        return IncompatibleError(f"{name} and {other} cannot be merged: {why}", hint=hint)
-
-    ours, theirs = shaping(one), shaping(two)
-    for key in sorted(ours.keys() & theirs.keys()):
-        if ours[key] != theirs[key]:
-            values = f"{key} is {ours[key]!r} in {name}, {theirs[key]!r} in {other}."
-            raise refuse("their configs differ.", f"{values}\n{SAME_BASE}")
-    if one.tokenizer and two.tokenizer and one.tokenizer != two.tokenizer:
-        forms = [fingerprint.partition(":")[0] for fingerprint in (one.tokenizer, two.tokenizer)]
-        detail = f"{name} has {forms[0]}, {other} has {forms[1]}." if forms[0] != forms[1] else SAME_BASE
-        raise refuse("their tokenizers differ, so a row of the embeddings is another token in each.", detail)
-
-
-def shaping(checkpoint: Checkpoint) -> dict[str, object]:
-    """Return the values of SHAPING_KEYS in the config and in configs within it (`encoder.hidden_size`)."""
-    inner = {
-        f"{part}.{key}": value
-        for part, table in checkpoint.config.items()
-        if isinstance(table, dict)
-        for key, value in table.items()
-        if key in SHAPING_KEYS
-    }
-    return {key: value for key, value in checkpoint.config.items() if key in SHAPING_KEYS} | inner
+        raise refusal(name, other, "their tensors differ.", f"{why}\n{SAME_BASE}")
 
 
 def check_base(
@@ -227,7 +196,7 @@ def check_base(
             raise IncompatibleError(
                 f"the base is also the source {source}.", where=str(base.path), hint=BASE_HINT
             )
-    check_encoder(sources[0], ("the base", base))
+    check_encoder(sources[0], ("the base", base), head=False)
     names = {tensor: found for tensor in first.tensors if (found := name_in_base(tensor, base))}
     lacking = {t for t in first.tensors if t not in names and not may_be_added(t, names)}
     if lacking:

@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 CHUNK = 1024  # entries per turn of an inner loop: their scratch stays in the first-level cache
+RUN = 32  # entries that are looked at together for one in a range
 ABS = np.uint32(
     0x7FFFFFFF
 )  # a float32 without its sign; as whole numbers such bits have the order of the values
@@ -70,6 +71,45 @@ def histogram(tensor: Array, base: Array, low: np.uint32, shift: np.uint32, coun
 
 
 @compiled
+def between(tensor: Array, base: Array, lows: Array, highs: Array, found: Array, counts: Array) -> None:
+    """Find the entries of |tensor − base| inside brackets, and count those below and at the ends.
+
+    tensor, base  [n] float32
+    lows, highs   [e] uint32, bits of the ends; each high is above its low
+    found         [e, n + 1] uint32: begins with the bits of the entries strictly inside, in their order
+    counts        [e, 4] int64, set: entries below `low`, equal to it, strictly inside, equal to `high`
+    """
+    bits = np.empty(CHUNK, np.uint32)
+    counts[:] = 0
+    for start in range(0, tensor.size, CHUNK):
+        part = tensor[start : start + CHUNK]
+        magnitude_bits(part, base[start : start + CHUNK], bits)
+        for e in range(lows.size):
+            low, high = lows[e], highs[e]
+            smaller, at_low, at_high = np.uint32(0), np.uint32(0), np.uint32(0)
+            for j in range(part.size):
+                smaller += np.uint32(bits[j] < low)
+                at_low += np.uint32(bits[j] == low)
+                at_high += np.uint32(bits[j] == high)
+            counts[e, 0] += int(smaller)
+            counts[e, 1] += int(at_low)
+            counts[e, 3] += int(at_high)
+            # Few entries are inside: only runs that have one are looked at one by one.
+            at = counts[e, 2]
+            for first in range(0, part.size, RUN):
+                run = bits[first : min(first + RUN, part.size)]
+                inside = np.uint32(0)
+                for j in range(run.size):
+                    inside += np.uint32((run[j] > low) & (run[j] < high))
+                if inside:
+                    # Written whether inside or not, and kept if it is: a branch would be mispredicted.
+                    for j in range(run.size):
+                        found[e, at] = run[j]
+                        at += int((run[j] > low) & (run[j] < high))
+            counts[e, 2] = at
+
+
+@compiled
 def count_equal(tensor: Array, base: Array, wanted: np.uint32) -> int:
     """Return how many entries of |tensor − base| have exactly these bits."""
     bits = np.empty(CHUNK, np.uint32)
@@ -115,41 +155,47 @@ def keep_band(delta: Array, low: np.uint32, low_keep: int, high: np.uint32, high
 
 
 @compiled
-def agreeing_mean(base: Array, deltas: Array, weights: Array, scale: np.float32, out: Array) -> None:
+def agreeing_mean(
+    base: Array, deltas: Array, weights: Array, scale: np.float32, divide: bool, out: Array
+) -> None:
     """Set out = base + scale · mean of the entries that agree with the elected sign; the sign of Σ wᵢ δᵢ, entry by entry.
 
     base, out  [n] float32
     deltas     [k, n] float32; zeros do not vote
     weights    [k] float32; the mean is weighted over those that agree. An exact tie leaves the base.
+    divide     by the weights that agree; False: add Σ wᵢ δᵢ over those that agree
     """
-    total = np.empty(CHUNK, np.float32)
+    sign = np.empty(CHUNK, np.float32)
     agreed = np.empty(CHUNK, np.float32)
     mass = np.empty(CHUNK, np.float32)
     zero = np.float32(0)
+    one = np.float32(1)
     for start in range(0, base.size, CHUNK):
         size = min(CHUNK, base.size - start)
-        total[:] = zero
+        sign[:] = zero
         agreed[:] = zero
         mass[:] = zero
         for i in range(weights.size):
             weight = weights[i]
             delta = deltas[i, start : start + size]
             for j in range(size):
-                total[j] += weight * delta[j]
+                sign[j] += weight * delta[j]
+        for j in range(size):
+            sign[j] = np.float32(sign[j] > zero) - np.float32(sign[j] < zero)
         for i in range(weights.size):
             weight = weights[i]
             delta = deltas[i, start : start + size]
             for j in range(size):
-                # Signs are compared one by one because a product of small entries could vanish.
-                same = ((delta[j] > zero) & (total[j] > zero)) | ((delta[j] < zero) & (total[j] < zero))
-                share = weight if same else zero
-                agreed[j] += share * delta[j]
+                # Times ±1, which rounds nothing; the product of two small entries could vanish.
+                along = sign[j] * delta[j]
+                share = weight if along > zero else zero
+                agreed[j] += share * along
                 mass[j] += share
         before = base[start : start + size]
         after = out[start : start + size]
         for j in range(size):
-            whole = mass[j] if mass[j] > zero else np.float32(1)
-            after[j] = before[j] + scale * (agreed[j] / whole)
+            whole = mass[j] if divide and mass[j] > zero else one
+            after[j] = before[j] + scale * (sign[j] * (agreed[j] / whole))
 
 
 @compiled
@@ -182,29 +228,32 @@ def philox(first: int, key: np.uint64, out: Array) -> None:
     Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", figure 4. Counter and key have 64 bits;
     the upper half of the paper's 128-bit counter is zero.
 
-    out  [4, c] uint64, each below 2³²: column j holds the words of counter first + j
+    out  [4 c] uint32: the words of counter first + j are 4 j … 4 j + 3
     """
     word = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
-    x0, x1, x2, x3 = out[0], out[1], out[2], out[3]
-    for j in range(x0.size):
+    # All rounds of one counter before the next: the compiler works on several counters at once, in registers.
+    for j in range(out.size // 4):
         counter = np.uint64(first) + np.uint64(j)
-        x0[j] = counter & word
-        x1[j] = counter >> half
-        x2[j] = np.uint64(0)
-        x3[j] = np.uint64(0)
-    k0 = np.uint64(key) & word
-    k1 = np.uint64(key) >> half
-    for _ in range(10):
-        for j in range(x0.size):
-            a = np.uint64(0xD2511F53) * x0[j]
-            b = np.uint64(0xCD9E8D57) * x2[j]
-            x0[j] = (b >> half) ^ x1[j] ^ k0
-            x2[j] = (a >> half) ^ x3[j] ^ k1
-            x1[j] = b & word
-            x3[j] = a & word
-        k0 = (k0 + np.uint64(0x9E3779B9)) & word
-        k1 = (k1 + np.uint64(0xBB67AE85)) & word
+        x0 = counter & word
+        x1 = counter >> half
+        x2 = np.uint64(0)
+        x3 = np.uint64(0)
+        k0 = np.uint64(key) & word
+        k1 = np.uint64(key) >> half
+        for _ in range(10):
+            a = np.uint64(0xD2511F53) * x0
+            b = np.uint64(0xCD9E8D57) * x2
+            x0 = (b >> half) ^ x1 ^ k0
+            x2 = (a >> half) ^ x3 ^ k1
+            x1 = b & word
+            x3 = a & word
+            k0 = (k0 + np.uint64(0x9E3779B9)) & word
+            k1 = (k1 + np.uint64(0xBB67AE85)) & word
+        out[4 * j] = np.uint32(x0)
+        out[4 * j + 1] = np.uint32(x1)
+        out[4 * j + 2] = np.uint32(x2)
+        out[4 * j + 3] = np.uint32(x3)
 
 
 @compiled
@@ -214,67 +263,101 @@ def drop(delta: Array, key: np.uint64, start: int, limit: np.uint64, factor: np.
     delta  [n] float32, of which the first is entry `start` of its tensor, a multiple of 4: an entry gets the
            same random word in whichever block it is
     """
-    words = np.empty((4, CHUNK // 4), np.uint64)
+    words = np.empty(CHUNK, np.uint32)
     zero = np.float32(0)
     for first in range(0, delta.size, CHUNK):
         philox((start + first) // 4, key, words)
         part = delta[first : first + CHUNK]
-        whole = part.size // 4
-        for lane in range(4):
-            row = words[lane]
-            for j in range(whole):
-                kept = factor if row[j] < limit else zero
-                part[4 * j + lane] *= kept
-        for j in range(4 * whole, part.size):
-            part[j] *= factor if words[j % 4, j // 4] < limit else zero
+        for j in range(part.size):
+            part[j] *= factor if np.uint64(words[j]) < limit else zero
 
 
 @compiled
-def random_words(key: np.uint64, start: int, out: Array) -> None:
-    """Set out = the random word of entry `start` of a tensor and of those after it: the words that `drop` meets.
+def ranking_keys(rows: Array, bits: np.uint32, out: Array) -> None:
+    """Set out = whole numbers that sort nearly as the magnitudes of their row do, with the column in the lower bits.
 
-    out  [n] uint32; `start` is a multiple of 4
+    rows  [m, n] float32, n ≤ 2^bits
+    out   [m, n] uint32: the upper 32 − bits of the 31 bits of the magnitude, above the column
     """
-    words = np.empty((4, CHUNK // 4), np.uint64)
-    for first in range(0, out.size, CHUNK):
-        philox((start + first) // 4, key, words)
-        part = out[first : first + CHUNK]
-        whole = part.size // 4
-        for lane in range(4):
-            row = words[lane]
-            for j in range(whole):
-                part[4 * j + lane] = np.uint32(row[j])
-        for j in range(4 * whole, part.size):
-            part[j] = np.uint32(words[j % 4, j // 4])
-
-
-@compiled
-def ranking_keys(rows: Array, out: Array) -> None:
-    """Set out = whole numbers that sort as the magnitudes of their row do, with the column in the lower 32 bits.
-
-    rows  [m, n] float32
-    out   [m, n] uint64; among equal magnitudes the first column sorts first
-    """
+    column = np.uint32((1 << np.int64(bits)) - 1)
     for i in range(rows.shape[0]):
-        bits = rows[i].view(np.uint32)
+        values = rows[i].view(np.uint32)
         keys = out[i]
-        for j in range(bits.size):
-            keys[j] = (np.uint64(bits[j] & ABS) << np.uint64(32)) | np.uint64(j)
+        for j in range(values.size):
+            keys[j] = ((values[j] << np.uint32(1)) & ~column) | np.uint32(j)
 
 
 @compiled
-def drop_by_rank(rows: Array, order: Array, words: Array, limits: Array, factors: Array) -> None:
+def insert(values: Array, keys: Array, j: int, column: np.uint32) -> int:
+    """Move key j to its place among the keys before it that agree with it; return by how much."""
+    moved = keys[j]
+    size = values[moved & column] & ABS
+    at = j
+    # Equal keys were sorted by column, so that a strict comparison leaves equal magnitudes in place.
+    while at > 0 and (keys[at - 1] ^ moved) <= column and (values[keys[at - 1] & column] & ABS) > size:
+        keys[at] = keys[at - 1]
+        at -= 1
+    keys[at] = moved
+    return j - at
+
+
+@compiled
+def sort_exactly(values: Array, keys: Array) -> None:
+    """Set keys = columns in the order of all bits of their magnitudes."""
+    whole = np.empty(keys.size, np.uint64)
+    for j in range(keys.size):
+        whole[j] = (np.uint64(values[j] & ABS) << np.uint64(32)) | np.uint64(j)
+    whole.sort()
+    for j in range(keys.size):
+        keys[j] = np.uint32(whole[j] & np.uint64(0xFFFFFFFF))
+
+
+@compiled
+def settle_ranks(rows: Array, bits: np.uint32, order: Array) -> None:
+    """Bring sorted ranking_keys into the exact order of magnitudes; among equals the first column is first.
+
+    Only keys that agree in all bits of the magnitude that they have can be out of order, and they are neighbours. A row
+    in which many do is sorted anew by all bits.
+
+    rows   [m, n] float32
+    order  [m, n] uint32, sorted ranking_keys
+    """
+    column = np.uint32((1 << np.int64(bits)) - 1)
+    for i in range(rows.shape[0]):
+        values = rows[i].view(np.uint32)
+        keys = order[i]
+        moves = 0
+        for first in range(1, keys.size, RUN):
+            after, before = keys[first : first + RUN], keys[first - 1 : first + RUN - 1]
+            near = np.uint32(0)
+            for j in range(after.size):
+                near += np.uint32((after[j] ^ before[j]) <= column)
+            if not near:
+                continue
+            for j in range(first, first + after.size):
+                moves += insert(values, keys, j, column)
+            if moves > 4 * keys.size:
+                sort_exactly(values, keys)
+                break
+
+
+@compiled
+def drop_by_rank(
+    rows: Array, bits: np.uint32, order: Array, words: Array, limits: Array, factors: Array
+) -> None:
     """Keep the entry of rank r in its row if its random word is below limits[r], times factors[r]; in place.
 
     rows     [m, n] float32
-    order    [m, n] uint64, sorted ranking_keys
-    words    [m, n] uint32
+    order    [m, n] uint32, settled ranking_keys
+    words    [m n] uint32, one per entry
     limits   [n] uint64, up to 2³²
     factors  [n] float32
     """
-    column = np.uint64(0xFFFFFFFF)
+    column = np.uint32((1 << np.int64(bits)) - 1)
+    width = rows.shape[1]
     for i in range(rows.shape[0]):
-        row, drawn, keys = rows[i], words[i], order[i]
+        row, keys = rows[i], order[i]
+        drawn = words[i * width : (i + 1) * width]
         for rank in range(keys.size):
             at = keys[rank] & column
             # Half of these would be mispredicted as a branch, which costs more than a product with 0 or 1.

@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 
 from merginguriel import files
-from merginguriel.errors import CheckpointError, IncompatibleError, MuError
-from merginguriel.models.checkpoint import FLOATS, STORAGE, TOKENIZER_FILES, Checkpoint, to_float32
+from merginguriel.errors import CheckpointError, IncompatibleError, MuError, warn
+from merginguriel.models import folder_kinds, tokenizer_files
+from merginguriel.models.checkpoint import FLOATS, STORAGE, to_float32
 from merginguriel.models.digest_cache import cached_digest, digest
-from merginguriel.models.safetensors_writer import shard
+from merginguriel.models.sentence_transformer import body_of
+from merginguriel.models.tokens import write_tokens
 
-from . import card, policies, registry
+from . import card, policies, registry, sentence_models
 from .blocks import Progress, carry_out
 from .compatibility import BASE_HINT, Aligned
 from .executor import BLOCK, cores
@@ -103,6 +105,7 @@ def merge(
     with ExitStack() as stack:
         inputs = stack.enter_context(opened())
         work, aligned = prepare(recipe, inputs)
+        recipe = work.recipe  # with the base that adapters name
         refuse_known(recipe, aligned)
         folder = stack.enter_context(files.new_folder(out))
         check_space(folder, work.layout)
@@ -110,22 +113,27 @@ def merge(
         try:
             models = {str(c.path): c for _, c in aligned.models}
             digests = {path: {p: pool.submit(digest, p) for p in c.files} for path, c in models.items()}
-            with shard(folder, work.layout, recipe.shard_size) as place:
-
-                def write(name: str, start: int, block: np.ndarray) -> None:
-                    place[name].write(name, start, block)
-
+            first = aligned.sources[0][1]
+            with sentence_models.opened_files(folder, work.layout, first, recipe.shard_size) as write:
                 carry_out(work, write, on_progress, threads)
             complete = stamp(recipe, aligned, digests)
             inputs.check_unchanged()
         finally:
             pool.shutdown(cancel_futures=True)
-        write_config(folder, aligned, work.layout)
-        copy_tokenizer(folder, [checkpoint for _, checkpoint in aligned.models])
+        body = sentence_models.copy_settings(folder, first)
+        write_config(body, aligned, work.layout)
+        copy_parts(body, aligned)
+        if work.vocabulary:
+            write_tokens(body, work.vocabulary.tokens)
         text = dump_recipe(complete, out.absolute())
         (folder / "recipe.yaml").write_text(card.RECIPE_HEADER + text, encoding="utf-8")
         (folder / "README.md").write_text(
-            card.model_card(complete, registry.get(recipe.method)), encoding="utf-8"
+            card.model_card(
+                complete,
+                registry.get(recipe.method),
+                sentence_models.card_metadata([checkpoint for _, checkpoint in aligned.sources]),
+            ),
+            encoding="utf-8",
         )
     return out
 
@@ -238,7 +246,8 @@ def refuse_known(recipe: Recipe, aligned: Aligned) -> None:
     """Refuse before the work what `stamp` would refuse after it, where all digests are in the cache."""
     models = {str(checkpoint.path): checkpoint for _, checkpoint in aligned.models}
     known = {
-        path: {p.name: cached_digest(p) for p in checkpoint.files} for path, checkpoint in models.items()
+        path: {relative(p, path): cached_digest(p) for p in checkpoint.files}
+        for path, checkpoint in models.items()
     }
     if all(all(table.values()) for table in known.values()):
         stamped(recipe, aligned, {path: {n: d or "" for n, d in t.items()} for path, t in known.items()})
@@ -246,8 +255,15 @@ def refuse_known(recipe: Recipe, aligned: Aligned) -> None:
 
 def stamp(recipe: Recipe, aligned: Aligned, digests: dict[str, dict[Path, Future[str]]]) -> Recipe:
     """Return the recipe with its inputs' digests, once they are computed."""
-    found = {path: {p.name: one.result() for p, one in table.items()} for path, table in digests.items()}
+    found = {
+        path: {relative(p, path): one.result() for p, one in table.items()} for path, table in digests.items()
+    }
     return stamped(recipe, aligned, found)
+
+
+def relative(path: Path, folder: str) -> str:
+    """Return the name of a model's file in its folder, such as `2_Dense/model.safetensors`."""
+    return path.relative_to(folder).as_posix()
 
 
 def stamped(recipe: Recipe, aligned: Aligned, found: Mapping[str, Mapping[str, str]]) -> Recipe:
@@ -301,11 +317,23 @@ def write_config(folder: Path, aligned: Aligned, layout: Layout) -> None:
     )
 
 
-def copy_tokenizer(folder: Path, models: list[Checkpoint]) -> None:
-    """Copy the tokenizer's files from the first model that has one."""
-    for checkpoint in models:
-        if checkpoint.tokenizer:
-            for name in TOKENIZER_FILES:
-                if (checkpoint.path / name).is_file():
-                    shutil.copyfile(checkpoint.path / name, folder / name)
-            return
+def copy_parts(folder: Path, aligned: Aligned) -> None:
+    """Copy tokenizer, generation settings and custom code of the first source; warn where another has other ones."""
+    (name, first), *others = aligned.sources
+    tokenizer_files.copy(first.tokenizer_folder, folder)
+    copied = folder_kinds.copy_companions(body_of(first).path, folder)
+    if code := [file for file in copied if file.endswith(".py")]:
+        warn(
+            f"{name} has custom code, which was copied and did not run: {', '.join(code)}. "
+            "Read it before the merged model is loaded with trust_remote_code."
+        )
+    if missing := folder_kinds.missing_code(first.path):
+        warn(
+            f"the config of {name} names custom code that its folder lacks: {', '.join(missing)}. "
+            "Without it the merged model loads only if transformers knows its model_type."
+        )
+    for other, source in others:
+        for file in copied:
+            theirs = body_of(source).path / file
+            if not theirs.is_file() or theirs.read_bytes() != (folder / file).read_bytes():
+                warn(f"{file} of {other} differs from that of {name}, which the merged model has.")

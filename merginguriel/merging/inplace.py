@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     import torch
 
-Kept = dict[tuple[Path, int], Held]  # file and place of a tensor → its numbers
+Kept = dict[TensorInfo, Held]  # place of a tensor → its numbers
 
 
 @contextmanager
@@ -35,11 +34,10 @@ def work_from(recipe: Recipe, kept: Kept | None = None) -> Iterator[Work]:
     with opened() as open_tensor:
 
         def from_memory(info: TensorInfo) -> Input:
-            key = (info.file, info.start)
-            if kept is not None and key not in kept:
+            if kept is not None and info not in kept:
                 stored = open_tensor(info)
-                kept[key] = Held(whole(stored), "F32" if info.dtype in FLOATS else info.dtype)
-            return kept[key] if kept is not None else open_tensor(info)
+                kept[info] = Held(whole(stored), "F32" if info.dtype in FLOATS else info.dtype)
+            return kept[info] if kept is not None else open_tensor(info)
 
         yield prepare(check(recipe), from_memory)[0]
 

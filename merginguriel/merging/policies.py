@@ -1,7 +1,8 @@
 """Policies: which tensors the method merges, and how the others are made.
 
-Heads, embeddings and tensors named by pattern can be excluded from a merge. An excluded tensor comes from the base
-if the recipe names one, else it is the weighted mean of the sources.
+Heads, embeddings and tensors named by pattern can be excluded from a merge. A tensor excluded by pattern is what
+`excluded` of the recipe says; by default, as excluded embeddings, it comes from the base if the recipe names one, else it
+is the weighted mean of the sources.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def handling(
             )
         return recipe.heads
     if not selected(recipe, name):
-        return aside
+        return left_out(recipe) or aside
     if is_embedding(name, shape, vocabulary) and recipe.embeddings == "base":
         return aside
     if method.needs_base and not based:
@@ -108,6 +109,13 @@ def handling(
     if method.matrices and not is_matrix(name, shape):
         return "mean"
     return "method"
+
+
+def left_out(recipe: Recipe) -> str:
+    """Return how tensors are made that the patterns leave out: `base`, `mean` or `source:NAME`; empty for the default."""
+    if recipe.excluded == "best":
+        return f"source:{max(recipe.sources, key=lambda source: source.weight).name}"
+    return "" if recipe.excluded == "auto" else recipe.excluded
 
 
 def selected(recipe: Recipe, name: str) -> bool:
@@ -119,7 +127,7 @@ def selected(recipe: Recipe, name: str) -> bool:
 def check_patterns(recipe: Recipe, names: Iterable[str]) -> None:
     """Raise UsageError for a pattern that matches no tensor, which would otherwise go unnoticed."""
     known = list(names)
-    for pattern in (*recipe.include, *recipe.exclude):
+    for pattern in (*recipe.include, *recipe.exclude, *recipe.tensor_weights):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise UsageError(
                 f"the pattern {pattern!r} matches no tensor.",
@@ -138,11 +146,11 @@ def used_rows(text: Path, checkpoint: Checkpoint) -> np.ndarray:
         raise UnavailableError(
             "reading a tokenizer needs the package tokenizers.", hint="pip install 'merginguriel[lab]'"
         ) from error
-    path = checkpoint.path / "tokenizer.json"
+    path = checkpoint.tokenizer_folder / "tokenizer.json"
     if not path.is_file() or checkpoint.vocabulary is None:
         raise CheckpointError(
             "`embeddings: used` needs tokenizer.json and vocab_size.",
-            where=str(checkpoint.path),
+            where=str(checkpoint.tokenizer_folder),
             hint="Save the model's fast tokenizer beside it with save_pretrained.",
         )
     try:

@@ -28,6 +28,8 @@ MODES = ("ExcTar", "IncTar")
 HEADS = ("auto", "average", "merge", "base", "fresh", "common")
 EMBEDDINGS = ("merge", "base", "used")
 TRIMS = ("tensor", "model")
+VOCABS = ("common", "base", "union")
+EXCLUDED = ("auto", "base", "mean", "best")
 SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
 STRICT = {"extra": "forbid"}  # for pydantic: an unknown key is an error
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -55,19 +57,24 @@ class Source:
 class Recipe:
     """Everything needed to repeat a merge.
 
-    weights of the sources: non-negative; `check` brings them to the sum 1
+    weights of the sources: non-negative, and `check` brings them to the sum 1; a `signed` method takes any, as given
     base: the pretrained model with the sources' head, for methods that work on task vectors
     dtype: of the output (`float32`, `float16`, `bfloat16`); None for that of the sources
     target, mode, similarity, k, context: what the merge is for; they do not change the arithmetic
     preweight: origin of the weights: `equal`, `real` or `uriel`; None if they were given. For the record, too
     include, exclude: patterns of tensor names (`*.layer.3.*`) that the method merges, or leaves alone
+    excluded: what the tensors are that it leaves alone: `base`, `mean` (weighted, of the sources), `best` (those of the
+        source with the greatest weight, of equals the first), `source:NAME`, or `auto`: base if there is one, else mean
     heads: `average` (their weighted mean, rows aligned by label name), `merge` (by the method, rows likewise), `auto`
         (the one of these that the method declares; `check` fills it in), `base`, `fresh` (random, by the seed),
         `source:NAME`, or `common`: auto, and keep only the labels that all sources have. With `base` and `source:NAME`
         the output has the labels of that model, and the sources may have been trained on other ones
     embeddings: `merge`, `base`, or `used`: merge the rows of tokens that `text` uses, keep the base's others
     text: a UTF-8 file of the target's sentences, one a line, for `embeddings: used`
+    vocab: tokens of the output where the vocabularies differ: `common` (those that all sources have), `union` (of any
+        source) or `base` (those of the base); rows of the embeddings are aligned by token. None: vocabularies are equal
     layer_weights: a list of weights per source, spread over the layers from first to last, instead of `weight`
+    tensor_weights: such lists by pattern of tensor names, before `layer_weights`; the first pattern that matches counts
     trim_scope: over what a share of kept entries is counted, `tensor` or `model`
     shard_size: bytes after which a new file of weights begins; None for one file
     learnt: for the record, on what text the sources' statistics or coefficients were found, and how
@@ -89,10 +96,13 @@ class Recipe:
     dtype: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    excluded: str = "auto"
     heads: str = "auto"
     embeddings: str = "merge"
     text: Path | None = None
     layer_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    vocab: str | None = None
+    tensor_weights: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     trim_scope: str = "tensor"
     shard_size: int | None = None
     learnt: Mapping[str, Value] = field(default_factory=dict)
@@ -108,16 +118,17 @@ def check(recipe: Recipe) -> Recipe:
     if len(set(names)) < len(names):
         double = next(name for name in names if names.count(name) > 1)
         raise UsageError(f"two sources are called {double}.", hint="Give each source a name of its own.")
-    weights = normalised(names, [source.weight for source in recipe.sources])
+    given = [source.weight for source in recipe.sources]
+    weights = as_given(names, given) if method.signed else normalised(names, given)
     if not method.weighted and max(weights) - min(weights) > 1e-6:
         raise UsageError(
             f"{method.name} weighs all sources the same, but the weights differ.",
             hint="Leave the weights out, or use the method linear.",
         )
-    if recipe.layer_weights:
+    for table in filter(None, (recipe.layer_weights, *recipe.tensor_weights.values())):
         from .methods.layers import check_layer_weights
 
-        check_layer_weights(recipe.layer_weights, names, method)
+        check_layer_weights(table, names, method)
     if method.needs_base and recipe.base is None:
         raise UsageError(
             f"{method.name} works on task vectors and needs the pretrained base.",
@@ -130,7 +141,9 @@ def check(recipe: Recipe) -> Recipe:
         (recipe.dtype, tuple(DTYPES), "dtype"),
         (recipe.embeddings, EMBEDDINGS, "embeddings"),
         (recipe.trim_scope, TRIMS, "trim_scope"),
+        (recipe.vocab, VOCABS, "vocab"),
         (recipe.heads, (*HEADS, *(f"source:{name}" for name in names)), "heads"),
+        (recipe.excluded, (*EXCLUDED, *(f"source:{name}" for name in names)), "excluded"),
     ):
         if value is not None and value not in allowed:
             raise UsageError(f"{what} is {value!r}.", hint=f"It is one of: {', '.join(allowed)}.")
@@ -150,7 +163,8 @@ def check(recipe: Recipe) -> Recipe:
             "embeddings: used needs the target's text.",
             hint="Name a file, one sentence a line: --text FILE, or `text` in the recipe.",
         )
-    kept = next((key for key in ("heads", "embeddings") if getattr(recipe, key) in ("base", "used")), None)
+    policies = ("heads", "embeddings", "excluded", "vocab")
+    kept = next((key for key in policies if getattr(recipe, key) in ("base", "used")), None)
     if kept and recipe.base is None:
         raise UsageError(
             f"{kept}: {getattr(recipe, kept)} keeps what the pretrained base has, and there is none.",
@@ -187,11 +201,24 @@ def normalised(names: list[str], weights: list[float]) -> list[float]:
     """Return the weights scaled to the sum 1; unchanged if they have it, so that repeating changes nothing."""
     for name, weight in zip(names, weights, strict=True):
         if not (isfinite(weight) and weight >= 0):
-            raise UsageError(f"the weight of {name} is {weight}.", hint="Weights are numbers from 0 upwards.")
+            raise UsageError(
+                f"the weight of {name} is {weight}.",
+                hint="Weights are numbers from 0 upwards. The method language_arithmetic takes negative ones too.",
+            )
     total = fsum(weights)
     if total == 0:
         raise UsageError("all weights are 0.", hint="At least one source must have a weight above 0.")
     return weights if abs(total - 1) < 1e-9 else [weight / total for weight in weights]
+
+
+def as_given(names: list[str], weights: list[float]) -> list[float]:
+    """Return the weights of a method that takes negative ones, unscaled. Raises UsageError unless one is above 0."""
+    for name, weight in zip(names, weights, strict=True):
+        if not isfinite(weight):
+            raise UsageError(f"the weight of {name} is {weight}.", hint="Weights are finite numbers.")
+    if max(weights) <= 0:
+        raise UsageError("no weight is above 0.", hint="At least one source must have a weight above 0.")
+    return weights
 
 
 def recipe_from_flags(

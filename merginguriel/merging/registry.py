@@ -3,7 +3,7 @@
 A method is one function in one file of `methods/`, marked with `@method`. Its first argument says what it
 works on:
 
-    tensors, weights       [k, *s] the sources' weights, and [k] non-negative weights with sum 1
+    tensors, weights       [k, *s] the sources' weights, and [k] non-negative weights with sum 1 (see `signed`)
     base, deltas, weights  [*s] the pretrained base and [k, *s] task vectors against it
     gram, weights          [k, k] inner products of the sources' tensors, float64
     base_gram, weights     [k, k] inner products of the task vectors
@@ -99,6 +99,7 @@ class Method:
     takes     its first argument: `tensors`, `base`, `gram` or `base_gram`
     facts     what else it wants to know, of FACTS
     weighted  its sources may have unequal weights
+    signed    weights may be negative and are used as given; elsewhere they are non-negative and scaled to the sum 1
     unit      what it must see at once: an `entry` of all sources, a `row` (of the last dimension) or a `tensor`
     trim      kept ranks (low, high) of ascending magnitude, from size and parameters: the engine zeroes the other
               entries of each task vector before the method sees it
@@ -124,6 +125,7 @@ class Method:
     saw: str
     before: tuple[str, ...]
     heads: str
+    signed: bool
 
     @property
     def needs(self) -> str | None:
@@ -153,6 +155,7 @@ def method(
     saw: str = "nothing",
     before: tuple[str, ...] = (),
     heads: str = "merge",
+    signed: bool = False,
     **params: Param,
 ) -> Callable[[Function], Function]:
     """Register the function below as `name`. Keyword-only arguments of it and of `trim`, and `before`: the parameters."""
@@ -190,6 +193,7 @@ def method(
             saw=saw,
             before=before,
             heads=heads,
+            signed=signed,
         )
         return function
 

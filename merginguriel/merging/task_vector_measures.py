@@ -17,6 +17,7 @@ import numpy as np
 
 from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.models.checkpoint import FLOATS, open_checkpoint
+from merginguriel.models.sentence_transformer import body_folder
 from merginguriel.similarity import compat
 
 from . import policies, registry
@@ -182,16 +183,17 @@ def hidden_states(folder: Path, sentences: Sequence[str], *, device: str | None 
     from merginguriel.models.base import pooling_of
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if open_checkpoint(folder).labels:
+    body = body_folder(folder)
+    if open_checkpoint(body).labels:
         whole, tokenizer = classifier.load(folder, device=place)
         model = whole.base_model
         pooling = getattr(whole.config, "pooling", None) or pooling_of(folder)
     else:
         from transformers import AutoModel
 
-        model = classifier.opened(AutoModel, folder, encoder_kwargs=True)
+        model = classifier.opened(AutoModel, body, encoder_kwargs=True)
         torch.nn.Module.to(model, place)
-        tokenizer = classifier.load_tokenizer(folder)
+        tokenizer = classifier.load_tokenizer(body)
         pooling = pooling_of(folder)
     pool = classifier.POOLINGS.get(pooling or "mean", classifier.mean_pooling)
     model.eval()

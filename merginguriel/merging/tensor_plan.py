@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from math import prod
+from pathlib import Path
 
 import numpy as np
 
 from merginguriel.errors import IncompatibleError, UsageError
+from merginguriel.models.adapter_bases import base_for, with_head
 from merginguriel.models.adapters import is_adapter, open_adapter
-from merginguriel.models.checkpoint import FLOATS, TensorInfo, is_head, open_checkpoint, read_header
+from merginguriel.models.checkpoint import FLOATS, Checkpoint, TensorInfo, is_head, read_header
 from merginguriel.models.safetensors_writer import sorted_layout
+from merginguriel.models.sentence_transformer import body_folder, body_of, open_model, with_modules
 
 from . import policies, registry
 from .compatibility import Aligned, align
+from .encoder_checks import with_tokenizers
 from .recipe import DTYPES, Recipe
 from .registry import Method
+from .sentence_models import check_modules
 from .tensor_reader import Held, Input, whole
+from .vocabulary import Vocabulary, align_vocabularies
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # tensor → dtype and shape
 
@@ -43,6 +49,7 @@ class Work:
 
     names    of the sources, in the order of `inputs` and `weights`
     origins  name and place of each source and of the base, for messages
+    vocabulary  of the output, if the embeddings were aligned by token
     """
 
     recipe: Recipe
@@ -52,6 +59,7 @@ class Work:
     weights: np.ndarray
     names: tuple[str, ...]
     origins: tuple[tuple[str, str], ...]
+    vocabulary: Vocabulary | None = None
 
 
 def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple[Work, Aligned]:
@@ -59,19 +67,20 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
     ordered = sorted(recipe.sources, key=lambda source: source.name)
     ordered_names = [source.name for source in ordered]
     method = registry.get(recipe.method)
-    adapters = [source.name for source in ordered if is_adapter(source.path)]
-    if adapters and recipe.base is None:
-        raise UsageError(
-            f"{adapters[0]} is a LoRA adapter and needs the base that it was trained on.",
-            hint="Name it with: --pretrained FOLDER, or as `base` in the recipe",
-        )
-    base = open_checkpoint(recipe.base) if recipe.base and (adapters or wants_base(recipe, method)) else None
+    adapters = {source.name: source.path for source in ordered if is_adapter(source.path)}
+    if adapters:
+        recipe = replace(recipe, base=base_for(adapters, recipe.base))
+    base = open_model(recipe.base) if recipe.base and (adapters or wants_base(recipe, method)) else None
     sources = [
-        (s.name, open_adapter(s.path, base) if base and s.name in adapters else open_checkpoint(s.path))
+        (s.name, adapted(s.path, base) if base and s.name in adapters else open_model(s.path))
         for s in ordered
     ]
-    aligned = align(method, sources, base, heads=recipe.heads)
-    first = sources[0][1]
+    check_modules(sources)
+    models = align_vocabularies(
+        recipe, with_tokenizers(sources, body_folder(recipe.base) if recipe.base else None), base
+    )
+    aligned = align(method, models.sources, models.base, heads=recipe.heads)
+    first = aligned.sources[0][1]
     policies.check_patterns(recipe, first.tensors)
     wanted = DTYPES[recipe.dtype] if recipe.dtype else None
     layout = {
@@ -102,7 +111,12 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
         rows = used if used is not None and policies.is_embedding(name, shape, first.vocabulary) else None
         jobs.append(Job(name, dtype, shape, tuple(inputs), based, how, rows, statistics))
     origins = tuple((name, str(checkpoint.path)) for name, checkpoint in aligned.models)
-    return work_of(recipe, method, layout, jobs, origins), aligned
+    return replace(work_of(recipe, method, layout, jobs, origins), vocabulary=models.vocabulary), aligned
+
+
+def adapted(path: Path, base: Checkpoint) -> Checkpoint:
+    """Open an adapter on its base, with the head and the modules of sentence-transformers that it saves."""
+    return with_modules(path, open_adapter(path, with_head(path, body_of(base))))
 
 
 def hold(
@@ -124,6 +138,8 @@ def hold(
         raise UsageError(f"the model {lacking[0]} of the recipe is not among those in memory.")
     if recipe.heads == "common":
         raise UsageError("models in memory have the same labels: leave heads: common out.")
+    if recipe.vocab:
+        raise UsageError("models in memory have the same vocabulary: leave vocab out.")
     first = sources[names[0]]
     policies.check_patterns(recipe, first)
     if head is None:
@@ -202,8 +218,9 @@ def reordered(found: Input, shape: tuple[int, ...], order: np.ndarray | None) ->
 
 def wants_base(recipe: Recipe, method: Method) -> bool:
     """Return whether the base is read: for task vectors, or for a policy that takes tensors from it."""
-    keeps = bool(recipe.include or recipe.exclude) or recipe.embeddings != "merge" or recipe.heads == "base"
-    return method.needs_base or keeps
+    left_out = bool(recipe.include or recipe.exclude) and recipe.excluded in ("auto", "base")
+    keeps = recipe.embeddings != "merge" or "base" in (recipe.heads, recipe.vocab)
+    return method.needs_base or left_out or keeps
 
 
 def flat(array: np.ndarray) -> np.ndarray:

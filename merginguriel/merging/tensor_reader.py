@@ -1,4 +1,4 @@
-"""Block-wise readers of tensors: stored, adapted (LoRA) or in memory.
+"""Block-wise readers of tensors: stored, adapted (LoRA), with rows in another order, or in memory.
 
 Files are read into buffers, not mapped: a file truncated while it is read is then an error instead of the end of
 the process, and a block that was just read is still in the processor's cache.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Protocol
 
@@ -113,6 +115,63 @@ class Adapted:
 
 
 @dataclass(frozen=True)
+class Rows(TensorInfo):
+    """Tensor whose first dimension is that of `under` in another order, with rows that `under` lacks.
+
+    index    row of `under` for each row, −1 for one that it lacks: int64 [n]
+    absent   rows that it lacks, and `filled` their values: float32 [len(absent), width]
+    key      digest of index and values, which distinguishes two orders of one tensor
+    """
+
+    under: TensorInfo = field(kw_only=True)
+    index: np.ndarray = field(kw_only=True, compare=False, repr=False)
+    absent: np.ndarray = field(kw_only=True, compare=False, repr=False)
+    filled: np.ndarray = field(kw_only=True, compare=False, repr=False)
+    key: str = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Reader of Rows: runs of consecutive rows are read at once."""
+
+    under: Stored | Adapted
+    rows: Rows
+
+    @property
+    def dtype(self) -> str:
+        """The dtype as safetensors names it."""
+        return self.under.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.rows.size
+
+    def read(self, start: int, out: np.ndarray) -> None:
+        """Read entries from `start` as float32 into `out`."""
+        width = prod(self.rows.shape[1:])
+        first, last = start // width, -(-(start + out.size) // width)
+        whole_rows = out.size == (last - first) * width
+        target = out if whole_rows else np.empty((last - first) * width, np.float32)
+        index = self.rows.index[first:last]
+        ends = [*(np.flatnonzero((np.diff(index) != 1) | (index[:-1] < 0)) + 1), last - first]
+        for a, b in pairwise([0, *ends]):
+            part = target[a * width : b * width]
+            if index[a] < 0:
+                part[:] = self.rows.filled[np.searchsorted(self.rows.absent, first + a)]
+            else:
+                self.under.read(int(index[a]) * width, part)
+        if not whole_rows:
+            out[...] = target[start - first * width :][: out.size]
+
+    def raw(self, start: int, stop: int) -> np.ndarray:
+        """Return the entries in the dtype of the tensor."""
+        values = np.empty(stop - start, np.float32)
+        self.read(start, values)
+        return from_float32(values, self.dtype)
+
+
+@dataclass(frozen=True)
 class Held:
     """A tensor in memory, flat, as float32 or as whole numbers."""
 
@@ -149,8 +208,14 @@ class Files:
         self.descriptors: dict[Path, int] = {}
         self.found: dict[Path, tuple[int, int]] = {}
 
-    def __call__(self, info: TensorInfo) -> Stored | Adapted:
+    def __call__(self, info: TensorInfo) -> Stored | Adapted | Gathered:
         """Open the tensor. Raises CheckpointError if its file cannot be opened."""
+        if isinstance(info, Rows):
+            return Gathered(self.plain(info.under), info)
+        return self.plain(info)
+
+    def plain(self, info: TensorInfo) -> Stored | Adapted:
+        """Open a tensor in the order of its file."""
         if isinstance(info, LowRank):
             return Adapted(self.stored(info.under), info)
         return self.stored(info)
@@ -190,7 +255,7 @@ def state(descriptor: int) -> tuple[int, int]:
 
 @contextmanager
 def opened() -> Iterator[Files]:
-    """`open_tensor(info)` → Stored or Adapted; every file is opened once, and all are closed when the block ends."""
+    """`open_tensor(info)` → Stored, Adapted or Gathered; every file is opened once, and all are closed when the block ends."""
     files = Files()
     try:
         yield files

@@ -15,7 +15,7 @@ from . import registry, trim
 from .executor import Step, blocks, identical
 from .tensor_plan import Job
 
-SAMPLED, SAMPLE_RUN = 512, 512  # blocks to sample from, and entries of each
+SAMPLED, SAMPLE = 512, 1 << 18  # blocks and entries to sample at most
 
 
 def tensor_bands(step: Step, job: Job, params: Mapping[str, Any]) -> list[list[trim.Band]]:
@@ -64,8 +64,10 @@ def measured(step: Step, jobs: list[Job], params: Mapping[str, Any]) -> list[lis
     def sample(i: int) -> np.ndarray:
         """Return bits of magnitudes from runs of entries spread evenly over all tensors."""
         found = []
-        for job, (start, stop) in spans[:: max(len(spans) // SAMPLED, 1)]:
-            base, tensor = np.empty((2, min(stop - start, SAMPLE_RUN)), np.float32)
+        chosen = spans[:: max(len(spans) // SAMPLED, 1)]
+        run = min(SAMPLE, max(size // 16, 1 << 14)) // len(chosen)
+        for job, (start, stop) in chosen:
+            base, tensor = np.empty((2, min(stop - start, run)), np.float32)
             if job.base:
                 job.base.read(start, base)
             job.inputs[i].read(start, tensor)
@@ -74,4 +76,4 @@ def measured(step: Step, jobs: list[Job], params: Mapping[str, Any]) -> list[lis
 
     wanted = {key: params[key] for key in registry.keywords(method.trim)}
     low, high = method.trim(size, **wanted)
-    return trim.places(over, trim.measure(over, count, size, low, high, sample if len(spans) >= 16 else None))
+    return trim.measure(over, count, size, low, high, sample)

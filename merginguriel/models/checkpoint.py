@@ -7,9 +7,9 @@ that names it. Weights stay on disk and are mapped, not loaded.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from merginguriel.errors import CheckpointError
-from merginguriel.files import sha256
+
+from . import folder_kinds, tokenizer_files
 
 # How each dtype lies on disk. BF16 has no numpy type: it is the upper half of a float32, kept as uint16.
 STORAGE: dict[str, np.dtype[Any]] = {
@@ -40,24 +41,15 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 MAX_HEADER = 100_000_000  # bytes; the limit of the format's own reader
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-VOCABULARY_FILES = (  # the first one that is there identifies the tokenizer
-    "tokenizer.json",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "tokenizer.model",
-    "vocab.txt",
-    "vocab.json",
-)
-TOKENIZER_FILES = (
-    *VOCABULARY_FILES,
-    "merges.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-)
 # A head's tensors have one row per label and one of these words among the parts of their name.
 HEAD_WORDS = frozenset({"classifier", "out_proj", "score"})
+# The table of input embeddings, by the names that the architectures of transformers give it.
+INPUT_TABLE = re.compile(
+    r"(?:^|\.)(?:word_embeddings?|embed_tokens|wte|tok_embeddings|token_embedding|embed_in|shared)\.weight$"
+)
+# Wrappers that put a name into that of every tensor: torch.compile, FSDP, activation checkpointing; then DDP.
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+PARALLEL = "module."
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,8 @@ class Checkpoint:
     """Folder with config.json and safetensors; no weights are in memory.
 
     labels       by index, from id2label; None if the config names none
-    tokenizer    "<file>:<sha256>" of the vocabulary, None without a tokenizer
+    tokenizer    fingerprint of the tokenizer (tokenizer_files.fingerprint), None without one
+    tokenizer_folder  where its files are: `path`, or the folder of the base
     """
 
     path: Path
@@ -91,12 +84,21 @@ class Checkpoint:
     architecture: str
     vocabulary: int | None
     tokenizer: str | None
+    tokenizer_folder: Path
+
+    @property
+    def embedding_rows(self) -> int | None:
+        """Return the rows of the table of input embeddings; None for a model that reads no tokens."""
+        tables = [
+            info.shape[0] for name, info in self.tensors.items() if INPUT_TABLE.search(name) and info.shape
+        ]
+        return max(tables) if tables else self.vocabulary
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Return every file that decides the result of a merge of this checkpoint."""
-        names = ("config.json", "adapter_config.json", INDEX, *TOKENIZER_FILES)
-        present = (self.path / name for name in names)
+        names = ("config.json", "adapter_config.json", INDEX, *tokenizer_files.present(self.path))
+        present = (self.path / name for name in (*names, *folder_kinds.companions(self.path)))
         # An adapter's other tensors lie in the folder of its base.
         weights = {info.file for info in self.tensors.values() if info.file.parent == self.path}
         return (*(p for p in present if p.is_file()), *sorted(weights))
@@ -107,7 +109,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
     path = Path(path)
     if not path.is_dir():
         raise CheckpointError("no such model folder.", where=str(path), hint="Check the path.")
+    if not (path / "config.json").is_file():
+        raise folder_kinds.not_a_model(path)
     config = read_json(path / "config.json", "Save the model with save_pretrained, which writes it.")
+    tensors = unwrapped(find_tensors(path))
+    folder_kinds.refuse_quantised(path, config, tensors, {info.dtype for info in tensors.values()})
     architectures = config.get("architectures") or [config.get("model_type")]
     architecture = architectures[0] if isinstance(architectures, list) else None
     if not isinstance(architecture, str):
@@ -120,11 +126,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(
         path=path,
         config=config,
-        tensors=find_tensors(path),
+        tensors=tensors,
         labels=label_names(config, path / "config.json"),
         architecture=architecture,
         vocabulary=vocabulary if isinstance(vocabulary, int) else None,
-        tokenizer=tokenizer_fingerprint(path),
+        tokenizer=tokenizer_files.fingerprint(path),
+        tokenizer_folder=path,
     )
 
 
@@ -199,23 +206,31 @@ def label_names(config: Mapping[str, Any], where: Path) -> tuple[str, ...] | Non
     return labels
 
 
-def tokenizer_fingerprint(path: Path) -> str | None:
-    """Return a digest of the tokenizer in `path`, without padding and truncation, which vary by use."""
-    name = next((name for name in VOCABULARY_FILES if (path / name).is_file()), None)
-    if name is None:
-        return None
-    digest = sha256(path / name)
-    if name == "tokenizer.json":
-        if digest not in canonical:
-            content = read_json(path / name, "Save the tokenizer again with save_pretrained.")
-            kept = {key: value for key, value in content.items() if key not in ("padding", "truncation")}
-            canonical[digest] = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-        digest = canonical[digest]
-    return f"{name}:{digest}"
+def unwrapped(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Return the tensors under the names that they have without torch.compile, DDP and FSDP.
+
+    Raises:
+        CheckpointError: Two names become one.
+    """
+    plain = plain_names(tensors)
+    found = {plain[name]: info for name, info in tensors.items()}
+    if len(found) < len(tensors):
+        names = list(plain.values())
+        double = next(name for name in names if names.count(name) > 1)
+        where = str(next(iter(tensors.values())).file)
+        raise CheckpointError(f"two tensors are called {double} without wrappers.", where=where)
+    return found
 
 
-# Parsing a tokenizer.json of 17 MB takes a second, and the sources of a merge usually share one.
-canonical: dict[str, str] = {}
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """Return the name of each tensor without WRAPPERS, and without PARALLEL where every name begins with it."""
+    plain = {name: name for name in names}
+    for name in plain:
+        for wrapper in WRAPPERS:
+            plain[name] = plain[name].replace(wrapper, "")
+    if plain and all(name.startswith(PARALLEL) for name in plain.values()):
+        plain = {name: short.removeprefix(PARALLEL) for name, short in plain.items()}
+    return plain
 
 
 def find_tensors(path: Path) -> dict[str, TensorInfo]:
@@ -321,6 +336,7 @@ def parse_entry(name: str, entry: Any, file: Path, body: int, wrong: Any) -> Ten
     except (TypeError, KeyError, ValueError):
         raise wrong(f"tensor {name} lacks dtype, shape or data_offsets.") from None
     if not isinstance(dtype, str) or dtype not in STORAGE:
+        folder_kinds.refuse_quantised(file, {}, (), {str(dtype)})
         raise CheckpointError(
             f"tensor {name} has dtype {dtype!r}, which cannot be read here.",
             where=str(file),

@@ -7,13 +7,11 @@ computed against it, so its head must be the head that every source started with
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 from transformers import (
@@ -31,9 +29,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.files import new_folder
 
-from . import build_record
-from .base import first_line, model_files, pooling_of, weight_files
-from .checkpoint import TOKENIZER_FILES
+from . import build_record, remote_code, tokenizer_files
+from .base import model_files, pooling_of, weight_files
+from .checkpoint import open_checkpoint
+from .loading import from_pretrained, not_loaded
 from .quiet_transformers import quiet
 
 RECORD = "classifier.yaml"
@@ -198,7 +197,7 @@ def head_text(pooling: str | None) -> str:
 
 def pooled(base: Path, labels: Sequence[str], pooling: str, scale: float) -> PreTrainedModel:
     """Build a classifier with a pooled linear head of zeros."""
-    encoder = AutoConfig.from_pretrained(base).to_diff_dict()
+    encoder = AutoConfig.from_pretrained(base, trust_remote_code=remote_code.trusted()).to_diff_dict()
     for key in ("_name_or_path", "architectures", "dtype", "transformers_version"):
         encoder.pop(key, None)
     config = EncoderClassifierConfig(encoder=encoder, pooling=pooling, scale=scale, **label_maps(labels))
@@ -296,20 +295,16 @@ def opened(
     weight_files(path, allow_pickle=False)
     if encoder_kwargs and "add_pooling_layer" in kind.__init__.__code__.co_varnames:
         kwargs["add_pooling_layer"] = False
-    try:
-        with quiet():
-            model, info = kind.from_pretrained(
-                path,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=fresh_head,
-                dtype=torch.float32,
-                **kwargs,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"this model cannot be loaded: {first_line(error)}", where=str(path)) from error
+    kwargs["ignore_mismatched_sizes"] = fresh_head
+    model, info = from_pretrained(kind, path, **kwargs)
     missing = sorted(info["missing_keys"])
+    encoder = {name for name in model.state_dict() if name.startswith(f"{model.base_model_prefix}.")}
+    if fresh_head and encoder and encoder <= set(missing):
+        raise CheckpointError(
+            "none of the encoder's weights are in this folder.",
+            where=str(path),
+            hint=f"The architecture expects names such as {min(encoder)}.",
+        )
     if missing and not fresh_head:
         raise CheckpointError(
             f"{len(missing)} weights are missing, the first is {missing[0]}.",
@@ -328,19 +323,31 @@ def save(model: PreTrainedModel, folder: Path) -> None:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer in `path`. Raises CheckpointError."""
+    """Load the tokenizer of the model folder `path`.
+
+    Raises:
+        CheckpointError: It is missing or damaged, or has tokens without a row in the model's embeddings.
+    """
+    rows = open_checkpoint(path).embedding_rows
+    tokenizer_files.require(path, rows)
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"this tokenizer cannot be loaded: {first_line(error)}", where=str(path)
-        ) from error
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                path, local_files_only=True, trust_remote_code=remote_code.trusted()
+            )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise not_loaded("tokenizer", path, error) from error
+    own = tokenizer_files.custom_class(path)
+    if own and not remote_code.trusted() and type(tokenizer).__name__.removesuffix("Fast") != own:
+        raise not_loaded(
+            "tokenizer", path, ValueError(f"trust_remote_code: {own}")
+        )  # not the one that was trained with
+    ids = {token: i for token, i in tokenizer.get_vocab().items() if token != tokenizer.mask_token}
+    tokenizer_files.check_rows(path, max(ids.values(), default=-1) + 1, rows)
+    return tokenizer
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy the tokenizer's files unchanged: loading and saving could alter them, and sources must agree."""
-    found = [name for name in TOKENIZER_FILES if (source / name).is_file()]
-    if not found:
-        raise CheckpointError("this model folder has no tokenizer.", where=str(source))
-    for name in found:
-        shutil.copyfile(source / name, folder / name)
+    """Copy the tokenizer's files unchanged. Raises CheckpointError if there is none."""
+    tokenizer_files.require(source, None)
+    tokenizer_files.copy(source, folder)

@@ -12,6 +12,7 @@ from merginguriel.config.schema import Config
 from merginguriel.similarity.choice import AS_IT_IS, Options
 from merginguriel.similarity.registry import sees_labels
 from merginguriel.study.study import Study, of_context
+from merginguriel.tasks import named
 from merginguriel.workspace import Workspace
 
 
@@ -69,6 +70,9 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
         MuError: If its sources are too many, too few for the method, or both named and chosen; it names the key.
     """
     config = placed(config, space)
+    if config.task == named.LOADER:
+        refused = named.unnamed()
+        raise type(refused)(refused.what, where=(places or {}).get("task"), hint=refused.hint)
     trained = tuple(sorted(study_of(config, space).trained()))
     if config.kind == "iterate" and sees_labels(config.similarity) and not config.sources:
         from merginguriel.study.iterate_study import chosen_now

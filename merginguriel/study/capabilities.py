@@ -13,6 +13,8 @@ from merginguriel.locales import table
 from merginguriel.similarity.registry import names as similarities
 from merginguriel.workspace import Workspace
 
+from . import registered
+
 _DECLARED = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
 METHODS = Path(__file__).resolve().parent.parent / "merging" / "methods"
 
@@ -57,9 +59,10 @@ def contexts(space: Workspace) -> list[str]:
 
 
 def trained(space: Workspace, context: str) -> frozenset[str]:
-    """Return the locales that have a fine-tuned model of this context in the workspace."""
+    """Return the locales that have a fine-tuned or registered model of this context in the workspace."""
     task, _, base = context.partition("/")
-    return frozenset(path.parent.name for path in (space.models / task / base).glob("*/training.yaml"))
+    root = space.models / task / base
+    return frozenset(path.parent.name for path in root.glob("*/training.yaml")) | registered.read(root).keys()
 
 
 def scorable(context: str) -> frozenset[str] | None:

@@ -20,7 +20,6 @@ from merginguriel.metrics.base import find
 from merginguriel.models import build_record
 from merginguriel.similarity import choice, registry
 from merginguriel.similarity.choice import AS_IT_IS, Choice, Options
-from merginguriel.tasks import base as tasks
 from merginguriel.tasks.base import TaskData, digest
 from merginguriel.training.settings import IterateSettings, as_table, check_iterate, preset
 from merginguriel.version import measured_by
@@ -142,7 +141,7 @@ def candidates_of(study: Study, similarity: str, target: str) -> Sequence[str]:
     needs = registry.get(similarity).needs
     if needs == "accuracy":
         return source_choice.stored_matrix(study, target).sources
-    return list(study.trained()) if needs == "models" else tasks.locales(study.task, study.folder)
+    return list(study.trained()) if needs == "models" else study.offered()
 
 
 def chosen_now(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from merginguriel.errors import MuError, UsageError
-from merginguriel.evaluation import heatmap, nxn, predictions
+from merginguriel.errors import MuError, UnavailableError, UsageError
+from merginguriel.evaluation import heatmap, nxn, predictions, wide_matrix
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.version import measured_by
 
@@ -23,13 +23,14 @@ def write(
     bf16: bool = False,
     apart: bool = False,
 ) -> Path:
-    """Save `new` as CSV and PNG. Pairs of an earlier matrix in that file stay if model and data are as they were.
+    """Save `new` as CSV, wide CSV and PNG. Pairs of an earlier matrix in that file stay if model and data are as they were.
 
     path  a file other than the study's own; it holds `new` alone
     bf16  the answers are in bfloat16: they go into a table of their own, for they may differ from those in float32
     apart  the metric is not the task's own: it has a table of its own, named by it
     """
-    new = replace(new, code={**dict.fromkeys(new.origin, measured_by()), **new.code})
+    measured = [pair for pair, made in new.origin.items() if made[0] != wide_matrix.IMPORTED]
+    new = replace(new, code={**dict.fromkeys(measured, measured_by()), **new.code})
     if path is None:
         path = study.table(split, bf16=bf16)
         if apart:
@@ -39,8 +40,14 @@ def write(
     else:
         whole = new
     nxn.save(path, whole)
+    wide_matrix.save(wide_path(path), whole)
     heatmap.save_png(whole, path.with_suffix(".png"))
     return path
+
+
+def wide_path(path: Path) -> Path:
+    """Return the file of the wide table beside a matrix: `evaluation_matrix-home-e5-small-test.csv`."""
+    return path.with_name(f"evaluation_matrix-{path.stem.removeprefix('nxn-')}.csv")
 
 
 def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = False) -> Matrix | None:
@@ -62,12 +69,13 @@ def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = 
     for target in {t for _, t in missing}:
         try:
             items[target] = study.data(target).split(split)
-        except UsageError:
-            continue  # the data have this locale no more
+        except (UsageError, UnavailableError):
+            continue  # the data have this locale no more, or are not here
     kept = {
         (s, t): old.origin[s, t]
         for s, t in missing
-        if s in models and t in items and nxn.origin(models[s], items[t]) == old.origin[s, t]
+        if old.origin[s, t][0] == wide_matrix.IMPORTED
+        or (s in models and t in items and nxn.origin(models[s], items[t]) == old.origin[s, t])
     }
     return nxn.of_cells(
         {pair: old.value(*pair) for pair in kept},

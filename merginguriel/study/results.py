@@ -136,8 +136,7 @@ def scored_row(
     recipe = load_recipe(model / "recipe.yaml") if (model / "recipe.yaml").is_file() else None
     if recipe is None:
         row = ResultRow(study.context, target, "-", "single", metric, find(metric).value(right), len(right))
-        locale = read(model / "training.yaml").get("locale") if (model / "training.yaml").is_file() else None
-        source = str(locale or model.name)
+        source = single_locale(study, model) or model.name
         row = replace(row, sources=(source,), seed=study.seed, code=measured_by())
     else:
         included = target in {source.name for source in recipe.sources}
@@ -160,13 +159,19 @@ def baseline_kind(study: Study, target: str, against: Path) -> str:
     if (against / "recipe.yaml").is_file():
         if load_recipe(against / "recipe.yaml").method == "average":
             return "average_merge"
-    elif (against / "training.yaml").is_file():
-        own = read(against / "training.yaml").get("locale") == target
-        return "target_alone" if own else "best_single_source"
+    elif locale := single_locale(study, against):
+        return "target_alone" if locale == target else "best_single_source"
     raise UsageError(
         f"a row cannot name {against.name} as its baseline.",
         hint="Compare with the best single source, the target's own model, or a plain average.",
     )
+
+
+def single_locale(study: Study, model: Path) -> str | None:
+    """Return the locale that a model was fine-tuned on, here or elsewhere; None for a merge or an unknown model."""
+    if (model / "training.yaml").is_file():
+        return str(read(model / "training.yaml").get("locale"))
+    return study.locale_of(model)
 
 
 def row_text(row: ResultRow) -> str:

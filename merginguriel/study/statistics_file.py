@@ -24,14 +24,19 @@ OWN = "sources"  # instead of a file: each source's own training text, which sho
 
 
 def read_for(
-    study: Study, recipe: Recipe, text: str | None = None, *, progress: Progress | None = None
+    study: Study | None,
+    recipe: Recipe,
+    text: str | None = None,
+    *,
+    beside: Path | None = None,
+    progress: Progress | None = None,
 ) -> Recipe:
     """Return the recipe with what its method takes from text, or as it is if the method needs nothing more.
 
     text  a file of the target's sentences, one a line; `sources` for each source's own training text; None for the
           recipe's `text`, else for the target's training text
 
-    Statistics are cached in the study's folder `statistics`.
+    Statistics are cached in the study's folder `statistics`; without a study, in a folder beside the output `beside`.
     Raises UsageError (no target and no text), what the task raises for a locale without text, CheckpointError.
     """
     recipe = check(recipe)
@@ -49,22 +54,25 @@ def read_for(
     recipe = replace(recipe, learnt=learnt)
     if method.needs == "coefficients":
         return coefficients(recipe, texts, progress)
-    with disk_errors(study.root / "statistics"):
-        found = statistics(study, recipe, method.needs, texts, progress)
+    root = study.root / "statistics" if study else Path(f"{beside}-statistics").absolute()
+    with disk_errors(root):
+        found = statistics(root, recipe, method.needs, texts, progress)
     return replace(recipe, sources=tuple(replace(s, statistics=found[s.name]) for s in recipe.sources))
 
 
-def texts_of(study: Study, recipe: Recipe, text: str | None, count: int) -> tuple[dict[str, list[str]], str]:
+def texts_of(
+    study: Study | None, recipe: Recipe, text: str | None, count: int
+) -> tuple[dict[str, list[str]], str]:
     """Return source → sentences, and their origin for the record: a file name, `sources`, or `da-DK train`."""
     from merginguriel.merging.statistics import drawn
 
-    if text == OWN:
+    if text == OWN and study:
         own = {s.name: sentences(study, s.name) for s in recipe.sources}
         return {name: drawn(found, count, recipe.seed) for name, found in own.items()}, OWN
-    path = Path(text) if text else recipe.text
+    path = Path(text) if text and text != OWN else recipe.text
     if path:
         found, what = lines_of(path), path.name
-    elif recipe.target:
+    elif recipe.target and study:
         found, what = sentences(study, recipe.target), f"{recipe.target} train"
     else:
         raise UsageError(
@@ -110,13 +118,12 @@ def coefficients(recipe: Recipe, texts: dict[str, list[str]], progress: Progress
 
 
 def statistics(
-    study: Study, recipe: Recipe, kind: str, texts: dict[str, list[str]], progress: Progress | None
+    root: Path, recipe: Recipe, kind: str, texts: dict[str, list[str]], progress: Progress | None
 ) -> dict[str, Path]:
     """Return source → file of its statistics, computed or from the cache. The folder name depends on the text."""
     from merginguriel.merging.layerwise_inputs import write_in_order
     from merginguriel.merging.statistics import file_name, write_statistics
 
-    root = study.root / "statistics"
     if recipe.method == "regmean++":
         report = (lambda done, total, unit: progress(done, total, unit)) if progress else None
         return write_in_order(recipe, texts, root / f"in-order-{mark(recipe, texts)}", on_progress=report)

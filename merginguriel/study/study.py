@@ -3,6 +3,7 @@
 models/<task>/<base>/pretrained    the base as it comes
 models/<task>/<base>/base          with a fresh head: every model starts here, task vectors are taken against it
 models/<task>/<base>/<locale>      fine-tuned on one locale; <locale>-s1 with seed 1
+models/<task>/<base>/models.yaml   fine-tunes made elsewhere that were registered: study.registered
 models/<task>/<base>/merged/…      merges
 """
 
@@ -26,8 +27,11 @@ from merginguriel.errors import MuError, UnavailableError
 from merginguriel.files import BeingWritten, Progress, beside, locked, os_error, wait_for_writer
 from merginguriel.merging.recipe import Recipe, dump_recipe
 from merginguriel.tasks import base as tasks
+from merginguriel.tasks import named
 from merginguriel.tasks.base import TaskData
 from merginguriel.workspace import Workspace
+
+from . import registered
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,15 @@ class Study:
         """Return the suffix of models and tables of another seed; empty for seed 0."""
         return f"-s{self.seed}" if self.seed else ""
 
+    @property
+    def reading(self) -> named.Reading:
+        """Return how the data are read. Raises UsageError for an unknown task."""
+        return named.reading(self.space, self.task, self.folder)
+
     def model(self, locale: str) -> Path:
-        """Return the folder of the model of a locale."""
-        return self.root / f"{locale}{self.suffix}"
+        """Return the folder of the model of a locale: trained here, or registered."""
+        one = None if self.seed else registered.read(self.root).get(locale)
+        return one.path if one else self.root / f"{locale}{self.suffix}"
 
     def table(self, split: str, *, bf16: bool = False) -> Path:
         """Return the path of the N×N matrix on a split, a CSV; answers in bfloat16 have one of their own."""
@@ -89,17 +99,37 @@ class Study:
 
     def data(self, locale: str) -> TaskData:
         """Return the data of a locale."""
-        return tasks.load(self.task, locale, folder=self.folder, **self.options)
+        how = self.reading
+        return tasks.load(how.loader, locale, folder=how.folder, **{**how.options, **self.options})
+
+    def offered(self) -> list[str]:
+        """Return the locales that the task has data of, sorted."""
+        how = self.reading
+        return tasks.locales(how.loader, how.folder)
 
     def trained(self) -> dict[str, Path]:
-        """Return locale → folder of models fine-tuned with this seed, without those that are being written."""
+        """Return locale → folder of the models of this seed: fine-tuned here, and registered (those are of seed 0)."""
+        more = {} if self.seed else registered.read(self.root)
+        return dict(sorted({**self.fine_tuned(), **{name: one.path for name, one in more.items()}}.items()))
+
+    def locale_of(self, model: Path) -> str | None:
+        """Return the locale of a single model of the study by its folder; None for another."""
+        folder = model.resolve()
+        return next((name for name, path in self.trained().items() if path.resolve() == folder), None)
+
+    def fine_tuned(self) -> dict[str, Path]:
+        """Return locale → folder of models fine-tuned here with this seed, without those that are being written."""
         found = [path.parent for path in sorted(self.root.glob(f"*{self.suffix}/training.yaml"))]
         named = {path.name.removesuffix(self.suffix): path for path in found}
         return {name: path for name, path in named.items() if name in locales.table()}
 
     def flags(self) -> str:
         """Return the flags that make a command mean this study, ` --task files --data mine`; empty for the workspace's own."""
-        words = [] if self.folder is None else [f"--data {shlex.quote(str(self.folder))}"]
+        words = (
+            []
+            if self.folder is None or self.task in named.read(self.space)
+            else [f"--data {shlex.quote(str(self.folder))}"]
+        )
         if words or (self.task, self.base) != of_context(self.space):
             words = [f"--task {shlex.quote(self.task)}", f"--base {shlex.quote(self.base)}", *words]
         words += [f"--option {shlex.quote(f'{key}={value}')}" for key, value in self.options.items()]
@@ -174,7 +204,7 @@ def make_base(study: Study, progress: Progress | None = None) -> Path:
     tokens = False
     texts: list[str] = []
     last: UnavailableError | None = None
-    offered = tasks.locales(study.task, study.folder)
+    offered = study.offered()
     for number, locale in enumerate(offered):
         if progress:
             progress(number, len(offered), f"reading {locale}")
@@ -221,6 +251,12 @@ def train(
     from merginguriel.training.preparation import resolved
     from merginguriel.training.settings import preset
 
+    if not study.seed and locale in registered.read(study.root):
+        raise MuError(
+            f"{locale} has a registered model.",
+            where=str(study.model(locale)),
+            hint=f"To train one instead: mu models remove {locale}{study.flags()}",
+        )
     data = study.data(locale)
     base = make_base(study)
     wanted = resolved(replace(preset(study.base), seed=study.seed, **settings))

@@ -24,6 +24,7 @@ from .base import TaskData, digest, make_items, task
 
 CONLL = (".conll", ".bio", ".iob2")
 ENDINGS = (".csv", ".tsv", ".jsonl", *CONLL)
+TABLES = (".parquet", ".arrow")
 TAG = re.compile(r"O|[BIES]-\S+")
 SPLIT_NAMES = {
     "train": "train",
@@ -68,6 +69,19 @@ def found(folder: Path | None) -> dict[str, dict[str, Path]]:
         other = files.setdefault(locale, {}).setdefault(name, path)
         if other != path:
             raise MuError(f"{other.name} holds the same split.", where=str(path), hint="Keep one of the two.")
+    if not files and (tables := sorted(p for e in TABLES for p in folder.rglob(f"*{e}"))):
+        raise MuError(
+            f"this folder holds Parquet or Arrow files ({tables[0].relative_to(folder)}), which are not read.",
+            where=str(folder),
+            hint="Write JSON lines, one file per locale and split:\n"
+            + (
+                "pandas.read_parquet(FILE)"
+                if tables[0].suffix == ".parquet"
+                else "datasets.load_from_disk(FOLDER)['train'].to_pandas()"
+            )
+            + ".to_json('sw-KE.train.jsonl', orient='records', lines=True, force_ascii=False)\n"
+            "A label that is a number needs its name: mu reads the columns text and label.",
+        )
     return files
 
 

@@ -22,22 +22,36 @@ if TYPE_CHECKING:
         AppliedClaim,
         Baseline,
         Calibration,
-        Compatibility,
         EvidenceRow,
         Pilot,
         PredictedArm,
         Source,
     )
 
-# Rows of one screen.
-ESSENTIAL = {"sources": 3, "for": 2, "against": 2, "prior": 1, "or": 1, "change": 1, "next": 1}
+# Rows of the short form, and lines of a row there where it may have more than one.
+ESSENTIAL = {
+    "sources": 1,
+    "rests on": 3,
+    "against": 1,
+    "careful": 1,
+    "change": 1,
+    "next": 1,
+}
+LONGEST = {"sources": 2, "to beat": 2, "why": 2}
 _JOIN = "\N{NO-BREAK SPACE}"  # a line is not broken here; printed as a blank
 WIDTH = 80  # of a pipe; a terminal has its own
 MARGIN = 12  # where text begins, right of the labels
 REF = 44  # the longest id of a row that is not shortened
 SHORTFALL = 0.05  # a warning is shown if 90% intervals contained this much less than 90% of the rows
 
-WORDS = {"merge": "MERGE", "pilot": "PILOT", "no-merge": "NO MERGE", "unknown": "UNKNOWN"}
+LINES = 20  # of the short form
+WORDS = {
+    "merge": "MERGE",
+    "ensemble": "ENSEMBLE",
+    "pilot": "PILOT",
+    "no-merge": "NO MERGE",
+    "unknown": "UNKNOWN",
+}
 BASELINES = {"best_single_source": "the best single source", "target_alone": "the target's own model"}
 CLAIMS = {
     "forbids": "avoid",
@@ -46,22 +60,18 @@ CLAIMS = {
     "requires": "requires",
     "prefers": "prefers",
 }
-FIT = {
-    "cosine": "cosine of task vectors",
-    "weighted_sign_conflict": "conflict of their signs",
-    "cka": "CKA of hidden states",
-}
 LEGEND = (
     ("gain", "value of the merge − value of the baseline (to beat), in percentage points (pp)"),
     ("90%", "interval that contains the true gain with probability 0.90, under the model"),
     ("ExcTar", "the target's own model is not among the sources; IncTar: it is, and it is the baseline"),
     ("REAL", "sources ranked by their score on the target; URIEL: by typology"),
-    ("fit", "compatibility of the sources; sd: standard deviations from the mean of all pairs"),
+    ("rests on", "what the expected gain is made of; the parts add up to it"),
+    ("lead", "accuracy of the best single model − mean accuracy of the sources"),
     ("for", "rows that measured a gain on this target; against: rows that measured a loss"),
     ("part", "contribution of this row to the expected gain; all parts add up to it"),
     ("p", "probability of such a difference by chance alone; 0.05 or more: within noise"),
     ("paired", "the row records which items each model got right, so its test is more precise"),
-    ("prior", "the rows of all other targets; spread: the standard deviation of their gains"),
+    ("prior", "the rows of other targets that it rests on; spread: the standard deviation of their gains"),
     ("left out", "rows that are shown but not counted: contested, invalidated or superseded"),
     ("detects", "smallest true gain that the test finds in 80 of 100 cases"),
     ("worth", "expected gain from deciding after a trial instead of now"),
@@ -134,6 +144,7 @@ def lay_out(advice: Advice, *, every: bool = True) -> Layout:
     a = advice
     sections = [
         _sources(a),
+        _rests(a),
         [Row("unknown", text) for text in a.unknowns],
         _evidence(a, every),
         _claims(a.rules),
@@ -165,22 +176,44 @@ def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: 
     verdict = wrap(layout.word, layout.headline, width)
     verdict += wrap("", f" {_JOIN}".join(text.replace(" ", _JOIN) for text in layout.figures), width)
     for row in layout.verdict:
-        verdict += wrap("", f"{row.label}: {row.text}", width)
-    blocks = [[layout.title], verdict, *(_lines(section, width) for section in layout.sections)]
+        verdict += shorten(wrap("", f"{row.label}: {row.text}", width), row.label, width, every=every)
+    blocks = [[layout.title], verdict, *(_lines(section, width, every=every) for section in layout.sections)]
     if explain:
         blocks.append([line for word, text in LEGEND for line in wrap(word, text, width)])
     return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def shorten(lines: list[str], label: str, width: int, *, every: bool) -> list[str]:
+    """Return the lines of a row, in the short form at most `LONGEST`, with a mark where text is left out."""
+    most = LONGEST.get(label, 1)
+    if every or len(lines) <= most:
+        return lines
+    last = lines[most - 1]
+    while len(last) + 2 > width and " " in last.strip():
+        last = last.rpartition(" ")[0]
+    return [*lines[: most - 1], f"{last.rstrip(' ,;:')} …"]
 
 
 def _essential(rows: Iterable[Row]) -> list[Row]:
     """Return the rows of one screen, and the option that shows the rest."""
     remaining = dict(ESSENTIAL)
     chosen = []
-    for row in rows:
+    for row in _joined(rows):
         if remaining.get(row.label):
             remaining[row.label] -= 1
             chosen.append(row)
     return [*chosen, Row("more", "--all: every row, claim and alternative; --explain: the terms")]
+
+
+def _joined(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows with all sources in one: their names and weights, and the reason for the first."""
+    every = list(rows)
+    sources = [row.text.split("  ") for row in every if row.label == "sources" and row.link]
+    if len(sources) < 2:
+        return every
+    names = ", ".join(" ".join(parts[:-1]).strip() for parts in sources)
+    joined = Row("sources", f"{names}: {sources[0][-1]}")
+    return [joined, *(row for row in every if row.label != "sources" or not row.link)]
 
 
 def wrap(label: str, text: str, width: int, *, hang: bool = False) -> list[str]:
@@ -194,7 +227,7 @@ def wrap(label: str, text: str, width: int, *, hang: bool = False) -> list[str]:
     return [line.replace(_JOIN, " ").rstrip() for line in lines]
 
 
-def _lines(rows: Iterable[Row], width: int) -> list[str]:
+def _lines(rows: Iterable[Row], width: int, *, every: bool) -> list[str]:
     """Format rows as lines; a label is printed once, and commands and ids are not broken."""
     lines: list[str] = []
     last = ""
@@ -207,7 +240,7 @@ def _lines(rows: Iterable[Row], width: int) -> list[str]:
             lines.append(f"  {label:{MARGIN - 4}s}  {whole}")
             label = ""
         if row.text:
-            lines += wrap(label, row.text, width, hang=row.hang)
+            lines += shorten(wrap(label, row.text, width, hang=row.hang), row.label, width, every=every)
     return lines
 
 
@@ -218,8 +251,11 @@ def _headline(a: Advice) -> str:
         "no-merge": f"{label} is excluded by {a.recipe.vetoed_by}"
         if a.recipe.vetoed_by
         else f"the best known recipe is {label}",
-        "unknown": f"nothing measured here; a pilot would try {label}",
+        "unknown": f"nothing measured in this context; a pilot would try {label}",
+        "ensemble": f"{label}; {a.recipe.passes} forward passes for each input",
     }.get(a.verdict, label)
+    if a.borderline:
+        text += " (borderline)"
     return text + ("" if a.recipe.runnable else " (measured elsewhere, not in this program)")
 
 
@@ -230,8 +266,18 @@ def _figures(a: Advice) -> list[str]:
         f"90% {interval(*a.gain.ci90_pp)}",
         f"P(gain > 0) {a.gain.p_positive:.2f}",
         *([f"P(gain > {least:g} pp) {a.gain.p_worth:.2f}"] if least else []),
-        *(["(from other targets)"] if a.verdict == "unknown" and a.evidence else []),
+        *([f"(from {_basis(a)})"] if not a.parts.own_pp and a.prior else []),
     ]
+
+
+def _basis(a: Advice) -> str:
+    """Return what the prior rests on."""
+    p = a.parts
+    if p.rests_on == "context":
+        return count(p.targets, "other target")
+    return {"method": "relatives of the recipe", "contexts": "other contexts"}.get(
+        p.rests_on, "a stated value"
+    )
 
 
 def _verdict(a: Advice) -> list[Row]:
@@ -254,14 +300,7 @@ def _baseline(baseline: Baseline, mde: float | None, unit: Unit) -> str:
     name = f" ({', '.join(models)})" if models else ""
     items = f" on n = {baseline.n:,}" if baseline.n else ""
     detects = f"; a paired test there detects {mde:.1f} {unit.points} or more" if mde and baseline.n else ""
-    text = f"{kind}{name}, {unit.show(baseline.value)}{items}{detects}"
-    if better := baseline.better:
-        less = 100 * (better.value - baseline.value)
-        text += (
-            f". Of all models in the log, {better.model} alone has {unit.show(better.value)}: "
-            f"over it a gain is {less:.1f} {unit.points} less"
-        )
-    return text
+    return f"{kind}{name}, {unit.show(baseline.value)}{items}{detects}"
 
 
 def _sources(a: Advice) -> list[Row]:
@@ -274,21 +313,37 @@ def _sources(a: Advice) -> list[Row]:
     ]
     if recipe.sources_missing or not recipe.sources:
         rows.append(Row("sources", recipe.note))
-    return [*rows, *(Row("fit", _fit(fit)) for fit in recipe.compatibility)]
+    return rows
+
+
+def _rests(a: Advice) -> list[Row]:
+    """Return what the expected gain is made of, in pp: other targets, relatives, own rows."""
+    p = a.parts
+    text = f"{signed(p.prior_pp, 2)} from {_basis(a)}"
+    if p.lead_pp:
+        here = "" if p.lead_here_pp is None else f", {p.lead_here_pp:.1f} pp here"
+        text += f"; {signed(p.lead_pp, 2)} lead of the best single model over the sources{here}"
+    rows = [Row("rests on", text)]
+    if p.relatives_pp:
+        how = "better" if p.relatives_pp > 0 else "worse"
+        rows.append(
+            Row("rests on", f"{signed(p.relatives_pp, 2)} other recipes did {how} here than elsewhere")
+        )
+    own = [row for row in a.rows if row.arm.label == a.recipe.label and p.own_pp]
+    if own:
+        measured = ", ".join(pp(row.gain_pp) for row in own[:3])
+        text = f"{signed(p.own_pp, 2)} its own measurement here, {measured}"
+        if p.winner_pp:
+            text += f"; {signed(p.winner_pp, 2)} as the best of several measured arms"
+        rows.append(Row("rests on", text))
+    return rows
 
 
 def _source(source: Source) -> str:
     """Format a source with its weight, if it has one, and the reason for it."""
-    weight = f"{source.weight:.2f}  " if source.weight is not None else ""
+    weight = f" {source.weight:.2f}" if source.weight is not None else ""
     reason = source.reason.replace(source.ref, short_ref(source.ref)) if source.ref else source.reason
-    return f"{source.locale}  {weight}{reason}"
-
-
-def _fit(fit: Compatibility) -> str:
-    return (
-        f"{FIT[fit.measure]} {fit.value:.2f} ({signed(fit.sds)} sd): part {signed(fit.contribution_pp, 2)}; "
-        f"1 sd is worth {pp(fit.slope_pp)} ± {fit.slope_sd_pp:.1f}"
-    )
+    return f"{source.locale}{weight}  {reason}"
 
 
 def _evidence(a: Advice, every: bool) -> list[Row]:
@@ -308,7 +363,11 @@ def _evidence(a: Advice, every: bool) -> list[Row]:
 
 def _measured(label: str, items: Sequence[EvidenceRow], every: bool) -> list[Row]:
     """Return result rows by size of the gain; not `every`: those with the largest parts."""
-    most = items if every else sorted(items, key=lambda i: -abs(i.contribution_pp or 0.0))[: ESSENTIAL[label]]
+    most = (
+        items
+        if every
+        else sorted(items, key=lambda i: -abs(i.contribution_pp or 0.0))[: ESSENTIAL.get(label, 0)]
+    )
     rows = []
     for item in items:
         if item not in most:

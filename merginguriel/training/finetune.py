@@ -33,7 +33,7 @@ from merginguriel.models.classifier import copy_tokenizer, load, save
 from merginguriel.models.quiet_transformers import quiet
 from merginguriel.tasks.base import Item, fingerprint
 
-from . import checkpoints, lora
+from . import checkpoints, limits, lora
 from .preparation import (
     BucketLoader,
     Buckets,
@@ -102,24 +102,41 @@ def finetune(
         return out
     started = time.monotonic()
     with new_folder(out) as folder, checkpoints.beside(out, made) as kept:
-        torch.manual_seed(settings.seed)
-        model, tokenizer = load(base)
-        check_labels(model, [*train, *dev], base)
-        keeper = checkpoints.Keeper(kept, keep_every)
-        trainer = prepared(model, tokenizer, train, dev, keeper, settings, on_progress, report_to, metric)
-        from_step = checkpoints.last(kept)
-        with quiet():
-            trainer.train(resume_from_checkpoint=str(from_step) if from_step else None)
+        limit = limits.TimeLimit(settings.max_minutes) if settings.max_minutes else None
+        chosen = limits.sampled(train, settings.max_train_samples, settings.seed)
+
+        def attempt(parts: int) -> BucketedTrainer:
+            torch.manual_seed(settings.seed)
+            model, tokenizer = load(base)
+            check_labels(model, [*train, *dev], base)
+            keeper = checkpoints.Keeper(kept, keep_every)
+            one = prepared(
+                model, tokenizer, chosen, dev, keeper, settings, on_progress, report_to, metric, parts
+            )
+            if limit:
+                one.add_callback(limit)
+            from_step = checkpoints.last(kept)
+            with quiet():
+                one.train(resume_from_checkpoint=str(from_step) if from_step else None)
+            return one
+
+        trainer, parts = limits.until_it_fits(attempt, settings.batch_size, on_progress)
+        model: Any = trainer.model
+        train = chosen
         figures: dict[str, Any] = {
             f"dev_{metric}": round(trainer.evaluate()[f"eval_{metric}"], 4) if dev else None,
             "dev_items": len(dev),
         }
+        if parts > 1:
+            figures["batch_parts"] = parts
+        if limit and limit.reached:
+            figures["stopped_after_epochs"] = round(trainer.state.epoch or 0, 3)
         if settings.patience:
             figures["epochs"] = round(trainer.state.epoch or 0)
             figures[f"best_dev_{metric}"] = round(float(trainer.state.best_metric or 0), 4)
         seconds = round(time.monotonic() - started, 1)
         if settings.lora_rank:
-            model = lora.whole(trainer.model, base, folder / lora.FOLDER)
+            model = lora.whole(model, base, folder / lora.FOLDER)
         save(model, folder)
         copy_tokenizer(base, folder)
         packages = build_record.versions("torch", "transformers")
@@ -140,8 +157,12 @@ def prepared(
     on_progress: Progress | None,
     report_to: Sequence[str],
     metric: str = "accuracy",
+    parts: int = 1,
 ) -> BucketedTrainer:
-    """Return a Trainer for the model; its tokenizer pads, and −100 marks positions without a label."""
+    """Return a Trainer for the model; its tokenizer pads, and −100 marks positions without a label.
+
+    parts  into which each batch is divided, to save memory
+    """
     set_dropout(model, settings)
     freeze(model, settings)
     if settings.lora_rank:
@@ -156,7 +177,8 @@ def prepared(
             output_dir=str(keeper.folder),
             num_train_epochs=settings.epochs,
             per_device_train_batch_size=settings.batch_size,
-            per_device_eval_batch_size=EVAL_BATCH,
+            per_device_eval_batch_size=max(EVAL_BATCH // parts, 1),
+            gradient_accumulation_steps=parts * (settings.accumulate or 1),
             seed=settings.seed,
             bf16=bool(settings.bf16),
             use_cpu=not torch.cuda.is_available(),
@@ -182,8 +204,13 @@ def prepared(
         ),
         compute_metrics=partial(measured, metric=metric, labels=label_names(model)),
         callbacks=callbacks,
-        optimizers=optimizer(model, settings, -(-len(train) // settings.batch_size) * settings.epochs),
+        optimizers=optimizer(
+            model,
+            settings,
+            -(-len(train) // (settings.batch_size * (settings.accumulate or 1))) * settings.epochs,
+        ),
     )
+    trainer.parts = parts
     trainer.remove_callback(PrinterCallback)  # it would print on stdout
     return trainer
 
@@ -207,11 +234,15 @@ def checked(report_to: Sequence[str]) -> list[str]:
 class BucketedTrainer(Trainer):
     """Trainer that pads less: sentences of similar length share a batch."""
 
+    parts = 1  # into which each batch is divided
+
     def get_train_dataloader(self) -> DataLoader:
         """Return a loader of batches of similar length."""
         rows: Any = self.train_dataset
         lengths = [len(row["input_ids"]) for row in rows]
-        sampler = Buckets(lengths, self.args.per_device_train_batch_size, self.args.seed)
+        sampler: Any = Buckets(lengths, self.args.per_device_train_batch_size, self.args.seed)
+        if self.parts > 1:
+            sampler = limits.Parts(sampler, self.parts)
         return BucketLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator)
 
 

@@ -34,6 +34,9 @@ class FinetuneSettings:
     lora_alpha          their product is scaled by lora_alpha / lora_rank; None: twice the rank
     patience            stop after so many epochs without a better accuracy on development data, and keep the
                         weights of the best; None: all epochs, and the last weights
+    accumulate          batches whose gradients are added up before a step; None: 1
+    max_train_samples   train on so many sentences, chosen by a hash of the seed; None: all
+    max_minutes         stop at the end of the step in which the time runs out, at the learning rate reached by then
     """
 
     epochs: int = 4
@@ -51,10 +54,13 @@ class FinetuneSettings:
     lora_rank: int | None = None
     lora_alpha: int | None = None
     patience: int | None = None
+    accumulate: int | None = None
+    max_train_samples: int | None = None
+    max_minutes: float | None = None
 
 
 # Settings that came later: left out of a record where they are not used, so that older models are found again.
-LATER = ("lora_rank", "lora_alpha", "patience")
+LATER = ("lora_rank", "lora_alpha", "patience", "accumulate", "max_train_samples", "max_minutes")
 
 # For e5-small on a few hundred short sentences and two cores: as accurate as training all layers, and faster.
 LAB = FinetuneSettings(epochs=3, head_learning_rate=5e-3, freeze_layers=6)

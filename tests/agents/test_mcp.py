@@ -237,7 +237,7 @@ def test_nothing_outside_the_workspace_is_read(place, tmp_path):
                 config = {
                     "kind": "nxn",
                     "sources": ["sv-SE"],
-                    "task": "files",
+                    "task": "rooms",
                     "base": "e5-small",
                     name: value,
                 }

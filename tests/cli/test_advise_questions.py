@@ -31,9 +31,9 @@ def test_a_misspelt_question_exits_2_with_the_nearest(mu, study, arguments, near
 
 
 def test_a_context_may_be_asked_about_once_the_workspace_has_its_base(mu, bench):
-    asked = ("advise", "--target", "da-DK", "--context", "files/tiny", "--workspace", bench.root)
+    asked = ("advise", "--target", "da-DK", "--context", "rooms/tiny", "--workspace", bench.root)
     assert mu(*asked).code == 2
-    (bench.root / "models" / "files" / "tiny" / "base").mkdir(parents=True)
+    (bench.root / "models" / "rooms" / "tiny" / "base").mkdir(parents=True)
     assert mu(*asked).code == 4
 
 
@@ -61,7 +61,7 @@ def test_of_several_locales_the_one_in_the_log_is_suggested_first(mu, study):
 
 def test_a_locale_that_the_task_lacks_is_not_sent_to_it(mu, study):
     told = mu("advise", "--target", "xh-ZA", "--json", "--workspace", study.root)
-    assert told.code == 4 and not any("nxn" in step["command"] for step in told.json["next"])
+    assert told.code == 0 and not any("nxn" in step["command"] for step in told.json["next"])
     told = mu("advise", "--target", "de-DE", "--json", "--workspace", study.root)
     assert any("nxn" in step["command"] for step in told.json["next"])
 
@@ -70,7 +70,7 @@ def test_a_locale_that_the_task_lacks_is_not_sent_to_it(mu, study):
 def test_a_locale_with_too_little_text_to_score_is_not_sent_to_the_matrix(mu, study, target):
     asked = ("advise", "--context", "home/e5-small", "--json", "--workspace", study.root)
     told = mu(*asked, "--target", target)
-    assert told.code == 4 and "too few sentences" in told.json["unknowns"][0]
+    assert told.code == 0 and "too few sentences" in told.json["unknowns"][0]
     assert not any("nxn" in step["command"] or "train" in step["command"] for step in told.json["next"])
     assert any("nxn" in step["command"] for step in mu(*asked, "--target", "de-CH").json["next"])
 
@@ -104,7 +104,7 @@ def test_advice_in_a_pipe_is_80_columns_wide(mu, study):
 def test_explain_adds_a_key(mu, study):
     bare = mu("advise", "--target", "sw-KE", "--workspace", study.root).out
     told = mu("advise", "--target", "sw-KE", "--explain", "--workspace", study.root).out
-    assert told.startswith(bare.rstrip()) and "accuracy of the merge" in told
+    assert told.startswith(bare.rstrip()) and "value of the merge" in told
 
 
 @pytest.mark.slow
@@ -192,11 +192,9 @@ def test_several_targets_are_answered_one_after_the_other(mu, study):
 
 
 def test_of_several_targets_only_all_unknown_is_unknown(mu, study):
-    codes = [
-        mu("advise", "--target", "de-DE", "--target", target, "--workspace", study.root).code
-        for target in ("sw-KE", "en-US")
-    ]
-    assert codes == [0, 4]
+    asked = ("advise", "--target", "de-DE", "--target", "sw-KE", "--workspace", study.root)
+    assert mu(*asked).code == 0
+    assert mu(*asked, "--context", "home/e5-small", "--mode", "IncTar").code == 4
 
 
 def test_mode_is_read_in_any_case(mu, study):
@@ -219,6 +217,7 @@ def test_only_what_is_near_is_proposed_for_a_locale(mu, study):
 
 
 def test_a_merge_that_should_lose_is_refused_for_that(mu, study):
-    told = mu("advise", "--target", "ka-GE", "--json", "--workspace", study.root).json
+    asked = ("--method", "ties", "--similarity", "REAL", "--k", "5")
+    told = mu("advise", "--target", "sw-KE", *asked, "--json", "--workspace", study.root).json
     assert told["verdict"] == "no-merge" and told["gain"]["mean_pp"] < 0
     assert told["why"].startswith("the expected gain is negative, −")

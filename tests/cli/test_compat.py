@@ -19,14 +19,14 @@ def test_compat_prints_heat_maps_and_writes_matrices_and_pictures(trained):
     assert "cosine of task vectors" in ran.out and "de-DE" in ran.out and "1.000" in ran.out
     results = trained.space / "results"
     for measure in ("cosine", "sign_conflict", "weighted_sign_conflict"):
-        path = results / f"compat-files-tiny-bert-{measure}.csv"
+        path = results / f"compat-rooms-tiny-bert-{measure}.csv"
         assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
         from merginguriel.similarity import compat
 
         names, matrix = compat.load(path)
         assert len(names) >= 2
         np.testing.assert_allclose(matrix, matrix.T)
-    with (results / "compat-files-tiny-bert-parts.csv").open(encoding="utf-8", newline="") as file:
+    with (results / "compat-rooms-tiny-bert-parts.csv").open(encoding="utf-8", newline="") as file:
         parts = {row["part"] for row in csv.DictReader(file)}
     assert {"model", "body", "embeddings", "layer 0", "layer 1", "head"} <= parts
     assert trained.litter() == []
@@ -40,7 +40,7 @@ def test_compat_as_json_holds_every_measure_of_a_part(trained, tmp_path):
         assert ran.data[measure]["de-DE"]["de-DE"] == pytest.approx(1)
         assert -1 <= ran.data[measure]["de-DE"]["sv-SE"] < 1
     assert 0 <= ran.data["sign_conflict"]["de-DE"]["sv-SE"] <= 1
-    assert (tmp_path / "compat-files-tiny-bert-cka.csv").is_file()
+    assert (tmp_path / "compat-rooms-tiny-bert-cka.csv").is_file()
 
 
 def test_compat_reads_a_text_of_ones_own(trained, tmp_path):
@@ -81,7 +81,7 @@ def test_what_is_logged_is_read_back_as_what_was_measured(trained, tmp_path):
 
 
 def test_a_model_that_is_not_named_by_its_locale_cannot_be_logged(trained, tmp_path):
-    folder = trained.space / "models" / "files" / "tiny-bert" / "de-DE"
+    folder = trained.space / "models" / "rooms" / "tiny-bert" / "de-DE"
     ran = trained.mu(
         "compat",
         *trained.study,

@@ -50,9 +50,9 @@ def test_an_unknown_command_method_or_model_is_answered_with_what_there_is(train
 
 
 def test_models_that_are_not_trained_are_named_with_the_command_that_trains_them(lab):
-    told(lab.mu("nxn"), 2, "no trained model", "mu train", "--task files", str(lab.sentences))
+    told(lab.mu("nxn"), 2, "no trained model", "mu train", "--task rooms", str(lab.sentences))
     told(
-        lab.mu("nxn", "--source", "de-DE"), 3, "no model of de-DE", "mu train --locale de-DE", "--task files"
+        lab.mu("nxn", "--source", "de-DE"), 3, "no model of de-DE", "mu train --locale de-DE", "--task rooms"
     )
     flags = ("--method", "average", "--source", "de-DE", "--source", "en-US")
     told(lab.mu("merge", *flags), 3, "no model of de-DE, en-US", "--locale de-DE --locale en-US")
@@ -133,7 +133,7 @@ def test_a_missing_data_folder_is_told_without_loading_torch(lab):
     program = (
         "import sys; from merginguriel.cli.main import run; run(sys.argv[1:]); print('torch' in sys.modules)"
     )
-    words = ["base", "--task", "files", "--workspace", str(lab.space)]
+    words = ["base", "--task", "rooms", "--workspace", str(lab.space)]
     ran = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n" and "--data" in ran.stderr
 

@@ -25,7 +25,7 @@ def test_tasks_lists_tasks_and_their_locales(lab):
 
 def test_base_is_made_once_with_the_tasks_labels(lab):
     first = lab.mu("base", "--json")
-    assert first.code == 0 and first.data["context"] == "files/tiny-bert"
+    assert first.code == 0 and first.data["context"] == "rooms/tiny-bert"
     path = lab.root / "base"
     labels = json.loads((path / "config.json").read_text(encoding="utf-8"))["label2id"]
     assert sorted(labels) == ["HassGetWeather", "HassLightSet", "HassTurnOff", "HassTurnOn"]
@@ -57,7 +57,7 @@ def test_training_with_other_settings_says_which_differ_and_keeps_the_model(trai
 def test_nxn_writes_matrix_and_picture_and_computes_only_once(trained):
     first = trained.mu("nxn")
     assert first.code == 0 and "de-DE" in first.out and "own model" in first.out
-    table = trained.space / "results" / "nxn-files-tiny-bert-test.csv"
+    table = trained.space / "results" / "nxn-rooms-tiny-bert-test.csv"
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 9 and {row["n"] for row in rows} == {"28"}
@@ -72,11 +72,11 @@ def test_nxn_writes_matrix_and_picture_and_computes_only_once(trained):
 @pytest.mark.slow
 def test_answers_in_bfloat16_are_kept_and_tabled_apart_from_those_in_float32(trained):
     whole = trained.mu("nxn", "--json").data
-    table = trained.space / "results" / "nxn-files-tiny-bert-test.csv"
+    table = trained.space / "results" / "nxn-rooms-tiny-bert-test.csv"
     before = table.read_bytes(), sorted((trained.root / "predictions").iterdir())
     half = trained.mu("nxn", "--bf16", "--source", "de-DE", "--source", "sv-SE", "--json").data
     assert (whole["precision"], half["precision"]) == ("float32", "bfloat16")
-    assert half["csv"].endswith("nxn-files-tiny-bert-test-bf16.csv")
+    assert half["csv"].endswith("nxn-rooms-tiny-bert-test-bf16.csv")
     assert table.read_bytes() == before[0]
     kept = sorted((trained.root / "predictions").iterdir())
     assert len(kept) == len(before[1]) + 4 and set(before[1]) < set(kept)
@@ -84,7 +84,7 @@ def test_answers_in_bfloat16_are_kept_and_tabled_apart_from_those_in_float32(tra
     trained.mu("nxn", "--bf16", "--source", "en-US", "--locale", "de-DE", "--locale", "sv-SE")
     from merginguriel.evaluation.nxn import load
 
-    both, apart = load(table), load(table.with_name("nxn-files-tiny-bert-test-bf16.csv"))
+    both, apart = load(table), load(table.with_name("nxn-rooms-tiny-bert-test-bf16.csv"))
     assert apart.sources == ("de-DE", "en-US", "sv-SE") and apart.targets == ("de-DE", "sv-SE")
     pairs = [(s, t) for s in apart.sources for t in apart.targets]
     assert all(apart.origin[pair][0] != both.origin[pair][0] for pair in pairs)
@@ -200,7 +200,7 @@ def test_a_row_of_eval_goes_into_the_log_as_it_is(trained, merged):
         scored = trained.mu(*words, against, "--json").data[0]
         assert logged.get("baseline_kind") == kind, logged
         assert logged["method"] == "linear" and logged["n"] == 28
-        assert logged["sources"] == ["de-DE", "en-US"] and logged["context"] == "files/tiny-bert"
+        assert logged["sources"] == ["de-DE", "en-US"] and logged["context"] == "rooms/tiny-bert"
         assert (logged["wins"], logged["losses"]) == tuple(
             scored["comparison"][k] for k in ("wins", "losses")
         )
@@ -210,7 +210,7 @@ def test_a_row_of_eval_goes_into_the_log_as_it_is(trained, merged):
 
 
 def test_the_workspace_says_which_task_and_base_are_meant(trained):
-    """No --task and no --base: the context in mu.toml is files/tiny-bert."""
+    """No --task and no --base: the context in mu.toml is rooms/tiny-bert."""
     from merginguriel.cli.main import run
 
     trained.capture.readouterr()
@@ -237,7 +237,7 @@ def test_another_seed_makes_models_of_its_own_beside_the_first(trained):
     assert (trained.root / "de-DE" / "training.yaml").read_bytes() == first
     assert set(trained.mu("nxn", "--split", "dev", "--json").data["accuracy"]) == {"de-DE", "en-US", "sv-SE"}
     other = trained.mu("nxn", "--split", "dev", "--seed", "1", "--json").data
-    assert set(other["accuracy"]) == {"de-DE"} and other["csv"].endswith("nxn-files-tiny-bert-s1-dev.csv")
+    assert set(other["accuracy"]) == {"de-DE"} and other["csv"].endswith("nxn-rooms-tiny-bert-s1-dev.csv")
     assert trained.mu("eval", "de-DE-s1", "--locale", "de-DE").code == 0
 
 
@@ -251,7 +251,7 @@ def test_results_of_training_are_data_and_a_dry_run_trains_nothing(trained):
 
 
 def test_a_matrix_keeps_what_still_holds_of_the_one_before(trained):
-    table = trained.space / "results" / "nxn-files-tiny-bert-dev.csv"
+    table = trained.space / "results" / "nxn-rooms-tiny-bert-dev.csv"
 
     def pairs():
         with table.open(encoding="utf-8", newline="") as file:
@@ -272,7 +272,7 @@ def test_a_merge_of_models_that_were_trained_anew_is_made_anew(trained):
     from merginguriel.merging.recipe import Recipe, Source, check
     from merginguriel.study.study import Study, merge_once
 
-    study = Study(workspace.find(explicit=trained.space), "files", str(trained.encoder), trained.sentences)
+    study = Study(workspace.find(explicit=trained.space), "rooms", str(trained.encoder), trained.sentences)
     sources = tuple(Source(locale, study.model(locale)) for locale in ("de-DE", "en-US"))
     recipe = check(Recipe("average", sources, target="sv-SE", mode="ExcTar"))
     out = merge_once(recipe, study.merged(recipe))

@@ -70,7 +70,7 @@ def test_slots_go_from_training_to_advice(lab):
     matrix = ok(lab.mu("nxn", "--json")).data
     assert matrix["metric"] == "span_f1" and matrix["span_f1"]["de-DE"]["de-DE"] > 0.3
     ok(lab.mu("nxn", "--split", "dev"))
-    table = lab.space / "results" / "nxn-files-tiny-bert-test.csv"
+    table = lab.space / "results" / "nxn-rooms-tiny-bert-test.csv"
     assert table.read_text(encoding="utf-8").startswith("source,target,span_f1,n")
 
     merged = ok(lab.mu("merge", "--target", "de-DE", "--source", "en-US", "--source", "sv-SE", "--method",
@@ -121,7 +121,7 @@ def test_slots_go_from_training_to_advice(lab):
 
     ok(lab.mu("log", "add", "--title", "Slots", "--type", "Observation", "--summary", "Slots of commands.",
               "--run", names[1], "--workspace", lab.space))  # fmt: skip
-    advice = ok(lab.mu("advise", "--target", "de-DE", "--context", "files/tiny-bert", "--json", "--workspace",
+    advice = ok(lab.mu("advise", "--target", "de-DE", "--context", "rooms/tiny-bert", "--json", "--workspace",
                        lab.space)).data  # fmt: skip
     assert advice["metric"] == "span_f1"
     gains = [item["gain_pp"] for item in advice["evidence"] if "gain_pp" in item]
@@ -132,7 +132,7 @@ def merge_of(lab, method):
     """The file of a run that merges the two foreign models for de-DE."""
     path = lab.space / f"{method}.yaml"
     path.write_text(
-        json.dumps({"kind": "merge", "task": "files", "data": str(lab.sentences), "base": str(lab.encoder),
+        json.dumps({"kind": "merge", "task": "rooms", "data": str(lab.sentences), "base": str(lab.encoder),
                     "target": "de-DE", "method": method, "sources": ["en-US", "sv-SE"], "ensembles": True}),
         encoding="utf-8",
     )  # fmt: skip

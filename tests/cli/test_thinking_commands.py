@@ -42,17 +42,19 @@ def started(
     ("target", "code", "verdicts"),
     [
         ("sw-KE", 0, ["pilot"]),
-        ("cy-GB", 0, ["no-merge"]),
-        ("vi-VN", 0, ["no-merge"]),
+        ("cy-GB", 0, ["pilot", "no-merge"]),
+        ("vi-VN", 0, ["pilot", "no-merge"]),
         ("th-TH", 0, ["pilot", "no-merge"]),
         ("ka-GE", 0, ["pilot", "no-merge"]),
-        ("de-DE", 4, ["unknown"]),
+        ("de-DE", 0, ["pilot"]),
+        ("de-DE --context home/e5-small --mode IncTar", 4, ["unknown"]),
     ],
 )
 def test_advice_exits_0_for_a_verdict_and_4_for_unknown(mu, study, target, code, verdicts):
-    told = mu("advise", "--target", target, "--json", "--workspace", study.root)
+    target, *more = target.split()
+    told = mu("advise", "--target", target, *more, "--json", "--workspace", study.root)
     assert told.code == code and told.json["verdict"] in verdicts and told.err == ""
-    assert mu("advise", "--target", target, "--workspace", study.root).code == code
+    assert mu("advise", "--target", target, *more, "--workspace", study.root).code == code
 
 
 def test_the_printed_schema_is_the_one_that_advice_keeps(mu, study):

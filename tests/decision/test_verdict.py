@@ -49,11 +49,10 @@ def ask(bench, target: str = "sw-KE", **more):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_pilot_is_worth_its_cost_and_can_see_a_plausible_gain(study, target):
+def test_a_pilot_is_worth_its_cost(study, target):
     told = ask(study, target)
-    pilot, most = told.pilot, told.gain.ci90_pp[1]
-    fit = pilot.value_pp >= pilot.cost_pp and pilot.sees_pp <= most
-    assert told.verdict == ("pilot" if fit else "no-merge")
+    worth = told.pilot.value_pp >= told.pilot.cost_pp
+    assert told.verdict == ("pilot" if worth else "no-merge")
 
 
 def test_a_gain_that_is_likely_but_not_proven_is_worth_a_trial(bench):
@@ -62,18 +61,19 @@ def test_a_gain_that_is_likely_but_not_proven_is_worth_a_trial(bench):
     bench.entry(row(value=0.49, baseline=0.46), n=900)
     told = ask(bench)
     assert told.gain.mean_pp > 1 and 0.6 < told.gain.p_positive < 0.95
-    assert told.pilot.value_pp > told.gain.mean_pp - 1 > 0
+    assert 0 < told.pilot.value_pp < told.gain.mean_pp and told.verdict == "pilot"
 
 
-def test_a_better_single_model_than_the_recorded_baseline_is_named(bench):
+def test_a_gain_is_over_the_best_single_model_on_the_same_items(bench):
     bench.skill()
     bench.entry(row(value=0.49, baseline=0.46))
-    assert ask(bench).baseline.better is None
+    before = ask(bench)
     table = "| target | mode | method | sources | value |\n|---|---|---|---|---|\n"
     bench.entry(table=table + "| sw-KE | - | single | sq-AL | 0.5600 |", entry="2026-01-21-test-00000002")
     told = ask(bench)
-    assert told.baseline.value == 0.46 and told.baseline.better.model == "sq-AL"
-    assert "sq-AL alone has 56.00%" in " ".join(render(told).split())
+    assert (told.baseline.value, told.baseline.model) == (0.56, "sq-AL")
+    assert before.rows[0].gain_pp == 3.0 and told.rows[0].gain_pp == -7.0
+    assert told.gain.mean_pp < 0 and "(sq-AL), 56.00%" in render(told)
 
 
 @pytest.mark.parametrize("target", [*TARGETS, "de-DE"])
@@ -82,14 +82,31 @@ def test_the_screen_says_why_with_the_smallest_gain_and_its_probability(study, t
     text = render(told, width=200)
     assert f"P(gain > 1 pp) {told.gain.p_worth:.2f}" in text
     if told.verdict != "unknown":
-        assert told.why in text
+        assert told.why in " ".join(render(told, every=True).split())
         assert ("0.95" if told.gain.mean_pp >= 0 else "gain is negative") in told.why
     assert told.gain.p_worth < told.gain.p_positive
 
 
-def test_a_loss_that_a_trial_could_not_turn_is_no_pilot(study):
-    told = ask(study, "ka-GE")
-    assert told.verdict == "no-merge" and "could not settle it" in told.why
+def test_a_likely_gain_that_few_items_cannot_prove_is_said_to_be_one(bench):
+    bench.skill()
+    bench.entry(row(value=0.60, baseline=0.54), n=300)
+    told = ask(bench)
+    assert 0.8 <= told.gain.p_positive < 0.95 and told.mde_pp > told.gain.ci90_pp[1]
+    assert told.verdict == "pilot" and "likely, but this test set cannot prove it" in told.why
+
+
+def test_a_verdict_within_a_hair_of_its_threshold_is_borderline(bench):
+    bench.skill()
+    told = {}
+    for value in range(4800, 5400, 5):
+        bench.entry(row(value=value / 1e4, baseline=0.46))
+        one = ask(bench)
+        told[value] = (one.verdict, one.borderline)
+    verdicts = [verdict for verdict, _ in told.values()]
+    at = verdicts.index("merge")
+    assert verdicts[:at].count("pilot") == at and set(verdicts[at:]) == {"merge"}
+    marks = [mark for _, mark in told.values()]
+    assert marks[at - 1] and marks[at] and not marks[0] and not marks[-1]
 
 
 def test_what_would_change_a_pilot_can_be_done_and_names_both_thresholds(study):
@@ -102,18 +119,12 @@ def test_what_would_change_a_pilot_can_be_done_and_names_both_thresholds(study):
 
 
 def test_where_nothing_was_measured_a_recipe_is_proposed_that_can_be_run(study):
-    assert ask(study, "de-DE").recipe.method not in LAB.methods
     told = ask(study, "de-DE", lab=LAB)
     assert told.recipe.method in LAB.methods and told.recipe.runnable
     assert "selection" not in told.recipe.params
-    others = {
-        a.arm.label: a.runnable for a in ask(study, lab=LAB).alternatives if isinstance(a, PredictedArm)
-    }
-    assert (
-        others["similarity, REAL, 3 sources"]
-        and not others["adamerging, REAL, 3 sources, iterations=5, lr=0.001"]
-    )
-    assert "(not in this program)" in render(ask(study, lab=LAB), every=True)
+    answer = ask(study, lab=LAB)
+    others = {a.arm.method: a.runnable for a in answer.alternatives if isinstance(a, PredictedArm)}
+    assert others["similarity"] and not {**others, answer.recipe.method: answer.recipe.runnable}["adamerging"]
 
 
 def test_a_method_that_the_program_lacks_is_tagged_and_has_a_way_on(study):
@@ -240,7 +251,7 @@ def test_one_other_row_has_no_spread_and_is_one_row(bench):
     bench.entry(row("cy-GB", 0.48, 0.50))
     told = ask(bench)
     assert told.evidence[0].se_pp is None
-    assert "1 row on 1 other target: mean −2.0 pp, spread unknown" in render(told)
+    assert "1 row on 1 other target: mean −2.0 pp, spread unknown" in render(told, every=True)
 
 
 def test_a_figure_from_other_languages_says_that_it_is_not_of_this_one(study):

@@ -140,6 +140,7 @@ def test_kept_answers_are_read_and_missing_ones_named(tmp_path):
         models[name] = tmp_path / name
         models[name].mkdir()
         (models[name] / "model.safetensors").write_bytes(name.encode())
+        (models[name] / "vocab.txt").write_text("text")
         if name != "sw-KE":
             print_ = stored.fingerprint(models[name])
             stored.save(stored.cache_path(tmp_path / "cache", print_, items), p, print_)

@@ -14,9 +14,9 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
-from tiny_models import LABELS, SHAPE
+from tiny_models import LABELS, SHAPE, with_words
 
-from merginguriel.errors import CheckpointError, UsageError
+from merginguriel.errors import CheckpointError
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge, merge_arrays, merge_tensors
 from merginguriel.merging.recipe import Recipe, Source
@@ -38,7 +38,7 @@ def small_bert(folder: Path) -> Path:
     torch.manual_seed(0)
     config = transformers.BertConfig(**{**SHAPE, **NAMED, "num_hidden_layers": 2})
     transformers.BertForSequenceClassification(config).save_pretrained(folder)
-    return folder
+    return with_words(folder)
 
 
 def adapter(base: Path, folder: Path, seed: int, auto: Any = None, **settings: Any) -> Path:
@@ -53,6 +53,7 @@ def adapter(base: Path, folder: Path, seed: int, auto: Any = None, **settings: A
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     model.save_pretrained(folder)
     model.merge_and_unload().save_pretrained(whole(folder))
+    with_words(whole(folder))
     return folder
 
 
@@ -101,6 +102,7 @@ def test_weights_that_are_stored_turned_round_are_found_out(tmp_path: Path) -> N
     config = transformers.GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=12, bos_token_id=1,
                                      eos_token_id=2)  # fmt: skip
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "base")
+    with_words(tmp_path / "base")
     one = adapter(
         tmp_path / "base", tmp_path / "a", 1, transformers.AutoModelForCausalLM, r=2, task_type="CAUSAL_LM",
         target_modules=["c_attn", "c_proj"], fan_in_fan_out=True,
@@ -123,6 +125,8 @@ def test_a_half_precision_base_is_not_rounded_before_the_merge(base: Path, tmp_p
     half = transformers.AutoModelForSequenceClassification.from_pretrained(base).to(torch.bfloat16)
     half.save_pretrained(tmp_path / "half")
     half.float().save_pretrained(tmp_path / "wide")
+    for name in ("half", "wide"):
+        with_words(tmp_path / name)
     one = adapter(tmp_path / "wide", tmp_path / "a", 1, **SETTINGS["plain"])
     recipe = Recipe(
         "task_arithmetic", (Source("a", one),), {"scale": 1.0}, base=tmp_path / "half", dtype="float32"
@@ -130,16 +134,6 @@ def test_a_half_precision_base_is_not_rounded_before_the_merge(base: Path, tmp_p
     expected = load_file(whole(one) / "model.safetensors")
     for name, array in merge_tensors(recipe).items():
         np.testing.assert_allclose(array, expected[name].numpy(), atol=1e-6)
-
-
-def test_an_adapter_needs_its_base_and_says_so(base: Path, tmp_path: Path) -> None:
-    one = adapter(base, tmp_path / "a", 1, **SETTINGS["plain"])
-    with pytest.raises(UsageError, match="is a LoRA adapter and needs the base") as caught:
-        merge_tensors(Recipe("linear", (Source("a", one),)))
-    assert "--pretrained" in (caught.value.hint or "")
-    transformers.BertModel(transformers.BertConfig(**SHAPE)).save_pretrained(tmp_path / "bare")
-    with pytest.raises(CheckpointError, match="the base of this adapter has no"):
-        merge_tensors(Recipe("linear", (Source("a", one),), base=tmp_path / "bare"))
 
 
 @pytest.mark.parametrize(

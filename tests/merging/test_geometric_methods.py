@@ -84,7 +84,8 @@ def test_the_order_of_sources_does_not_matter(name: str, shape: tuple[int, ...],
 @pytest.mark.parametrize("name", [name for name in ON_TASK_VECTORS if name != "model_stock"])
 def test_a_scale_of_zero_gives_the_base(name: str) -> None:
     base, tensors, weights = models((6, 9), 3, 0)
-    np.testing.assert_array_equal(apply(name, base, tensors, weights, scale=0.0), base)
+    factor = "alpha" if name in ("iso_c", "iso_cts") else "scale"
+    np.testing.assert_array_equal(apply(name, base, tensors, weights, **{factor: 0.0}), base)
 
 
 @pytest.mark.parametrize("name", [*SPECTRAL, "neuromerging"])
@@ -262,8 +263,7 @@ def test_tsv_of_one_source_is_the_source() -> None:
 def test_iso_c_is_the_algorithm_of_its_paper(shape: tuple[int, ...], count: int, seed: int) -> None:
     base, tensors, _ = models(shape, count, seed)
     u, s, v = torch.linalg.svd(torch.tensor((tensors - base).sum(axis=0), dtype=torch.float64), False)
-    # The paper's α on the sum is scale / k here.
-    close(apply("iso_c", base, tensors, scale=0.9 * count), base + 0.9 * (s.mean() * u @ v).numpy(), 1e-4)
+    close(apply("iso_c", base, tensors, alpha=0.9), base + 0.9 * (s.mean() * u @ v).numpy(), 1e-4)
 
 
 @settings(deadline=None, max_examples=20)
@@ -285,7 +285,7 @@ def test_iso_cts_is_the_algorithm_of_its_paper(shape: tuple[int, ...], common: f
         rights.append(v[:own])
     left, right = polar(torch.cat(lefts, 1).numpy())[0], polar(torch.cat(rights).T.numpy())[0]
     expected = base + 0.9 * float(torch.cat(sizes).mean()) * left @ right.T
-    close(apply("iso_cts", base, tensors, common=common, scale=0.9 * count), expected, 1e-4)
+    close(apply("iso_cts", base, tensors, common=common, alpha=0.9), expected, 1e-4)
 
 
 def test_iso_c_leaves_directions_that_no_source_changed() -> None:
@@ -353,6 +353,79 @@ def test_layer_swap_among_three_takes_the_mean_of_the_others_in_the_middle() -> 
     assert merged_layers("layer_swap", {"a": 1.0, "b": 3.0, "c": 5.0}, outer="a") == [1, 1, 1, 4, 4, 1, 1, 1]
 
 
+def test_lines_grows_linearly_from_the_mean_to_the_sum() -> None:
+    rng = np.random.default_rng(3)
+    names = [
+        "embeddings.word_embeddings.weight",
+        *(f"encoder.layer.{i}.dense.weight" for i in range(4)),
+        "pooler.weight",
+    ]
+    base = {name: rng.normal(size=(5, 3)).astype(np.float32) for name in names}
+    sources = {
+        s: {n: v + rng.normal(size=v.shape).astype(np.float32) for n, v in base.items()} for s in "abc"
+    }
+    weights = {"a": 0.5, "b": 0.2, "c": 0.3}
+    listed = tuple(Source(s, Path(), w) for s, w in weights.items())
+    merged = merge_arrays(Recipe("lines", listed, {"first": 0.8, "last": 0.9}, base=Path()), sources, base)
+    for name, value in base.items():
+        total = 3 * sum(w * (sources[s][name] - value) for s, w in weights.items())
+        layer = int(name.split(".")[2]) if "layer" in name else 0
+        # The paper's α is 0.8 / 3 and its α + β is 0.9.
+        close(merged[name], value + (0.8 / 3 + (0.9 - 0.8 / 3) * layer / 3) * total)
+
+
+def test_lines_of_factor_one_in_all_layers_is_task_arithmetic() -> None:
+    base, tensors, weights = models((6, 9), 3, 2)
+    tensor = "encoder.layer.2.dense.weight"
+    ours = apply("lines", base, tensors, weights, tensor=tensor, last=1 / 3)
+    close(ours, apply("task_arithmetic", base, tensors, weights, tensor=tensor))
+
+
+# --- negative weights ---
+
+
+@settings(deadline=None, max_examples=20)
+@given(weights=st.lists(st.floats(-2, 2, width=32), min_size=3, max_size=3).filter(lambda w: max(w) > 0))
+def test_language_arithmetic_adds_and_subtracts_by_weights_as_given(weights: list[float]) -> None:
+    base, tensors, _ = models((6, 9), 3, 8)
+    merged = apply("language_arithmetic", base, tensors, np.array(weights), scale=0.5)
+    close(merged, base + 0.5 * np.tensordot(weights, tensors - base, 1))
+
+
+def test_subtracting_what_was_added_gives_the_first_source() -> None:
+    base, tensors, _ = models((6, 9), 2, 9)
+    three = np.stack([tensors[0], tensors[1], tensors[1]])
+    close(apply("language_arithmetic", base, three, np.array([1.0, 1.0, -1.0])), tensors[0])
+
+
+def test_a_source_that_is_subtracted_has_no_share_in_a_mean(tmp_path: Path) -> None:
+    listed = tuple(Source(name, Path(), weight) for name, weight in (("a", 1.0), ("b", 2.0), ("c", -1.0)))
+    recipe = Recipe("language_arithmetic", listed, base=Path(), exclude=("norm*",), excluded="mean")
+    _, tensors, _ = models((6, 9), 3, 1)
+    held = {name: {"norm": value, "dense": value} for name, value in zip("abc", tensors, strict=True)}
+    merged = merge_arrays(recipe, held, {"norm": tensors[0], "dense": tensors[0]})
+    close(merged["norm"], (tensors[0] + 2 * tensors[1]) / 3)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(check(recipe), tmp_path), encoding="utf-8")
+    assert [source.weight for source in load_recipe(path).sources] == [1.0, 2.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("method", "weights", "fault"),
+    [
+        ("linear", (1.0, -1.0), "the weight of b is -1.0"),
+        ("language_arithmetic", (0.0, -1.0), "no weight is above 0"),
+        ("language_arithmetic", (1.0, float("inf")), "the weight of b is inf"),
+    ],
+)
+def test_weights_that_a_method_cannot_use_are_refused(
+    method: str, weights: tuple[float, ...], fault: str
+) -> None:
+    listed = tuple(Source(name, Path(), weight) for name, weight in zip("ab", weights, strict=True))
+    with pytest.raises(UsageError, match=fault):
+        check(Recipe(method, listed, base=Path()))
+
+
 def test_layer_swap_with_a_source_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(UsageError) as caught:
         merged_layers("layer_swap", {"sv": 1.0, "task": 3.0}, outer="sw")
@@ -402,3 +475,23 @@ def test_layer_weights_that_are_no_numbers_are_named_with_their_line(tmp_path: P
     with pytest.raises(MuError, match="a must be a number") as caught:
         load_recipe(path)
     assert caught.value.where == f"{path}:3"
+
+
+# --- several matrices at once ---
+
+
+@pytest.mark.parametrize("name", ["tsv", "iso_c", "wudi", "knots_ties"])
+def test_matrices_merged_side_by_side_are_those_merged_one_by_one(name: str) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {f"encoder.layer.{i}.dense.weight": (8 + i, 12) for i in range(5)} | {"norm.weight": (7,)}
+    base = {key: rng.normal(size=shape).astype(np.float32) for key, shape in shapes.items()}
+    sources = {
+        s: {k: v + rng.normal(size=v.shape).astype(np.float32) for k, v in base.items()} for s in "abc"
+    }
+    recipe = Recipe(name, tuple(Source(s, Path()) for s in sources), base=Path())
+    done: list[int] = []
+    one = merge_arrays(recipe, sources, base, threads=1)
+    four = merge_arrays(recipe, sources, base, threads=4, on_progress=lambda n, *_: done.append(n))
+    for key in base:
+        np.testing.assert_array_equal(one[key], four[key])
+    assert done == sorted(done) and done[-1] == sum(v.size for v in base.values())

@@ -114,7 +114,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a shape of more entries than exist": (entry("a.weight", shape=[1 << 62, 1 << 62]), "tensor a.weight"),
     "a shape whose size wraps to the right one": (entry("a.weight", shape=[(1 << 64) + 3, 4]), "tensor a.weight"),
     "a shape that hides its size in a zero": (entry("a.weight", shape=[0, 1 << 63]), "tensor a.weight"),
-    "a dtype that numpy has not": (entry("b.half", dtype="F8_E4M3"), "tensor b.half has dtype 'F8_E4M3'"),
+    "a dtype that numpy has not": (entry("b.half", dtype="F8_E4M3"), r"weights are quantised \(dtype F8_E4M3\)"),
     "whole numbers for weights": (entry("a.weight", dtype="I32"), "a.weight is of different kinds: I32 in bad, F32 in good"),
     "the same entry twice": (
         lambda folder: with_header(folder / WEIGHTS, doubled),

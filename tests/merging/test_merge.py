@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import LABELS, bert, plain
+from tiny_models import LABELS, bert, plain, with_words
 from transformers import (
     AutoModelForSequenceClassification,
     XLMRobertaConfig,
@@ -167,6 +167,7 @@ def test_an_xlm_roberta_merges_as_well(tmp_path: Path) -> None:
         torch.manual_seed(seed)
         config = XLMRobertaConfig(**shape, **table, intermediate_size=24, max_position_embeddings=16)
         XLMRobertaForSequenceClassification(config).save_pretrained(tmp_path / name)
+        with_words(tmp_path / name)
     models = {name: tmp_path / name for name in ("base", "cy-GB", "fr-FR", "vi-VN")}
     out = merge(recipe(models, "ties"), tmp_path / "out")
     assert AutoModelForSequenceClassification.from_pretrained(out).config.id2label == table["id2label"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import LABELS, bert
+from tiny_models import LABELS, bert, with_words
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForSequenceClassification
 
@@ -46,6 +46,36 @@ def loaded(folder: Path) -> Any:
     model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
     return model
+
+
+# --- tensors left out ---
+
+LAYER = "bert.encoder.layer.0.output.dense.weight"
+
+
+@pytest.mark.parametrize("excluded", ["base", "mean", "best", "source:cy-GB"])
+def test_left_out_layers_come_from_where_the_recipe_says(folders: dict[str, Path], excluded: str) -> None:
+    sources = (Source("cy-GB", folders["cy-GB"], 1.0), Source("fr-FR", folders["fr-FR"], 3.0))
+    made = Recipe("ties", sources, base=folders["base"], exclude=("*.layer.0.*",), excluded=excluded)
+    one, two = state(folders["cy-GB"])[LAYER], state(folders["fr-FR"])[LAYER]
+    expected = {
+        "base": state(folders["base"])[LAYER],
+        "mean": 0.25 * one + 0.75 * two,
+        "best": two,
+        "source:cy-GB": one,
+    }
+    np.testing.assert_allclose(merge_tensors(made)[LAYER], expected[excluded], atol=1e-6)
+
+
+def test_of_sources_with_equal_weights_the_first_is_the_best(folders: dict[str, Path]) -> None:
+    made = recipe(folders, "fr-FR", "cy-GB", exclude=("*.layer.0.*",), excluded="best", base=None)
+    np.testing.assert_array_equal(merge_tensors(made)[LAYER], state(folders["fr-FR"])[LAYER])
+
+
+def test_an_unknown_policy_for_left_out_tensors_names_the_valid_ones(folders: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match="excluded is 'worst'") as caught:
+        check(recipe(folders, excluded="worst"))
+    assert "best" in caught.value.render()
 
 
 # --- heads ---
@@ -212,7 +242,7 @@ def test_a_text_or_a_tokenizer_that_does_not_fit_is_named(worded: dict[str, Path
     for folder in worded.values():
         larger.save(str(folder / "tokenizer.json"))
     (tmp_path / "text.txt").write_text("w99\n")
-    with pytest.raises(MuError, match="token 40, but the vocabulary has 40"):
+    with pytest.raises(MuError, match="has 41 tokens, but the model has embeddings for 40"):
         merge_tensors(recipe(worded, embeddings="used", text=tmp_path / "text.txt"))
 
 
@@ -290,6 +320,8 @@ def test_mixed_precisions_are_merged_in_float32_and_rounded_once(
         model = AutoModelForSequenceClassification.from_pretrained(folders[name]).to(kind)
         model.save_pretrained(tmp_path / "in" / name)
         model.float().save_pretrained(tmp_path / "wide" / name)
+        for kept in ("in", "wide"):
+            with_words(tmp_path / kept / name)
         mixed[name], wide[name] = tmp_path / "in" / name, tmp_path / "wide" / name
     out = merge(recipe(mixed, method=method, dtype=wanted), tmp_path / "out")
     model = loaded(out)

@@ -61,7 +61,7 @@ def test_yaml_and_flags_build_the_same_recipe(tmp_path: Path, monkeypatch: pytes
     )
     assert load_recipe(written(tmp_path / "recipes", TEXT)) == flags
     assert [source.weight for source in flags.sources] == [0.75, 0.25]
-    assert flags.params == {"density": 0.3, "scale": 1.0}
+    assert flags.params == {"density": 0.3, "scale": 1.0, "normalize": True}
 
 
 @pytest.mark.slow

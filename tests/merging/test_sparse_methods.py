@@ -33,7 +33,11 @@ METHODS = {  # each with parameters that leave every entry as it was, where ther
     "consensus": {"strictness": 0.0},
     "localise": {"strictness": 0.0},
     "fisher_simple": {},
+    "ram": {"threshold": 0.0},
+    "ram+": {"threshold": 0.0},
 }
+WITHOUT_SCALE = ("ram", "ram+")
+ON_THE_SUM = ("breadcrumbs", "consensus")  # their factor is the paper's α on k times the mean
 RANDOM = ["dare_linear", "dare_ties", "della", "della_linear"]
 SHAPE = (12, 40)
 
@@ -49,7 +53,8 @@ def apply(
     order: list[int] | None = None,
     **params: Value,
 ) -> np.ndarray:
-    """One tensor called `w`, merged by the engine; the target is the first source."""
+    """One tensor called `w`, merged by the engine; the target is the first source. DELLA's own default scale is 1.1."""
+    params = {"scale": 1.0, **params} if name.startswith("della") else params
     weights = np.ones(len(tensors)) if weights is None else weights
     indices = order or list(range(len(tensors)))
     sources = {f"s{i}": {"w": tensors[i]} for i in indices}
@@ -62,6 +67,11 @@ def example(count: int = 3, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> tu
     """Task vectors against a base of zeros, so that no subtraction rounds."""
     rng = np.random.default_rng(seed)
     return np.zeros(shape, np.float32), rng.standard_normal((count, *shape), dtype=np.float32)
+
+
+def mean_of(name: str, count: int) -> dict[str, Value]:
+    """The factor with which a method that adds a sum adds the mean of `count` task vectors."""
+    return {"alpha": 1 / count} if name in ON_THE_SUM else {}
 
 
 def some_weights(count: int, seed: int = 0) -> np.ndarray:
@@ -110,18 +120,20 @@ def test_no_source_is_preferred_for_its_name(name: str) -> None:
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in WITHOUT_SCALE])
 def test_a_scale_of_zero_gives_the_base(name: str) -> None:
     _, tensors = example()
     base = tensors[0] + 1
-    np.testing.assert_array_equal(apply(name, base, tensors, scale=0.0), base)
+    factor = "alpha" if name in ON_THE_SUM else "scale"
+    np.testing.assert_array_equal(apply(name, base, tensors, **{factor: 0.0}), base)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "pcb"])
 def test_one_source_of_which_nothing_is_dropped_is_itself(name: str) -> None:
     # Not so in pcb: the last of the competition always loses.
     base, deltas = example(1)
-    np.testing.assert_allclose(apply(name, base, deltas, **METHODS[name]), deltas[0], rtol=1e-6)
+    merged = apply(name, base, deltas, **METHODS[name], **mean_of(name, 1))
+    np.testing.assert_allclose(merged, deltas[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +153,14 @@ def test_a_method_that_drops_nothing_is_the_method_without_drops(
 ) -> None:
     base, deltas = example()
     weights = some_weights(3)
-    ours = apply(name, base, deltas, weights, **METHODS[name])
+    ours = apply(name, base, deltas, weights, **METHODS[name], **mean_of(name, 3))
     np.testing.assert_allclose(ours, apply(whole, base, deltas, weights, **params), rtol=2e-6, atol=1e-7)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [name for name in METHODS if name not in ("fisher_simple", "localise", "consensus")]
+    "name",
+    [name for name in METHODS if name not in ("fisher_simple", "localise", "consensus", *WITHOUT_SCALE)],
 )
 def test_a_density_of_zero_gives_the_base(name: str) -> None:
     base, deltas = example()
@@ -302,8 +315,11 @@ def test_breadcrumbs_loses_both_ends(name: str, density: float, gamma: float) ->
         assert (delta != 0).sum() == kept
     trimmed = trimmed.reshape(3, *SHAPE)
     mean = (torch.tensor(weights).reshape(-1, 1, 1) * trimmed).sum(0)
-    expected = mean if name == "breadcrumbs" else ties_mean(trimmed, weights)
-    close(apply(name, base, deltas, weights, density=density, gamma=gamma, scale=0.7), 0.7 * expected)
+    shares = {"density": density, "gamma": gamma}
+    if name == "breadcrumbs":
+        close(apply(name, base, deltas, weights, **shares, alpha=0.7), 0.7 * 3 * mean)
+    else:
+        close(apply(name, base, deltas, weights, **shares, scale=0.7), 0.7 * ties_mean(trimmed, weights))
 
 
 @pytest.mark.parametrize("select_topk", [0.1, 0.5, 1.0])
@@ -329,6 +345,33 @@ def test_sce_selects_the_first_of_equals_and_nothing_that_does_not_vary() -> Non
     np.testing.assert_array_equal(merged, [[0, 2, 2, 0, 0, 0], [0] * 6])
 
 
+@pytest.mark.parametrize("name", WITHOUT_SCALE)
+def test_ram_averages_what_several_changed_and_leaves_the_rest_whole(name: str) -> None:
+    base, deltas = example(4)
+    weights = some_weights(4)
+    deltas *= np.random.default_rng(5).random(deltas.shape) < 0.3
+    expected = np.zeros(SHAPE)
+    for row in range(SHAPE[0]):
+        changed = np.abs(deltas[:, row]) > 0.1
+        alone = changed & (changed.sum(0) == 1)
+        for column in range(SHAPE[1]):
+            who = np.flatnonzero(changed[:, column])
+            if len(who) > 1:
+                expected[row, column] = np.average(deltas[who, row, column], weights=weights[who])
+            elif len(who):
+                shared, own = (changed & ~alone)[who[0]].sum(), alone[who[0]].sum()
+                factor = 1 + 0.5 * min(shared / own, 1) if name == "ram+" else 1
+                expected[row, column] = factor * deltas[who[0], row, column]
+    params = {"threshold": 0.1, **({"boost": 0.5} if name == "ram+" else {})}
+    np.testing.assert_allclose(apply(name, base, deltas, weights, **params), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_ram_plus_without_a_boost_is_ram() -> None:
+    base, deltas = example(3)
+    deltas *= np.random.default_rng(1).random(deltas.shape) < 0.4
+    np.testing.assert_array_equal(apply("ram+", base, deltas, boost=0.0), apply("ram", base, deltas))
+
+
 @pytest.mark.parametrize("density", [0.1, 0.6, 1.0])
 def test_pcb_lets_entries_compete(density: float) -> None:
     base, deltas = example(3)
@@ -351,8 +394,8 @@ def test_consensus_keeps_what_enough_sources_claim(agree: int, strictness: float
     vectors = torch.tensor(deltas, dtype=torch.float64)
     total = vectors.sum(0)
     claims = (vectors.abs() >= strictness * (total - vectors).abs()).sum(0)
-    expected = total / 4 * (claims >= min(agree, 4))
-    close(apply("consensus", base, deltas, agree=agree, strictness=strictness), expected)
+    expected = 0.3 * total * (claims >= min(agree, 4))
+    close(apply("consensus", base, deltas, agree=agree, strictness=strictness, alpha=0.3), expected)
 
 
 def test_localise_keeps_what_the_targets_own_model_claims() -> None:

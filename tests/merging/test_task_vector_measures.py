@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
-from tiny_models import LABELS, bert, plain
+from tiny_models import LABELS, bert, plain, with_words
 
 from merginguriel.errors import IncompatibleError, MuError, UnavailableError, UsageError
 from merginguriel.merging import task_vector_measures
@@ -81,7 +81,7 @@ def test_heads_are_compared_label_by_label(tmp_path: Path, folders: dict[str, Pa
         "turned": turned,
         "base": load_file(folders["base"] / "model.safetensors"),
     }
-    paths = {name: plain(tmp_path / name, given_tensors[name], labels[name]) for name in labels}
+    paths = {name: with_words(plain(tmp_path / name, given_tensors[name], labels[name])) for name in labels}
     found = task_vector_measures.task_vectors({n: paths[n] for n in ("de", "turned")}, paths["base"])
     np.testing.assert_allclose(found.matrix("cosine", "head"), 1, atol=1e-6)
 

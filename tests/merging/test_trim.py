@@ -97,9 +97,27 @@ def test_the_number_of_threads_changes_no_byte() -> None:
     ],
 )
 def test_random_words_are_the_known_answers_of_philox(counter: int, key: int, words: str) -> None:
-    out = np.zeros((4, 1), np.uint64)
+    out = np.zeros(4, np.uint32)
     compiled_loops.philox(counter, np.uint64(key), out)
-    assert [f"{word:08x}" for word in out[:, 0].tolist()] == words.split()
+    assert [f"{word:08x}" for word in out.tolist()] == words.split()
+
+
+@pytest.mark.parametrize("kind", ["normal", "one bin", "few values", "zeros"])
+@pytest.mark.parametrize("width", [1, 2, 100, 768, 5000])
+def test_ranks_are_those_of_a_stable_sort(kind: str, width: int) -> None:
+    rng = np.random.default_rng(width)
+    rows = rng.standard_normal((7, width)).astype(np.float32)
+    if kind == "one bin":
+        rows = (1e-4 * (1 - 1e-7 * rng.random((7, width)))).astype(np.float32) * np.sign(rows)
+    elif kind != "normal":
+        rows = np.round(rows) if kind == "few values" else 0 * rows
+    bits = np.uint32(max(width - 1, 1).bit_length())
+    order = np.empty(rows.shape, np.uint32)
+    compiled_loops.ranking_keys(rows, bits, order)
+    order.sort(axis=-1)
+    compiled_loops.settle_ranks(rows, bits, order)
+    columns = order & np.uint32((1 << int(bits)) - 1)
+    np.testing.assert_array_equal(columns, np.argsort(np.abs(rows), axis=-1, kind="stable"))
 
 
 def test_models_in_memory_that_a_recipe_does_not_name_are_left_alone() -> None:

@@ -26,6 +26,11 @@ def bert(folder: Path, seed: int, labels: tuple[str, ...] = LABELS, **changes: o
     torch.manual_seed(seed)
     table = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     BertForSequenceClassification(BertConfig(**{**SHAPE, **table, **changes})).save_pretrained(folder)
+    return with_words(folder)
+
+
+def with_words(folder: Path) -> Path:
+    """Add a vocabulary of 40 words to a model folder."""
     (folder / "vocab.txt").write_text("\n".join(f"w{i}" for i in range(40)), encoding="utf-8")
     return folder
 

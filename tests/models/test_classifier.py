@@ -132,6 +132,31 @@ def test_labels_that_make_no_classifier_are_refused(xlm_r, tmp_path, labels):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_base_whose_weights_have_other_names_is_refused(xlm_r, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    for path in xlm_r.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(xlm_r / "model.safetensors")
+    save_file({f"other.{name}": tensor for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="none of the encoder's weights"):
+        classifier.base_classifier(tmp_path, LABELS, tmp_path / "clf")
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module."])
+def test_a_base_saved_inside_torch_compile_or_ddp_is_the_base(xlm_r, tmp_path, prefix):
+    from safetensors.torch import load_file, save_file
+
+    for path in xlm_r.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(xlm_r / "model.safetensors")
+    save_file({f"{prefix}{name}": tensor for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
+    wrapped = classifier.base_classifier(tmp_path, LABELS, tmp_path / "clf")
+    plain = classifier.base_classifier(xlm_r, LABELS, tmp_path / "plain")
+    for name in ("model.safetensors", "config.json"):
+        assert (wrapped / name).read_bytes() == (plain / name).read_bytes()
+
+
 def test_a_base_without_a_head_is_no_classifier(xlm_r):
     with pytest.raises(CheckpointError, match="missing"):
         classifier.load(xlm_r)

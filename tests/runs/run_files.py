@@ -16,7 +16,7 @@ LONG = {**QUICK, "epochs": 3000}
 
 def config_file(lab, name="run.yaml", **keys):
     """A run's YAML in the workspace, for the study that `lab` is; None takes a key out."""
-    table = {"kind": "merge", "task": "files", "data": str(lab.sentences), "base": str(lab.encoder),
+    table = {"kind": "merge", "task": "rooms", "data": str(lab.sentences), "base": str(lab.encoder),
              "target": "sv-SE", "method": "ties", "similarity": "REAL", "k": 2, "training": QUICK}  # fmt: skip
     table = {key: value for key, value in {**table, **keys}.items() if value is not None}
     path = lab.space / name

@@ -19,7 +19,7 @@ def write_sweep(
     lab: Lab, *, name: str = "tiny", file: str = "sweep.yaml", base: dict | None = None, **parts
 ) -> Path:
     """base: keys beside those of the tiny study, by default a merge; grid, list, random: as in the file."""
-    study = {"task": "files", "data": str(lab.sentences), "base": str(lab.encoder), "training": TRAINING}
+    study = {"task": "rooms", "data": str(lab.sentences), "base": str(lab.encoder), "training": TRAINING}
     base = {**study, **(MERGE if base is None else base)}
     path = lab.space / file
     table = {"name": name, "base": base, **parts}

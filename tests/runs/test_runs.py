@@ -169,7 +169,7 @@ def test_a_run_of_kind_train_makes_the_models_and_one_of_kind_nxn_scores_them(la
     path = config_file(lab, kind="nxn", **common)
     found = lab.mu("run", path, "--workspace", lab.space, "--json").data
     assert set(found["test"]["accuracy"]) == {"de-DE", "sv-SE"}
-    table = lab.space / "results" / "nxn-files-tiny-bert-test.csv"
+    table = lab.space / "results" / "nxn-rooms-tiny-bert-test.csv"
     folder = lab.space / "runs" / found["run"]
     assert table.read_text() == (folder / "nxn-test.csv").read_text()
     assert len((folder / "rows.csv").read_text().splitlines()) == 5

@@ -33,7 +33,7 @@ def test_models_of_another_base_of_the_same_name_are_not_taken(trained, namesake
     trained.encoder, first = namesake, trained.encoder
     said = trained.mu(command, *more)
     assert said.code == 1 and str(first) in said.err and str(namesake) in said.err
-    assert "another name" in said.err and "files/tiny-bert" in said.err
+    assert "another name" in said.err and "rooms/tiny-bert" in said.err
 
 
 def test_a_run_on_another_base_of_the_same_name_is_refused_before_it_begins(trained, namesake):
@@ -47,18 +47,18 @@ def test_the_same_base_elsewhere_or_by_its_name_is_the_same_study(trained, tmp_p
     moved = tmp_path / "moved" / trained.encoder.name
     shutil.copytree(trained.encoder, moved)
     space = workspace.find(explicit=trained.space)
-    there = set(Study(space, "files", str(trained.encoder), trained.sentences).trained())
+    there = set(Study(space, "rooms", str(trained.encoder), trained.sentences).trained())
     for name in (str(moved), trained.encoder.name, f"{trained.encoder}/"):
-        assert set(Study(space, "files", name, trained.sentences).trained()) == there
+        assert set(Study(space, "rooms", name, trained.sentences).trained()) == there
     (moved / "model.safetensors").unlink()  # tidied away: nothing says that it is another
-    Study(space, "files", str(moved), trained.sentences)
+    Study(space, "rooms", str(moved), trained.sentences)
     (moved / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(MuError, match="same name"):
-        Study(space, "files", str(moved), trained.sentences)
+        Study(space, "rooms", str(moved), trained.sentences)
 
 
 def test_the_packaged_base_does_not_take_the_models_of_a_folder_called_like_it(trained, tmp_path):
-    root = trained.space / "models" / "files"
+    root = trained.space / "models" / "rooms"
     (root / "tiny-bert").rename(root / "e5-small")
     with pytest.raises(MuError, match="not from e5-small"):
-        Study(workspace.find(explicit=trained.space), "files", "e5-small", trained.sentences)
+        Study(workspace.find(explicit=trained.space), "rooms", "e5-small", trained.sentences)

@@ -175,7 +175,7 @@ def by_run(lab, flags, method):
     """The same flags as keys of a configuration."""
     names = {"steps": "sinkhorn_steps", "table": "similarity_table"}
     words = [f"--set={names.get(flag[2:], flag[2:])}={value}" for flag, value in pairs(flags)]
-    study = {"task": "files", "data": lab.sentences, "base": lab.encoder, "method": method}
+    study = {"task": "rooms", "data": lab.sentences, "base": lab.encoder, "method": method}
     words += [f"--set={key}={value}" for key, value in study.items()]
     path = lab.space / "run.yaml"
     path.write_text("kind: merge\nensembles: false\ntarget: sv-SE\n", encoding="utf-8")

@@ -140,7 +140,7 @@ def test_a_command_that_was_killed_goes_on(trained, mu):
 
 
 def test_the_same_from_python(trained):
-    study = Study(find(explicit=trained.space), "files", str(trained.encoder), trained.sentences)
+    study = Study(find(explicit=trained.space), "rooms", str(trained.encoder), trained.sentences)
     training = {"learning_rate": 3e-3, "batch_size": 8, "bf16": False}
     settings = IterateSettings(("de-DE", "en-US"), "sv-SE", epochs=2, training=training)
     told = []

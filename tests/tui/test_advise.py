@@ -144,14 +144,14 @@ def test_a_recipe_is_saved_once_and_mu_run_reads_it(tmp_path, mu):
     async def script(app, pilot):
         await settled(app, pilot)
         await press(app, pilot, "s", "s")
-        assert "recipes/merge-gl-ES" in notes(app)
+        assert "recipes/merge-de-DE" in notes(app)
 
-    play(space, script, screen="advise", what=("gl-ES",))
+    play(space, script, screen="advise", what=("de-DE",))
 
     (written,) = (space.root / "recipes").iterdir()
     planned = mu("run", written, "--dry-run", "--json", "--workspace", space.root).json
-    assert planned["config"]["target"] == "gl-ES"
-    saved = mu("advise", "--target", "gl-ES", "--save", tmp_path / "same.yaml", "--workspace", space.root)
+    assert planned["config"]["target"] == "de-DE"
+    saved = mu("advise", "--target", "de-DE", "--save", tmp_path / "same.yaml", "--workspace", space.root)
     assert saved.code == 0
     assert (tmp_path / "same.yaml").read_text().splitlines()[2:] == written.read_text().splitlines()[2:]
 
@@ -163,14 +163,14 @@ def test_what_would_be_run_is_said_before_and_no_means_no(tmp_path):
         await settled(app, pilot)
         await press(app, pilot, "r")
         shown = text_of(app)
-        assert "Run merge-gl-ES" in shown and "train" in shown
+        assert "Run merge-de-DE" in shown and "train" in shown
         await press(app, pilot, "n")
         assert app.screen is home(app)
 
     def home(app):
         return next(s for s in app.screen_stack if getattr(s, "NAME", "") == "advise")
 
-    play(space, script, screen="advise", what=("gl-ES",))
+    play(space, script, screen="advise", what=("de-DE",))
 
     assert not space.runs.exists()
 

@@ -88,7 +88,7 @@ def test_a_run_like_another_differs_in_what_was_changed_alone(space, mu, monkeyp
 @pytest.mark.slow
 @pytest.mark.lab
 def test_what_was_shown_is_launched_as_a_process_and_its_failure_is_shown(space, tmp_path):
-    waiting(space, "da-DK", task="files", data=str(tmp_path / "gone"), base=str(tmp_path / "no-base"))
+    waiting(space, "da-DK", task="rooms", data=str(tmp_path / "gone"), base=str(tmp_path / "no-base"))
 
     async def script(app, pilot):
         await settled(app, pilot)

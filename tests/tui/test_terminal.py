@@ -77,7 +77,7 @@ def tmux(tmp_path):
 def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advice(lab, tmux):
     shipped_copy(lab.space, (lab.space / "mu.toml").read_text())
     space = workspace.find(explicit=lab.space)
-    study = {"task": "files", "data": str(lab.sentences), "base": str(lab.encoder), "training": QUICK}
+    study = {"task": "rooms", "data": str(lab.sentences), "base": str(lab.encoder), "training": QUICK}
     # What is to be launched: the form is filled as this one is.
     waiting(space, "sv-SE", method="average", candidates=["de-DE"], similarity="URIEL", k=1, **study)
     program = shlex.join([sys.executable, "-m", "merginguriel_tui.main", "--workspace", str(lab.space)])

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
-from merginguriel.decision.advice_types import PriorRows
+from merginguriel.decision.advice_types import OtherRows, PriorRows
 from merginguriel.text.tables import plain
 
 if TYPE_CHECKING:
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from merginguriel.text.advice import Row
 
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # pp between two figures of the scale
-STYLES = {"MERGE": "bold green", "PILOT": "bold yellow", "NO MERGE": "bold red", "UNKNOWN": "bold magenta"}
+STYLES = {
+    "MERGE": "bold green",
+    "ENSEMBLE": "bold green",
+    "PILOT": "bold yellow",
+    "NO MERGE": "bold red",
+    "UNKNOWN": "bold magenta",
+}
 OPENS = " ›"  # ends a row that has a link
 
 
@@ -127,6 +133,8 @@ def table(advice: Advice) -> str:
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for item in advice.evidence:
+        if isinstance(item, OtherRows):  # of the short form only
+            continue
         label = item.label if isinstance(item, PriorRows) else item.arm.label
         writer.writerow({**vars(item), "recipe": label})
     for row in advice.uncounted:

@@ -18,7 +18,7 @@ SUPERSEDED = (
 )
 SAW = ("nothing", "unlabelled text", "labels")  # of the target, from little to much
 # Policies of a recipe that are listed among a row's params where they are not the default.
-POLICIES = ("heads", "embeddings", "trim_scope", "include", "exclude", "preweight")
+POLICIES = ("heads", "embeddings", "vocab", "trim_scope", "include", "exclude", "excluded", "preweight")
 BASELINE_KINDS = (
     "best_single_source",
     "source_mean",

@@ -8,18 +8,21 @@ from merginguriel.merging.registry import Param, method
 
 from .tsv import NOTHING, leading, orthogonal
 
+ALPHA = Param(1.0, doc="factor on the flattened sum of the task vectors; the paper's α")
+
 
 @method(
     "iso_c",
     paper="Marczak et al. 2025, arXiv:2502.04959, section 4.1 (Iso-C)",
     matrices=True,
-    scale=Param(1.0, doc="factor on the merged task vector"),
+    heads="average",
+    alpha=ALPHA,
 )
-def iso_c(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: float) -> np.ndarray:
-    """Give all singular values of the mean task vector their mean: a spectrum without dominant directions.
+def iso_c(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, alpha: float) -> np.ndarray:
+    """Give all singular values of the sum of the task vectors their mean: a spectrum without dominant directions.
 
-    The paper takes the sum: its α is `scale` / k. Directions in which nothing changes keep a singular value of 0
-    and do not count in the mean; the paper has no such case. Embeddings, biases and norms get the weighted mean.
+    The sum is k Σ wᵢδᵢ. The paper selects α on validation data; the default leaves its equation unscaled. Directions
+    in which nothing changes keep a singular value of 0 and do not count in the mean; the paper has no such case. Embeddings, biases and norms get the weighted mean.
 
     base     [m, n] pretrained weights, float32
     deltas   [k, m, n] task vectors
@@ -27,25 +30,27 @@ def iso_c(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: f
     returns  [m, n]
     """
     left, sizes, right = leading(mean(deltas, weights), min(base.shape), least(deltas, weights))
-    return flattened(base, left, sizes, right, scale)
+    return flattened(base, left, sizes, right, alpha * len(deltas))
 
 
 @method(
     "iso_cts",
     paper="Marczak et al. 2025, arXiv:2502.04959, section 4.2 (Iso-CTS)",
     matrices=True,
-    common=Param(0.8, low=0, high=1, doc="share of the directions that are those of the mean task vector"),
-    scale=Param(1.0, doc="factor on the merged task vector"),
+    heads="average",
+    common=Param(
+        0.8, low=0, high=1, doc="share of the directions that are those of the sum of the task vectors"
+    ),
+    alpha=ALPHA,
 )
 def iso_cts(
-    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, common: float, scale: float
+    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, common: float, alpha: float
 ) -> np.ndarray:
-    """As iso_c, but the least directions of the mean give way to directions of single sources.
+    """As iso_c, but the least directions of the sum give way to directions of single sources.
 
-    Of the r directions the share `common` is the mean's own; the rest is shared out evenly among the sources, each
+    Of the r directions the share `common` (0.8, as in section 4.2) is the sum's own; the rest is shared out evenly among the sources, each
     with the leading directions of what the common ones leave of it. All are made orthogonal and get the mean of
-    their singular values. The paper takes the sum: its α is `scale` / k. Embeddings, biases and norms get the
-    weighted mean.
+    their singular values. Embeddings, biases and norms get the weighted mean.
 
     base     [m, n] pretrained weights, float32
     deltas   [k, m, n] task vectors
@@ -64,7 +69,7 @@ def iso_cts(
             parts.append(leading(rest, own, floor))
     left = orthogonal(np.concatenate([u for u, _, _ in parts], axis=1))
     right = orthogonal(np.concatenate([v for _, _, v in parts], axis=1))
-    return flattened(base, left, np.concatenate([s for _, s, _ in parts]), right, scale)
+    return flattened(base, left, np.concatenate([s for _, s, _ in parts]), right, alpha * len(deltas))
 
 
 def mean(deltas: np.ndarray, weights: np.ndarray) -> np.ndarray:

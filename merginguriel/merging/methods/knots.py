@@ -19,6 +19,7 @@ OUTSIDE = 1e-6  # share of the squares that may lie outside them
     paper="Stoica et al. 2024, arXiv:2410.19735, section 4",
     unit="tensor",
     matrices=True,
+    heads="average",
     density=Param(0.2, low=0, high=1, doc="share of each aligned task vector that survives the trim"),
     scale=Param(1.0, doc="factor on the merged task vector"),
 )

@@ -1,4 +1,4 @@
-"""Layers of one merge from different sources, or with different weights."""
+"""Layers of one merge from different sources, or with different weights or factors."""
 
 from __future__ import annotations
 
@@ -64,6 +64,35 @@ def layer_swap(
     shares = (1 - part) * others / others.sum()
     shares[chosen] = part
     return weighted_sum(tensors, shares.astype(np.float32))
+
+
+@method(
+    "lines",
+    paper="Wang et al. 2024, arXiv:2410.17146, sections 4 and 5.2 (LiNeS)",
+    unit="entry",
+    heads="average",
+    first=Param(1.0, doc="factor on the mean of the task vectors in the first layer and outside the layers"),
+    last=Param(1.0, doc="factor on their sum in the last layer; the paper's α + β"),
+)
+def lines(
+    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, first: float, last: float, place: Place
+) -> np.ndarray:
+    """Add the task vectors with a factor that grows linearly from the first layer to the last.
+
+    Layer ℓ of L adds (α + β ℓ/(L − 1)) k Σ wᵢδᵢ, what is outside the layers adds α k Σ wᵢδᵢ: shallow layers stay near
+    the base, deep ones take the whole sum. In the paper's terms α is `first` / k, its choice for task arithmetic, and
+    α + β is `last`. The paper selects β on validation data; for one model it takes α + β = 1, the default here.
+
+    base     [*s] pretrained weights, float32
+    deltas   [k, *s] task vectors
+    weights  [k], non-negative, sum 1
+    returns  [*s]
+    """
+    depth = place.layer / max(place.layers - 1, 1) if 0 <= place.layer < place.layers else 0.0
+    merged = weighted_sum(deltas, weights)
+    merged *= np.float32((1 - depth) * first + depth * last * len(deltas))
+    merged += base
+    return merged
 
 
 # --- weights by layer, for any method with weights ---

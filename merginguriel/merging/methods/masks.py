@@ -18,17 +18,19 @@ STRICTNESS = Param(
     paper=PAPER + ", section 4.2 (consensus merging)",
     unit="entry",
     strictness=STRICTNESS,
+    heads="average",
     agree=Param(2, low=1, doc="how many sources must claim an entry; at most their number"),
-    scale=Param(1.0, doc="factor on the masked mean of the task vectors"),
+    alpha=Param(1.0, doc="factor on the masked sum of the task vectors; the paper's α"),
 )
 def consensus(
-    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, strictness: float, agree: int, scale: float
+    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, strictness: float, agree: int, alpha: float
 ) -> np.ndarray:
-    """Add the mean of the task vectors where several sources claim the entry; elsewhere keep the base.
+    """Add α times the sum of the task vectors where several sources claim the entry; elsewhere keep the base.
 
     Entries that one source alone uses (selfish) or none (catastrophic) are left out. A source claims an entry as
-    for `localise`, by the sum k·Σ wᵢδᵢ as in the paper. What is added is the mean, like `task_arithmetic`: the
-    paper's α is `scale` / k. With strictness 0 nothing is masked and this is `task_arithmetic`.
+    for `localise`, by the sum k·Σ wᵢδᵢ. The paper selects α on validation data between 0 and 1; the default is the
+    unscaled sum, as for the TALL-masks of section 4.1, and `agree` is the 2 of section 4.2. With strictness 0 nothing
+    is masked, and with α = 1/k besides this is `task_arithmetic`.
 
     base     [*s] pretrained weights, float32
     deltas   [k, *s] task vectors
@@ -39,7 +41,7 @@ def consensus(
     claims = np.zeros(base.shape, np.int32)
     for delta in deltas:
         claims += claimed(delta, total, strictness)
-    total *= np.float32(scale / len(deltas))
+    total *= np.float32(alpha)
     total *= claims >= min(agree, len(deltas))
     total += base
     return total

@@ -11,6 +11,7 @@ from merginguriel.merging.registry import Param, method
     "pcb",
     paper="Du et al. 2024, arXiv:2410.02396, section 3; the authors' code pcb-merging.py",
     unit="row",
+    heads="average",
     density=Param(0.1, low=0, high=1, doc="share of each source's entries that wins the competition"),
     scale=Param(1.0, doc="factor on the merged task vector"),
 )

@@ -29,7 +29,8 @@ def sce(
     matrix of one row the definitions are the same.
 
     Of the entries whose variance is not 0 the share `select_topk` is merged, as in mergekit; 1 selects all, as by
-    default there. The paper takes 0.1, which left nothing of classifiers fine-tuned on few sentences. Source
+    default there and in the configurations of the authors' later models (FuseO1-Preview). The paper takes 0.1 of chat
+    models (section 4.1); of a classifier fine-tuned on few sentences that leaves nothing. Source
     i counts wᵢ Σ δᵢ² over the selected entries; with equal weights that is the paper. mergekit falls back to equal
     shares where the mean squares add up to less than 10⁻⁶, which fine-tuning seldom exceeds; here it does not. An
     exact tie of signs leaves the base; mergekit counts it as positive.

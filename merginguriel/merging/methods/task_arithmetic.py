@@ -18,7 +18,8 @@ from .averaging import weighted_sum
 def task_arithmetic(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: float) -> np.ndarray:
     """Add the scaled weighted mean of the task vectors to the base.
 
-    The paper adds their sum: its λ is `scale` / k. With scale 1 this is `linear`.
+    The paper adds their sum: its λ is `scale` / k. It selects λ on held-out data and reports 0.3 to 0.5 as good for
+    different tasks; scale 1 is 1/2 for two sources and 1/3 for three. With scale 1 this is `linear`.
 
     base     [*s] pretrained weights, float32
     deltas   [k, *s] task vectors

@@ -6,6 +6,8 @@ import numpy as np
 
 from merginguriel.merging.registry import Param, method
 
+NORMALIZE = Param(True, doc="divide the weighted sum of what agrees by the weights that agree")
+
 
 def largest(size: int, *, density: float) -> tuple[int, int]:
     """Return the ranks of the largest `density` of the entries; at least one, so that no short bias is lost."""
@@ -21,8 +23,11 @@ def largest(size: int, *, density: float) -> tuple[int, int]:
     heads="average",
     density=Param(0.2, low=0, high=1, doc="share of each task vector that survives the trim"),
     scale=Param(1.0, doc="factor on the merged task vector"),
+    normalize=NORMALIZE,
 )
-def ties(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: float) -> np.ndarray:
+def ties(
+    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: float, normalize: bool
+) -> np.ndarray:
     """Trim small entries, elect a sign per entry, average what agrees with it.
 
     By default each tensor keeps the share `density` of its own entries, so that no layer with small changes is
@@ -36,15 +41,25 @@ def ties(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: fl
     weights  [k], non-negative, sum 1
     returns  [*s]
     """
-    return agreeing_mean(base, deltas, weights, scale)
+    return agreeing_mean(base, deltas, weights, scale, normalize)
 
 
-def agreeing_mean(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, scale: float) -> np.ndarray:
-    """Return base + scale · (mean over the sources whose sign is that of the weighted sum), [*s]."""
+def agreeing_mean(
+    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, scale: float, normalize: bool = True
+) -> np.ndarray:
+    """Return base + scale · (mean over the sources whose sign is that of the weighted sum), [*s].
+
+    normalize  divide by the weights that agree; False: the weighted sum over those sources
+    """
     from merginguriel.merging import compiled_loops
 
     out = deltas[0]
     compiled_loops.agreeing_mean(
-        base.reshape(-1), deltas.reshape(len(deltas), -1), weights, np.float32(scale), out.reshape(-1)
+        base.reshape(-1),
+        deltas.reshape(len(deltas), -1),
+        weights,
+        np.float32(scale),
+        normalize,
+        out.reshape(-1),
     )
     return out

@@ -16,6 +16,7 @@ DEPENDENT = 1e-10  # eigenvalue of UᵀU below which columns are linear combinat
     "tsv",
     paper="Gargiulo et al. 2025, arXiv:2412.00081, section 4.2 (TSV-Merge)",
     matrices=True,
+    heads="average",
     scale=Param(1.0, doc="factor on the merged task vector"),
 )
 def tsv(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, scale: float) -> np.ndarray:

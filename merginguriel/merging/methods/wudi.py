@@ -11,6 +11,7 @@ from merginguriel.merging.registry import Param, method
     "wudi",
     paper="Cheng et al. 2025, arXiv:2503.08099, section 4",
     matrices=True,
+    heads="average",
     ridge=Param(0.01, low=1e-6, high=1e6, doc="pull towards the mean, as a share of the mean curvature"),
     scale=Param(1.0, doc="factor on the merged task vector"),
 )
@@ -29,6 +30,8 @@ def wudi(
     weights  [k], non-negative, sum 1
     returns  [m, n]
     """
+    from scipy.linalg import cho_factor, cho_solve
+
     rows, width = base.shape
     curvature = np.zeros((width, width))  # Σ wᵢ τᵢᵀτᵢ / ‖τᵢ‖², of trace 1
     wanted = np.zeros((rows, width))  # Σ wᵢ τᵢ τᵢᵀτᵢ / ‖τᵢ‖²
@@ -41,11 +44,13 @@ def wudi(
         start += float(weight) * own
         unit = own / norm
         inner = unit.T @ unit
-        wanted += float(weight) * own @ inner
+        # The same product from the cheaper side.
+        wanted += float(weight) * ((own @ unit.T) @ unit if rows < width else own @ inner)
         curvature += float(weight) * inner
     if not curvature.any():
         return base
     pull = ridge * np.trace(curvature) / width
     curvature[np.diag_indices(width)] += pull
-    merged = np.linalg.solve(curvature, (wanted + pull * start).T).T
+    factor = cho_factor(curvature, overwrite_a=True, check_finite=False)
+    merged = cho_solve(factor, (wanted + pull * start).T, overwrite_b=True, check_finite=False).T
     return base + (scale * merged).astype(np.float32)

@@ -20,7 +20,7 @@ from merginguriel.models import build_record
 from merginguriel.runs import run_store
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Tell
-from merginguriel.study import item_file
+from merginguriel.study import item_file, registered
 from merginguriel.study import study as studies
 from merginguriel.study.results import comparison_dict
 from merginguriel.study.study import Study
@@ -75,13 +75,15 @@ def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     The sentences are compared only for the user's own data or a task with options: reading those of a task takes seconds
     for fifty models. For a model that differs, study.train names the difference.
     """
+    if not study.seed and locale in registered.read(study.root):
+        return True
     if not (study.model(locale) / "training.yaml").is_file():
         return False
     record = build_record.read(study.model(locale) / "training.yaml").get("made")
     before = record.get("settings") if isinstance(record, dict) else None
     if not isinstance(before, dict) or any(before.get(name) != value for name, value in settings.items()):
         return False
-    if study.folder is None and not study.options:
+    if study.reading.folder is None and not study.options:
         return True
     return not studies.other_data(study, {locale: study.data(locale)}, [study.model(locale)])
 

@@ -27,7 +27,9 @@ from .common import arms_of, make_models, scored_result
 from .merge import all_baselines, other_rows, right_of
 
 # Keys of `training` that rounds do not use: `iterate` has its own epochs and patience.
-NOT_OF_ROUNDS = ("epochs", "patience", "lora_rank", "lora_alpha")
+NOT_OF_ROUNDS = (
+    "epochs", "patience", "lora_rank", "lora_alpha", "accumulate", "max_train_samples", "max_minutes",
+)  # fmt: skip
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:

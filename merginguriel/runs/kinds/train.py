@@ -22,6 +22,9 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     models = make_models(study, config, config.locales, tell)
     found = {}
     for locale, path in models.items():
+        if not (path / "training.yaml").is_file():
+            found[locale] = {"path": str(path), "registered": True}
+            continue
         made = build_record.read(path / "training.yaml")
         metric, value = dev_score(made)
         keys = ("dev_items", "train_items", "seconds")

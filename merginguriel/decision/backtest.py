@@ -1,0 +1,514 @@
+"""Backtest of the estimate: predictions of measured gains from other targets, contexts and days, and policies compared.
+
+Every part hides what it predicts: a target as target and as source, a whole context, later entries, or, for targets
+with own rows, half of the information (data fission: with noise e of the same variance, gain + e estimates and gain − e
+judges, and the two are independent; Leiner et al. 2023, "Data fission").
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import sqrt
+from typing import Any, NamedTuple
+
+from merginguriel import stats
+
+from .estimate import Estimate, Learned, cdf, cell_of, learn, predict, relatives
+from .evidence import Arm, Observation, Recipe, is_ensemble
+from .pilot import MERGE_AT, passes_pp
+from .study_rules import Facts, rules
+
+# Methods that collapse on some targets of the shipped log; judged on their own.
+COLLAPSING = frozenset({"sce", "iso_c", "iso_cts", "consensus", "della", "dare_ties", "breadcrumbs", "wudi"})
+LEVELS = (0.5, 0.8, 0.9)
+MIN_GAIN = 1.0  # pp
+SHARES = (0.5, 0.75, 0.9)  # of the smaller variance that two gains of a target share, in fission
+REPLICATES = 12
+
+
+class Prediction(NamedTuple):
+    """An arm on a target, as it was predicted without it, and as it was measured."""
+
+    arm: Arm
+    estimate: Estimate
+    gain_pp: float
+    variance: float
+
+    @property
+    def u(self) -> float:
+        """Probability that the predictive distribution gives to a gain below the measured one."""
+        e = self.estimate
+        return cdf((self.gain_pp - e.mean_pp) / sqrt(e.sd_pp**2 + self.variance), e.df)
+
+    @property
+    def p_measured(self) -> float:
+        """P(measured gain > 0), with the noise of the measurement."""
+        e = self.estimate
+        return cdf(e.mean_pp / sqrt(e.sd_pp**2 + self.variance), e.df)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How predictions fared. `coverage`: share inside the 50, 80 and 90% intervals. `pit`: ten bins of `u`."""
+
+    name: str
+    predictions: int
+    targets: int
+    coverage: tuple[float, float, float]
+    pit: tuple[int, ...]
+    brier_skill: float | None
+    mean_error_pp: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Realised gain of a policy over targets, with a 95% t interval; regret against the best measured arm."""
+
+    name: str
+    targets: int
+    gain_pp: float
+    low_pp: float
+    high_pp: float
+    regret_pp: float
+    p90_regret_pp: float
+
+
+@dataclass(frozen=True)
+class Fission:
+    """Verdicts on measured targets: what they claim, and what fresh information of the same size shows."""
+
+    kind: str  # `merges`, or `with ensembles`
+    shared: float
+    verdicts: int  # over all replicates
+    share: float  # of targets with a verdict to act
+    claimed_pp: float
+    fresh_pp: float
+    low_pp: float  # of claimed − fresh: 95% over targets
+    high_pp: float
+    fresh_above: float  # share of fresh gains above 0
+    expected_above: float
+    coverage: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """First choice on a target that was left out."""
+
+    target: str
+    arm: str
+    claimed_pp: float
+    p: float
+    gain_pp: float
+    best_pp: float
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """All parts of the backtest of one context."""
+
+    context: str
+    without: tuple[str, ...]
+    gains: int
+    targets: tuple[str, ...]
+    policies: tuple[Policy, ...]
+    choices: tuple[Choice, ...]
+    risk_coverage: tuple[tuple[float, float], ...]  # share of targets acted on, their mean gain, surest first
+    left_out: tuple[Calibration, ...]
+    other_contexts: Calibration | None
+    in_time: Calibration | None
+    permuted: Calibration
+    fission: tuple[Fission, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready data."""
+        return asdict(self)
+
+
+def run(
+    found: Sequence[Observation],
+    context: str,
+    *,
+    facts: Mapping[str, Facts] | None = None,
+    without: Iterable[str] = (),
+    seed: int = 0,
+    replicates: int = REPLICATES,
+) -> Backtest:
+    """Return the backtest of a context.
+
+    Args:
+        found: Measured gains, of any context.
+        context: The context.
+        facts: Target → accuracies that the rules of the original study look at.
+        without: Targets to leave out altogether.
+        seed: Of permutations and of fission.
+        replicates: Replicates of fission.
+    """
+    hidden = frozenset(without)
+    used = [o for o in found if o.arm.context != context or o.arm.target not in hidden]
+    here = [o for o in used if o.arm.context == context]
+    told = leave_targets_out(used, context)
+    compared = _compared(told)
+    merged = {t: [p for p in compared[t] if not is_ensemble(p.arm.method)] for t in compared}
+    chosen = {t: first(compared[t]) for t in compared}
+    return Backtest(
+        context=context,
+        without=tuple(sorted(hidden)),
+        gains=len(here),
+        targets=tuple(sorted(compared)),
+        policies=tuple(_policies(compared, merged, facts or {})),
+        choices=tuple(_choice(t, one, compared[t]) for t, one in sorted(chosen.items()) if one),
+        risk_coverage=_risk_coverage([one for one in chosen.values() if one]),
+        left_out=tuple(_groups(told, leave_targets_out(used, context, leads=False))),
+        other_contexts=calibration("from other contexts", leave_context_out(used, context)),
+        in_time=calibration("from earlier entries", replay(here)),
+        permuted=_permuted(here, context, seed),
+        fission=tuple(
+            fission(here, shared, ensembles=ensembles, seed=seed, replicates=replicates)
+            for shared in SHARES
+            for ensembles in (False, True)
+        )
+        if here
+        else (),
+    )
+
+
+def leave_targets_out(found: Sequence[Observation], context: str, *, leads: bool = True) -> list[Prediction]:
+    """Predict every arm of every target of a context without the target's rows, and without those that used its model.
+
+    Args:
+        found: Measured gains.
+        context: The context.
+        leads: Whether the lead of the best single model is known, as where the target has a matrix column.
+    """
+    result = []
+    for target in sorted({o.arm.target for o in found if o.arm.context == context}):
+        rest = [o for o in found if o.arm.target != target and target not in o.arm.sources]
+        own = [o for o in found if (o.arm.context, o.arm.target) == (context, target)]
+        result += _predicted(learn(rest), own, leads=leads)
+    return result
+
+
+def leave_context_out(found: Sequence[Observation], context: str) -> list[Prediction]:
+    """Predict every arm of a context from the other contexts, where they measured its recipe."""
+    learned = learn(o for o in found if o.arm.context != context)
+    told = _predicted(learned, [o for o in found if o.arm.context == context])
+    return [one for one in told if one.estimate.where == "contexts"]
+
+
+def replay(found: Sequence[Observation]) -> list[Prediction]:
+    """Predict the gains of every log entry from the entries before it, with relatives on the same target."""
+    entries: dict[tuple[str, str], list[Observation]] = {}
+    for o in found:
+        entries.setdefault((o.row.date, o.row.ref.partition("#")[0]), []).append(o)
+    before: list[Observation] = []
+    result = []
+    for _, rows in sorted(entries.items()):
+        if before:
+            result += _predicted(learn(before), rows, related=True)
+        before += rows
+    return [one for one in result if one.estimate.where != "nothing"]
+
+
+def _predicted(
+    learned: Learned, own: Sequence[Observation], *, leads: bool = True, related: bool = False
+) -> list[Prediction]:
+    """Predict measured arms from `learned`; arms of which nothing is known are left out."""
+    arms: dict[Arm, list[Observation]] = {}
+    for o in own:
+        arms.setdefault(o.arm, []).append(o)
+    others = {
+        target: relatives(learned, context, target) if related else []
+        for context, target in {(arm.context, arm.target) for arm in arms}
+    }
+    result = []
+    for arm, rows in sorted(arms.items(), key=lambda item: str(item[0])):
+        cell = cell_of(rows)
+        estimate = predict(learned, arm, cell.lead_pp if leads else None, others[arm.target])
+        if estimate.where != "nothing":
+            result.append(Prediction(arm, estimate, cell.gain_pp, cell.variance))
+    return result
+
+
+def _compared(told: Sequence[Prediction]) -> dict[str, list[Prediction]]:
+    """Return the targets on which policies are compared: those with the arms that most targets have."""
+    counts: dict[Recipe, set[str]] = {}
+    for one in told:
+        counts.setdefault(one.arm.recipe, set()).add(one.arm.target)
+    most = max((len(targets) for targets in counts.values()), default=0)
+    common = [recipe for recipe, targets in counts.items() if 2 * len(targets) > most]
+    wanted = set.intersection(*(counts[recipe] for recipe in common)) if common else set()
+    if len(wanted) < 3:
+        wanted = {one.arm.target for one in told}
+    return {t: [one for one in told if one.arm.target == t] for t in sorted(wanted)}
+
+
+def first(told: Sequence[Prediction]) -> Prediction | None:
+    """Return the arm with the highest expected gain, the passes of ensembles priced; None without arms."""
+
+    def worth(one: Prediction) -> tuple[float, str]:
+        return one.estimate.mean_pp - passes_pp(one.arm, MIN_GAIN), one.arm.label
+
+    return max(told, key=worth, default=None)
+
+
+Pick = Callable[[str], float | None]  # target → realised gain; None: not measured
+
+
+def _policies(
+    compared: Mapping[str, Sequence[Prediction]],
+    merged: Mapping[str, Sequence[Prediction]],
+    facts: Mapping[str, Facts],
+) -> list[Policy]:
+    """Return realised gains: the engine's first choice, fixed recipes, the study's rules, random and oracle."""
+
+    def of(
+        arms: Mapping[str, Sequence[Prediction]], method: str, similarity: str | None, k: int | None
+    ) -> Pick:
+        def pick(target: str) -> float | None:
+            found = [
+                one.gain_pp
+                for one in arms[target]
+                if one.arm.method == method
+                and (similarity is None or one.arm.similarity == similarity)
+                and (k is None or one.arm.k == k)
+            ]
+            return sum(found) / len(found) if found else None
+
+        return pick
+
+    def engine(arms: Mapping[str, Sequence[Prediction]], *, sure: bool = False) -> Pick:
+        def pick(target: str) -> float | None:
+            one = first(arms[target])
+            if one is None:
+                return None
+            e = one.estimate
+            act = not sure or (e.p_above(0) >= MERGE_AT and e.mean_pp >= MIN_GAIN)
+            return one.gain_pp if act else 0.0
+
+        return pick
+
+    def elsewhere(arms: Mapping[str, Sequence[Prediction]]) -> Pick:
+        return lambda target: _best_elsewhere(arms, target)
+
+    def drawn(target: str) -> float | None:
+        gains = [one.gain_pp for one in merged[target]]
+        return sum(gains) / len(gains) if gains else None  # the expectation of a random draw
+
+    real3, soft3 = of(compared, "similarity", "REAL", 3), of(compared, "ensemble_soft", "REAL", 3)
+    picks: dict[str, Pick] = {
+        "engine: first choice, with ensembles": engine(compared),
+        "engine: first choice, one model": engine(merged),
+        "engine: acts only where proven": engine(compared, sure=True),
+        "best on the other targets, with ensembles": elsewhere(compared),
+        "best on the other targets, one model": elsewhere(merged),
+        "similarity REAL 3 always": real3,
+        "soft ensemble REAL 3 always": soft3,
+        "average always": of(compared, "average", None, None),
+        "never": lambda target: 0.0,
+        "random merge": drawn,
+        "oracle, with ensembles": lambda t: max([0.0, *(one.gain_pp for one in compared[t])]),
+        "oracle, one model": lambda t: max([0.0, *(one.gain_pp for one in merged[t])]),
+    }
+    ties5, uriel3 = of(compared, "ties", None, 5), of(compared, "similarity", "URIEL", 3)
+
+    def never(_: str) -> float | None:
+        return 0.0
+
+    def ruled(says: Mapping[str, bool], yes: Pick, no: Pick) -> Pick:
+        return lambda target: (yes if says.get(target) else no)(target)
+
+    for name, says in rules(facts).items():
+        tree = name == "decision tree of the study"
+        picks[name] = ruled(says, uriel3, ties5) if tree else ruled(says, real3, never)
+    policies = []
+    for name, pick in picks.items():
+        gains = {t: gain for t in compared if (gain := pick(t)) is not None}
+        if gains:
+            regrets = sorted(max([0.0, *(o.gain_pp for o in compared[t])]) - g for t, g in gains.items())
+            mean, low, high = mean_interval(list(gains.values()))
+            p90 = regrets[min(len(regrets) - 1, int(0.9 * len(regrets)))]
+            policies.append(Policy(name, len(gains), mean, low, high, sum(regrets) / len(regrets), p90))
+    return policies
+
+
+def _best_elsewhere(arms: Mapping[str, Sequence[Prediction]], target: str) -> float | None:
+    """Return what the recipe with the highest mean gain on the other targets gains on this one."""
+    means: dict[Recipe, list[float]] = {}
+    for other, told in arms.items():
+        if other != target:
+            for one in told:
+                means.setdefault(one.arm.recipe, []).append(one.gain_pp)
+    here = {one.arm.recipe: one.gain_pp for one in arms[target]}
+    enough = [r for r in here if len(means.get(r, ())) * 2 >= len(arms) - 1]
+    if not enough:
+        return None
+    return here[max(enough, key=lambda r: (sum(means[r]) / len(means[r]), str(r)))]
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean and its 95% t interval."""
+    n = len(values)
+    mean = sum(values) / n
+    if n < 2:
+        return mean, mean, mean
+    half = stats.student_inv_cdf(0.975, n - 1) * sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    return mean, mean - half, mean + half
+
+
+def _choice(target: str, one: Prediction, told: Sequence[Prediction]) -> Choice:
+    best = max([0.0, *(other.gain_pp for other in told)])
+    e = one.estimate
+    return Choice(target, one.arm.label, e.mean_pp, e.p_above(0), one.gain_pp, best)
+
+
+def _risk_coverage(chosen: Sequence[Prediction]) -> tuple[tuple[float, float], ...]:
+    order = sorted(chosen, key=lambda one: (-one.estimate.p_above(0), one.arm.target))
+    total, points = 0.0, []
+    for i, one in enumerate(order, 1):
+        total += one.gain_pp
+        points.append((i / len(order), total / i))
+    return tuple(points)
+
+
+def _groups(told: Sequence[Prediction], blind: Sequence[Prediction]) -> list[Calibration]:
+    """Return the calibration of all predictions and of groups of them."""
+
+    def steady(one: Prediction) -> bool:
+        return one.arm.method not in COLLAPSING
+
+    def real(one: Prediction) -> bool:
+        return one.arm.method == "similarity" and one.arm.similarity == "REAL"
+
+    groups = [
+        ("all", list(told)),
+        ("methods that collapse", [one for one in told if not steady(one)]),
+        ("other methods", [one for one in told if steady(one)]),
+        ("similarity REAL", [one for one in told if real(one)]),
+        ("other methods, lead unknown", [one for one in blind if steady(one)]),
+    ]
+    return [found for name, ones in groups if (found := calibration(name, ones))]
+
+
+def calibration(name: str, told: Sequence[Prediction]) -> Calibration | None:
+    """Return how predictions fared; None without any."""
+    if not told:
+        return None
+    bins = [0] * 10
+    for one in told:
+        bins[min(9, int(10 * one.u))] += 1
+    n = len(told)
+    gained = [float(one.gain_pp > 0) for one in told]
+    rate = sum(gained) / n
+    brier = sum((one.p_measured - y) ** 2 for one, y in zip(told, gained, strict=True)) / n
+    inside = [sum(abs(one.u - 0.5) <= level / 2 for one in told) / n for level in LEVELS]
+    return Calibration(
+        name,
+        n,
+        len({one.arm.target for one in told}),
+        (inside[0], inside[1], inside[2]),
+        tuple(bins),
+        1 - brier / (rate * (1 - rate)) if 0 < rate < 1 else None,
+        sum(abs(one.gain_pp - one.estimate.mean_pp) for one in told) / n,
+    )
+
+
+def _permuted(here: Sequence[Observation], context: str, seed: int) -> Calibration:
+    """Return the calibration where gains were permuted over all arms and targets, so that nothing can be learnt."""
+    steady = [o for o in here if o.arm.method not in COLLAPSING]
+    order = list(range(len(steady)))
+    random.Random(seed).shuffle(order)
+    mixed = [
+        replace(o, gain_pp=steady[i].gain_pp, variance=steady[i].variance)
+        for o, i in zip(steady, order, strict=True)
+    ]
+    found = calibration("permuted outcomes", leave_targets_out(mixed, context))
+    return found or Calibration("permuted outcomes", 0, 0, (0.0, 0.0, 0.0), (), None, 0.0)
+
+
+def split(
+    found: Sequence[Observation], shared: float, random_: random.Random
+) -> tuple[list[Observation], dict[Arm, list[Observation]]]:
+    """Return the gains with noise added, and the fresh halves by arm, each with twice the variance.
+
+    Noise of two gains of a target has the covariance `shared` · min(v, w), which is Brownian motion at the times v, w.
+    """
+    seen: list[Observation] = []
+    fresh: dict[Arm, list[Observation]] = {}
+    targets: dict[str, list[Observation]] = {}
+    for o in found:
+        targets.setdefault(o.arm.target, []).append(o)
+    for _, rows in sorted(targets.items()):
+        at = common = 0.0
+        for o in sorted(rows, key=lambda o: (o.variance, o.row.ref)):
+            common += random_.gauss(0, sqrt(max(o.variance - at, 0.0)))
+            at = o.variance
+            noise = sqrt(shared) * common + sqrt((1 - shared) * o.variance) * random_.gauss(0, 1)
+            seen.append(replace(o, gain_pp=o.gain_pp + noise, variance=2 * o.variance))
+            other = replace(o, gain_pp=o.gain_pp - noise, variance=2 * o.variance)
+            fresh.setdefault(o.arm, []).append(other)
+    return seen, fresh
+
+
+def fission(
+    found: Sequence[Observation], shared: float, *, ensembles: bool, seed: int, replicates: int = REPLICATES
+) -> Fission:
+    """Return what verdicts to merge claim on measured targets, and what fresh halves of the information show."""
+    draws = random.Random(seed)
+    acted: dict[str, list[tuple[float, float, float]]] = {}  # target → (claimed, fresh, P(fresh > 0))
+    asked = inside = told = 0
+    covered = [0, 0, 0]
+    for _ in range(replicates):
+        seen, fresh = split(found, shared, draws)
+        learned = learn(seen)
+        for (context, target), arms in sorted(learned.by_target.items()):
+            others = relatives(learned, context, target)
+            candidates = []
+            for arm in arms:
+                if ensembles or not is_ensemble(arm.method):
+                    estimate = predict(learned, arm, None, others)
+                    cell = cell_of(fresh[arm])
+                    one = Prediction(arm, estimate, cell.gain_pp, cell.variance)
+                    candidates.append(one)
+                    told += 1
+                    for i, level in enumerate(LEVELS):
+                        covered[i] += abs(one.u - 0.5) <= level / 2
+            best = first(candidates)
+            if best is None:
+                continue
+            asked += 1
+            e = best.estimate
+            if e.p_above(0) >= MERGE_AT and e.mean_pp >= MIN_GAIN:
+                inside += 1
+                acted.setdefault(target, []).append((e.mean_pp, best.gain_pp, best.p_measured))
+    every = [one for ones in acted.values() for one in ones]
+    n = max(len(every), 1)
+    differences = [sum(c - f for c, f, _ in ones) / len(ones) for ones in acted.values()]
+    _, low, high = mean_interval(differences) if differences else (0.0, 0.0, 0.0)
+    return Fission(
+        kind="with ensembles" if ensembles else "merges",
+        shared=shared,
+        verdicts=len(every),
+        share=inside / max(asked, 1),
+        claimed_pp=sum(c for c, _, _ in every) / n,
+        fresh_pp=sum(f for _, f, _ in every) / n,
+        low_pp=low,
+        high_pp=high,
+        fresh_above=sum(f > 0 for _, f, _ in every) / n,
+        expected_above=sum(p for _, _, p in every) / n,
+        coverage=(covered[0] / max(told, 1), covered[1] / max(told, 1), covered[2] / max(told, 1)),
+    )
+
+
+@dataclass(frozen=True)
+class Backtests:
+    """Backtests of several contexts, and of the choice of sources on a transfer table."""
+
+    knowledge_hash: str
+    contexts: tuple[Backtest, ...]
+    sources: tuple[Any, ...] = ()  # transfer.Score
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready data."""
+        return asdict(self)

@@ -1,0 +1,165 @@
+"""Folders that are no model but look like one, quantised weights, and custom code: cause and remedy of each."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from merginguriel.errors import CheckpointError
+
+GENERATION = "generation_config.json"
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+# Parts that quantisation libraries add beside a weight: bitsandbytes, GPTQ, AWQ, compressed-tensors.
+QUANTISED = re.compile(
+    r"\.(?:SCB|absmax|quant_map|nested_absmax|quant_state\..*|qweight|qzeros|weight_packed|weight_scale)$"
+)
+RELATIVE_IMPORT = re.compile(r"^\s*(?:from\s+\.(\w+)\s+import|import\s+\.(\w+))", re.MULTILINE)
+
+
+def not_a_model(path: Path) -> CheckpointError:
+    """Return the error for a folder without config.json: what it is instead, and which folder to name."""
+    if snapshots := in_hub_cache(path):
+        return CheckpointError(
+            "this is a repository of the hub's cache; the model is in one of its snapshots.",
+            where=str(path),
+            hint="Name the snapshot: " + "\nor ".join(map(str, snapshots)),
+        )
+    if checkpoints := trainer_checkpoints(path):
+        named, why = best_checkpoint(checkpoints)
+        others = ", ".join(one.name for one in checkpoints if one != named)
+        return CheckpointError(
+            f"this folder holds no model, only the Trainer's checkpoint{'s' if others else ''}.",
+            where=str(path),
+            hint=f"Name the {why}: {named}" + (f"\nothers: {others}" if others else ""),
+        )
+    return CheckpointError(
+        "config.json is missing.",
+        where=str(path),
+        hint="Save the model with save_pretrained, which writes it.",
+    )
+
+
+def in_hub_cache(path: Path) -> list[Path]:
+    """Return the snapshots below a folder of the hub's cache, that of `main` first; empty for other folders."""
+    root = path.parent if path.name == "snapshots" else path
+    if not (root / "snapshots").is_dir():
+        return []
+    found = sorted(one for one in (root / "snapshots").iterdir() if (one / "config.json").is_file())
+    try:
+        main = (root / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        main = ""
+    return sorted(found, key=lambda one: one.name != main)
+
+
+def trainer_checkpoints(path: Path) -> list[Path]:
+    """Return the Trainer's checkpoints in a folder that hold a model, by their step."""
+    if not path.is_dir():
+        return []
+    found = [
+        (int(named[1]), one)
+        for one in path.iterdir()
+        if (named := CHECKPOINT.fullmatch(one.name)) and (one / "config.json").is_file()
+    ]
+    return [one for _, one in sorted(found)]
+
+
+def best_checkpoint(checkpoints: list[Path]) -> tuple[Path, str]:
+    """Return the checkpoint that the Trainer's state calls the best, else the last, and which of the two it is."""
+    try:
+        state = json.loads((checkpoints[-1] / "trainer_state.json").read_text(encoding="utf-8"))
+        best = Path(str(state.get("best_model_checkpoint") or "")).name
+    except (OSError, ValueError, AttributeError):
+        best = ""
+    chosen = next((one for one in checkpoints if one.name == best), None)
+    return (chosen, "best one") if chosen else (checkpoints[-1], "last one")
+
+
+def refuse_quantised(
+    path: Path, config: Mapping[str, Any], names: Collection[str], types: Collection[str]
+) -> None:
+    """Raise CheckpointError for quantised weights, which have no values to merge.
+
+    Args:
+        path: Model folder.
+        config: Content of config.json.
+        names: Of the tensors.
+        types: Their dtypes, as safetensors calls them.
+    """
+    settings = config.get("quantization_config")
+    part = next((name for name in names if QUANTISED.search(name)), None)
+    narrow = next((kind for kind in types if kind.startswith(("F8", "F4", "F6"))), None)
+    if not (settings or part or narrow):
+        return
+    method = settings.get("quant_method") if isinstance(settings, dict) else None
+    how = method or (
+        f"it has the tensor {part}" if part else f"dtype {narrow}" if narrow else "see its config"
+    )
+    raise CheckpointError(
+        f"the weights are quantised ({how}).",
+        where=str(path),
+        hint="Use the model as it was before quantisation. If that is lost, write full precision with transformers:\n"
+        "model = AutoModelForSequenceClassification.from_pretrained(FOLDER)\n"
+        "model.dequantize().save_pretrained(OUT)",
+    )
+
+
+def custom_code(path: Path) -> list[str]:
+    """Return the names of the Python files in `path` that `auto_map` needs, with the modules that these import.
+
+    Code in another repository (`owner/name--module.Class`) is not listed.
+    """
+    wanted = [
+        reference.rpartition(".")[0]
+        for name in ("config.json", "tokenizer_config.json")
+        for reference in references(path / name)
+        if "--" not in reference
+    ]
+    found: list[str] = []
+    while wanted:
+        name = wanted.pop().split(".")[0] + ".py"
+        if name in found or "/" in name or not (path / name).is_file():
+            continue
+        found.append(name)
+        text = (path / name).read_text(encoding="utf-8", errors="replace")
+        wanted += [one or other for one, other in RELATIVE_IMPORT.findall(text)]
+    return sorted(found)
+
+
+def missing_code(path: Path) -> list[str]:
+    """Return the names of Python files that `auto_map` of config.json needs and that `path` lacks."""
+    named = {
+        one.split(".")[0] + ".py"
+        for file in ("config.json", "tokenizer_config.json")
+        for one in references(path / file)
+        if "--" not in one
+    }
+    return sorted(name for name in named if not (path / name).is_file())
+
+
+def references(path: Path) -> list[str]:
+    """Return the classes that the `auto_map` of a JSON file names, as `module.Class`."""
+    try:
+        named = json.loads(path.read_text(encoding="utf-8")).get("auto_map")
+    except (OSError, ValueError, AttributeError):
+        return []
+    values = named.values() if isinstance(named, dict) else named if isinstance(named, list) else []
+    flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
+    return [one for one in flat if isinstance(one, str)]
+
+
+def companions(path: Path) -> list[str]:
+    """Return the files beside weights and tokenizer that belong to the model: generation settings and custom code."""
+    return [name for name in (GENERATION, *custom_code(path)) if (path / name).is_file()]
+
+
+def copy_companions(source: Path, folder: Path) -> list[str]:
+    """Copy `companions` unchanged and return their names. Custom code is copied, never executed."""
+    names = companions(source)
+    for name in names:
+        shutil.copyfile(source / name, folder / name)
+    return names

@@ -1,0 +1,115 @@
+"""Backtest: predictions do not see what they predict, and its figures are those of closed forms."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+
+from merginguriel import workspace
+from merginguriel.decision import backtest, study_rules, transfer
+from merginguriel.decision.evidence import Observation, columns, observations
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.base import load
+
+HERE = "home/e5-small"
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return load(workspace.find(explicit=REPOSITORY), as_of="2026-11-21").of_metric("accuracy").rows
+
+
+@pytest.fixture(scope="module")
+def gains(rows) -> list[Observation]:
+    wanted = ("similarity", "ensemble_soft", "slerp", "dare_ties")
+    found = observations(rows, "ExcTar", lambda arm: False)
+    return [o for o in found if o.arm.context == HERE and o.arm.method in wanted]
+
+
+def test_what_a_left_out_target_measured_does_not_reach_its_predictions(gains):
+    target = "da-DK"
+    changed = [
+        replace(o, gain_pp=o.gain_pp + 30) if o.arm.target == target or target in o.arm.sources else o
+        for o in gains
+    ]
+    before, after = (
+        {p.arm: p.estimate.mean_pp for p in backtest.leave_targets_out(found, HERE) if p.arm.target == target}
+        for found in (gains, changed)
+    )
+    assert before == pytest.approx(after) and len(before) > 10
+
+
+def test_the_first_choice_beats_the_best_policy_on_other_targets_and_intervals_hold(gains, rows):
+    done = backtest.run(gains, HERE, facts=study_rules.facts(rows, HERE), replicates=1)
+    policy = {p.name: p for p in done.policies}
+    engine = policy["engine: first choice, with ensembles"]
+    assert engine.targets == 16
+    assert engine.gain_pp >= policy["best on the other targets, with ensembles"].gain_pp + 0.5
+    assert policy["engine: first choice, one model"].gain_pp >= 4.5
+    assert policy["oracle, with ensembles"].regret_pp == pytest.approx(0)
+    assert policy["never"].gain_pp == 0
+    groups = {c.name: c for c in done.left_out}
+    assert 0.86 <= groups["all"].coverage[2] <= 0.97
+    assert groups["other methods"].brier_skill > 0.1
+    assert done.permuted.brier_skill < 0.05
+    assert sum(groups["all"].pit) == groups["all"].predictions
+
+
+def test_halves_of_fission_add_up_and_are_independent(gains):
+    few = gains[:60]
+    draws = random.Random(1)
+    pairs = []
+    for _ in range(300):
+        seen, fresh = backtest.split(few, 0.75, draws)
+        other = {o.row.ref: o.gain_pp for rows in fresh.values() for o in rows}
+        first = {o.row.ref: o.gain_pp for o in seen}
+        for o in few:
+            assert first[o.row.ref] + other[o.row.ref] == pytest.approx(2 * o.gain_pp)
+        pairs.append([first[o.row.ref] for o in few])
+    told = np.array(pairs) - [o.gain_pp for o in few]
+    assert told.var(0) == pytest.approx(np.array([o.variance for o in few]), rel=0.35)
+    same = [(i, j) for i in range(60) for j in range(i) if few[i].arm.target == few[j].arm.target]
+    expected = [0.75 * min(few[i].variance, few[j].variance) for i, j in same]
+    assert np.mean([np.mean(told[:, i] * told[:, j]) for i, j in same]) == pytest.approx(
+        np.mean(expected), rel=0.15
+    )
+
+
+# Sources without a measured column
+
+
+def test_a_column_is_predicted_from_the_other_targets(rows):
+    known = {t: column for (where, t), column in columns(rows).items() if where == HERE}
+    errors, usual = [], []
+    for target, column in known.items():
+        rest = {t: c for t, c in known.items() if t != target}
+        told = transfer.predict(rest, target, list(column))
+        order = sorted(told, key=lambda s: -told[s].value)
+        errors.append(100 * (max(column.values()) - column[order[0]]))
+        usual.append(100 * (max(column.values()) - np.mean(list(column.values()))))
+    assert np.mean(errors) < 0.8 * np.mean(usual)
+
+
+def test_few_scores_give_an_order_only():
+    told = transfer.predict({"sw-KE": {"en-US": 0.5}}, "nl-NL", ["de-DE", "ja-JP", "nl-NL"])
+    assert set(told) == {"de-DE", "ja-JP"} and told["de-DE"].sd is None
+    assert told["de-DE"].value > told["ja-JP"].value
+
+
+def test_a_table_of_transfer_accuracies_is_scored(tmp_path):
+    names = ["de", "nl", "en", "sv", "ja", "ko", "tr", "az"]
+    lines = ["source_lang,target_lang,m_accuracy"]
+    close = {frozenset(pair) for pair in (("de", "nl"), ("en", "sv"), ("ja", "ko"), ("tr", "az"))}
+    lines += [f"{a},{b},{80 if frozenset((a, b)) in close else 50}" for a in names for b in names if a != b]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(lines))
+    found = {score.how: score for score in transfer.backtest(path)}
+    assert found["URIEL"].regret_pp < found["random"].regret_pp
+    assert found["random"].regret_pp == pytest.approx(30 * 6 / 7)
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(UsageError, match="no table of transfer accuracies"):
+        transfer.backtest(path)
