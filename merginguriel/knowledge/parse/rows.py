@@ -86,6 +86,7 @@ class ResultRow:
     ref: str = ""  # <entry id>#r<n>
     date: str = ""
     where: str = ""  # file:line
+    written: tuple[tuple[str, str], ...] = ()  # labels of the file that a later entry corrected
 
     @property
     def day(self) -> str:
