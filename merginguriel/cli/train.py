@@ -94,10 +94,6 @@ def train(
     If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
 
     \b
-    mu train da-DK sv-SE
-    mu train --locales all --dry-run
-
-    \b
     mu train --locale da-DK --locale sv-SE
     mu train --locales all --dry-run
     mu train --joint all --leave-out da-DK
