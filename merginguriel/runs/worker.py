@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from merginguriel import files, threads
 from merginguriel.errors import MuError, UsageError
 from merginguriel.files import Progress
+from merginguriel.models import remote_code
 from merginguriel.version import code
 
 from . import run_store
@@ -158,7 +159,7 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         events.add("started", pid=os.getpid(), host=socket.gethostname(), code=code())
         tell = Tell(run, show)
         try:
-            with terminable(), beating(run):
+            with terminable(), beating(run), remote_code.trust(run.config.trust_remote_code):
                 outcome = kind_of(run)(run, run.space, tell)
                 again = Run(run.id, run.folder)
                 if (
