@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from merginguriel.config.schema import Config
     from merginguriel.workspace import Workspace
 
-TRUST = "trust_remote_code"  # the key of --trust-remote-code, which a file alone cannot turn on
+TRUST = "trust_remote_code"  # the key of --trust-remote-code, which a file cannot turn on alone
 set_option = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key: training.epochs=2. Repeat."
 )

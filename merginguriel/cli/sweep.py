@@ -51,7 +51,7 @@ def sweep() -> None:
 @click.option("--on", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="Processes of this machine, or tasks of a Ray cluster.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), metavar="N",
-              help="Local: number of parallel runs; they share the cores. Default: 1.")  # fmt: skip
+              help="Local: number of parallel runs; they share the cores, and each has one of the GPUs. Default: 1.")  # fmt: skip
 @click.option("--address", metavar="HOST:PORT",
               help="Ray: a running cluster, or auto; all its nodes must see the workspace at the same path. "
                    "Default: one is started on this machine.")  # fmt: skip

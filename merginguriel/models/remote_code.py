@@ -20,7 +20,7 @@ def trusted() -> bool:
 def not_by_file(key: str, where: str) -> UsageError:
     """Return the error about a file that turns the permission on by itself."""
     return UsageError(
-        f"{key} in a file has no effect without the flag.",
+        f"{key} in a file needs the flag as well.",
         where=where,
         hint="Read the code of the model's folder, and if you trust it add: --trust-remote-code",
     )
