@@ -240,7 +240,8 @@ def executor_of(
     if on == "ray":
         from .sweep import executor_for
 
-        return executor_for(on, workers, address, cpus, gpus, None)[0].each_model
+        tasks: Executor = executor_for(on, workers, address, cpus, gpus, None)[0].each_model
+        return tasks
     for name, value in (("address", address), ("cpus", cpus), ("gpus", gpus)):
         if value is not None:
             raise UsageError(f"--{name} is for Ray only.", hint="Add: --on ray")
