@@ -47,7 +47,6 @@ DIFFERS: dict[str, dict[str, str]] = {
     "nothing shared": {
         "slerp": "mergekit is linear above a cosine of 0.9995",
         "sce": "ours selects and weighs row by row",
-        "karcher": "both stop after 10 steps, before a mean of vectors that point apart; rounding is enlarged",
         "model_stock": "mean cosine below 0: ours stays at the base (paper: angles up to 90°), mergekit goes beyond it",
     },
 }
