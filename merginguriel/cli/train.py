@@ -12,7 +12,7 @@ from merginguriel.text.runs import duration
 
 from .common import LOCALE, LocaleType, columns, emit, json_option, say
 from .progress import Bar
-from .study import load_all, study_options
+from .study import load_all, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
@@ -75,6 +75,7 @@ class LocaleOrAll(LocaleType):
 )
 @click.option("--report-to", multiple=True, metavar="NAME", help="Report to trackio, mlflow or wandb.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time; train nothing.")
+@trust_option
 @study_options(seed="Another seed makes other models.")
 @json_option
 def train(
