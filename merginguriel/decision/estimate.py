@@ -33,6 +33,8 @@ CONTEXT_SD = 4.0  # pp of a recipe's mean gain between contexts, worth one obser
 TARGET_SD = 2.0  # pp of what all arms of a target share, beyond the lead
 BASELINE_NOISE = 4.0  # pp², sampling variance of the accuracy that all gains of a target are taken over
 SHARED_ITEMS = 0.75  # of the noise variance, common to measurements on the same items
+SURPRISE = 6.0  # pp, the most that one relative says about a target: twice `SPREAD`
+GAINED = 3.0  # targets on which a relative gained, at which its weight is half
 WINNER = 0.75  # standard errors by which the best of several measured arms overstates itself: 0.6 to 1.3 of 20 arms
 
 
@@ -146,13 +148,34 @@ class Learned:
     @cached_property
     def recipes(self) -> dict[Recipe, dict[str, Cell]]:
         """Recipe → target → its measurements, whatever the sources."""
-        grouped: dict[Recipe, dict[str, list[Observation]]] = {}
+        grouped: dict[Recipe, dict[str, Cell]] = {}
+        for (recipe, target), rows in sorted(self.rows_of.items(), key=lambda item: item[0][1]):
+            grouped.setdefault(recipe, {})[target] = cell_of(rows)
+        return grouped
+
+    @cached_property
+    def rows_of(self) -> dict[tuple[Recipe, str], list[Observation]]:
+        """(recipe, target) → its rows."""
+        found: dict[tuple[Recipe, str], list[Observation]] = {}
         for o in self.found:
-            grouped.setdefault(o.arm.recipe, {}).setdefault(o.arm.target, []).append(o)
-        return {
-            recipe: {target: cell_of(rows) for target, rows in sorted(by_target.items())}
-            for recipe, by_target in grouped.items()
-        }
+            found.setdefault((o.arm.recipe, o.arm.target), []).append(o)
+        return found
+
+    @cached_property
+    def signed(self) -> dict[Recipe, dict[str, list[Cell]]]:
+        """Recipe → target → its gains as one cell, and each loss as one: pooled, a small loss would soften a large one."""
+        found: dict[Recipe, dict[str, list[Cell]]] = {}
+        for (recipe, target), rows in self.rows_of.items():
+            gains = [o for o in rows if o.gain_pp >= 0]
+            cells = [cell_of(gains)] if gains else []
+            cells += [Cell(o.gain_pp, o.variance, o.lead_pp) for o in rows if o.gain_pp < 0]
+            found.setdefault(recipe, {})[target] = cells
+        return found
+
+    @cached_property
+    def gains(self) -> Learned:
+        """The same without losses."""
+        return Learned(tuple(o for o in self.found if o.gain_pp >= 0))
 
     @cached_property
     def kin(self) -> dict[tuple[str, str], list[Recipe]]:
@@ -270,10 +293,12 @@ def _centre(
     kin = [other for other in learned.kin.get((recipe.context, recipe.method), []) if other != recipe]
     alike = [other for other in kin if other.similarity == recipe.similarity] or kin
     for other in alike:
-        for where, cell in learned.recipes[other].items():
+        for where, cells in learned.signed[other].items():
             if where != target:
-                moved = 0.0 if lead_pp is None or cell.lead_pp is None else SLOPE * (lead_pp - cell.lead_pp)
-                relatives.append((cell.gain_pp + moved - base, 1.0, cell.gain_pp < 0))
+                for cell in cells:
+                    known = lead_pp is not None and cell.lead_pp is not None
+                    moved = SLOPE * (lead_pp - cell.lead_pp) if known else 0.0
+                    relatives.append((cell.gain_pp + moved - base, 1.0, cell.gain_pp < 0))
     if relatives:
         # The spread stays: rows of other recipes move an estimate and never make it surer.
         return base + cautious(relatives, 1.0)[0], spread, "method"
@@ -327,13 +352,20 @@ class Relative(NamedTuple):
 
 
 def relatives(learned: Learned, context: str, target: str) -> list[Relative]:
-    """Return the rows of a target, each against what the recipe's rows on other targets say."""
+    """Return the rows of a target, each against what the recipe's gains on other targets promise.
+
+    A loss elsewhere does not lower what is expected of a recipe, so that it cannot turn its row here into good news; a
+    recipe that gained nowhere else promises nothing. A surprise is cut at `SURPRISE`: a collapse is not the target's.
+    """
     found = []
     for arm, rows in learned.by_target.get((context, target), {}).items():
-        expected = prior(learned, arm.recipe, target, cell_of(rows).lead_pp, alone=True)
         for o in rows:
-            weight = 1 / ((1 - SHARED_ITEMS) * o.variance + expected.variance)
-            found.append(Relative(arm, o.gain_pp - expected.mean_pp, weight, o.gain_pp < 0))
+            expected = prior(learned.gains, arm.recipe, target, o.lead_pp, alone=True)
+            if expected.targets:
+                trust = expected.targets / (expected.targets + GAINED)
+                weight = trust / ((1 - SHARED_ITEMS) * o.variance + expected.variance)
+                surprise = max(-SURPRISE, min(SURPRISE, o.gain_pp - expected.mean_pp))
+                found.append(Relative(arm, surprise, weight, o.gain_pp < 0))
     return sorted(found, key=lambda r: (r.surprise_pp, r.weight, r.arm.label))
 
 
