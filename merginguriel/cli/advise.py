@@ -71,9 +71,6 @@ def advise(
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
     mu advise --target sw-KE --target cy-GB
     """
-    from merginguriel import threads
-
-    threads.numpy_with_one()
     from merginguriel.knowledge.base import load
     from merginguriel.loop import advise_request
 
