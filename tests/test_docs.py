@@ -249,7 +249,7 @@ def examples(text: str) -> Iterator[tuple[str, str]]:
                 yield command, shown
 
 
-THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", "skills new", "skills lint", "skills install", "log list", "log show", "log export", "log add", "log drafts",
+THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", "skills new", "skills lint", "skills propose", "skills refresh", "skills install", "log list", "log show", "log export", "log add", "log drafts",
     "log plans", "log calibration", "log tried", "log questions", "why", "lint", "schema", "completion")  # fmt: skip
 
 

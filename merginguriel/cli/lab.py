@@ -147,6 +147,7 @@ def evaluate(
 @click.option(
     "--source", "sources", type=LOCALE, multiple=True, help="Models. Default: all that are trained."
 )
+@click.option("--joint", is_flag=True, help="The joint models of the study, into a table of their own: see mu train --joint.")  # fmt: skip
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @metric_option
 @click.option(
@@ -162,6 +163,7 @@ def nxn(
     study: Study,
     locales: tuple[str, ...],
     sources: tuple[str, ...],
+    joint: bool,
     split: str,
     metric: str | None,
     out: Path | None,
@@ -181,12 +183,25 @@ def nxn(
     from merginguriel.study.study import need_trained, other_data
 
     models = need_trained(study, sources) if sources else study.trained()
+    tested = tuple(models)
+    if joint:
+        from merginguriel.study import joint as joint_models
+
+        if sources:
+            raise UsageError("--joint scores the joint models: leave out --source.")
+        models = {one.path.name: one.path for one in joint_models.listed(study)}
+        if not models:
+            raise UsageError(
+                f"no joint model in {study.space.display(study.root)}.",
+                hint=f"Train one with: mu train --joint all{study.flags()}",
+            )
+        out = out or study.table(f"{split}-joint", bf16=bf16)
     if not models:
         raise UsageError(
             f"no trained model in {study.space.display(study.root)} yet.",
             hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
-    data = load_all(study, locales or tuple(models))
+    data = load_all(study, locales or tested)
     for locale in other_data(study, data, models.values()):
         say(f"note: the model of {locale} was trained on other sentences than the data hold now.")
     if dry_run:

@@ -47,7 +47,7 @@ def run(
     mu run merge.yaml --set k=3 --set similarity=URIEL --detach
     """
     from merginguriel.config import run_config as configs
-    from merginguriel.runs import resolve, run_store
+    from merginguriel.runs import resolve
     from merginguriel.workspace import writable
 
     where = writable(space(workspace_path))
@@ -61,7 +61,12 @@ def run(
         table, text = preview(where, configuration)
         emit(table) if as_json else click.echo(f"{text}\n\n{configs.dump(configuration).rstrip()}")
         return 0
-    from merginguriel.runs import worker
+    return carry_out(where, config, detach, as_json)
+
+
+def carry_out(where: Workspace, config: Config, detach: bool, as_json: bool) -> int:
+    """Carry out the run of a configuration, or start it in a process of its own; print its result; return the exit code."""
+    from merginguriel.runs import run_store, worker
 
     if detach:
         result, pid = worker.launch(where, config)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from merginguriel.errors import FAILED, UsageError
+from merginguriel.errors import FAILED, MuError, UsageError
 
 from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
 from .entry_input import check_editor
 from .search import skills_search
+from .skills_learn import evaluate, propose, refresh
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.lint.rules import Problem
@@ -31,7 +33,8 @@ def skills() -> None:
     """Read and write skills: knowledge in the Agent Skills format, with claims checked against the log."""
 
 
-skills.add_command(skills_search)
+for command in (skills_search, propose, refresh, evaluate):
+    skills.add_command(command)
 
 
 @skills.command("list")
@@ -333,12 +336,18 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
 def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | None) -> int:
     """Check every skill, claim and log entry: form, units, references, and wording stronger than the evidence.
 
-    If nothing has changed since the last call, its result is printed again. Exit code 1 if there is a problem.
+    If nothing has changed since the last call, its result is printed again. Exit code 1 if there is a problem. Changes
+    that `mu skills propose` has are counted on standard error and are no problem.
     """
     from merginguriel.knowledge.lint.runner import cached_problems
+    from merginguriel.knowledge.skills.proposals import count
 
     where = _since_revision(space(workspace_path), since)
-    return _print_problems(cached_problems(where, full=full, program=_program), where, as_json)
+    code = _print_problems(cached_problems(where, full=full, program=_program), where, as_json)
+    with suppress(MuError):  # what cannot be read is a problem above
+        if number := count(where):
+            say(f"{number} change{'s' * (number > 1)} to the skills from the log: mu skills propose")
+    return code
 
 
 def _program() -> dict[str, tuple[str, ...]]:

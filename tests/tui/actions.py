@@ -95,6 +95,7 @@ ACTIONS = (
     Action("score sentence pairs", "evaluation.sentence_pairs:proxy", "mu proxy", "", MODELS),
     Action("measure compatibility", "merging.task_vector_measures:task_vectors", "mu compat", "", MODELS),
     Action("merge", "merging.engine:merge", "mu merge", "", MODELS),
+    Action("tune a merge", "runs.worker:carry_out", "mu tune", "", MODELS),
     Action("train and merge in turn", "loop.iterate_targets:carry_out", "mu iterate", "", MODELS),
     Action("carry out a sweep", "runs.sweep:carry_out", "mu sweep run", "", "many runs from one file; each is in the runs screen"),
     Action("how far a sweep is", "runs.sweep:standings", "mu sweep status", "", "its runs are in the runs screen"),

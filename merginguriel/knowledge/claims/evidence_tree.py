@@ -134,6 +134,8 @@ def of_entry(
 def of_row(row: ResultRow, knowledge: Knowledge, *, upwards: bool = False) -> Node:
     """Return the tree under a row; `upwards`: with the claims that cite it."""
     facts: dict[str, Any] = {"status": row.status, "n": row.n, "measured": row.day, "where": row.where}
+    if row.written:
+        facts["written_as"] = dict(row.written)
     if row.ref in knowledge.marks:
         facts["marked_by"] = [f"{entry.id}: {mark.reason}" for entry, mark in knowledge.marks[row.ref]]
     if upwards:

@@ -24,7 +24,10 @@ KEYS = (
     "id", "text", "scope", "predicate", "over", "prefer", "condition", "value", "unit", "evidence", "since",
     "superseded_by",
 )  # fmt: skip
-STRONG_WORDS = re.compile(r"\b(only|always|never|must)\b", re.IGNORECASE)
+STRONG_WORDS = re.compile(
+    r"\b(only|always|never|must|clearly|significant(?:ly)?|proven|certain(?:ly)?|sole|every|none)\b",
+    re.IGNORECASE,
+)
 
 _ID = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
