@@ -13,15 +13,19 @@ docs/backtest/report.md has the errors of this form and of others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf, sqrt
 from typing import Literal, NamedTuple
 
 from merginguriel import stats
 
-from .evidence import Arm, Observation, Recipe
+from .evidence import Arm, Recipe
+from .gains import SHARED_ITEMS, Learned, cell_of, learn, pool
+
+__all__ = [
+    "Check", "Estimate", "Learned", "Parts", "Relative", "cell_of", "checks", "learn", "pool", "predict", "relatives",
+]  # fmt: skip
 
 # Stated beforehand, with the source of each figure.
 SLOPE, SLOPE_SD = -0.8, 0.2  # of a gain in the lead: an arm keeps a fifth of it
@@ -32,21 +36,12 @@ LEVEL_SD = 5.0  # pp of a recipe's mean gain, where nothing is known of the reci
 CONTEXT_SD = 4.0  # pp of a recipe's mean gain between contexts, worth one observation
 TARGET_SD = 2.0  # pp of what all arms of a target share, beyond the lead
 BASELINE_NOISE = 4.0  # pp², sampling variance of the accuracy that all gains of a target are taken over
-SHARED_ITEMS = 0.75  # of the noise variance, common to measurements on the same items
 SURPRISE = 6.0  # pp, the most that one relative says about a target: twice `SPREAD`
 GAINED = 3.0  # targets on which a relative gained, at which its weight is half
 WINNER = 0.75  # standard errors by which the best of several measured arms overstates itself: 0.6 to 1.3 of 20 arms
 
 
 Origin = Literal["context", "method", "contexts", "nothing"]
-
-
-class Cell(NamedTuple):
-    """Measurements of one arm, or of one recipe, on one target, pooled."""
-
-    gain_pp: float
-    variance: float
-    lead_pp: float | None
 
 
 class Parts(NamedTuple):
@@ -122,101 +117,6 @@ def cdf(t: float, df: float) -> float:
         return stats.NORMAL.cdf(t)
     beyond = stats.student_two_sided_p(t, int(df)) / 2
     return 1 - beyond if t > 0 else beyond
-
-
-def pool(measured: Sequence[tuple[float, float, object]]) -> tuple[float, float]:
-    """Return mean and variance of (gain, variance, items): rows on the same items share `SHARED_ITEMS` of their noise."""
-    groups: dict[object, list[tuple[float, float]]] = {}
-    for gain, variance, items in sorted(measured, key=lambda m: (str(m[2]), m[0], m[1])):
-        groups.setdefault(items, []).append((gain, variance))
-    total = weighted = 0.0
-    for rows in groups.values():
-        precision = sum(1 / variance for _, variance in rows)
-        mean = sum(gain / variance for gain, variance in rows) / precision
-        spread = SHARED_ITEMS * min(variance for _, variance in rows) + (1 - SHARED_ITEMS) / precision
-        total += 1 / spread
-        weighted += mean / spread
-    return weighted / total, 1 / total
-
-
-@dataclass(frozen=True)
-class Learned:
-    """Gains of one mode, by recipe and target, and by target and arm."""
-
-    found: tuple[Observation, ...]
-
-    @cached_property
-    def recipes(self) -> dict[Recipe, dict[str, Cell]]:
-        """Recipe → target → its measurements, whatever the sources."""
-        grouped: dict[Recipe, dict[str, Cell]] = {}
-        for (recipe, target), rows in sorted(self.rows_of.items(), key=lambda item: item[0][1]):
-            grouped.setdefault(recipe, {})[target] = cell_of(rows)
-        return grouped
-
-    @cached_property
-    def rows_of(self) -> dict[tuple[Recipe, str], list[Observation]]:
-        """(recipe, target) → its rows."""
-        found: dict[tuple[Recipe, str], list[Observation]] = {}
-        for o in self.found:
-            found.setdefault((o.arm.recipe, o.arm.target), []).append(o)
-        return found
-
-    @cached_property
-    def signed(self) -> dict[Recipe, dict[str, list[Cell]]]:
-        """Recipe → target → its gains as one cell, and each loss as one: pooled, a small loss would soften a large one."""
-        found: dict[Recipe, dict[str, list[Cell]]] = {}
-        for (recipe, target), rows in self.rows_of.items():
-            gains = [o for o in rows if o.gain_pp >= 0]
-            cells = [cell_of(gains)] if gains else []
-            cells += [Cell(o.gain_pp, o.variance, o.lead_pp) for o in rows if o.gain_pp < 0]
-            found.setdefault(recipe, {})[target] = cells
-        return found
-
-    @cached_property
-    def gains(self) -> Learned:
-        """The same without losses."""
-        return Learned(tuple(o for o in self.found if o.gain_pp >= 0))
-
-    @cached_property
-    def kin(self) -> dict[tuple[str, str], list[Recipe]]:
-        """(context, method) → its recipes."""
-        found: dict[tuple[str, str], list[Recipe]] = {}
-        for recipe in sorted(self.recipes, key=str):
-            found.setdefault((recipe.context, recipe.method), []).append(recipe)
-        return found
-
-    @cached_property
-    def elsewhere(self) -> dict[object, list[Recipe]]:
-        """Method, similarity, k and params → recipes of each context."""
-        found: dict[object, list[Recipe]] = {}
-        for recipe in sorted(self.recipes, key=str):
-            found.setdefault(recipe[1:], []).append(recipe)
-        return found
-
-    @cached_property
-    def by_target(self) -> dict[tuple[str, str], dict[Arm, list[Observation]]]:
-        """(context, target) → arm → its rows."""
-        found: dict[tuple[str, str], dict[Arm, list[Observation]]] = {}
-        for o in self.found:
-            found.setdefault((o.arm.context, o.arm.target), {}).setdefault(o.arm, []).append(o)
-        return found
-
-    @cached_property
-    def contexts(self) -> frozenset[str]:
-        """Contexts with a measured gain."""
-        return frozenset(o.arm.context for o in self.found)
-
-
-def cell_of(rows: Sequence[Observation]) -> Cell:
-    """Pool rows of one target."""
-    gain, variance = pool([(o.gain_pp, o.variance, (o.row.n, o.kind)) for o in rows])
-    leads = sorted(o.lead_pp for o in rows if o.lead_pp is not None)
-    return Cell(gain, variance, sum(leads) / len(leads) if leads else None)
-
-
-def learn(found: Iterable[Observation]) -> Learned:
-    """Index gains. The order in which they are given has no effect."""
-    return Learned(tuple(sorted(found, key=lambda o: (o.gain_pp, o.variance, o.arm.target, o.arm.method))))
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ class Adviser:
         """Stamp the files; nothing is read yet."""
         self.space, self.as_of = space, as_of
         self._stamps = _stamps(space)
+        self._settled = all(map(is_settled, self._stamps.values()))
         self._knowledge: Knowledge | None = None
 
     def answer(self, target: str, **options: Any) -> Answer:
@@ -77,7 +78,7 @@ class Adviser:
         question = advise_request.question(self._knowledge, target, as_of=self.as_of, **options)
         advice = advise_request.advise(self._knowledge, question)
         note = advise_request.unlogged_note(self._knowledge, question)
-        if all(map(is_settled, self._stamps.values())):
+        if self._settled:
             cache.write(place, pickle.dumps((advice, note), protocol=5), keep=KEPT)
         return Answer(advice, note)
 
