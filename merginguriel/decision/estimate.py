@@ -196,8 +196,9 @@ def _centre(
         for where, cells in learned.signed[other].items():
             if where != target:
                 for cell in cells:
-                    known = lead_pp is not None and cell.lead_pp is not None
-                    moved = SLOPE * (lead_pp - cell.lead_pp) if known else 0.0
+                    moved = 0.0
+                    if lead_pp is not None and cell.lead_pp is not None:
+                        moved = SLOPE * (lead_pp - cell.lead_pp)
                     relatives.append((cell.gain_pp + moved - base, 1.0, cell.gain_pp < 0))
     if relatives:
         # The spread stays: rows of other recipes move an estimate and never make it surer.

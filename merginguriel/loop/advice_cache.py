@@ -84,9 +84,12 @@ class Adviser:
 
     def _key(self, target: str, options: dict[str, Any]) -> str:
         context = options.get("context") or str(self.space.settings["context"])
-        asked = (__version__, str(self.space.root.resolve()), self.space.shipped, self.space.settings, target)
-        asked = (*asked, self.as_of, sorted(options.items()), _trained(self.space, context))
-        matrices = [_stamp(self.space.matrix(context, ending)) for ending in ("-test", "-dev")]
+        space = self.space
+        asked = (
+            __version__, str(space.root.resolve()), space.shipped, space.settings, target, self.as_of,
+            sorted(options.items()), _trained(space, context),
+        )  # fmt: skip
+        matrices = [_stamp(space.matrix(context, ending)) for ending in ("-test", "-dev")]
         return hashlib.sha256(repr((asked, matrices, self._stamps)).encode()).hexdigest()
 
 
