@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from merginguriel import workspace
 from merginguriel.cli.main import run
@@ -21,6 +22,10 @@ pytest_plugins = ["lab_fixtures"]  # sentences, encoder, lab, made, trained: for
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 KNOWLEDGE = REPOSITORY / "tests" / "fixtures" / "knowledge"  # frozen: see its README.md
+
+# On a busy machine, drawing and running an example may take any time.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 # A shell starts what it runs in the background with SIGINT ignored, and children inherit that; the tests send it to theirs.

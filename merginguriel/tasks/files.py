@@ -80,7 +80,7 @@ def found(folder: Path | None) -> dict[str, dict[str, Path]]:
                 else "datasets.load_from_disk(FOLDER)['train'].to_pandas()"
             )
             + ".to_json('sw-KE.train.jsonl', orient='records', lines=True, force_ascii=False)\n"
-            "A label that is a number needs its name: mu reads the columns text and label.",
+            "A label that is a number needs its name: the columns read are text and label.",
         )
     return files
 

@@ -239,7 +239,7 @@ def with_code(folder: Path, marker: Path) -> Path:
 
 def test_code_of_a_model_folder_does_not_run_and_nobody_is_asked(tmp_path: Path, data: Path) -> None:
     saved = with_code(tmp_path / "own", tmp_path / "marker")
-    done = mu("eval", saved, "--locale", "sw-KE", "--task", "files", "--data", data, cwd=tmp_path)
+    done = mu("eval", saved, "--locale", "sw-KE", "--task", "rooms", "--data", data, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "needs Python code from its folder, which does not run by default" in done.stderr
     assert "--trust-remote-code" in done.stderr
@@ -252,7 +252,7 @@ def test_code_of_a_model_folder_runs_with_the_flag(tmp_path: Path, data: Path, m
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     saved = with_code(tmp_path / "own", tmp_path / "marker")
     done = mu(
-        "eval", saved, "--locale", "sw-KE", "--task", "files", "--data", data, "--trust-remote-code", "--json",
+        "eval", saved, "--locale", "sw-KE", "--task", "rooms", "--data", data, "--trust-remote-code", "--json",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -286,7 +286,7 @@ def test_code_of_a_tokenizer_does_not_run_either(tmp_path: Path) -> None:
 
 def test_a_folder_of_checkpoints_names_the_one_to_score(tmp_path: Path, data: Path) -> None:
     bert(tmp_path / "run" / "checkpoint-500", 1)
-    done = mu("eval", tmp_path / "run", "--locale", "sw-KE", "--task", "files", "--data", data, cwd=tmp_path)
+    done = mu("eval", tmp_path / "run", "--locale", "sw-KE", "--task", "rooms", "--data", data, cwd=tmp_path)
     assert done.returncode == 1
     assert f"Name the last one: {tmp_path / 'run' / 'checkpoint-500'}" in done.stderr
 
@@ -299,7 +299,7 @@ def test_a_folder_of_parquet_files_names_the_cure(tmp_path: Path, data: Path) ->
     rows = pandas.DataFrame({"text": TEXT, "label": [LABELS[0]] * len(TEXT)})
     rows.to_parquet(folder / "train-00000-of-00001.parquet")
     done = mu(
-        "eval", bert(tmp_path / "m", 1), "--locale", "sw-KE", "--task", "files", "--data", tmp_path / "parquet",
+        "eval", bert(tmp_path / "m", 1), "--locale", "sw-KE", "--task", "rooms", "--data", tmp_path / "parquet",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1
