@@ -12,7 +12,7 @@ from merginguriel.text.runs import duration
 
 from .common import LOCALE, LocaleType, columns, emit, json_option, say
 from .progress import Bar
-from .study import load_all, study_options
+from .study import load_all, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
@@ -75,6 +75,7 @@ class LocaleOrAll(LocaleType):
 )
 @click.option("--report-to", multiple=True, metavar="NAME", help="Report to trackio, mlflow or wandb.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time; train nothing.")
+@trust_option
 @study_options(seed="Another seed makes other models.")
 @json_option
 def train(
@@ -92,10 +93,6 @@ def train(
     """Fine-tune the base on each locale. Existing models are kept; an interrupted training is resumed.
 
     If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
-
-    \b
-    mu train da-DK sv-SE
-    mu train --locales all --dry-run
 
     \b
     mu train --locale da-DK --locale sv-SE

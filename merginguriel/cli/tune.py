@@ -8,12 +8,13 @@ import click
 
 from merginguriel.config.schema import KEYS
 from merginguriel.errors import MuError, UsageError
+from merginguriel.models import remote_code
 from merginguriel.similarity.choice import Options
 
 from .common import LOCALE, emit, json_option
 from .run import carry_out, preview
 from .similarity import choosing_options
-from .study import pair, study_options
+from .study import pair, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--keep", is_flag=True, help="Write the merged model to disk.")
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
 @click.option("--dry-run", is_flag=True, help="Show the run and its plan; run nothing.")
+@trust_option
 @study_options(seed="Of the models and of the search.")
 @json_option
 def tune(
@@ -76,6 +78,7 @@ def tune(
         "tune": {name: given.pop(name) for name in ("evaluations", "knots", "drop")}
         | {"search": list(given.pop("search")), "ranges": dict(map(pair, ranges))},
         **table_of(study, prepare),
+        "trust_remote_code": remote_code.trusted(),
         **given,
     }
     if not (sources or table["similarity"]):

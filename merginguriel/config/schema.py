@@ -224,6 +224,7 @@ class Config(Section):
     base: Base | None = key(None, "base model: e5-small, a folder, a name on the hub; unset: as in mu.toml")
     data: Folder | None = key(None, "your own data, for the task files or a copy of massive")
     options: Table = key({}, "options of the task")
+    trust_remote_code: Flag = key(False, "run Python code that a model folder contains (auto_map)")
     seed: Whole = key(0, "of the training, and of methods and heads that draw", low=0)
     locales: Locales = key(
         (), "train: models to make; nxn: test sets; unset: all that are trained", only=("train", "nxn")

@@ -28,7 +28,7 @@ PROGRAM = ("decision", "knowledge", "loop", "merging/methods", "metrics", "simil
 
 @dataclass(frozen=True)
 class Answer:
-    """Advice, and the note on a matrix that the log lacks."""
+    """Advice, and a note: files with problems, a matrix that the log lacks."""
 
     advice: Advice
     note: str | None
@@ -56,6 +56,15 @@ class Adviser:
         self._settled = all(map(is_settled, self._stamps.values()))
         self._knowledge: Knowledge | None = None
 
+    @property
+    def knowledge(self) -> Knowledge:
+        """The workspace's knowledge, read once."""
+        from merginguriel.knowledge.base import load
+
+        if self._knowledge is None:
+            self._knowledge = load(self.space, as_of=self.as_of)
+        return self._knowledge
+
     def answer(self, target: str, **options: Any) -> Answer:
         """Return the advice on a target.
 
@@ -69,15 +78,15 @@ class Adviser:
         found = None if data is None else _loaded(data)
         if found is not None:
             return found
-        from merginguriel.knowledge.base import load
+        from merginguriel.knowledge.problems import summary
 
         from . import advise_request
 
-        if self._knowledge is None:
-            self._knowledge = load(self.space, as_of=self.as_of)
-        question = advise_request.question(self._knowledge, target, as_of=self.as_of, **options)
-        advice = advise_request.advise(self._knowledge, question)
-        note = advise_request.unlogged_note(self._knowledge, question)
+        question = advise_request.question(self.knowledge, target, as_of=self.as_of, **options)
+        advice = advise_request.advise(self.knowledge, question)
+        note = advise_request.unlogged_note(self.knowledge, question)
+        if self.knowledge.problems:  # said with every answer, so that it is not cached
+            return Answer(advice, "\n".join(filter(None, (summary(self.knowledge.problems), note))))
         if self._settled:
             cache.write(place, pickle.dumps((advice, note), protocol=5), keep=KEPT)
         return Answer(advice, note)

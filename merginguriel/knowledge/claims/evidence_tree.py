@@ -83,7 +83,7 @@ def why(knowledge: Knowledge, name: str) -> Node:
 
 def of_skill(skill: Skill, knowledge: Knowledge) -> Node:
     """Return the tree under a skill."""
-    facts = {"version": skill.version, "updated": skill.metadata["updated"], "where": str(skill.path)}
+    facts = {"version": skill.version, "updated": skill.updated, "where": str(skill.path)}
     children = tuple(of_claim(claim, knowledge) for claim in skill.claims)
     return Node("skill", skill.name, skill.line, facts, children)
 
