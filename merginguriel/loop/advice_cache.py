@@ -85,7 +85,7 @@ class Adviser:
         question = advise_request.question(self.knowledge, target, as_of=self.as_of, **options)
         advice = advise_request.advise(self.knowledge, question)
         note = advise_request.unlogged_note(self.knowledge, question)
-        if self.knowledge.problems:  # said with every answer, so that it is not cached
+        if self.knowledge.problems:  # printed with every answer, so that it is not cached
             return Answer(advice, "\n".join(filter(None, (summary(self.knowledge.problems), note))))
         if self._settled:
             cache.write(place, pickle.dumps((advice, note), protocol=5), keep=KEPT)
