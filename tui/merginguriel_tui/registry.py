@@ -48,7 +48,8 @@ def binding_ids() -> dict[str, str]:
     """Return id → description of every binding that mu.toml can change. Imports all screens."""
     for name in modules():
         importlib.import_module(f"{__package__}.screens.{name}")
-    importlib.import_module(f"{__package__}.dialogs")
+    for name in ("app", "dialogs"):
+        importlib.import_module(f"{__package__}.{name}")
     ids = {}
     for name, module in sorted(sys.modules.items()):
         if name.partition(".")[0] != __package__ or module is None:

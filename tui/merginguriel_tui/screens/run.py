@@ -60,7 +60,6 @@ class Facts(NamedTuple):
         place: Position in the log file after them.
         events: Text of the events pane.
         result: Text of the result pane.
-        whole: Expected seconds of the whole run, from earlier runs.
         told: Metrics ready to show.
     """
 
@@ -69,7 +68,6 @@ class Facts(NamedTuple):
     place: int
     events: str
     result: str
-    whole: float | None  # seconds of the whole run, as such runs took before
     told: Metrics
 
 
@@ -236,12 +234,18 @@ class RunScreen(MuScreen):
         if now.state == "finished" and self.watch_of:
             elapsed = sum(float(event.get("seconds") or 0) for event in self.watch_of.events)
             step = Text(f"took {short(elapsed)}", "dim")
-        if now.share is not None:
-            step = Text(f"{bar(now.share, 24)}▕ {100 * now.share:.0f}%  {plain(now.step)}")
-            step.append(f"  {short(now.left)} left of this step" if now.left is not None else "")
         last = Text("", "dim")
-        if now.live and facts.whole:
-            last.append(f"left of the whole run, from earlier runs: about {short(facts.whole)}")
+        if now.whole is not None:
+            whole = now.whole
+            step = Text(
+                f"{bar(whole.share, 24)}▕ {100 * whole.share:.0f}%  "
+                f"stage {whole.stage} of {whole.stages}: {plain(now.step)}"
+            )
+            left = "time left not known yet" if whole.left is None else f"about {short(whole.left)} left"
+            last.append(f"{short(whole.elapsed)} elapsed, {left}")
+            if now.request:
+                last.append(f"   {now.request} requested", "bold not dim")
+                last.append(": after this step" if now.request == "pause" else "")
         elif now.state in ("dead", "failed", "cancelled", "paused"):
             last.append(f"press r to resume it: mu runs resume {self.still.run.id}")
         head = Text("\n").join([line, step, last])
@@ -328,22 +332,18 @@ class RunScreen(MuScreen):
 def looked(still: Still, watch: Watch, position: int, before: Facts | None) -> Facts:
     """Read new events and log lines, and the result of a finished run. Called in a worker."""
     from merginguriel.runs import run_store
-    from merginguriel.runs.planning import plan
     from merginguriel.runs.progress import TAIL, read_on
     from merginguriel.text.runs import event_line, result_lines
 
     status = watch.look()
     lines, position = read_on(still.run.folder / "log.txt", position, most=TAIL)
     result = f"no result yet: the run is {status.state}"
-    whole = before.whole if before else None
     if status.state == "finished":
         result = "\n".join(result_lines(run_store.result(still.run)))
-    elif status.live and (before is None or before.standing.step != status.step):
-        whole = plan(still.run.space, still.run.config).seconds
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
     # Go through thousands of metrics only if one is new.
     metrics = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
-    return Facts(status, lines, position, events, result, whole, metrics)
+    return Facts(status, lines, position, events, result, metrics)
 
 
 def metrics_of(metrics: list[tuple[float, str, float]]) -> Metrics:

@@ -125,14 +125,15 @@ class RunsScreen(MuScreen):
             if self.state(row) == "finished":
                 return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
             return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
-        if standing.share is None:
-            return Text(plain(standing.step))
-        return Text(f"{bar(standing.share, 5)}▕{100 * standing.share:3.0f}% {plain(standing.step)}")
+        step = plain(f"{standing.request} requested" if standing.request else standing.step)
+        if standing.whole is None:
+            return Text(step)
+        return Text(f"{bar(standing.whole.share, 5)}▕{100 * standing.whole.share:3.0f}% {step}")
 
     def left(self, row: dict[str, Any]) -> Text:
-        """Return the time left of the current step."""
+        """Return the time left of the whole run."""
         standing = self.standings.get(row["id"])
-        return Text(short(standing.left) if standing and standing.live else "")
+        return Text(short(standing.whole.left) if standing and standing.whole else "")
 
     def best(self, row: dict[str, Any]) -> Text:
         """Return the best value so far."""
