@@ -98,7 +98,7 @@ class RunScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="run.back"),
-        Binding("slash", "find", "Find", id="run.find", tooltip="Find in the log"),
+        Binding("slash", "find", "Find", id="run.find", tooltip="Find in the log", priority=True),
         Binding("f", "follow", "Follow", id="run.follow", tooltip="Follow the log, or stop following"),
         Binding("left_square_bracket,h", "pane(-1)", "Previous pane", id="run.before", show=False, tooltip="Show the previous pane"),
         Binding("right_square_bracket,l", "pane(1)", "Next pane", id="run.next", tooltip="Show the next pane"),
@@ -128,13 +128,13 @@ class RunScreen(MuScreen):
                     yield Log(id="lines", max_lines=MOST)
                 with TabPane("metrics", id="metrics"), VerticalScroll(id="metrics-scroll"):
                     yield Static(id="bars")
-                    yield CurvePlot(id="curves", empty=" no curves: this run trains nothing")
+                    yield CurvePlot(id="curves")
                 for name in PANES[2:]:
                     with TabPane(name, id=name), ScrollableContainer(id=f"{name}-scroll"):
                         yield Static(id=f"{name}-text", classes="text")
             with Vertical(id="side"):
                 yield Static(id="sidebars")
-                yield CurvePlot(id="sidecurves", empty="no curves: this run trains nothing")
+                yield CurvePlot(id="sidecurves")
 
     def open_what(self) -> None:
         """Load the run."""
@@ -214,8 +214,13 @@ class RunScreen(MuScreen):
         if before is None or before.result != facts.result:
             self.put("result", facts.result)
         self.head(facts)
-        if before is None or before.told is not facts.told:
-            self.metrics(facts.told)
+        state = facts.standing.state
+        changed = before is None or before.standing.state != state
+        if changed:
+            self.refresh_bindings()
+        if changed or before is None or before.told is not facts.told:
+            over = state not in ("queued", "running", "paused")
+            self.metrics(facts.told, "no curves: no losses were recorded" if over else "no losses yet")
 
     def put(self, name: str, text: str) -> None:
         """Set the text of a pane."""
@@ -252,12 +257,12 @@ class RunScreen(MuScreen):
         head.no_wrap, head.overflow = True, "ellipsis"
         self.query_one("#head", Static).update(head)
 
-    def metrics(self, shown: Metrics) -> None:
-        """Show scores as bars and losses as curves over minutes."""
+    def metrics(self, shown: Metrics, empty: str) -> None:
+        """Show scores as bars and losses as curves over minutes; without losses, `empty`."""
         for widget in ("#bars", "#sidebars"):
             self.query_one(widget, Static).update(shown.bars)
         for plot in ("#curves", "#sidecurves"):
-            self.query_one(plot, CurvePlot).draw(shown.curves, "minutes since the start")
+            self.query_one(plot, CurvePlot).draw(shown.curves, "minutes since the start", empty)
 
     # Keys
 
@@ -285,9 +290,9 @@ class RunScreen(MuScreen):
         self.dismiss()
 
     def action_find(self) -> None:
-        """Focus the search field of the log."""
+        """Focus the search field of the log, before the next key is read."""
         self.query_one(TabbedContent).active = "log"
-        self.call_after_refresh(self.query_one("#logfind").focus)
+        self.set_focus(self.query_one("#logfind"))
 
     def action_follow(self) -> None:
         """Follow the end of the log, or stop following."""
@@ -305,6 +310,14 @@ class RunScreen(MuScreen):
         panes.active = name = PANES[(PANES.index(panes.active) + by) % len(PANES)]
         target = self.query_one("#lines" if name == "log" else f"#{name}-scroll")
         self.call_after_refresh(target.focus)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what the state of the run allows."""
+        from merginguriel.runs.run_store import ALLOWED
+
+        if action == "steer":
+            return self.facts is not None and self.facts.standing.state in ALLOWED[str(parameters[0])]
+        return super().check_action(action, parameters)
 
     def action_steer(self, what: str) -> None:
         """Cancel, pause or resume the run."""
