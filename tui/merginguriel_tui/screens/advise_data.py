@@ -153,12 +153,13 @@ def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str
         row: The row that measured its recipe.
         key: Returns the key of a binding by its id.
     """
+    runnable = advice.recipe.runnable and advice.recipe.passes == 1
     if row is not None:
         from merginguriel.text.advice import short_ref
 
-        return f"measured already as {short_ref(row.ref)}; {key('advise.run')} runs it again"
-    recipe = advice.recipe
-    if advice.verdict in ("merge", "pilot") and recipe.runnable and recipe.passes == 1:
+        again = f"; {key('advise.run')} runs it again" if runnable else ""
+        return f"measured already as {short_ref(row.ref)}{again}"
+    if advice.verdict in ("merge", "pilot") and runnable:
         return f"{key('advise.run')} runs this recipe"
     if any(step.command for step in advice.next):
         return f"{key('advise.next')} copies the next command"
