@@ -65,7 +65,7 @@ def test_the_evidence_of_a_change_is_shown_with_its_sign(sign):
 # Notes
 
 
-@pytest.mark.parametrize("screen", ["advise", "skills", "log", "runs", "matrix"])
+@pytest.mark.parametrize("screen", ["advise", "skills", "log", "runs"])
 def test_notes_have_lines_of_their_own(bench, space, screen):
     import asyncio
 
@@ -236,5 +236,6 @@ def test_a_key_pressed_while_the_advice_loads_is_honoured_afterwards(bench, spac
         assert app.screen.advice is None
         go.set()
         await until(app, pilot, lambda: isinstance(app.screen, Confirm))
+        await settled(app, pilot)
 
     play(bench.load_space(), script, screen="advise", what=("sw-KE",))
