@@ -20,7 +20,12 @@ from .run_store import Run
 
 MODEL = re.compile(r"train \S+ \((\d+) of (\d+)\)")  # the step that trains one model
 BASE, TRAINING = "make the base", "model"
-STAGES = {"merge": ("score", "merge", "compare"), "iterate": ("train", "score", "compare"), "train": ()}
+STAGES = {
+    "merge": ("score", "merge", "compare"),
+    "tune": ("score", "search", "score"),
+    "iterate": ("train", "score", "compare"),
+    "train": (),
+}
 ENOUGH = 0.02  # share of a stage that must be done before its speed counts
 INERTIA = 0.2  # share of the expected time that must pass before the present speed counts half
 LOOK_BACK = 20  # earlier runs that are read

@@ -11,6 +11,7 @@ from looking import text_of
 from pilot import play
 from run_screens import finished, until, waiting
 
+from merginguriel.config import run_config as configs
 from merginguriel.runs import run_store, time_left
 from merginguriel.runs.progress import Watch
 from merginguriel.runs.time_left import Expected, whole
@@ -93,7 +94,7 @@ def stamp(at):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
 def test_a_run_says_one_time_and_a_requested_pause_and_no_curve_is_denied_while_it_trains(space, size):
-    run = waiting(space, "et-EE", kind="train", locales=["et-EE", "da-DK"])
+    run = run_store.create(space, configs.from_table({"kind": "train", "locales": ["et-EE", "da-DK"]}))
     step = TRAIN("et-EE", 1, 2)
     run_store.Events(run.folder).add("started", pid=1)
     run_store.Events(run.folder).add("step", text=step)
