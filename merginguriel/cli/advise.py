@@ -10,7 +10,7 @@ import click
 from merginguriel.errors import ABSTAINED, UsageError
 from merginguriel.similarity import registry
 
-from .common import DATE, LOCALE, emit, json_option, known, plain, say, space, text_width, workspace_option
+from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
 
 
 @click.command(short_help="Merge or not, how, from which sources, and how sure.")
@@ -71,23 +71,22 @@ def advise(
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
     mu advise --target sw-KE --target cy-GB
     """
-    from merginguriel import threads
-
-    threads.numpy_with_one()
-    from merginguriel.loop import advise_request
+    from merginguriel import collector
+    from merginguriel.loop.advice_cache import Adviser
 
     where = space(workspace_path)
-    knowledge = known(where, as_of=as_of)
     if save and len(set(targets)) > 1:
         raise UsageError("--save takes one --target: it writes one recipe.", hint="Name one target.")
-    questions = [
-        advise_request.question(
-            knowledge, target, mode=mode, context=context, method=method, similarity=similarity, k=k,
-            min_gain=min_gain, as_of=as_of, budget=budget, ensembles=not no_ensembles,
-        )
-        for target in dict.fromkeys(targets)
-    ]  # fmt: skip
-    answers = [advise_request.advise(knowledge, question) for question in questions]
+    adviser = Adviser(where, as_of)
+    with collector.paused():
+        found = [
+            adviser.answer(
+                target, mode=mode, context=context, method=method, similarity=similarity, k=k,
+                min_gain=min_gain, budget=budget, ensembles=not no_ensembles,
+            )
+            for target in dict.fromkeys(targets)
+        ]  # fmt: skip
+    answers = [one.advice for one in found]
     if save:
         from merginguriel.loop import advised_run
 
@@ -103,10 +102,9 @@ def advise(
             for answer in answers
         ]
         click.echo(plain("\n\n".join(texts)))
-    for question in questions:
-        note = advise_request.unlogged_note(knowledge, question)
-        if note:
-            say(plain(note))
+    for one in found:
+        if one.note:
+            say(plain(one.note))
     if save:
         say(plain(f"wrote the recipe to {save}; run it with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if all(answer.verdict == "unknown" for answer in answers) else 0

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import ResultRow, metric_of
+from merginguriel.metrics import base as metrics
 
 from . import assemble, claim_rules, next_steps
 from .advice_types import Advice, Calibration, Recipe
@@ -58,6 +59,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         question: What is asked.
     """
     known = read(knowledge, question)
+    question = replace(question, points=metrics.find(known.metric).unit.points)
     knowledge, rows, vetoes = known.knowledge, known.rows, known.vetoes
     candidates = arms(known, question)
     veto = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from merginguriel.text.numbers import interval, percent, pp
+from merginguriel.metrics.base import find
+from merginguriel.text.numbers import interval, pp
 
 from .advice_types import Advice
 
@@ -20,21 +21,23 @@ def changes(before: Advice, after: Advice) -> list[str]:
     texts.append(f"expected gain: {_gain(before)} → {_gain(after)}")
     if before.baseline.value != after.baseline.value:
         texts.append(f"to beat: {_baseline(before)} → {_baseline(after)}")
+    unit = find(after.metric).unit.points
     old, new = {row.ref for row in before.rows}, {row.ref for row in after.rows}
     added = [row for row in after.rows if row.ref not in old]
     for row in sorted(added, key=lambda r: -abs(r.contribution_pp or 0))[:5]:
         noise = "within noise" if row.within_noise else "outside noise"
         texts.append(
-            f"because {row.arm.label} measured {pp(row.gain_pp)} on n = {row.n} ({noise}): {row.ref}"
+            f"because {row.arm.label} measured {pp(row.gain_pp, unit=unit)} on n = {row.n} ({noise}): {row.ref}"
         )
     removed = [row.ref for row in before.rows if row.ref not in new]
     return [*texts, *(f"no longer counted: {ref}" for ref in removed[:5])]
 
 
 def _gain(advice: Advice) -> str:
-    return f"{pp(advice.gain.mean_pp)} (90% {interval(*advice.gain.ci90_pp)})"
+    unit = find(advice.metric).unit.points
+    return f"{pp(advice.gain.mean_pp, unit=unit)} (90% {interval(*advice.gain.ci90_pp)})"
 
 
 def _baseline(advice: Advice) -> str:
     value = advice.baseline.value
-    return "not measured" if value is None else percent(value, 1)
+    return "not measured" if value is None else find(advice.metric).unit.show(value, 1)

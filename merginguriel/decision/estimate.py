@@ -13,15 +13,19 @@ docs/backtest/report.md has the errors of this form and of others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf, sqrt
 from typing import Literal, NamedTuple
 
 from merginguriel import stats
 
-from .evidence import Arm, Observation, Recipe
+from .evidence import Arm, Recipe
+from .gains import SHARED_ITEMS, Learned, cell_of, learn, pool
+
+__all__ = [
+    "Check", "Estimate", "Learned", "Parts", "Relative", "cell_of", "checks", "learn", "pool", "predict", "relatives",
+]  # fmt: skip
 
 # Stated beforehand, with the source of each figure.
 SLOPE, SLOPE_SD = -0.8, 0.2  # of a gain in the lead: an arm keeps a fifth of it
@@ -32,19 +36,12 @@ LEVEL_SD = 5.0  # pp of a recipe's mean gain, where nothing is known of the reci
 CONTEXT_SD = 4.0  # pp of a recipe's mean gain between contexts, worth one observation
 TARGET_SD = 2.0  # pp of what all arms of a target share, beyond the lead
 BASELINE_NOISE = 4.0  # pp², sampling variance of the accuracy that all gains of a target are taken over
-SHARED_ITEMS = 0.75  # of the noise variance, common to measurements on the same items
+SURPRISE = 6.0  # pp, the most that one relative says about a target: twice `SPREAD`
+GAINED = 3.0  # targets on which a relative gained, at which its weight is half
 WINNER = 0.75  # standard errors by which the best of several measured arms overstates itself: 0.6 to 1.3 of 20 arms
 
 
 Origin = Literal["context", "method", "contexts", "nothing"]
-
-
-class Cell(NamedTuple):
-    """Measurements of one arm, or of one recipe, on one target, pooled."""
-
-    gain_pp: float
-    variance: float
-    lead_pp: float | None
 
 
 class Parts(NamedTuple):
@@ -122,80 +119,6 @@ def cdf(t: float, df: float) -> float:
     return 1 - beyond if t > 0 else beyond
 
 
-def pool(measured: Sequence[tuple[float, float, object]]) -> tuple[float, float]:
-    """Return mean and variance of (gain, variance, items): rows on the same items share `SHARED_ITEMS` of their noise."""
-    groups: dict[object, list[tuple[float, float]]] = {}
-    for gain, variance, items in sorted(measured, key=lambda m: (str(m[2]), m[0], m[1])):
-        groups.setdefault(items, []).append((gain, variance))
-    total = weighted = 0.0
-    for rows in groups.values():
-        precision = sum(1 / variance for _, variance in rows)
-        mean = sum(gain / variance for gain, variance in rows) / precision
-        spread = SHARED_ITEMS * min(variance for _, variance in rows) + (1 - SHARED_ITEMS) / precision
-        total += 1 / spread
-        weighted += mean / spread
-    return weighted / total, 1 / total
-
-
-@dataclass(frozen=True)
-class Learned:
-    """Gains of one mode, by recipe and target, and by target and arm."""
-
-    found: tuple[Observation, ...]
-
-    @cached_property
-    def recipes(self) -> dict[Recipe, dict[str, Cell]]:
-        """Recipe → target → its measurements, whatever the sources."""
-        grouped: dict[Recipe, dict[str, list[Observation]]] = {}
-        for o in self.found:
-            grouped.setdefault(o.arm.recipe, {}).setdefault(o.arm.target, []).append(o)
-        return {
-            recipe: {target: cell_of(rows) for target, rows in sorted(by_target.items())}
-            for recipe, by_target in grouped.items()
-        }
-
-    @cached_property
-    def kin(self) -> dict[tuple[str, str], list[Recipe]]:
-        """(context, method) → its recipes."""
-        found: dict[tuple[str, str], list[Recipe]] = {}
-        for recipe in sorted(self.recipes, key=str):
-            found.setdefault((recipe.context, recipe.method), []).append(recipe)
-        return found
-
-    @cached_property
-    def elsewhere(self) -> dict[object, list[Recipe]]:
-        """Method, similarity, k and params → recipes of each context."""
-        found: dict[object, list[Recipe]] = {}
-        for recipe in sorted(self.recipes, key=str):
-            found.setdefault(recipe[1:], []).append(recipe)
-        return found
-
-    @cached_property
-    def by_target(self) -> dict[tuple[str, str], dict[Arm, list[Observation]]]:
-        """(context, target) → arm → its rows."""
-        found: dict[tuple[str, str], dict[Arm, list[Observation]]] = {}
-        for o in self.found:
-            found.setdefault((o.arm.context, o.arm.target), {}).setdefault(o.arm, []).append(o)
-        return found
-
-    @cached_property
-    def contexts(self) -> frozenset[str]:
-        """Contexts with a measured gain."""
-        return frozenset(o.arm.context for o in self.found)
-
-
-def cell_of(rows: Sequence[Observation]) -> Cell:
-    """Pool rows of one target."""
-    gain, variance = pool([(o.gain_pp, o.variance, (o.row.n, o.kind)) for o in rows])
-    leads = sorted(o.lead_pp for o in rows if o.lead_pp is not None)
-    return Cell(gain, variance, sum(leads) / len(leads) if leads else None)
-
-
-def learn(found: Iterable[Observation]) -> Learned:
-    """Index gains. The order in which they are given has no effect."""
-    return Learned(tuple(sorted(found, key=lambda o: (o.gain_pp, o.variance, o.arm.target, o.arm.method))))
-
-
 @dataclass(frozen=True)
 class Prior:
     """What other targets say of a recipe on a target: centre at the mean lead, slope part, spread and its origin."""
@@ -270,10 +193,13 @@ def _centre(
     kin = [other for other in learned.kin.get((recipe.context, recipe.method), []) if other != recipe]
     alike = [other for other in kin if other.similarity == recipe.similarity] or kin
     for other in alike:
-        for where, cell in learned.recipes[other].items():
+        for where, cells in learned.signed[other].items():
             if where != target:
-                moved = 0.0 if lead_pp is None or cell.lead_pp is None else SLOPE * (lead_pp - cell.lead_pp)
-                relatives.append((cell.gain_pp + moved - base, 1.0, cell.gain_pp < 0))
+                for cell in cells:
+                    moved = 0.0
+                    if lead_pp is not None and cell.lead_pp is not None:
+                        moved = SLOPE * (lead_pp - cell.lead_pp)
+                    relatives.append((cell.gain_pp + moved - base, 1.0, cell.gain_pp < 0))
     if relatives:
         # The spread stays: rows of other recipes move an estimate and never make it surer.
         return base + cautious(relatives, 1.0)[0], spread, "method"
@@ -327,13 +253,20 @@ class Relative(NamedTuple):
 
 
 def relatives(learned: Learned, context: str, target: str) -> list[Relative]:
-    """Return the rows of a target, each against what the recipe's rows on other targets say."""
+    """Return the rows of a target, each against what the recipe's gains on other targets promise.
+
+    A loss elsewhere does not lower what is expected of a recipe, so that it cannot turn its row here into good news; a
+    recipe that gained nowhere else promises nothing. A surprise is cut at `SURPRISE`: a collapse is not the target's.
+    """
     found = []
     for arm, rows in learned.by_target.get((context, target), {}).items():
-        expected = prior(learned, arm.recipe, target, cell_of(rows).lead_pp, alone=True)
         for o in rows:
-            weight = 1 / ((1 - SHARED_ITEMS) * o.variance + expected.variance)
-            found.append(Relative(arm, o.gain_pp - expected.mean_pp, weight, o.gain_pp < 0))
+            expected = prior(learned.gains, arm.recipe, target, o.lead_pp, alone=True)
+            if expected.targets:
+                trust = expected.targets / (expected.targets + GAINED)
+                weight = trust / ((1 - SHARED_ITEMS) * o.variance + expected.variance)
+                surprise = max(-SURPRISE, min(SURPRISE, o.gain_pp - expected.mean_pp))
+                found.append(Relative(arm, surprise, weight, o.gain_pp < 0))
     return sorted(found, key=lambda r: (r.surprise_pp, r.weight, r.arm.label))
 
 

@@ -143,6 +143,8 @@ def observations(
         elif mode == "ExcTar" and row.metric == "merging_effect" and row.n:
             # The accuracies were not recorded; ½ is the accuracy with the largest variance.
             effects.setdefault((arm, row.seed), Observation(row, arm, row.value, 1e4 * 0.5 / row.n, "effect"))
+    if not effects:
+        return found
     measured = {_setting(observation.arm) for observation in found}
     gaps = _gaps(found, effects.values())
     for effect in effects.values():

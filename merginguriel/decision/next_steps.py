@@ -25,17 +25,17 @@ HOME = ("home", "e5-small")  # defaults of --task and --base
 
 def summary(verdict: str, best: Candidate, question: Question, veto: claim_rules.Rule | None) -> str:
     """Return the answer in a sentence."""
-    label, least = best.arm.label, question.min_gain_pp
+    label, least, unit = best.arm.label, question.min_gain_pp, question.points
     if veto:
         return f"Do not merge with {label}: {veto.claim.text}"
-    mean, p = pp(best.estimate.mean_pp), best.estimate.p_above(0)
+    mean, p = pp(best.estimate.mean_pp, unit=unit), best.estimate.p_above(0)
     if verdict in ("merge", "ensemble"):
         do = "Merge" if verdict == "merge" else f"Let {best.arm.passes} models answer together"
         return f"{do}: {label}. Expected gain {mean}, P(gain > 0) {p:.2f}."
     if verdict == "no-merge":
         return (
             f"Do not merge: the best recipe known, {label}, is expected at {mean}, "
-            f"P(gain > {least:g} pp) {best.estimate.p_above(least):.2f}."
+            f"P(gain > {least:g} {unit}) {best.estimate.p_above(least):.2f}."
         )
     if verdict == "pilot":
         return (
@@ -112,7 +112,7 @@ def would_change(
         veto: The claim that excludes the recipe.
         enough: Smallest budget with which a pilot would be proposed, where the budget is too small.
     """
-    found, best, least = [], candidates[0], question.min_gain_pp
+    found, best, least, unit = [], candidates[0], question.min_gain_pp, question.points
     if enough is not None:
         found.append(f"a budget of {count(enough, 'piece')} of work or more: it is enough for a pilot")
     if veto:
@@ -125,15 +125,15 @@ def would_change(
         need = needed_again(best.estimate, trial.variance, least)
         found.append(
             f"{best.arm.label} measured again, on development data or from models trained with other seeds "
-            f"(n = {trial.n:,}, paired): {pp(need)} or more would say merge, for then the expected gain is "
-            f"{least:g} pp or more, and P(gain > 0) {MERGE_AT:g} or more"
+            f"(n = {trial.n:,}, paired): {pp(need, unit=unit)} or more would say merge, for then the expected gain is "
+            f"{least:g} {unit} or more, and P(gain > 0) {MERGE_AT:g} or more"
         )
     elif verdict == "no-merge":
-        found.append(f"a merge for {question.target} that gains more than {least:g} pp, outside noise")
+        found.append(f"a merge for {question.target} that gains more than {least:g} {unit}, outside noise")
         untried = [c for c in candidates if not c.rows and not c.passed_over and c.runnable][:1]
         found += [
             f"a trial of what was not tried here: {c.arm.label}, predicted "
-            f"{pp(c.estimate.mean_pp)} ± {c.estimate.sd_pp:.1f} from other targets"
+            f"{pp(c.estimate.mean_pp, unit=unit)} ± {c.estimate.sd_pp:.1f} from other targets"
             for c in untried
         ]
     else:

@@ -74,6 +74,7 @@ class Question:
         budget: The most pieces of work (merges, evaluations, trainings) that a pilot may take; None: no limit.
         ensembles: Whether several models may answer together, at k forward passes for each input.
         matrix: Rows of single models that the workspace has and the log lacks.
+        points: Unit of gains, set from the context's metric: `pp` for a share, `pt` for a correlation or a score.
     """
 
     target: str
@@ -88,6 +89,7 @@ class Question:
     budget: int | None = None
     ensembles: bool = True
     matrix: tuple[ResultRow, ...] = ()
+    points: str = "pp"
 
     def can_run(self, arm: Arm) -> bool:
         """Return True if the asker can run the arm."""

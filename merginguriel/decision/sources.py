@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from merginguriel import locales
+from merginguriel import locales, threads
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
 from merginguriel.similarity import choice
 from merginguriel.similarity.registry import Inputs
@@ -141,6 +141,7 @@ def _nearest(arm: Arm, k: int, pool: Sequence[str]) -> tuple[Source, ...]:
     """Return the k models nearest to the target by URIEL; nothing where URIEL lacks the target or too many of them."""
     from merginguriel.similarity import uriel
 
+    threads.numpy_with_one()
     known = [name for name in pool if name in locales.table() and not uriel.lacking([name])]
     if arm.target not in locales.table() or uriel.lacking([arm.target]) or len(known) < k:
         return ()
@@ -152,6 +153,7 @@ def _predicted(
     rows: Sequence[ResultRow], arm: Arm, column: Mapping[str, float], k: int, trained: frozenset[str] | None
 ) -> tuple[Source, ...]:
     """Return the k models with the highest measured or predicted accuracy, each with how sure that is."""
+    threads.numpy_with_one()
     from . import transfer
 
     if arm.target not in locales.table():

@@ -104,7 +104,11 @@ def decide(
     found = _decide(estimate, question, trial, grounds, worth_pp=worth_pp, plan=plan)
     if found.verdict == "pilot" and dear:
         short = found.why.partition(";")[0]
-        found = Decision("no-merge", f"{short}; and {dear} (a trial is worth {worth_pp:.2f} pp)", enough_work)
+        found = Decision(
+            "no-merge",
+            f"{short}; and {dear} (a trial is worth {worth_pp:.2f} {question.points})",
+            enough_work,
+        )
     near_p = (
         abs(estimate.p_above(0) - MERGE_AT) <= HAIR_P and estimate.mean_pp >= question.min_gain_pp - HAIR_PP
     )
@@ -121,40 +125,40 @@ def _decide(
     estimate: Estimate, question: Question, trial: Trial, grounds: Grounds, *, worth_pp: float, plan: Plan
 ) -> Decision:
     """Return the verdict where neither a claim nor the budget stands against it."""
-    enough, price_pp = question.min_gain_pp, plan.price_pp
+    enough, price_pp, unit = question.min_gain_pp, plan.price_pp, question.points
     p = estimate.p_above(0)
     least, most = detectable(trial), round(estimate.interval(0.9)[1], 2)
     basis = "" if grounds.measured else f" (from {count(grounds.targets, 'other target')})"
     if grounds.proven(estimate, question):
-        why = f"P(gain > 0) is at least {MERGE_AT:g}, and the expected gain at least the {enough:g} pp asked for"
+        why = f"P(gain > 0) is at least {MERGE_AT:g}, and the expected gain at least the {enough:g} {unit} asked for"
         if grounds.passes > 1:
             why += f"; {grounds.passes} forward passes for each input"
         return Decision("ensemble" if grounds.passes > 1 else "merge", why + basis)
     if estimate.mean_pp < 0:
-        short = f"the expected gain is negative, {pp(estimate.mean_pp)}"
+        short = f"the expected gain is negative, {pp(estimate.mean_pp, unit=unit)}"
     elif p < MERGE_AT:
         short = f"P(gain > 0) is below the {MERGE_AT:g} that merging needs"
     elif estimate.mean_pp < enough:
-        short = f"the expected gain is below the {enough:g} pp asked for"
+        short = f"the expected gain is below the {enough:g} {unit} asked for"
     else:
         short = "it was not measured on this target, and intervals in this context did not hold or were not checked"
     short += basis
     if worth_pp < price_pp:
         return Decision(
             "no-merge",
-            f"{short}; and a trial is worth {worth_pp:.2f} pp in expectation, less than its cost, {price_pp:.2f} pp",
+            f"{short}; and a trial is worth {worth_pp:.2f} {unit} in expectation, less than its cost, {price_pp:.2f} {unit}",
         )
     if least > most and p >= LIKELY and estimate.mean_pp >= enough:
         return Decision(
             "pilot",
-            f"likely, but this test set cannot prove it: it detects {least:.1f} pp or more, and a gain above {pp(most)} "
+            f"likely, but this test set cannot prove it: it detects {least:.1f} {unit} or more, and a gain above {pp(most, unit=unit)} "
             f"is implausible; about {_items(trial, estimate.mean_pp):,} test items would",
         )
     alone = f"; with the budget of {question.budget} it merges {plan.arms[0].label} alone" if plan.cut else ""
     return Decision(
         "pilot",
-        f"{short}; a trial is worth {worth_pp:.2f} pp in expectation, its cost is {price_pp:.2f} pp, and up to "
-        f"{pp(most)} is plausible{alone}",
+        f"{short}; a trial is worth {worth_pp:.2f} {unit} in expectation, its cost is {price_pp:.2f} {unit}, and up to "
+        f"{pp(most, unit=unit)} is plausible{alone}",
     )
 
 

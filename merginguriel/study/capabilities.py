@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-import importlib
-import re
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
+from merginguriel import cache
 from merginguriel.decision.question import Ability, Lab
 from merginguriel.errors import MuError
+from merginguriel.knowledge.parse.file_stamps import is_settled, stamp
 from merginguriel.locales import table
 from merginguriel.similarity.registry import names as similarities
 from merginguriel.workspace import Workspace
 
 from . import registered
 
-_DECLARED = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
 METHODS = Path(__file__).resolve().parent.parent / "merging" / "methods"
 
 
-class Declared(Mapping[str, Ability]):
-    """Method → names of its parameters, where each file is imported when its method is asked for.
+@lru_cache(maxsize=1)
+def methods() -> Mapping[str, Ability]:
+    """Return every merging method with the names of its parameters; `similarity` is a linear merge by a similarity.
 
-    Importing thirty files would cost `mu advise` more than it takes to answer; the log speaks of a few.
+    Cached under the stamps of the methods' files: their import costs `mu advise` more than the answer does.
     """
+    files = (*sorted(METHODS.glob("*.py")), METHODS.parent / "registry.py")
+    key = " ".join(f"{path.name}:{stamp(path.stat())}" for path in files)
+    place = cache.of_folder("methods", METHODS, ".json")
+    with suppress(ValueError, TypeError, AttributeError):
+        data = json.loads(cache.read(place) or b"null")
+        if data["key"] == key:
+            return {name: Ability(params, heads=heads) for name, (params, heads) in data["methods"].items()}
+    from merginguriel.merging import registry
 
-    def __init__(self) -> None:
-        found = {
-            name: path.stem
-            for path in sorted(METHODS.glob("*.py"))
-            for name in _DECLARED.findall(path.read_text(encoding="utf-8"))
-        }
-        # A linear merge whose weights are a similarity has a name of its own, in the log and for `mu merge`.
-        self.files = dict(sorted({**found, "similarity": found["linear"]}.items()))
-
-    def __getitem__(self, name: str) -> Ability:
-        importlib.import_module(f"merginguriel.merging.methods.{self.files[name]}")
-        from merginguriel.merging.registry import registered
-
-        method = registered["linear" if name == "similarity" else name]
-        return Ability(method.params, heads=method.heads)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.files)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-
-def methods() -> Declared:
-    """Return every merging method and the names of its parameters."""
-    return Declared()
+    found = {name: (sorted(one.params), one.heads) for name, one in registry.all_methods().items()}
+    found["similarity"] = found["linear"]
+    if all(is_settled(stamp(path.stat())) for path in files):
+        cache.write(place, json.dumps({"key": key, "methods": found}).encode())
+    return {name: Ability(params, heads=heads) for name, (params, heads) in sorted(found.items())}
 
 
 def contexts(space: Workspace) -> list[str]:

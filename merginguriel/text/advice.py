@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from merginguriel.decision.advice_types import MeasuredArm
 from merginguriel.metrics.base import Unit, find
 
-from .numbers import count, interval, p_value, percent, pp, signed
+from .numbers import count, interval, p_value, pp, signed
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import (
@@ -148,7 +148,7 @@ def lay_out(advice: Advice, *, every: bool = True) -> Layout:
         [Row("unknown", text) for text in a.unknowns],
         _evidence(a, every),
         _claims(a.rules),
-        [_alternative(item) for item in a.alternatives],
+        [_alternative(item, find(a.metric).unit) for item in a.alternatives],
         _next(a),
     ]
     return Layout(
@@ -219,7 +219,12 @@ def _joined(rows: Iterable[Row]) -> list[Row]:
 def wrap(label: str, text: str, width: int, *, hang: bool = False) -> list[str]:
     """Break `text` between words, right of `label`; `hang` indents the lines after the first."""
     lines, indent = [f"  {label:{MARGIN - 4}s}  "], MARGIN
-    for word in text.replace(" pp", f"{_JOIN}pp").replace(", p ", f", p{_JOIN}").split(" "):
+    for word in (
+        text.replace(" pp", f"{_JOIN}pp")
+        .replace(" pt", f"{_JOIN}pt")
+        .replace(", p ", f", p{_JOIN}")
+        .split(" ")
+    ):
         if len(lines[-1]) > indent and len(lines[-1]) + 1 + len(word) > width:
             indent = MARGIN + 2 * hang
             lines.append(" " * indent)
@@ -260,14 +265,19 @@ def _headline(a: Advice) -> str:
 
 
 def _figures(a: Advice) -> list[str]:
-    least = a.min_gain_pp
+    least, unit = a.min_gain_pp, _unit(a)
     return [
-        f"gain {pp(a.gain.mean_pp)}",
+        f"gain {pp(a.gain.mean_pp, unit=unit)}",
         f"90% {interval(*a.gain.ci90_pp)}",
         f"P(gain > 0) {a.gain.p_positive:.2f}",
-        *([f"P(gain > {least:g} pp) {a.gain.p_worth:.2f}"] if least else []),
+        *([f"P(gain > {least:g} {unit}) {a.gain.p_worth:.2f}"] if least else []),
         *([f"(from {_basis(a)})"] if not a.parts.own_pp and a.prior else []),
     ]
+
+
+def _unit(a: Advice) -> str:
+    """Return the unit of a gain: `pp` for a share, `pt` for a correlation or a score."""
+    return find(a.metric).unit.points
 
 
 def _basis(a: Advice) -> str:
@@ -317,11 +327,11 @@ def _sources(a: Advice) -> list[Row]:
 
 
 def _rests(a: Advice) -> list[Row]:
-    """Return what the expected gain is made of, in pp: other targets, relatives, own rows."""
-    p = a.parts
+    """Return what the expected gain is made of: other targets, relatives, own rows."""
+    p, unit = a.parts, _unit(a)
     text = f"{signed(p.prior_pp, 2)} from {_basis(a)}"
     if p.lead_pp:
-        here = "" if p.lead_here_pp is None else f", {p.lead_here_pp:.1f} pp here"
+        here = "" if p.lead_here_pp is None else f", {p.lead_here_pp:.1f} {unit} here"
         text += f"; {signed(p.lead_pp, 2)} lead of the best single model over the sources{here}"
     rows = [Row("rests on", text)]
     if p.relatives_pp:
@@ -331,7 +341,7 @@ def _rests(a: Advice) -> list[Row]:
         )
     own = [row for row in a.rows if row.arm.label == a.recipe.label and p.own_pp]
     if own:
-        measured = ", ".join(pp(row.gain_pp) for row in own[:3])
+        measured = ", ".join(pp(row.gain_pp, unit=unit) for row in own[:3])
         text = f"{signed(p.own_pp, 2)} its own measurement here, {measured}"
         if p.winner_pp:
             text += f"; {signed(p.winner_pp, 2)} as the best of several measured arms"
@@ -350,18 +360,21 @@ def _evidence(a: Advice, every: bool) -> list[Row]:
     """Return rows in favour, rows against, the other targets, and rows that are not counted."""
     gains = sorted((row for row in a.rows if row.gain_pp > 0), key=lambda r: -r.gain_pp)
     losses = sorted((row for row in a.rows if row.gain_pp <= 0), key=lambda r: r.gain_pp)
-    rows = [*_measured("for", gains, every), *_measured("against", losses, every)]
+    unit = _unit(a)
+    rows = [*_measured("for", gains, every, unit), *_measured("against", losses, every, unit)]
     if prior := a.prior:
-        spread = "unknown" if prior.se_pp is None else f"{prior.se_pp:.1f} pp"
+        spread = "unknown" if prior.se_pp is None else f"{prior.se_pp:.1f} {unit}"
         part = f"; part {signed(prior.contribution_pp, 2)}" if every else ""
-        rows.append(Row("prior", f"{prior.label}: mean {pp(prior.gain_pp)}, spread {spread}{part}"))
+        rows.append(
+            Row("prior", f"{prior.label}: mean {pp(prior.gain_pp, unit=unit)}, spread {spread}{part}")
+        )
     for row in a.uncounted:
         text = f"{row.arm.short}: {row.kind}, not counted"
-        rows.append(Row("left out", text, pp(row.gain_pp, 2), short_ref(row.ref), Link("log", row.ref)))
+        rows.append(Row("left out", text, pp(row.gain_pp, 2, unit), short_ref(row.ref), Link("log", row.ref)))
     return rows
 
 
-def _measured(label: str, items: Sequence[EvidenceRow], every: bool) -> list[Row]:
+def _measured(label: str, items: Sequence[EvidenceRow], every: bool, unit: str) -> list[Row]:
     """Return result rows by size of the gain; not `every`: those with the largest parts."""
     most = (
         items
@@ -374,14 +387,14 @@ def _measured(label: str, items: Sequence[EvidenceRow], every: bool) -> list[Row
             continue
         if not every:
             noise = "within noise, " if item.within_noise else ""
-            text = f"{pp(item.gain_pp, 2)}  {item.arm.short}: {noise}{p_value(item.p_value)}"
+            text = f"{pp(item.gain_pp, 2, unit)}  {item.arm.short}: {noise}{p_value(item.p_value)}"
             rows.append(Row(label, text, link=Link("log", item.ref)))
             continue
         noise = "within noise at " if item.within_noise else ""
         pair = ", paired" if item.paired else ""
         kind = ", inferred from the sources' mean" if item.kind == "effect" else ""
         text = f"{item.arm.short}: {noise}n = {item.n:,}, {p_value(item.p_value)}{pair}{kind}"
-        figures = f"{pp(item.gain_pp, 2):>9s}  part {signed(item.contribution_pp or 0.0, 2)}"
+        figures = f"{pp(item.gain_pp, 2, unit):>9s}  part {signed(item.contribution_pp or 0.0, 2)}"
         rows.append(Row(label, text, figures, short_ref(item.ref), Link("log", item.ref)))
     return rows
 
@@ -403,18 +416,18 @@ def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
     ]
 
 
-def _alternative(item: PredictedArm | MeasuredArm) -> Row:
+def _alternative(item: PredictedArm | MeasuredArm, unit: Unit) -> Row:
     """Format another arm with its prediction, or a measured arm of the other mode."""
     arm = item.arm
     if isinstance(item, MeasuredArm):
         link = Link("log", item.ref)
         if item.gain_pp is None or item.se_pp is None or item.baseline is None:
-            text = f"with {item.needs}: train the target's own model, {percent(item.value)}"
+            text = f"with {item.needs}: train the target's own model, {unit.show(item.value)}"
         else:
             kind = (item.baseline_kind or "").replace("_", " ")
             text = (
-                f"with {item.needs}: {item.mode} {arm.short}, {percent(item.value)} against "
-                f"{percent(item.baseline)} ({kind}), {pp(item.gain_pp, 2)} ± {item.se_pp:.2f}"
+                f"with {item.needs}: {item.mode} {arm.short}, {unit.show(item.value)} against "
+                f"{unit.show(item.baseline)} ({kind}), {pp(item.gain_pp, 2, unit.points)} ± {item.se_pp:.2f}"
             )
     else:
         link = Link("ask", arm.method)
@@ -423,35 +436,35 @@ def _alternative(item: PredictedArm | MeasuredArm) -> Row:
             *([] if item.runnable else ["not in this program"]),
             *([f"used {item.saw} of the target"] if item.saw in ("unlabelled text", "labels") else []),
         ]
-        text = f"{arm.short}: {pp(item.mean_pp)}, P(gain > 0) {item.p_positive:.2f}"
+        text = f"{arm.short}: {pp(item.mean_pp, unit=unit.points)}, P(gain > 0) {item.p_positive:.2f}"
         text += f" ({', '.join(remarks)})" if remarks else ""
     return Row("or", text, link=link, hang=True)
 
 
-def _pilot(pilot: Pilot) -> str:
+def _pilot(pilot: Pilot, unit: str) -> str:
     """Format what a trial would merge, its value and its work."""
     work = vars(pilot.cost)
     takes = ", ".join(count(n, name.removesuffix("s")) for name, n in work.items() if n)
     return (
-        f"{' and '.join(arm.short for arm in pilot.arms)}: worth {pilot.value_pp:.2f} pp in expectation, "
-        f"cost set at {pilot.cost_pp:.2f} pp ({takes}); detects {pilot.sees_pp:.1f} pp ({pilot.sees_how})"
+        f"{' and '.join(arm.short for arm in pilot.arms)}: worth {pilot.value_pp:.2f} {unit} in expectation, "
+        f"cost set at {pilot.cost_pp:.2f} {unit} ({takes}); detects {pilot.sees_pp:.1f} {unit} ({pilot.sees_how})"
     )
 
 
-def _checked(checked: Calibration) -> str:
+def _checked(checked: Calibration, unit: str) -> str:
     """Format how many rows the intervals of such advice contained."""
     return (
         f"{checked.how} ({count(checked.predictions, 'row')}, {count(checked.targets, 'target')}): "
         f"{100 * checked.inside80:.0f}% in the 80% interval, {100 * checked.inside90:.0f}% in the 90% interval, "
-        f"mean error {checked.mean_error_pp:.1f} pp"
+        f"mean error {checked.mean_error_pp:.1f} {unit}"
     )
 
 
 def _next(a: Advice) -> list[Row]:
-    rows = [Row("pilot", _pilot(a.pilot))] if a.verdict in ("pilot", "unknown") else []
+    rows = [Row("pilot", _pilot(a.pilot, _unit(a)))] if a.verdict in ("pilot", "unknown") else []
     rows += [Row("change", text, hang=True) for text in a.would_change]
     if a.calibration:
-        rows.append(Row("checked", _checked(a.calibration)))
+        rows.append(Row("checked", _checked(a.calibration, _unit(a))))
     for step in a.next:
         remark = f"({step.remark})" if step.command and step.remark else step.remark
         rows.append(Row("next", remark, link=Link("copy", step.command) if step.command else None))

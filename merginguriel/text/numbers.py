@@ -11,9 +11,9 @@ def signed(x: float, digits: int = 1) -> str:
     return (text.replace("-", "+") if float(text) == 0 else text).replace("-", "−")
 
 
-def pp(x: float, digits: int = 1) -> str:
-    """Format percentage points: `−1.6 pp`."""
-    return f"{signed(x, digits)} pp"
+def pp(x: float, digits: int = 1, unit: str = "pp") -> str:
+    """Format a difference, in percentage points or in the metric's own points: `−1.6 pp`, `−1.6 pt`."""
+    return f"{signed(x, digits)} {unit}"
 
 
 def percent(x: float, digits: int = 2) -> str:

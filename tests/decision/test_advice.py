@@ -157,6 +157,18 @@ def test_a_certain_gain_too_small_to_be_worth_it_says_no(bench):
     assert ask(bench, min_gain_pp=0.1).verdict == "merge"
 
 
+@pytest.mark.parametrize(("metric", "unit", "other"), [("spearman", "pt", "pp"), ("macro_f1", "pp", "pt")])
+@pytest.mark.parametrize("value", [0.52, 0.30, 0.80])
+def test_gains_are_in_the_unit_of_the_metric(bench, metric, unit, other, value):
+    head = HEAD.replace("value |", "metric | value |").replace("|---|\n", "|---|---|\n")
+    line = row("sw-KE", value, 0.5).replace(f"| {value:.4f}", f"| {metric} | {value:.4f}")
+    bench.entry(table=head + line)
+    told = ask(bench)
+    text = f"{render(told, every=True)} {told.summary} {told.why} {' '.join(told.would_change)}"
+    assert told.metric == metric and re.search(rf"\d {unit}\b", text)
+    assert not re.search(rf"\d {other}\b", text)
+
+
 def test_more_items_make_the_interval_narrower(bench):
     widths = []
     for n in (200, 1000, 5000, 20000):

@@ -130,6 +130,9 @@ ONCE = {
     ),
     "jump": opens(JumpScreen),
     "keys": opens(HelpScreen),
+    "problems": differs(
+        lambda app: (type(app.screen).__name__, len(app._notifications))
+    ),  # the list, or that there is none
     "quit": becomes(lambda app: app.is_running, False),
     **{
         f"go.{name}": Row(

@@ -174,8 +174,8 @@ def _sections(body: list[tuple[int, str]], kept: list[Kept]) -> list[tuple[str, 
                     f"section {title!r}: a difference in percent names no unit; kept as it was written",
                 )
             )
-            mark = "~~~" if "\n~~~" not in f"\n{text}" else "```"
-            text = f"{mark}markdown\n{text}\n{mark}"
+            wrap = "~~~" if "\n~~~" not in f"\n{text}" else "```"
+            text = f"{wrap}markdown\n{text}\n{wrap}"
         sections.append((title, text))
     names: dict[str, int] = {}
     return [(_numbered(title, names), text) for title, text in sections]

@@ -1,0 +1,139 @@
+"""Answers of `mu advise`, computed once for the same knowledge, workspace, program and question.
+
+The key is made of the stamps of every file that an answer depends on, so that a large log is neither read nor parsed
+for a question that was asked before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from merginguriel import __version__, cache
+from merginguriel.knowledge.parse.file_stamps import is_settled, stamp, stamps
+from merginguriel.workspace import Workspace
+
+if TYPE_CHECKING:
+    from merginguriel.decision.advice_types import Advice
+    from merginguriel.knowledge.base import Knowledge
+
+KEPT = 512  # answers
+# Of the program, what decides an answer.
+PROGRAM = ("decision", "knowledge", "loop", "merging/methods", "metrics", "similarity", "study", "tasks")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Advice, and a note: files with problems, a matrix that the log lacks."""
+
+    advice: Advice
+    note: str | None
+
+
+class Reader(pickle.Unpickler):
+    """Unpickler for the types of advice only: a foreign file in the cache cannot run anything."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a type of advice; raise UnpicklingError for any other."""
+        if module == "merginguriel.decision.advice_types":
+            found = super().find_class(module, name)
+            if is_dataclass(found):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} is no type of advice")
+
+
+class Adviser:
+    """Answers questions about a workspace; its knowledge is read when the first answer is not in the cache."""
+
+    def __init__(self, space: Workspace, as_of: str | None = None) -> None:
+        """Stamp the files; nothing is read yet."""
+        self.space, self.as_of = space, as_of
+        self._stamps = _stamps(space)
+        self._settled = all(map(is_settled, self._stamps.values()))
+        self._knowledge: Knowledge | None = None
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """The workspace's knowledge, read once."""
+        from merginguriel.knowledge.base import load
+
+        if self._knowledge is None:
+            self._knowledge = load(self.space, as_of=self.as_of)
+        return self._knowledge
+
+    def answer(self, target: str, **options: Any) -> Answer:
+        """Return the advice on a target.
+
+        Args:
+            target: The target.
+            options: Those of `advise_request.question`.
+        """
+        key = self._key(target, options)
+        place = cache.folder("advice") / f"{key}.pickle"
+        data = cache.read(place)
+        found = None if data is None else _loaded(data)
+        if found is not None:
+            return found
+        from merginguriel.knowledge.problems import summary
+
+        from . import advise_request
+
+        question = advise_request.question(self.knowledge, target, as_of=self.as_of, **options)
+        advice = advise_request.advise(self.knowledge, question)
+        note = advise_request.unlogged_note(self.knowledge, question)
+        if self.knowledge.problems:  # said with every answer, so that it is not cached
+            return Answer(advice, "\n".join(filter(None, (summary(self.knowledge.problems), note))))
+        if self._settled:
+            cache.write(place, pickle.dumps((advice, note), protocol=5), keep=KEPT)
+        return Answer(advice, note)
+
+    def _key(self, target: str, options: dict[str, Any]) -> str:
+        context = options.get("context") or str(self.space.settings["context"])
+        space = self.space
+        asked = (
+            __version__, str(space.root.resolve()), space.shipped, space.settings, target, self.as_of,
+            sorted(options.items()), _trained(space, context),
+        )  # fmt: skip
+        matrices = [_stamp(space.matrix(context, ending)) for ending in ("-test", "-dev")]
+        return hashlib.sha256(repr((asked, matrices, self._stamps)).encode()).hexdigest()
+
+
+def _stamps(space: Workspace) -> dict[str, str]:
+    """Return the stamps of the knowledge, and of what the program decides by."""
+    package = Path(__file__).resolve().parents[1]
+    found = {**stamps(space.root, space.skills), **stamps(space.root, space.log)}
+    for name, depth in (("", 1), *((name, 8) for name in PROGRAM)):
+        inside = stamps(package, package / name, depth=depth)
+        found |= {f"program/{path}": one for path, one in inside.items() if "__pycache__" not in path}
+    return found
+
+
+def _trained(space: Workspace, context: str) -> list[tuple[str, str]]:
+    """Return the models of a context, by name and stamp."""
+    task, _, base = context.partition("/")
+    root = space.models / task / base
+    return [
+        (str(path), _stamp(path)) for path in (*sorted(root.glob("*/training.yaml")), root / "models.yaml")
+    ]
+
+
+def _stamp(path: Path) -> str:
+    try:
+        return stamp(path.stat())
+    except OSError:
+        return ""
+
+
+def _loaded(data: bytes) -> Answer | None:
+    """Return a cached answer; None for a damaged file."""
+    try:
+        advice, note = Reader(io.BytesIO(data)).load()
+    except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
+        return None
+    except (AttributeError, ImportError, IndexError, KeyError, TypeError):
+        return None
+    return Answer(advice, note)

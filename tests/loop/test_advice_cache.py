@@ -1,0 +1,67 @@
+"""Cached answers of `mu advise`: which changes they notice, and what they never load."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import time
+
+import pytest
+from conftest import copy_knowledge
+
+from merginguriel import cache, workspace
+from merginguriel.knowledge.parse.file_stamps import UNSETTLED
+from merginguriel.loop.advice_cache import Adviser
+
+
+@pytest.fixture
+def space(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = copy_knowledge(tmp_path / "work")
+    settled(root)
+    return workspace.find(explicit=root)
+
+
+def settled(root):
+    """Wait until no file changed so recently that its next change could have the same stamp."""
+    newest = max(path.stat().st_ctime for path in root.rglob("*"))
+    while time.time() < newest + UNSETTLED + 0.1:
+        time.sleep(0.1)
+
+
+def read_log(space, target="sw-KE", **options):
+    """Return the answer, and whether the log was read for it."""
+    adviser = Adviser(space)
+    answer = adviser.answer(target, **options)
+    return answer, adviser._knowledge is not None
+
+
+@pytest.mark.slow
+def test_a_question_is_answered_from_the_cache_until_something_changes(space):
+    first, read = read_log(space)
+    assert read
+    again, read = read_log(space)
+    assert not read and again == first
+    assert read_log(space, min_gain=2.0)[1]
+    assert read_log(space, "cy-GB")[1]
+    model = space.models / "massive" / "xlm-roberta-base" / "sw-KE" / "training.yaml"
+    model.parent.mkdir(parents=True)
+    model.write_text("seed: 0\n", encoding="utf-8")
+    assert read_log(space)[1]
+    shutil.rmtree(space.models)
+    assert not read_log(space)[1]
+    entry = next(space.log.glob("*/*.md"))
+    entry.write_text(entry.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert read_log(space)[1]
+    # Files that were written just now are not trusted to stay: nothing was cached.
+    assert read_log(space)[1]
+
+
+@pytest.mark.slow
+def test_a_damaged_or_foreign_file_in_the_cache_is_not_loaded(space):
+    first, _ = read_log(space)
+    (stored,) = cache.folder("advice").glob("*.pickle")
+    for content in (b"", b"no pickle", pickle.dumps((space, None)), pickle.dumps(print)):
+        stored.write_bytes(content)
+        answer, read = read_log(space)
+        assert read and answer == first
