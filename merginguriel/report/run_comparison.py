@@ -132,16 +132,23 @@ def words_of(state: str) -> str:
     return {"finished": "", NEW: "not run yet"}.get(state, state)
 
 
-def compared(given: Sequence[Run | Recipe]) -> list[Against]:
+def compared(given: Sequence[Run | Recipe], *, unfinished: bool = False) -> list[Against]:
     """Compare runs: the settings that not all share, and each merge with the first one's.
 
     A recipe represents its run; where that has not finished, it has settings and no value.
 
+    Args:
+        given: Runs and recipes, the first of which the others are compared with.
+        unfinished: Treat runs as recipes are treated.
+
     Raises:
-        UsageError: A run has not finished.
+        UsageError: A run has not finished, unless `unfinished`.
     """
     found = [one.run if isinstance(one, Recipe) else one for one in given]
-    states = [one.state if isinstance(one, Recipe) else "finished" for one in given]
+    states = [
+        one.state if isinstance(one, Recipe) else runs.state(one) if unfinished else "finished"
+        for one in given
+    ]
     results = [
         runs.result(run) if state == "finished" else {} for run, state in zip(found, states, strict=True)
     ]
@@ -173,10 +180,17 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
         made.append(
             Against(
                 run.id, result.get(metric_of(result).name), settings, seen, why, bars_of(result), recipe.name if recipe else None,
-                states[number], recipe.command if recipe else None, scored_by(result),
+                states[number], recipe.command if recipe else watch_command(run, states[number]), scored_by(result),
             )
         )  # fmt: skip
     return made
+
+
+def watch_command(run: Run, state: str) -> str | None:
+    """Return the command that follows an unfinished run, or shows why it ended; None for a finished one."""
+    if state == "finished":
+        return None
+    return f"mu runs {'watch' if state in ('queued', 'running', 'paused') else 'show'} {run.id}"
 
 
 def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:

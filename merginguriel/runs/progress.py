@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ from typing import Any
 from merginguriel.metrics.base import find, named_in
 from merginguriel.workspace import Workspace
 
-from . import index, run_store
+from . import index, run_store, time_left
 from .index import MERGING, is_number
 from .run_store import Run
 
-ENOUGH = 0.02  # share of a step that must be done before its remaining time is estimated
 TAIL = 1 << 18  # bytes of a log that are read at first
 SHARE = 50  # pause between two looks at all runs, as a multiple of the time that one took
 SELDOM = 30.0  # seconds after which all runs are checked even if none was added: one may have been resumed
 GOING = ("queued", "running")
+ASKED = ("pause", "cancel")
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Standing:
 
     state     one of run_store.STATES
     step      the current step, or the last one
-    share     how much of that step is done, 0 … 1; None if not known
-    left      seconds to the end of the step; None if not known
+    whole     progress of a running run, with the time left of all its stages
     best      value of a merge; of other runs the best so far
     metric    of `best`
+    request   `pause` or `cancel`, requested of a running run that has not yet complied
     """
 
     state: str
     step: str = ""
-    share: float | None = None
-    left: float | None = None
+    whole: time_left.Whole | None = None
     best: float | None = None
     metric: str | None = None
+    request: str | None = None
 
     @property
     def live(self) -> bool:
@@ -56,7 +56,11 @@ class Watch:
     place: int = 0
     last: str = "created"
     step: str = ""
-    began: float | None = None
+    began: float | None = None  # time of the last start
+    steps: list[tuple[float, str]] = field(default_factory=list)  # (time, text), since the last start
+    expected: time_left.Expected | None = None
+    share: float = 0.0  # the most of the run that was done, so that its bar never goes back
+    highest: float = 0.0  # share of the current step
     merging: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[tuple[float, str, float]] = field(default_factory=list)
@@ -66,7 +70,8 @@ class Watch:
         """Read new events, and return the progress now."""
         lines, place = read_on(self.run.folder / "events.jsonl", self.place)
         if place < self.place:  # the folder holds another run now
-            self.last, self.step, self.began, self.events, self.metrics = "created", "", None, [], []
+            self.last, self.step, self.events, self.metrics = "created", "", [], []
+            self.restart(None)
             lines, place = read_on(self.run.folder / "events.jsonl", 0)
         self.place = place
         for line in lines:
@@ -81,13 +86,31 @@ class Watch:
         best, metric = max(scores, default=(None, None))
         if best is not None and metric is not None:
             best *= find(metric).sign
-        beat = heartbeat(self.run) if state == "running" else None
-        if not beat or beat.get("step") != self.step:
+        if state != "running":
             return Standing(state, self.step, best=best, metric=metric)
-        share = min(max(beat["done"] / beat["total"], 0.0), 1.0)
-        spent = time.time() - self.began if self.began is not None else None
-        left = spent / share - spent if spent is not None and share > ENOUGH else None
-        return Standing(state, self.step, share, left, best, metric)
+        asked = run_store.requested(self.run)
+        return Standing(state, self.step, self.whole(), best, metric, asked if asked in ASKED else None)
+
+    def whole(self) -> time_left.Whole | None:
+        """Return the progress of the running run; None before it has written its start."""
+        if self.began is None:
+            return None
+        if self.expected is None:
+            self.expected = time_left.expected(self.run)
+        beat = heartbeat(self.run)
+        current = beat is not None and beat.get("step") == self.step
+        share = min(max(beat["done"] / beat["total"], 0.0), 1.0) if beat and current else None
+        if share is not None and share < self.highest:
+            share = None  # the step has several parts: its speed is not known
+        else:
+            self.highest = share or 0.0
+        found = time_left.whole(self.steps, self.began, time.time(), share, self.expected)
+        self.share = max(self.share, found.share)
+        return replace(found, share=self.share)
+
+    def restart(self, at: float | None) -> None:
+        """Forget the progress of an earlier start."""
+        self.began, self.steps, self.expected, self.share = at, [], None, 0.0
 
     def take(self, line: str) -> None:
         """Add one line of events.jsonl; a half-written line is skipped."""
@@ -113,9 +136,15 @@ class Watch:
         if event["event"] == "created" and isinstance(event.get("config"), dict):
             self.merging = event["config"].get("kind") in MERGING
         if event["event"] == "step":
-            self.step, self.began = str(event.get("text") or ""), at
+            self.step = str(event.get("text") or "")
+            if at is not None:
+                self.began = at if self.began is None else self.began
+                self.steps.append((at, self.step))
+                self.highest = 0.0
         elif event["event"] != "note":
             self.last = event["event"]
+            if self.last == "started":
+                self.restart(at)
 
 
 def seconds(text: object) -> float | None:

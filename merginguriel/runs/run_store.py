@@ -228,6 +228,13 @@ def executed(run: Run) -> bool:
     return True
 
 
+ALLOWED = {  # request → states in which it has an effect
+    "cancel": ("queued", "running", "paused", "failed", "dead"),
+    "pause": ("queued", "running"),
+    "resume": ("queued", "paused", "failed", "cancelled", "dead"),
+}
+
+
 def request(run: Run, what: str) -> str:
     """Ask a run to `cancel`, `pause` or `resume`.
 
@@ -240,12 +247,7 @@ def request(run: Run, what: str) -> str:
         UsageError: The run's state does not allow it.
     """
     now = state(run)
-    allowed = {
-        "cancel": ("queued", "running", "paused", "failed", "dead"),
-        "pause": ("queued", "running"),
-        "resume": ("queued", "paused", "failed", "cancelled", "dead"),
-    }[what]
-    if now not in allowed:
+    if now not in ALLOWED[what]:
         raise UsageError(f"cannot {what} {run.id}: it is {now}.")
     if now == "running":
         files.write_text(run.folder / "request", what)

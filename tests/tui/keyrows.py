@@ -222,6 +222,12 @@ def on_finished(app):
     app.screen.table.cursor = next(i for i, row in enumerate(rows) if row["state"] == "finished")
 
 
+def marked_finished(app):
+    """The mark on a run that has finished: with marks every request is offered."""
+    on_finished(app)
+    app.screen.action_mark()
+
+
 def opened(app):
     """Where a link of the page leads."""
     screen = app.screen
@@ -297,13 +303,12 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
         "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Confirm, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
-        "runs.resume": says("cannot resume", on_finished),  # one that waits would begin
+        "runs.resume": says("cannot resume", marked_finished),  # one that waits would begin
     },
     "should it be cancelled": {"confirm.yes": closes(), "confirm.no": closes()},
     "one run": {
         "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("Not following the log."),
-        "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "metrics"), "run.cancel": opens(Confirm),
-        "run.pause": says("cannot pause"), "run.resume": says("cannot resume"),
+        "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "metrics"),
         "run.again": opens(LaunchScreen),
     },
     "the form of a run": {

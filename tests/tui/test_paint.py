@@ -213,7 +213,7 @@ def test_a_step_of_the_cursor_draws_two_rows(bench, monkeypatch):
     play(bench.load_space(), script, screen="runs")
 
 
-COLUMNS = ("state", "error", "step", "seconds", "best", "k", "similarity", "created")
+COLUMNS = ("state", "error", "step", "seconds", "best", "metric", "k", "similarity", "created")
 
 
 def test_of_skills_passed_between_two_drawings_the_last_is_opened(bench, monkeypatch):

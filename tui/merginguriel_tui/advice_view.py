@@ -19,26 +19,29 @@ if TYPE_CHECKING:
     from merginguriel.text.advice import Row
 
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # pp between two figures of the scale
+# Black on these colours, which remain distinct if the terminal has only 16.
 STYLES = {
-    "MERGE": "bold green",
-    "ENSEMBLE": "bold green",
-    "PILOT": "bold yellow",
-    "NO MERGE": "bold red",
-    "UNKNOWN": "bold magenta",
+    "MERGE": "bold #00d700 on #000000 reverse",
+    "ENSEMBLE": "bold #00d700 on #000000 reverse",
+    "PILOT": "bold #d7d700 on #000000 reverse",
+    "NO MERGE": "bold #ff5f5f on #000000 reverse",
+    "UNKNOWN": "bold #ff5fff on #000000 reverse",
 }
 OPENS = " ›"  # ends a row that has a link
 
 
-def card(advice: Advice) -> Text:
-    """Return verdict, recipe and figures."""
+def card(advice: Advice, action: str = "") -> Text:
+    """Return verdict, recipe and figures, and the first action."""
     from merginguriel.text.advice import lay_out
 
     layout = lay_out(advice)
     text = Text()
     text.append(plain(f"{layout.title}\n"), "dim")
-    text.append(f" {layout.word} ", f"{STYLES[layout.word]} reverse")
+    text.append(f" {layout.word} ", STYLES[layout.word])
     text.append(f"  {plain(layout.headline)}\n", "bold")
     text.append(plain("  ".join(layout.figures)))
+    if action:
+        text.append(f"\n{plain(action)}", "bold")
     return text
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import events
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.dom import DOMNode
 from textual.screen import Screen
 
 from merginguriel import workspace
@@ -74,7 +73,6 @@ class MuApp(Client):
         super().__init__(space, state, demo=demo)
         if screen and what:
             self.what[screen] = what
-        self.clashes: set[str] = set()
         self.looking = False
         self.watch_runs: EndWatch | None = None
         self.tidy = gc_pause.Tidy()
@@ -104,7 +102,6 @@ class MuApp(Client):
             )
         if look.keymap:
             self.set_keymap(look.keymap)
-        if look.keymap:
             self.run_worker(lambda: self._check_keys(look.keymap), thread=True, group="keys")
         self.set_interval(EVERY, self._look_at_runs)
 
@@ -121,17 +118,9 @@ class MuApp(Client):
 
     def _check_keys(self, keymap: dict[str, str]) -> None:
         """Check the keymap in a thread: this imports every screen."""
-        for wrong in registry.unknown_ids(keymap, str(self.space.root / workspace.MARKER)):
+        where = str(self.space.root / workspace.MARKER)
+        for wrong in (*registry.unknown_ids(keymap, where), *registry.clashes(keymap, where)):
             self.call_from_thread(self.show_error, wrong)
-
-    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
-        """Warn once if mu.toml binds one key to two actions."""
-        names = sorted(f"{binding.description} ({binding.id})" for binding in clashed_bindings)
-        message = f"mu.toml binds one key to two actions: {', '.join(names)}."
-        # Two default keys of one action, both replaced by the key of mu.toml, do not clash.
-        if len({binding.id for binding in clashed_bindings}) > 1 and message not in self.clashes:
-            self.clashes.add(message)
-            self.notify(message, severity="warning", markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Yield the palette's entries: every screen and every enabled binding of the current one."""

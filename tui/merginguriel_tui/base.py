@@ -174,10 +174,8 @@ class Tabs(Widget):
 
     def help_hint(self) -> str:
         """Return `? keys`, with the key that the help is bound to."""
-        for _, binding, _, _ in self.screen.active_bindings.values():
-            if binding.id == "keys":
-                return f"{self.app.get_key_display(binding)} keys"
-        return ""
+        key = self.screen.key_of("keys") if isinstance(self.screen, MuScreen) else ""
+        return f"{key} keys" if key else ""
 
     def on_click(self, event: events.Click) -> None:
         """Open the screen, or the help, that was clicked."""
@@ -265,15 +263,28 @@ class MuScreen(Screen[None]):
         """Read the files again."""
         self.show()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave the key of the search field to a field that has the focus."""
+        return action != "find" or not self.in_field()
+
+    def key_of(self, name: str) -> str:
+        """Return the key of the binding with this id, as shown; empty if it is not active."""
+        active = (item.binding for item in self.active_bindings.values())
+        return next((self.app.get_key_display(one) for one in active if one.id == name), "")
+
+    def in_field(self) -> bool:
+        """Return True if an input field has the focus."""
+        # TextArea is tested by name: its import would take a twentieth of the time to the first paint.
+        field = self.focused
+        return isinstance(field, Input) or "TextArea" in {cls.__name__ for cls in type(field).__mro__}
+
     def action_find(self) -> None:
-        """Focus the search field."""
-        self.query_one("#find").focus()
+        """Focus the search field, before the next key is read."""
+        self.set_focus(self.query_one("#find"))
 
     def action_leave(self) -> None:
         """Leave an input field, so that letters are commands again."""
-        field = self.focused
-        # TextArea is tested by name: its import would take a twentieth of the time to the first paint.
-        if isinstance(field, Input) or "TextArea" in {cls.__name__ for cls in type(field).__mro__}:
+        if self.in_field():
             result = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
             self.set_focus(result.first() if result else None)
 

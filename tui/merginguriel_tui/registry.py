@@ -7,8 +7,10 @@ import inspect
 import sys
 from typing import Any
 
+from textual.app import App
 from textual.binding import Binding
-from textual.screen import Screen
+from textual.keys import _normalize_key_list
+from textual.screen import ModalScreen, Screen
 
 from merginguriel.errors import MuError
 from merginguriel.text.suggest import suggest
@@ -44,20 +46,62 @@ def modules() -> list[str]:
     return [entry[0] for entry in (*SCREENS.values(), *INNER.values())]
 
 
-def binding_ids() -> dict[str, str]:
-    """Return id → description of every binding that mu.toml can change. Imports all screens."""
+def bindings() -> list[tuple[type, Binding]]:
+    """Return (class, binding) of every binding that mu.toml can change. Imports all screens."""
     for name in modules():
         importlib.import_module(f"{__package__}.screens.{name}")
-    importlib.import_module(f"{__package__}.dialogs")
-    ids = {}
+    for name in ("app", "dialogs"):
+        importlib.import_module(f"{__package__}.{name}")
+    result = {}
     for name, module in sorted(sys.modules.items()):
         if name.partition(".")[0] != __package__ or module is None:
             continue
         for _, cls in inspect.getmembers(module, inspect.isclass):
             for binding in vars(cls).get("BINDINGS", ()):
                 if isinstance(binding, Binding) and binding.id:
-                    ids[binding.id] = binding.description
-    return ids
+                    result[cls, binding.id, binding.key] = cls, binding
+    return list(result.values())
+
+
+def binding_ids() -> dict[str, str]:
+    """Return id → description of every binding that mu.toml can change."""
+    return {str(binding.id): binding.description for _, binding in bindings()}
+
+
+def together(one: type, other: type) -> bool:
+    """Return True if bindings of both classes can be active at the same time."""
+    if issubclass(one, other) or issubclass(other, one):
+        return True
+    if any(issubclass(cls, ModalScreen) for cls in (one, other)):
+        return False  # a dialog has its own keys
+    return any(issubclass(cls, App) for cls in (one, other))
+
+
+def clashes(keymap: dict[str, str], where: str) -> list[MuError]:
+    """Return an error for every key of the keymap that another action has too.
+
+    Args:
+        keymap: Id → keys, from mu.toml.
+        where: The file, for the message.
+    """
+    found = bindings()
+    used = [
+        (cls, str(binding.id), set(_normalize_key_list(keymap.get(str(binding.id), binding.key)).split(",")))
+        for cls, binding in found
+    ]
+    pairs = {
+        (name, *sorted((one, other)))
+        for cls, one, keys in used
+        if one in keymap
+        for other_cls, other, others in used
+        if other != one and together(cls, other_cls)
+        for name in keys & others
+    }
+    hint = "Choose another key for one of them in [tui.keys]."
+    return [
+        MuError(f"tui.keys: the key {key} means both {one} and {other}.", where=where, hint=hint)
+        for key, one, other in sorted(pairs)
+    ]
 
 
 def unknown_ids(keymap: dict[str, str], where: str) -> list[MuError]:

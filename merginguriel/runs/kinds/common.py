@@ -69,6 +69,15 @@ def with_losses(tell: Tell, locale: str) -> Progress:
     return progress
 
 
+def half(progress: Progress, which: int) -> Progress:
+    """Return `progress` for the first (0) or second (1) half of a step."""
+
+    def report(done: float, total: float, text: str) -> None:
+        progress(done + which * total, 2 * total, text)
+
+    return report
+
+
 def trained_so(study: Study, locale: str, settings: dict[str, Any]) -> bool:
     """Return whether the locale has a model that was trained with these settings and sentences.
 

@@ -23,7 +23,7 @@ from merginguriel.study.study import Study
 from merginguriel.training.settings import IterateSettings
 from merginguriel.workspace import Workspace
 
-from .common import arms_of, make_models, scored_result
+from .common import arms_of, half, make_models, scored_result
 from .merge import all_baselines, other_rows, right_of
 
 # Keys of `training` that rounds do not use: `iterate` has its own epochs and patience.
@@ -67,8 +67,8 @@ def scored(run: Run, study: Study, settings: IterateSettings, path: Path, tell: 
     sources = iterate_study.left(settings, path)
     models = make_models(study, config, sorted({*sources, target}), tell)
     tell.step(f"score {len(models)} single models and the merge on {target}")
-    dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
-    test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=tell.progress)
+    dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=half(tell.progress, 0))
+    test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=half(tell.progress, 1))
     own = nxn({path.name: path}, {target: data}, cache=study.cache)
     right, groups = own.correct[path.name, target], own.groups[target]
 

@@ -37,7 +37,7 @@ from merginguriel.study.study import Study
 from merginguriel.tasks.base import Item, TaskData
 from merginguriel.workspace import Workspace
 
-from .common import arms_of, goal_dict, make_models, scored_result
+from .common import arms_of, goal_dict, half, make_models, scored_result
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
@@ -50,8 +50,8 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         tell.note(f"the model of {target} was trained on other sentences than the data hold now")
 
     tell.step(f"score {len(models)} models on {target}")
-    dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
-    test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=tell.progress)
+    dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=half(tell.progress, 0))
+    test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=half(tell.progress, 1))
     chosen = choose(study, config, models, dev, tell)
 
     tell.step(f"merge {', '.join(chosen.names)} by {config.method}")

@@ -25,11 +25,13 @@ from .advise_data import Find, command, kept, numbers_of, read, target_line, tar
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.text.advice import Row
 
 MODES = ("ExcTar", "IncTar")
 FIELDS = ("k", "min_gain", "budget")
 SHOWN = 200  # targets in the list; what is typed narrows it
+DEFAULT_SEED = 0  # of a run whose configuration names none
 WAIT = 0.15  # seconds after the last key in a field
 # Columns from which a class of the stylesheet holds.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
@@ -43,7 +45,7 @@ class AdviseScreen(MuScreen):
     AUTO_FOCUS: ClassVar[str | None] = ""  # focus the advice once it is loaded, else the search field
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language"),
+        Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language", priority=True),
         Binding("w", "what_if", "What if", id="advise.whatif", tooltip="Focus the what-if line: mode, method, similarity, k, min gain, budget, context"),
         Binding("m", "mode", "ExcTar or IncTar", id="advise.mode", show=False),
         Binding("x", "open", "Reset the question", id="advise.open", show=False, tooltip="Reset all controls of the what-if line"),
@@ -64,6 +66,8 @@ class AdviseScreen(MuScreen):
         self.listed: list[str] = []
         self.reasons: list[Row] = []
         self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
+        self.loading = False  # the advice shown does not yet answer the question
+        self.after: Callable[[], Any] | None = None  # a key pressed meanwhile
         self.open: dict[str, str] = {}  # values of the controls at the start
 
     def body(self) -> ComposeResult:
@@ -104,6 +108,7 @@ class AdviseScreen(MuScreen):
         if len(what) > 1:
             self.about = what[1]
         if self.knowledge is None:
+            self.loading = True
             self.load(
                 lambda: read(self.mu.space), self._knowledge_read, otherwise=self._read_failed, group="ask"
             )
@@ -150,6 +155,7 @@ class AdviseScreen(MuScreen):
     def _read_failed(self, error: MuError) -> None:
         """Show the error on the screen too: it has nothing else to show."""
         self.mu.show_error(error)
+        self.loading, self.after = False, None
         if self.advice is None:
             from merginguriel.text.tables import plain
 
@@ -183,6 +189,7 @@ class AdviseScreen(MuScreen):
         if self.knowledge is None:
             return
         if self.target is None:
+            self.loading, self.after = False, None
             self.query_one("#verdict", Static).update(
                 Text("Choose a target language: type its name or tag.", "bold")
             )
@@ -193,8 +200,9 @@ class AdviseScreen(MuScreen):
         if numbers is None:
             return  # a number is not complete
         k, least, budget = numbers
+        self.loading = True
 
-        def work() -> tuple[Advice, str | None]:
+        def work() -> tuple[Advice, ResultRow | None, str | None]:
             from merginguriel import locales
             from merginguriel.loop import advise_request
 
@@ -204,38 +212,44 @@ class AdviseScreen(MuScreen):
                 similarity=values["similarity"] or None, k=k, min_gain=least, budget=budget,
                 context=None if values["context"] == self.open["context"] else values["context"],
             )  # fmt: skip
-            return advise_request.advise(knowledge, question), advise_request.unlogged_note(
-                knowledge, question
-            )
+            advice = advise_request.advise(knowledge, question)
+            row = advise_data.measured(knowledge, advice, DEFAULT_SEED)
+            return advice, row, advise_request.unlogged_note(knowledge, question)
 
         self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
 
     def _advice_failed(self, error: MuError) -> None:
         self.mu.show_error(error)
+        self.loading, self.after = False, None
         self.target = self.advice.target if self.advice else None
         if self.target is None:
             self._load_advice()
 
-    def _show_advice(self, result: tuple[Advice, str | None]) -> None:
+    def _show_advice(self, result: tuple[Advice, ResultRow | None, str | None]) -> None:
         from merginguriel.text.advice import Row
         from merginguriel_tui import advice_view as view
 
-        self.advice, note = result
+        self.advice, row, note = result
         self.target = self.advice.target
         values = self.given()
         changed = {name: value for name, value in values.items() if value != self.open[name]}
         self.command = command(self.target, changed)
         self.remember(target=self.target, asked=changed)
-        self.query_one("#verdict", Static).update(view.card(self.advice))
+        self.query_one("#verdict", Static).update(
+            view.card(self.advice, advise_data.first_action(self.advice, row, self.key_of))
+        )
         self.query_one("#scale", Scale).tell(self.advice)
         self.reasons = view.rows(self.advice)
         if note:
             self.reasons.insert(0, Row("note", note))
         groups = [""] + [row.label for row in self.reasons]
-        rows = [view.line(row, first=row.label != groups[at]) for at, row in enumerate(self.reasons)]
+        rows = [view.line(one, first=one.label != groups[at]) for at, one in enumerate(self.reasons)]
         self.list_options("reasons", map(Option, rows))
         if self.focused is None:
             self.query_one("#reasons").focus()
+        after, self.loading, self.after = self.after, False, None
+        if after:
+            after()
 
     # Targets
 
@@ -251,6 +265,7 @@ class AdviseScreen(MuScreen):
 
     def _search_and_ask(self, text: str) -> None:
         """Look up the typed target and load its advice: the list may be older than the text, or not yet loaded."""
+        self.loading = True
         if self.knowledge is None:
             self.pending_search = text
         else:
@@ -365,24 +380,39 @@ class AdviseScreen(MuScreen):
 
     def action_save(self) -> None:
         """Write the recipe as a run's configuration."""
-        if self.advice is not None:
-            space, advice = self.mu.space, self.advice
-            self.load(lambda: advise_data.save(space, advice), self._saved, group="recipe")
+        space = self.mu.space
+        self._with_advice(
+            lambda advice, _: self.load(lambda: advise_data.save(space, advice), self._saved, group="recipe")
+        )
 
     def _saved(self, path: str) -> None:
         self.notify(f"The recipe is in {path}.\nmu run {shlex.quote(path)}", timeout=8, markup=False)
 
     def action_run(self) -> None:
         """Show what the run would do, and launch it when confirmed."""
-        if self.advice is not None:
-            space, advice = self.mu.space, self.advice
-            self.load(lambda: advise_data.proposal(space, advice), self._proposed, group="recipe")
+        space = self.mu.space
+        self._with_advice(
+            lambda advice, knowledge: self.load(
+                lambda: advise_data.proposal(space, advice, knowledge), self._proposed, group="recipe"
+            )
+        )
+
+    def _with_advice(self, then: Callable[[Advice, Knowledge], Any]) -> None:
+        """Call `then` with the advice, once it answers the question."""
+        if self.loading:
+            self.after = lambda: self._with_advice(then)
+        elif self.advice is not None and self.knowledge is not None:
+            then(self.advice, self.knowledge)
 
     def _proposed(self, result: advise_data.Proposal) -> None:
         def launch() -> None:
             self.load(lambda: advise_data.launch(self.mu.space, result), self._launched, group="recipe")
 
-        self.confirm(f"Run {result.name}?", result.text, "Run", launch)
+        row = result.measured
+        title = f"Run {result.name}?" if row is None else f"Measured already as {row.ref}. Run it again?"
+        self.confirm(
+            title, result.text, "Run" if row is None else "Run again", launch, danger=row is not None
+        )
 
     def _launched(self, result: tuple[str, int | None]) -> None:
         name, pid = result

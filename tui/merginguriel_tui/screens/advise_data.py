@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from merginguriel.config.schema import Config
     from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.workspace import Workspace
 
 
@@ -111,11 +112,12 @@ def target_line(tag: str, name: str, count: int) -> Text:
 
 
 class Proposal(NamedTuple):
-    """A run that can be launched: its id, its description, and its configuration."""
+    """A run that can be launched: its id, its description, its configuration, and the row that has its result."""
 
     name: str
     text: str
     config: Config
+    measured: ResultRow | None
 
 
 def save(space: Workspace, advice: Advice) -> str:
@@ -125,7 +127,46 @@ def save(space: Workspace, advice: Advice) -> str:
     return space.display(advised_run.save(advice, space))
 
 
-def proposal(space: Workspace, advice: Advice) -> Proposal:
+def measured(knowledge: Knowledge, advice: Advice, seed: int) -> ResultRow | None:
+    """Return the latest row that measured the advised recipe: same sources, settings and seed, or no seed recorded."""
+    recipe = advice.recipe
+    if recipe.sources_missing or not recipe.sources:
+        return None
+    wanted = (advice.context, advice.target, advice.mode, recipe.method, recipe.similarity, recipe.params)
+    sources = {source.locale for source in recipe.sources}
+    found = [
+        row
+        for row in knowledge.rows
+        if row.status == "current"
+        and (row.context, row.target, row.mode, row.method, row.similarity, dict(row.params)) == wanted
+        and set(row.sources) == sources
+        and row.seed in (None, seed)
+    ]
+    return max(found, key=lambda row: row.date, default=None)
+
+
+def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str]) -> str:
+    """Return the first thing to do about an advice, after its key.
+
+    Args:
+        advice: The advice.
+        row: The row that measured its recipe.
+        key: Returns the key of a binding by its id.
+    """
+    runnable = advice.recipe.runnable and advice.recipe.passes == 1
+    if row is not None:
+        from merginguriel.text.advice import short_ref
+
+        again = f"; {key('advise.run')} runs it again" if runnable else ""
+        return f"measured already as {short_ref(row.ref)}{again}"
+    if advice.verdict in ("merge", "pilot") and runnable:
+        return f"{key('advise.run')} runs this recipe"
+    if any(step.command for step in advice.next):
+        return f"{key('advise.next')} copies the next command"
+    return ""
+
+
+def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> Proposal:
     """Return the run of the recipe, checked as `mu run --dry-run` checks it.
 
     Raises:
@@ -145,7 +186,14 @@ def proposal(space: Workspace, advice: Advice) -> Proposal:
     against = "" if advice.verdict in ("merge", "pilot") else f"The advice is {advice.verdict}.\n\n"
     planned = "\n".join(plan_lines(planning.plan(space, configuration), state))
     text = config.dump_table(config.as_table(configuration))
-    return Proposal(name, plain(f"{against}{planned}\n\n{text}"), configuration)
+    row = measured(knowledge, advice, configuration.seed)
+    if row is not None:
+        seed = "" if row.seed is None else f" and seed {row.seed}"
+        against = (
+            f"{row.ref} measured this recipe on {row.date}, with the same sources{seed}. "
+            f"Another run adds nothing to the log.\n\n{against}"
+        )
+    return Proposal(name, plain(f"{against}{planned}\n\n{text}"), configuration, row)
 
 
 def launch(space: Workspace, request: Proposal) -> tuple[str, int | None]:

@@ -49,7 +49,7 @@ class CompareScreen(MuScreen):
     CompareScreen.-finding #offered { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "What to compare", id="compare.find", tooltip="Name the runs and recipes to compare, or pick them"),
+        Binding("slash", "find", "What to compare", id="compare.find", tooltip="Name the runs and recipes to compare, or pick them", priority=True),
         Binding("f", "first", "Next one first", id="compare.first", tooltip="Compare with the next run instead"),
         Binding("enter", "open", "Open the first", id="compare.open", tooltip="Open the first run"),
         Binding("escape", "back", "Back", id="compare.back", tooltip="Back to the runs"),
@@ -106,7 +106,7 @@ class CompareScreen(MuScreen):
 
         def work() -> Loaded:
             runs = [comparable.get(space, name) for name in names]
-            result = compared(runs)
+            result = compared(runs, unfinished=True)
             return Loaded(result, by_seed(result, runs))
 
         def gone(error: MuError) -> None:

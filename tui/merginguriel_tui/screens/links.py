@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -100,8 +101,15 @@ def changes_page(name: str, since: str, result: Sequence[Any], error: MuError | 
     return "\n".join(lines)
 
 
-def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
-    """Return an entry as Markdown: title, references in both directions, text, and its rows as parsed."""
+def entry_page(entry: Entry, knowledge: Knowledge, state: str = "", row: str = "") -> str:
+    """Return an entry as Markdown: title, references in both directions, text, and its rows as parsed.
+
+    Args:
+        entry: The entry.
+        knowledge: The knowledge, for references to the entry.
+        state: What is open in it.
+        row: Row that is shown in any case, however many come before: `r43`.
+    """
     from merginguriel.text.evidence import row_cells
 
     label = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
@@ -118,10 +126,11 @@ def entry_page(entry: Entry, knowledge: Knowledge, state: str = "") -> str:
     if entry.rows:
         heads = ("row", "target", "mode", "method", "value", "over", "difference", "status")
         lines += ["## Rows as read", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-        for row in entry.rows[:ROWS]:
-            name, *cells = row_cells(row)
+        end = max(ROWS, int(row[1:]) if re.fullmatch(r"r\d+", row) else 0)
+        for each in entry.rows[:end]:
+            name, *cells = row_cells(each)
             cells = [name.partition("#")[2], *cells]
             lines.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
-        if len(entry.rows) > ROWS:
-            lines += ["", f"… and {len(entry.rows) - ROWS} more rows"]
+        if len(entry.rows) > end:
+            lines += ["", f"… and {len(entry.rows) - end} more rows"]
     return "\n".join(lines)

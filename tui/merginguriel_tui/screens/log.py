@@ -53,7 +53,7 @@ class LogScreen(MuScreen):
     LogScreen #entry { width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="log.find", tooltip="Find words in entries"),
+        Binding("slash", "find", "Find", id="log.find", tooltip="Find words in entries", priority=True),
         Binding("f", "kind", "Type", id="log.type", tooltip="Show the next type of entry"),
         Binding("o", "only_open", "Only open", id="log.open", tooltip="Show only open plans and questions, or all"),
         Binding("n", "new", "New", id="log.new", tooltip="Write an entry from a run, a draft or an empty form"),
@@ -213,8 +213,8 @@ class LogScreen(MuScreen):
         if cursor < len(self.found) and self.found[cursor].id != self.read:
             self._read(self.found[cursor].id)
 
-    def _read(self, name: str) -> None:
-        """Show this entry."""
+    def _read(self, name: str, row: str = "") -> None:
+        """Show this entry, from `row` if it is given."""
         knowledge = self.knowledge
         entry = knowledge.by_entry.get(name) if knowledge else None
         if knowledge is None or entry is None:
@@ -224,8 +224,8 @@ class LogScreen(MuScreen):
         label = self.marks.get(name, "")
         state = f"open: {label}" if label else ""
         self.load(
-            lambda: links.entry_page(entry, knowledge, state),
-            lambda text: self.page.read(text, self.names),
+            lambda: links.entry_page(entry, knowledge, state, row),
+            lambda text: self.page.read(text, self.names, row),
             group="entry",
         )
         self.set_command()
@@ -241,7 +241,7 @@ class LogScreen(MuScreen):
             return
         if self.here and self.here != entry.id:
             self.before.append(self.here)
-        self._read(entry.id)
+        self._read(entry.id, ref.partition("#")[2])
         if entry.id in [item.id for item in self.found]:
             self.table.cursor = [item.id for item in self.found].index(entry.id)
         self.page.focus()

@@ -54,7 +54,7 @@ class MatrixScreen(MuScreen):
         Binding("t", "about", "Near this target", id="matrix.about", tooltip="Order by similarity to this target"),
         Binding("v", "about('value')", "Best on this target", id="matrix.value", show=False, tooltip="Order by value on this target"),
         Binding("m", "next", "Next matrix", id="matrix.next", tooltip="Show the next matrix"),
-        Binding("slash", "find", "Find", id="matrix.find", tooltip="Find a locale by tag or language"),
+        Binding("slash", "find", "Find", id="matrix.find", tooltip="Find a locale by tag or language", priority=True),
         Binding("e", "export", "Export", id="matrix.export", tooltip="Write the matrix as CSV and PNG"),
         Binding("escape", "back", "To the matrix", id="matrix.back", show=False),
     ]  # fmt: skip

@@ -60,7 +60,6 @@ class Facts(NamedTuple):
         place: Position in the log file after them.
         events: Text of the events pane.
         result: Text of the result pane.
-        whole: Expected seconds of the whole run, from earlier runs.
         told: Metrics ready to show.
     """
 
@@ -69,7 +68,6 @@ class Facts(NamedTuple):
     place: int
     events: str
     result: str
-    whole: float | None  # seconds of the whole run, as such runs took before
     told: Metrics
 
 
@@ -100,7 +98,7 @@ class RunScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="run.back"),
-        Binding("slash", "find", "Find", id="run.find", tooltip="Find in the log"),
+        Binding("slash", "find", "Find", id="run.find", tooltip="Find in the log", priority=True),
         Binding("f", "follow", "Follow", id="run.follow", tooltip="Follow the log, or stop following"),
         Binding("left_square_bracket,h", "pane(-1)", "Previous pane", id="run.before", show=False, tooltip="Show the previous pane"),
         Binding("right_square_bracket,l", "pane(1)", "Next pane", id="run.next", tooltip="Show the next pane"),
@@ -130,13 +128,13 @@ class RunScreen(MuScreen):
                     yield Log(id="lines", max_lines=MOST)
                 with TabPane("metrics", id="metrics"), VerticalScroll(id="metrics-scroll"):
                     yield Static(id="bars")
-                    yield CurvePlot(id="curves", empty=" no curves: this run trains nothing")
+                    yield CurvePlot(id="curves")
                 for name in PANES[2:]:
                     with TabPane(name, id=name), ScrollableContainer(id=f"{name}-scroll"):
                         yield Static(id=f"{name}-text", classes="text")
             with Vertical(id="side"):
                 yield Static(id="sidebars")
-                yield CurvePlot(id="sidecurves", empty="no curves: this run trains nothing")
+                yield CurvePlot(id="sidecurves")
 
     def open_what(self) -> None:
         """Load the run."""
@@ -216,8 +214,13 @@ class RunScreen(MuScreen):
         if before is None or before.result != facts.result:
             self.put("result", facts.result)
         self.head(facts)
-        if before is None or before.told is not facts.told:
-            self.metrics(facts.told)
+        state = facts.standing.state
+        changed = before is None or before.standing.state != state
+        if changed:
+            self.refresh_bindings()
+        if changed or before is None or before.told is not facts.told:
+            over = state not in ("queued", "running", "paused")
+            self.metrics(facts.told, "no curves: no losses were recorded" if over else "no losses yet")
 
     def put(self, name: str, text: str) -> None:
         """Set the text of a pane."""
@@ -236,24 +239,30 @@ class RunScreen(MuScreen):
         if now.state == "finished" and self.watch_of:
             elapsed = sum(float(event.get("seconds") or 0) for event in self.watch_of.events)
             step = Text(f"took {short(elapsed)}", "dim")
-        if now.share is not None:
-            step = Text(f"{bar(now.share, 24)}▕ {100 * now.share:.0f}%  {plain(now.step)}")
-            step.append(f"  {short(now.left)} left of this step" if now.left is not None else "")
         last = Text("", "dim")
-        if now.live and facts.whole:
-            last.append(f"left of the whole run, from earlier runs: about {short(facts.whole)}")
+        if now.whole is not None:
+            whole = now.whole
+            step = Text(
+                f"{bar(whole.share, 24)}▕ {100 * whole.share:.0f}%  "
+                f"stage {whole.stage} of {whole.stages}: {plain(now.step)}"
+            )
+            left = "time left not known yet" if whole.left is None else f"about {short(whole.left)} left"
+            last.append(f"{short(whole.elapsed)} elapsed, {left}")
+            if now.request:
+                last.append(f"   {now.request} requested", "bold not dim")
+                last.append(": after this step" if now.request == "pause" else "")
         elif now.state in ("dead", "failed", "cancelled", "paused"):
             last.append(f"press r to resume it: mu runs resume {self.still.run.id}")
         head = Text("\n").join([line, step, last])
         head.no_wrap, head.overflow = True, "ellipsis"
         self.query_one("#head", Static).update(head)
 
-    def metrics(self, shown: Metrics) -> None:
-        """Show scores as bars and losses as curves over minutes."""
+    def metrics(self, shown: Metrics, empty: str) -> None:
+        """Show scores as bars and losses as curves over minutes; without losses, `empty`."""
         for widget in ("#bars", "#sidebars"):
             self.query_one(widget, Static).update(shown.bars)
         for plot in ("#curves", "#sidecurves"):
-            self.query_one(plot, CurvePlot).draw(shown.curves, "minutes since the start")
+            self.query_one(plot, CurvePlot).draw(shown.curves, "minutes since the start", empty)
 
     # Keys
 
@@ -281,9 +290,9 @@ class RunScreen(MuScreen):
         self.dismiss()
 
     def action_find(self) -> None:
-        """Focus the search field of the log."""
+        """Focus the search field of the log, before the next key is read."""
         self.query_one(TabbedContent).active = "log"
-        self.call_after_refresh(self.query_one("#logfind").focus)
+        self.set_focus(self.query_one("#logfind"))
 
     def action_follow(self) -> None:
         """Follow the end of the log, or stop following."""
@@ -301,6 +310,14 @@ class RunScreen(MuScreen):
         panes.active = name = PANES[(PANES.index(panes.active) + by) % len(PANES)]
         target = self.query_one("#lines" if name == "log" else f"#{name}-scroll")
         self.call_after_refresh(target.focus)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what the state of the run allows."""
+        from merginguriel.runs.run_store import ALLOWED
+
+        if action == "steer":
+            return self.facts is not None and self.facts.standing.state in ALLOWED[str(parameters[0])]
+        return super().check_action(action, parameters)
 
     def action_steer(self, what: str) -> None:
         """Cancel, pause or resume the run."""
@@ -328,22 +345,18 @@ class RunScreen(MuScreen):
 def looked(still: Still, watch: Watch, position: int, before: Facts | None) -> Facts:
     """Read new events and log lines, and the result of a finished run. Called in a worker."""
     from merginguriel.runs import run_store
-    from merginguriel.runs.planning import plan
     from merginguriel.runs.progress import TAIL, read_on
     from merginguriel.text.runs import event_line, result_lines
 
     status = watch.look()
     lines, position = read_on(still.run.folder / "log.txt", position, most=TAIL)
     result = f"no result yet: the run is {status.state}"
-    whole = before.whole if before else None
     if status.state == "finished":
         result = "\n".join(result_lines(run_store.result(still.run)))
-    elif status.live and (before is None or before.standing.step != status.step):
-        whole = plan(still.run.space, still.run.config).seconds
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
     # Go through thousands of metrics only if one is new.
     metrics = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
-    return Facts(status, lines, position, events, result, whole, metrics)
+    return Facts(status, lines, position, events, result, metrics)
 
 
 def metrics_of(metrics: list[tuple[float, str, float]]) -> Metrics:

@@ -53,7 +53,7 @@ class RunsScreen(MuScreen):
     RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words of id, target, method, state"),
+        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words of id, target, method, state", priority=True),
         Binding("n", "launch", "New", id="runs.new", tooltip="Start a new run from a form"),
         Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="Start a new run with the settings of this one"),
         Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare, cancel, pause or resume several"),
@@ -125,14 +125,15 @@ class RunsScreen(MuScreen):
             if self.state(row) == "finished":
                 return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
             return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
-        if standing.share is None:
-            return Text(plain(standing.step))
-        return Text(f"{bar(standing.share, 5)}▕{100 * standing.share:3.0f}% {plain(standing.step)}")
+        step = plain(f"{standing.request} requested" if standing.request else standing.step)
+        if standing.whole is None:
+            return Text(step)
+        return Text(f"{bar(standing.whole.share, 5)}▕{100 * standing.whole.share:3.0f}% {step}")
 
     def left(self, row: dict[str, Any]) -> Text:
-        """Return the time left of the current step."""
+        """Return the time left of the whole run."""
         standing = self.standings.get(row["id"])
-        return Text(short(standing.left) if standing and standing.live else "")
+        return Text(short(standing.whole.left) if standing and standing.whole else "")
 
     def best(self, row: dict[str, Any]) -> Text:
         """Return the best value so far."""
@@ -217,6 +218,7 @@ class RunsScreen(MuScreen):
         if self.rest is not None:
             self.rest.stop()
         self.rest = self.set_timer(REST, self.look_into)
+        self.refresh_bindings()
 
     def look_into(self) -> None:
         """Load the preview of the run under the cursor."""
@@ -324,6 +326,8 @@ class RunsScreen(MuScreen):
         elif changed or any(one.live for one in seen.values()):
             self.table.refresh()
             self.show_counts()
+        if changed:
+            self.refresh_bindings()
 
     # Keys
 
@@ -345,10 +349,6 @@ class RunsScreen(MuScreen):
         """Open the screen of a run."""
         self.app.push_screen(create("run", name))
 
-    def action_find(self) -> None:
-        """Focus the search line."""
-        self.query_one("#find").focus()
-
     def action_back(self) -> None:
         """Leave the search line; from the table, clear search and marks."""
         if self.query_one("#find").has_focus:
@@ -361,6 +361,16 @@ class RunsScreen(MuScreen):
     def action_mark(self) -> None:
         """Toggle the mark of the run under the cursor."""
         self.table.mark()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what the state of the run under the cursor allows; with marks, everything."""
+        here = self.table.here
+        from merginguriel.runs.run_store import ALLOWED
+
+        if action == "steer" and not self.table.marked:
+            return here is not None and self.state(here) in ALLOWED[str(parameters[0])]
+        return super().check_action(action, parameters)
 
     def action_order(self) -> None:
         """Take the next order."""

@@ -52,7 +52,7 @@ class SkillsScreen(MuScreen):
     SkillsScreen TabPane { padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="skills.find", tooltip="Search skills and claims as you type"),
+        Binding("slash", "find", "Find", id="skills.find", tooltip="Search skills and claims as you type", priority=True),
         Binding("t", "pane('text')", "Text", id="skills.text", tooltip="Show the text"),
         Binding("c", "pane('claims')", "Claims", id="skills.claims", tooltip="Show the claims, each down to its rows, runs and files"),
         Binding("i", "pane('history')", "History", id="skills.history", tooltip="Show the versions, from git"),

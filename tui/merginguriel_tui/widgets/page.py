@@ -64,7 +64,8 @@ class Drawn:
 
 def escaped(text: str) -> str:
     """Return one line of text as Markdown that shows it unchanged."""
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(plain(text).split()))
+    line = re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(plain(text).split()))
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", line)  # neither a list nor a heading
 
 
 def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) -> Drawn:
@@ -220,11 +221,13 @@ class Page(ScrollView, can_focus=True):
         self.drawn = Drawn((), (), (), 0)
         self.link = -1
         self.top = False
+        self.wanted = ""  # first cell of the table row to scroll to
+        self.marked = -1  # line of that row
 
-    def read(self, text: str, names: Mapping[str, str]) -> None:
-        """Show this text from its beginning; the same text keeps its scroll position."""
-        self.top = self.top or text != self.text
-        self.text, self.names = text, names
+    def read(self, text: str, names: Mapping[str, str], row: str = "") -> None:
+        """Show this text from its beginning, or from the table row `row`; the same text keeps its scroll position."""
+        self.top = self.top or text != self.text or bool(row)
+        self.text, self.names, self.wanted = text, names, row
         self.redraw()
 
     def redraw(self) -> None:
@@ -253,11 +256,17 @@ class Page(ScrollView, can_focus=True):
 
     def _take(self, drawn: Drawn) -> None:
         self.drawn = drawn
-        if self.top:
+        top = self.top
+        if top:
             self.link, self.top = -1, False
             self.scroll_to(0, 0, animate=False, force=True)
+        row = re.compile(rf"\s*{re.escape(self.wanted)}\b")
+        lines = [number for number, line in enumerate(drawn.lines) if row.match(line.text)]
+        self.marked = lines[-1] if self.wanted and lines else -1
         self.link = min(self.link, len(drawn.links) - 1)
         self.virtual_size = Size(drawn.width, len(drawn.lines))
+        if top and self.marked >= 0:
+            self.to_line(max(self.marked - self.size.height // 2, 0))
         self.refresh()
         self.post_message(self.Redrawn(self))
 
@@ -274,6 +283,8 @@ class Page(ScrollView, can_focus=True):
         if number >= len(self.drawn.lines):
             return Strip.blank(width, self.rich_style)
         strip = self.drawn.lines[number]
+        if number == self.marked:
+            strip = strip.apply_style(Style(reverse=True))
         for at, link in enumerate(self.drawn.links):
             for line, first, end in link.cells:
                 if line == number:

@@ -87,16 +87,16 @@ class CurvePlot(Static):
 
     DEFAULT_CSS = "CurvePlot { height: 1fr; min-height: 6; }"
 
-    def __init__(self, *, id: str, empty: str) -> None:
-        super().__init__(Text(empty, "dim"), id=id)
-        self.empty = empty
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.empty = ""
         self.series: Mapping[str, Points] = {}
         self.xlabel = ""
         self.drawn: object = None
 
-    def draw(self, series: Mapping[str, Points], xlabel: str = "") -> None:
-        """Replace the curves."""
-        self.series, self.xlabel = series, xlabel
+    def draw(self, series: Mapping[str, Points], xlabel: str, empty: str) -> None:
+        """Replace the curves; `empty` is shown if there are none."""
+        self.series, self.xlabel, self.empty = series, xlabel, empty
         self.again()
 
     def on_resize(self) -> None:
@@ -106,7 +106,8 @@ class CurvePlot(Static):
     def again(self) -> None:
         """Redraw if the curves or the size have changed."""
         width, height = self.size
-        key = (width, height, self.xlabel, {name: len(points) for name, points in self.series.items()})
+        sizes = {name: len(points) for name, points in self.series.items()}
+        key = (width, height, self.xlabel, self.empty, sizes)
         if key == self.drawn or width < 10 or height < 4:
             return
         self.drawn = key
