@@ -178,7 +178,8 @@ def checked(config: Config, flat: Flat) -> Config:
             wrong = "params" if config.method in registry.all_methods() else "method"
             raise type(error)(error.what, where=place_of(flat, wrong), hint=error.hint) from error
         config = changed(config, params={name: known[name] for name in sorted(config.params)})
-    needed = {"merge": ("target", "method"), "iterate": ("target",) if config.score else ()}
+    needed = {"merge": ("target", "method"), "iterate": ("target",) if config.score else (),
+              "pilot": ("target", "arms")}  # fmt: skip
     for name in needed.get(config.kind, ()):
         if not getattr(config, name):
             raise MuError(f"a run of kind {config.kind} needs the key {name!r}.", where=place_of(flat, name))
