@@ -30,7 +30,12 @@ from merginguriel.similarity.uriel import SETS
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
 
 KINDS = ("merge", "train", "nxn", "iterate", "pilot")
-NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints", "advice")  # keys that do not change the result
+NOT_DECIDING = (
+    "keep",
+    "report_to",
+    "iterate.keep_checkpoints",
+    "advice",
+)  # keys that do not change the result
 SOURCES = ("merge", "iterate")  # kinds of run that merge sources
 TARGET = (*SOURCES, "pilot")  # kinds of run that are for one target
 

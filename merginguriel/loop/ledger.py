@@ -6,17 +6,24 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from math import log, sqrt
 from typing import Any
 
 from merginguriel.decision.advice import Advice, Question, advise, read
 from merginguriel.decision.estimate import pool
 from merginguriel.decision.evidence import Observation
+from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import Knowledge
+from merginguriel.locales import table
+from merginguriel.study import capabilities
+from merginguriel.text.numbers import interval, pp
 from merginguriel.workspace import Workspace
+
+from . import advise_request
 
 NAME = "advice.jsonl"
 BUCKETS = (0.0, 0.5, 0.8, 0.95, 1.0)  # of P(gain > 0)
@@ -98,7 +105,9 @@ def record(space: Workspace, question: Question, advice: Advice) -> None:
         line = json.dumps(asdict(found), ensure_ascii=False) + "\n"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(file, line.encode("utf-8"))  # one write to a file opened to append is not torn by another
+            os.write(
+                file, line.encode("utf-8")
+            )  # one write to a file opened to append is not torn by another
         finally:
             os.close(file)
 
@@ -210,14 +219,16 @@ class Bucket:
     log_score: float
 
 
-def buckets(found: Sequence[Scored]) -> Iterator[Bucket]:
-    """Yield the buckets that have advice."""
-    for low, high in zip(BUCKETS, BUCKETS[1:], strict=False):
+def buckets(found: Sequence[Scored]) -> list[Bucket]:
+    """Return the buckets that have advice."""
+    parts = []
+    for low, high in pairwise(BUCKETS):
         inside = [
             one for one in found if low <= one.asked.p_positive < high or one.asked.p_positive == high == 1.0
         ]
         if inside:
-            yield bucket(inside, low, high)
+            parts.append(bucket(inside, low, high))
+    return parts
 
 
 def bucket(found: Sequence[Scored], low: float = 0.0, high: float = 1.0) -> Bucket:
@@ -234,3 +245,66 @@ def bucket(found: Sequence[Scored], low: float = 0.0, high: float = 1.0) -> Buck
         sum((p - gained) ** 2 for p, gained in pairs) / n,
         -sum(log(p) for p in likely) / n,
     )
+
+
+def before(knowledge: Knowledge, entry: str) -> Knowledge:
+    """Return the knowledge without an entry and those of later days.
+
+    Args:
+        knowledge: All knowledge.
+        entry: Id of the entry, or the beginning of one.
+
+    Raises:
+        UsageError: No entry, or several, have this name.
+    """
+    named = [one for one in knowledge.entries if one.id.startswith(entry)]
+    if len(named) != 1:
+        many = f"{len(named)} entries begin with" if named else "no entry is called"
+        raise UsageError(f"{many} {entry!r}.", hint="List them with: mu log list")
+    day = named[0].id[:10]
+    earlier = tuple(one for one in knowledge.entries if one.id[:10] <= day and one != named[0])
+    return Knowledge(knowledge.space, knowledge.skills, earlier, f"before {named[0].id}")
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A target, and what a trial of its advised arm is worth.
+
+    Attributes:
+        target: The target.
+        value_pp: Expected value of the trial, pp.
+        cost_pp: Its price, pp.
+        verdict: The verdict now.
+        arm: The advised arm.
+        expected: Its expected gain, with the 90% interval.
+        command: The command that tries it.
+    """
+
+    target: str
+    value_pp: float
+    cost_pp: float
+    verdict: str
+    arm: str
+    expected: str
+    command: str
+
+
+def ranked(knowledge: Knowledge, context: str | None = None) -> list[Worth]:
+    """Return the targets of the log and of the workspace's models, the most valuable trial first."""
+    about = context or str(knowledge.space.settings["context"])
+    targets = {row.target for row in knowledge.rows if row.context == about and row.target in table()}
+    targets |= capabilities.trained(knowledge.space, about)
+    found = []
+    for target in sorted(targets):
+        question = advise_request.question(knowledge, target, context=about)
+        advice = advise(knowledge, question)
+        if question.lab and not question.lab.offers_target:
+            continue
+        gain = advice.gain
+        found.append(
+            Worth(
+                target, advice.pilot.value_pp, advice.pilot.cost_pp, advice.verdict, advice.recipe.short,
+                f"{pp(gain.mean_pp)} ({interval(*gain.ci90_pp)})", f"mu pilot --target {target} --context {about}",
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda one: (one.cost_pp - one.value_pp, one.target))

@@ -152,6 +152,8 @@ def table_of(known: Known, candidate: Candidate, question: Question) -> dict[str
             table["similarity"] = arm.similarity
     elif kind and 2 <= (arm.k or 2) <= len(others) + (question.mode == "IncTar"):
         table |= {"similarity": kind if together else arm.similarity, "k": arm.k}
+    elif not kind and arm.k == len(others) > 1 and question.mode == "ExcTar":
+        table["sources"] = sorted(others)
     else:
         return None
     return table

@@ -28,8 +28,8 @@ from merginguriel.metrics.base import find
 from merginguriel.runs.planning import models_of
 from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
-from merginguriel.runs.worker import Tell
 from merginguriel.runs.worker import Outcome as Done
+from merginguriel.runs.worker import Tell
 from merginguriel.similarity import choice
 from merginguriel.similarity.choice import Choice
 from merginguriel.similarity.registry import sees_labels
@@ -45,6 +45,7 @@ from .common import arms_of as item_arms
 from .common import make_models, scored_result
 from .pilot_arms import PilotArm, arms_of
 
+NOTHING = Bounds(-100.0, 100.0, 0.0, 0)
 ALPHA = 0.05  # of all arms together, on development items
 FEWEST = 20  # groups of variants in the first round
 
@@ -57,7 +58,7 @@ class Trial:
     chosen: Choice
     recipe: Recipe | None
     right: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    seen: Bounds = Bounds(-100.0, 100.0, 0.0, 0)
+    seen: Bounds = NOTHING
     mean_pp: float = 0.0
     sd_pp: float = 0.0
     rounds: int = 0

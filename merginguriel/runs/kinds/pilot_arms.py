@@ -53,7 +53,9 @@ class PilotArm:
         return ", ".join(part for part in (self.method, self.similarity or "", sources, params) if part)
 
 
-def write(table: Mapping[str, Any], *, mean_pp: float, sd_pp: float, price_pp: float, logged: str | None) -> str:
+def write(
+    table: Mapping[str, Any], *, mean_pp: float, sd_pp: float, price_pp: float, logged: str | None
+) -> str:
     """Return an arm as one word.
 
     Args:
@@ -88,7 +90,9 @@ def read(word: str, config: Config) -> PilotArm:
         mean, sd, price = (float(table.pop(name)) for name in ("mean", "sd", "price"))
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"{word!r} is not an arm of a pilot.", where="arms", hint="Let `mu pilot` write the configuration."
+            f"{word!r} is not an arm of a pilot.",
+            where="arms",
+            hint="Let `mu pilot` write the configuration.",
         ) from error
     logged = table.pop("chosen_by", None)
     for name in ("sources", "include", "exclude"):
@@ -96,14 +100,20 @@ def read(word: str, config: Config) -> PilotArm:
             table[name] = str(table[name]).split()
     together = method.startswith(PREFIX)
     if together and method.removeprefix(PREFIX) not in ensemble.METHODS:
-        raise UsageError(f"unknown ensemble {method!r}.", where="arms", hint=f"Ensembles are: {', '.join(ensemble.METHODS)}.")
+        raise UsageError(
+            f"unknown ensemble {method!r}.",
+            where="arms",
+            hint=f"Ensembles are: {', '.join(ensemble.METHODS)}.",
+        )
     if not table.get("sources") and config.candidates:
         table["candidates"] = list(config.candidates)
     shared = {
         "kind": "merge", "task": config.task, "base": config.base, "data": config.data, "seed": config.seed,
         "target": config.target, "mode": config.mode,
     }  # fmt: skip
-    made = run_config.from_table({**shared, **table, "method": "average" if together else method}, where="arms")
+    made = run_config.from_table(
+        {**shared, **table, "method": "average" if together else method}, where="arms"
+    )
     made = run_config.changed(made, options=config.options, training=config.training)
     return PilotArm(method, made, mean, sd, price, logged or made.similarity)
 
