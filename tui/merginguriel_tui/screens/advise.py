@@ -195,7 +195,7 @@ class AdviseScreen(MuScreen):
 
         def work() -> tuple[Advice, str | None]:
             from merginguriel import locales
-            from merginguriel.loop import advise_request
+            from merginguriel.loop import advise_request, ledger
 
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
             question = advise_request.question(
@@ -203,9 +203,8 @@ class AdviseScreen(MuScreen):
                 similarity=values["similarity"] or None, k=k, min_gain=least, budget=budget,
                 context=None if values["context"] == self.open["context"] else values["context"],
             )  # fmt: skip
-            return advise_request.advise(knowledge, question), advise_request.unlogged_note(
-                knowledge, question
-            )
+            note = advise_request.unlogged_note(knowledge, question)
+            return ledger.answered(knowledge, question), note
 
         self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
 
