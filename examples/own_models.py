@@ -1,4 +1,4 @@
-"""From fine-tunes made elsewhere to a report: register, score, ask for advice, merge, ensemble, report.
+"""From fine-tunes made elsewhere to a report: register, score, ask for advice, merge, ensemble, tune, report.
 
     python examples/own_models.py --data sentences --base tiny-bert --target da-DK --work own-study
 
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("own-study"), help="folder to write")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rate", type=float, default=5e-5)
+    parser.add_argument("--evaluations", type=int, default=24, help="merges that mu tune scores")
     given = parser.parse_args()
     data, base, work = given.data.resolve(), given.base.resolve(), given.work.resolve()
     files = {path.stem: path for path in sorted(data.glob("*.csv"))}
@@ -115,6 +116,7 @@ def main() -> None:
     for method in ("linear", "ties"):
         (space / f"{method}.yaml").write_text(yaml.safe_dump({**config, "method": method}), encoding="utf-8")
         mu(space, "run", f"{method}.yaml")
+    mu(space, "tune", *choice, "--evaluations", str(given.evaluations), *study)
     mu(space, "report", "--out", "report")
     assert sorted(work.glob("theirs/*/*")) == before, "a file was written into a model's folder"
     print(f"\nThe report is {space / 'report' / 'report.html'}")

@@ -1,4 +1,4 @@
-"""Limit of the threads of numpy's linear algebra: one, for the small matrices of an answer."""
+"""Number of cores, and the limit of numpy's linear algebra: one thread, for the small matrices of an answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from threading import Lock
 
 NAMES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 _changed = Lock()  # held while the environment is changed
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def numpy_with_one() -> None:

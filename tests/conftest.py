@@ -14,6 +14,7 @@ import pytest
 
 from merginguriel import workspace
 from merginguriel.cli.main import run
+from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.base import Knowledge, load
 
 pytest_plugins = ["lab_fixtures"]  # sentences, encoder, lab, made, trained: for commands that work on models
@@ -157,6 +158,13 @@ class Bench:
 
     def load(self, as_of: str | None = None) -> Knowledge:
         return load(self.load_space(), as_of=as_of)
+
+    def load_all(self) -> Knowledge:
+        """Load the knowledge; raise KnowledgeError for the first file that cannot be read."""
+        knowledge = self.load()
+        for one in knowledge.problems:
+            raise KnowledgeError(one.what, where=one.where, hint=one.hint)
+        return knowledge
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def words_of(line: str) -> list[str]:
     """The words of the `mu` command that a line starts with: no comment, no second command, stand-ins put in."""
     found = []
     for word in shlex.split(re.sub(r"\s+#(\s.*)?$|\s{3,}\(.*\)$", "", line)):
-        if word in ("&&", "||", "|", ">", ">>", ";"):
+        if word in ("&&", "||", "|", ">", ">>", "<", ";", "2>&1"):
             break
         found.append(STAND_INS.get(word, word))
     return found[1:]
@@ -157,6 +157,15 @@ def test_every_mu_line_in_the_documentation_parses():
     lines = list(mu_lines())
     assert len(lines) > 100
     wrong = [f"{name(p)}: {line}: {why}" for p, line, whole in lines if (why := refused(line, whole=whole))]
+    assert wrong == []
+
+
+def test_every_example_in_a_help_text_parses():
+    wrong = []
+    for command in LEAVES.values():
+        for line in (command.help or "").replace("\\\n", " ").splitlines():
+            if line.strip().startswith("mu ") and (why := refused(line.strip())):
+                wrong.append(f"{line.strip()}: {why}")
     assert wrong == []
 
 
@@ -251,7 +260,7 @@ def examples(text: str) -> Iterator[tuple[str, str]]:
                 yield command, shown
 
 
-THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", "skills new", "skills lint", "skills install", "log list", "log show", "log export", "log add", "log drafts",
+THINKING = ("advise", "init", "skills list", "skills show", "skills catalogue", "skills new", "skills lint", "skills propose", "skills refresh", "skills install", "log list", "log show", "log export", "log add", "log drafts",
     "log plans", "log calibration", "log tried", "log questions", "why", "lint", "schema", "completion")  # fmt: skip
 
 

@@ -51,7 +51,12 @@ def _links(folder: Path) -> Iterator[Path]:
 
 
 def check_config(space: Workspace, config: Config) -> None:
-    """Raise UsageError if a run's configuration names a file or folder outside the workspace."""
+    """Raise UsageError if a run's configuration names a file or folder outside the workspace, or runs code of a model's folder."""
+    if config.trust_remote_code:
+        raise UsageError(
+            "an agent cannot set trust_remote_code.",
+            hint="A person can start this run: mu run CONFIG.yaml --trust-remote-code",
+        )
     for name, value in flat_values(config).items():
         kind = KEYS[name].kind
         for item in value.values() if isinstance(value, dict) else [value]:

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from merginguriel.errors import MuError, UsageError
+from merginguriel.knowledge.parse import tolerant_skill
 from merginguriel.knowledge.parse.skills import skill_paths
-from merginguriel.knowledge.parse.yaml_lines import read_front_matter, read_text
+from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
 from .bounds import inside
@@ -42,7 +43,9 @@ def entry(space: Workspace, name: str) -> dict[str, Any]:
     result = files(space, name)
     if len(result) > MOST_FILES or sum(len(data) for data in result.values()) > MOST_BYTES:
         raise MuError(f"the skill {name} is larger than clients must accept.", where=space.display(folder))
-    front, _, _ = read_front_matter(read_text(folder / "SKILL.md"), folder / "SKILL.md")
+    front, _, _ = tolerant_skill.front(read_text(folder / "SKILL.md"), folder / "SKILL.md")
+    if not front:
+        raise MuError(f"the front matter of the skill {name} cannot be read.", where=space.display(folder))
     return {
         "uri": uri(name, "SKILL.md"),
         "frontmatter": written(front),

@@ -15,6 +15,8 @@ from merginguriel import locales, workspace
 from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.log.entry_json import schema
+from merginguriel.knowledge.log.takes_back import TakenBack
+from merginguriel.knowledge.problems import Problem
 from merginguriel.similarity import registry
 from merginguriel.text.advice import render
 from merginguriel.workspace import Workspace
@@ -36,6 +38,7 @@ class ToolFunction:
 
     Attributes:
         call: The function.
+        reads: Whether it answers from the skills and the log.
         writes: Whether it adds to the workspace; no tool changes or removes anything.
         schema: Schema of the arguments, where they are one object that the function checks itself; otherwise it is
             derived from the signature.
@@ -44,6 +47,7 @@ class ToolFunction:
 
     call: Callable[..., Any]
     writes: bool = False
+    reads: bool = True
     schema: dict[str, Any] | None = None
     text: Callable[[Any], str] | None = None
 
@@ -170,9 +174,10 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
 
     A Plan states what it expects before anything is measured; its Retrospective names it under `answers`. A rejected entry
     is saved as a draft, and the error names the draft and the reason; for a plan that was already measured, `matches` has
-    the rows.
+    the rows. `takes_back`: how many rows stop counting, and how many claims and verdicts change.
     """
     from merginguriel.knowledge.log import acceptance
+    from merginguriel.loop.changed_verdicts import changed_verdicts
     from merginguriel.merging.registry import parameters
 
     content = {"origin": "an agent, through mu mcp", **entry}
@@ -188,7 +193,11 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
         wrong = UsageError("anyway must be true or false.")
         acceptance.refuse_json(where, text, wrong)
         raise wrong
-    return acceptance.accept(where, text, anyway=anyway, program=parameters()).as_dict()
+    took: list[TakenBack] = []
+    landed = acceptance.accept(
+        where, text, anyway=anyway, program=parameters(), verdicts=changed_verdicts, report=took.append
+    )
+    return {**landed.as_dict(), "takes_back": took[0].as_dict()}
 
 
 def default(space: Workspace) -> str:
@@ -252,7 +261,7 @@ LANDING = {
         **ENTRY["properties"],
         "anyway": {
             "type": "boolean",
-            "description": "Accept a plan that repeats an earlier attempt or states no expectation, like --anyway.",
+            "description": "Accept a plan that repeats an earlier attempt or states no expectation, and a mark that takes back many rows, like --anyway.",
         },
     },
 }
@@ -264,8 +273,8 @@ TOOLS = (
     ToolFunction(why),
     ToolFunction(plan_check, schema=PLAN),
     ToolFunction(log_add, writes=True, schema=LANDING),
-    ToolFunction(run_start, writes=True),
-    ToolFunction(run_status),
+    ToolFunction(run_start, writes=True, reads=False),
+    ToolFunction(run_status, reads=False),
 )
 
 
@@ -281,8 +290,10 @@ def day(text: str | None) -> str | None:
     raise UsageError(f"{text!r} is not a date: YYYY-MM-DD.")
 
 
-def call(tool: ToolFunction, space: Workspace, arguments: dict[str, Any]) -> Any:
-    """Run a tool on the workspace as it is on the disk now."""
+def call(tool: ToolFunction, space: Workspace, arguments: dict[str, Any]) -> tuple[Any, tuple[Problem, ...]]:
+    """Run a tool on the workspace as it is on the disk now; return its result and the files that cannot be read."""
+    from merginguriel.knowledge.base import load_readable
+
     again = workspace.find(explicit=space.root) if not space.shipped else space
     check_links(again)
-    return tool.call(again, **arguments)
+    return tool.call(again, **arguments), load_readable(again).problems if tool.reads else ()

@@ -11,7 +11,7 @@ import click
 from merginguriel.errors import ABSTAINED, UsageError
 from merginguriel.similarity import registry
 
-from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
+from .common import DATE, LOCALE, emit, json_option, known, plain, say, space, text_width, workspace_option
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice import Advice, Question
@@ -96,11 +96,15 @@ def advise(
     from merginguriel import threads
 
     threads.numpy_with_one()
+<<<<<<< HEAD
     from merginguriel.knowledge.base import load
     from merginguriel.loop import advise_request, ledger
+=======
+    from merginguriel.loop import advise_request
+>>>>>>> main
 
     where = space(workspace_path)
-    knowledge = load(where, as_of=as_of)
+    knowledge = known(where, as_of=as_of)
     if save and len(set(targets)) > 1:
         raise UsageError("--save takes one --target: it writes one recipe.", hint="Name one target.")
     questions = [

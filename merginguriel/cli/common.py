@@ -8,13 +8,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from merginguriel import locales, workspace
 from merginguriel.errors import UsageError
 from merginguriel.text.tables import columns, plain, true_minus
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
 
 __all__ = ["columns", "plain", "true_minus"]
 
@@ -103,6 +106,17 @@ DATE = DateType()
 def space(path: Path | None) -> workspace.Workspace:
     """Return the workspace at `path`, or the nearest one upwards."""
     return workspace.find(explicit=path)
+
+
+def known(where: workspace.Workspace, *, as_of: str | None = None) -> Knowledge:
+    """Return the knowledge of a workspace; say on stderr how many of its files have problems."""
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.problems import summary
+
+    knowledge = load(where, as_of=as_of)
+    if knowledge.problems:
+        say(summary(knowledge.problems))
+    return knowledge
 
 
 def emit(value: object) -> None:

@@ -8,6 +8,7 @@ import click
 
 from merginguriel.config.schema import KEYS
 from merginguriel.errors import MuError, UsageError
+from merginguriel.models import remote_code
 from merginguriel.similarity.choice import Options
 from merginguriel.training.settings import IterateSettings
 
@@ -15,7 +16,7 @@ from .common import LOCALE, emit, json_option, say
 from .progress import Bar
 from .run import preview
 from .similarity import Command, choosing_options
-from .study import pair, study_options
+from .study import pair, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config
@@ -73,6 +74,7 @@ def round_options(command: Command) -> Command:
 )
 @click.option("--log", "to_log", is_flag=True, help="Write the results into the experiment log.")
 @click.option("--dry-run", is_flag=True, help="Show the runs and their plans; run nothing.")
+@trust_option
 @study_options(seed="Another seed makes another merge.")
 @json_option
 def iterate(
@@ -138,6 +140,7 @@ def configuration(study: Study, prepare: Options, target: str | None, given: dic
         )
     table = {name: value for name, value in given.items() if name not in ROUNDS}
     table |= {"kind": "iterate", "target": target, **table_of(study, prepare)}
+    table |= {"trust_remote_code": remote_code.trusted()}
     table["iterate"] = {name: given[name] for name in ROUNDS}
     if sources:
         table["mode"] = given["mode"] or ("IncTar" if target in sources else "ExcTar")

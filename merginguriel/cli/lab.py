@@ -17,6 +17,7 @@ from .progress import Bar
 from .study import load_all, resolve, study_options, trust_option
 
 if TYPE_CHECKING:
+    from merginguriel.evaluation.nxn_workers import Executor
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
@@ -147,6 +148,7 @@ def evaluate(
 @click.option(
     "--source", "sources", type=LOCALE, multiple=True, help="Models. Default: all that are trained."
 )
+@click.option("--joint", is_flag=True, help="The joint models of the study, into a table of their own: see mu train --joint.")  # fmt: skip
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @metric_option
 @click.option(
@@ -154,6 +156,16 @@ def evaluate(
 )
 @click.option("--bf16", is_flag=True,
               help="Matrix products in bfloat16; such predictions are cached and tabulated separately from those in float32.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), metavar="N",
+              help="Score N models at a time, each in a process with its share of the cores and one of the GPUs. "
+                   "Default: 1.")  # fmt: skip
+@click.option("--on", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+              help="Processes of this machine, or tasks of a Ray cluster, one for each model.")  # fmt: skip
+@click.option(
+    "--address", metavar="HOST:PORT", help="Ray: a running cluster, or auto. Default: one is started here."
+)
+@click.option("--cpus", type=click.FloatRange(min=0), metavar="X", help="Ray: CPUs of a model. Default: 1.")
+@click.option("--gpus", type=click.FloatRange(min=0), metavar="X", help="Ray: GPUs of a model. Default: 0.")
 @click.option("--dry-run", is_flag=True, help="List the pairs that would be scored; score nothing.")
 @trust_option
 @study_options(seed="Of the models.")
@@ -162,10 +174,16 @@ def nxn(
     study: Study,
     locales: tuple[str, ...],
     sources: tuple[str, ...],
+    joint: bool,
     split: str,
     metric: str | None,
     out: Path | None,
     bf16: bool,
+    workers: int | None,
+    on: str,
+    address: str | None,
+    cpus: float | None,
+    gpus: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -180,13 +198,27 @@ def nxn(
     from merginguriel.study import matrix_writer
     from merginguriel.study.study import need_trained, other_data
 
+    executor = executor_of(on, workers, address, cpus, gpus)
     models = need_trained(study, sources) if sources else study.trained()
+    tested = tuple(models)
+    if joint:
+        from merginguriel.study import joint as joint_models
+
+        if sources:
+            raise UsageError("--joint scores the joint models: leave out --source.")
+        models = {one.path.name: one.path for one in joint_models.listed(study)}
+        if not models:
+            raise UsageError(
+                f"no joint model in {study.space.display(study.root)}.",
+                hint=f"Train one with: mu train --joint all{study.flags()}",
+            )
+        out = out or study.table(f"{split}-joint", bf16=bf16)
     if not models:
         raise UsageError(
             f"no trained model in {study.space.display(study.root)} yet.",
             hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
-    data = load_all(study, locales or tuple(models))
+    data = load_all(study, locales or tested)
     for locale in other_data(study, data, models.values()):
         say(f"note: the model of {locale} was trained on other sentences than the data hold now.")
     if dry_run:
@@ -194,8 +226,9 @@ def nxn(
         return
     with Bar("nxn") as bar:
         matrix = measure(
-            models, data, split=split, cache=study.cache, bf16=bf16, metric=metric, on_progress=bar
-        )
+            models, data, split=split, cache=study.cache, bf16=bf16, metric=metric,
+            executor=executor, on_progress=bar,
+        )  # fmt: skip
     usual = next(iter(data.values())).metric
     path = matrix_writer.write(study, split, matrix, out, bf16=bf16, apart=matrix.metric != usual)
     if as_json:
@@ -213,6 +246,23 @@ def nxn(
         return
     click.echo(heatmap.render(matrix, depth=heatmap.depth(sys.stdout, os.environ), width=text_width()))
     say(f"written to {study.space.display(path)} and .png{', in bfloat16' * bf16}")
+
+
+def executor_of(
+    on: str, workers: int | None, address: str | None, cpus: float | None, gpus: float | None
+) -> Executor | None:
+    """Return what computes the predictions: Ray tasks or processes; None for this process."""
+    if on == "ray":
+        from .sweep import executor_for
+
+        tasks: Executor = executor_for(on, workers, address, cpus, gpus, None)[0].each_model
+        return tasks
+    for name, value in (("address", address), ("cpus", cpus), ("gpus", gpus)):
+        if value is not None:
+            raise UsageError(f"--{name} is for Ray only.", hint="Add: --on ray")
+    from merginguriel.evaluation.nxn_workers import Processes
+
+    return Processes(workers) if workers and workers > 1 else None
 
 
 def show_pairs(

@@ -12,8 +12,9 @@ import click
 from merginguriel.errors import UsageError
 from merginguriel.text.evidence import row_cells
 
-from .common import DATE, LOCALE, columns, emit, json_option, plain, say, space, workspace_option
+from .common import DATE, LOCALE, columns, emit, json_option, known, plain, say, space, workspace_option
 from .log_add import add_entry, list_drafts
+from .log_import import import_entries
 from .log_plans import show_calibration, show_plans, show_tried
 from .search import log_search
 
@@ -27,6 +28,7 @@ def log() -> None:
 
 log.add_command(log_search)
 log.add_command(add_entry)
+log.add_command(import_entries)
 log.add_command(list_drafts)
 log.add_command(show_plans)
 log.add_command(show_calibration)
@@ -61,12 +63,11 @@ def list_entries(
     only_open: bool, show_rows: bool, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
     """List entries in order of date: id, type, number of rows, title."""
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.questions import unfinished
     from merginguriel.knowledge.log.timeline import Filter, select
 
     criteria = Filter(type=kind, **chosen)
-    knowledge = load(space(workspace_path))
+    knowledge = known(space(workspace_path))
     entries = select(knowledge, criteria)
     if only_open:
         waiting = unfinished(knowledge, date.today().isoformat())
@@ -115,10 +116,9 @@ def export_entries(
 ) -> None:
     """Export the log, or a part of it, as one chronological Markdown file."""
     from merginguriel import files
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.timeline import Filter, export, select
 
-    result = select(load(space(workspace_path)), Filter(type=kind, **chosen))
+    result = select(known(space(workspace_path)), Filter(type=kind, **chosen))
     text = plain(export(result))
     if out is not None:
         files.write_text(out, text)
@@ -137,12 +137,11 @@ def export_entries(
 @workspace_option
 def show_questions(every: bool, text: str | None, as_json: bool, workspace_path: Path | None) -> None:
     """List open questions: name, who opened each, and who narrowed or closed it."""
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.questions import threads
 
     result = [
         thread
-        for thread in threads(load(space(workspace_path)).entries)
+        for thread in threads(known(space(workspace_path)).entries)
         if (every or thread.state != "closed") and (text is None or text.casefold() in thread.text.casefold())
     ]
     if as_json:
@@ -165,9 +164,7 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
 
     ID may be any unique beginning of its id, and may name a row: ID#r3.
     """
-    from merginguriel.knowledge.base import load
-
-    knowledge = load(space(workspace_path))
+    knowledge = known(space(workspace_path))
     prefix, _, row = entry_id.partition("#")
     entry = knowledge.entry(prefix)
     if row:

@@ -16,6 +16,7 @@ from . import entry_input
 from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.workspace import Workspace
 
@@ -89,7 +90,7 @@ FRONT_FLAGS = (
 @click.option("--draft", metavar="ID", help="Continue a draft; see: mu log drafts")
 @click.option("--edit", is_flag=True, help="Open the entry in $EDITOR, and ask before adding it.")
 @click.option("--yes", is_flag=True, help="Add the edited entry without asking.")
-@click.option("--anyway", is_flag=True, help="Accept a plan that repeats what was tried or states no expectation, and a name that resembles a known one.")  # fmt: skip
+@click.option("--anyway", is_flag=True, help="Accept a plan that repeats what was tried or states no expectation, a name that resembles a known one, and a mark that takes back many rows.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check and print the entry, write nothing.")
 @json_option
 @workspace_option
@@ -164,23 +165,33 @@ def add_entry(
             return
         named = file if file is not None and str(file) != "-" else kept
         entry, text = acceptance.preview(
-            where, text, file=named, anyway=anyway, program=parameters(), repository=repository, tell=_note
-        )
+            where, text, file=named, anyway=anyway, program=parameters(), repository=repository, tell=_note,
+            verdicts=_verdicts,
+        )  # fmt: skip
         if as_json:
             emit({**entry.as_dict(), "path": None})  # it would get a name of its own
         else:
             click.echo(plain(text))
         return
     entry = acceptance.accept(
-        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note
+        where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note,
+        verdicts=_verdicts,
     )  # fmt: skip
     if kept:
-        kept.unlink()
+        kept.unlink(missing_ok=True)
     if as_json:
         emit(entry.as_dict())
         return
     click.echo(entry.id)
     say(f"{counted(len(entry.rows), 'row')}. Written to {where.display(entry.path)}. Next: mu lint")
+
+
+def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) -> int:
+    from merginguriel.loop.changed_verdicts import (
+        changed_verdicts,  # slow to import, and needed for few entries
+    )
+
+    return changed_verdicts(before, after, rows)
 
 
 def _note(text: str) -> None:

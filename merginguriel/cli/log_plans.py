@@ -14,6 +14,7 @@ from .common import (
     counted,
     emit,
     json_option,
+    known,
     plain,
     say,
     space,
@@ -29,10 +30,9 @@ from .common import (
 @workspace_option
 def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Path | None) -> None:
     """List plans without a retrospective: their age, and the measurements they wait for."""
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.plan_scores import plans
 
-    result = plans(load(space(workspace_path)), today or date.today().isoformat())
+    result = plans(known(space(workspace_path)), today or date.today().isoformat())
     selected = [item for item in result if every or item.state in ("open", "partly answered")]
     if as_json:
         emit([item.as_dict() for item in selected])
@@ -54,10 +54,9 @@ def show_plans(every: bool, today: str | None, as_json: bool, workspace_path: Pa
 @workspace_option
 def show_calibration(as_json: bool, workspace_path: Path | None) -> None:
     """Show how accurate past expectations were, one by one and together."""
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log.plan_scores import picture, scores, summary
 
-    result = scores(load(space(workspace_path)))
+    result = scores(known(space(workspace_path)))
     totals = summary(result)
     if as_json:
         emit({"summary": totals.as_dict(), "expectations": [score.as_dict() for score in result]})
@@ -125,7 +124,6 @@ def show_tried(
     Default context: that of the workspace. Superseded and invalidated rows come last and are marked.
     """
     from merginguriel.errors import UsageError
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.log import vocabulary
     from merginguriel.knowledge.log.prior_attempts import Wanted, invalidated_attempts, planned, tried
     from merginguriel.merging.registry import parameters
@@ -134,7 +132,7 @@ def show_tried(
     pairs = [param.partition("=") for param in params]
     if any(not sign for _, sign, _ in pairs):
         raise UsageError("--param must be KEY=VALUE.")
-    knowledge = load(space(workspace_path))
+    knowledge = known(space(workspace_path))
     context = context or str(knowledge.space.settings["context"])
     names = vocabulary.known(knowledge, parameters())
     fields = [("method", method), ("context", context), *(("params", key) for key, _, _ in pairs)]

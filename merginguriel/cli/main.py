@@ -47,6 +47,7 @@ COMMANDS = {
     "similarity": ("similarity", "similarity", "Rank source languages for a target by URIEL and by REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),
+    "tune": ("tune", "tune", "Search a merge's weights and parameters on development data."),
     "iterate": ("iterate", "iterate", "Train locales in turn, merging as they learn."),
     "run": ("run", "run", "Carry out an experiment that a YAML file describes."),
     "sweep": ("sweep", "sweep", "Carry out many runs from one file."),

@@ -18,6 +18,7 @@ from .common import (
     columns,
     emit,
     json_option,
+    known,
     plain,
     say,
     space,
@@ -114,12 +115,11 @@ def show(
     mu matrix home/e5-small --target da-DK --sort similarity
     """
     from merginguriel.evaluation import heatmap
-    from merginguriel.knowledge.base import load
     from merginguriel.loop import matrix_choice
     from merginguriel.study import matrix_store
 
     where = space(workspace_path)
-    knowledge = load(where)
+    knowledge = known(where)
     if listing:
         stored = matrix_store.stored(where, knowledge)
         result = [

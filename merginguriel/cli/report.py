@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .common import emit, json_option, plain, say, space, workspace_option
+from .common import emit, json_option, known, plain, say, space, workspace_option
 
 
 @click.command(short_help="Report on runs, a sweep or log entries.")
@@ -51,9 +51,7 @@ def report(
         names = [*runs, *(name for sweep in sweeps for name in loading.sweep_runs(here, sweep))]
         parts.append(loading.from_runs(loading.run_folders(here, names)))
     if entries:
-        from merginguriel.knowledge.base import load
-
-        parts.append(loading.from_entries(load(here), entries))
+        parts.append(loading.from_entries(known(here), entries))
     made = build(loading.joined(parts), by=by, feature=feature, title=title)
     if out is not None or not as_json:
         from .progress import Bar

@@ -12,11 +12,13 @@ from merginguriel.text.runs import plan_lines, result_lines
 
 from .common import emit, json_option, plain, say, space, true_minus, workspace_option
 from .progress import Bar
+from .study import trust_option
 
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config
     from merginguriel.workspace import Workspace
 
+TRUST = "trust_remote_code"  # the key of --trust-remote-code, which a file cannot turn on alone
 set_option = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key: training.epochs=2. Repeat."
 )
@@ -27,6 +29,7 @@ set_option = click.option(
 @set_option
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
 @click.option("--dry-run", is_flag=True, help="Show the run, its plan and configuration; run nothing.")
+@trust_option
 @json_option
 @workspace_option
 def run(
@@ -47,7 +50,8 @@ def run(
     mu run merge.yaml --set k=3 --set similarity=URIEL --detach
     """
     from merginguriel.config import run_config as configs
-    from merginguriel.runs import resolve, run_store
+    from merginguriel.models import remote_code
+    from merginguriel.runs import resolve
     from merginguriel.workspace import writable
 
     where = writable(space(workspace_path))
@@ -55,13 +59,22 @@ def run(
         raise UsageError(
             "no configuration.", hint="Name a file, or keys: --set target=sw-KE --set method=ties"
         )
+    if remote_code.trusted():
+        sets = (*sets, f"{TRUST}=true")
     config, locations = configs.read(config_file, sets)
+    if config.trust_remote_code and locations[TRUST] != "--set":
+        raise remote_code.not_by_file(TRUST, locations[TRUST])
     configuration = resolve.resolved(config, where, locations)
     if dry_run:
         table, text = preview(where, configuration)
         emit(table) if as_json else click.echo(f"{text}\n\n{configs.dump(configuration).rstrip()}")
         return 0
-    from merginguriel.runs import worker
+    return carry_out(where, config, detach, as_json)
+
+
+def carry_out(where: Workspace, config: Config, detach: bool, as_json: bool) -> int:
+    """Carry out the run of a configuration, or start it in a process of its own; print its result; return the exit code."""
+    from merginguriel.runs import run_store, worker
 
     if detach:
         result, pid = worker.launch(where, config)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from merginguriel.errors import FAILED, UsageError
+from merginguriel.errors import FAILED, MuError, UsageError
 
-from .common import columns, emit, json_option, plain, say, space, true_minus, workspace_option
+from .common import columns, emit, json_option, known, plain, say, space, true_minus, workspace_option
 from .entry_input import check_editor
 from .search import skills_search
+from .skills_learn import evaluate, propose, refresh
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.lint.rules import Problem
@@ -31,7 +33,8 @@ def skills() -> None:
     """Read and write skills: knowledge in the Agent Skills format, with claims checked against the log."""
 
 
-skills.add_command(skills_search)
+for command in (skills_search, propose, refresh, evaluate):
+    skills.add_command(command)
 
 
 @skills.command("list")
@@ -39,10 +42,9 @@ skills.add_command(skills_search)
 @workspace_option
 def list_skills(as_json: bool, workspace_path: Path | None) -> None:
     """List skills: version, grade, freshness, claims by status, and a line about each."""
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.skills.catalogue import freshness, skill_grade
 
-    knowledge = load(space(workspace_path))
+    knowledge = known(space(workspace_path))
     fresh = freshness(knowledge)
     grades = {skill.name: skill_grade(skill, knowledge) for skill in knowledge.skills}
     if as_json:
@@ -78,10 +80,9 @@ def show_catalogue(as_json: bool, workspace_path: Path | None) -> None:
 
     Long texts are shortened between words; --json prints them in full.
     """
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.skills.catalogue import catalogue, freshness, skill_grade
 
-    knowledge = load(space(workspace_path))
+    knowledge = known(space(workspace_path))
     if not as_json:
         click.echo(catalogue(knowledge), nl=False)
         return
@@ -165,10 +166,9 @@ def diff(
     NAME alone is compared with the last commit. A and B are commits (B: default the files as they are), or A is another
     skill or a skill's folder. Exit code 0 whether or not anything changed.
     """
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.skills.diff import compare, states
 
-    old, new, before, after = states(load(space(workspace_path)), name, first, second)
+    old, new, before, after = states(known(space(workspace_path)), name, first, second)
     result = compare(old, new, before, after)
     if as_json:
         emit([change.as_dict() for change in result])
@@ -291,10 +291,9 @@ def _since_revision(where: Workspace, revision: str | None) -> Workspace:
 @workspace_option
 def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path | None) -> None:
     """Show one skill: its text, and its claims with the status that the log gives them."""
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.claims.grading import grade
 
-    knowledge = load(space(workspace_path))
+    knowledge = known(space(workspace_path))
     skill = knowledge.skill(name)
     stand = knowledge.standings
     grades = {claim.id: grade(claim, knowledge) for claim in skill.claims}
@@ -333,12 +332,18 @@ def show_skill(name: str, claims_only: bool, as_json: bool, workspace_path: Path
 def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | None) -> int:
     """Check every skill, claim and log entry: form, units, references, and wording stronger than the evidence.
 
-    If nothing has changed since the last call, its result is printed again. Exit code 1 if there is a problem.
+    If nothing has changed since the last call, its result is printed again. Exit code 1 if there is a problem. Changes
+    that `mu skills propose` has are counted on standard error and are no problem.
     """
     from merginguriel.knowledge.lint.runner import cached_problems
+    from merginguriel.knowledge.skills.proposals import count
 
     where = _since_revision(space(workspace_path), since)
-    return _print_problems(cached_problems(where, full=full, program=_program), where, as_json)
+    code = _print_problems(cached_problems(where, full=full, program=_program), where, as_json)
+    with suppress(MuError):  # what cannot be read is a problem above
+        if number := count(where):
+            say(f"{number} change{'s' * (number > 1)} to the skills from the log: mu skills propose")
+    return code
 
 
 def _program() -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,8 @@ from merginguriel.text.runs import duration
 
 from .common import columns, emit, json_option, say, space, workspace_option
 from .progress import Bar
+from .run import TRUST
+from .study import trust_option
 
 if TYPE_CHECKING:
     from merginguriel.runs.sweep import MemberState, Sweep
@@ -49,7 +51,7 @@ def sweep() -> None:
 @click.option("--on", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="Processes of this machine, or tasks of a Ray cluster.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), metavar="N",
-              help="Local: number of parallel runs; they share the cores. Default: 1.")  # fmt: skip
+              help="Local: number of parallel runs; they share the cores, and each has one of the GPUs. Default: 1.")  # fmt: skip
 @click.option("--address", metavar="HOST:PORT",
               help="Ray: a running cluster, or auto; all its nodes must see the workspace at the same path. "
                    "Default: one is started on this machine.")  # fmt: skip
@@ -61,6 +63,7 @@ def sweep() -> None:
 @click.option(
     "--dry-run", is_flag=True, help="Show what would run, what has finished and how long it would take."
 )
+@trust_option
 @workspace_option
 @json_option
 def run(
@@ -76,12 +79,15 @@ def run(
     as_json: bool,
 ) -> int:
     """Carry out the runs of FILE that have not finished, each in a process of its own."""
+    from merginguriel.models import remote_code
     from merginguriel.runs import sweep as sweeps
 
     executor, at_once = executor_for(on, workers, address, cpus, gpus, retries)
     if not file.is_file():
         raise UsageError("no such file.", where=str(file), hint="See: mu sweep run --help")
     planned = sweeps.plan(space(workspace_path), file)
+    if not remote_code.trusted() and any(member.table.get(TRUST) for member in planned.members):
+        raise remote_code.not_by_file(TRUST, str(file))
     if dry_run:
         show_plan(planned, at_once, as_json)
         return OK

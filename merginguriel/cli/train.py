@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ from merginguriel.text.runs import duration
 
 from .common import LOCALE, LocaleType, columns, emit, json_option, say
 from .progress import Bar
-from .study import load_all, study_options
+from .study import load_all, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
@@ -32,6 +33,11 @@ class LocaleOrAll(LocaleType):
 @click.option("--locale", "named", type=LocaleOrAll(), multiple=True,
               help="Repeat for several; all: every locale of the task with enough text.")  # fmt: skip
 @click.option("--locales", "listed", metavar="LIST", help="Several locales at once: de-DE,sv-SE or all.")
+@click.option("--joint", metavar="LIST",
+              help="Instead, one model on the sentences of several locales together: de-DE,sv-SE; all: those that have a model.")  # fmt: skip
+@click.option("--leave-out", type=LOCALE, multiple=True, help="Of --joint: a locale to leave out; repeat.")
+@click.option("--budget", type=click.Choice(["epochs", "examples"]), default="epochs", show_default=True,
+              help="Of --joint: as many epochs as a single model, or as many training sentences.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
 @click.option(
     "--learning-rate", type=float, help="Learning rate of the encoder. Default: depends on the base."
@@ -69,12 +75,16 @@ class LocaleOrAll(LocaleType):
 )
 @click.option("--report-to", multiple=True, metavar="NAME", help="Report to trackio, mlflow or wandb.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time; train nothing.")
+@trust_option
 @study_options(seed="Another seed makes other models.")
 @json_option
 def train(
     study: Study,
     named: tuple[str, ...],
     listed: str | None,
+    joint: str | None,
+    leave_out: tuple[str, ...],
+    budget: str,
     report_to: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
@@ -85,24 +95,28 @@ def train(
     If one of several locales cannot be trained, the others are still trained; the failed ones are listed at the end.
 
     \b
-    mu train da-DK sv-SE
-    mu train --locales all --dry-run
-
-    \b
     mu train --locale da-DK --locale sv-SE
     mu train --locales all --dry-run
+    mu train --joint all --leave-out da-DK
     """
     from merginguriel.study import study as studies
     from merginguriel.study.registered import read as read_registered
 
+    if joint is not None:
+        if named or listed:
+            raise UsageError("--joint names the locales itself.", hint="Leave out --locale and --locales.")
+        train_joint(study, joint, leave_out, budget, report_to, dry_run, as_json, given)
+        return
+    if leave_out:
+        raise UsageError("--leave-out belongs to --joint.")
     data = data_of_all(study, named, listed)
     if dry_run:
         limits = {name: given[name] for name in ("epochs", "max_train_samples", "max_tokens")}
         planned = [plan_of(study, found, **limits) for found in data.values()]
         emit(planned) if as_json else click.echo(plan_text(planned))
         return
-    from merginguriel.metrics.base import find
     from merginguriel.models.build_record import read
+    from merginguriel.text.runs import dev_line
     from merginguriel.training.settings import dev_score
 
     settings = {key: value for key, value in given.items() if value is not None}
@@ -129,10 +143,7 @@ def train(
         metric, value = dev_score(read(path / "training.yaml"))
         found.append({"locale": locale, "path": str(path), f"dev_{metric}": value})
         if not as_json:
-            prefix = "" if metric == "accuracy" else f"{metric} "
-            shown = "" if value is None else f"{prefix}{find(metric).unit.show(value, 1)} on development data"
-            line = shown or "not scored"
-            click.echo(f"{locale}  {line}  {study.space.display(path)}")
+            click.echo(f"{locale}  {dev_line(metric, value)}  {study.space.display(path)}")
     if failed:
         first = next(iter(failed.values()))
         raise MuError(
@@ -143,6 +154,62 @@ def train(
         )
     if as_json:
         emit(found)
+
+
+def train_joint(
+    study: Study,
+    listed: str,
+    leave_out: tuple[str, ...],
+    budget: str,
+    report_to: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    given: dict[str, Any],
+) -> None:
+    """Train one model on several locales together, or show the plan."""
+    from merginguriel.models.build_record import read
+    from merginguriel.study import joint
+    from merginguriel.text.runs import dev_line
+    from merginguriel.training.settings import dev_score
+
+    here = tuple(study.trained()) if listed == "all" else ()
+    data = load_all(study, here) if here else data_of_all(study, (), listed)
+    used = joint.remaining(list(data), leave_out)
+    path = joint.path_of(study, used, leave_out, budget)
+    if dry_run:
+        limits = {name: given[name] for name in ("epochs", "max_train_samples", "max_tokens")}
+        each = [plan_of(study, data[name], **limits) for name in used]
+        share = 1 if budget == "epochs" else 1 / len(used)
+        items = joint.chosen([data[name] for name in used], budget, study.seed, given["max_train_samples"])
+        time = None if each[0]["seconds"] is None else round(share * sum(one["seconds"] for one in each), 1)
+        planned = {"path": str(path), "done": path.is_dir(), "locales": used, "left_out": list(leave_out),
+                   "budget": budget, "train": len(items), "seconds": time}  # fmt: skip
+        emit(planned) if as_json else click.echo(joint_text(study, planned))
+        return
+    settings = {key: value for key, value in given.items() if value is not None}
+    with Bar("train joint") as bar:
+        joint.train(study, list(data), left_out=leave_out, budget=budget, progress=bar, report_to=report_to,
+                    **settings)  # fmt: skip
+    record = read(path / "training.yaml")
+    metric, value = dev_score(record)
+    if as_json:
+        emit({"path": str(path), "locales": used, "left_out": list(leave_out), "budget": budget,
+              "train_items": record["train_items"], f"dev_{metric}": value})  # fmt: skip
+        return
+    click.echo(f"{path.name}  {dev_line(metric, value)}  {study.space.display(path)}")
+
+
+def joint_text(study: Study, planned: dict[str, Any]) -> str:
+    """Return the plan of a joint training as text."""
+    if planned["done"]:
+        return f"{study.space.display(Path(planned['path']))} exists"
+    time = planned["seconds"]
+    long = "time not known" if time is None else f"about {duration(time)} on two cores"
+    return (
+        f"{study.space.display(Path(planned['path']))}\n"
+        f"{planned['train']} sentences of {len(planned['locales'])} locales (equal {planned['budget']}): "
+        f"{' '.join(planned['locales'])}\n1 to train, {long}"
+    )
 
 
 def data_of_all(study: Study, named: tuple[str, ...], listed: str | None) -> dict[str, TaskData]:

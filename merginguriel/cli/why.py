@@ -10,7 +10,7 @@ import click
 
 from merginguriel.text.evidence import node_lines
 
-from .common import DATE, emit, json_option, plain, space, text_width, true_minus, workspace_option
+from .common import DATE, emit, json_option, known, plain, space, text_width, true_minus, workspace_option
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.claims.evidence_tree import Node
@@ -29,10 +29,9 @@ def why(name: str, everything: bool, as_of: str | None, as_json: bool, workspace
 
     Each claim is shown with its status, the grade of its evidence, and what would change it.
     """
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.claims.evidence_tree import why as walk
 
-    node = walk(load(space(workspace_path), as_of=as_of), name)
+    node = walk(known(space(workspace_path), as_of=as_of), name)
     if as_json:
         emit(node.as_dict())
         return

@@ -21,7 +21,7 @@ from merginguriel.validation import did_you_mean, dotted, mu_error
 
 from . import source_checks, sweep_file
 from .dotted import is_nothing, leaves, put
-from .schema import KEYS, NOT_DECIDING, SECTIONS, Config, Section
+from .schema import KEYS, MERGES, NOT_DECIDING, SECTIONS, Config, Section
 
 __all__ = ["KEYS", "Config"]
 
@@ -169,7 +169,7 @@ def checked(config: Config, flat: Flat) -> Config:
     if config.method == "similarity":
         config = changed(config, method="linear", similarity=config.similarity or "REAL")
     if config.method:
-        if config.kind == "merge" and not config.sources and config.method in registry.all_methods():
+        if config.kind in MERGES and not config.sources and config.method in registry.all_methods():
             # A method that does not merge so many is the wrong one, whatever its parameters.
             source_checks.check_bounds(config, {name: where for name, (_, where) in flat.items()})
         try:
@@ -178,12 +178,16 @@ def checked(config: Config, flat: Flat) -> Config:
             wrong = "params" if config.method in registry.all_methods() else "method"
             raise type(error)(error.what, where=place_of(flat, wrong), hint=error.hint) from error
         config = changed(config, params={name: known[name] for name in sorted(config.params)})
-    needed = {"merge": ("target", "method"), "iterate": ("target",) if config.score else (),
-              "pilot": ("target", "arms")}  # fmt: skip
+    needed = {
+        "merge": ("target", "method"),
+        "tune": ("target", "method"),
+        "iterate": ("target",) if config.score else (),
+        "pilot": ("target", "arms"),
+    }
     for name in needed.get(config.kind, ()):
         if not getattr(config, name):
             raise MuError(f"a run of kind {config.kind} needs the key {name!r}.", where=place_of(flat, name))
-    if config.kind == "merge":
+    if config.kind in MERGES:
         if not config.sources and not config.similarity:
             raise MuError(
                 "no sources, and no similarity to choose them by.",

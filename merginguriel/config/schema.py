@@ -29,14 +29,11 @@ from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
 
-KINDS = ("merge", "train", "nxn", "iterate", "pilot")
-NOT_DECIDING = (
-    "keep",
-    "report_to",
-    "iterate.keep_checkpoints",
-    "advice",
-)  # keys that do not change the result
-SOURCES = ("merge", "iterate")  # kinds of run that merge sources
+KINDS = ("merge", "train", "nxn", "iterate", "tune", "pilot")
+# Keys that do not change the result.
+NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints", "advice")
+SOURCES = ("merge", "iterate", "tune")  # kinds of run that merge sources
+MERGES = ("merge", "tune")  # of these, those that merge trained models
 TARGET = (*SOURCES, "pilot")  # kinds of run that are for one target
 
 
@@ -208,6 +205,19 @@ class Iterate(Finetuning):
     keep_checkpoints: Flag | None = key(None, "keep the checkpoint before every merge")
 
 
+class Tune(Section):
+    """How weights and parameters of a merge are searched on development data: merging.tune."""
+
+    search: Words = key(
+        (),
+        "weights, layers (weights by depth) or parameters of the method; unset: weights, shares and scales of the method",
+    )
+    ranges: Table = key({}, "parameter: LOW..HIGH, the range that is searched; unset: its bounds")
+    evaluations: Whole = key(64, "merges that are scored on development data", low=2)
+    knots: Whole = key(4, "layers: depths that have weights of their own, interpolated between", low=2)
+    drop: Flag = key(True, "drop a merge that is in the worse half on a part of the data")
+
+
 class Config(Section):
     """Configuration of one run. Keys of a section are addressed with a dot: `training.epochs`."""
 
@@ -216,6 +226,7 @@ class Config(Section):
     base: Base | None = key(None, "base model: e5-small, a folder, a name on the hub; unset: as in mu.toml")
     data: Folder | None = key(None, "your own data, for the task files or a copy of massive")
     options: Table = key({}, "options of the task")
+    trust_remote_code: Flag = key(False, "run Python code that a model folder contains (auto_map)")
     seed: Whole = key(0, "of the training, and of methods and heads that draw", low=0)
     locales: Locales = key(
         (), "train: models to make; nxn: test sets; unset: all that are trained", only=("train", "nxn")
@@ -230,7 +241,7 @@ class Config(Section):
     sources: Locales = key(
         (),
         "models to merge (nxn: to score); unset: the k most similar of the candidates",
-        only=("merge", "nxn", "iterate"),
+        only=("nxn", *SOURCES),
     )
     weights: Weights = key(
         {}, "source: weight, in a weighted mean; unset: those of the similarity, or equal", only=("iterate",)
@@ -262,33 +273,34 @@ class Config(Section):
         only=SOURCES,
     )
     preweight: Preweight | None = key(
-        None, "weights of the sources; unset: those of the similarity for linear, else equal", only=("merge",)
+        None, "weights of the sources; unset: those of the similarity for linear, else equal", only=MERGES
     )
-    heads: Word = key("auto", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=("merge",))
-    embeddings: Embeddings = key("merge", "used: only the rows of tokens in `text`", only=("merge",))
+    heads: Word = key("auto", f"{', '.join(HEADS)} or source:LOCALE: see mu merge", only=MERGES)
+    embeddings: Embeddings = key("merge", "used: only the rows of tokens in `text`", only=MERGES)
     text: TextSource | None = key(
         None,
         "sentences of the target for a method that reads text, or `sources`; unset: its training text",
-        only=("merge",),
+        only=MERGES,
     )
     include: Words = key((), "merge only tensors of such names", only=SOURCES)
     exclude: Words = key((), "leave such tensors as the base has them", only=SOURCES)
-    excluded: Word = key("auto", f"what those are: {', '.join(EXCLUDED)} or source:LOCALE", only=("merge",))
+    excluded: Word = key("auto", f"what those are: {', '.join(EXCLUDED)} or source:LOCALE", only=MERGES)
     vocab: Vocab | None = key(
-        None, "tokens of the output where vocabularies differ; unset: they must be equal", only=("merge",)
+        None, "tokens of the output where vocabularies differ; unset: they must be equal", only=MERGES
     )
-    trim_scope: TrimScope = key("tensor", "of what a density is a share", only=("merge",))
-    dtype: Dtype | None = key(None, "of the merged weights; unset: as the sources", only=("merge",))
+    trim_scope: TrimScope = key("tensor", "of what a density is a share", only=MERGES)
+    dtype: Dtype | None = key(None, "of the merged weights; unset: as the sources", only=MERGES)
     ensembles: Flag = key(True, "score the ensembles of the same sources beside the merge", only=("merge",))
     score: Flag = key(
         True,
         "score it on the target's test data, beside single models that are then trained",
         only=("iterate",),
     )
-    keep: Flag = key(False, "write the merged model to disk", only=("merge",))
+    keep: Flag = key(False, "write the merged model to disk", only=MERGES)
     report_to: Trackers = key((), "the Trainer's own integrations that follow a training")
     training: Training = Training()
     iterate: Iterate = Iterate()
+    tune: Tune = Tune()
 
 
 @dataclass(frozen=True)
@@ -307,7 +319,7 @@ class Key:
     only: tuple[str, ...]
 
 
-SECTIONS: dict[str, type[Section]] = {"training": Training, "iterate": Iterate}
+SECTIONS: dict[str, type[Section]] = {"training": Training, "iterate": Iterate, "tune": Tune}
 
 
 def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, Key]]:
@@ -320,8 +332,8 @@ def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, 
         extra = field.json_schema_extra
         listed = extra.get("only") if isinstance(extra, dict) else None
         only = (
-            ("iterate",)
-            if prefix == "iterate."
+            (prefix[:-1],)
+            if prefix[:-1] in KINDS
             else tuple(map(str, listed))
             if isinstance(listed, list)
             else ()

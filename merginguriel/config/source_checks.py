@@ -9,7 +9,7 @@ from merginguriel.merging import registry
 from merginguriel.similarity import choice
 from merginguriel.similarity.choice import USUAL_K
 
-from .schema import Config
+from .schema import MERGES, SOURCES, Config
 
 
 def check(config: Config, places: Mapping[str, str] | None = None) -> Config:
@@ -22,7 +22,7 @@ def check(config: Config, places: Mapping[str, str] | None = None) -> Config:
     Raises:
         MuError: For keys that contradict each other; it names the key.
     """
-    if config.kind not in ("merge", "iterate"):
+    if config.kind not in SOURCES:
         return config
     if config.sources:
         check_named(config, places or {})
@@ -48,7 +48,7 @@ def check_named(config: Config, places: Mapping[str, str]) -> None:
     weighs = weigh is not None and (weigh.partition("×")[0] == kind or bool(times))
     if not weighs:
         why = f"preweight is {config.preweight}" if config.preweight else f"{config.method} weighs them alike"
-        also = f", or weigh them by it: `preweight: {kind.lower()}`" if config.kind == "merge" else ""
+        also = f", or weigh them by it: `preweight: {kind.lower()}`" if config.kind in MERGES else ""
         raise MuError(
             f"similarity {config.similarity} has no effect: the sources are named, and {why}.",
             where=places.get("similarity"),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from merginguriel import locales
 from merginguriel.knowledge.parse.rows import ResultRow, is_merge
-from merginguriel.similarity import choice, registry
+from merginguriel.similarity import choice
 from merginguriel.similarity.registry import Inputs
 from merginguriel.text.numbers import percent
 
@@ -73,7 +73,7 @@ def choose_sources(
     by_source = {row.sources[0]: row for row in singles}
     column = {source: row.value for source, row in by_source.items()}
     kind = (arm.similarity or "").partition("×")[0]
-    if kind and ("+" in kind or registry.get(kind).needs != "accuracy"):
+    if kind not in ("", "REAL"):  # REAL-row is a row of the matrix, which the log does not have
         near = (
             _nearest(arm, wanted, _pool(rows, arm, column, trained)) if predicting and kind == "URIEL" else ()
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from . import predictions as stored
 from .predictions import Predictions, check_labels, scored
 
 if TYPE_CHECKING:
+    from .nxn_workers import Executor, Job
     from .predict import Encoded
 
 COLUMNS = ["source", "target", "accuracy", "n"]  # the third is named by the metric
@@ -78,6 +80,7 @@ def nxn(
     batch_tokens: int | None = None,
     bf16: bool = False,
     metric: str | None = None,
+    executor: Executor | None = None,
     on_progress: Progress | None = None,
 ) -> Matrix:
     """Score every model on the split of every locale. A locale is tokenized once for all models of one tokenizer.
@@ -92,6 +95,8 @@ def nxn(
         batch_tokens: Padded tokens per batch; None: what is fast on the device.
         bf16: Matrix products in bfloat16: faster. Such predictions are cached apart from those in float32.
         metric: Name of a registered metric; None: the one of the task.
+        executor: Computes the predictions of each model elsewhere, as nxn_workers.Processes(4); None: here. The result is
+            the same.
         on_progress: Called with (pairs done, pairs in all, text).
 
     Raises:
@@ -112,21 +117,34 @@ def nxn(
             folder, checkpoint.embedding_rows
         )  # also of models whose predictions are cached
 
+    made = 0  # pairs whose predictions an executor has computed
+
     def tell(text: str, *, notice: bool = False) -> None:
         if on_progress:
-            on_progress(len(right), 0 if notice else total, text)
+            on_progress(max(made, len(right)), 0 if notice else total, text)
 
     prints = {source: stored.fingerprint(folder) for source, folder in models.items()}
     if bf16:
         prints = {source: stored.in_bf16(model) for source, model in prints.items()}
     tokens: Tokens = {}
-    for row, (source, folder) in enumerate(models.items()):
-        answered = _answers(folder, prints[source], items, tokens, cache, device, batch_tokens, bf16, tell)
-        for column, (target, answers) in enumerate(answered):
-            right[source, target] = scored(answers, items[target], metric)
-            if items[target]:
-                scores[row, column] = used.value(right[source, target])
-            tell(f"{source} on {target}")
+    with contextlib.ExitStack() as held:
+        if executor:
+            cache = cache or Path(held.enter_context(tempfile.TemporaryDirectory()))
+            jobs = _jobs(models, prints, items, cache.absolute(), device, batch_tokens, bf16)
+            made = total - sum(len(job.items) for job in jobs)
+            sizes = {job.source: len(job.items) for job in jobs}
+            for source in executor(jobs) if jobs else ():
+                made += sizes[source]
+                tell(f"{source} on {sizes[source]} locales")
+        for row, (source, folder) in enumerate(models.items()):
+            answered = _answers(
+                folder, prints[source], items, tokens, cache, device, batch_tokens, bf16, tell
+            )
+            for column, (target, answers) in enumerate(answered):
+                right[source, target] = scored(answers, items[target], metric)
+                if items[target]:
+                    scores[row, column] = used.value(right[source, target])
+                tell(f"{source} on {target}")
     return Matrix(
         tuple(models),
         tuple(items),
@@ -137,6 +155,48 @@ def nxn(
         {(s, t): origin(prints[s], found) for s in models for t, found in items.items()},
         metric=metric,
     )
+
+
+def _jobs(
+    models: Mapping[str, Path],
+    prints: Mapping[str, str],
+    items: Mapping[str, Sequence[Item]],
+    cache: Path,
+    device: str | None,
+    batch_tokens: int | None,
+    bf16: bool,
+) -> list[Job]:
+    """Return a job for each model that lacks predictions; models of equal content have one together."""
+    from merginguriel.models import remote_code
+
+    from .nxn_workers import Job
+
+    found: dict[str, Job] = {}
+    for source, folder in models.items():
+        missing = {
+            target: wanted
+            for target, wanted in items.items()
+            if not stored.cache_path(cache, prints[source], wanted).is_file()
+        }
+        if missing and prints[source] not in found:
+            found[prints[source]] = Job(
+                source, folder.absolute(), prints[source], missing, cache, device, batch_tokens, bf16,
+                remote_code.trusted(),
+            )  # fmt: skip
+    return list(found.values())
+
+
+def predict_missing(job: Job) -> None:
+    """Compute the predictions of a job into its cache, unless they are there."""
+    answered = _answers(
+        job.folder, job.model, job.items, {}, job.cache, job.device, job.batch_tokens, job.bf16, _silent
+    )
+    for _ in answered:
+        pass
+
+
+def _silent(text: str, *, notice: bool = False) -> None:
+    """Report nothing."""
 
 
 def unanswered(

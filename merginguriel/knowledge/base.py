@@ -10,17 +10,21 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from merginguriel.errors import MuError, UnavailableError, UsageError
+from merginguriel.errors import KnowledgeError, UnavailableError, UsageError
 from merginguriel.workspace import Workspace
 
 from .claims import row_status
 from .claims.claim_status import DOUBTFUL, Standing, standing
 from .parse import parse_cache as kept
+from .parse import tolerant_skill
 from .parse.claims import Claim
-from .parse.entries import Entry, entry_paths, load_entry, parse_entry
+from .parse.entries import ID, Entry, entry_paths, parse_entry
 from .parse.rows import MEASURES, ResultRow
-from .parse.skills import Skill, parse_skill, read_skill, skill_paths
+from .parse.skills import Skill, skill_paths
 from .parse.yaml_lines import read_text
+from .problems import Problem, of_error
+
+MOST_BYTES = 4 << 20  # of a SKILL.md, a claims.yaml or an entry
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Knowledge:
     hash: str
     # The methods that the program has, each with its parameters, where the caller knows them: `vocabulary.Program`.
     program: Mapping[str, Collection[str]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()  # of the files that cannot be read, or not in full
 
     @cached_property
     def rows(self) -> tuple[ResultRow, ...]:
@@ -186,15 +191,16 @@ class Knowledge:
 def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
     """Read a workspace.
 
-    Unchanged knowledge is taken from the user's cache.
+    A file that cannot be read is left out and named in `problems`. Unchanged knowledge is taken from the user's cache.
 
     Raises:
-        KnowledgeError: For the first file that cannot be read; `lint.runner.problems` finds all.
+        UnavailableError: The workspace has no skills.
         UsageError: For a day in the future.
     """
     entries = entry_paths(space.log)
     # An entry may be dated ahead of this machine's clock.
-    newest = max([date.today().isoformat(), *(path.name[:10] for path in entries)])
+    dated = (path.name[:10] for path in entries if ID.match(path.stem))
+    newest = max([date.today().isoformat(), *dated])
     if as_of and as_of > newest:
         raise UsageError(
             f"{as_of} is in the future: what will be known then is not known yet.",
@@ -207,37 +213,40 @@ def load(space: Workspace, *, as_of: str | None = None) -> Knowledge:
             where=str(space.skills),
             hint="Restore the shipped ones with: mu init --restore" if not space.shipped else None,
         )
-    logged = [path for path in entries if not as_of or path.name[:10] <= as_of]
-    texts: dict[Path, str] = {}
-    for path in (*paths, *(path.parent / "claims.yaml" for path in paths), *logged):
-        if path.name != "claims.yaml" or path.is_file():
-            texts[path] = read_text(path)
-    if as_of:
-        return parsed(space, paths, logged, texts, as_of)
-    attached = {path: read_text(path) for path in sorted({*space.log.glob("*/*.csv")})}
-    key = kept.digest({**texts, **attached})
-    result = kept.recall(space.root, key)
-    if result is not None:
-        return Knowledge(space, *result)
-    knowledge = parsed(space, paths, logged, texts, None)
-    if all(file in attached for entry in knowledge.entries for file in entry.files):
-        kept.remember(space.root, key, (knowledge.skills, knowledge.entries, knowledge.hash))
-    return knowledge
+    return _read(space, paths, [path for path in entries if not as_of or path.name[:10] <= as_of], as_of)
 
 
 def load_readable(space: Workspace) -> Knowledge:
-    """Read a workspace without the files that cannot be read, which `mu lint` reports."""
-    with suppress(MuError):
-        return load(space)
-    skills: list[Skill] = []
-    entries: list[Entry] = []
-    for path in skill_paths(space.skills):
-        with suppress(MuError):
-            skills.append(read_skill(path.parent))
-    for path in entry_paths(space.log):
-        with suppress(MuError):
-            entries.append(load_entry(path))
-    return Knowledge(space, tuple(skills), row_status.derive(entries), "")
+    """Read a workspace, which may have no skills."""
+    return _read(space, skill_paths(space.skills), entry_paths(space.log), None)
+
+
+def _read(space: Workspace, paths: Sequence[Path], logged: Sequence[Path], as_of: str | None) -> Knowledge:
+    """Read skills and entries, from the cache where no file has changed."""
+    texts: dict[Path, str] = {}
+    unread: list[Problem] = []
+    claims = [path.with_name("claims.yaml") for path in paths]
+    for path in (*paths, *(path for path in claims if path.exists()), *logged):
+        try:
+            texts[path] = read_text(path, most=MOST_BYTES)
+        except KnowledgeError as error:
+            unread.append(of_error(error, path))
+    if as_of:
+        return parsed(space, paths, logged, texts, unread, as_of)
+    attached: dict[Path, str] = {}
+    for path in sorted(space.log.glob("*/*.csv")):
+        with suppress(KnowledgeError):  # reported with the entry that names it
+            attached[path] = read_text(path)
+    key = kept.digest({**texts, **attached})
+    result = kept.recall(space.root, key)
+    if result is not None:
+        skills, entries, digest, wrong = result
+        return Knowledge(space, skills, entries, digest, problems=(*unread, *wrong))
+    knowledge = parsed(space, paths, logged, texts, [], None)
+    if all(file in attached for entry in knowledge.entries for file in entry.files):
+        found = (knowledge.skills, knowledge.entries, knowledge.hash, knowledge.problems)
+        kept.remember(space.root, key, found)
+    return replace(knowledge, problems=(*unread, *knowledge.problems))
 
 
 def parsed(
@@ -245,14 +254,21 @@ def parsed(
     paths: Sequence[Path],
     logged: Sequence[Path],
     texts: Mapping[Path, str],
+    unread: Sequence[Problem],
     as_of: str | None,
 ) -> Knowledge:
-    """Parse skills, claims and entries from the texts of their files."""
+    """Parse skills, claims and entries from the texts of those files that could be read."""
     digest = hashlib.sha256()
     skills: list[Skill] = []
+    problems = [*unread]
     for path in paths:
-        text, claims = texts[path], texts.get(path.parent / "claims.yaml")
-        skill = parse_skill(text, path, claims)
+        if path not in texts:
+            continue
+        text, claims = texts[path], texts.get(path.with_name("claims.yaml"))
+        skill, wrong = tolerant_skill.read(text, path, claims)
+        problems += wrong
+        if skill is None:
+            continue
         if as_of:
             # Of a past day only the claims made by then are known, whatever the files say today.
             skill = _as_of(skill, as_of)
@@ -262,15 +278,22 @@ def parsed(
         skills.append(skill)
     entries: list[Entry] = []
     for path in logged:
-        entry = parse_entry(texts[path], path)
-        _feed(digest, path.name, texts[path], *(read_text(file) for file in entry.files))
-        entries.append(entry)
-    return Knowledge(space, tuple(skills), row_status.derive(entries), digest.hexdigest()[:16])
+        if path not in texts:
+            continue
+        try:
+            entry = parse_entry(texts[path], path)
+            _feed(digest, path.name, texts[path], *(read_text(file) for file in entry.files))
+            entries.append(entry)
+        except KnowledgeError as error:
+            problems.append(of_error(error, path))
+    return Knowledge(
+        space, tuple(skills), row_status.derive(entries), digest.hexdigest()[:16], problems=tuple(problems)
+    )
 
 
 def _feed(digest: hashlib._Hash, *texts: str) -> None:
     for text in texts:
-        data = text.encode("utf-8")
+        data = text.encode("utf-8", "surrogateescape")  # the name of a file may be any bytes
         digest.update(len(data).to_bytes(8, "big"))
         digest.update(data)
 

@@ -8,10 +8,7 @@ from pathlib import Path
 from merginguriel.errors import UsageError
 from merginguriel.knowledge import base
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.entries import entry_paths
 from merginguriel.knowledge.parse.rows import SUPERSEDED, ResultRow
-from merginguriel.knowledge.parse.skills import skill_paths
-from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
 
@@ -110,10 +107,7 @@ def unlogged(knowledge: Knowledge, context: str, target: str) -> tuple[Path, int
 
 def read(space: Workspace) -> Knowledge:
     """Load the log; a workspace without skills is accepted."""
-    if skill_paths(space.skills):
-        return base.load(space)
-    paths = entry_paths(space.log)
-    return base.parsed(space, [], paths, {path: read_text(path) for path in paths}, None)
+    return base.load_readable(space)
 
 
 def key_of(row: ResultRow) -> tuple[object, ...]:

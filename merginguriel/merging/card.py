@@ -31,6 +31,10 @@ def seen(recipe: Recipe, method: Method) -> list[str]:
             by = similarities.get(str(name)).name
             found.append(f"labels of its development data, by the choice or weights of the sources ({by})")
             break
+    if "tuned_on" in recipe.learnt:
+        found.append(
+            f"labels of {recipe.learnt['items']} sentences ({recipe.learnt['tuned_on']}), by the search of {recipe.learnt['tuned']}"
+        )
     if recipe.mode == "IncTar":
         found.append("labels of its training data, by its own model")
     return found or ["nothing"]

@@ -194,6 +194,8 @@ def seen_of_target(recipe: Recipe) -> str:
         found.append(registry.get(recipe.method).saw)
     if recipe.embeddings == "used":
         found.append("unlabelled text")
+    if "tuned_on" in recipe.learnt:
+        found.append("labels")
     return max(found, key=registry.SAW.index)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from merginguriel import stats
 from merginguriel.config import run_config as configs
+from merginguriel.config.schema import SOURCES
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.metrics.base import find
 from merginguriel.runs import run_store as runs
@@ -180,7 +181,7 @@ def compared(given: Sequence[Run | Recipe]) -> list[Against]:
 
 def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
     """Return the value of a merge on its target, or of each single model on its own locale."""
-    if result.get("kind") in ("merge", "iterate"):
+    if result.get("kind") in SOURCES:
         value = result.get(metric_of(result).name)
         if value is None:  # an iterative merge that was not scored
             return ()

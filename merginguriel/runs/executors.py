@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merginguriel import gpus
 from merginguriel.errors import MuError, UsageError, missing_extra
+from merginguriel.evaluation import nxn_workers
+from merginguriel.threads import cores
 
 from . import run_store, worker
 from .run_store import Run
@@ -34,7 +37,7 @@ Report = Callable[[Run | None, str | None], None]
 
 @dataclass(frozen=True)
 class Local:
-    """A pool of processes, each with its share of the cores."""
+    """A pool of processes, each with its share of the cores and, in turn, one of the GPUs."""
 
     workers: int
 
@@ -48,14 +51,19 @@ class Local:
         ours: dict[str, int] = {}
         running: dict[str, Run] = {}
         refused = Counter[str]()
+        places: dict[str, int] = {}  # run → its place in the pool, from 0
+        visible = gpus.present()
         with shared_cores(self.workers), ended_with_us(ours):
             while waiting or running:
                 while waiting and len(running) < self.workers:
                     run = waiting.popleft()
                     running[run.id] = run
+                    places[run.id] = free_place([places[name] for name in running if name != run.id])
                     if not run_store.held(run):
                         try:
-                            ours[run.id] = worker.start(run, from_queue=True)
+                            ours[run.id] = worker.start(
+                                run, from_queue=True, variables=gpus.assigned(places[run.id], visible)
+                            )
                         except worker.Withdrawn as error:
                             del running[run.id]
                             report(run, error.what)
@@ -77,9 +85,9 @@ class Local:
                 time.sleep(EVERY)
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def free_place(taken: Sequence[int]) -> int:
+    """Return the lowest number, from 0, that is not taken."""
+    return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 @contextlib.contextmanager
@@ -158,6 +166,28 @@ class Ray:
                     ray.cancel(one, force=False)  # an interrupt: the run records that it was cancelled
                 if pending:
                     ray.wait(list(pending), num_returns=len(pending), timeout=GRACE)
+
+    def each_model(self, jobs: Sequence[nxn_workers.Job]) -> Iterator[str]:
+        """Carry out the jobs of an N×N matrix, a task for each model; yield the source of each that is done.
+
+        Raises:
+            MuError: The error of a job, or its node was lost too often. The nodes must see the workspace at the same path.
+        """
+        with connected(self.address) as ray:
+            self.refuse_what_never_starts(ray)
+            task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries, max_calls=1)(
+                nxn_workers.carry_out
+            )
+            pending = [task.remote(job) for job in jobs]
+            try:
+                while pending:
+                    done, pending = ray.wait(pending)
+                    if error := task_error(ray, done[0]):
+                        raise MuError(error)
+                    yield ray.get(done[0])
+            finally:
+                for one in pending:
+                    ray.cancel(one, force=False)
 
     def refuse_what_never_starts(self, ray: Any) -> None:
         """Raise UsageError if no node has the resources of a run; Ray would wait for one without end."""

@@ -24,7 +24,7 @@ from merginguriel.workspace import Workspace
 from . import run_store
 from .run_store import ENDED, Run
 
-MERGING = ("merge", "iterate")  # kinds whose first row is the result of the run
+MERGING = ("merge", "iterate", "tune")  # kinds whose first row is the result of the run
 VERSION = 4  # of the tables below; an index of another version is rebuilt
 RUNS = {
     "id": "TEXT PRIMARY KEY", "kind": "TEXT", "state": "TEXT", "context": "TEXT", "target": "TEXT", "mode": "TEXT",

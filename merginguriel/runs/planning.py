@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from merginguriel.config.run_config import training_settings
-from merginguriel.config.schema import Config
+from merginguriel.config.schema import MERGES, Config
 from merginguriel.errors import MuError
 from merginguriel.models import build_record
+from merginguriel.study import joint
 from merginguriel.study.study import Study
 from merginguriel.training.settings import preset
 from merginguriel.workspace import Workspace
@@ -89,7 +90,7 @@ def plan(space: Workspace, config: Config) -> Plan:
         other=other,
         merges=merges,
         scores=scores,
-        work=0.0 if config.kind == "train" else work_seconds(space, study, config.kind),
+        work=0.0 if config.kind == "train" else work_seconds(space, study, config),
     )
 
 
@@ -101,7 +102,7 @@ def models_of(config: Config) -> list[str]:
         return list(dict.fromkeys(config.sources))
     if not config.score:
         return []
-    candidates = config.candidates if config.kind in ("merge", "pilot") else ()
+    candidates = config.candidates if config.kind in (*MERGES, "pilot") else ()
     if config.kind == "pilot":
         named = [name for arm in arms_of(config) for name in arm.config.sources]
         return sorted({*candidates, *named} - ({str(config.target)} if config.mode == "ExcTar" else set()))
@@ -120,6 +121,9 @@ def work_of(config: Config, models: int) -> tuple[int | None, int | None]:
         merged = sum(not arm.together for arm in arms_of(config))
         return merged, 2 * models + merged + 1  # the last is the winner on test items
     merges = 1 + (config.method != "average")  # the plain average is a baseline
+    if config.kind == "tune":
+        merges += 1  # the merge before the search is a baseline, too
+        return merges + config.tune.evaluations, 2 * models + merges + 1 + config.tune.evaluations
     return merges, 2 * models + merges + 1  # dev and test; the last is the base with a fresh head
 
 
@@ -131,6 +135,8 @@ def training_seconds(study: Study, config: Config) -> float | None:
         try:
             found = build_record.read(path)
             took, made = found.get("seconds"), found.get("made")
+            if joint.described(path.parent):
+                continue  # of many locales
             before = made["settings"]["epochs"] if isinstance(made, dict) else None
             if isinstance(took, float | int) and isinstance(before, int) and before:
                 each.append(took / before)
@@ -139,11 +145,18 @@ def training_seconds(study: Study, config: Config) -> float | None:
     return round(statistics.median(each) * epochs, 1) if each else None
 
 
-def work_seconds(space: Workspace, study: Study, kind: str) -> float | None:
-    """Return the median seconds that finished runs of this kind and context took beside training; None if there is none."""
-    found, _ = index.listed(space, LOOK_BACK, kind=kind, state="finished", context=study.context)
-    each = [beside_training(run_store.events(Run(row["id"], space.runs / row["id"]))) for row in found]
-    known = [seconds for seconds in each if seconds is not None]
+def work_seconds(space: Workspace, study: Study, config: Config) -> float | None:
+    """Return the median seconds that finished runs of this kind and context took beside training; None if there is none.
+
+    Of a search, for the number of its evaluations.
+    """
+    found, _ = index.listed(space, LOOK_BACK, kind=config.kind, state="finished", context=study.context)
+    known = []
+    for run in (Run(row["id"], space.runs / row["id"]) for row in found):
+        seconds = beside_training(run_store.events(run))
+        if seconds is not None:
+            share = config.tune.evaluations / run.config.tune.evaluations if config.kind == "tune" else 1.0
+            known.append(seconds * share)
     return round(statistics.median(known), 1) if known else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from merginguriel.config import source_checks
 from merginguriel.config.run_config import changed, flat_values
-from merginguriel.config.schema import Config
+from merginguriel.config.schema import MERGES, Config
 from merginguriel.similarity.choice import AS_IT_IS, Options
 from merginguriel.similarity.registry import sees_labels
 from merginguriel.study.study import Study, of_context
@@ -82,7 +82,7 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
             str(config.similarity), options_of(config),
         )  # fmt: skip
         config = changed(config, candidates=now)
-    if config.kind in ("merge", "pilot") and not config.sources and not config.candidates:
+    if config.kind in (*MERGES, "pilot") and not config.sources and not config.candidates:
         config = changed(config, candidates=trained)
     if config.kind == "nxn":
         config = changed(config, sources=config.sources or trained, locales=config.locales or trained)

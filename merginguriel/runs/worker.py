@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from merginguriel import files, threads
 from merginguriel.errors import MuError, UsageError
 from merginguriel.files import Progress
+from merginguriel.models import remote_code
 from merginguriel.version import code
 
 from . import run_store
@@ -158,7 +159,7 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         events.add("started", pid=os.getpid(), host=socket.gethostname(), code=code())
         tell = Tell(run, show)
         try:
-            with terminable(), beating(run):
+            with terminable(), beating(run), remote_code.trust(run.config.trust_remote_code):
                 outcome = kind_of(run)(run, run.space, tell)
                 again = Run(run.id, run.folder)
                 if (
@@ -327,7 +328,7 @@ def refuse_withdrawn(run: Run) -> None:
         raise Withdrawn(f"it was {last['event']}", hint=f"Continue with: mu runs resume {run.id}")
 
 
-def start(run: Run, *, from_queue: bool = False) -> int:
+def start(run: Run, *, from_queue: bool = False, variables: Mapping[str, str] | None = None) -> int:
     """Carry the run out in a process of its own, which outlives this one.
 
     The new process is given the lock, so that the run counts as running from this moment on.
@@ -335,6 +336,7 @@ def start(run: Run, *, from_queue: bool = False) -> int:
     Args:
         run: The run.
         from_queue: Whether it waited for its turn.
+        variables: Environment variables of the process, beside those of this one.
 
     Returns:
         The pid.
@@ -360,7 +362,7 @@ def start(run: Run, *, from_queue: bool = False) -> int:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=given,
-                env=threads.environment(),
+                env={**threads.environment(), **(variables or {})},
             )
         with contextlib.suppress(OSError):
             (run.folder / "lock").write_text(f"{process.pid} {socket.gethostname()}\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""REAL similarity: score of a source's model on the target's development data.
+"""REAL similarity, a column of the N×N matrix, and REAL-row, a row of it.
 
-It is a column of the N×N matrix, under the metric of the study, turned so that higher is better.
+Scores are on development data under the metric of the study, turned so that higher is better.
 """
 
 from __future__ import annotations
@@ -29,3 +29,15 @@ def real(sources: Sequence[str], targets: Sequence[str], inputs: Inputs) -> np.n
         raise UnavailableError("REAL similarity needs an N×N matrix on development data.", hint="See: mu nxn")
     table = inputs.accuracy(targets)
     return np.array([[table.get(s, {}).get(t, np.nan) for t in targets] for s in sources], float)
+
+
+@similarity(
+    "REAL-row", needs="accuracy", doc="score of the target's own model on the source's development data"
+)
+def real_row(sources: Sequence[str], targets: Sequence[str], inputs: Inputs) -> np.ndarray:
+    """Return the transposed scores [sources, targets], which the original study called REAL.
+
+    Raises:
+        UnavailableError: there are no scores, or none of one of the sources.
+    """
+    return real(targets, sources, inputs).T

@@ -22,6 +22,8 @@ from merginguriel.metrics.base import find
 from merginguriel.models.build_record import read
 from merginguriel.version import measured_by
 
+from . import joint
+
 if TYPE_CHECKING:
     from .study import Study
 
@@ -138,6 +140,11 @@ def scored_row(
         row = ResultRow(study.context, target, "-", "single", metric, find(metric).value(right), len(right))
         source = single_locale(study, model) or model.name
         row = replace(row, sources=(source,), seed=study.seed, code=measured_by())
+        if many := joint.described(model):
+            mode = "IncTar" if target in many.locales else "ExcTar"
+            row = replace(row, mode=mode, method="joint", k=len(many.locales), sources=many.locales,
+                          params=(("budget", many.budget),),
+                          saw="labels" if mode == "IncTar" else "nothing")  # fmt: skip
     else:
         included = target in {source.name for source in recipe.sources}
         mode = "IncTar" if included else "ExcTar"
@@ -159,6 +166,8 @@ def baseline_kind(study: Study, target: str, against: Path) -> str:
     if (against / "recipe.yaml").is_file():
         if load_recipe(against / "recipe.yaml").method == "average":
             return "average_merge"
+    elif joint.described(against):
+        return "joint"
     elif locale := single_locale(study, against):
         return "target_alone" if locale == target else "best_single_source"
     raise UsageError(
@@ -214,6 +223,8 @@ def logged_params(recipe: Recipe) -> tuple[tuple[str, str], ...]:
         implied = name == "preweight" and (value == "equal" or recipe.method in ("linear", "average"))
         if value != usual and not implied:
             found[name] = ",".join(value) if isinstance(value, tuple) else str(value)
+    if "tuned" in recipe.learnt:
+        found["tuned"] = str(recipe.learnt["tuned"]).replace(", ", ",")
     return tuple(sorted(found.items()))
 
 

@@ -15,6 +15,8 @@ KIND_WORDS = {
     "source_mean": "mean of sources",
     "target_alone": "target's own model",
     "average_merge": "plain average of the same sources",
+    "untuned_merge": "same merge before tuning",
+    "joint": "one model trained on many locales",
     "majority_class": "majority class",
     "pretrained_base": "pretrained base, fresh head",
 }

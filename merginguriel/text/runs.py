@@ -84,6 +84,14 @@ def metric_of(result: Mapping[str, Any]) -> Metric:
     return find(result.get("metric", "accuracy"))
 
 
+def dev_line(metric: str, value: float | None) -> str:
+    """Format the score of a trained model: `89.3% on development data`."""
+    if value is None:
+        return "not scored"
+    prefix = "" if metric == "accuracy" else f"{metric} "
+    return f"{prefix}{find(metric).unit.show(value, 1)} on development data"
+
+
 def result_lines(result: Mapping[str, Any]) -> list[str]:
     """Format the result of a run: scores of trained models, an N×N matrix, or a merge against its baselines."""
     head = f"{result['run']}  {result['context']}"
@@ -114,6 +122,12 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         "sources  "
         + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
     ]
+    if found := result.get("tuned"):
+        before, after = (show(found[f"dev_{metric.name}_{when}"], 1) for when in ("before", "after"))
+        lines.append(
+            f"tuned    {found['tuned']}: {before} → {after} on {found['items']} sentences ({found['tuned_on']}); "
+            f"{found['evaluations']} merges, {result['dropped']} dropped; {result['recipe']}"
+        )
     rows = [["against", "", metric.name, "difference", "95%", "p"]]
     for kind, baseline in result["baselines"].items():
         compared = baseline["comparison"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ def finetune(
     report_to: Sequence[str] = (),
     keep_every: float = KEEP_EVERY,
     on_progress: Progress | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Path:
     """Fine-tune the classifier folder `base` (see `base_classifier`) on `train`; write the folder `out`.
 
@@ -80,6 +81,7 @@ def finetune(
         report_to: The Trainer's own integrations that log the training: trackio, mlflow, wandb.
         keep_every: Seconds between checkpoints, which are saved beside `out`.
         on_progress: Called with (step, total steps, "loss 0.52") after every step.
+        more: Further entries of the record.
 
     Raises:
         UsageError: Invalid settings, or labels that the base lacks.
@@ -140,9 +142,14 @@ def finetune(
         save(model, folder)
         copy_tokenizer(base, folder)
         packages = build_record.versions("torch", "transformers")
-        more: dict[str, Any] = {"locale": locale or None, "train_items": len(train), **figures}
-        more |= {"threads": torch.get_num_threads(), "seconds": seconds, "versions": packages}
-        build_record.write(folder, RECORD, made, **more)
+        facts: dict[str, Any] = {
+            "locale": locale or None,
+            **(more or {}),
+            "train_items": len(train),
+            **figures,
+        }
+        facts |= {"threads": torch.get_num_threads(), "seconds": seconds, "versions": packages}
+        build_record.write(folder, RECORD, made, **facts)
         write_card(folder, base, locale, train, figures, settings, metric)
     return out
 
@@ -304,7 +311,7 @@ A classifier fine-tuned on {len(train):,} sentences{f" of {locale}" if locale el
 - {figures.get("epochs", settings.epochs)} epochs{lora_text}, learning rate {settings.learning_rate:g} (head {settings.head_learning_rate:g}),
   batches of {settings.batch_size}, seed {settings.seed}; everything else in `{RECORD}`.
 """
-    languages = [locale.split("-")[0]] if locale else []
+    languages = [locale.split("-")[0]] if "-" in locale else []
     build_record.card(
         folder, license=None, title=f"Classifier {locale}".strip(), body=body, languages=languages
     )

@@ -332,3 +332,25 @@ def test_a_token_that_is_short_or_that_others_may_read_is_refused(place, mu, mon
     (tmp_path / "token").chmod(0o644)
     said = mu("mcp", "--http", "--port", "0", "--token-file", tmp_path / "token", "--workspace", place)
     assert said.code == 2 and "chmod 600" in said.err
+
+
+@pytest.mark.slow
+def test_an_agent_gets_the_answer_and_the_files_that_it_was_not_drawn_from(place):
+    (place / "skills" / "other").mkdir()
+    (place / "skills" / "other" / "SKILL.md").write_text(
+        '---\nname: other\ndescription: "How to test."\nallowed-tools: [Bash, Read]\n---\nText.\n'
+    )
+    (place / "experiment_log" / "2026" / "copy of x.md").write_text("Text.\n")
+
+    async def conversation():
+        async with agent(place) as client:
+            for tool, arguments in (
+                ("advise", {"target": "sw-KE"}), ("search", {"query": "TIES"}), ("show", {"name": "other"}),
+            ):  # fmt: skip
+                told = await client.call_tool(tool, arguments)
+                assert not told.is_error
+                named = [one["where"] for one in told.structured_content["problems"]]
+                assert len(named) == 2 and "skills/other/SKILL.md" in named[0] and "copy of x.md" in named[1]
+                assert told.content[-1].text.startswith("2 files cannot be read in full")
+
+    talk(conversation)

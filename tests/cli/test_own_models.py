@@ -127,7 +127,7 @@ def test_the_example_goes_from_fine_tunes_made_outside_to_a_report(sentences, en
     script = REPOSITORY / "examples" / "own_models.py"
     words = ["--data", sentences, "--base", encoder, "--target", "sv-SE", "--work", tmp_path / "own"]
     ran = subprocess.run(
-        [sys.executable, script, *map(str, words), "--epochs", "6", "--rate", "3e-3"],
+        [sys.executable, script, *map(str, words), "--epochs", "6", "--rate", "3e-3", "--evaluations", "6"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

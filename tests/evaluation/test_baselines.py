@@ -30,7 +30,8 @@ DATA = TaskData("t", "sw-KE", ("a", "b"), *[tuple(Item(f"{i}", "x", "ab"[i % 3 =
 
 
 def test_with_what_the_caller_hands_in_every_baseline_is_there():
-    given = {"average_merge": answers(0.5, 90), "pretrained_base": answers(0.1, 91)}
+    given = {"average_merge": answers(0.5, 90), "pretrained_base": answers(0.1, 91),
+             "untuned_merge": answers(0.4, 92), "joint": answers(0.6, 93)}  # fmt: skip
     found = baselines("sw-KE", DEV, TEST, ["de-DE", "en-US"], DATA, given=given)
     assert list(found) == list(KINDS) and lacking(found) == []
     assert found["average_merge"].value == given["average_merge"].mean()

@@ -169,7 +169,7 @@ def test_a_range_that_was_never_resolved_cannot_be_read(bench, program, mu):
 def test_only_the_items_of_a_mark_are_read_as_ranges(bench, program, mu, tmp_path):
     _, ids = program
     said = f"## Findings\n\n- commits={ids[0]}..{ids[1]} are the bad ones, says git."
-    bench.entry(table="x", entry=E1)
+    bench.entry(row(), entry=E1)
     assert add(mu, bench, tmp_path, f"entries={E1}\n\n{said}").code == 0
     [path] = bench.root.glob("experiment_log/2026/2026-01-20-*.md")
     assert said in path.read_text(encoding="utf-8")

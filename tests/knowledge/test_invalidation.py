@@ -195,7 +195,7 @@ def test_invalidated_outweighs_contested_and_a_written_status_stays(bench):
 def test_what_selects_nothing_is_refused_with_its_line(bench, heading, item, said):
     bench.entry(says(heading, item), entry=E2)
     with pytest.raises(KnowledgeError) as told:
-        bench.load()
+        bench.load_all()
     assert said in f"{told.value.what} {told.value.hint}"
     assert (told.value.where or "").partition(".md:")[2].isdigit()
 
@@ -206,7 +206,7 @@ def test_what_selects_nothing_is_refused_with_its_line(bench, heading, item, sai
 def test_a_mark_needs_a_reason_and_rows(bench, text, said):
     bench.entry(table=f"{HEAD}{row()}\n\n## Contests\n\n{text}", entry=E2)
     with pytest.raises(KnowledgeError, match=said):
-        bench.load()
+        bench.load_all()
 
 
 def test_lint_names_a_lift_of_nothing(bench):

@@ -165,7 +165,7 @@ def test_the_neuromerging_plan_expected_three_to_five_points_and_lost_one(study)
 def test_an_expectation_that_cannot_be_scored_is_refused_with_its_line(bench, old, new, says):
     plan(bench, PLAN_TEXT.replace(old, new, 1))
     with pytest.raises(KnowledgeError, match=says) as told:
-        bench.load()
+        bench.load_all()
     assert f"{PLAN}.md:1" in (told.value.where or "")
 
 

@@ -58,7 +58,7 @@ def test_an_entry_cannot_close_what_was_asked_after_it(bench):
 def test_a_settled_question_needs_its_name(bench, item):
     asked(bench, item)
     with pytest.raises(KnowledgeError, match=r"must name a question|starts with its state") as told:
-        bench.load()
+        bench.load_all()
     assert "#q1" in (told.value.hint or "")
 
 

@@ -18,6 +18,8 @@ from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge import base
 from merginguriel.knowledge.parse import entries
 from merginguriel.knowledge.parse.skills import read_skill, skill_paths
+from merginguriel.knowledge.skills.evals import questions
+from merginguriel.knowledge.skills.proposals import proposals
 from merginguriel.workspace import find
 
 SWAHILI = {"target": "sw-KE", "mode": "ExcTar", "baseline_kind": "best_single_source", "baseline": 0.467}
@@ -116,6 +118,17 @@ def test_lists_and_search_show_every_entry(root, mu):
     listed = mu("log", "list", "--json", "--workspace", root).json
     assert {entry["id"] for entry in listed} == {entry.id for entry in knowledge.entries}
     assert mu("search", "Swahili", "--json", "--workspace", root).json
+
+
+def test_the_skills_state_what_the_log_shows(live):
+    assert [item.id for item in proposals(base.load(find(explicit=live)))] == []
+
+
+def test_every_skill_has_questions_and_passes_them(live, mu):
+    knowledge = base.load(find(explicit=live))
+    assert {question.skill for question in questions(knowledge)} == {skill.name for skill in knowledge.skills}
+    told = mu("skills", "eval", "--workspace", live)
+    assert told.code == 0, told.out
 
 
 def test_a_damaged_entry_is_found(tmp_path):

@@ -397,5 +397,5 @@ def test_a_foreign_skill_is_read_and_makes_no_claims(mu, bench):
 def test_a_skill_with_claims_is_held_to_our_rules_even_without_our_metadata(bench):
     bench.skill(NAME, text=FOREIGN, claims="[]\n")
     with pytest.raises(KnowledgeError, match="metadata has no created") as caught:
-        bench.load()
+        bench.load_all()
     assert OWN in (caught.value.hint or "")

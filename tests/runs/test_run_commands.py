@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 from conftest import KNOWLEDGE
 from run_files import config_file
 
@@ -148,3 +149,18 @@ def test_rows_of_a_run_that_are_in_the_log_are_not_taken_twice(two):
     corrected = lab.mu("log", "add", "--title", "Three", "--run", found[1].id, "--supersedes", first, *words)
     asked = lab.mu("log", "add", "--title", "Four", *runs_of, "--again", *words)
     assert (other.code, corrected.code, asked.code) == (0, 0, 0)
+
+
+def test_a_file_cannot_permit_code_of_model_folders_without_the_flag(lab):
+    path = config_file(lab, trust_remote_code=True)
+    ran = lab.mu("run", path, "--dry-run", "--workspace", lab.space)
+    assert ran.code == 2 and "trust_remote_code in a file needs the flag as well" in ran.err
+    assert "run.yaml" in ran.err and "--trust-remote-code" in ran.err
+    (lab.space / "sweep.yaml").write_text(
+        yaml.safe_dump({"base": yaml.safe_load(path.read_text()), "grid": {"k": [1, 2]}})
+    )
+    swept = lab.mu("sweep", "run", lab.space / "sweep.yaml", "--dry-run", "--workspace", lab.space)
+    assert swept.code == 2 and "--trust-remote-code" in swept.err
+    path = config_file(lab)
+    shown = lab.mu("run", path, "--dry-run", "--trust-remote-code", "--json", "--workspace", lab.space)
+    assert shown.code == 0 and shown.data["config"]["trust_remote_code"] is True

@@ -14,7 +14,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from merginguriel import workspace
-from merginguriel.errors import USER_ERRORS, MuError
+from merginguriel.errors import USER_ERRORS, MuError, as_mu_error
 from merginguriel.workspace import Workspace
 
 from . import gc_pause, registry, session
@@ -22,6 +22,9 @@ from .base import Client, MuScreen
 from .registry import SCREENS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from merginguriel.knowledge.problems import Problem
     from merginguriel.runs.progress import EndWatch
 
 SWITCH = 0.001  # thread switch interval in seconds: a reading thread delays drawing at most so long (default 0.005)
@@ -52,6 +55,7 @@ class MuApp(Client):
         Binding("M", "copy('markdown')", "Copy as Markdown", id="copy.markdown", show=False, tooltip="Copy the content of the screen as Markdown"),
         Binding("C", "copy('csv')", "Copy as CSV", id="copy.csv", show=False, tooltip="Copy the content of the screen as CSV"),
         Binding("Y", "copy('command')", "Copy command", id="copy.command", show=False, tooltip="Copy the command that prints this content"),
+        Binding("exclamation_mark", "problems", "Problems", id="problems", show=False, tooltip="List what lint finds in the workspace, each with its file and line"),
         Binding("ctrl+r", "reload", "Read the files again", id="reload", show=False),
         Binding("g", "simulate_key('home')", "First", id="first", show=False),
         Binding("G", "simulate_key('end')", "Last", id="last", show=False),
@@ -173,6 +177,40 @@ class MuApp(Client):
                 self.notify(f"{count} line{'s' * (count != 1)} copied as {what}.", markup=False)
             else:
                 self.notify(f"Nothing to copy as {what} on this screen.", severity="warning", markup=False)
+
+    def action_problems(self) -> None:
+        """Check the workspace and list its problems."""
+        self.run_worker(self._find_problems, thread=True, group="problems", exclusive=True)
+
+    def _find_problems(self) -> None:
+        from merginguriel.knowledge.lint.runner import cached_problems
+        from merginguriel.merging.registry import parameters
+
+        try:
+            found = cached_problems(self.space, program=parameters)
+        except USER_ERRORS as error:
+            self.call_from_thread(self.show_error, as_mu_error(error) or MuError(str(error)))
+            return
+        self.call_from_thread(self._show_problems, found)
+
+    def _show_problems(self, found: list[Problem]) -> None:
+        from .problems import ProblemsScreen
+
+        if found:
+            self.push_screen(ProblemsScreen(found, self.space.root), self._edit_problem)
+        else:
+            self.notify("No problems.", markup=False)
+
+    def _edit_problem(self, place: tuple[Path, int] | None) -> None:
+        if place is None:
+            return
+        try:
+            workspace.writable(self.space)
+            self.edit(place[0], place[1])
+        except MuError as error:
+            self.show_error(error)
+            return
+        self.action_reload()
 
     def action_reload(self) -> None:
         """Read the files of the current screen again."""

@@ -8,7 +8,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events
@@ -30,7 +30,26 @@ from merginguriel.workspace import Workspace
 from .registry import SCREENS
 from .widgets.keybar import KeyBar
 
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.problems import Problem
+
 T = TypeVar("T")
+TAKES_LINE = {
+    "vi",
+    "vim",
+    "nvim",
+    "view",
+    "nano",
+    "pico",
+    "emacs",
+    "emacsclient",
+    "micro",
+    "kak",
+    "joe",
+    "mg",
+    "ne",
+}
 
 
 class Client(App[None]):
@@ -42,6 +61,7 @@ class Client(App[None]):
         self.what: dict[str, tuple[str, ...]] = {}  # screen → what to open when it is next shown
         self.elsewhere = "" if _is_nearest(space) else f" --workspace {shlex.quote(str(space.root))}"
         self.drafts_outside: list[Path] = []  # drafts that could not be saved in the workspace
+        self.noted: tuple[Problem, ...] = ()  # problems of files that were last reported
         self.begun: set[str] = set()  # runs started here since the last check
 
     def action_go(self, name: str, *what: str) -> None:
@@ -65,8 +85,18 @@ class Client(App[None]):
         """Show an error as a notification. Its text is data, not markup."""
         self.notify(plain(error.render()), severity="error", timeout=12, markup=False)
 
-    def edit(self, path: Path) -> None:
-        """Open a file in $VISUAL or $EDITOR and wait until the editor ends.
+    def note_problems(self, knowledge: Knowledge) -> None:
+        """Say how many files have problems, once for the same ones."""
+        found = knowledge.problems
+        if found != self.noted and found:
+            count = f"{len(found)} problem{'s' * (len(found) != 1)}"
+            first = plain(f"{found[0].where}: {found[0].what}".replace(f"{self.space.root}/", ""))
+            text = f"{count} in the files of this workspace; press ! for the list.\n{first}"
+            self.notify(text, severity="warning", markup=False)
+        self.noted = found
+
+    def edit(self, path: Path, line: int = 1) -> None:
+        """Open a file in $VISUAL or $EDITOR, at a line if the editor is a known one, and wait until it ends.
 
         Raises:
             UsageError: No editor is set, it cannot be started, it failed, or the terminal cannot be suspended.
@@ -77,7 +107,9 @@ class Client(App[None]):
         if not editor or not editor.strip():
             raise UsageError("no editor is set.", hint="Set $EDITOR before starting mu-tui.")
         try:
-            words = [*shlex.split(editor), str(path)]
+            words = shlex.split(editor)
+            at_line = [f"+{line}"] if line > 1 and Path(words[0]).name in TAKES_LINE else []
+            words += [*at_line, str(path)]
         except ValueError as error:
             raise UsageError(
                 f"$EDITOR cannot be parsed: {editor!r}: {str(error).lower()}.",

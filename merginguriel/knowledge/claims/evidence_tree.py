@@ -83,7 +83,7 @@ def why(knowledge: Knowledge, name: str) -> Node:
 
 def of_skill(skill: Skill, knowledge: Knowledge) -> Node:
     """Return the tree under a skill."""
-    facts = {"version": skill.version, "updated": skill.metadata["updated"], "where": str(skill.path)}
+    facts = {"version": skill.version, "updated": skill.updated, "where": str(skill.path)}
     children = tuple(of_claim(claim, knowledge) for claim in skill.claims)
     return Node("skill", skill.name, skill.line, facts, children)
 
@@ -134,6 +134,8 @@ def of_entry(
 def of_row(row: ResultRow, knowledge: Knowledge, *, upwards: bool = False) -> Node:
     """Return the tree under a row; `upwards`: with the claims that cite it."""
     facts: dict[str, Any] = {"status": row.status, "n": row.n, "measured": row.day, "where": row.where}
+    if row.written:
+        facts["written_as"] = dict(row.written)
     if row.ref in knowledge.marks:
         facts["marked_by"] = [f"{entry.id}: {mark.reason}" for entry, mark in knowledge.marks[row.ref]]
     if upwards:

@@ -61,10 +61,12 @@ def check_skill(skill: Skill, knowledge: Knowledge) -> list[Mismatch]:
         return []
     evidence = evidence_of(skill, knowledge)
     problems: list[Mismatch] = []
-    for passage in passages(section):
+    for passage in passages(markdown.without_generated(section)):
         rows, bound = _rows_for(passage, evidence, skill, knowledge)
         if rows:
-            problems += _check(passage, rows, bound, DOUBT.search(section.text) is not None)
+            stated = [knowledge.standings[ref].mean_pp for ref in passage.refs if ref in knowledge.standings]
+            means = [mean for mean in stated if mean is not None]
+            problems += _check(passage, rows, bound, DOUBT.search(section.text) is not None, means)
     return problems
 
 
@@ -132,9 +134,12 @@ def _languages(text: str, evidence: Sequence[ResultRow]) -> set[str]:
     return {tag for tag in targets if re.search(rf"\b{re.escape(locales.get(tag).name)}\b", text)}
 
 
-def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, states_doubt: bool) -> list[Mismatch]:
+def _check(
+    passage: Passage, rows: Sequence[ResultRow], bound: bool, states_doubt: bool, means: Sequence[float]
+) -> list[Mismatch]:
     """Check the numbers of a passage.
 
+    `means`: pooled differences of the claims that it cites.
     `bound`: every number must be a row's; else only those that look like a result, or fit in another unit.
     """
     written = with_units(passage.text, passage.head) if passage.table else passage.text
@@ -144,7 +149,8 @@ def _check(passage: Passage, rows: Sequence[ResultRow], bound: bool, states_doub
         meant = rows if number.unit == "%" and not number.signed else _shown(text, rows)
         sound = [row for row in meant if row.status == "current"]
         relative = number.unit == "rel_pct" or bool(RELATIVE.search(text + passage.head))
-        if _borne_out(number, sound, relative):
+        pooled = number.unit == "pp" and any(number.is_near(mean) for mean in means)
+        if pooled or _borne_out(number, sound, relative):
             continue
         if _borne_out(number, meant, relative):
             doubtful = [row.ref for row in meant if row.status in DOUBTFUL]

@@ -1,4 +1,4 @@
-"""Derived status of result rows: superseded, contested or invalidated by later entries."""
+"""Derived status and labels of result rows: superseded, contested, invalidated or relabelled by later entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Reached = tuple[Entry, Mark]
 
 
 def derive(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Return the entries, each row with the status that the whole log gives it."""
+    """Return the entries, each row with the status and the labels that the whole log gives it."""
     return marked(superseded(entries))
 
 
@@ -84,20 +84,41 @@ def _lifted(entry: Entry, row: ResultRow, lifts: Iterable[Reached]) -> bool:
 
 
 def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Return the entries, each current row with the status that marks give it; invalidated outranks contested."""
+    """Return the entries, each row with the status and labels that marks give it; invalidated outranks contested."""
     reached = marks_of(entries) if any(entry.marks for entry in entries) else {}
     if not reached:
         return tuple(entries)
 
     def status(row: ResultRow) -> str:
-        kinds = {mark.kind for _, mark in reached.get(row.ref, ())}
+        kinds = {mark.kind for _, mark in reached.get(row.ref, ()) if mark.kind in STATUS}
         if row.status not in ("current", "contested") or not kinds:
             return row.status
         return STATUS["Invalidates" if "Invalidates" in kinds else "Contests"]
 
     return tuple(
-        replace(entry, rows=tuple(replace(row, status=status(row)) for row in entry.rows))
+        replace(
+            entry,
+            rows=tuple(
+                replace(relabelled(row, reached.get(row.ref, ())), status=status(row)) for row in entry.rows
+            ),
+        )
         if any(row.ref in reached for row in entry.rows)
         else entry
         for entry in entries
     )
+
+
+def relabelled(row: ResultRow, marks: Iterable[Reached]) -> ResultRow:
+    """Return the row with the labels that `## Relabels` sections give it; `written` holds those of its file."""
+    for _, mark in marks:
+        for selector in mark.selectors:
+            if selector.to and selector.selects(row):
+                column, value = selector.to
+                written = {column: str(getattr(row, column)), **dict(row.written)}
+                row = replace(row, written=tuple(written.items()))
+                row = (
+                    replace(row, sources=(), weights=())
+                    if column == "sources"
+                    else replace(row, similarity=value)
+                )
+    return row

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
 from merginguriel import __version__, cache
 from merginguriel.errors import MuError
-from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.claims import row_status
+from merginguriel.knowledge.base import MOST_BYTES, load_readable
 from merginguriel.knowledge.log.vocabulary import Program
-from merginguriel.knowledge.parse.entries import Entry, entry_paths, parse_entry
-from merginguriel.knowledge.parse.file_stamps import is_settled, stamp, stamps
+from merginguriel.knowledge.parse.entries import entry_paths
+from merginguriel.knowledge.parse.file_stamps import FOLDER, NO_FILE, is_settled, stamp, stamps
 from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences
-from merginguriel.knowledge.parse.skills import Skill, no_skill_file, read_skill, skill_paths
+from merginguriel.knowledge.parse.skills import no_skill_file, skill_paths
 from merginguriel.knowledge.parse.yaml_lines import read_text
+from merginguriel.knowledge.problems import Problem, of_error
 from merginguriel.workspace import MARKER, Workspace
 
-from .rules import Problem, check_all
+from .rules import check_all, evidence_links
+from .rules.version import VARIABLE
 
 INSTALLED = (".agents/skills", ".claude/skills")  # folders of installed skills, each with its registry
 
@@ -39,41 +42,28 @@ def problems(space: Workspace, program: Program | None = None) -> list[Problem]:
         space: The workspace.
         program: Merging methods of the program, each with its parameters.
     """
+    knowledge = replace(load_readable(space), program=program or {})
     result: list[Problem] = []
-    skills: list[Skill] = []
-    entries: list[Entry] = []
-    if not skill_paths(space.skills):
+    paths = skill_paths(space.skills)
+    if not paths:
         result.append(
             Problem(str(space.skills), "this folder has no skills.", "Restore them with: mu init --restore")
         )
     for folder in sorted(space.skills.glob("*/")) if space.skills.is_dir() else []:
-        if not (folder / "SKILL.md").is_file() and not folder.name.startswith("."):
-            result.append(_of_error(no_skill_file(folder), folder))
-    for path in skill_paths(space.skills):
-        try:
-            skills.append(read_skill(path.parent))
-        except MuError as error:
-            result.append(_of_error(error, path))
+        if folder / "SKILL.md" not in paths and not folder.name.startswith("."):
+            result.append(of_error(no_skill_file(folder), folder))
+    result += knowledge.problems
     for path in entry_paths(space.log):
-        try:
-            text = read_text(path)
+        with suppress(MuError):  # reported above
             result += [
                 Problem(
                     f"{path}:{line}",
                     f"says {words!r}: percent of the baseline, or percentage points?",
                     NAME_THE_UNIT,
                 )
-                for line, words in bare_differences(text)
+                for line, words in bare_differences(read_text(path, most=MOST_BYTES))
             ]
-            entries.append(parse_entry(text, path))
-        except MuError as error:
-            result.append(_of_error(error, path))
-    knowledge = Knowledge(space, tuple(skills), row_status.derive(entries), "", program or {})
     return result + check_all(knowledge)
-
-
-def _of_error(error: MuError, path: Path) -> Problem:
-    return Problem(error.where or str(path), error.what, error.hint or "")
 
 
 def cached_problems(
@@ -88,14 +78,25 @@ def cached_problems(
     """
     seen = _read_files(space)
     key = _digest(seen, space)
-    if not full and (result := _recall(space.root, key)) is not None:
-        return result
+    if not full and (cached := _recall(space.root, key)) is not None:
+        return cached
     result = problems(space, program())
+    pointed = {str(path): _stamp_of(path) for path in evidence_links.pointed(load_readable(space))}
     # A file that was written just now may change again without a change of its stamp.
-    if all(map(is_settled, seen.values())) and _digest(_read_files(space), space) == key:
-        text = json.dumps({"key": key, "problems": [asdict(item) for item in result]})
-        cache.write(place(space.root), text.encode())
+    settled = all(map(is_settled, (*seen.values(), *pointed.values())))
+    if settled and _digest(_read_files(space), space) == key:
+        answer = {"key": key, "pointed": pointed, "problems": [asdict(item) for item in result]}
+        cache.write(place(space.root), json.dumps(answer).encode())
     return result
+
+
+def _stamp_of(path: Path) -> str:
+    """Return the stamp of a file that a text points to; whether a folder exists is all that counts."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return NO_FILE
+    return FOLDER if stat.S_ISDIR(status.st_mode) else stamp(status)
 
 
 def _read_files(space: Workspace) -> dict[str, str]:
@@ -105,17 +106,32 @@ def _read_files(space: Workspace) -> dict[str, str]:
         result |= stamps(space.root, folder, depth=depth)
     for name in INSTALLED:
         result |= stamps(space.root, space.root / name)
-    for path in (space.root / MARKER, *space.root.glob("*.json"), *space.root.glob("*.lock")):
+    for path in (
+        space.root / MARKER,
+        *space.root.glob("*.json"),
+        *space.root.glob("*.lock"),
+        *_git_files(space),
+    ):
         with suppress(OSError):
-            result[path.name] = stamp(path.stat())
+            result[str(path)] = stamp(path.stat())
     return result
+
+
+def _git_files(space: Workspace) -> tuple[Path, ...]:
+    """Return files that decide how git compares the log with its commits, besides the commits."""
+    return (space.root / ".gitattributes", space.log / ".gitattributes", space.root / ".git" / "index")
 
 
 def _digest(seen: dict[str, str], space: Workspace) -> str:
     program = Path(__file__).resolve().parents[2]
     ours = [*program.glob("*.py"), *program.glob("*.tsv"), *program.glob("knowledge/**/*.py")]
-    ours += [*program.glob("similarity/*.py"), *program.glob("merging/methods/*.py")]
+    ours += [
+        path
+        for name in ("similarity", "metrics", "merging/methods", "text")
+        for path in program.glob(f"{name}/*.py")
+    ]
     parts = [__version__, str(date.today()), repr(sorted(space.settings.items())), _git_state(space.root)]
+    parts.append(os.environ.get(VARIABLE, ""))
     parts += sorted(f"{path}:{stamp(path.stat())}" for path in ours)
     parts += [f"{name}:{item}" for name, item in sorted(seen.items())]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
@@ -133,6 +149,8 @@ def _git_state(root: Path) -> str:
 def _recall(root: Path, key: str) -> list[Problem] | None:
     try:
         result = json.loads(cache.read(place(root)) or b"")
+        if any(_stamp_of(Path(path)) != was for path, was in result["pointed"].items()):
+            return None
         return [Problem(**item) for item in result["problems"]] if result["key"] == key else None
     except (ValueError, KeyError, TypeError):
         return None

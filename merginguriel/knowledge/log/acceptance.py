@@ -17,7 +17,7 @@ from merginguriel.knowledge.parse.row_parser import CellError, is_future
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
-from . import append, commits, prior_attempts, vocabulary
+from . import append, commits, prior_attempts, takes_back, vocabulary
 
 EXPECTED = """\
 ## Expected
@@ -87,6 +87,7 @@ def preview(
     program: vocabulary.Program | None = None,
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    verdicts: takes_back.Verdicts | None = None,
 ) -> tuple[Entry, str]:
     """Return the entry that `accept` would make of a text, and its Markdown; write nothing.
 
@@ -96,7 +97,11 @@ def preview(
     with source.locating(file):
         markdown = commits.resolved(source.markdown, space.root, repository, tell)
         entry = append.check_text(space.log, markdown, file)
-        check(space, entry, anyway=anyway, knowledge=knowledge, program=program, tell=tell)
+        found = check(
+            space, entry, anyway=anyway, knowledge=knowledge, program=program, tell=tell, verdicts=verdicts
+        )
+        if found.rows:
+            tell(found.text())
     return entry, markdown
 
 
@@ -110,6 +115,8 @@ def accept(
     program: vocabulary.Program | None = None,
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    verdicts: takes_back.Verdicts | None = None,
+    report: Callable[[takes_back.TakenBack], None] | None = None,
 ) -> Entry:
     """Check an entry's text against itself and the log, and write it into the log; keep a refused text as a draft.
 
@@ -118,12 +125,14 @@ def accept(
         text: The entry, in Markdown or as JSON of the form that `mu schema entry` prints.
         beside: Folder of the row files and figures that the text names.
         draft: The draft that the text was read from; a refused text is kept there again.
-        anyway: Accept a plan that repeats what was tried or states nothing that can be scored, and a name that
-            resembles a known one.
+        anyway: Accept a plan that repeats what was tried or states nothing that can be scored, a name that
+            resembles a known one, and a mark that takes back many rows or claims.
         program: Merging methods of the program, each with its parameters: names that are known although no row has
             them.
         repository: Where ranges of commits that the entry invalidates are looked up; see `commits.resolved`.
-        tell: Called with a line for each new name, and each such range.
+        tell: Called with a line for each new name, each such range, and what the entry takes back.
+        verdicts: Counts the verdicts that the entry changes, where it takes rows back.
+        report: Called with what the entry took back once it is in the log.
 
     Returns:
         The entry as read back from the log.
@@ -139,12 +148,13 @@ def accept(
         refuse_json(space, text, error, draft)
         raise
     markdown = source.markdown
+    found = takes_back.TakenBack(0, 0)
     try:
         with source.locating():
             markdown = commits.resolved(markdown, space.root, repository, tell)
             entry = _checked(space, markdown, beside, invalid_is_error=source.keys is not None)
             if entry is not None:
-                check(space, entry, anyway=anyway, program=program, tell=tell)
+                found = check(space, entry, anyway=anyway, program=program, tell=tell, verdicts=verdicts)
     except MuError as error:
         attached = append.row_files(markdown, beside)
         if source.keys is None:
@@ -153,7 +163,15 @@ def accept(
             refuse_json(space, text, error, draft, attached)
         raise
     from_json = draft is not None and draft.suffix == ".json"
-    return append.add_text(space.log, markdown, beside=beside, draft=None if from_json else draft)
+    landed = append.add_text(space.log, markdown, beside=beside, draft=None if from_json else draft)
+    from . import drafts  # it imports this module
+
+    drafts.remove_landed(space.log, landed)
+    if found.rows:
+        tell(found.text())
+    if report:
+        report(found)
+    return landed
 
 
 def _checked(space: Workspace, text: str, beside: Path | None, *, invalid_is_error: bool) -> Entry | None:
@@ -173,11 +191,12 @@ def check(
     knowledge: Knowledge | None = None,
     program: vocabulary.Program | None = None,
     tell: Callable[[str], None] = lambda text: None,
-) -> None:
-    """Raise KnowledgeError for an entry that does not fit the log.
+    verdicts: takes_back.Verdicts | None = None,
+) -> takes_back.TakenBack:
+    """Return what an entry takes back; raise KnowledgeError if it does not fit the log.
 
-    These are a date in the future, a name that resembles a known one, an unknown selector or reference, and a
-    plan without an expectation, or one that the log has measured.
+    That is: a date in the future, a name that resembles a known one, an unknown selector or reference, a mark that
+    selects nothing or takes back much, a plan without an expectation, or one that the log has measured.
 
     Args:
         space: Workspace of the log.
@@ -186,8 +205,10 @@ def check(
         knowledge: Knowledge of this workspace, if the caller has read it.
         program: Merging methods of the program, each with its parameters; None: only names of the log are known.
         tell: Called with a line for each new name.
+        verdicts: Counts the verdicts that the entry changes, where it takes rows back.
     """
     plan = entry.type == "Plan"
+    append.check_head(entry)
     if is_future(entry.date):
         raise KnowledgeError(f"the date {entry.date} is in the future.", where=str(entry.path))
     for row in entry.rows:
@@ -214,8 +235,11 @@ def check(
         result = prior_attempts.tried_by_plan(knowledge, entry.expected)
         if result:
             raise prior_attempts.TriedAlready(result, where=str(entry.path))
+    found = takes_back.taken_back(knowledge, entry, verdicts)
+    takes_back.check(knowledge, entry, found, anyway=anyway)
     for item in new:
         tell(f"{item.what}: it is new in this log.")
+    return found
 
 
 def check_references(knowledge: Knowledge, entry: Entry) -> None:
@@ -275,7 +299,7 @@ def refuse_json(
 ) -> None:
     """Keep the JSON of an entry as a draft, and let `error` name the draft and the key."""
     key, error.where = error.where, None
-    draft = draft or space.log / ".draft" / f"{append.digest(text)}.json"
+    draft = draft or append.draft_folder(space.log) / f"{append.digest(text)}.json"
     append.refuse(space.log, text, error, attached, draft)
     if key:
         error.where = f"{draft}: {key}"

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import os
 import re
 import secrets
+import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from merginguriel import files
+from merginguriel import cache, files
 from merginguriel.errors import KnowledgeError, MuError
 from merginguriel.knowledge.parse import rows
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
 from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences
 from merginguriel.knowledge.parse.rows import ResultRow, row_cells
+
+MOST_TITLE, MOST_SUMMARY = 200, 1000  # characters
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_FILE = re.compile(r"(?<![\w:/.@-])[\w./~+=-]*[\w-]\.(?:csv|tsv|jsonl?|npz|npy|png|pdf|db|sqlite|parquet|safetensors|xlsx|ya?ml|log|txt|pkl|md)\b")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ def staged(
 def _withdraw(path: Path, attached: Sequence[Path]) -> None:
     """Remove files beside an entry that was not written; an entry that was written keeps them."""
     if attached and not path.exists():
-        others = [other.read_bytes() for other in path.parent.glob("[!.]*.md")]
+        others = [other.read_bytes() for other in path.parent.glob("[!.]*.md") if other.is_file()]
         for file in attached:
             if not any(file.name.encode() in other for other in others):
                 file.unlink(missing_ok=True)
@@ -213,12 +219,16 @@ def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | 
                 refuse(log, text, existing, names, draft)
                 raise existing
         entry = _land(log, path, text, [path.with_name(file.name) for file in names], draft)
-    except (MuError, KeyboardInterrupt):
+    except (MuError, KeyboardInterrupt) as error:
         _withdraw(path, copied)
+        if isinstance(error, MuError) and not isinstance(error, KnowledgeError):
+            refuse(log, text, error, names, draft)  # the log cannot be written
         raise
     if beside is not None and beside.resolve() == (log / ".draft").resolve():
         others = [
-            item.read_bytes() for item in beside.glob("[!.]*.md") if draft is None or not item.samefile(draft)
+            item.read_bytes()
+            for item in beside.glob("[!.]*.md")
+            if item.is_file() and (draft is None or not item.samefile(draft))
         ]
         for file in names:
             if not any(file.name.encode() in other for other in others):
@@ -239,7 +249,9 @@ def _written(path: Path, data: bytes) -> bool:
 
 def _id_in_use(path: Path) -> KnowledgeError:
     owners = [
-        item.stem for item in sorted(path.parent.glob("[!.]*.md")) if path.name.encode() in item.read_bytes()
+        item.stem
+        for item in sorted(path.parent.glob("[!.]*.md"))
+        if item.is_file() and path.name.encode() in item.read_bytes()
     ]
     owner = f"of {owners[0]}" if owners else "that no entry names, left by a writer that was killed"
     hint = "Give the file another name, here and where the text names it."
@@ -275,7 +287,7 @@ def _check_new(log: Path, name: str, text: str) -> None:
     with os.scandir(folder) as existing_files:
         near = [
             item.name for item in existing_files
-            if item.name.startswith(start) and item.name.endswith(".md") and item.stat().st_size >= len(content)
+            if item.is_file() and item.name.startswith(start) and item.name.endswith(".md") and item.stat().st_size >= len(content)
         ]  # fmt: skip
     for path in sorted(folder / item for item in near):
         if path.read_bytes().strip() == content:
@@ -291,9 +303,36 @@ def _in_the_log(path: Path) -> KnowledgeError:
 
 
 def _check_words(text: str, path: Path) -> None:
+    """Raise KnowledgeError for what no entry may contain, with its line."""
     for line, words in bare_differences(text):
-        problem = f"the text says {words!r}: percent of the baseline, or percentage points?"
-        raise KnowledgeError(problem, where=f"{path}:{line}", hint=NAME_THE_UNIT)
+        what = f"the text says {words!r}: percent of the baseline, or percentage points?"
+        raise KnowledgeError(what, where=f"{path}:{line}", hint=NAME_THE_UNIT)
+    control = _CONTROL.search(text)
+    if control:
+        line = text.count("\n", 0, control.start()) + 1
+        raise KnowledgeError(
+            f"the text has the control character U+{ord(control[0]):04X}.",
+            where=f"{path}:{line}",
+            hint="Remove it.",
+        )
+
+
+def check_head(entry: Entry) -> None:
+    """Raise KnowledgeError for a title or summary that is too long, and for a summary that points to a file."""
+    for name, text, most in (("title", entry.title, MOST_TITLE), ("summary", entry.summary, MOST_SUMMARY)):
+        if len(text) > most:
+            raise KnowledgeError(
+                f"the {name} has {len(text):,} characters, more than {most}.",
+                where=f"{entry.path}:1",
+                hint="Write the rest in the body.",
+            )
+    pointer = _FILE.search(entry.summary)
+    if pointer:
+        raise KnowledgeError(
+            f"the summary points to the file {pointer[0]}.",
+            where=f"{entry.path}:1",
+            hint="State the finding there, and name the file in the body, under ## Data or ## References.",
+        )
 
 
 def row_files(text: str, beside: Path | None) -> list[Path]:
@@ -346,10 +385,11 @@ def refuse(
 
     Where another draft's file has the name of one of these, this one gets a name of its own, in the text too.
     """
+    folder = draft_folder(log)
     for file in attached:
-        if file.parent.resolve() != (log / ".draft").resolve():
+        if file.parent.resolve() != folder.resolve():
             data = file.read_bytes()
-            name = _keep_file(log / ".draft" / file.name, data)
+            name = _keep_file(folder / file.name, data)
             text = re.sub(
                 rf"(^rows:\s+|\]\(){re.escape(file.name)}(?=[\s)])", rf"\g<1>{name}", text, flags=re.MULTILINE
             )
@@ -370,9 +410,23 @@ def _keep_file(path: Path, data: bytes) -> str:
     return own
 
 
+def draft_folder(log: Path) -> Path:
+    """Return the folder of drafts; one outside the workspace where that cannot be written."""
+    inside = log / ".draft"
+    above = next(folder for folder in (inside, *inside.parents) if folder.exists())
+    if above.is_dir() and os.access(above, os.W_OK):
+        return inside
+    for outside in (cache.folder("drafts"), Path(tempfile.gettempdir()) / "merginguriel-drafts"):
+        with contextlib.suppress(OSError):
+            outside.mkdir(parents=True, exist_ok=True)
+            if os.access(outside, os.W_OK):
+                return outside
+    return inside
+
+
 def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
     """Keep bytes that are not text as a draft, and let `error` name the draft."""
-    path = log / ".draft" / f"{hashlib.sha256(data).hexdigest()[:8]}.md"
+    path = draft_folder(log) / f"{hashlib.sha256(data).hexdigest()[:8]}.md"
     files.write_bytes(path, data)
     error.where = str(path)
     error.hint = f"{error.hint or ''}\nIt was saved there; correct it and run: mu log add {path}".strip()
@@ -380,6 +434,8 @@ def keep_bytes(log: Path, data: bytes, error: MuError) -> None:
 
 def keep_draft(log: Path, text: str, path: Path | None = None) -> Path:
     """Save a rejected text at `path`, or under a name that depends on the text alone."""
-    path = path or log / ".draft" / f"{digest(text)}.md"
+    folder = draft_folder(log)
+    if path is None or not os.access(path.parent, os.W_OK):
+        path = folder / (path.name if path else f"{digest(text)}.md")
     files.write_text(path, text)
     return path

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge, load_readable
+from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.workspace import Workspace
 
@@ -78,6 +79,24 @@ def _title(text: str) -> str:
         return str(json.loads(text).get("title", ""))
     except ValueError:
         return ""
+
+
+def remove_landed(log: Path, entry: Entry) -> None:
+    """Remove the refused drafts of an entry that has landed: those with its title, type and date."""
+    for path in _paths(log):
+        try:
+            text = read_text(path)
+        except MuError:
+            continue
+        # JSON may leave the date out.
+        given = {key: _field(text, key) for key in ("type", "date")}
+        if _title(text) == entry.title and given["type"] == entry.type and given["date"] in ("", entry.date):
+            discard(log, path)
+
+
+def _field(text: str, key: str) -> str:
+    match = re.search(rf"^\s*[\"']?{key}[\"']?:\s*[\"']?([\w-]+)", text, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def find(log: Path, prefix: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge.problems import Problem, of_error
 from merginguriel.similarity import choice
 
 from .rows import BASELINE_KINDS, MODES
@@ -24,7 +25,10 @@ KEYS = (
     "id", "text", "scope", "predicate", "over", "prefer", "condition", "value", "unit", "evidence", "since",
     "superseded_by",
 )  # fmt: skip
-STRONG_WORDS = re.compile(r"\b(only|always|never|must)\b", re.IGNORECASE)
+STRONG_WORDS = re.compile(
+    r"\b(only|always|never|must|clearly|significant(?:ly)?|proven|certain(?:ly)?|sole|every|none)\b",
+    re.IGNORECASE,
+)
 
 _ID = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
@@ -124,6 +128,29 @@ def parse_claims(text: str, path: Path, skill: str) -> tuple[Claim, ...]:
             raise KnowledgeError(f"the claim {claim.id} appears twice.", where=claim.where)
         claims.append(claim)
     return tuple(claims)
+
+
+def readable_claims(text: str, path: Path, skill: str) -> tuple[tuple[Claim, ...], list[Problem]]:
+    """Return the claims of a claims.yaml that can be read, and a problem for each that cannot."""
+    claims: dict[str, Claim] = {}
+    problems: list[Problem] = []
+    for block, line in _blocks(text):
+        try:
+            item = read_yaml(block, path, first_line=line)
+            for one in item if isinstance(item, list) else [] if item is None else [item]:
+                claim = _parse_claim(one, path, skill)
+                if claims.setdefault(claim.id, claim) is not claim:
+                    raise KnowledgeError(f"the claim {claim.id} appears twice.", where=claim.where)
+        except KnowledgeError as error:
+            problems.append(of_error(error, path))
+    return tuple(claims.values()), problems
+
+
+def _blocks(text: str) -> list[tuple[str, int]]:
+    """Split the text of a claims.yaml into its items, each with its first line; the whole text if it is no list."""
+    starts = [match.start() for match in re.finditer(r"^- ", text, re.MULTILINE)] or [0]
+    ends = [*starts[1:], len(text)]
+    return [(text[a:b], text.count("\n", 0, a) + 1) for a, b in zip(starts, ends, strict=True)]
 
 
 def _parse_claim(item: object, path: Path, skill: str) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -218,12 +219,25 @@ def _rows_files(
 
 
 def entry_paths(log: Path) -> list[Path]:
-    """Return every entry's file, oldest date first."""
-    if not log.is_dir():
-        return []
-    # Refused drafts in .draft/ must not make the log unreadable.
-    result = (path for path in log.glob("[!.]*/*.md") if not path.name.startswith("."))
+    """Return every entry's file, oldest date first; also what cannot be read, such as a folder without permission."""
+    result: list[Path] = []
+    # Refused drafts in .draft/ are no entries.
+    for year in _listed(log):
+        if year.is_dir():
+            try:
+                result += [Path(one.path) for one in _listed(Path(year.path)) if one.name.endswith(".md")]
+            except OSError:
+                result.append(Path(year.path))
     return sorted(result, key=lambda path: path.name)
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what a folder has, without hidden names; nothing if there is no such folder."""
+    try:
+        with os.scandir(folder) as inside:
+            return [one for one in inside if not one.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def load_entry(path: Path) -> Entry:

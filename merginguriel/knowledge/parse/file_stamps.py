@@ -10,6 +10,7 @@ from pathlib import Path
 # A file that was written less than this many seconds ago may change again without a change of its times: the clocks of
 # file systems tick in milliseconds to two seconds.
 UNSETTLED = 2.0
+FOLDER, NO_FILE = "0:0:0:0", "-1:0:0:0"  # in place of a stamp
 
 
 def stamp(status: os.stat_result) -> str:
@@ -26,7 +27,8 @@ def is_settled(item: str, now: float | None = None) -> bool:
 def stamps(root: Path, folder: Path, *, depth: int = 8) -> dict[str, str]:
     """Map every file below `folder` (relative to `root`, `depth` folders deep, none hidden) to its stamp.
 
-    Links are followed, as they are when the files are read.
+    Links are followed, as they are when the files are read. A folder is a name that ends in `/`; one without files
+    is a problem too.
     """
     return dict(_stamps(os.fspath(folder), len(os.fspath(root)) + 1, depth))
 
@@ -42,9 +44,10 @@ def _stamps(folder: str, cut: int, depth: int) -> Iterator[tuple[str, str]]:
             continue
         try:
             if item.is_dir():
+                yield f"{item.path[cut:]}/", FOLDER
                 if depth > 1:
                     yield from _stamps(item.path, cut, depth - 1)
             else:
                 yield item.path[cut:], stamp(item.stat())
         except OSError:
-            continue  # gone since the folder was read, or a link to nothing
+            yield item.path[cut:], NO_FILE  # a link to nothing, or gone since the folder was read

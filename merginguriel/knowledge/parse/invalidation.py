@@ -1,23 +1,25 @@
-"""Parse the sections by which an entry contests or invalidates rows of others, or lifts such a mark.
+"""Parse the sections by which an entry contests, invalidates or relabels rows of others, or lifts such a mark.
 
-An entry says it in a section `## Invalidates`, `## Contests` or `## Lifts`: its reason in prose, and a list whose
-items each select rows. docs/formats.md describes the form.
+A section `## Invalidates`, `## Contests`, `## Relabels` or `## Lifts` has its reason in prose, and a list whose items
+each select rows. docs/formats.md describes the form.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from merginguriel.errors import KnowledgeError
+from merginguriel.similarity import choice
 
 from . import markdown
 from .row_parser import is_day, parse_value
 from .rows import BASELINE_KINDS, CODE, ResultRow
 
-HEADINGS = ("Invalidates", "Contests", "Lifts")
+HEADINGS = ("Invalidates", "Contests", "Relabels", "Lifts")
 KEYS = (
     "rows", "entries", "runs", "commits", "range", "dates", "context", "target", "mode", "method", "similarity", "k", "params",
     "seed", "metric", "baseline_kind", "baseline",
@@ -30,11 +32,15 @@ _ROW = re.compile(r"^\d{4}-\d{2}-\d{2}-[a-z0-9-]+-[0-9a-f]{8}#r[1-9][0-9]*\Z")
 
 @dataclass(frozen=True)
 class Selector:
-    """One list item: conditions (key, possible values) that must all hold. `entry` is set for Lifts."""
+    """One list item: conditions (key, possible values) that must all hold.
+
+    `entry` is set for Lifts; `to`, a column and its corrected label (None: not known), for Relabels.
+    """
 
     conditions: tuple[tuple[str, tuple[str, ...]], ...]
     line: int
     entry: str | None = None
+    to: tuple[str, str | None] | None = None
 
     @cached_property
     def traced(self) -> bool:
@@ -47,7 +53,12 @@ class Selector:
 
     def as_dict(self) -> dict[str, object]:
         """Return the selector as JSON-ready data."""
-        return {"entry": self.entry, "conditions": {key: list(values) for key, values in self.conditions}}
+        to = {"to": {self.to[0]: self.to[1]}} if self.to else {}
+        return {
+            "entry": self.entry,
+            **to,
+            "conditions": {key: list(values) for key, values in self.conditions},
+        }
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def parse(section: markdown.Section, path: Path) -> list[Mark]:
     for number, text in section.lines:
         item = markdown.item(text)
         if item is not None:
-            selectors.append(_selector(item, number, section.title, path))
+            selectors.append(selector(item, number, section.title, path))
         elif text.strip():
             prose.append(text.strip())
     where = f"{path}:{section.line}"
@@ -90,7 +101,8 @@ def parse(section: markdown.Section, path: Path) -> list[Mark]:
     return [Mark(section.title, tuple(selectors), " ".join(prose), section.line)]
 
 
-def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
+def selector(text: str, line: int, kind: str, path: Path) -> Selector:
+    """Parse one list item of a section `kind`; raise KnowledgeError with file and line."""
     where = f"{path}:{line}"
     words = text.split()
     entry = None
@@ -102,6 +114,10 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
                 where=where,
                 hint="Name the entry whose mark is lifted; what follows (rows=…, target=…) narrows it.",
             )
+    to = None
+    if kind == "Relabels":
+        to = _label([word for word in words if word.startswith("to=")], where)
+        words = [word for word in words if not word.startswith("to=")]
     conditions: dict[str, tuple[str, ...]] = {}
     for word in words:
         key, sign, value = word.partition("=")
@@ -117,7 +133,22 @@ def _selector(text: str, line: int, kind: str, path: Path) -> Selector:
         raise KnowledgeError("range needs commits beside it.", where=where, hint="Write commits=A..B and add the entry with mu log add.")  # fmt: skip
     if not conditions and kind != "Lifts":
         raise KnowledgeError("this item would select every row of the log.", where=where, hint="Name which.")
-    return Selector(tuple(conditions.items()), line, entry)
+    return Selector(tuple(conditions.items()), line, entry, to)
+
+
+def _label(words: Sequence[str], where: str) -> tuple[str, str | None]:
+    """Parse `to=similarity:LABEL` or `to=sources:-`."""
+    column, _, value = words[0].removeprefix("to=").partition(":") if len(words) == 1 else ("", "", "")
+    if column == "similarity" and value:
+        choice.parsed(value)
+        return column, value
+    if column == "sources" and value == "-":
+        return column, None
+    raise KnowledgeError(
+        "an item of ## Relabels needs the corrected label.",
+        where=where,
+        hint="Add to=similarity:LABEL, or to=sources:- for rows whose sources are not those of the merge.",
+    )
 
 
 def _check(key: str, value: str, where: str) -> None:
@@ -164,7 +195,7 @@ def _holds(key: str, values: tuple[str, ...], row: ResultRow) -> bool:
         # A baseline round: either the row is compared with that number, or it is that number.
         values_ = [parse_value(v, "share", key, row.where) for v in values]
         return any(n is not None and abs(n - w) < 5e-7 for w in values_ for n in (row.baseline, row.value if row.method == "single" else None))  # fmt: skip
-    return str(getattr(row, key)) in values
+    return str(dict(row.written).get(key, getattr(row, key))) in values
 
 
 def _same_code(item: str, other: str) -> bool:

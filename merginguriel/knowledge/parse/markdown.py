@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merginguriel.errors import KnowledgeError
@@ -45,6 +45,20 @@ class Table:
     line: int
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
+
+
+GENERATED = re.compile(r"^<!-- mu:(?P<kind>rows|means) (?P<selector>[^>\n]+?) -->$")
+GENERATED_END = "<!-- mu:end -->"
+
+
+def without_generated(section: Section) -> Section:
+    """Return the section without its tables that are generated from rows."""
+    inside, lines = False, []
+    for number, text in section.lines:
+        inside = (inside or bool(GENERATED.match(text))) and text != GENERATED_END
+        if not inside:
+            lines.append((number, text))
+    return replace(section, lines=tuple(lines))
 
 
 def sections(body: str, first_line: int = 1) -> list[Section]:

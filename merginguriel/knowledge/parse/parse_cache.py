@@ -16,6 +16,7 @@ from typing import Any
 from merginguriel import __version__, cache
 
 ALLOWED = {
+    "merginguriel.knowledge.problems": {"Problem"},
     "merginguriel.knowledge.parse.claims": {"Claim"},
     "merginguriel.knowledge.parse.entries": {"Entry"},
     "merginguriel.knowledge.parse.expectations": {"Expectation"},
@@ -45,7 +46,7 @@ def digest(texts: Mapping[Path, str]) -> str:
     result = hashlib.sha256(program().encode())
     for path, text in texts.items():
         for part in (str(path), text):
-            data = part.encode("utf-8")
+            data = part.encode("utf-8", "surrogateescape")
             result.update(len(data).to_bytes(8, "big"))
             result.update(data)
     return result.hexdigest()

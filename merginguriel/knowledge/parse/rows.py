@@ -25,6 +25,8 @@ BASELINE_KINDS = (
     "target_alone",
     "best_zero_shot",
     "average_merge",
+    "untuned_merge",
+    "joint",
     "majority_class",
     "pretrained_base",
 )
@@ -84,6 +86,7 @@ class ResultRow:
     ref: str = ""  # <entry id>#r<n>
     date: str = ""
     where: str = ""  # file:line
+    written: tuple[tuple[str, str], ...] = ()  # labels of the file that a later entry corrected
 
     @property
     def day(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -286,8 +288,23 @@ def _check_sections(body: str, body_line: int, metadata: dict[str, str], path: P
 
 
 def skill_paths(folder: Path) -> list[Path]:
-    """Return every SKILL.md of a skills folder, by name."""
-    return sorted(folder.glob("*/SKILL.md")) if folder.is_dir() else []
+    """Return every SKILL.md of a skills folder, by name; also one that cannot be read, such as a broken link."""
+    with suppress(OSError):
+        return sorted(
+            Path(one) / "SKILL.md" for one in os.scandir(folder) if one.is_dir() and _is_in(one.path)
+        )
+    return []
+
+
+def _is_in(folder: str) -> bool:
+    """Return whether a folder has a SKILL.md, or cannot be searched for it."""
+    try:
+        os.lstat(f"{folder}/SKILL.md")
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def read_skill(folder: Path) -> Skill:

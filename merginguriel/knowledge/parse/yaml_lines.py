@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,12 @@ class Mapping(dict):
 
     line: int = 0
     flow: bool = False
+
+
+class Items(list):
+    """A YAML list with the line it starts on."""
+
+    line: int = 0
 
 
 def read_yaml(text: str, path: Path | str, *, first_line: int = 1) -> Any:
@@ -106,7 +114,8 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_lin
     if isinstance(event, yaml.ScalarEvent):
         return Text.at(event.value, line, bare=not event.style)
     if isinstance(event, yaml.SequenceStartEvent):
-        items = []
+        items = Items()
+        items.line = line
         while not isinstance(item := next(events), yaml.SequenceEndEvent):
             items.append(_value(item, events, path, first_line, depth + 1))
         return items
@@ -166,10 +175,29 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
     return found, body, text.count("\n", 0, len(text) - len(body)) + 1
 
 
-def read_text(path: Path) -> str:
-    r"""Return a text file with `\n` line ends; raise KnowledgeError with its path."""
+def read_text(path: Path, most: int | None = None) -> str:
+    r"""Return a text file with `\n` line ends; raise KnowledgeError with its path.
+
+    A pipe, a socket or a device is refused and not waited for.
+
+    Args:
+        path: The file.
+        most: Size in bytes above which it is refused.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        # Without O_NONBLOCK, opening a pipe waits for its writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, encoding="utf-8") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise KnowledgeError("this is not a file with text.", where=str(path), hint="Remove it.")
+            if most is not None and status.st_size > most:
+                raise KnowledgeError(
+                    f"the file has {status.st_size:,} bytes, more than {most:,}.",
+                    where=str(path),
+                    hint="Move long tables to a file beside it.",
+                )
+            return file.read()
     except UnicodeDecodeError as error:
         raise KnowledgeError(f"this is not UTF-8 text (byte {error.start}).", where=str(path)) from error
     except ValueError as error:

@@ -89,7 +89,7 @@ def _word(value: object) -> str | None:
 def as_it_is(path: Path) -> Document:
     """Return a document of an unreadable file, so that it can be found by its words."""
     try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
+        text = path.read_bytes().decode("utf-8", errors="replace") if path.is_file() else ""
     except OSError:
         text = ""
     kind = "skill" if path.name == "SKILL.md" else "entry"

@@ -126,7 +126,9 @@ def stale(connection: sqlite3.Connection, space: Workspace, program: str) -> dic
 def units(space: Workspace) -> dict[str, str]:
     """Map each unit (an entry with its row file, a skill with its claims) to the stamps of its files."""
     result: dict[str, str] = {}
-    for name, item in sorted(stamps(space.root, space.log, depth=2).items()):
+    in_log = stamps(space.root, space.log, depth=2)
+    # SQLite takes no name that is not UTF-8; `mu lint` reports such a file.
+    for name, item in sorted((name, item) for name, item in in_log.items() if _is_unicode(name)):
         stem, _, ending = name.rpartition(".")
         if ending in ("md", "csv"):
             result[f"{stem}.md"] = f"{result[f'{stem}.md']} {item}" if f"{stem}.md" in result else item
@@ -136,6 +138,10 @@ def units(space: Workspace) -> dict[str, str]:
             unit = f"{folder}/SKILL.md"
             result[unit] = f"{result[unit]} {item}" if unit in result else item
     return result
+
+
+def _is_unicode(name: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def _is_of(connection: sqlite3.Connection, program: str) -> bool:
@@ -236,7 +242,7 @@ def _digest(path: Path) -> str:
         path.with_name("claims.yaml") if path.name == "SKILL.md" else path.with_suffix(".csv"),
     ):
         try:
-            data = item.read_bytes()
+            data = item.read_bytes() if item.is_file() else b""  # reading a pipe would wait
         except OSError:
             data = b""
         result.update(len(data).to_bytes(8, "big") + data)

@@ -6,9 +6,9 @@ import numpy as np
 
 from merginguriel.merging.registry import Param, method
 
-APART = 0.05  # cosine to the mean below which a source points elsewhere: almost a right angle
 SMALL = 1e-3  # of the mean's length, or of the sine of an angle: below, directions cancel
 NOTHING = 1e-6  # of the longest source's length
+OPPOSITE = 1e-3  # sin θ / θ below which a source is opposite to the mean, and no way leads towards it
 
 
 @method(
@@ -21,11 +21,11 @@ def karcher(gram: np.ndarray, weights: np.ndarray, *, max_iter: int, tol: float)
     """Take the weighted Riemannian mean of the sources' directions, as long as the sources are on average.
 
     Each tensor is a point on a sphere; the mean minimises Σ wᵢ θᵢ², θᵢ being the angle to source i. All steps are
-    taken in coefficients of the sources, for which their inner products suffice. Where a source points away from
-    the others by a right angle or more (no single mean is sure to exist), the direction is that of the weighted
-    mean; where directions cancel, the result is the weighted mean. mergekit weighs all sources the same, stops
-    after 10 steps, and leaves out a source that is zero; here it (or a source a
-    millionth as long as the longest) counts in the mean length and has no direction.
+    taken in coefficients of the sources, for which their inner products suffice. They start at the direction of the
+    weighted mean and lead to a local minimum, which is the only one if all sources are within a right angle of it.
+    Where directions cancel, the result is the weighted mean. mergekit weighs all sources the same, stops after 10
+    steps, and leaves out a source that is zero; here it (or a source a millionth as long as the longest) counts in the
+    mean length and has no direction.
 
     gram     [k, k] inner products of the sources, float64
     weights  [k], non-negative, sum 1
@@ -54,18 +54,20 @@ def mean_direction(gram: np.ndarray, weights: np.ndarray, max_iter: int, tol: fl
     length = np.sqrt(max(share @ cosines @ share, 0))
     if length < SMALL:
         return None
-    mean = share / length
-    if (cosines @ mean)[share > 0].min() < APART:
-        return mean
+    start = mean = share / length
     for _ in range(max_iter):
         along = np.clip(cosines @ mean, -1, 1)
         angle = np.arccos(along)
         # θ / sin θ is 1 at 0. The step is Σ wᵢ log(uᵢ), the mean's own part taken off each.
-        pull = share / np.sinc(angle / np.pi)
+        sinc = np.sinc(angle / np.pi)
+        pull = np.divide(share, sinc, out=np.zeros_like(share), where=sinc > OPPOSITE)
         step = pull - (pull @ along) * mean
         size = np.sqrt(max(step @ cosines @ step, 0))
         if size <= tol:
             break
-        mean = np.cos(size) * mean + np.sin(size) / size * step
-        mean /= np.sqrt(mean @ cosines @ mean)
-    return mean
+        moved = np.cos(size) * mean + np.sin(size) / size * step
+        length = np.sqrt(max(moved @ cosines @ moved, 0))
+        if length < SMALL:  # rounding in nearly dependent sources
+            break
+        mean = moved / length
+    return min(start, mean, key=lambda at: share @ np.arccos(np.clip(cosines @ at, -1, 1)) ** 2)

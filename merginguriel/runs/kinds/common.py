@@ -11,7 +11,7 @@ import numpy as np
 
 from merginguriel.config.run_config import training_settings
 from merginguriel.config.schema import Config
-from merginguriel.evaluation.baselines import Baseline
+from merginguriel.evaluation.baselines import Baseline, goal
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.evaluation.significance import Comparison, value_interval
 from merginguriel.files import Progress
@@ -125,6 +125,18 @@ def arms_of(
     """Return name → statistics of the merge, of each baseline that was scored, and of the single models on the target."""
     arms = {"merge": right} | {kind: b.correct for kind, b in beat.items() if b.correct is not None}
     return arms | {f"single:{name}": test.correct[name, target] for name in test.sources}
+
+
+def goal_dict(
+    mode: str, right: np.ndarray, beat: Mapping[str, Baseline], groups: Sequence[str], metric: str
+) -> dict[str, object] | None:
+    """Return the goal of the mode and whether it is reached, as JSON data; None where its baseline was not scored."""
+    found = goal(mode, right, beat, groups, metric)
+    return (
+        None
+        if found is None
+        else {"number": found.number, "state": found.state, "against": found.against.kind}
+    )
 
 
 def baselines_of(run: Run) -> dict[str, Baseline]:

@@ -13,7 +13,7 @@ from merginguriel.config.schema import Config
 from merginguriel.errors import CheckpointError, UnavailableError
 from merginguriel.evaluation import ensemble, predict
 from merginguriel.evaluation import predictions as stored
-from merginguriel.evaluation.baselines import Baseline, baselines, goal
+from merginguriel.evaluation.baselines import Baseline, baselines
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import sha256
@@ -29,7 +29,7 @@ from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.similarity import choice
 from merginguriel.similarity.choice import Choice
 from merginguriel.similarity.registry import sees_labels
-from merginguriel.study import source_choice
+from merginguriel.study import joint, source_choice
 from merginguriel.study import study as studies
 from merginguriel.study.results import compare_all, merge_rows
 from merginguriel.study.statistics_file import read_for
@@ -37,7 +37,7 @@ from merginguriel.study.study import Study
 from merginguriel.tasks.base import Item, TaskData
 from merginguriel.workspace import Workspace
 
-from .common import arms_of, make_models, scored_result
+from .common import arms_of, goal_dict, make_models, scored_result
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
@@ -65,7 +65,6 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     groups = test.groups[target]
     together = ensembles(study, config, recipe, dev, data, tell) if config.ensembles else {}
     compared = compare_all(right, groups, beat, test.metric)
-    reached = goal(config.mode, right, beat, groups, test.metric)
     arms = arms_of(right, beat, test, target)
     arms |= {ensemble.logged(name): found for name, found in together.items()}
     metric = test.metric
@@ -78,9 +77,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "params": dict(recipe.params),
         "models": {source.name: stored.fingerprint(source.path) for source in recipe.sources},
         "ensembles": {name: find(metric).value(found) for name, found in together.items()},
-        "goal": None
-        if reached is None
-        else {"number": reached.number, "state": reached.state, "against": reached.against.kind},
+        "goal": goal_dict(config.mode, right, beat, groups, metric),
         "singles": {
             name: {"dev": dev.value(name, target), "test": test.value(name, target)} for name in models
         },
@@ -184,7 +181,7 @@ def all_baselines(
 ) -> dict[str, Baseline]:
     """Return kind → baseline.
 
-    The plain average of the same sources, whatever the merge's policies, and the base with its fresh head are scored for it.
+    The plain average of the same sources, whatever the merge's policies, the base with its fresh head, and a joint model where there is one, are scored for it.
     """
     plain = replace(
         recipe,
@@ -208,9 +205,16 @@ def all_baselines(
     scored = nxn({"base": study.root / "base"}, {data.locale: data}, cache=study.cache)
     given["pretrained_base"] = scored.correct["base", data.locale]
     names = [source.name for source in recipe.sources]
+    together = joint.fitting(study, names, data.locale)
+    if together:
+        name = together.path.name
+        scored = nxn({name: together.path}, {data.locale: data}, cache=study.cache, on_progress=tell.progress)
+        given["joint"] = scored.correct[name, data.locale]
     found = baselines(data.locale, dev, test, names, data, given=given)
     if set(dev.sources) <= {*names, data.locale}:
         found.pop("best_zero_shot", None)  # it is the best of all there are, and only the sources were scored
+    if together:
+        found["joint"] = replace(found["joint"], model=together.path.name, note=together.note)
     return found
 
 

@@ -127,6 +127,7 @@ class AdviseScreen(MuScreen):
     def _knowledge_read(self, result: tuple[Any, list[str], list[str], dict[tuple[str, str], int]]) -> None:
         first = not self.open
         self.knowledge, contexts, methods, self.counts = result
+        self.mu.note_problems(self.knowledge)
         self.query_one("#method", Choice).options = ["", *methods]
         context = self.query_one("#context", Choice)
         context.options = contexts

@@ -197,7 +197,7 @@ class LaunchScreen(MuScreen):
         """Show only the keys that apply to this kind of run."""
         kind = self.value("kind") or "merge"
         for name, field in self.fields.items():
-            only = ("iterate",) if name.startswith("iterate.") else field.key.only
+            only = field.key.only
             self.query_one(f"#{safe(name)}").parent.display = not only or kind in only  # type: ignore[union-attr]
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -125,6 +125,7 @@ class LogScreen(MuScreen):
 
     def _known(self, result: Any, requested: str) -> None:
         self.knowledge, self.marks, self.names, drafts = result
+        self.mu.note_problems(self.knowledge)
         entries = self.knowledge.by_entry
         self.before = [name for name in self.before if name in entries]
         self.here, self.read = self.here if self.here in entries else "", ""

@@ -152,6 +152,7 @@ class MatrixScreen(MuScreen):
         """Show a loaded matrix."""
         if self.seen is None or (seen.one, seen.knowledge) != (self.seen.one, self.seen.knowledge):
             self.picked = {}
+        self.mu.note_problems(seen.knowledge)
         self.shown_choice = None
         self.seen, self.wish = seen, seen.wish
         source = self.query_one("#source", Select)

@@ -119,6 +119,7 @@ class SkillsScreen(MuScreen):
 
     def _known(self, result: Any) -> None:
         self.knowledge, self.grades, self.names, requested = result
+        self.mu.note_problems(self.knowledge)
         if not self.query_text:
             self._list_all()
         try:

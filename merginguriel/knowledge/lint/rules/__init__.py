@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
 
 from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.problems import Problem
 
-
-@dataclass(frozen=True)
-class Problem:
-    """One finding of lint. `where` is file:line, `hint` the way out."""
-
-    where: str
-    what: str
-    hint: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the problem as JSON-ready data."""
-        return {"where": self.where, "what": self.what, "hint": self.hint}
+__all__ = ["Problem", "check_all"]
 
 
 def check_all(knowledge: Knowledge) -> list[Problem]:

@@ -61,7 +61,9 @@ _PLAIN = (
 _REFUSED = re.compile(r"\b(?:not|never|no|leave|without|instead|avoid|rather than)\b", re.IGNORECASE)
 _WORDS = {
     "similarity": re.compile(
-        r"\b(?:" + "|".join(map(re.escape, similarities(models=False, products=False))) + r")\b"
+        r"\b(?:"
+        + "|".join(map(re.escape, sorted(similarities(models=False, products=False), key=len, reverse=True)))
+        + r")\b"
     ),
     "mode": re.compile(r"\b(?:" + "|".join(mode for mode in MODES if mode.isalpha()) + r")\b"),
     "k": re.compile(

@@ -13,7 +13,7 @@ _CELL = attrgetter(*["context", "target", "mode", "method", "params", "metric", 
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check a target's own models, and rows that two entries label with different similarities."""
-    return _drift(knowledge) + _mislabelled(knowledge)
+    return _drift(knowledge) + _best_sources(knowledge) + _mislabelled(knowledge)
 
 
 def _drift(knowledge: Knowledge) -> list[Problem]:
@@ -42,6 +42,31 @@ def _drift(knowledge: Knowledge) -> list[Problem]:
                 )
             )
     return result
+
+
+def _best_sources(knowledge: Knowledge) -> list[Problem]:
+    """Report a best single source that has another accuracy in another entry, where no run states its round."""
+    seen: dict[tuple[object, ...], dict[float, ResultRow]] = {}
+    for row in sorted(knowledge.rows, key=lambda row: (row.day, row.ref)):
+        if row.status != "current" or row.baseline is None or not row.n or row.run:
+            continue
+        if row.baseline_kind == "best_single_source" and row.metric not in MEASURES:
+            key = (row.context, row.target, row.metric, row.n, row.seed)
+            seen.setdefault(key, {}).setdefault(round(row.baseline, 6), row)
+    found = []
+    for (_, target, _, n, _), values in seen.items():
+        low, high = min(values), max(values)
+        if high - low > 1.5 / int(str(n)) and len({_entry(row) for row in values.values()}) > 1:
+            listed = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
+            found.append(
+                Problem(
+                    values[high].where,
+                    f"the best single source of {target} has {len(values)} accuracies, {100 * (high - low):.2f} pp apart: "
+                    f"{listed}.",
+                    "Name the runs, or let one entry contest the rows of the other round (## Contests).",
+                )
+            )
+    return found
 
 
 def _mislabelled(knowledge: Knowledge) -> list[Problem]:

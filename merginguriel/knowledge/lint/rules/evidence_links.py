@@ -63,22 +63,45 @@ def _lines(body: str, first: int) -> Iterator[tuple[str, int, str]]:
             yield section.title.lower().rstrip(": "), number, text
 
 
-def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
-    result = []
+def pointed(knowledge: Knowledge) -> set[Path]:
+    """Return every path that a skill or an entry may point to: whether it exists decides what `check` reports."""
+    root = knowledge.space.root
+    texts = [(skill.body, skill.body_line, skill.path) for skill in knowledge.skills]
+    texts += [(entry.body, entry.body_line, entry.path) for entry in knowledge.entries]
+    return {place for one in texts for _, _, places in _named(*one, root) for place in places}
+
+
+def _named(body: str, first: int, path: Path, root: Path) -> Iterator[tuple[int, str, tuple[Path, ...]]]:
+    """Yield (line, words of the problem if no place exists, places) of each link and each path that is a pointer."""
     for title, number, text in _lines(body, first):
         for match in _LINK.finditer(_CODE.sub("", text)):
             to = unquote(match["to"].partition("#")[0])
-            if to and not _EXTERNAL.match(match["to"]) and not (path.parent / to).exists():
-                result.append(Problem(f"{path}:{number}", f"links to {to}, which does not exist.",
-                                     "Correct the link, or state that the file was not kept."))  # fmt: skip
+            if to and not _EXTERNAL.match(match["to"]):
+                yield number, f"links to {to}", (path.parent / to,)
         if title in POINTING:
             for match in _PATH.finditer(_LINK.sub("", re.sub(r"\S+://\S+", "", text))):
-                if not ENTRY_ID.search(match[0]) and not any(
-                    (p / match[0]).exists() for p in (path.parent, root)
-                ):
-                    result.append(Problem(f"{path}:{number}", f"points to {match[0]}, which does not exist.",
-                                         "Put the file there and name it with its sha256, or state that it was not kept."))  # fmt: skip
-    return result
+                if not ENTRY_ID.search(match[0]):
+                    yield number, f"points to {match[0]}", (path.parent / match[0], root / match[0])
+
+
+def _pointers(body: str, first: int, path: Path, root: Path) -> list[Problem]:
+    hints = {
+        "links": "Correct the link, or state that the file was not kept.",
+        "points": "Put the file there and name it with its sha256, or state that it was not kept.",
+    }
+    return [
+        Problem(f"{path}:{line}", f"{words}, which does not exist.", hints[words.partition(" ")[0]])
+        for line, words, places in _named(body, first, path, root)
+        if not any(map(exists, places))
+    ]
+
+
+def exists(path: Path) -> bool:
+    """Return whether a file or folder exists; not for a path that no file may have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _unknown(body: str, first: int, path: Path, ids: Collection[str]) -> list[Problem]:

@@ -1,10 +1,11 @@
-"""Rule: marks of entries reach rows, and no claim rests on invalidated rows."""
+"""Rule: marks of entries reach rows, and no claim rests on invalidated or on corrected rows alone."""
 
 from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims.contradictions import active_claims
 from merginguriel.knowledge.lint.rules import Problem
+from merginguriel.knowledge.parse.rows import SUPERSEDED
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
@@ -47,6 +48,15 @@ def check(knowledge: Knowledge) -> list[Problem]:
                     f"{claim.id} rests on {len(invalidated)} of {len(rows)} rows that were invalidated "
                     f"({invalidated[0].ref}) by {entry.id}: {mark.reason}",
                     "Supersede it by a claim that valid rows support, or cite valid rows.",
+                )
+            )
+        elif rows and all(row.status == SUPERSEDED for row in rows):
+            new = knowledge.superseders.get(rows[0].ref.partition("#")[0], ["a later entry"])[-1]
+            problems.append(
+                Problem(
+                    claim.where,
+                    f"{claim.id} cites only corrected rows ({rows[0].ref}, corrected by {new}).",
+                    "Cite the rows of the correction, or supersede the claim.",
                 )
             )
     return problems

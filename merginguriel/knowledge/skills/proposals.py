@@ -1,0 +1,314 @@
+"""Changes to the skills that follow from the log: claims to add, to complete or to review.
+
+A comparison is proposed where at least three targets show it outside noise and no claim states it. The p values of one
+question in one context (gains over one kind of baseline, choice of a similarity, choice of a method) are adjusted for
+their number (Holm 1979).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import combinations
+from pathlib import Path
+
+from merginguriel import __version__, cache, files, stats, workspace
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.base import Knowledge, load
+from merginguriel.knowledge.claims.claim_status import standing
+from merginguriel.knowledge.claims.pooling import Pool, differences, pooled
+from merginguriel.knowledge.parse.claims import Claim, Scope
+from merginguriel.knowledge.parse.file_stamps import stamp
+from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
+from merginguriel.knowledge.parse.skills import Skill
+from merginguriel.knowledge.parse.yaml_lines import read_text
+from merginguriel.text.suggest import suggest
+from merginguriel.workspace import Workspace
+
+from .catalogue import freshness
+from .tables import refresh
+
+GOALS = ("best_single_source", "best_zero_shot", "target_alone")
+FEWEST = 3  # targets of a comparison that is proposed
+_NAMES = {
+    "best_single_source": "the best single source",
+    "best_zero_shot": "the best model of another locale",
+    "target_alone": "the target's own model",
+}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One change to a skill. `kind`: comparison (a claim to add), evidence (rows to cite) or status (to review)."""
+
+    id: str
+    kind: str
+    skill: str
+    what: str
+    claims: str  # claims.yaml after acceptance
+    diff: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the proposal as JSON-ready data, without the whole file."""
+        return {key: value for key, value in vars(self).items() if key != "claims"}
+
+
+def proposals(knowledge: Knowledge, today: date | None = None) -> list[Proposal]:
+    """Return every change that the log suggests, in the order of skills and kinds."""
+    day = (today or date.today()).isoformat()
+    found = [*_comparisons(knowledge, day), *_uncited(knowledge), *_moved(knowledge)]
+    return sorted(found, key=lambda p: (p.skill, p.kind, p.id))
+
+
+def count(space: Workspace) -> int:
+    """Return the number of proposals for a workspace, from the cache where its knowledge has not changed."""
+    knowledge = load(space)
+    key = f"{__version__} {stamp(Path(__file__).stat())} {knowledge.hash}"
+    place = cache.of_folder("proposals", space.root, ".json")
+    try:
+        known = json.loads(cache.read(place) or b"{}")
+        if known.get("key") == key:
+            return int(known["count"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # a damaged cache is rewritten
+    number = len(proposals(knowledge))
+    cache.write(place, json.dumps({"key": key, "count": number}).encode())
+    return number
+
+
+def accept(space: Workspace, idents: Sequence[str], today: date | None = None) -> list[Proposal]:
+    """Write proposals into their skills, raise each skill's version once, and rewrite its generated tables.
+
+    Raises:
+        UsageError: For an id that is not proposed.
+    """
+    workspace.writable(space)
+    day = (today or date.today()).isoformat()
+    raised: set[str] = set()
+    accepted = []
+    for ident in idents:
+        knowledge = load(space)
+        by_id = {p.id: p for p in proposals(knowledge, today)}
+        if ident not in by_id:
+            hint = suggest(ident, by_id) or "List all: mu skills propose"
+            raise UsageError(f"no proposal {ident!r}.", hint=hint)
+        chosen = by_id[ident]
+        skill = knowledge.skill(chosen.skill)
+        if chosen.diff:
+            files.write_text(skill.path.parent / "claims.yaml", chosen.claims)
+        if skill.name not in raised:
+            files.write_text(skill.path, _raised(skill, day))
+            raised.add(skill.name)
+        refresh(load(space), skill.name)
+        accepted.append(chosen)
+    return accepted
+
+
+def _raised(skill: Skill, day: str) -> str:
+    """Return SKILL.md with the next minor version and the day of the update."""
+    numbers = [*map(int, skill.version.split(".")), 0, 0][:3]
+    version = f"{numbers[0]}.{numbers[1] + 1}.0"
+    text = re.sub(r"(?m)^(\s+version: ).*$", rf'\g<1>"{version}"', read_text(skill.path), count=1)
+    return re.sub(r"(?m)^(\s+updated: ).*$", rf'\g<1>"{max(day, skill.updated)}"', text, count=1)
+
+
+def _comparisons(knowledge: Knowledge, day: str) -> Iterator[Proposal]:
+    active = [c for c in knowledge.claims if not c.superseded_by]
+    rows = [r for r in knowledge.rows if r.status == "current" and r.metric not in MEASURES and r.mode != "-"]
+    for context in sorted({row.context for row in rows}):
+        ours = [row for row in rows if row.context == context]
+        families: dict[tuple[str | None, ...], list[tuple[Claim, Pool, set[str]]]] = {}
+        for claim in _candidates(ours, day):
+            result = differences(claim, ours)
+            pool = pooled(result) if result else None
+            if pool and pool.targets >= FEWEST and pool.p is not None:
+                used = {row.ref for _, _, pair in result for row in pair}
+                families.setdefault((claim.over, *claim.prefer), []).append((claim, pool, used))
+        for tested in families.values():
+            adjusted = stats.holm([pool.p or 0.0 for _, pool, _ in tested])
+            for (candidate, pool, used), p in zip(tested, adjusted, strict=True):
+                claim = _directed(candidate, pool, used)
+                skill = _home(claim, knowledge)
+                if p >= 0.05 or skill is None or any(_states(other, claim) for other in active):
+                    continue
+                if standing(claim, [r for r in ours if r.ref in used], ours, {}).status == "supported":
+                    text = f"{_claims_text(skill).rstrip()}\n\n{_yaml(claim)}".lstrip()
+                    what = f"{claim.text} No claim states it ({len(used)} rows)."
+                    yield _proposal(claim.id, "comparison", skill, what, text)
+
+
+def _candidates(rows: Sequence[ResultRow], day: str) -> Iterator[Claim]:
+    """Yield claims that the rows of one context could support: gains over a baseline, and pairs of choices."""
+    groups: dict[tuple[str, str, str | None], set[str]] = {}
+    kinds: dict[tuple[str, str, str | None], set[str]] = {}
+    for row in rows:
+        key = (row.mode, row.method, row.similarity)
+        groups.setdefault(key, set()).add(row.target)
+        if row.baseline_kind in GOALS:
+            kinds.setdefault(key, set()).add(row.baseline_kind)
+    context = rows[0].context
+    for (mode, method, similarity), named in sorted(kinds.items(), key=str):
+        scope: dict[str, tuple[str, ...]] = {"context": (context,), "mode": (mode,), "method": (method,)}
+        scope |= {"similarity": (similarity,)} if similarity else {}
+        for kind in sorted(named):
+            yield _claim(day, scope, over=kind)
+    for mode in sorted({key[0] for key in groups}):
+        here = {key[1:]: targets for key, targets in groups.items() if key[0] == mode}
+        scope = {"context": (context,), "mode": (mode,)}
+        for method in sorted({m for m, _ in here}):
+            for pair in combinations(sorted(s for m, s in here if m == method and s), 2):
+                yield _claim(day, {**scope, "method": (method,)}, "similarity", pair)
+        for similarity in sorted({s for _, s in here if s}):
+            for pair in combinations(sorted(m for m, s in here if s == similarity), 2):
+                yield _claim(day, {**scope, "similarity": (similarity,)}, "method", pair)
+
+
+def _claim(day: str, scope: Scope, key: str = "", pair: Sequence[str] = (), over: str = "") -> Claim:
+    first, second = ({key: (value,)} for value in pair) if pair else ({}, {})
+    predicate = "prefers" if pair else "beats"
+    return Claim("", "", "", predicate, scope, over or None, second, first, {}, None, "pp", (), day, None, "")
+
+
+def _directed(claim: Claim, pool: Pool, used: Iterable[str]) -> Claim:
+    """Return the candidate with the direction of its difference, id, text, value and evidence."""
+    size, below = abs(pool.mean), pool.mean < 0
+    scope = {key: " ".join(values) for key, values in claim.scope.items()}
+    head = f"{scope['context']}, {scope['mode']}"
+    entries = tuple(sorted({ref.partition("#")[0] for ref in used}))
+    if claim.predicate == "prefers":
+        better, worse = (claim.over_scope, claim.prefer) if below else (claim.prefer, claim.over_scope)
+        (key,) = better
+        shared = scope.get("method") or f"sources by {scope.get('similarity')}"
+        text = f"In {head} with {shared}, {key} {better[key][0]} scores {size:.1f} pp above {worse[key][0]}: mean over {pool.targets} targets."
+        words = [better[key][0], "over", worse[key][0], shared]
+        claim = replace(claim, prefer=better, over_scope=worse)
+    else:
+        recipe = " ".join(filter(None, [scope["method"], scope.get("similarity")]))
+        side = "below" if below else "above"
+        text = f"In {head}, {recipe} scores {size:.1f} pp {side} {_NAMES[claim.over or '']}: mean over {pool.targets} targets."
+        words = [recipe, side, claim.over or ""]
+        claim = replace(claim, predicate="fails" if below else "beats")
+    name = re.sub(r"[^a-z0-9]+", "-", " ".join([*words, scope["context"], scope["mode"]]).lower()).strip("-")
+    return replace(
+        claim,
+        id=name,
+        text=text,
+        value=round(-size if below and not claim.prefer else size, 2),
+        evidence=entries,
+    )
+
+
+def _states(claim: Claim, wanted: Claim) -> bool:
+    """Return whether a claim says the same as a candidate, about at least its rows."""
+    predicate = "fails" if claim.predicate == "forbids" else claim.predicate
+    if (predicate, claim.over, claim.prefer, claim.over_scope) != (
+        wanted.predicate, wanted.over, wanted.prefer, wanted.over_scope,
+    ):  # fmt: skip
+        return False
+    scope = {key: set(values) for key, values in claim.scope.items() if key != "params"}
+    return all(values & set(wanted.scope.get(key, ())) for key, values in scope.items())
+
+
+def _home(claim: Claim, knowledge: Knowledge) -> Skill | None:
+    """Return the skill about the same choice, else about the same method by its name or claims, else the widest."""
+    named = (
+        *claim.scope.get("method", ()),
+        *claim.prefer.get("method", ()),
+        *claim.over_scope.get("method", ()),
+    )
+    words = {word for method in named for word in method.split("_")}
+
+    def score(skill: Skill) -> tuple[int, int, int, int]:
+        same = sum("similarity" in c.prefer for c in skill.claims) if "similarity" in claim.prefer else 0
+        about = sum(
+            words.issuperset(method.split("_")) for c in skill.claims for method in c.scope.get("method", ())
+        )
+        gains = sum(c.predicate in ("beats", "fails") for c in skill.claims)
+        return same, len(words.intersection(skill.name.split("-"))), about, gains
+
+    ours = [s for s in knowledge.skills if not s.foreign and s.metadata.get("domain") != "workflow"]
+    return max(ours, key=score, default=None)
+
+
+def _uncited(knowledge: Knowledge) -> Iterator[Proposal]:
+    """Propose to cite entries with new comparisons in the scope of a claim."""
+    for skill in knowledge.skills:
+        for claim in skill.claims:
+            now = knowledge.standings[claim.id]
+            if claim.predicate not in ("beats", "fails", "prefers") or now.status == "superseded":
+                continue
+            cited = {r.ref for ref in claim.evidence for r in knowledge.evidence_rows(ref)}
+            every = differences(claim, knowledge.near(claim))
+            new = [d for d in every if not any(row.ref in cited for row in d[2]) and d[1] is not None]
+            named = {ref.partition("#")[0] for ref in claim.evidence}
+            entries = sorted({row.ref.partition("#")[0] for d in new for row in d[2]} - named)
+            if not entries:
+                continue
+            text = _with_evidence(_claims_text(skill), claim.id, entries, pooled(every).mean)
+            what = f"{claim.id}: {len(new)} rows in its scope, cited by nothing, say {pooled(new).mean:+.1f} pp.".replace(
+                "-0", "−0"
+            ).replace(" -", " −")
+            yield _proposal(f"cite-{claim.id}", "evidence", skill, what, text)
+
+
+def _moved(knowledge: Knowledge) -> Iterator[Proposal]:
+    """Propose to review the claims whose status changed since their skill was updated."""
+    for name, fresh in freshness(knowledge).items():
+        skill = knowledge.skill(name)
+        active = {c.id for c in skill.claims if not c.superseded_by}
+        moved = [f"{c}: {then} → {now}" for c, then, now in fresh.moved if c in active]
+        if moved:
+            what = f"Review after newer evidence: {'; '.join(moved)}."
+            yield _proposal(f"review-{name}", "status", skill, what, _claims_text(skill))
+
+
+def _claims_text(skill: Skill) -> str:
+    path = skill.path.parent / "claims.yaml"
+    return read_text(path) if path.is_file() else ""
+
+
+def _with_evidence(text: str, claim: str, entries: Sequence[str], mean: float) -> str:
+    """Return claims.yaml with entries added to a claim's evidence, and its value, if any, recomputed."""
+    lines = text.split("\n")
+    first = next(
+        i for i, line in enumerate(lines) if re.fullmatch(rf"- id: [\"']?{claim}[\"']?", line.rstrip())
+    )
+    last = next((i for i in range(first + 1, len(lines)) if lines[i].startswith("- ")), len(lines))
+    at = next(i for i in range(first, last) if lines[i].strip() == "evidence:")
+    end = next((i for i in range(at + 1, last) if not lines[i].strip().startswith("-")), last)
+    lines[end:end] = [f"    - {entry}" for entry in entries]
+    for i in range(first, last):
+        if lines[i].startswith("  value:"):
+            lines[i] = f"  value: {mean:.2f}"
+    return "\n".join(lines)
+
+
+def _yaml(claim: Claim) -> str:
+    def flow(scope: Scope) -> str:
+        return (
+            "{"
+            + ", ".join(
+                f"{key}: {json.dumps(values[0], ensure_ascii=False)}" for key, values in scope.items()
+            )
+            + "}"
+        )
+
+    over = claim.over or flow(claim.over_scope)
+    prefer = f"  prefer: {flow(claim.prefer)}\n" if claim.prefer else ""
+    evidence = "".join(f"    - {ref}\n" for ref in claim.evidence)
+    return (
+        f"- id: {claim.id}\n  text: {json.dumps(claim.text)}\n  scope: {flow(claim.scope)}\n"
+        f"  predicate: {claim.predicate}\n{prefer}  over: {over}\n  value: {claim.value}\n  unit: pp\n"
+        f'  evidence:\n{evidence}  since: "{claim.since}"\n'
+    )
+
+
+def _proposal(ident: str, kind: str, skill: Skill, what: str, claims: str) -> Proposal:
+    name = f"skills/{skill.name}/claims.yaml"
+    old = _claims_text(skill).splitlines(keepends=True)
+    diff = "".join(difflib.unified_diff(old, claims.splitlines(keepends=True), name, name, n=1))
+    return Proposal(ident, kind, skill.name, what, claims, diff)

@@ -1,0 +1,97 @@
+"""A skill's tables of results are written by the program, and its comparisons cite a claim."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import SKILL, row
+
+BLOCK = "<!-- mu:rows target=sw-KE mode=ExcTar -->\n<!-- mu:end -->"
+CLAIMS = """\
+- id: gains-sw-ke
+  text: "The merge scores 8.00 pp above the best single source for Swahili."
+  scope: {context: massive/xlm-roberta-base, target: sw-KE}
+  predicate: beats
+  over: best_single_source
+  evidence:
+    - 2026-01-20-test-00000001#r1
+  since: "2026-01-20"
+"""
+
+
+@pytest.fixture
+def told(bench, mu):
+    bench.entry(row("sw-KE", 0.56, 0.48), row("cy-GB", 0.41, 0.44))
+
+    def call(body: str) -> list[str]:
+        bench.skill(text=SKILL.format(name="a-skill").replace("Text.", body), claims=CLAIMS)
+        return [item["what"] for item in mu("lint", "--json", "--workspace", bench.root).json]
+
+    return call
+
+
+def test_refresh_writes_the_rows_and_lint_accepts_them(told, bench, mu):
+    assert told(BLOCK) == ["this table differs from its rows."]
+    assert mu("skills", "refresh", "--dry-run", "--workspace", bench.root).code == 1
+    assert mu("skills", "refresh", "--workspace", bench.root).out == "skills/a-skill/SKILL.md\n"
+    text = (bench.root / "skills/a-skill/SKILL.md").read_text(encoding="utf-8")
+    assert (
+        "| sw-KE | ExcTar | similarity | REAL | 5 | 56.00% | best single source 48.00% | +8.00 pp |" in text
+    )
+    assert mu("lint", "--workspace", bench.root).code == 0
+    assert mu("skills", "refresh", "--dry-run", "--workspace", bench.root).out == ""
+
+
+@pytest.mark.parametrize("wrong", ["−8.00 pp", "+8,00 pp", "+3.00 pp"])
+def test_a_changed_number_sign_or_comma_in_a_generated_table_is_found(told, bench, mu, wrong):
+    told(BLOCK)
+    mu("skills", "refresh", "--workspace", bench.root)
+    text = (bench.root / "skills/a-skill/SKILL.md").read_text(encoding="utf-8").replace("+8.00 pp", wrong)
+    (bench.root / "skills/a-skill/SKILL.md").write_text(text, encoding="utf-8")
+    assert (
+        mu("lint", "--json", "--workspace", bench.root).json[0]["what"] == "this table differs from its rows."
+    )
+
+
+def test_a_block_that_selects_nothing_or_has_no_end_is_found(told):
+    assert told("<!-- mu:rows target=de-DE -->\n<!-- mu:end -->") == ["the block selects no row."]
+    assert "has no <!-- mu:end -->" in told("<!-- mu:rows target=sw-KE -->")[0]
+
+
+def test_a_comparison_without_a_claim_is_found_and_one_with_it_is_not(told):
+    cited = "The merge is above its best source [gains-sw-ke]."
+    assert told(cited) == []
+    (problem,) = told(f"{cited} It is clearly better for Welsh.")
+    assert problem == "says 'clearly' and cites no claim."
+
+
+def test_a_table_of_results_that_is_typed_is_found(told):
+    table = "See [gains-sw-ke].\n\n| target | value |\n|---|---|\n| sw-KE | {} |"
+    for value in ("56.00%", "56,00 %", "+8.00 pp"):
+        assert "a result stands in a table that is not generated." in told(table.format(value))
+
+
+def test_a_cited_claim_that_does_not_exist_is_found(told):
+    assert "cites the unknown claim no-such-claim." in told("See [gains-sw-ke] and [no-such-claim].")
+
+
+def test_a_skill_that_cites_no_claim_is_left_alone(told):
+    assert told("It is better.") == []
+
+
+def test_an_impossible_accuracy_is_found(bench, mu):
+    def problems(value):
+        bench.entry(row("vi-VN", value, 0.5))
+        return mu("lint", "--workspace", bench.root).out
+
+    assert "no number of items over 2974" in problems(0.5658)
+    assert "no number of items over 2974" in problems(0.5821)
+    assert problems(0.5796) == ""  # cut, not rounded
+    assert problems(0.5461) == ""
+
+
+def test_a_row_that_was_logged_later_is_no_problem_and_is_added_by_refresh(told, bench, mu):
+    told(BLOCK)
+    mu("skills", "refresh", "--workspace", bench.root)
+    bench.entry(row("sw-KE", 0.52, 0.48, k=3), entry="2026-01-21-more-00000002")
+    assert mu("lint", "--workspace", bench.root).code == 0
+    assert mu("skills", "refresh", "--workspace", bench.root).out == "skills/a-skill/SKILL.md\n"
