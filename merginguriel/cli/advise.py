@@ -96,12 +96,7 @@ def advise(
     from merginguriel import threads
 
     threads.numpy_with_one()
-<<<<<<< HEAD
-    from merginguriel.knowledge.base import load
     from merginguriel.loop import advise_request, ledger
-=======
-    from merginguriel.loop import advise_request
->>>>>>> main
 
     where = space(workspace_path)
     knowledge = known(where, as_of=as_of)
