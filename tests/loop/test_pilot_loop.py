@@ -14,6 +14,7 @@ CONTEXT = "rooms/tiny-bert"
 
 def elsewhere(lab, gain=0.03):
     """Log two arms on other targets, so that the context is known."""
+    assert lab.mu("init", lab.space, "--empty").code == 0
     rows = [
         ResultRow(
             CONTEXT, target, "ExcTar", method, "accuracy", 0.60 + gain + i / 200, n=400, similarity="REAL", k=2,
@@ -34,7 +35,9 @@ def elsewhere(lab, gain=0.03):
 def test_advice_is_tried_logged_asked_again_and_scored(trained):
     elsewhere(trained)
     where = ("--workspace", trained.space)
-    first = trained.mu("advise", "--target", "sv-SE", "--json", *where).data
+    asked = trained.mu("advise", "--target", "sv-SE", "--json", *where)
+    assert asked.code == 0, asked
+    first = asked.data
     assert first["verdict"] in ("pilot", "ensemble", "merge")
     plan = trained.mu("pilot", "--target", "sv-SE", "--dry-run", "--json", *where)
     assert plan.code == 0, plan
