@@ -75,7 +75,7 @@ def advise(
 ) -> Advice:
     """Merge or not, how, from which sources, and how sure; with every row of evidence. Call this before a merge."""
     from merginguriel.knowledge.base import load
-    from merginguriel.loop import advise_request
+    from merginguriel.loop import advise_request, ledger
 
     if k is not None and k < 1:
         raise UsageError(f"k must be 1 or more, got {k}.")
@@ -84,7 +84,7 @@ def advise(
         knowledge, locales.get(target).tag, mode=mode, context=context, method=method, similarity=similarity,
         k=k, min_gain=min_gain, as_of=day(as_of), budget=budget,
     )  # fmt: skip
-    return advise_request.advise(knowledge, question)
+    return ledger.answered(knowledge, question)
 
 
 def search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +13,17 @@ from merginguriel.similarity import registry
 
 from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_width, workspace_option
 
+if TYPE_CHECKING:
+    from merginguriel.decision.advice import Advice, Question
+    from merginguriel.knowledge.base import Knowledge
 
-@click.command(short_help="Merge or not, how, from which sources, and how sure.")
-@click.option("--target", "targets", required=True, multiple=True, type=LOCALE,
+
+@click.group(
+    invoke_without_command=True,
+    subcommand_metavar="[score|next]",
+    short_help="Merge or not, how, from which sources, and how sure.",
+)
+@click.option("--target", "targets", multiple=True, type=LOCALE,
               help="The locale to serve, like sw-KE. Repeat for several.")  # fmt: skip
 @click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False),
               default="ExcTar", show_default=True,
@@ -42,9 +51,16 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, text_wid
 @click.option("--explain", is_flag=True, help="Add a key to the terms of the answer.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.yaml",
               help="Write the recipe as a configuration for mu run.")  # fmt: skip
+@click.option(
+    "--since",
+    metavar="ENTRY",
+    help="Print what changed since before this entry of the log, and by which row.",
+)
 @json_option
 @workspace_option
+@click.pass_context
 def advise(
+    ctx: click.Context,
     targets: tuple[str, ...],
     mode: str,
     context: str | None,
@@ -58,6 +74,7 @@ def advise(
     every: bool,
     explain: bool,
     save: Path | None,
+    since: str | None,
     as_json: bool,
     workspace_path: Path | None,
 ) -> int:
@@ -70,7 +87,12 @@ def advise(
     mu advise --target cy-GB --json
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
     mu advise --target sw-KE --target cy-GB
+    mu advise --target sw-KE --since 2026-01-20-number-of-languages
     """
+    if ctx.invoked_subcommand is not None:
+        return 0
+    if not targets:
+        raise click.UsageError("Missing option '--target'.", ctx)
     from merginguriel import collector
     from merginguriel.loop.advice_cache import Adviser
 
@@ -78,15 +100,21 @@ def advise(
     if save and len(set(targets)) > 1:
         raise UsageError("--save takes one --target: it writes one recipe.", hint="Name one target.")
     adviser = Adviser(where, as_of)
+    options = {
+        "mode": mode, "context": context, "method": method, "similarity": similarity, "k": k,
+        "min_gain": min_gain, "budget": budget, "ensembles": not no_ensembles,
+    }  # fmt: skip
     with collector.paused():
-        found = [
-            adviser.answer(
-                target, mode=mode, context=context, method=method, similarity=similarity, k=k,
-                min_gain=min_gain, budget=budget, ensembles=not no_ensembles,
-            )
-            for target in dict.fromkeys(targets)
-        ]  # fmt: skip
+        found = [adviser.answer(target, **options) for target in dict.fromkeys(targets)]
     answers = [one.advice for one in found]
+    if since is not None:
+        from merginguriel.loop import advise_request
+
+        questions = [
+            advise_request.question(adviser.knowledge, target, as_of=as_of, **options)
+            for target in dict.fromkeys(targets)
+        ]
+        return _changes(adviser.knowledge, questions, answers, since, as_json=as_json)
     if save:
         from merginguriel.loop import advised_run
 
@@ -108,6 +136,93 @@ def advise(
     if save:
         say(plain(f"wrote the recipe to {save}; run it with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if all(answer.verdict == "unknown" for answer in answers) else 0
+
+
+def _changes(
+    knowledge: Knowledge, questions: list[Question], answers: list[Advice], since: str, *, as_json: bool
+) -> int:
+    """Print what changed in each answer since before the entry `since`."""
+    from merginguriel.decision.advice_diff import changes
+    from merginguriel.loop import advise_request, ledger
+
+    before = ledger.before(knowledge, since)
+    found = {
+        question.target: changes(advise_request.advise(before, question), answer)
+        for question, answer in zip(questions, answers, strict=True)
+    }
+    if as_json:
+        emit({"since": since, "changed": found})
+        return 0
+    for target, texts in found.items():
+        click.echo(plain("\n".join([f"{target} since before {since}", *(f"  {text}" for text in texts)])))
+    return 0
+
+
+@advise.command("score", short_help="Score earlier advice by what was measured afterwards.")
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.png",
+              help="Draw P(gain > 0) against the share that gained.")  # fmt: skip
+@json_option
+@workspace_option
+def score(figure: Path | None, as_json: bool, workspace_path: Path | None) -> None:
+    """Score the advice asked for in this workspace whose arm was measured afterwards.
+
+    Gains are those of the log. An interval holds if it contains the gain, the error of the measurement added. Regret is
+    the gain of the best arm measured on the target minus that of the decision.
+
+    \b
+    mu advise score
+    mu advise score --figure reliability.png
+    """
+    from merginguriel.knowledge.base import load
+    from merginguriel.loop import ledger
+    from merginguriel.text.scores import as_dict, render
+
+    where = space(workspace_path)
+    asked, found = ledger.entries(where), ledger.scores(load(where))
+    parts = ledger.buckets(found), ledger.bucket(found) if found else None
+    emit(as_dict(asked, found, *parts)) if as_json else click.echo(plain(render(asked, found, *parts)))
+    if figure:
+        if not found:
+            raise UsageError("no advice was measured yet: nothing to draw.")
+        from merginguriel.report.reliability import draw
+
+        draw([(one.said, one.gained, one.count) for one in ledger.buckets(found)], figure)
+        say(f"wrote {figure}")
+
+
+@advise.command("next", short_help="Rank targets by what a trial of their advised arm would teach.")
+@click.option("--context", help="Task and base model. Default: from mu.toml.")
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Targets at most.")
+@json_option
+@workspace_option
+def next_(context: str | None, limit: int, as_json: bool, workspace_path: Path | None) -> None:
+    """Rank targets by the value of a trial of their advised arm, less its cost, in pp.
+
+    Targets are those of the log and those that have a model here.
+
+    \b
+    mu advise next
+    mu advise next --context home/e5-small --limit 5
+    """
+    from merginguriel import threads
+
+    threads.numpy_with_one()
+    from merginguriel.knowledge.base import load
+    from merginguriel.loop import ledger
+    from merginguriel.text.tables import columns
+
+    found = ledger.ranked(load(space(workspace_path)), context)[:limit]
+    if as_json:
+        emit([vars(one) for one in found])
+        return
+    table = [["target", "worth, pp", "cost, pp", "verdict", "arm", "expected"]]
+    table += [
+        [one.target, f"{one.value_pp:.2f}", f"{one.cost_pp:.2f}", one.verdict, one.arm, one.expected]
+        for one in found
+    ]
+    click.echo(plain(columns(table)))
+    if found:
+        click.echo(plain(f"\nnext  {found[0].command}"))
 
 
 @click.command(short_help="Print the JSON Schema of an output or input.")

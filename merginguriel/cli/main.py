@@ -22,6 +22,7 @@ from .common import plain
 # name → (module, attribute, one line). Loaded when used, so that `mu --help` imports nothing of them.
 COMMANDS = {
     "advise": ("advise", "advise", "Merge or not, how, from which sources, and how sure."),
+    "pilot": ("pilot", "pilot", "Try what was advised, on items that chose nothing."),
     "backtest": ("backtest", "backtest", "Score the advice on what it did not know."),
     "init": ("workspace", "init", "Create a workspace with the shipped knowledge."),
     "skills": ("skills", "skills", "List, show, write, check, compare and install skills."),

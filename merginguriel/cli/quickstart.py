@@ -57,9 +57,10 @@ def quickstart(
     path: Path | None,
     as_json: bool,
 ) -> None:
-    """Print advice, train source models, merge and compare them, log the result, and print the new advice.
+    """Print advice, train sources, try what was advised, merge and compare, log the result, and print the new advice.
 
-    It fine-tunes multilingual-e5-small on Home Assistant sentences in five languages and applies four merging methods.
+    It fine-tunes multilingual-e5-small on Home Assistant sentences in five languages, runs a pilot of its own advice, and
+    applies four merging methods.
     This takes a few minutes on two cores; after an interruption, the same command continues.
 
     \b
@@ -148,7 +149,7 @@ class Narrator:
 def screen(outcome: Outcome) -> str:
     """Return the last screen: matrix, table of merges, verdict, what the advice says now, and the paths of the files."""
     from merginguriel.evaluation import heatmap
-    from merginguriel.loop.quickstart import verdict_line
+    from merginguriel.loop.quickstart import pilot_line, verdict_line
 
     space, wide = outcome.study.space, text_width()
     matrix = outcome.matrix
@@ -164,7 +165,9 @@ def screen(outcome: Outcome) -> str:
         "",
         *_table(outcome, wide),
         "",
-        *textwrap.wrap(verdict_line(outcome), wide),
+        *textwrap.wrap(pilot_line(outcome), wide),
+        "",
+        *textwrap.wrap(f"Of the four merges: {verdict_line(outcome)}", wide),
         "",
         f"Advice for {outcome.target} before and after",
         *(line for text in outcome.changed for line in _indented(text, wide)),

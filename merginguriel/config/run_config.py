@@ -182,6 +182,7 @@ def checked(config: Config, flat: Flat) -> Config:
         "merge": ("target", "method"),
         "tune": ("target", "method"),
         "iterate": ("target",) if config.score else (),
+        "pilot": ("target", "arms"),
     }
     for name in needed.get(config.kind, ()):
         if not getattr(config, name):

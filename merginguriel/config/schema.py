@@ -29,10 +29,12 @@ from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
 
-KINDS = ("merge", "train", "nxn", "iterate", "tune")
-NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints")  # keys that do not change the result
+KINDS = ("merge", "train", "nxn", "iterate", "tune", "pilot")
+# Keys that do not change the result.
+NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints", "advice")
 SOURCES = ("merge", "iterate", "tune")  # kinds of run that merge sources
 MERGES = ("merge", "tune")  # of these, those that merge trained models
+TARGET = (*SOURCES, "pilot")  # kinds of run that are for one target
 
 
 @dataclass(frozen=True)
@@ -230,9 +232,9 @@ class Config(Section):
         (), "train: models to make; nxn: test sets; unset: all that are trained", only=("train", "nxn")
     )
     splits: Splits = key(("dev", "test"), "which splits are scored", only=("nxn",))
-    target: Locale | None = key(None, "the locale that the merge is for", only=SOURCES)
+    target: Locale | None = key(None, "the locale that the merge is for", only=TARGET)
     mode: Mode = key(
-        "ExcTar", "whether the target's own model is among the sources (IncTar) or not (ExcTar)", only=SOURCES
+        "ExcTar", "whether the target's own model is among the sources (IncTar) or not (ExcTar)", only=TARGET
     )
     method: Method | None = key(None, "how to merge: see mu methods", only=SOURCES)
     params: Table = key({}, "parameters of the method", only=SOURCES)
@@ -245,8 +247,11 @@ class Config(Section):
         {}, "source: weight, in a weighted mean; unset: those of the similarity, or equal", only=("iterate",)
     )
     candidates: Locales = key(
-        (), "sources to choose from; unset: all that are trained (iterate: all of the task)", only=SOURCES
+        (), "sources to choose from; unset: all that are trained (iterate: all of the task)", only=TARGET
     )
+    arms: Words = key((), "what is tried, as mu pilot writes it", only=("pilot",))
+    margin_pp: Number = key(1.0, "differences within it count as equivalent", low=0, only=("pilot",))
+    advice: Word | None = key(None, "id of the advice that asked for the pilot", only=("pilot",))
     similarity: Similarity | None = key(None, "what chooses the sources and weighs them", only=SOURCES)
     k: Whole | None = key(
         None, "sources to choose, the target's own model among them; unset: 5", low=1, only=SOURCES

@@ -196,6 +196,11 @@ def next_steps(
         models = " ".join(f"--locale {source}" for source in chosen.untrained)
         remark = "and other locales that may be sources" if chosen.missing else ""
         steps.append(Next(f"mu train {models}{where}", remark))
+    here = len({*lab.trained, *chosen.untrained} - {target}) if lab else 0
+    if verdict == "pilot" and here >= max(arm.k or 2, 2):
+        mode = "" if question.mode == "ExcTar" else f" --mode {question.mode}"
+        trial = f"mu pilot --target {target}{mode} --context {question.context}"
+        return [*steps, Next(trial, "tries it beside others, on items that choose nothing")]
     if chosen.missing:
         matrix = f"mu nxn --split dev --locale {target}{where}"
         return [*steps, Next(matrix, "an N×N matrix names the sources")]

@@ -80,10 +80,10 @@ class Adviser:
             return found
         from merginguriel.knowledge.problems import summary
 
-        from . import advise_request
+        from . import advise_request, ledger
 
         question = advise_request.question(self.knowledge, target, as_of=self.as_of, **options)
-        advice = advise_request.advise(self.knowledge, question)
+        advice = ledger.answered(self.knowledge, question)
         note = advise_request.unlogged_note(self.knowledge, question)
         if self.knowledge.problems:  # printed with every answer, so that it is not cached
             return Answer(advice, "\n".join(filter(None, (summary(self.knowledge.problems), note))))

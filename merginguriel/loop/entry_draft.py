@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from merginguriel.knowledge.base import load_readable
 from merginguriel.knowledge.log import append
+from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.workspace import Workspace
 
-from . import entry_text
+from . import entry_text, pilot_entry
 from .dedupe import gather, refuse_logged
 
 
@@ -35,6 +36,7 @@ def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) 
         kind: Type of the entry; default: a Retrospective, which answers the open plans that the rows cover.
     """
     sections = entry_text.sections(rows)
+    sections += pilot_entry.sections(space, rows)
     answers: list[str] = []
     if (kind or "Retrospective") == "Retrospective":
         knowledge = load_readable(space)
@@ -56,6 +58,27 @@ def retrospective(space: Workspace, run: str) -> str:
     Raises:
         UsageError: The run has no result, or its rows are in the log already.
     """
+    draft, rows = _of_run(space, run)
+    return append.staged(space.log, draft, rows)
+
+
+def add_run(space: Workspace, run: str) -> Entry:
+    """Write the entry about a finished run into the log, as `mu log add --run` does.
+
+    Raises:
+        UsageError: As `retrospective`.
+    """
+    draft, rows = _of_run(space, run)
+    return append.add(space.log, replace(draft, code=rows[0].code or "", rows=tuple(rows)))
+
+
+def logged(space: Workspace, run: str) -> Entry | None:
+    """Return the entry that has the rows of a run."""
+    found = load_readable(space).entries
+    return next((entry for entry in found if any(row.run == run for row in entry.rows)), None)
+
+
+def _of_run(space: Workspace, run: str) -> tuple[append.Draft, list[ResultRow]]:
     rows, origin = gather(space, [run], [], [])
     refuse_logged(space, rows)
     begun = begin(space, rows)
@@ -63,4 +86,4 @@ def retrospective(space: Workspace, run: str) -> str:
         title=begun.title, type=begun.type, date=date.today().isoformat(), summary=begun.summary,
         answers=", ".join(begun.answers), origin=origin, sections=begun.sections,
     )  # fmt: skip
-    return append.staged(space.log, draft, rows)
+    return draft, rows

@@ -1,4 +1,4 @@
-"""Quickstart: advice, trained sources, four merges, a log entry about them, and advice again.
+"""Quickstart: advice, trained sources, a pilot of the advice, four merges, a log entry about them, and advice again.
 
 Training, scoring and merging are runs (merginguriel.runs), so a second call goes on where the first one stopped.
 """
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from merginguriel.config.run_config import changed
-from merginguriel.config.schema import Config
+from merginguriel.config.schema import Config, Training
 from merginguriel.decision.advice import Advice, Question, advise
 from merginguriel.decision.advice_diff import changes
-from merginguriel.errors import UsageError
+from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.nxn import Matrix, load
 from merginguriel.evaluation.significance import Comparison
@@ -31,12 +31,13 @@ from merginguriel.runs import resolve, run_store, worker
 from merginguriel.runs.kinds.common import baselines_of
 from merginguriel.runs.run_store import Run
 from merginguriel.study import capabilities, item_file
-from merginguriel.study.results import compare_all, comparison_dict, words
+from merginguriel.study.results import compare_all, comparison_dict, comparison_of, words
 from merginguriel.study.study import Study
 from merginguriel.tasks.base import TaskData
+from merginguriel.text.numbers import pp
 from merginguriel.version import measured_by
 
-from . import dedupe, entry_draft
+from . import dedupe, entry_draft, ledger, pilot
 
 TARGET = "da-DK"
 SOURCES = ("de-DE", "en-US", "nb-NO", "sv-SE")
@@ -47,7 +48,8 @@ METHODS: tuple[tuple[str, dict[str, float], str | None], ...] = (
     ("ties", {"density": 0.2, "scale": 1.0}, None),  # the paper's
 )
 # Seconds on two cores of a 2024 server, for the first estimate; corrected by what each step really takes.
-SECONDS = {"base": 20.0, "train": 12.0, "score": 14.0, "merge": 4.0}
+SECONDS = {"base": 20.0, "train": 12.0, "score": 14.0, "pilot": 20.0, "merge": 4.0}
+PILOT_ARMS = 3
 
 
 @dataclass
@@ -117,6 +119,9 @@ class Outcome:
     matrix: Matrix
     baselines: dict[str, Baseline]
     merges: tuple[Merged, ...]
+    pilot: (
+        dict[str, Any] | None
+    )  # result of the pilot; None where no advised arm can be run with these sources
     entry: Entry
     figure: Path
     table: Path
@@ -144,6 +149,7 @@ class Outcome:
                 }
                 for m in self.merges
             ],
+            "pilot": self.pilot,
             "before": self.before.as_dict(),
             "after": self.after.as_dict(),
             "changed": self.changed,
@@ -170,7 +176,15 @@ def run(
     everyone = tuple(data_of(study, target, sources))
     chosen = everyone[:-1]
     trainings, scoring, merges = configurations(study, target, chosen, epochs)
-    steps = ["ask", *(f"train {locale}" for locale in everyone), "score", "merge", "write", "ask again"]
+    steps = [
+        "ask",
+        *(f"train {locale}" for locale in everyone),
+        "score",
+        "pilot",
+        "merge",
+        "write",
+        "ask again",
+    ]
     pace = Pace(_expected(steps, len(everyone)))
 
     @contextmanager
@@ -197,7 +211,8 @@ def run(
     )
     ids = {run_store.run_id(resolve.resolved(one, study.space)) for one in (scoring, *merges)}
     with step("ask", f"ask for advice: {target} in {study.context}"):
-        before = _first_advice(study, question, ids)
+        before = advise(_known_before(study, ids), question)
+        ledger.record(study.space, question, before)
         tell.note(before.summary)
     for locale, config in zip(everyone, trainings, strict=True):
         role = "the target's own model, as a baseline" if locale == target else "source"
@@ -205,16 +220,21 @@ def run(
             worker.carry_out(study.space, config, progress)
     with step("score", f"score {len(everyone)} models on {len(everyone)} locales") as progress:
         scored = worker.carry_out(study.space, scoring, progress)
+    with step("pilot", "try what was advised, and confirm the best once on test items") as progress:
+        tried = _pilot(study, question, ids, epochs, tell, progress)
     with step("merge", f"merge {len(chosen)} sources by {len(METHODS)} methods, and compare") as progress:
         runs = [worker.carry_out(study.space, config, progress) for config in merges]
     table = study.table("test")
     with step("write", "write the result into the log"):
-        entry = _entry_of(study, ids) or write_entry(study, target, scored, runs, table.with_suffix(".png"))
+        written = [*([tried] if tried else []), *runs]
+        entry = _entry_of(study, ids) or write_entry(
+            study, target, scored, written, table.with_suffix(".png")
+        )
     with step("ask again", "ask for advice again"):
         after = advise(knowledge.load(study.space), question)
     return Outcome(
         study, target, chosen, before, after, changes(before, after), load(scored.folder / "nxn-test.csv"),
-        {kind: found for one in runs for kind, found in baselines_of(one).items()}, tuple(merged(one) for one in runs), entry, table.with_suffix(".png"), table,
+        {kind: found for one in runs for kind, found in baselines_of(one).items()}, tuple(merged(one) for one in runs), run_store.result(tried) if tried else None, entry, table.with_suffix(".png"), table,
         time.monotonic() - started,
     )  # fmt: skip
 
@@ -282,7 +302,12 @@ def _expected(steps: list[str], models: int) -> dict[str, float]:
 def expected(sources: tuple[str, ...]) -> float:
     """Return the seconds that a run from nothing should take on two cores."""
     models = len(set(sources)) + 1
-    return SECONDS["base"] + models * (SECONDS["train"] + SECONDS["score"]) + len(METHODS) * SECONDS["merge"]
+    return (
+        SECONDS["base"]
+        + models * (SECONDS["train"] + SECONDS["score"])
+        + len(METHODS) * SECONDS["merge"]
+        + SECONDS["pilot"]
+    )
 
 
 def _entry_of(study: Study, ids: set[str]) -> Entry | None:
@@ -292,14 +317,32 @@ def _entry_of(study: Study, ids: set[str]) -> Entry | None:
     return None
 
 
-def _first_advice(study: Study, question: Question, ids: set[str]) -> Advice:
-    """Return the advice without the entry about these runs, so that a repeated call shows the same change."""
+def _known_before(study: Study, ids: set[str]) -> knowledge.Knowledge:
+    """Return the knowledge without the entry about these runs, so that a repeated call does and shows the same."""
     known = knowledge.load(study.space)
     entries = tuple(entry for entry in known.entries if not any(row.run in ids for row in entry.rows))
     if len(entries) == len(known.entries):
-        return advise(known, question)
-    own = ", ".join(sorted(ids))
-    return advise(knowledge.Knowledge(known.space, known.skills, entries, f"before {own}"), question)
+        return known
+    return knowledge.Knowledge(known.space, known.skills, entries, f"before {', '.join(sorted(ids))}")
+
+
+def _pilot(
+    study: Study, question: Question, ids: set[str], epochs: int | None, tell: Tell, progress: Progress
+) -> Run | None:
+    """Carry out the pilot of the first advice with the models trained now; None where no arm can be run with them."""
+    known = _known_before(study, ids)
+    lab = capabilities.lab(study.space, study.context, question.target, measured=True)
+    asked = replace(question, lab=lab)
+    try:
+        planned = pilot.planned(known, asked, advise(known, asked), most=PILOT_ARMS)
+    except MuError as error:
+        tell.note(f"no pilot: {error.what}")
+        return None
+    for note in planned.notes:
+        tell.note(note)
+    common = {} if epochs is None else {"training": Training(epochs=epochs)}
+    config = changed(planned.config, base=study.base, options=dict(study.options), seed=study.seed, **common)
+    return worker.carry_out(study.space, config, progress)
 
 
 def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], figure: Path) -> Entry:
@@ -342,3 +385,28 @@ def verdict_line(outcome: Outcome) -> str:
     if found.interval.high < smallest:
         return f"It did not pay: a gain of {smallest:g} pp lies outside the interval. {text}"
     return f"Not settled. {text}"
+
+
+def pilot_line(outcome: Outcome) -> str:
+    """Return one sentence on what was advised, what was tried, and whether it was confirmed on items that chose nothing."""
+    before, tried = outcome.before, outcome.pilot
+    advised = f"Advised before: {before.verdict}, {before.recipe.short}, {pp(before.gain.mean_pp)}."
+    if tried is None:
+        return f"{advised} Not tried: no advised arm can be run with these sources."
+    winner = next(arm for arm in tried["arms"] if arm["won"])
+    against = tried["baselines"][tried["against"]]
+    found = comparison_of(against["comparison"])
+    name = ", ".join(part for part in (winner["method"], winner["similarity"] or "") if part)
+    return (
+        f"{advised} Tried {len(tried['arms'])} arms on {tried['dev_items']} development items; the best, {name}, on "
+        f"{tried['n']} test items that chose nothing: {CONFIRMED[tried['outcome']]}, against {against['model']} "
+        f"{words(found)}."
+    )
+
+
+CONFIRMED = {
+    "better": "confirmed",
+    "equivalent": "no gain worth a merge",
+    "worse": "refuted",
+    "undecided": "not settled",
+}

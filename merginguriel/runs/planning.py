@@ -19,6 +19,7 @@ from merginguriel.workspace import Workspace
 
 from . import index, run_store
 from .kinds.common import trained_so
+from .kinds.pilot_arms import arms_of
 from .resolve import study_of
 from .run_store import Run
 
@@ -101,7 +102,10 @@ def models_of(config: Config) -> list[str]:
         return list(dict.fromkeys(config.sources))
     if not config.score:
         return []
-    candidates = config.candidates if config.kind in MERGES else ()
+    candidates = config.candidates if config.kind in (*MERGES, "pilot") else ()
+    if config.kind == "pilot":
+        named = [name for arm in arms_of(config) for name in arm.config.sources]
+        return sorted({*candidates, *named} - ({str(config.target)} if config.mode == "ExcTar" else set()))
     return sorted({*config.sources, *candidates, *([config.target] if config.target else [])})
 
 
@@ -113,6 +117,9 @@ def work_of(config: Config, models: int) -> tuple[int | None, int | None]:
         return 0, models * len(config.locales) * len(config.splits)
     if config.kind == "iterate":
         return None, None
+    if config.kind == "pilot":
+        merged = sum(not arm.together for arm in arms_of(config))
+        return merged, 2 * models + merged + 1  # the last is the winner on test items
     merges = 1 + (config.method != "average")  # the plain average is a baseline
     if config.kind == "tune":
         merges += 1  # the merge before the search is a baseline, too

@@ -82,7 +82,7 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
             str(config.similarity), options_of(config),
         )  # fmt: skip
         config = changed(config, candidates=now)
-    if config.kind in MERGES and not config.sources and not config.candidates:
+    if config.kind in (*MERGES, "pilot") and not config.sources and not config.candidates:
         config = changed(config, candidates=trained)
     if config.kind == "nxn":
         config = changed(config, sources=config.sources or trained, locales=config.locales or trained)

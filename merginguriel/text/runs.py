@@ -142,7 +142,38 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         rows.append([kind.replace("_", " "), baseline["model"] or "", show(baseline["value"]), *cells])
     for name, value in sorted(result.get("ensembles", {}).items(), key=lambda pair: -pair[1]):
         rows.append(["ensemble", name.replace("_", " "), show(value), "", "", ""])
+    if result["kind"] == "pilot":
+        return [*pilot_lines(result), "", *lines[1:], columns(rows)]
     goal = result.get("goal")
     if goal:
         lines.insert(2, f"goal {goal['number']} {goal['state']}: against {goal['against'].replace('_', ' ')}")
     return [*lines, columns(rows)]
+
+
+def pilot_lines(result: Mapping[str, Any]) -> list[str]:
+    """Format what a pilot tried, the winner first, and its outcome."""
+    arms = sorted(result["arms"], key=lambda arm: (not arm["won"], -arm["rounds"], -arm["expected_pp"]))
+    table = [["arm", "prior", "items", "measured", "bounds", "now", ""]]
+    for arm in arms:
+        name = ", ".join(part for part in (arm["method"], arm["similarity"] or "") if part)
+        table.append(
+            [
+                name + (" (winner)" if arm["won"] else ""),
+                f"{signed(arm['prior_pp'])} ± {arm['prior_sd_pp']:.1f}",
+                str(arm["items"]),
+                f"{signed(arm['dev_pp'])} pp",
+                interval(*arm["bounds_pp"]),
+                f"{signed(arm['expected_pp'])} ± {arm['sd_pp']:.1f}",
+                arm["outcome"],
+            ]
+        )
+    against = result["baselines"][result["against"]]
+    found = against["comparison"]
+    return [
+        f"{result['run']}  {result['context']}",
+        f"{result['target']}  on {result['dev_items']} development items, against {against['model']}:",
+        columns(table),
+        "",
+        f"{result['outcome'].upper()} on {result['n']} test items that chose nothing: {signed(found['difference'])} pp, "
+        f"95% {interval(found['interval']['low'], found['interval']['high'])}, against {against['model']}",
+    ]

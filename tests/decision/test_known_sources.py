@@ -61,19 +61,19 @@ def test_models_that_tie_at_the_top_are_all_named(study):
 LAB = Lab({"similarity": Ability(), "average": Ability()}, frozenset({"REAL"}))
 
 
-def test_the_next_commands_train_what_is_missing_then_ask_for_a_matrix(study):
-    train, matrix = (
+def test_the_next_commands_train_what_is_missing_then_try_the_advice(study):
+    train, trial = (
         step.command for step in ask(study, lab=LAB, method="similarity", k=5, min_gain_pp=0.1).next
     )
     assert train.startswith("mu train --locale en-US --locale sq-AL --locale ")
     assert "--task massive --base xlm-roberta-base" in train and "az-AZ" not in train and "sw-KE" not in train
-    assert matrix.startswith("mu nxn --split dev --locale sw-KE --task massive --base xlm-roberta-base")
+    assert trial == "mu pilot --target sw-KE --context massive/xlm-roberta-base"
     there = frozenset({"en-US", "sq-AL", "de-DE", "fr-FR", "it-IT"})
     have_all = Lab(LAB.methods, LAB.similarities, trained=there)
     assert [
         step.command.split()[1]
         for step in ask(study, lab=have_all, method="similarity", k=5, min_gain_pp=0.1).next
-    ] == ["nxn"]
+    ] == ["pilot"]
 
 
 def test_named_sources_that_have_no_model_here_are_trained_first(bench):

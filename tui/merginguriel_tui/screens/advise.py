@@ -204,7 +204,7 @@ class AdviseScreen(MuScreen):
 
         def work() -> tuple[Advice, ResultRow | None, str | None]:
             from merginguriel import locales
-            from merginguriel.loop import advise_request
+            from merginguriel.loop import advise_request, ledger
 
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
             question = advise_request.question(
@@ -212,7 +212,7 @@ class AdviseScreen(MuScreen):
                 similarity=values["similarity"] or None, k=k, min_gain=least, budget=budget,
                 context=None if values["context"] == self.open["context"] else values["context"],
             )  # fmt: skip
-            advice = advise_request.advise(knowledge, question)
+            advice = ledger.answered(knowledge, question)
             row = advise_data.measured(knowledge, advice, DEFAULT_SEED)
             return advice, row, advise_request.unlogged_note(knowledge, question)
 

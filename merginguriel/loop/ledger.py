@@ -1,0 +1,310 @@
+"""Ledger of the advice asked for in a workspace: one line of JSON for each, and its scores once the arm is measured."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from math import log, sqrt
+from typing import Any
+
+from merginguriel.decision.advice import Advice, Question, advise, read
+from merginguriel.decision.estimate import pool
+from merginguriel.decision.evidence import Observation
+from merginguriel.errors import UsageError
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.locales import table
+from merginguriel.study import capabilities
+from merginguriel.text.numbers import interval, pp
+from merginguriel.workspace import Workspace
+
+from . import advise_request
+
+NAME = "advice.jsonl"
+BUCKETS = (0.0, 0.5, 0.8, 0.95, 1.0)  # of P(gain > 0)
+Z90 = 1.6449
+CLOSE = 0.001  # probabilities in the log score are at least so far from 0 and 1
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One advice of the ledger.
+
+    Attributes:
+        id: Hash of question and knowledge.
+        time: When it was asked first, UTC.
+        question: What was asked.
+        knowledge: Hash of the knowledge.
+        arm: Method, similarity, k, params and sources of the advised arm.
+        mean_pp: Expected gain.
+        ci90_pp: Its 90% interval.
+        p_positive: P(gain > 0).
+        verdict: The verdict.
+        known: Rows of the target that the log had.
+    """
+
+    id: str
+    time: str
+    question: dict[str, Any]
+    knowledge: str
+    arm: dict[str, Any]
+    mean_pp: float
+    ci90_pp: tuple[float, float]
+    p_positive: float
+    verdict: str
+    known: tuple[str, ...]
+
+
+def id_of(question: Question, advice: Advice) -> str:
+    """Return the id of an advice: the same for the same question and knowledge."""
+    text = json.dumps([_asked(question), advice.knowledge_hash], sort_keys=True)
+    return "a" + hashlib.sha256(text.encode()).hexdigest()[:9]
+
+
+def _asked(question: Question) -> dict[str, Any]:
+    names = ("target", "mode", "context", "method", "similarity", "k", "min_gain_pp", "budget", "ensembles")
+    return {name: getattr(question, name) for name in names}
+
+
+def answered(knowledge: Knowledge, question: Question) -> Advice:
+    """Return the advice, and record it in the workspace's ledger."""
+    advice = advise(knowledge, question)
+    record(knowledge.space, question, advice)
+    return advice
+
+
+def record(space: Workspace, question: Question, advice: Advice) -> None:
+    """Append an advice to the ledger, unless it is there, or the workspace cannot be written, or the day was given."""
+    if space.shipped or question.as_of is not None or not os.access(space.root, os.W_OK):
+        return
+    found = Asked(
+        id=id_of(question, advice),
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        question=_asked(question),
+        knowledge=advice.knowledge_hash,
+        arm={
+            "method": advice.recipe.method, "similarity": advice.recipe.similarity, "k": advice.recipe.k,
+            "params": advice.recipe.params, "sources": [source.locale for source in advice.recipe.sources],
+        },
+        mean_pp=advice.gain.mean_pp,
+        ci90_pp=advice.gain.ci90_pp,
+        p_positive=advice.gain.p_positive,
+        verdict=advice.verdict,
+        known=tuple(row.ref for row in advice.rows),
+    )  # fmt: skip
+    path = space.root / NAME
+    # The advice is worth more than its record: a full disk must not withhold it.
+    with contextlib.suppress(OSError):
+        if path.is_file() and f'"id": "{found.id}"' in path.read_text(encoding="utf-8", errors="replace"):
+            return
+        line = json.dumps(asdict(found), ensure_ascii=False) + "\n"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(
+                file, line.encode("utf-8")
+            )  # one write to a file opened to append is not torn by another
+        finally:
+            os.close(file)
+
+
+def entries(space: Workspace) -> list[Asked]:
+    """Return the ledger in the order of time, each advice once; lines that cannot be read are left out."""
+    found: dict[str, Asked] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in (space.root / NAME).read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, TypeError):
+                one = Asked(**json.loads(line))
+                found.setdefault(one.id, one)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An advice whose arm was measured afterwards.
+
+    Attributes:
+        asked: The advice.
+        gain_pp: Measured gain of its arm.
+        se_pp: Its standard error.
+        inside90: Whether the gain is inside the 90% interval, widened by the error of the measurement.
+        regret_pp: Gain of the best arm measured on the target, or of none, minus that of the decision; None for a
+            verdict that decides nothing.
+        refs: The rows that measured it.
+    """
+
+    asked: Asked
+    gain_pp: float
+    se_pp: float
+    inside90: bool
+    regret_pp: float | None
+    refs: tuple[str, ...]
+
+    @property
+    def z(self) -> float:
+        """Error of the expected gain in standard deviations of its predictive distribution."""
+        return (self.gain_pp - self.asked.mean_pp) / sqrt(_sd(self.asked) ** 2 + self.se_pp**2)
+
+
+def _sd(asked: Asked) -> float:
+    low, high = asked.ci90_pp
+    return max((high - low) / 2 / Z90, 1e-6)
+
+
+def scores(knowledge: Knowledge) -> list[Scored]:
+    """Return every advice of the ledger whose arm was measured after it was given."""
+    known: dict[tuple[str, str, str], list[Observation]] = {}
+    found = []
+    for asked in entries(knowledge.space):
+        what = asked.question
+        key = what["target"], what["mode"], what["context"]
+        if key not in known:
+            question = Question(target=key[0], mode=key[1], context=key[2])
+            observations = read(knowledge, question, excluding=False).found
+            known[key] = [o for o in observations if (o.arm.target, o.arm.context) == (key[0], key[2])]
+        later = [o for o in known[key] if o.kind == "gain" and o.row.ref not in asked.known]
+        own = [o for o in later if _measures(o, asked)]
+        if own:
+            found.append(_score(asked, own, known[key]))
+    return found
+
+
+def _measures(observation: Observation, asked: Asked) -> bool:
+    """Return whether a row measures the advised arm: its sources where both name them, its params at least."""
+    arm, wanted = observation.arm, asked.arm
+    same = (arm.method, arm.similarity, arm.k) == (wanted["method"], wanted["similarity"], wanted["k"])
+    sources = not wanted["sources"] or not arm.sources or sorted(wanted["sources"]) == sorted(arm.sources)
+    return same and sources and set(wanted["params"].items()) <= set(arm.params)
+
+
+def _score(asked: Asked, own: Sequence[Observation], every: Sequence[Observation]) -> Scored:
+    gain, variance = pool([(o.gain_pp, o.variance, o.row.n) for o in own])
+    width = Z90 * sqrt(_sd(asked) ** 2 + variance)
+    best = max(0.0, *(o.gain_pp for o in every))
+    paid = {"merge": gain, "ensemble": gain, "no-merge": 0.0}.get(asked.verdict)
+    return Scored(
+        asked=asked,
+        gain_pp=gain,
+        se_pp=sqrt(variance),
+        inside90=abs(gain - asked.mean_pp) <= width,
+        regret_pp=None if paid is None else max(best - paid, 0.0),
+        refs=tuple(o.row.ref for o in own),
+    )
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Scores of the advice whose P(gain > 0) is in a range.
+
+    Attributes:
+        low: Least P.
+        high: Largest P.
+        count: Number of pieces of advice.
+        said: Mean P.
+        gained: Share whose arm gained.
+        brier: Mean squared error of P.
+        log_score: Mean of −ln P(what happened).
+    """
+
+    low: float
+    high: float
+    count: int
+    said: float
+    gained: float
+    brier: float
+    log_score: float
+
+
+def buckets(found: Sequence[Scored]) -> list[Bucket]:
+    """Return the buckets that have advice."""
+    parts = []
+    for low, high in pairwise(BUCKETS):
+        inside = [
+            one for one in found if low <= one.asked.p_positive < high or one.asked.p_positive == high == 1.0
+        ]
+        if inside:
+            parts.append(bucket(inside, low, high))
+    return parts
+
+
+def bucket(found: Sequence[Scored], low: float = 0.0, high: float = 1.0) -> Bucket:
+    """Return the scores of some advice, one or more."""
+    pairs = [(one.asked.p_positive, one.gain_pp > 0) for one in found]
+    n = len(pairs)
+    likely = [min(max(p if gained else 1 - p, CLOSE), 1 - CLOSE) for p, gained in pairs]
+    return Bucket(
+        low,
+        high,
+        n,
+        sum(p for p, _ in pairs) / n,
+        sum(gained for _, gained in pairs) / n,
+        sum((p - gained) ** 2 for p, gained in pairs) / n,
+        -sum(log(p) for p in likely) / n,
+    )
+
+
+def before(knowledge: Knowledge, entry: str) -> Knowledge:
+    """Return the knowledge without an entry and those of later days.
+
+    Args:
+        knowledge: All knowledge.
+        entry: Id of the entry, or the beginning of one.
+
+    Raises:
+        UsageError: No entry, or several, have this name.
+    """
+    named = [one for one in knowledge.entries if one.id.startswith(entry)]
+    if len(named) != 1:
+        many = f"{len(named)} entries begin with" if named else "no entry is called"
+        raise UsageError(f"{many} {entry!r}.", hint="List them with: mu log list")
+    day = named[0].id[:10]
+    earlier = tuple(one for one in knowledge.entries if one.id[:10] <= day and one != named[0])
+    return Knowledge(knowledge.space, knowledge.skills, earlier, f"before {named[0].id}")
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A target, and what a trial of its advised arm is worth.
+
+    Attributes:
+        target: The target.
+        value_pp: Expected value of the trial, pp.
+        cost_pp: Its price, pp.
+        verdict: The verdict now.
+        arm: The advised arm.
+        expected: Its expected gain, with the 90% interval.
+        command: The command that tries it.
+    """
+
+    target: str
+    value_pp: float
+    cost_pp: float
+    verdict: str
+    arm: str
+    expected: str
+    command: str
+
+
+def ranked(knowledge: Knowledge, context: str | None = None) -> list[Worth]:
+    """Return the targets of the log and of the workspace's models, the most valuable trial first."""
+    about = context or str(knowledge.space.settings["context"])
+    targets = {row.target for row in knowledge.rows if row.context == about and row.target in table()}
+    targets |= capabilities.trained(knowledge.space, about)
+    found = []
+    for target in sorted(targets):
+        question = advise_request.question(knowledge, target, context=about)
+        advice = advise(knowledge, question)
+        if question.lab and not question.lab.offers_target:
+            continue
+        gain = advice.gain
+        found.append(
+            Worth(
+                target, advice.pilot.value_pp, advice.pilot.cost_pp, advice.verdict, advice.recipe.short,
+                f"{pp(gain.mean_pp)} ({interval(*gain.ci90_pp)})", f"mu pilot --target {target} --context {about}",
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda one: (one.cost_pp - one.value_pp, one.target))

@@ -1,0 +1,178 @@
+"""Pilot of an advice: the arms that it names first, as a run that tries them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from merginguriel.config import run_config
+from merginguriel.config.schema import Config
+from merginguriel.decision.advice import Known, arms, read
+from merginguriel.decision.advice_types import Advice
+from merginguriel.decision.pilot import passes_pp, work
+from merginguriel.decision.question import Candidate, Question
+from merginguriel.decision.sources import choose_sources
+from merginguriel.errors import MuError, UsageError
+from merginguriel.evaluation import ensemble
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse.rows import POLICIES
+from merginguriel.runs.kinds import pilot_arms
+from merginguriel.study import capabilities
+from merginguriel.workspace import Workspace
+
+from . import ledger
+
+MOST = 4  # arms
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A pilot before it starts.
+
+    Attributes:
+        advice: The advice that asks for it.
+        config: The run.
+        arms: What is tried, in words, the advised arm first where it can be run.
+        pieces: Merges and evaluations at most.
+        sees_pp: Gain that the confirmation detects with 80% power, pp.
+        notes: What limits the pilot.
+    """
+
+    advice: Advice
+    config: Config
+    arms: tuple[str, ...]
+    pieces: int
+    sees_pp: float
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON data."""
+        return {
+            "target": self.advice.target,
+            "verdict": self.advice.verdict,
+            "advice": self.config.advice,
+            "arms": list(self.arms),
+            "pieces": self.pieces,
+            "sees_pp": self.sees_pp,
+            "notes": list(self.notes),
+        }
+
+
+def planned(knowledge: Knowledge, question: Question, advice: Advice, *, most: int = MOST) -> Planned:
+    """Return the pilot of an advice.
+
+    Args:
+        knowledge: What the advice rests on.
+        question: What was asked; its budget bounds the number of arms.
+        advice: The answer.
+        most: Arms at most.
+
+    Raises:
+        UsageError: The budget does not allow one arm.
+        MuError: No arm can be run with the models of the workspace.
+    """
+    known = read(knowledge, question)
+    if question.budget is not None:
+        most = min(most, (question.budget - 1) // 2)
+    if most < 1:
+        raise UsageError(
+            f"--budget {question.budget} is too small for a pilot.",
+            hint=f"One arm takes {_pieces(1)} pieces of work: a merge and two evaluations.",
+        )
+    found: dict[str, Candidate] = {}
+    tables: set[str] = set()
+    skipped: list[str] = []
+    for candidate in _advised_first(arms(known, question), advice):
+        if candidate.passed_over or len(found) == most:
+            continue
+        table = table_of(known, candidate, question)
+        if table is None:
+            skipped.append(candidate.arm.label)
+        elif repr(table) not in tables:
+            tables.add(repr(table))
+            found[_word(table, candidate, question)] = candidate
+    if not found:
+        raise nothing_to_run(knowledge.space, question)
+    notes = []
+    if skipped and skipped[0] == advice.recipe.label:
+        notes.append(f"{skipped[0]} was advised and cannot be run with the models trained here")
+    if any(row.n for row in known.here if row.mode == question.mode):
+        notes.append(
+            f"the log has merges for {question.target}: its test items had a part in the advice, "
+            "though not in the choice among these arms"
+        )
+    task, _, base = question.context.partition("/")
+    config = run_config.from_table(
+        {
+            "kind": "pilot", "task": task, "base": base, "target": question.target, "mode": question.mode,
+            "arms": list(found), "margin_pp": question.min_gain_pp, "advice": ledger.id_of(question, advice),
+        }
+    )  # fmt: skip
+    labels = tuple(candidate.arm.label for candidate in found.values())
+    return Planned(advice, config, labels, _pieces(len(found)), advice.pilot.sees_pp, tuple(notes))
+
+
+def _pieces(count: int) -> int:
+    """Return the pieces of work of a pilot: each arm once merged and scored, the winner scored again."""
+    return work(count, 0).pieces + 1
+
+
+def _advised_first(candidates: Sequence[Candidate], advice: Advice) -> Iterator[Candidate]:
+    first = [one for one in candidates if one.arm.label == advice.recipe.label][:1]
+    yield from first
+    yield from (one for one in candidates if one not in first)
+
+
+def table_of(known: Known, candidate: Candidate, question: Question) -> dict[str, Any] | None:
+    """Return the keys of the run that makes an arm; None where the models or the method are not here."""
+    arm, lab = candidate.arm, question.lab
+    if lab is None or not candidate.runnable:
+        return None
+    table: dict[str, Any] = {"method": arm.method}
+    together = arm.method.startswith(pilot_arms.PREFIX)
+    if together and arm.method.removeprefix(pilot_arms.PREFIX) not in ensemble.METHODS:
+        return None
+    if not together:
+        for name, value in arm.params:
+            if name in ("include", "exclude"):
+                table[name] = value.split(",")
+            else:
+                table[name if name in POLICIES else f"params.{name}"] = value
+        if lab.methods[arm.method].heads != "merge":
+            table.setdefault("heads", "merge")
+    others = lab.trained - {question.target}
+    chosen = choose_sources(known.here, arm, candidate.rows, question)
+    names = [source.locale for source in chosen.sources]
+    kind = (arm.similarity or "").partition("×")[0]
+    if names and not chosen.missing and lab.trained.issuperset(names):
+        table["sources"] = names
+        if not together and (arm.method == "similarity" or "×" in (arm.similarity or "")):
+            table["similarity"] = arm.similarity
+    elif kind and 2 <= (arm.k or 2) <= len(others) + (question.mode == "IncTar"):
+        table |= {"similarity": kind if together else arm.similarity, "k": arm.k}
+    elif not kind and arm.k == len(others) > 1 and question.mode == "ExcTar":
+        table["sources"] = sorted(others)
+    else:
+        return None
+    return table
+
+
+def _word(table: dict[str, Any], candidate: Candidate, question: Question) -> str:
+    estimate = candidate.estimate
+    return pilot_arms.write(
+        table, mean_pp=estimate.before_pp, sd_pp=estimate.before_sd_pp,
+        price_pp=passes_pp(candidate.arm, question.min_gain_pp), logged=candidate.arm.similarity,
+    )  # fmt: skip
+
+
+def nothing_to_run(space: Workspace, question: Question) -> MuError:
+    """Return the error for a target whose arms need models that are not here."""
+    trained = sorted(capabilities.trained(space, question.context) - {question.target})
+    task, _, base = question.context.partition("/")
+    return MuError(
+        f"no arm for {question.target} can be run with the models of {question.context} trained here: "
+        f"{', '.join(trained) or 'none'}.",
+        hint=f"Train sources first: mu train --locale de-DE --locale sv-SE --task {task} --base {shlex.quote(base)}",
+    )

@@ -1,0 +1,83 @@
+"""Advice, pilot, entry, changed advice and score, on models that were trained here."""
+
+from __future__ import annotations
+
+import pytest
+
+from merginguriel import workspace
+from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.loop import ledger
+
+CONTEXT = "rooms/tiny-bert"
+
+
+def elsewhere(lab, gain=0.03):
+    """Log two arms on other targets, so that the context is known."""
+    workspace.seed(lab.space, empty=True)
+    named = lab.mu("tasks", "add", "rooms", "--data", lab.sentences, "--workspace", lab.space)
+    assert named.code == 0, named
+    rows = [
+        ResultRow(
+            CONTEXT, target, "ExcTar", method, "accuracy", 0.60 + gain + i / 200, n=400, similarity="REAL", k=2,
+            sources=("de-DE", "en-US"), baseline_kind="best_single_source", baseline=0.60,
+        )
+        for i, target in enumerate(("fr-FR", "it-IT", "es-ES", "pl-PL", "nl-NL"))
+        for method in ("similarity", "ensemble_soft")
+    ]  # fmt: skip
+    draft = Draft(
+        title="Other targets", type="Observation", date="2026-01-20", summary="Two arms.", context=CONTEXT,
+        metric="accuracy", sections=(("What it is", "Rows for a test."),), rows=tuple(rows),
+    )  # fmt: skip
+    add(workspace.find(lab.space).log, draft)
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_advice_is_tried_logged_asked_again_and_scored(trained):
+    elsewhere(trained)
+    where = ("--workspace", trained.space)
+    asked = trained.mu("advise", "--target", "sv-SE", "--json", *where)
+    assert asked.code == 0, asked
+    first = asked.data
+    assert first["verdict"] in ("pilot", "ensemble", "merge")
+    plan = trained.mu("pilot", "--target", "sv-SE", "--dry-run", "--json", *where)
+    assert plan.code == 0, plan
+    assert len(plan.data["arms"]) == 2 and plan.data["pieces"] == 5 and plan.data["sees_pp"] > 0
+    assert not list((trained.space / "runs").glob("pilot-*"))
+    ran = trained.mu("pilot", "--target", "sv-SE", "--log", "--json", *where)
+    assert ran.code == 0, ran
+    assert "at most 5 pieces of work" in ran.err and ran.data["advice"] == plan.data["advice"]
+    shown = trained.mu("log", "show", ran.data["entry"], *where)
+    assert f"Advice `{ran.data['advice']}`" in shown.out and f"**{ran.data['outcome']}**" in shown.out
+    assert ran.data["entry"] not in trained.mu("lint", *where).out
+    again = trained.mu("advise", "--target", "sv-SE", "--json", *where).data
+    assert again["knowledge_hash"] != first["knowledge_hash"] and any(
+        "ref" in row for row in again["evidence"]
+    )
+    kept = ledger.entries(workspace.find(trained.space))
+    assert kept[0].id == ran.data["advice"] and len(kept) == 2
+    scored = trained.mu("advise", "score", "--json", *where).data
+    measured = {"similarity": "similarity", "linear": "similarity"}.get(
+        ran.data["method"], ran.data["method"]
+    )
+    assert scored["scored"] == (measured == first["recipe"]["method"])
+    since = trained.mu("advise", "--target", "sv-SE", "--since", ran.data["entry"], *where)
+    assert since.code == 0 and "expected gain" in since.out
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_a_budget_bounds_the_arms_and_too_small_a_one_is_refused(trained):
+    elsewhere(trained)
+    words = ("pilot", "--target", "sv-SE", "--dry-run", "--json", "--workspace", trained.space)
+    assert len(trained.mu(*words, "--budget", 3).data["arms"]) == 1
+    refused = trained.mu(*words, "--budget", 2)
+    assert refused.code == 2 and "takes 3 pieces" in refused.err
+
+
+def test_without_models_the_error_names_the_command_that_trains_them(bench, mu):
+    asked = ("pilot", "--target", "da-DK", "--context", "home/e5-small", "--workspace", bench.root)
+    (bench.root / "models" / "home" / "e5-small" / "base").mkdir(parents=True)
+    told = mu(*asked)
+    assert told.code == 1 and "mu train --locale" in told.err

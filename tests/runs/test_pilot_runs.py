@@ -1,0 +1,105 @@
+"""A pilot tries arms on development items, confirms one on test items, and goes on after it was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+from run_files import QUICK, config_file, only_run, space_of, steps, until
+
+from merginguriel.config import run_config as configs
+from merginguriel.errors import UsageError
+from merginguriel.evaluation.significance import compare
+from merginguriel.runs import run_store, worker
+from merginguriel.runs.kinds import pilot_arms
+from merginguriel.runs.kinds.pilot import Trial, order_of, sizes_of, updated
+from merginguriel.similarity.choice import Choice
+from merginguriel.tasks.base import Item
+
+NUMBERS = {"mean_pp": 1.0, "sd_pp": 3.0, "price_pp": 0.0}
+NAMED = {"sources": ["de-DE", "en-US"]}
+ARMS = [
+    pilot_arms.write({"method": "average", **NAMED}, **NUMBERS, logged=None),
+    pilot_arms.write({"method": "ties", "params.density": 0.3, **NAMED}, **NUMBERS, logged="REAL"),
+    pilot_arms.write({"method": "ensemble_soft", **NAMED}, **NUMBERS, logged="REAL"),
+]
+
+
+def pilot_of(lab, arms=ARMS, **keys):
+    more = {"kind": "pilot", "method": None, "similarity": None, "k": None, "arms": arms}
+    return config_file(lab, **{**more, **keys})
+
+
+def test_an_arm_is_read_back_as_it_was_written():
+    pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": ARMS})
+    average, ties, soft = pilot_arms.arms_of(pilot)
+    assert (ties.method, ties.config.params, ties.config.sources) == (
+        "ties",
+        {"density": 0.3},
+        ("de-DE", "en-US"),
+    )
+    assert (ties.mean_pp, ties.sd_pp, ties.similarity) == (1.0, 3.0, "REAL") and not ties.together
+    assert average.similarity is None and soft.together and soft.ensemble == "soft"
+
+
+def test_a_word_that_is_no_arm_is_refused():
+    pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": ["ties"]})
+    with pytest.raises(UsageError, match="not an arm"):
+        pilot_arms.arms_of(pilot)
+
+
+def test_rounds_double_and_end_on_every_item():
+    assert sizes_of(160, 4) == [40, 80, 160] and sizes_of(160, 1) == [80, 160] and sizes_of(12, 4) == [12]
+
+
+def test_variants_of_a_template_stay_in_one_round():
+    items = [Item(str(i), "text", "label", f"t{i // 3}") for i in range(30)]
+    order = order_of(items, 0)
+    assert sorted(i for unit in order for i in unit) == list(range(30)) and all(
+        len({i // 3 for i in unit}) == 1 for unit in order
+    )
+    assert order != order_of(items, 1)
+
+
+def test_the_standing_lies_between_the_prior_and_what_was_measured():
+    pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": ARMS})
+    trial = Trial(pilot_arms.arms_of(pilot)[0], Choice(()), None)
+    updated(trial, np.array([0.0, -1.0, 0.0, 0.0, -1.0] * 10), 0.05)
+    assert -40 < trial.mean_pp < 1.0 and trial.sd_pp < 3.0
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_the_winner_is_scored_once_on_test_items_and_compared_with_the_best_single_model(trained):
+    ran = trained.mu("run", pilot_of(trained, training=QUICK), "--workspace", trained.space, "--json")
+    assert ran.code == 0, ran
+    found, run = ran.data, only_run(trained)
+    winner = next(arm for arm in found["arms"] if arm["won"])
+    assert found["outcome"] in ("better", "equivalent", "worse", "undecided") and found["n"] == 28
+    assert winner["items"] == 20 and min(arm["items"] for arm in found["arms"]) <= 20
+    items = np.load(run.folder / "items.npz")
+    name = found["method"] if found["method"].startswith("ensemble") else "merge"
+    other = compare(items[name], items["best_single_source"], groups=list(items["groups"]))
+    assert other.difference == pytest.approx(
+        found["baselines"]["best_single_source"]["comparison"]["difference"]
+    )
+    assert sum(text.startswith("confirm") for text in steps(run)) == 1
+    shown = trained.mu("runs", "show", run.id, "--workspace", trained.space)
+    assert shown.code == 0 and "that chose nothing" in shown.out
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_a_pilot_that_is_killed_goes_on(trained):
+    config = configs.load(pilot_of(trained, training=QUICK))
+    run, pid = worker.launch(space_of(trained), config)
+    until(lambda: any(text.startswith("round 1") for text in steps(run)))
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: run_store.state(run) == "dead")
+    assert worker.execute(run) == "finished"
+    found = run_store.result(run)
+    assert found["outcome"] and sum(arm["won"] for arm in found["arms"]) == 1
