@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -100,7 +100,7 @@ def advise(
     if save and len(set(targets)) > 1:
         raise UsageError("--save takes one --target: it writes one recipe.", hint="Name one target.")
     adviser = Adviser(where, as_of)
-    options = {
+    options: dict[str, Any] = {
         "mode": mode, "context": context, "method": method, "similarity": similarity, "k": k,
         "min_gain": min_gain, "budget": budget, "ensembles": not no_ensembles,
     }  # fmt: skip
