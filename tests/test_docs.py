@@ -40,6 +40,8 @@ def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple
     if not isinstance(command, click.Group):
         yield " ".join(("mu", *path)), command
         return
+    if path and command.invoke_without_command:
+        yield " ".join(("mu", *path)), command
     if command.invoke_without_command:
         yield " ".join(("mu", *path)), command
     for word in command.list_commands(click.Context(command)):

@@ -170,7 +170,7 @@ def rank(
     if not ranked:
         raise UsageError("no source to rank.", hint="Name some with --source.")
     result: dict[str, list[dict[str, Any]]] = {}
-    for kind in kinds or registry.names(models=False, products=False):
+    for kind in kinds or registry.usual():
         try:
             matches = choice.column(target, ranked, kind, inputs, prepare)
         except UnavailableError:

@@ -32,8 +32,9 @@ def real(sources: Sequence[str], targets: Sequence[str], inputs: Inputs) -> np.n
 
 
 @similarity(
-    "REAL-row", needs="accuracy", doc="score of the target's own model on the source's development data"
-)
+    "REAL-row", needs="accuracy", historical=True,
+    doc="score of the target's own model on the source's development data",
+)  # fmt: skip
 def real_row(sources: Sequence[str], targets: Sequence[str], inputs: Inputs) -> np.ndarray:
     """Return the transposed scores [sources, targets], which the original study called REAL.
 

@@ -37,12 +37,14 @@ class Similarity:
 
     needs  what it is computed from besides the names: `nothing`, `accuracy` (an N×N matrix on development data) or
            `models` (the models of sources and target)
+    historical  whether it names what earlier results used; shown only when asked for
     """
 
     name: str
     function: Function
     needs: str
     doc: str
+    historical: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,22 @@ class Inputs:
 NO_INPUTS = Inputs()
 
 
-def similarity(name: str, *, doc: str, needs: str = "nothing") -> Callable[[Function], Function]:
-    """Register a function as the similarity `name`; see the module's docstring for its form."""
+def similarity(
+    name: str, *, doc: str, needs: str = "nothing", historical: bool = False
+) -> Callable[[Function], Function]:
+    """Register a function as the similarity `name`; see the module's docstring for its form.
+
+    Args:
+        name: Its name in rows, recipes and flags.
+        doc: What it measures, in a line.
+        needs: What it is computed from.
+        historical: It names what earlier results used, and is shown only when asked for.
+    """
     if needs not in NEEDS:
         raise UsageError(f"unknown need {needs!r} of similarity {name}.", hint=f"Known: {', '.join(NEEDS)}.")
 
     def register(function: Function) -> Function:
-        _registered[name] = Similarity(name, function, needs, doc)
+        _registered[name] = Similarity(name, function, needs, doc, historical)
         return function
 
     return register
@@ -102,6 +113,11 @@ def names(*, models: bool = True, products: bool = True) -> tuple[str, ...]:
     heavy = [one.name for one in every if one.needs == "models"]
     found = [*light, *(heavy if models else [])]
     return (*found, *(f"{one}×{times}" for one in light for times in heavy if products))
+
+
+def usual() -> tuple[str, ...]:
+    """Return the similarities to a target that need no model and are meant for choosing sources."""
+    return tuple(name for name in names(models=False, products=False) if not registered()[name].historical)
 
 
 def multipliers() -> tuple[str, ...]:

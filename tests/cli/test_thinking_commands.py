@@ -116,17 +116,21 @@ def test_an_empty_skills_folder_exits_3(mu, bench):
     assert mu("advise", "--target", "sw-KE", "--json", "--workspace", bench.root).json["exit_code"] == 3
 
 
-def test_broken_yaml_exits_1_with_file_and_line(mu, bench):
+def test_broken_yaml_is_named_with_file_and_line(mu, bench):
     path = bench.skill()
     path.write_text(path.read_text().replace('version: "1.0.0"', 'version: "1.0.0'))
     told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
-    assert told.code == 1 and f"{path}:" in told.err and "not valid YAML" in told.err
+    assert told.code == 4 and "1 problem: mu lint" in told.err
+    told = mu("lint", "--workspace", bench.root)
+    assert told.code == 1 and "SKILL.md:" in told.out and "not valid YAML" in told.out
 
 
-def test_a_broken_log_exits_1_with_file_and_line(mu, bench):
+def test_a_broken_log_is_named_with_file_and_line(mu, bench):
     path = bench.entry(row("sw-KE").replace("0.4800", "48.00"))
     told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
-    assert told.code == 1 and f"{path}:15" in told.err and "fraction or percent?" in told.err
+    assert told.code == 4 and "1 problem: mu lint" in told.err
+    told = mu("lint", "--workspace", bench.root)
+    assert told.code == 1 and f"{path.name}:15" in told.out and "fraction or percent?" in told.out
 
 
 def test_an_empty_log_is_unknown_and_no_error(mu, bench):

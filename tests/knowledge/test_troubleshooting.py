@@ -42,7 +42,7 @@ def trouble(bench, text=TROUBLE):
     path = bench.root / "experiment_log" / "2026" / "2026-01-20-t-00000001.md"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
-    return bench.load()
+    return bench.load_all()
 
 
 def best(text, knowledge):

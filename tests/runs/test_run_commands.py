@@ -152,7 +152,7 @@ def test_rows_of_a_run_that_are_in_the_log_are_not_taken_twice(two):
 
 
 def test_a_file_cannot_permit_code_of_model_folders_without_the_flag(lab):
-    path = config_file(lab, trust_remote_code=True)
+    path = config_file(lab, trust_remote_code=True, candidates=["de-DE", "en-US"])
     ran = lab.mu("run", path, "--dry-run", "--workspace", lab.space)
     assert ran.code == 2 and "trust_remote_code in a file needs the flag as well" in ran.err
     assert "run.yaml" in ran.err and "--trust-remote-code" in ran.err

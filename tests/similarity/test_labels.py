@@ -63,7 +63,7 @@ def test_an_unknown_preparation_is_refused_with_what_is_known(bench, text):
     assert "+sinkhorn" in str(caught.value.hint)
     bench.entry(row(similarity=text))
     with pytest.raises(MuError, match="unknown similarity"):
-        bench.load()
+        bench.load_all()
 
 
 def plain_rows(bench):

@@ -22,7 +22,8 @@ def commands(command: click.Command, name: str):
         return {name}
     context = click.Context(command)
     inner = [(one, command.get_command(context, one)) for one in command.list_commands(context)]
-    return {found for one, sub in inner for found in commands(sub, f"{name} {one}")}
+    own = {name} if command.invoke_without_command and command.params else set()
+    return own | {found for one, sub in inner for found in commands(sub, f"{name} {one}")}
 
 
 def test_every_command_stands_in_the_table_and_no_other_does():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from merginguriel.errors import KnowledgeError
+from merginguriel.errors import KnowledgeError, UsageError
 from merginguriel.similarity import choice
 
 from . import markdown
@@ -140,7 +140,10 @@ def _label(words: Sequence[str], where: str) -> tuple[str, str | None]:
     """Parse `to=similarity:LABEL` or `to=sources:-`."""
     column, _, value = words[0].removeprefix("to=").partition(":") if len(words) == 1 else ("", "", "")
     if column == "similarity" and value:
-        choice.parsed(value)
+        try:
+            choice.parsed(value)
+        except UsageError as error:
+            raise KnowledgeError(error.what, where=where, hint=error.hint) from error
         return column, value
     if column == "sources" and value == "-":
         return column, None

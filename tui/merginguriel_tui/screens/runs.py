@@ -366,10 +366,12 @@ class RunsScreen(MuScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what the state of the run under the cursor allows; with marks, everything."""
         here = self.table.here
-        from merginguriel.runs.run_store import ALLOWED
-
         if action == "steer" and not self.table.marked:
-            return here is not None and self.state(here) in ALLOWED[str(parameters[0])]
+            if here is None:
+                return False
+            from merginguriel.runs.run_store import ALLOWED
+
+            return self.state(here) in ALLOWED[str(parameters[0])]
         return super().check_action(action, parameters)
 
     def action_order(self) -> None:
