@@ -19,7 +19,7 @@ from textual import events
 
 from merginguriel.knowledge.base import load
 from merginguriel.knowledge.skills.diff import Change
-from merginguriel.loop import advise_request
+from merginguriel.loop import ledger
 from merginguriel.runs import run_store
 
 
@@ -221,13 +221,13 @@ def test_a_key_pressed_while_the_advice_loads_is_honoured_afterwards(bench, spac
     bench.entry(table=SAME.format(seed="0"))
     for path in (bench.root / "experiment_log").rglob("*.md"):
         path.write_text(path.read_text().replace("massive/xlm-roberta-base", "home/e5-small"))
-    go, inner = threading.Event(), advise_request.advise
+    go, inner = threading.Event(), ledger.answered
 
     def slow(*args, **options):
         assert go.wait(60)
         return inner(*args, **options)
 
-    monkeypatch.setattr(advise_request, "advise", slow)
+    monkeypatch.setattr(ledger, "answered", slow)
 
     async def script(app, pilot):
         await until(app, pilot, lambda: app.screen.knowledge is not None)

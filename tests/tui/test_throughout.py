@@ -170,10 +170,10 @@ def test_a_broken_skill_is_named_with_its_line_and_read_again_when_it_is_mended(
 
     async def script(app, pilot):
         await settled(app, pilot)
-        assert "SKILL.md" in notes(app) and "No advice is possible" in text_of(app)
+        assert "1 problem" in notes(app) and app.screen.advice.target == "sw-KE"
         shutil.rmtree(path.parent)
         await press(app, pilot, "ctrl+r")
-        assert app.screen.advice.target == "sw-KE"
+        assert app.screen.advice.target == "sw-KE" and not app.screen.knowledge.problems
 
     play(small.load_space(), script, screen="advise", what=("sw-KE",))
 
