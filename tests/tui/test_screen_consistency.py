@@ -19,7 +19,7 @@ from textual import events
 
 from merginguriel.knowledge.base import load
 from merginguriel.knowledge.skills.diff import Change
-from merginguriel.loop import ledger
+from merginguriel.loop import advise_request, ledger
 from merginguriel.runs import run_store
 
 
