@@ -71,8 +71,8 @@ def test_an_agent_asks_searches_logs_what_came_out_and_sees_the_advice_change(pl
 def test_tools_answer_with_the_json_that_the_commands_print(place, mu):
     entry = mu("log", "list", "--json", "--workspace", place).json[0]["id"]
     same = [
-        ("advise", {"target": "sw-KE", "budget": 9}, ["advise", "--target", "sw-KE", "--budget", "9"]),
-        ("advise", {"target": "cy-GB", "as_of": "2026-01-20"}, ["advise", "--target", "cy-GB", "--as-of", "2026-01-20"]),
+        ("advise", {"target": "sw-KE", "budget": 9}, ["advise", "--target", "sw-KE", "--budget", "9", "--all"]),
+        ("advise", {"target": "cy-GB", "as_of": "2026-01-20"}, ["advise", "--target", "cy-GB", "--as-of", "2026-01-20", "--all"]),
         ("search", {"query": "ties Welsh", "limit": 3}, ["search", "ties", "Welsh", "--limit", "3"]),
         ("show", {"name": "merging-when-constructive"}, ["skills", "show", "merging-when-constructive"]),
         ("show", {"name": entry}, ["log", "show", entry]),
