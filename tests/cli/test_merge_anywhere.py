@@ -30,6 +30,7 @@ def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_folders_are_merged_outside_of_a_workspace(elsewhere, capsys):
     flags = ["--method", "ties", "--source", "A", "--source", "B", "--pretrained", "P"]
     assert run(["merge", *flags, "--out", "O"]) == 0, capsys.readouterr().err

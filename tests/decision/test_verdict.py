@@ -312,6 +312,7 @@ FAST = ("sw-KE", "th-TH", "de-DE")  # a pilot, a choice of verdicts, a target wi
     "target",
     [pytest.param(t, marks=() if t in FAST else pytest.mark.slow) for t in (*TARGETS, "de-DE")],
 )
+@pytest.mark.slow
 def test_a_budget_is_never_exceeded_and_only_takes_pilots_away(study, target):
     free = ask(study, target)
     for budget in BUDGETS:

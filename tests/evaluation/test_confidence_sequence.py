@@ -9,6 +9,7 @@ from merginguriel.evaluation.confidence_sequence import Bounds, bounds, by_group
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.1])
+@pytest.mark.slow
 def test_looking_after_every_block_errs_no_more_often_than_alpha(mean):
     draw = np.random.default_rng(3)
     wrong = 0

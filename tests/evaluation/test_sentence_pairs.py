@@ -119,6 +119,7 @@ def test_too_few_pairs_say_nothing(tmp_path):
 
 
 @pytest.mark.lab
+@pytest.mark.slow
 def test_the_command_calls_it_a_proxy(trained):
     path = trained.space / "pairs.csv"
     lines = ["turn on the light", "turn off the light", "what is the weather", "weather please"]

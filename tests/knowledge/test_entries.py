@@ -124,6 +124,7 @@ MUTATION = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SHIPPED), st.lists(MUTATION, min_size=1, max_size=4))
+@pytest.mark.slow
 def test_a_damaged_real_entry_is_read_or_refused_and_nothing_else(path, mutations):
     source = path.read_text(encoding="utf-8")
     for at, cut, put in mutations:

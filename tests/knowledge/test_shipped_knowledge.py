@@ -19,7 +19,6 @@ from merginguriel.knowledge import base
 from merginguriel.knowledge.parse import entries
 from merginguriel.knowledge.parse.skills import read_skill, skill_paths
 from merginguriel.knowledge.skills.evals import questions
-from merginguriel.knowledge.skills.proposals import proposals
 from merginguriel.workspace import find
 
 SWAHILI = {"target": "sw-KE", "mode": "ExcTar", "baseline_kind": "best_single_source", "baseline": 0.467}
@@ -88,7 +87,7 @@ def root(request) -> Path:
 
 def test_lint_finds_no_problem(root, mu):
     result = mu("lint", "--workspace", root)
-    assert (result.code, result.out, result.err) == (0, "", "no problems.\n")
+    assert (result.code, result.out) == (0, "") and result.err.startswith("no problems.\n")
 
 
 def test_every_entry_parses_and_its_rows_are_named_in_order(root):
@@ -118,10 +117,6 @@ def test_lists_and_search_show_every_entry(root, mu):
     listed = mu("log", "list", "--json", "--workspace", root).json
     assert {entry["id"] for entry in listed} == {entry.id for entry in knowledge.entries}
     assert mu("search", "Swahili", "--json", "--workspace", root).json
-
-
-def test_the_skills_state_what_the_log_shows(live):
-    assert [item.id for item in proposals(base.load(find(explicit=live)))] == []
 
 
 def test_every_skill_has_questions_and_passes_them(live, mu):

@@ -237,6 +237,7 @@ def with_code(folder: Path, marker: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_code_of_a_model_folder_does_not_run_and_nobody_is_asked(tmp_path: Path, data: Path) -> None:
     saved = with_code(tmp_path / "own", tmp_path / "marker")
     done = mu("eval", saved, "--locale", "sw-KE", "--task", "rooms", "--data", data, cwd=tmp_path)
