@@ -182,9 +182,11 @@ class Ray:
             try:
                 while pending:
                     done, pending = ray.wait(pending)
-                    if error := task_error(ray, done[0]):
-                        raise MuError(error)
-                    yield ray.get(done[0])
+                    try:
+                        source = ray.get(done[0])
+                    except ray.exceptions.RayError:
+                        raise MuError(str(task_error(ray, done[0]))) from None
+                    yield source
             finally:
                 for one in pending:
                     ray.cancel(one, force=False)
