@@ -166,6 +166,7 @@ def merge(
     if not dry_run:
         with Bar(recipe.method) as bar:
             recipe = read_for(study, recipe, text, beside=path, progress=bar)
+        path = out or needed(study).merged(recipe)  # what was read from text is part of the name
     if dry_run:
         planned = plan(as_if_read(recipe))
         if as_json:
