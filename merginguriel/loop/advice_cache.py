@@ -10,6 +10,7 @@ import hashlib
 import io
 import pickle
 from dataclasses import dataclass, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +99,10 @@ class Adviser:
             __version__, str(space.root.resolve()), space.shipped, space.settings, target, self.as_of,
             sorted(options.items()), _trained(space, context),
         )  # fmt: skip
-        matrices = [_stamp(space.matrix(context, ending)) for ending in ("-test", "-dev")]
-        return hashlib.sha256(repr((asked, matrices, self._stamps)).encode()).hexdigest()
+        measured = [_stamp(space.matrix(context, ending)) for ending in ("-test", "-dev")]
+        # Which locales a task offers: the tasks of the workspace, and whether the texts of `home` are installed.
+        offered = _stamp(space.root / "tasks.yaml"), find_spec("home_assistant_intents") is not None
+        return hashlib.sha256(repr((asked, measured, offered, self._stamps)).encode()).hexdigest()
 
 
 def _stamps(space: Workspace) -> dict[str, str]:

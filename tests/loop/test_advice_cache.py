@@ -50,6 +50,9 @@ def test_a_question_is_answered_from_the_cache_until_something_changes(space):
     assert read_log(space)[1]
     shutil.rmtree(space.models)
     assert not read_log(space)[1]
+    (space.root / "tasks.yaml").write_text("{}\n", encoding="utf-8")
+    assert read_log(space)[1]
+    (space.root / "tasks.yaml").unlink()
     entry = next(space.log.glob("*/*.md"))
     entry.write_text(entry.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert read_log(space)[1]
