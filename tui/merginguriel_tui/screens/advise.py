@@ -68,6 +68,7 @@ class AdviseScreen(MuScreen):
         self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
         self.loading = False  # the advice shown does not yet answer the question
         self.after: Callable[[], Any] | None = None  # a key pressed meanwhile
+        self.finding = False  # the search field was asked for meanwhile; the first layout takes its focus
         self.open: dict[str, str] = {}  # values of the controls at the start
 
     def body(self) -> ComposeResult:
@@ -245,8 +246,11 @@ class AdviseScreen(MuScreen):
         groups = [""] + [row.label for row in self.reasons]
         rows = [view.line(one, first=one.label != groups[at]) for at, one in enumerate(self.reasons)]
         self.list_options("reasons", map(Option, rows))
-        if self.focused is None:
+        if self.finding and not self.in_field():
+            self.query_one("#find").focus()
+        elif self.focused is None:
             self.query_one("#reasons").focus()
+        self.finding = False
         after, self.loading, self.after = self.after, False, None
         if after:
             after()
@@ -336,6 +340,11 @@ class AdviseScreen(MuScreen):
             self.mu.action_go(where, value)
 
     # Keys
+
+    def action_find(self) -> None:
+        """Focus the search field, and again once the advice is loaded."""
+        self.finding = self.loading or self.knowledge is None
+        super().action_find()
 
     def action_to_targets(self) -> None:
         """Move to the target list."""
