@@ -66,9 +66,8 @@ class AdviseScreen(MuScreen):
         self.listed: list[str] = []
         self.reasons: list[Row] = []
         self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
-        self.loading = False  # the advice shown does not yet answer the question
+        self.asking = False  # the advice shown does not yet answer the question
         self.after: Callable[[], Any] | None = None  # a key pressed meanwhile
-        self.finding = False  # the search field was asked for meanwhile; the first layout takes its focus
         self.open: dict[str, str] = {}  # values of the controls at the start
 
     def body(self) -> ComposeResult:
@@ -109,7 +108,7 @@ class AdviseScreen(MuScreen):
         if len(what) > 1:
             self.about = what[1]
         if self.knowledge is None:
-            self.loading = True
+            self.asking = True
             self.load(
                 lambda: read(self.mu.space), self._knowledge_read, otherwise=self._read_failed, group="ask"
             )
@@ -156,7 +155,7 @@ class AdviseScreen(MuScreen):
     def _read_failed(self, error: MuError) -> None:
         """Show the error on the screen too: it has nothing else to show."""
         self.mu.show_error(error)
-        self.loading, self.after = False, None
+        self.asking, self.after = False, None
         if self.advice is None:
             from merginguriel.text.tables import plain
 
@@ -190,7 +189,7 @@ class AdviseScreen(MuScreen):
         if self.knowledge is None:
             return
         if self.target is None:
-            self.loading, self.after = False, None
+            self.asking, self.after = False, None
             self.query_one("#verdict", Static).update(
                 Text("Choose a target language: type its name or tag.", "bold")
             )
@@ -201,7 +200,7 @@ class AdviseScreen(MuScreen):
         if numbers is None:
             return  # a number is not complete
         k, least, budget = numbers
-        self.loading = True
+        self.asking = True
 
         def work() -> tuple[Advice, ResultRow | None, str | None]:
             from merginguriel import locales
@@ -221,7 +220,7 @@ class AdviseScreen(MuScreen):
 
     def _advice_failed(self, error: MuError) -> None:
         self.mu.show_error(error)
-        self.loading, self.after = False, None
+        self.asking, self.after = False, None
         self.target = self.advice.target if self.advice else None
         if self.target is None:
             self._load_advice()
@@ -246,12 +245,9 @@ class AdviseScreen(MuScreen):
         groups = [""] + [row.label for row in self.reasons]
         rows = [view.line(one, first=one.label != groups[at]) for at, one in enumerate(self.reasons)]
         self.list_options("reasons", map(Option, rows))
-        if self.finding and not self.in_field():
-            self.query_one("#find").focus()
-        elif self.focused is None:
+        if self.focused is None:
             self.query_one("#reasons").focus()
-        self.finding = False
-        after, self.loading, self.after = self.after, False, None
+        after, self.asking, self.after = self.after, False, None
         if after:
             after()
 
@@ -269,7 +265,7 @@ class AdviseScreen(MuScreen):
 
     def _search_and_ask(self, text: str) -> None:
         """Look up the typed target and load its advice: the list may be older than the text, or not yet loaded."""
-        self.loading = True
+        self.asking = True
         if self.knowledge is None:
             self.pending_search = text
         else:
@@ -341,11 +337,6 @@ class AdviseScreen(MuScreen):
 
     # Keys
 
-    def action_find(self) -> None:
-        """Focus the search field, and again once the advice is loaded."""
-        self.finding = self.loading or self.knowledge is None
-        super().action_find()
-
     def action_to_targets(self) -> None:
         """Move to the target list."""
         self.query_one("#targets").focus()
@@ -408,7 +399,7 @@ class AdviseScreen(MuScreen):
 
     def _with_advice(self, then: Callable[[Advice, Knowledge], Any]) -> None:
         """Call `then` with the advice, once it answers the question."""
-        if self.loading:
+        if self.asking:
             self.after = lambda: self._with_advice(then)
         elif self.advice is not None and self.knowledge is not None:
             then(self.advice, self.knowledge)
