@@ -139,7 +139,7 @@ def whole(
         plan: What is known beforehand.
     """
     names = [name_of(text) for _, text in steps]
-    ends = [at for at, _ in steps[1:]] + [now]
+    ends = [*(at for at, _ in steps[1:]), now][: len(steps)]  # none before the first step
     took = [max(end - at, 0.0) for (at, _), end in zip(steps, ends, strict=True)]
     later = [name for name in names if name not in (BASE, TRAINING)]
     number = MODEL.match(steps[-1][1]) if steps else None

@@ -189,9 +189,9 @@ def test_a_draft_that_is_being_kept_does_not_come_back_after_the_end(space, monk
         screen.keep()
         await until(app, pilot, began.is_set)
         if end == "land":
-            screen._land(screen.text, True)
+            screen._land(screen.text)
         else:
-            screen._discard(True)
+            screen._discard()
         screen.keep()
         await pilot.pause(0.1)
         go.set()

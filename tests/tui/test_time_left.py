@@ -36,6 +36,12 @@ def test_a_run_as_fast_as_before_has_the_rest_of_what_such_runs_took_left():
     assert found.left == pytest.approx(50 + 70) and found.share == pytest.approx(150 / 270)
 
 
+def test_before_the_first_step_nothing_is_done_and_nothing_is_known():
+    found = whole([], 0, 5, None, Expected(MERGE, 1, None))
+
+    assert found.share == 0 and found.elapsed == 5 and found.left is None
+
+
 def test_a_slower_run_is_expected_to_stay_slower_the_more_so_the_further_it_is():
     plan = Expected(("score",) * 10, 0, {"score": 10.0})
     early = whole([(0, "score a")], 0, 10, 0.5, plan)

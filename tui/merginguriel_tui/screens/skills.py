@@ -122,6 +122,8 @@ class SkillsScreen(MuScreen):
         self.mu.note_problems(self.knowledge)
         if not self.query_text:
             self._list_all()
+        if not self.grades:
+            return  # no skill can be read: the note says why
         try:
             if requested or self.name_ not in self.grades:
                 self.open(requested or next(iter(self.grades)))
