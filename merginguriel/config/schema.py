@@ -224,7 +224,7 @@ class Config(Section):
     kind: RunKind = key("merge", "what the run does")
     task: Word | None = key(None, "task that models are trained and scored on; unset: as in mu.toml")
     base: Base | None = key(None, "base model: e5-small, a folder, a name on the hub; unset: as in mu.toml")
-    data: Folder | None = key(None, "your own data, for the task files or a copy of massive")
+    data: Folder | None = key(None, "your own data, for a task of your own or a copy of massive")
     options: Table = key({}, "options of the task")
     trust_remote_code: Flag = key(False, "run Python code that a model folder contains (auto_map)")
     seed: Whole = key(0, "of the training, and of methods and heads that draw", low=0)

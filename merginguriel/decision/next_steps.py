@@ -174,7 +174,7 @@ def next_steps(
     task, _, base = question.context.partition("/")
     where = "" if (task, base) == HOME else f" --task {task} --base {base}"
     if lab and not lab.offers_target:
-        remark = f"too few sentences of {target}: use your own with --task files --data FOLDER"
+        remark = f"too few sentences of {target}: use your own: mu tasks add NAME --data FOLDER"
         return [Next(f"mu tasks {task}", remark)]
     if verdict == "no-merge":
         if baseline.model is not None:

@@ -124,7 +124,7 @@ class Study:
         return {name: path for name, path in named.items() if name in locales.table()}
 
     def flags(self) -> str:
-        """Return the flags that make a command mean this study, ` --task files --data mine`; empty for the workspace's own."""
+        """Return the flags that make a command mean this study, ` --task topics --data mine`; empty for the workspace's own."""
         words = (
             []
             if self.folder is None or self.task in named.read(self.space)

@@ -256,7 +256,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "advise.explain": opens(WordsScreen),
         "advise.mode": becomes(answered_of, "IncTar"), "advise.open": becomes(answered_of, "ExcTar", ("m",)),
         "advise.save": says("The recipe is in recipes/"), "advise.run": opens(Confirm),
-        "advise.pilot": says("does not offer to run a pilot"),
+        "advise.pilot": says("mu pilot --target"),
         "advise.next": Row(lambda app: app.clipboard, lambda b, a: not b and a.startswith("mu "), forget),
     },
     "advise, the field": {"advise.list": focus("targets")},

@@ -198,11 +198,11 @@ def test_a_recipe_whose_sources_nobody_can_name_says_what_to_do_first(space):
     play(space, script, screen="advise", what=("af-ZA",))
 
 
-def test_a_pilot_is_said_not_to_be_there_yet_and_the_next_command_is_copied(space):
+def test_the_command_of_a_pilot_is_named_and_the_next_command_is_copied(space):
     async def script(app, pilot):
         await settled(app, pilot)
         await press(app, pilot, "p")
-        assert "cannot be run" in notes(app)
+        assert "mu pilot --target cs-CZ" in notes(app)
         await press(app, pilot, "n")
         assert app.clipboard.startswith("mu ") and str(space.root) in app.clipboard
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 
@@ -99,7 +100,7 @@ def test_a_run_at_work_shows_how_far_it_is_and_one_that_is_killed_is_told_and_de
         with run_store.claimed(run):
             said = {"step": "train et-EE (1 of 1)", "done": 5, "total": 10, "text": "", "time": time.time()}
             (run.folder / "heartbeat").write_text(json.dumps(said))
-            await until(app, pilot, lambda: " 50%" in shown(app))
+            await until(app, pilot, lambda: re.search(r"▕ *[1-9]\d*%", shown(app)))
             assert "▶ running" in shown(app) and "1 running" in shown(app)
         await until(app, pilot, lambda: "▶" not in shown(app))
         (line,) = [line for line in shown(app).splitlines() if run.id[:24] in line and "†" in line]

@@ -117,6 +117,6 @@ def test_a_run_says_one_time_and_a_requested_pause_and_no_curve_is_denied_while_
             run_store.request(run, "pause")
             await until(app, pilot, lambda: "pause requested" in text_of(app))
             app.screen.dismiss()
-            await until(app, pilot, lambda: "pause requested" in text_of(app) and "stage" not in text_of(app))
+            await until(app, pilot, lambda: "pausing" in text_of(app) and "stage" not in text_of(app))
 
     play(space, script, size=size, screen="runs", what=(run.id,))

@@ -51,7 +51,7 @@ class AdviseScreen(MuScreen):
         Binding("x", "open", "Reset the question", id="advise.open", show=False, tooltip="Reset all controls of the what-if line"),
         Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
         Binding("r", "run", "Run", id="advise.run", tooltip="Show what this recipe would do, then launch it"),
-        Binding("p", "pilot", "Pilot (not yet)", id="advise.pilot", tooltip="Not available yet", show=False),
+        Binding("p", "pilot", "Pilot", id="advise.pilot", tooltip="Name the command of a pilot", show=False),
         Binding("n", "next", "Copy the next command", id="advise.next", show=False, tooltip="Copy the command that comes next"),
         Binding("e", "explain", "Explain words", id="advise.explain", tooltip="Explain the terms of the advice"),
     ]  # fmt: skip
@@ -371,12 +371,10 @@ class AdviseScreen(MuScreen):
         self.app.push_screen(WordsScreen())
 
     def action_pilot(self) -> None:
-        """Report that a pilot cannot be run yet."""
-        self.notify(
-            "Pilots cannot be run from here yet. The row `pilot` shows what one would take.",
-            severity="warning",
-            markup=False,
-        )
+        """Name the command that runs a pilot of the advice."""
+        if self.advice is not None:
+            command = f"mu pilot --target {self.advice.target} --context {self.advice.context}"
+            self.notify(f"Run it in a shell: {self.mu.anywhere(command)}", timeout=8, markup=False)
 
     def action_save(self) -> None:
         """Write the recipe as a run's configuration."""

@@ -34,6 +34,11 @@ BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (168, "-wide")]
 REST = 0.15  # seconds the cursor rests on a run before its preview is loaded
 EVERY = 1.0  # seconds between two checks of live runs
 MANY = 200  # live runs that are checked, beside those in view
+REQUESTED = {
+    "pause": "pausing",
+    "cancel": "cancelling",
+    "resume": "resuming",
+}  # request → shown until it is answered
 ORDERS = {"newest": "newest first", "best": "best first", "state": "by state", "target": "by target"}
 NEWEST = "newest"
 
@@ -125,7 +130,7 @@ class RunsScreen(MuScreen):
             if self.state(row) == "finished":
                 return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
             return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
-        step = plain(f"{standing.request} requested" if standing.request else standing.step)
+        step = REQUESTED.get(standing.request or "") or plain(standing.step)
         if standing.whole is None:
             return Text(step)
         return Text(f"{bar(standing.whole.share, 5)}▕{100 * standing.whole.share:3.0f}% {step}")
