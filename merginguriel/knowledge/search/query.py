@@ -28,6 +28,11 @@ OPEN = 0.6  # weight of a document without a target, relative to one about the r
 HALF = 365  # days after which half of the advantage of being new is gone
 COLUMNS = (3.0, 4.0, 2.0, 1.0)  # what a match counts in name, title, summary, body
 SURE = 0.85  # how far a known trouble matches, from which on it is meant even by a line that does not look like an error
+# Words of a question that say nothing of its subject.
+STOP_WORDS = frozenset(
+    "a an and are as at be by can do does for from how i if in is it mean of on or our should that the their then there "
+    "this to was we what when where which who why will with you".split()
+)
 _ERROR = re.compile(r"\n.*\n|Traceback|Error\b|Exception\b|error:|^mu: ", re.MULTILINE)
 
 
@@ -142,11 +147,13 @@ def looks_like_error(query: str) -> bool:
 
 
 def terms(query: str) -> list[str]:
-    """Return the words of a query as quoted FTS5 strings, each once, so that no character is an operator."""
-    result = dict.fromkeys(
-        word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
-    )
-    words = list(result)
+    """Return the words of a query as quoted FTS5 strings, each once, so that no character is an operator.
+
+    Stop words are left out unless the query has no other words.
+    """
+    words = [word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)]
+    words = list(dict.fromkeys(words))
+    words = [word for word in words if word.strip("?!.,:;()").lower() not in STOP_WORDS] or words
     if len(words) > CONSIDERED:
         # In a long output, the error is at the end and the command at the beginning.
         words = words[: CONSIDERED // 4] + words[-3 * CONSIDERED // 4 :]
