@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import random
 import sys
@@ -37,6 +38,7 @@ from merge_quality import tensors
 from merginguriel.evaluation import ensemble, packed_inference
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.predict import batches, open_model, padded, predict_with, tokens_of
+from merginguriel.evaluation.significance import compare
 from merginguriel.evaluation.predictions import (
     BATCH_TOKENS,
     Predictions,
@@ -46,10 +48,11 @@ from merginguriel.evaluation.predictions import (
     scored,
 )
 from merginguriel.knowledge.log.append import Draft, add
-from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge_arrays
 from merginguriel.merging.recipe import Recipe, Source, check
+from merginguriel.models.checkpoint import open_checkpoint
 from merginguriel.merging.task_vector_measures import task_vectors
 from merginguriel.runs.kinds.merge import ensemble_row
 from merginguriel.similarity import choice, uriel
@@ -350,7 +353,7 @@ class Run:
 
     def dev(self, cell: Cell) -> dict[str, float]:
         """Return source → accuracy on development items."""
-        return {name: self.store.found[cell.name, f"single:{name}"]["dev"] for name in SOURCES}
+        return self.dev_of(cell, SOURCES)
 
     def chosen(self, cell: Cell) -> dict[str, tuple[str, ...]]:
         """Return how sources are chosen → these, best first."""
@@ -386,22 +389,34 @@ class Run:
     def recipe(self, cell: Cell, arm: Arm) -> Recipe:
         """Return the recipe of an arm: REAL or URIEL weights for the linear merge, equal ones for the others."""
         study, similarity = self.lab.study(cell.regime, cell.seed), None
-        shares = dict.fromkeys(arm.sources, 1.0)
+        shares, preweight = dict.fromkeys(arm.sources, 1.0), None
         if arm.method == "linear":
             similarity = "URIEL" if arm.chosen_by == "URIEL-3" else "REAL"
-            values = uriel.column(cell.target, arm.sources) if similarity == "URIEL" else self.dev_of(cell, arm)
+            values = uriel.column(cell.target, arm.sources) if similarity == "URIEL" else self.dev_of(cell, arm.sources)
             shares = choice.shares(values, arm.sources)
+            if arm.chosen_by == "random-3":  # the similarity did not choose them
+                similarity, preweight = None, "real"
         listed = tuple(Source(name, study.model(name), shares[name]) for name in arm.sources)
         return check(
             Recipe(
                 arm.method, listed, base=study.root / "base", target=cell.target, mode=arm.mode, similarity=similarity,
-                k=len(listed), context=f"{REGIMES[cell.regime].context}/{study.base_name}", seed=cell.seed,
+                k=len(listed), preweight=preweight, context=f"{REGIMES[cell.regime].context}/{study.base_name}", seed=cell.seed,
             )
         )  # fmt: skip
 
-    def dev_of(self, cell: Cell, arm: Arm) -> dict[str, float]:
-        """Return source → accuracy on development items, the target's own model included."""
-        return {name: self.store.found[cell.name, f"single:{name}"]["dev"] for name in arm.sources}
+    def dev_of(self, cell: Cell, names: Sequence[str]) -> dict[str, float]:
+        """Return model → accuracy on development items."""
+        return {name: self.store.found[cell.name, f"single:{name}"]["dev"] for name in names}
+
+    def answers_of(self, cell: Cell) -> dict[str, Predictions]:
+        """Return single model → its predictions for the test items."""
+        dev, test = self.lab.items(cell.target)
+        labels = open_checkpoint(self.lab.study(cell.regime).root / "base").labels
+        with np.load(self.store.logits_file(cell)) as kept:
+            return {
+                name: Predictions(tuple(item.id for item in test), labels, kept[name][len(dev) :].astype(np.float32))
+                for name in kept.files
+            }
 
     def merges(self, cell: Cell, everything: bool = False) -> None:
         """Score the merges of a cell that are missing."""
@@ -432,6 +447,118 @@ class Run:
         assert recipe.base is not None
         base = {name: array for name, array in self.lab.base(recipe.base.parent).items() if upper(name)}
         return merge_arrays(recipe, sources, base, vocabulary=28330, threads=1)
+
+
+def rows_of(run: Run, cell: Cell) -> list[ResultRow]:
+    """Return the rows of a cell: single models, merges, ensembles of the same sources, and joint models."""
+    context, done = f"{REGIMES[cell.regime].context}/e5-small", set(run.store.arms(cell))
+    if not {f"single:{name}" for name in SOURCES} <= done:
+        return []
+    test, dev = run.lab.items(cell.target)[1], run.dev(cell)
+    groups = [item.group for item in test]
+    shared = {"context": context, "target": cell.target, "metric": "accuracy", "n": len(test), "seed": cell.seed}
+
+    def bits(name: str) -> np.ndarray:
+        """Return which test items a single model answers correctly."""
+        return run.store.right(cell, f"single:{name}")
+
+    rows = [
+        ResultRow(**shared, mode="-", method="single", value=float(bits(name).mean()), sources=(name,))
+        for name in dict.fromkeys([*SOURCES, *([cell.target] if run.own(cell) else [])])
+    ]
+
+    def beat(sources: Sequence[str], mode: str, whole: bool) -> dict[str, Baseline]:
+        """Return the baselines of a set of sources, chosen on development items."""
+        found = {}
+        others = [name for name in SOURCES if name != cell.target]
+        for kind, names in (("best_single_source", sources), ("best_zero_shot", others)):
+            names = sorted(set(names) - {cell.target})
+            best = max(names, key=lambda name: dev[name])
+            note = f"highest of {len(names)} on dev, {dev[best]:.4f}"
+            right = bits(best)
+            found[kind] = Baseline(kind, float(right.mean()), len(right), best, right, note)
+        if found["best_zero_shot"].model == found["best_single_source"].model or mode == "IncTar":
+            del found["best_zero_shot"]
+        if whole:
+            mean = float(np.mean([bits(name).mean() for name in sources]))
+            found["source_mean"] = Baseline("source_mean", mean, len(test))
+        if mode == "IncTar":
+            right = bits(cell.target)
+            found = {"target_alone": Baseline("target_alone", float(right.mean()), len(right), cell.target, right)}
+        return found
+
+    def compared(row: ResultRow, right: np.ndarray, against: Mapping[str, Baseline]) -> Iterator[ResultRow]:
+        """Yield a row for each baseline."""
+        for kind, baseline in against.items():
+            paired = None if baseline.correct is None else compare(right, baseline.correct, groups=groups, draws=0)
+            yield replace(
+                row, baseline_kind=kind, baseline=baseline.value, wins=paired.wins if paired else None,
+                losses=paired.losses if paired else None, se_pp=paired.se if paired else None,
+                note=f"{baseline.model}, {baseline.note}" if kind.startswith("best") else "",
+                **items_of(test, right, baseline.correct),
+            )  # fmt: skip
+
+    like: dict[tuple[str, ...], ResultRow] = {}
+    for arm in run.planned(cell, everything=True):
+        if arm.key not in done:
+            continue
+        right, recipe = run.store.right(cell, arm.key), run.recipe(cell, arm)
+        nothing = {"source_mean": Baseline("source_mean", 0.0, len(test))}
+        row = replace(results.merge_rows(recipe, right, nothing, {}, context=context, run="")[0], run=None, code=None)
+        against = beat(arm.sources, arm.mode, row.similarity == "REAL")
+        rows += compared(row, right, against)
+        if arm.method == "linear":
+            chosen = {"URIEL-3": "URIEL", "random-3": None}.get(arm.chosen_by, "REAL")
+            like[arm.mode, arm.chosen_by] = replace(row, similarity=chosen)
+    answers = run.answers_of(cell) if like else {}
+    for (mode, _), row in like.items():
+        models = {name: answers[name] for name in row.sources}
+        typology = uriel.column(cell.target, row.sources)
+        for name, method in ensemble.METHODS.items():
+            weights = typology if method.weights == "URIEL" else run.dev_of(cell, row.sources)
+            right = scored(ensemble.combine(models, name, weights), test)
+            together = ensemble_row(row, name, right)
+            rows += compared(replace(together, code=None), right, beat(row.sources, mode, False))
+    for name in sorted(done):
+        if name.startswith("single:joint:"):
+            mode = "IncTar" if cell.target in SOURCES else "ExcTar"
+            right = run.store.right(cell, name)
+            one = ResultRow(
+                **shared, mode=mode, method="joint", value=float(right.mean()), k=len(SOURCES), sources=SOURCES,
+                params=(("budget", name.rpartition(":")[2]),), saw="labels" if mode == "IncTar" else "nothing",
+            )  # fmt: skip
+            rows += compared(one, right, beat(SOURCES, mode, False) if mode == "ExcTar" or run.own(cell) else {})
+    return rows
+
+
+def items_of(test: Sequence[Item], right: np.ndarray, baseline: np.ndarray | None) -> dict[str, str]:
+    """Return the cell `items` of a row that is paired with a baseline."""
+    if baseline is None:
+        return {}
+    return {"items": items_cell([item.id for item in test], right.tolist(), baseline.tolist())}
+
+
+def artefact(run: Run, folder: Path) -> str:
+    """Write which items every arm answers correctly into one file, and return its name and sha256.
+
+    ids:TARGET, groups:TARGET [n] of its test items; arms [A] `regime/target/seed|method|mode|set|sources`; dev [A] accuracy on
+    development items of single models, else NaN; bits [A, ⌈TEST/8⌉]
+    """
+    names, bits, dev = [], [], []
+    for (cell, arm), line in sorted(run.store.found.items()):
+        names.append(f"{cell}|{arm}")
+        packed = np.frombuffer(bytes.fromhex(line["right"]), np.uint8)
+        bits.append(np.pad(packed, (0, -(-TEST // 8) - len(packed))))
+        dev.append(line.get("dev", np.nan))
+    targets = sorted({name.split("/")[1] for name in names})
+    items = {f"ids:{t}": np.array([item.id for item in run.lab.items(t)[1]]) for t in targets}
+    items |= {f"groups:{t}": np.array([item.group for item in run.lab.items(t)[1]]) for t in targets}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, arms=np.array(names), bits=np.stack(bits), dev=np.array(dev), **items)
+    digest_ = hashlib.sha256(buffer.getvalue()).hexdigest()
+    name = f"{date.today().isoformat()}-items-of-{len(names)}-arms-{digest_[:8]}.npz"
+    (folder / name).write_bytes(buffer.getvalue())
+    return f"{name} sha256:{digest_}"
 
 
 def others_of_all() -> list[str]:

@@ -138,6 +138,7 @@ def regression(table: pd.DataFrame, names: list[str]) -> list[dict]:
     table = table.dropna(subset=names)
     if table.target.nunique() < FEWEST:
         return []
+    names = [name for name in names if (table.groupby("group")[name].nunique() > 1).any()]
     groups, clusters = numbered(table.group), numbered(table.target)
     raw, gain = table[names].to_numpy(float), table.gain.to_numpy(float)
     x, y = centred(raw, groups), centred(gain[:, None], groups)[:, 0]
@@ -157,6 +158,75 @@ def regression(table: pd.DataFrame, names: list[str]) -> list[dict]:
         }
         for i, name in enumerate(names)
     ]  # fmt: skip
+
+
+def halves(artefact: Path) -> pd.DataFrame:
+    """Return gain and gap of each ExcTar merge on two disjoint halves of the test items, with their templates apart.
+
+    artefact  as benchmarks/evidence.py writes it
+    """
+    with np.load(artefact) as stored:
+        kept = {name: stored[name] for name in stored.files}
+    right: dict[tuple[str, str], np.ndarray] = {}
+    dev: dict[tuple[str, str], float] = {}
+    for name, bits, value in zip(kept["arms"], kept["bits"], kept["dev"], strict=True):
+        cell, _, arm = str(name).partition("|")
+        right[cell, arm] = np.unpackbits(bits)[: len(kept[f"ids:{cell.split('/')[1]}"])].astype(bool)
+        dev[cell, arm] = float(value)
+    found = []
+    for (cell, arm), bits in right.items():
+        if arm.count("|") != 3 or arm.split("|")[1] != "ExcTar":
+            continue
+        method, _, chosen_by, sources = arm.split("|")
+        regime, target, _ = cell.split("/")
+        names = [f"single:{source}" for source in sources.split("+")]
+        best = max(sorted(names), key=lambda name: dev[cell, name])
+        groups = np.unique(kept[f"groups:{target}"], return_inverse=True)[1]
+        first = np.random.default_rng(0).permutation(groups.max() + 1)[groups] % 2 == 0
+        one: dict[str, object] = {"target": target, "group": f"{regime} {method} {chosen_by}", "regime": regime}
+        for half, items in (("a", first), ("b", ~first)):
+            single = 100 * right[cell, best][items].mean()
+            one[f"gain_{half}"] = 100 * bits[items].mean() - single
+            one[f"gap_{half}"] = single - np.mean([100 * right[cell, name][items].mean() for name in names])
+        found.append(one)
+    return pd.DataFrame(found)
+
+
+def uncoupled(table: pd.DataFrame) -> dict[str, float]:
+    """Return the slope of gain on gap by instrumental variables: the gap on the other half of the items is the instrument.
+
+    Gain and gap on the same items share the noise of the best source, which alone makes a slope below 0; the instrument
+    does not. The interval is from a bootstrap of targets.
+    """
+    groups, clusters = numbered(table.group), numbered(table.target)
+    columns = centred(table[["gain_a", "gain_b", "gap_a", "gap_b"]].to_numpy(float), groups)
+    gain_a, gain_b, gap_a, gap_b = columns.T
+    upper = np.bincount(clusters, gain_a * gap_b + gain_b * gap_a)
+    lower = np.bincount(clusters, 2 * gap_a * gap_b)
+    same = np.bincount(clusters, gain_a * gap_a + gain_b * gap_b).sum() / np.bincount(clusters, gap_a**2 + gap_b**2).sum()
+    times = np.random.default_rng(0).multinomial(len(upper), np.full(len(upper), 1 / len(upper)), 4000)
+    drawn = (times @ upper) / (times @ lower)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"slope": upper.sum() / lower.sum(), "low": low, "high": high, "same": same, "arms": len(table), "targets": len(upper)}
+
+
+def uncoupled_lines(artefact: Path) -> list[str]:
+    """Return the table of slopes that share no noise, by regime."""
+    table = halves(artefact)
+    table = table[~(table.groupby("group").gain_a.transform("mean") < COLLAPSE)]
+    text = [
+        "", "### Gap, from other items than the gain", "",
+        "| regime | slope, pp per pp [95%] | on the same items | arms / targets |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for regime in ["all", *sorted(table.regime.unique())]:
+        part = table if regime == "all" else table[table.regime == regime]
+        if part.target.nunique() >= FEWEST:
+            one = uncoupled(part)
+            text.append(
+                f"| {regime} | {number(one['slope'])} [{number(one['low'])} … {number(one['high'])}] | {number(one['same'])} | "
+                f"{one['arms']} / {one['targets']} |"
+            )
+    return text
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -241,6 +311,8 @@ def main() -> int:
     options = parser.parse_args()
     table = arms(merginguriel.frame(options.workspace, source="log"))
     found = tables(table)
+    if artefacts := sorted((options.workspace / "experiment_log").glob("*/*-items-of-*.npz")):
+        found += "\n" + "\n".join(uncoupled_lines(artefacts[-1]))
     if options.page is None:
         print(found)
         return 0
