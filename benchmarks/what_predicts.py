@@ -29,7 +29,14 @@ FEATURES = {
     "cosine": "mean cosine of task vectors",
     "conflict": "mean weighted sign conflict",
 }
-UNITS = {"headroom": 10.0, "gap": 1.0, "spread": 1.0, "k": 1.0, "cosine": 0.1, "conflict": 0.01}  # a slope is per so much
+UNITS = {
+    "headroom": 10.0,
+    "gap": 1.0,
+    "spread": 1.0,
+    "k": 1.0,
+    "cosine": 0.1,
+    "conflict": 0.01,
+}  # a slope is per so much
 COLLAPSE = -10.0  # pp: a method with a lower mean gain in its context is reported apart
 PERMUTATIONS = 999
 FEWEST = 6  # targets of a regression
@@ -60,14 +67,19 @@ def arms(rows: pd.DataFrame) -> pd.DataFrame:
         if best is None:
             continue
         one = dict(zip(keys, key, strict=True))
-        sources = [values.get((one["context"], one["target"], one["seed"], name), np.nan) for name in one["sources"]]
+        sources = [
+            values.get((one["context"], one["target"], one["seed"], name), np.nan) for name in one["sources"]
+        ]
         mean = 100 * by_kind["source_mean"].baseline if "source_mean" in by_kind else np.mean(sources)
         one |= {
             "gain": best.difference_pp, "effect": 100 * best.value - mean, "headroom": 100 - 100 * best.baseline,
             "gap": 100 * best.baseline - mean, "spread": np.std(sources), "k": len(sources),
         }  # fmt: skip
         for name, metric in (("cosine", "cosine"), ("conflict", "weighted_sign_conflict")):
-            between = [pairs.get((one["context"], metric, frozenset(two)), np.nan) for two in combinations(one["sources"], 2)]
+            between = [
+                pairs.get((one["context"], metric, frozenset(two)), np.nan)
+                for two in combinations(one["sources"], 2)
+            ]
             one[name] = np.mean(between)
         found.append(one)
     table = pd.DataFrame(found).dropna(subset=["gain", "gap"])
@@ -110,7 +122,9 @@ def left_out(x: np.ndarray, y: np.ndarray, groups: np.ndarray, targets: np.ndarr
         if not out.any():
             continue
         other = targets != target
-        slopes = np.linalg.pinv(centred(x[other], numbers(groups[other]))) @ centred(y[other, None], numbers(groups[other]))
+        slopes = np.linalg.pinv(centred(x[other], numbers(groups[other]))) @ centred(
+            y[other, None], numbers(groups[other])
+        )
         base = np.array([y[known & (groups == group)].mean() for group in groups[out]])
         at = np.stack([x[known & (groups == group)].mean(axis=0) for group in groups[out]])
         wrong += np.mean((y[out] - base - (x[out] - at) @ slopes[:, 0]) ** 2)
@@ -183,7 +197,11 @@ def halves(artefact: Path) -> pd.DataFrame:
         best = max(sorted(names), key=lambda name: dev[cell, name])
         groups = np.unique(kept[f"groups:{target}"], return_inverse=True)[1]
         first = np.random.default_rng(0).permutation(groups.max() + 1)[groups] % 2 == 0
-        one: dict[str, object] = {"target": target, "group": f"{regime} {method} {chosen_by}", "regime": regime}
+        one: dict[str, object] = {
+            "target": target,
+            "group": f"{regime} {method} {chosen_by}",
+            "regime": regime,
+        }
         for half, items in (("a", first), ("b", ~first)):
             single = 100 * right[cell, best][items].mean()
             one[f"gain_{half}"] = 100 * bits[items].mean() - single
@@ -203,11 +221,21 @@ def uncoupled(table: pd.DataFrame) -> dict[str, float]:
     gain_a, gain_b, gap_a, gap_b = columns.T
     upper = np.bincount(clusters, gain_a * gap_b + gain_b * gap_a)
     lower = np.bincount(clusters, 2 * gap_a * gap_b)
-    same = np.bincount(clusters, gain_a * gap_a + gain_b * gap_b).sum() / np.bincount(clusters, gap_a**2 + gap_b**2).sum()
+    same = (
+        np.bincount(clusters, gain_a * gap_a + gain_b * gap_b).sum()
+        / np.bincount(clusters, gap_a**2 + gap_b**2).sum()
+    )
     times = np.random.default_rng(0).multinomial(len(upper), np.full(len(upper), 1 / len(upper)), 4000)
     drawn = (times @ upper) / (times @ lower)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return {"slope": upper.sum() / lower.sum(), "low": low, "high": high, "same": same, "arms": len(table), "targets": len(upper)}
+    return {
+        "slope": upper.sum() / lower.sum(),
+        "low": low,
+        "high": high,
+        "same": same,
+        "arms": len(table),
+        "targets": len(upper),
+    }
 
 
 def uncoupled_lines(artefact: Path) -> list[str]:
@@ -250,17 +278,35 @@ HEAD = ["| feature | per | slope, pp [95%] | p | R² left out | arms / targets |
 def tables(table: pd.DataFrame) -> str:
     """Return the tables of the page."""
     steady = table[~table.collapses]
-    text = [f"{len(table)} arms, {table.target.nunique()} targets, {table.context.nunique()} contexts; of them in methods that collapse: {int(table.collapses.sum())}.", ""]
-    text += ["| context | kind | arms | targets | mean gain | gains > 0 | mean effect over the sources' mean |", "|---|---|---|---|---|---|---|"]
+    text = [
+        f"{len(table)} arms, {table.target.nunique()} targets, {table.context.nunique()} contexts; of them in methods that collapse: {int(table.collapses.sum())}.",
+        "",
+    ]
+    text += [
+        "| context | kind | arms | targets | mean gain | gains > 0 | mean effect over the sources' mean |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for (context, kind), one in steady.groupby(["context", "kind"]):
         by = one.groupby("target")[["gain", "effect"]].mean()
         text.append(
             f"| {context} | {kind} | {len(one)} | {len(by)} | {interval(by.gain)} | {(one.gain > 0).mean():.0%} | {interval(by.effect)} |"
         )
-    contexts = ["all", *(c for c in sorted(steady.context.unique()) if steady[steady.context == c].target.nunique() >= FEWEST)]
+    contexts = [
+        "all",
+        *(
+            c
+            for c in sorted(steady.context.unique())
+            if steady[steady.context == c].target.nunique() >= FEWEST
+        ),
+    ]
     for context in contexts:
         part = steady if context == "all" else steady[steady.context == context]
-        text += ["", f"### One feature at a time: {'all contexts' if context == 'all' else context}", "", *HEAD]
+        text += [
+            "",
+            f"### One feature at a time: {'all contexts' if context == 'all' else context}",
+            "",
+            *HEAD,
+        ]
         for name in FEATURES:
             if part[name].nunique() > 1:
                 text += lines_of(regression(part, [name]))
@@ -271,7 +317,13 @@ def tables(table: pd.DataFrame) -> str:
         ("methods that collapse", table[table.collapses]),
     ):
         if found := regression(part, names):
-            text += ["", f"### Headroom, gap and number of sources together: {title}", "", *HEAD, *lines_of(found, joint=True)]
+            text += [
+                "",
+                f"### Headroom, gap and number of sources together: {title}",
+                "",
+                *HEAD,
+                *lines_of(found, joint=True),
+            ]
     return "\n".join(text)
 
 
@@ -280,7 +332,9 @@ def interval(values: pd.Series) -> str:
     if len(values) < 3:
         return number(values.mean(), 1)
     half = stats.t.ppf(0.975, len(values) - 1) * values.std() / np.sqrt(len(values))
-    return f"{number(values.mean(), 1)} [{number(values.mean() - half, 1)} … {number(values.mean() + half, 1)}]"
+    return (
+        f"{number(values.mean(), 1)} [{number(values.mean() - half, 1)} … {number(values.mean() + half, 1)}]"
+    )
 
 
 def figure(table: pd.DataFrame, path: Path) -> None:
@@ -306,7 +360,7 @@ def figure(table: pd.DataFrame, path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--workspace", type=Path, default=Path("."))
+    parser.add_argument("--workspace", type=Path, default=Path())
     parser.add_argument("--page", type=Path, help="page whose tables are replaced; default: print them")
     options = parser.parse_args()
     table = arms(merginguriel.frame(options.workspace, source="log"))

@@ -1,6 +1,6 @@
 """Write docs/worked_answers.md: ten answers of `mu advise` over both contexts, from the log up to a day.
 
-    python scripts/worked_answers.py --as-of 2026-11-30
+python scripts/worked_answers.py --as-of 2026-11-30
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ def answer(words: list[str]) -> str:
     """Return what the command prints on stdout."""
     command = [sys.executable, "-m", "merginguriel.cli.main", *words, "--workspace", str(ROOT)]
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
     )
     if done.returncode not in (0, 4):
         raise SystemExit(done.stderr)
