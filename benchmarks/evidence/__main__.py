@@ -23,7 +23,6 @@ from datetime import datetime
 from pathlib import Path
 
 import torch
-from log import cells, report, rows_of, write
 from models import (
     Cell,
     Lab,
@@ -50,9 +49,13 @@ def main() -> int:
     torch.set_num_threads(1)
     if options.do == "run":
         carry_out(run)
-    elif options.do == "check":
+        return 0
+    if options.do == "check":
         checked(run, Cell("today", "da-DK"))
-    elif options.do == "status":
+        return 0
+    from log import cells, report, rows_of, write
+
+    if options.do == "status":
         print(report(run, [row for cell in cells(run) for row in rows_of(run, cell)]))
     else:
         print(write(run, options.log, options.plan, options.notes))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from models import (
     DEV,
-    INCLUDING,
+    EVERYWHERE,
     REAL3,
     REGIMES,
     SOURCES,
@@ -105,7 +105,7 @@ def rows_of(run: Run, cell: Cell) -> list[ResultRow]:
             )  # fmt: skip
 
     like: dict[tuple[str, ...], ResultRow] = {}
-    for arm in run.planned(cell, everything=True):
+    for arm in run.planned(cell):
         if arm.key not in done:
             continue
         right, recipe = run.store.right(cell, arm.key), run.recipe(cell, arm)
@@ -290,9 +290,9 @@ def write(run: Run, log: Path, plan: str, notes: Path | None) -> str:
         + "; ".join(f"{regime.context}/e5-small, {regime.about}" for regime in REGIMES.values())
         + f". Targets: {len({cell.target for cell in cells(run)})} locales, {TEST} test and {DEV} development items each, the same in every "
         "regime. Sources of a merge: the three or five best on development items, the three nearest by URIEL, and three at random. "
-        "Every set was merged by average, linear (weights by REAL or URIEL) and ties, REAL-3 by "
+        "Sets were merged by linear (weights by REAL or URIEL), average and ties, REAL-3 by "
         + ", ".join(REAL3) + " too, all at their defaults, and combined by five ensembles. With the target's own model (IncTar): "
-        + ", ".join(INCLUDING) + " and the ensembles. Cells (regime, target) that were finished: "
+        + ", ".join(("linear", *EVERYWHERE)) + " and the ensembles. Cells (regime, target) that were finished: "
         + ", ".join(f"{regime} (seed {seed}) {count}" for (regime, seed), count in sorted(per.items()))
         + f". {counted(rows)} arms, seed of the training in the rows."
     )  # fmt: skip

@@ -50,9 +50,13 @@ REGIMES = {
     ),
 }
 SETS = ("REAL-3", "REAL-5", "URIEL-3", "random-3")  # how the sources of a merge are chosen
-EVERYWHERE = ("average", "linear", "ties")  # methods for every set of sources
+CORE = (
+    ("average", "REAL-3"),
+    ("ties", "REAL-3"),
+    ("average", "random-3"),
+)  # beside linear, which is merged of every set
+EVERYWHERE = ("average", "ties")  # methods for every set of sources, and with the target's own model
 REAL3 = ("slerp", "model_stock", "fisher_simple", "dare_ties")  # for the set REAL-3 too
-INCLUDING = ("average", "linear", "ties")  # with the target's own model and the two best others
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from models import (
+    CORE,
     EVERYWHERE,
-    INCLUDING,
     NEW,
     REAL3,
     REGIMES,
@@ -192,19 +192,27 @@ class Run:
         """Return whether the target's own model was scored."""
         return (cell.name, f"single:{cell.target}") in self.store.found
 
-    def planned(self, cell: Cell, everything: bool = False) -> Iterator[Arm]:
-        """Yield the merges of a cell; with `everything` also every other method that reads no data."""
+    def planned(self, cell: Cell, depth: int = 2) -> Iterator[Arm]:
+        """Yield the merges of a cell. depth: 0 the most telling ones, 1 the others of the plan, 2 every method too."""
         sets = self.chosen(cell)
+        own = (cell.target, *sets["REAL-3"][:2]) if self.own(cell) else ()
+        for kind, sources in sets.items():
+            yield Arm("linear", "ExcTar", kind, sources)
+        for method, kind in CORE:
+            yield Arm(method, "ExcTar", kind, sets[kind])
+        if own:
+            yield Arm("linear", "IncTar", "REAL-3", own)
+        if not depth:
+            return
         for kind, sources in sets.items():
             for method in EVERYWHERE:
-                yield Arm(method, "ExcTar", kind, sources)
-        methods = [*REAL3, *(others_of_all() if everything else ())]
-        for method in methods:
+                if (method, kind) not in CORE:
+                    yield Arm(method, "ExcTar", kind, sources)
+        for method in [*REAL3, *(others_of_all() if depth > 1 else ())]:
             most = registry.get(method).sources[1]
             yield Arm(method, "ExcTar", "REAL-3", sets["REAL-3"][: most or 3])
-        if self.own(cell):
-            for method in INCLUDING:
-                yield Arm(method, "IncTar", "REAL-3", (cell.target, *sets["REAL-3"][:2]))
+        for method in EVERYWHERE if own else ():
+            yield Arm(method, "IncTar", "REAL-3", own)
 
     def recipe(self, cell: Cell, arm: Arm) -> Recipe:
         """Return the recipe of an arm: REAL or URIEL weights for the linear merge, equal ones for the others."""
@@ -244,13 +252,13 @@ class Run:
                 for name in kept.files
             }
 
-    def merges(self, cell: Cell, everything: bool = False) -> None:
+    def merges(self, cell: Cell, depth: int = 1) -> None:
         """Score the merges of a cell that are missing."""
         if not self.in_time() or not self.singles(cell):
             return
         begun, done = time.process_time(), 0
         dev, test = self.lab.items(cell.target)
-        for arm in self.planned(cell, everything):
+        for arm in self.planned(cell, depth):
             if not self.in_time():
                 return
             if (cell.name, arm.key) in self.store.found:
@@ -297,25 +305,22 @@ def carry_out(run: Run) -> None:
     run.train("few", SOURCES)
     run.train("far", SOURCES)
     for target in TARGETS:
-        run.merges(Cell("few", target))
-        run.merges(Cell("far", target))
+        run.merges(Cell("few", target), depth=0)
+        run.merges(Cell("far", target), depth=0)
     for target in NEW:
-        run.merges(Cell("today", target))
-    run.train_joint("few", "epochs")
+        run.merges(Cell("today", target), depth=0)
     run.train_joint("far", "examples")
-    for target in TARGETS:
-        for regime in ("few", "far"):
-            if run.in_time():
-                run.singles(Cell(regime, target))  # joint models that came later
-    for target in TARGETS:
-        run.merges(Cell("today", target))
-    run.train("few", SOURCES, seed=1)
-    for target in NEW:
-        run.merges(Cell("few", target, 1))
-    run.train("few", [target for target in TARGETS if target not in SOURCES])
-    for target in TARGETS:
-        for regime in REGIMES:
-            run.merges(Cell(regime, target), everything=True)
+    for depth in (1, 2):
+        for target in TARGETS:
+            for regime in REGIMES:
+                if run.in_time():
+                    run.singles(Cell(regime, target))  # joint models that came later
+                run.merges(Cell(regime, target), depth)
+        run.train_joint("few", "epochs")
+        run.train("few", SOURCES, seed=1)
+        for target in NEW:
+            run.merges(Cell("few", target, 1), depth)
+        run.train("few", [target for target in TARGETS if target not in SOURCES])
 
 
 def checked(run: Run, cell: Cell) -> None:
@@ -323,7 +328,7 @@ def checked(run: Run, cell: Cell) -> None:
     run.singles(cell)
     test = run.lab.items(cell.target)[1]
     model, tokenizer, labels = open_model(run.lab.study(cell.regime).root / "base")
-    for arm in run.planned(cell, everything=True):
+    for arm in run.planned(cell):
         recipe = run.recipe(cell, arm)
         sources = {source.name: tensors(source.path) for source in recipe.sources}
         whole = merge_arrays(recipe, sources, run.lab.base(recipe.base.parent), vocabulary=28330, threads=1)
