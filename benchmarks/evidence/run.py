@@ -285,7 +285,7 @@ class Run:
 
 def others_of_all() -> list[str]:
     """Return the methods for three sources that read no data and are in no other list; those that need layer numbers left out."""
-    known = {*EVERYWHERE, *REAL3, "lines", "layer_swap", "task_arithmetic", "localise"}
+    known = {"linear", *EVERYWHERE, *REAL3, "lines", "layer_swap", "task_arithmetic", "localise"}
     return [
         name
         for name, method in registry.all_methods().items()
