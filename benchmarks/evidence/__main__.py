@@ -29,6 +29,8 @@ from models import (
 )
 from run import Run, Store, carry_out, checked
 
+from merginguriel.version import measured_by
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -39,6 +41,9 @@ def main() -> int:
     parser.add_argument("--until", help="HH:MM: stop then")
     parser.add_argument("--log", type=Path, help="workspace whose log gets the entry")
     parser.add_argument("--plan", default="", help="entry of the log that the new one answers")
+    parser.add_argument(
+        "--code", default=measured_by(), help="commit of the program that measured; default: this one"
+    )
     parser.add_argument("--notes", type=Path, help="Markdown file with further sections of the entry")
     options = parser.parse_args()
     until = time.time() + 1e9
@@ -58,7 +63,7 @@ def main() -> int:
     if options.do == "status":
         print(report(run, [row for cell in cells(run) for row in rows_of(run, cell)]))
     else:
-        print(write(run, options.log, options.plan, options.notes))
+        print(write(run, options.log, options.plan, options.notes, options.code))
     return 0
 
 

@@ -41,7 +41,6 @@ from merginguriel.similarity import uriel
 from merginguriel.study import results
 from merginguriel.study.compat_rows import pair_rows
 from merginguriel.tasks.base import Item
-from merginguriel.version import measured_by
 from merginguriel.workspace import find
 
 
@@ -226,7 +225,7 @@ def report(run: Run, rows: Sequence[ResultRow]) -> str:
     """Return what was found, a line for each regime and kind of arm."""
     lines = []
     for name, regime in REGIMES.items():
-        part = [row for row in rows if row.context.startswith(f"{regime.context}/")]
+        part = [r for r in rows if r.context.startswith(f"{regime.context}/") and r.method != "compat"]
         if not part:
             continue
         sizes = travelled(run.lab, name)
@@ -241,10 +240,8 @@ def report(run: Run, rows: Sequence[ResultRow]) -> str:
             "ensemble_soft REAL 3": lambda r: (
                 r.method == "ensemble_soft" and r.similarity == "REAL" and r.k == 3 and r.mode == "ExcTar"
             ),
-            "ties, three and five sources": lambda r: r.method == "ties" and r.mode == "ExcTar",
-            "average of three random sources or others": lambda r: (
-                r.method == "average" and r.mode == "ExcTar"
-            ),
+            "ties REAL": lambda r: r.method == "ties" and r.mode == "ExcTar",
+            "average, all sets of sources": lambda r: r.method == "average" and r.mode == "ExcTar",
             "IncTar similarity REAL 3 over the own model": lambda r: (
                 r.method == "similarity" and r.mode == "IncTar"
             ),
@@ -275,12 +272,13 @@ def gathered(run: Run) -> list[ResultRow]:
     return rows
 
 
-def write(run: Run, log: Path, plan: str, notes: Path | None) -> str:
+def write(run: Run, log: Path, plan: str, notes: Path | None, code: str) -> str:
     """Write the entry into the log, with the rows and the artefact, and return its id.
 
     notes  a Markdown file with further sections
+    code   commit of the program that measured
     """
-    rows = [replace(row, code=row.code or measured_by()) for row in gathered(run)]
+    rows = [replace(row, code=code) for row in gathered(run)]
     space = find(explicit=log)
     folder = space.log / str(date.today().year)
     kept = artefact(run, folder)
