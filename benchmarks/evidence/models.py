@@ -25,8 +25,8 @@ from merginguriel.workspace import find
 SOURCES = ("en-US", "de-DE", "sv-SE", "es-ES", "it-IT", "cs-CZ", "ru-RU", "fi-FI")
 NEW = ("hu-HU", "el-GR", "bg-BG", "eu-ES", "zh-CN", "ar-SA", "th-TH", "sl-SI")  # in no earlier entry
 TARGETS = (
-    "hu-HU", "en-US", "el-GR", "da-DK", "ar-SA", "fi-FI", "bg-BG", "de-DE", "zh-CN", "pl-PL", "eu-ES", "es-ES",
-    "th-TH", "ru-RU", "sl-SI", "ca-ES", "cs-CZ", "ro-RO", "nb-NO", "it-IT", "pt-PT", "fr-FR", "nl-NL", "sv-SE",
+    "hu-HU", "en-US", "el-GR", "da-DK", "ar-SA", "fi-FI", "bg-BG", "de-DE", "zh-CN", "eu-ES", "th-TH", "sl-SI",
+    "pl-PL", "es-ES", "ca-ES", "ru-RU", "ro-RO", "cs-CZ", "nb-NO", "it-IT", "pt-PT", "fr-FR", "nl-NL", "sv-SE",
 )  # fmt: skip
 TEST, DEV = 150, 60  # items of each locale, chosen by a hash
 
