@@ -13,6 +13,7 @@ import re
 import sys
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -210,51 +211,58 @@ def halves(artefact: Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def uncoupled(table: pd.DataFrame) -> dict[str, float]:
-    """Return the slope of gain on gap by instrumental variables: the gap on the other half of the items is the instrument.
+def uncoupled(table: pd.DataFrame) -> dict[str, Any]:
+    """Return slopes of the gain on the gap of the other half of the items, with intervals from a bootstrap of targets.
 
-    Gain and gap on the same items share the noise of the best source, which alone makes a slope below 0; the instrument
-    does not. The interval is from a bootstrap of targets.
+    Gain and gap on the same items share the noise of the best source, which alone makes a slope below 0.
+
+    reduced  least squares on the gap of the other half: diluted by its noise
+    slope    that gap as an instrument of the gap on the same half (two-stage least squares)
+    same     least squares on the gap of the same half
+    agree    covariance of the two gaps over their variance
     """
     groups, clusters = numbered(table.group), numbered(table.target)
     columns = centred(table[["gain_a", "gain_b", "gap_a", "gap_b"]].to_numpy(float), groups)
     gain_a, gain_b, gap_a, gap_b = columns.T
-    upper = np.bincount(clusters, gain_a * gap_b + gain_b * gap_a)
-    lower = np.bincount(clusters, 2 * gap_a * gap_b)
-    same = (
-        np.bincount(clusters, gain_a * gap_a + gain_b * gap_b).sum()
-        / np.bincount(clusters, gap_a**2 + gap_b**2).sum()
-    )
-    times = np.random.default_rng(0).multinomial(len(upper), np.full(len(upper), 1 / len(upper)), 4000)
-    drawn = (times @ upper) / (times @ lower)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    across = np.bincount(clusters, gain_a * gap_b + gain_b * gap_a)
+    both, own = np.bincount(clusters, 2 * gap_a * gap_b), np.bincount(clusters, gap_a**2 + gap_b**2)
+    same = np.bincount(clusters, gain_a * gap_a + gain_b * gap_b)
+    times = np.random.default_rng(0).multinomial(len(own), np.full(len(own), 1 / len(own)), 4000)
+
+    def ratio(upper: np.ndarray, lower: np.ndarray) -> tuple[float, float, float]:
+        low, high = np.quantile((times @ upper) / (times @ lower), [0.025, 0.975])
+        return upper.sum() / lower.sum(), low, high
+
     return {
-        "slope": upper.sum() / lower.sum(),
-        "low": low,
-        "high": high,
-        "same": same,
-        "arms": len(table),
-        "targets": len(upper),
-    }
+        "reduced": ratio(across, own), "slope": ratio(across, both), "same": same.sum() / own.sum(),
+        "agree": both.sum() / own.sum(),
+    }  # fmt: skip
 
 
-def uncoupled_lines(artefact: Path) -> list[str]:
+def uncoupled_lines(artefacts: list[Path]) -> list[str]:
     """Return the table of slopes that share no noise, by regime."""
-    table = halves(artefact)
+    table = pd.concat(map(halves, artefacts), ignore_index=True)
     table = table[~(table.groupby("group").gain_a.transform("mean") < COLLAPSE)]
     text = [
         "", "### Gap, from other items than the gain", "",
-        "| regime | slope, pp per pp [95%] | on the same items | arms / targets |", "|---|---|---|---|",
+        "| regime | slope on the gap of other items, pp per pp [95%] | two-stage slope [95%] | on the same items | correlation of the two gaps | arms / targets |",
+        "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for regime in ["all", *sorted(table.regime.unique())]:
-        part = table if regime == "all" else table[table.regime == regime]
+    for regime in ["all", "all without da-DK", *sorted(table.regime.unique())]:
+        part = table[table.target != "da-DK"] if "da-DK" in regime else table
+        part = part if "all" in regime else table[table.regime == regime]
         if part.target.nunique() >= FEWEST:
             one = uncoupled(part)
             text.append(
-                f"| {regime} | {number(one['slope'])} [{number(one['low'])} … {number(one['high'])}] | {number(one['same'])} | "
-                f"{one['arms']} / {one['targets']} |"
+                f"| {regime} | {of(one['reduced'])} | {of(one['slope'])} | {number(one['same'])} | "
+                f"{one['agree']:.2f} | {len(part)} / {part.target.nunique()} |"
             )
     return text
+
+
+def of(values: tuple[float, float, float]) -> str:
+    """Format a value with its interval."""
+    return f"{number(values[0])} [{number(values[1])} … {number(values[2])}]"
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -366,7 +374,7 @@ def main() -> int:
     table = arms(merginguriel.frame(options.workspace, source="log"))
     found = tables(table)
     if artefacts := sorted((options.workspace / "experiment_log").glob("*/*-items-of-*.npz")):
-        found += "\n" + "\n".join(uncoupled_lines(artefacts[-1]))
+        found += "\n" + "\n".join(uncoupled_lines(artefacts))
     if options.page is None:
         print(found)
         return 0

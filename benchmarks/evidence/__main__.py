@@ -63,7 +63,7 @@ def main() -> int:
     if options.do == "status":
         print(report(run, [row for cell in cells(run) for row in rows_of(run, cell)]))
     else:
-        print(write(run, options.log, options.plan, options.notes, options.code))
+        print(write(run, options.log, options.plan, options.notes, options.code, options.runs))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from models import (
     Lab,
     upper,
 )
-from run import Run
+from run import Run, bits_of
 from scipy.stats import t as student
 
 from merginguriel.evaluation import ensemble
@@ -38,7 +39,7 @@ from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 from merginguriel.merging.task_vector_measures import task_vectors
 from merginguriel.runs.kinds.merge import ensemble_row
 from merginguriel.similarity import uriel
-from merginguriel.study import results
+from merginguriel.study import item_file, results
 from merginguriel.study.compat_rows import pair_rows
 from merginguriel.tasks.base import Item
 from merginguriel.workspace import find
@@ -147,27 +148,60 @@ def items_of(test: Sequence[Item], right: np.ndarray, baseline: np.ndarray | Non
     return {"items": items_cell([item.id for item in test], right.tolist(), baseline.tolist())}
 
 
-def artefact(run: Run, folder: Path) -> str:
+Kept = dict[
+    str, tuple[np.ndarray, float]
+]  # `regime/target/seed|arm` → bool [n], accuracy on development items or NaN
+
+
+def artefact(kept: Kept, items: Mapping[str, tuple[Sequence[str], Sequence[str]]], folder: Path) -> str:
     """Write which items every arm answers correctly into one file, and return its name and sha256.
 
-    ids:TARGET, groups:TARGET [n] of its test items; arms [A] `regime/target/seed|method|mode|set|sources`; dev [A] accuracy on
-    development items of single models, else NaN; bits [A, ⌈TEST/8⌉]
+    ids:TARGET, groups:TARGET [n] of its test items; arms [A] `regime/target/seed|method|mode|set|sources` or `…|single:LOCALE`;
+    dev [A] accuracy on development items of single models, else NaN; bits [A, ⌈n/8⌉], padded with zeros
+
+    items  target → ids and groups
     """
-    names, bits, dev = [], [], []
-    for (cell, arm), line in sorted(run.store.found.items()):
-        names.append(f"{cell}|{arm}")
-        packed = np.frombuffer(bytes.fromhex(line["right"]), np.uint8)
-        bits.append(np.pad(packed, (0, -(-TEST // 8) - len(packed))))
-        dev.append(line.get("dev", np.nan))
-    targets = sorted({name.split("/")[1] for name in names})
-    items = {f"ids:{t}": np.array([item.id for item in run.lab.items(t)[1]]) for t in targets}
-    items |= {f"groups:{t}": np.array([item.group for item in run.lab.items(t)[1]]) for t in targets}
+    names = sorted(kept)
+    packed = [np.packbits(kept[name][0]) for name in names]
+    width = max(map(len, packed))
+    arrays = {f"ids:{target}": np.array(ids) for target, (ids, _) in items.items()}
+    arrays |= {f"groups:{target}": np.array(groups) for target, (_, groups) in items.items()}
+    arrays["bits"] = np.stack([np.pad(bits, (0, width - len(bits))) for bits in packed])
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, arms=np.array(names), bits=np.stack(bits), dev=np.array(dev), **items)
-    digest_ = hashlib.sha256(buffer.getvalue()).hexdigest()
-    name = f"{date.today().isoformat()}-items-of-{len(names)}-arms-{digest_[:8]}.npz"
+    np.savez_compressed(
+        buffer, arms=np.array(names), dev=np.array([kept[name][1] for name in names]), **arrays
+    )
+    sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
+    name = f"{date.today().isoformat()}-items-of-{len(names)}-arms-{sha256[:8]}.npz"
     (folder / name).write_bytes(buffer.getvalue())
-    return f"{name} sha256:{digest_}"
+    return f"{name} sha256:{sha256}"
+
+
+def of_store(run: Run) -> tuple[Kept, dict[str, tuple[Sequence[str], Sequence[str]]]]:
+    """Return what the arms of the evidence answer correctly, and the items."""
+    kept = {
+        f"{cell}|{arm}": (bits_of(line), line.get("dev", float("nan")))
+        for (cell, arm), line in run.store.found.items()
+    }
+    tests = {target: run.lab.items(target)[1] for target in {name.split("/")[1] for name in kept}}
+    return kept, {t: ([i.id for i in items], [i.group for i in items]) for t, items in tests.items()}
+
+
+def of_runs(folder: Path) -> tuple[Kept, dict[str, tuple[Sequence[str], Sequence[str]]]]:
+    """Return the same of finished runs of kind `merge`: single models, the merge and the soft ensemble."""
+    kept: Kept = {}
+    items: dict[str, tuple[Sequence[str], Sequence[str]]] = {}
+    for path in sorted(folder.glob("merge-*/items.npz")):
+        result, stored = json.loads(path.with_name("result.json").read_text()), item_file.read(path)
+        target, cell = result["target"], f"study/{result['target']}/{result['seed']}"
+        items[target] = stored.ids, stored.groups
+        arm = "|".join([result["mode"], f"{result['similarity']}-{result['k']}", "+".join(result["sources"])])
+        for name in ("merge", "ensemble_soft"):
+            method = "linear" if name == "merge" else name
+            kept[f"{cell}|{method}|{arm}"] = stored.arms[name], float("nan")
+        for source, values in result["singles"].items():
+            kept[f"{cell}|single:{source}"] = stored.arms[f"single:{source}"], values["dev"]
+    return kept, items
 
 
 def travelled(lab: Lab, regime: str) -> list[float]:
@@ -272,16 +306,21 @@ def gathered(run: Run) -> list[ResultRow]:
     return rows
 
 
-def write(run: Run, log: Path, plan: str, notes: Path | None, code: str) -> str:
+def write(run: Run, log: Path, plan: str, notes: Path | None, code: str, runs: Path | None) -> str:
     """Write the entry into the log, with the rows and the artefact, and return its id.
 
     notes  a Markdown file with further sections
     code   commit of the program that measured
+    runs   folder of the runs of an earlier study, whose items are kept too
     """
     rows = [replace(row, code=code) for row in gathered(run)]
     space = find(explicit=log)
     folder = space.log / str(date.today().year)
-    kept = artefact(run, folder)
+    kept = artefact(*of_store(run), folder)
+    if runs:
+        kept += "\n\nThe same of the runs of the earlier study of sixteen locales: " + artefact(
+            *of_runs(runs), folder
+        )
     per = Counter((cell.regime, cell.seed) for cell in cells(run))
     tried = (
         "Models of " + ", ".join(SOURCES) + " were fine-tuned from one base in three regimes: "

@@ -6,7 +6,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,7 @@ class Store:
 
     def right(self, cell: Cell, arm: str) -> np.ndarray:
         """Return the bits of an arm, bool [n]."""
-        line = self.found[cell.name, arm]
-        return np.unpackbits(np.frombuffer(bytes.fromhex(line["right"]), np.uint8))[: line["n"]].astype(bool)
+        return bits_of(self.found[cell.name, arm])
 
     def arms(self, cell: Cell) -> list[str]:
         """Return the arms of a cell."""
@@ -86,6 +85,11 @@ class Store:
     def logits_file(self, cell: Cell) -> Path:
         """Return the file of the logits of single models."""
         return self.folder / "logits" / f"{cell.name.replace('/', '-')}.npz"
+
+
+def bits_of(line: Mapping[str, Any]) -> np.ndarray:
+    """Return which items a line of the store says are right, bool [n]."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(line["right"]), np.uint8))[: line["n"]].astype(bool)
 
 
 class Run:
