@@ -130,7 +130,8 @@ def before(planned: Planned, work: Plan) -> str:
 
 def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[str, Any]:
     """Print the result of a pilot, with `logs` after it was written into the log, and return it."""
-    from merginguriel.loop import entry_draft
+    from merginguriel.knowledge.base import load
+    from merginguriel.loop import entry_draft, interval_width, ledger
     from merginguriel.runs import run_store
 
     from .run import show
@@ -142,6 +143,7 @@ def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[s
         say(f"log it with: mu log add --run {run.id}")
         return result
     entry = entry_draft.logged(space, run.id) or entry_draft.add_run(space, run.id)
+    interval_width.save(space, interval_width.learned(ledger.scores(load(space))))
     say(f"in the log: {space.display(entry.path)}")
     say(f"ask again: mu advise --target {result['target']} --context {result['context']} --since {entry.id}")
     return result | {"entry": entry.id}

@@ -121,6 +121,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         alternatives=assemble.alternatives(knowledge, candidates, question),
         pilot=assemble.pilot(plan, trial, baseline.kind, worth_pp=worth, metric=known.metric),
         calibration=calibration,
+        width=question.width,
         would_change=tuple(
             next_steps.would_change(candidates, verdict, trial, question, own, veto, decision.enough)
         ),
@@ -253,7 +254,7 @@ def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, 
             sources = [source.locale for source in chosen[key].sources]
     leads = [o.lead_pp for o in own if o.lead_pp is not None]
     ahead = sum(leads) / len(leads) if leads else lead(known.column, sources)
-    estimate = predict(known.learned, arm, ahead, known.others)
+    estimate = predict(known.learned, arm, ahead, known.others, width=question.width)
     rows = tuple(o.row for o in own)
     return Candidate(arm, estimate, rows, runnable=question.can_run(arm), lead_pp=ahead)
 

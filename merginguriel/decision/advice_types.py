@@ -424,6 +424,8 @@ class Advice(Part):
     """A trial of the recipe."""
     calibration: Calibration | None
     """How earlier predictions fared; null with fewer than three targets."""
+    width: float
+    """Factor of the prior's standard deviation, learned from the scored advice of the workspace; 1: none."""
     would_change: tuple[str, ...]
     """What would change the verdict."""
     unknowns: tuple[str, ...]

@@ -75,6 +75,7 @@ class Question:
         ensembles: Whether several models may answer together, at k forward passes for each input.
         matrix: Rows of single models that the workspace has and the log lacks.
         points: Unit of gains, set from the context's metric: `pp` for a share, `pt` for a correlation or a score.
+        width: Factor of the standard deviation of priors, learned from scored advice; 1: none.
     """
 
     target: str
@@ -90,6 +91,7 @@ class Question:
     ensembles: bool = True
     matrix: tuple[ResultRow, ...] = ()
     points: str = "pp"
+    width: float = 1.0
 
     def can_run(self, arm: Arm) -> bool:
         """Return True if the asker can run the arm."""

@@ -42,6 +42,7 @@ _JOIN = "\N{NO-BREAK SPACE}"  # a line is not broken here; printed as a blank
 WIDTH = 80  # of a pipe; a terminal has its own
 MARGIN = 12  # where text begins, right of the labels
 REF = 44  # the longest id of a row that is not shortened
+WIDTH_SHOWN = 0.05  # change of the width that is named
 SHORTFALL = 0.05  # a warning is shown if 90% intervals contained this much less than 90% of the rows
 
 LINES = 20  # of the short form
@@ -298,6 +299,11 @@ def _verdict(a: Advice) -> list[Row]:
         share = f"{100 * a.calibration.inside90:.0f}%"
         rows.append(
             Row("careful", f"such 90% intervals contained {share} of the rows, so this one is too narrow")
+        )
+    if abs(a.width - 1) >= WIDTH_SHOWN:
+        how = "too sure" if a.width > 1 else "less sure than it needed to be"
+        rows.append(
+            Row("careful", f"prior × {a.width:.2f} as wide: earlier advice here was {how} (mu advise score)")
         )
     return rows
 

@@ -27,7 +27,7 @@ def tables(done: Backtest) -> list[Table]:
         for c in groups
     ]  # fmt: skip
     fission = [
-        (f.kind, f"{f.shared:g}", str(f.verdicts), f"{f.claimed_pp:.2f}", f"{f.fresh_pp:.2f}",
+        (f.kind, "measured" if f.shared is None else f"{f.shared:g}", str(f.verdicts), f"{f.claimed_pp:.2f}", f"{f.fresh_pp:.2f}",
          f"{signed(f.claimed_pp - f.fresh_pp, 2)} [{signed(f.low_pp, 1)} … {signed(f.high_pp, 1)}]",
          f"{100 * f.fresh_above:.0f}% / {100 * f.expected_above:.0f}%")
         for f in done.fission

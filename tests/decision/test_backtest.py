@@ -14,6 +14,7 @@ from merginguriel.decision import backtest, study_rules, transfer
 from merginguriel.decision.evidence import Observation, columns, observations
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import load
+from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 
 HERE = "home/e5-small"
 
@@ -113,3 +114,24 @@ def test_a_table_of_transfer_accuracies_is_scored(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(UsageError, match="no table of transfer accuracies"):
         transfer.backtest(path)
+
+
+def test_kept_items_are_split_into_halves_that_share_no_item():
+    draw = random.Random(5)
+    rows = []
+    for target in ("sw-KE", "cy-GB", "vi-VN"):
+        base = [draw.random() < 0.6 for _ in range(101)]
+        right = [draw.random() < 0.7 for _ in base]
+        rows.append(
+            ResultRow(
+                "home/e5-small", target, "ExcTar", "ties", "accuracy", sum(right) / 101, n=101, similarity="REAL", k=3,
+                baseline_kind="best_single_source", baseline=sum(base) / 101, ref=target,
+                items=items_cell([str(i) for i in range(101)], right, base),
+            )
+        )  # fmt: skip
+    found = observations(rows, "ExcTar", lambda arm: False)
+    seen, fresh = backtest.halves(found, random.Random(1))
+    for whole, half in zip(found, seen, strict=True):
+        (other,) = fresh[whole.arm]
+        assert (50 * half.gain_pp + 51 * other.gain_pp) / 101 == pytest.approx(whole.gain_pp)
+        assert half.variance == pytest.approx(whole.variance * 101 / 50)
