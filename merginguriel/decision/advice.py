@@ -9,14 +9,14 @@ from math import inf
 from typing import NamedTuple
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import ResultRow, metric_of
+from merginguriel.knowledge.parse.rows import AGREEMENT, ResultRow, metric_of
 from merginguriel.metrics import base as metrics
 
 from . import assemble, claim_rules, next_steps
 from .advice_types import Advice, Calibration, Recipe
 from .baseline import baseline_of, detectable, rebased, trial_of
 from .estimate import Learned, Relative, checks, learn, predict, relatives
-from .evidence import Arm, Column, Observation, arm_of, columns, is_arm, lead, observations
+from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, columns, is_arm, lead, observations
 from .pilot import passes_pp, planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import Choice, choose_sources
@@ -163,11 +163,13 @@ def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) ->
     vetoes = claim_rules.vetoes(knowledge.claims, knowledge.standings)
     ruinous = [veto for veto in vetoes if claim_rules.names_a_method(veto)] if excluding else []
     known = columns(rows)
-    found = observations(
-        rows, question.mode, lambda arm: claim_rules.veto_of(arm, ruinous) is not None, known=known
-    )
+
+    def excluded(arm: Arm) -> bool:
+        return claim_rules.veto_of(arm, ruinous) is not None
+
+    found = observations(rows, question.mode, excluded, known=known)
     here = [r for r in rows if r.target == question.target and r.context == question.context]
-    found = rebased(found, here, question)
+    found = rebased(found, here, question) + agreements(here, question.mode, excluded)
     learned = learn(found)
     others = relatives(learned, question.context, question.target)
     column = known.get((question.context, question.target), {}) if question.mode == "ExcTar" else {}
@@ -210,6 +212,8 @@ def arms(known: Known, question: Question) -> list[Candidate]:
         elsewhere = not c.rows and not c.estimate.targets
         dear = passes_pp(c.arm, question.min_gain_pp)
         return (
+            c.arm.method == JOINT
+            and question.method != JOINT,  # an alternative to merging, not a way to merge
             elsewhere,
             not c.rows and not c.runnable,
             c.passed_over is not None,
@@ -239,7 +243,8 @@ def _first(candidates: list[Candidate], question: Question, *, calibrated: bool)
 def _grounds(candidate: Candidate, *, known: bool, calibrated: bool) -> Grounds:
     """Return what an arm's estimate rests on."""
     estimate = candidate.estimate
-    return Grounds(known, bool(candidate.rows), estimate.targets, calibrated, candidate.arm.passes)
+    labelled = any(row.metric != AGREEMENT for row in candidate.rows)
+    return Grounds(known, labelled, estimate.targets, calibrated, candidate.arm.passes)
 
 
 def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, Choice]) -> Candidate:

@@ -167,8 +167,8 @@ class EvidenceRow(Part):
     """Standard error of the gain, pp."""
     n: int | None
     """Number of test items."""
-    kind: Literal["gain", "effect"]
-    """gain: over the baseline. effect: inferred from the mean of the sources."""
+    kind: Literal["gain", "effect", "agreement"]
+    """gain: over the baseline. effect: inferred from the mean of the sources. agreement: without labels, weaker."""
     paired: bool
     """Whether wins and losses were recorded."""
     saw: str | None

@@ -27,7 +27,7 @@ from .advice_types import (
 )
 from .baseline import Trial, best_single, detectable, singles_of
 from .estimate import Check, Estimate
-from .evidence import GOAL, Arm, Observation, arm_of
+from .evidence import GOAL, JOINT, Arm, Observation, arm_of
 from .next_steps import words_of
 from .pilot import Plan
 from .question import DEFAULT, Candidate, Question
@@ -197,7 +197,8 @@ def alternatives(
             saw=max((r.saw for r in c.rows if r.saw), key=SAW.index, default=None),
             passed_over=c.passed_over.claim.id if c.passed_over else None,
         )
-        for c in candidates[1:5]
+        for i, c in enumerate(candidates)
+        if 1 <= i < 5 or (i and c.arm.method == JOINT)
     ]
     measured = []
     other = "IncTar" if question.mode == "ExcTar" else "ExcTar"

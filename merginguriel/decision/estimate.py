@@ -346,7 +346,7 @@ class Check(NamedTuple):
         return cdf((self.gain_pp - self.mean_pp) / sqrt(self.sd_pp**2 + self.noise), self.df)
 
 
-MOST_CHECKS = 1000
+MOST_CHECKS = 400
 
 
 def checks(learned: Learned, context: str) -> list[Check]:

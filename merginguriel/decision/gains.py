@@ -50,6 +50,8 @@ def _share(a: ItemBits, b: ItemBits, n: int) -> float:
 
 def pool(measured: Sequence[Observation]) -> tuple[float, float]:
     """Return mean and variance of gains; those on the same items share their noise as far as `shared` says."""
+    if len(measured) == 1:
+        return measured[0].gain_pp, measured[0].variance
     groups: dict[object, list[Observation]] = {}
     for o in sorted(measured, key=lambda o: (o.gain_pp, o.variance, o.row.ref)):
         groups.setdefault((o.row.n, o.kind), []).append(o)
@@ -83,7 +85,8 @@ class Learned:
         """(recipe, target) → its rows."""
         found: dict[tuple[Recipe, str], list[Observation]] = {}
         for o in self.found:
-            found.setdefault((o.arm.recipe, o.arm.target), []).append(o)
+            if o.kind != "agreement":
+                found.setdefault((o.arm.recipe, o.arm.target), []).append(o)
         return found
 
     @cached_property
@@ -129,11 +132,13 @@ class Learned:
     @cached_property
     def contexts(self) -> frozenset[str]:
         """Contexts with a measured gain."""
-        return frozenset(o.arm.context for o in self.found)
+        return frozenset(o.arm.context for o in self.found if o.kind != "agreement")
 
 
 def cell_of(rows: Sequence[Observation]) -> Cell:
     """Pool rows of one target."""
+    if len(rows) == 1:
+        return Cell(rows[0].gain_pp, rows[0].variance, rows[0].lead_pp)
     gain, variance = pool(rows)
     leads = sorted(o.lead_pp for o in rows if o.lead_pp is not None)
     return Cell(gain, variance, sum(leads) / len(leads) if leads else None)

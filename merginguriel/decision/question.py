@@ -11,7 +11,7 @@ from merginguriel.similarity.choice import AS_IT_IS, parsed
 
 from . import claim_rules
 from .estimate import Estimate
-from .evidence import Arm, is_ensemble
+from .evidence import JOINT, Arm, is_ensemble
 
 DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
 
@@ -46,7 +46,7 @@ class Lab:
 
     def runs(self, arm: Arm) -> bool:
         """Return True if this program has the method with these parameters, and the similarity but for a table's."""
-        if is_ensemble(arm.method):
+        if is_ensemble(arm.method) or arm.method == JOINT:
             return True
         kind, options = parsed(arm.similarity) if arm.similarity else (None, AS_IT_IS)
         return (

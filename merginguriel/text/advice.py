@@ -45,6 +45,7 @@ REF = 44  # the longest id of a row that is not shortened
 WIDTH_SHOWN = 0.05  # change of the width that is named
 SHORTFALL = 0.05  # a warning is shown if 90% intervals contained this much less than 90% of the rows
 
+KINDS = {"effect": ", inferred from the sources' mean", "agreement": ", agreement without labels: weak"}
 LINES = 20  # of the short form
 WORDS = {
     "merge": "MERGE",
@@ -348,7 +349,8 @@ def _rests(a: Advice) -> list[Row]:
     own = [row for row in a.rows if row.arm.label == a.recipe.label and p.own_pp]
     if own:
         measured = ", ".join(pp(row.gain_pp, unit=unit) for row in own[:3])
-        text = f"{signed(p.own_pp, 2)} its own measurement here, {measured}"
+        weak = " of agreement, without labels (weak)" if all(row.kind == "agreement" for row in own) else ""
+        text = f"{signed(p.own_pp, 2)} its own measurement here, {measured}{weak}"
         if p.winner_pp:
             text += f"; {signed(p.winner_pp, 2)} as the best of several measured arms"
         rows.append(Row("rests on", text))
@@ -398,7 +400,7 @@ def _measured(label: str, items: Sequence[EvidenceRow], every: bool, unit: str) 
             continue
         noise = "within noise at " if item.within_noise else ""
         pair = ", paired" if item.paired else ""
-        kind = ", inferred from the sources' mean" if item.kind == "effect" else ""
+        kind = KINDS.get(item.kind, "")
         text = f"{item.arm.short}: {noise}n = {item.n:,}, {p_value(item.p_value)}{pair}{kind}"
         figures = f"{pp(item.gain_pp, 2, unit):>9s}  part {signed(item.contribution_pp or 0.0, 2)}"
         rows.append(Row(label, text, figures, short_ref(item.ref), Link("log", item.ref)))

@@ -10,6 +10,7 @@ from .numbers import signed
 if TYPE_CHECKING:
     from merginguriel.decision.backtest import Backtest, Backtests
 
+FIRST = "engine: first choice, with ensembles"
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # title, heads, rows
 
 
@@ -17,7 +18,8 @@ def tables(done: Backtest) -> list[Table]:
     """Return the tables of one context."""
     policies = [
         (p.name, str(p.targets), f"{signed(p.gain_pp, 2)} [{signed(p.low_pp, 1)} … {signed(p.high_pp, 1)}]",
-         f"{p.regret_pp:.2f}", f"{p.p90_regret_pp:.1f}")
+         f"{p.regret_pp:.2f}", f"{p.p90_regret_pp:.1f}",
+         "" if p.name == FIRST else f"{signed(p.ahead_pp[0], 2)} [{signed(p.ahead_pp[1], 1)} … {signed(p.ahead_pp[2], 1)}]")
         for p in sorted(done.policies, key=lambda p: -p.gain_pp)
     ]  # fmt: skip
     groups = [*done.left_out, *(c for c in (done.other_contexts, done.in_time, done.permuted) if c)]
@@ -36,7 +38,7 @@ def tables(done: Backtest) -> list[Table]:
     return [
         (
             "Realised gain, each target left out as target and as source",
-            ("policy", "targets", "gain pp [95%]", "regret", "P90 regret"),
+            ("policy", "targets", "gain pp [95%]", "regret", "P90 regret", "first choice − policy"),
             policies,
         ),
         (

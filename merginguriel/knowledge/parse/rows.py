@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from merginguriel import stats
 from merginguriel.errors import UsageError
@@ -43,7 +43,12 @@ MEASURES = {
     "cka": "score",
     "tokens_per_sentence": "count",
     "parameters": "count",
+    "agreement": "score",
+    "entropy": "score",
 }
+# Of a pilot without labels: with the vote of the single models; of the predicted probabilities, uniform: 1.
+AGREEMENT: Literal["agreement"] = "agreement"
+ENTROPY: Literal["entropy"] = "entropy"
 # What `mu compat` measures between two models: `target` and the one of `sources`, as method `compat`.
 PAIRWISE = ("cosine", "weighted_sign_conflict", "cka")
 HIDDEN = ("where", "items")  # fields that JSON output leaves out
