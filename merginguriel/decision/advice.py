@@ -13,7 +13,8 @@ from merginguriel.knowledge.parse.rows import AGREEMENT, ResultRow, metric_of
 from merginguriel.metrics import base as metrics
 
 from . import assemble, claim_rules, next_steps
-from .advice_types import Advice, Calibration, Recipe
+from .advice_types import Advice, Calibration
+from .arm_types import Recipe
 from .baseline import baseline_of, detectable, rebased, trial_of
 from .estimate import Learned, Relative, checks, learn, predict, relatives
 from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, columns, is_arm, lead, observations

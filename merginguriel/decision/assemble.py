@@ -14,17 +14,15 @@ from merginguriel.knowledge.parse.rows import SAW
 from . import claim_rules
 from .advice_types import (
     AppliedClaim,
-    ArmName,
     Calibration,
     EvidenceRow,
-    Gain,
     MeasuredArm,
-    Parts,
     Pilot,
     PredictedArm,
     PriorRows,
     UncountedRow,
 )
+from .arm_types import ArmName, Gain, Parts
 from .baseline import Trial, best_single, detectable, singles_of
 from .estimate import Check, Estimate
 from .evidence import GOAL, JOINT, Arm, Observation, arm_of

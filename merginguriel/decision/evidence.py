@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from merginguriel.knowledge.parse.rows import AGREEMENT, MEASURES, ResultRow, distinct
 
-from .advice_types import ArmName, BaselineKind
+from .arm_types import ArmName, BaselineKind
 
 GOAL: dict[str, BaselineKind] = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
 JOINT = "joint"  # one model, trained on the sentences of many locales

@@ -12,7 +12,8 @@ from merginguriel.similarity import choice
 from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
-from .advice_types import Baseline, Next
+from .advice_types import Next
+from .arm_types import Baseline
 from .baseline import Trial
 from .estimate import Estimate
 from .evidence import JOINT, Observation, is_ensemble

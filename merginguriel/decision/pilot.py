@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from merginguriel import stats
 
-from .advice_types import ArmName, Work
+from .advice_types import Work
+from .arm_types import ArmName
 from .estimate import Estimate
 from .evidence import Arm
 

@@ -12,7 +12,7 @@ from merginguriel.similarity import choice
 from merginguriel.similarity.registry import Inputs
 from merginguriel.text.numbers import percent
 
-from .advice_types import Source
+from .arm_types import Source
 from .baseline import enough, singles_of
 from .evidence import JOINT, Arm, columns
 from .question import DEFAULT, Question

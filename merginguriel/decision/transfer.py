@@ -228,6 +228,9 @@ def backtest(path: Path) -> list[Score]:
             regrets[min(RIVALS, key=lambda r: float(total[r].sum() - total[r][t]))][t] for t in range(n)
         ]
         ways["the same, nested settings"] = np.array(nested)
+        ways["the same, mean of all settings"] = np.array(
+            [_regret(table, alike, t, *RIVALS) for t in range(n)]
+        )
         donor = np.array([[np.nanmean(np.delete(table[s], [t])) for t in range(n)] for s in range(n)])
         for how, scores in (("donor mean", donor), ("URIEL", similar)):
             ways[how] = np.array([_of_order(table[:, t], scores[:, t], t) for t in range(n)])
@@ -239,14 +242,12 @@ def backtest(path: Path) -> list[Score]:
     return result
 
 
-def _regret(table: np.ndarray, alike: Alike, t: int, rival: tuple[float, float]) -> tuple[float, float]:
+def _regret(table: np.ndarray, alike: Alike, t: int, *settings: tuple[float, float]) -> tuple[float, float]:
+    """Return the regret on target t of the order by the mean prediction over settings (near, prior)."""
     keep = [i for i in range(len(table)) if i != t]
-    scores = _scores(
-        table[np.ix_(keep, keep)], Alike(alike.sources[keep], alike.targets).seen(keep, t), *rival
-    )
-    true = table[keep, t]
-    order = np.argsort(-scores, kind="stable")
-    return float(true.max() - true[order[0]]), float(true.max() - true[order[:3]].max())
+    seen = Alike(alike.sources[keep], alike.targets).seen(keep, t)
+    scores = np.mean([_scores(table[np.ix_(keep, keep)], seen, *one) for one in settings], 0)
+    return _of_order(table[:, t], np.insert(scores, t, np.nan), t)
 
 
 def _of_order(true: np.ndarray, scores: np.ndarray, t: int) -> tuple[float, float]:

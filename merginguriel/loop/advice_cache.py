@@ -42,7 +42,7 @@ class Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a type of advice; raise UnpicklingError for any other."""
-        if module == "merginguriel.decision.advice_types":
+        if module in ("merginguriel.decision.advice_types", "merginguriel.decision.arm_types"):
             found = super().find_class(module, name)
             if is_dataclass(found):
                 return found

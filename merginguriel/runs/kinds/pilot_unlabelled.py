@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 
 def voted(study: Study, models: Mapping[str, Path], data: TaskData, tell: Tell) -> TaskData:
     """Return the data with the vote of the models (mean of their probabilities) as labels of the development items."""
-    blank = replace(data, dev=[replace(item, label=data.labels[0]) for item in data.dev])
+    blank = replace(data, dev=tuple(replace(item, label=data.labels[0]) for item in data.dev))
     others = {name: path for name, path in models.items() if name != data.locale}
     nxn(others, {data.locale: blank}, split="dev", cache=study.cache, on_progress=tell.progress)
     votes = ensemble.combine(ensemble.read(others, blank.dev, study.cache), "soft").chosen()
-    return replace(data, dev=[replace(item, label=vote) for item, vote in zip(blank.dev, votes, strict=True)])
+    return replace(
+        data, dev=tuple(replace(item, label=vote) for item, vote in zip(blank.dev, votes, strict=True))
+    )
 
 
 def agreed(
