@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any
 
-from merginguriel.knowledge.parse.rows import ItemBits
-
+from . import backtest_items
 from .backtest_policies import (
     MIN_GAIN,
     Policy,
@@ -34,7 +33,6 @@ COLLAPSING = frozenset({"sce", "iso_c", "iso_cts", "consensus", "della", "dare_t
 LEVELS = (0.5, 0.8, 0.9)
 SHARES = (0.5, 0.75, 0.9)  # of the smaller variance that two gains of a target share, in fission
 REPLICATES = 12
-FEWEST_WITH_ITEMS = 3  # targets
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,7 @@ class Backtest:
     in_time: Calibration | None
     permuted: Calibration
     fission: tuple[Fission, ...]
+    pilots: tuple[backtest_items.PilotScore, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
@@ -143,11 +142,12 @@ def run(
         permuted=_permuted(here, context, seed),
         fission=tuple(
             fission(here, shared, ensembles=ensembles, seed=seed, replicates=replicates)
-            for shared in (*SHARES, *([None] if _has_items(here) else []))
+            for shared in (*SHARES, *([None] if backtest_items.enough(here) else []))
             for ensembles in (False, True)
         )
         if here
         else (),
+        pilots=backtest_items.pilots(told, here, seed=seed, replicates=replicates),
     )
 
 
@@ -302,36 +302,6 @@ def split(
     return seen, fresh
 
 
-def _has_items(found: Sequence[Observation]) -> bool:
-    return len({o.arm.target for o in found if o.row.items}) >= FEWEST_WITH_ITEMS
-
-
-def halves(
-    found: Sequence[Observation], random_: random.Random
-) -> tuple[list[Observation], dict[Arm, list[Observation]]]:
-    """Return the gains on a random half of the test items, and those on the other half by arm, where items are kept."""
-    seen: list[Observation] = []
-    fresh: dict[Arm, list[Observation]] = {}
-    chosen: dict[tuple[str, int], int] = {}
-    for o in found:
-        n = o.row.n or 0
-        if not o.row.items or n < 2:
-            continue
-        bits = ItemBits.parse(o.row.items)
-        key = bits.test_set, n
-        if key not in chosen:
-            chosen[key] = sum(1 << i for i in random_.sample(range(n), n // 2))
-        whole = (1 << n) - 1
-        for mask, add in (
-            (chosen[key], seen.append),
-            (whole & ~chosen[key], fresh.setdefault(o.arm, []).append),
-        ):
-            won = (bits.wins & mask).bit_count() - (bits.losses & mask).bit_count()
-            share = mask.bit_count() / n
-            add(replace(o, gain_pp=100 * won / mask.bit_count(), variance=o.variance / share))
-    return seen, fresh
-
-
 def fission(
     found: Sequence[Observation],
     shared: float | None,
@@ -346,7 +316,7 @@ def fission(
     asked = inside = told = 0
     covered = [0, 0, 0]
     for _ in range(replicates):
-        seen, fresh = halves(found, draws) if shared is None else split(found, shared, draws)
+        seen, fresh = backtest_items.halves(found, draws) if shared is None else split(found, shared, draws)
         learned = learn(seen)
         for (context, target), arms in sorted(learned.by_target.items()):
             others = relatives(learned, context, target)

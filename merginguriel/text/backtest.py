@@ -28,6 +28,12 @@ def tables(done: Backtest) -> list[Table]:
          "–" if c.brier_skill is None else signed(c.brier_skill, 2), f"{c.mean_error_pp:.1f}")
         for c in groups
     ]  # fmt: skip
+    pilots = [
+        (str(p.labels), str(p.targets), signed(p.before_pp, 2),
+         f"{signed(p.more_pp[0], 2)} [{signed(p.more_pp[1], 1)} … {signed(p.more_pp[2], 1)}]",
+         f"{p.regret_pp[0]:.2f} / {p.regret_pp[1]:.2f}", f"{100 * p.harmed:.0f}%")
+        for p in done.pilots
+    ]  # fmt: skip
     fission = [
         (f.kind, "measured" if f.shared is None else f"{f.shared:g}", str(f.verdicts), f"{f.claimed_pp:.2f}", f"{f.fresh_pp:.2f}",
          f"{signed(f.claimed_pp - f.fresh_pp, 2)} [{signed(f.low_pp, 1)} … {signed(f.high_pp, 1)}]",
@@ -50,6 +56,11 @@ def tables(done: Backtest) -> list[Table]:
             "Verdicts on measured targets, judged by fresh halves of the information",
             ("arms", "shared noise", "verdicts", "claimed pp", "fresh pp", "difference [95%]", "fresh > 0 / expected"),
             fission,
+        ),
+        (
+            "Pilots on kept items of targets left out, judged by the other items",
+            ("labels at most", "targets", "first choice, pp", "more after the pilot [95%]", "regret before / after", "harmed"),
+            pilots,
         ),
     ]  # fmt: skip
 
