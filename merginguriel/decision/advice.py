@@ -18,7 +18,7 @@ from .arm_types import Recipe
 from .baseline import baseline_of, detectable, rebased, trial_of
 from .estimate import Learned, Relative, checks, learn, predict, relatives
 from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, columns, is_arm, lead, observations
-from .pilot import passes_pp, planned, value_of_trial
+from .pilot import planned, value_of_trial, worth_pp
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import Choice, choose_sources
 from .verdict import Grounds, decide
@@ -178,7 +178,7 @@ def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) ->
 
 
 def arms(known: Known, question: Question) -> list[Candidate]:
-    """Return every arm that may answer the question, with its estimate: the best expected gain first, passes priced.
+    """Return every arm that may answer the question, with its estimate: the best first by `worth_pp`.
 
     An arm measured on the target has the sources of its rows; a recipe that was not has those that would be chosen now.
     Recipes that were never measured in the context come last.
@@ -211,14 +211,13 @@ def arms(known: Known, question: Question) -> list[Candidate]:
 
     def rank(c: Candidate) -> tuple[object, ...]:
         elsewhere = not c.rows and not c.estimate.targets
-        dear = passes_pp(c.arm, question.min_gain_pp)
         return (
             c.arm.method == JOINT
             and question.method != JOINT,  # an alternative to merging, not a way to merge
             elsewhere,
             not c.rows and not c.runnable,
             c.passed_over is not None,
-            -round(c.estimate.mean_pp - dear, 9),
+            -round(worth_pp(c.estimate, c.arm, question.min_gain_pp), 9),
             c.arm.label,
             c.arm.sources,
         )

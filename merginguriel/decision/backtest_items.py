@@ -10,7 +10,7 @@ from merginguriel.knowledge.parse.rows import ItemBits
 
 from .backtest_policies import MIN_GAIN, Prediction, mean_interval
 from .evidence import Arm, Observation
-from .pilot import passes_pp
+from .pilot import passes_pp, worth_pp
 
 FEWEST = 3  # targets with kept items
 LABELS = (50, 100, 200)  # of a pilot, at most half of the items
@@ -130,14 +130,16 @@ def _target(
     n = arms[0][2]
     size = min(labels, n // 2)
 
-    def worth(kept: Kept, mean_pp: float) -> float:
-        return mean_pp - passes_pp(kept[0].arm, MIN_GAIN)
+    def tried(kept: Kept) -> float:
+        return after(kept, part) - passes_pp(kept[0].arm, MIN_GAIN)
 
-    order = sorted(arms, key=lambda kept: (-worth(kept, kept[0].estimate.mean_pp), kept[0].arm.label))
+    order = sorted(
+        arms, key=lambda kept: (-worth_pp(kept[0].estimate, kept[0].arm, MIN_GAIN), kept[0].arm.label)
+    )
     totals = [0.0, 0.0, 0.0]
     for _ in range(replicates):
         part, rest = drawn(n, size, random_)
-        chosen = max(order[:ARMS], key=lambda kept: worth(kept, after(kept, part)))
+        chosen = max(order[:ARMS], key=tried)
         best = max(0.0, *(gain_on(bits, rest) for _, bits, _ in arms))
         for i, gain in enumerate((gain_on(order[0][1], rest), gain_on(chosen[1], rest), best)):
             totals[i] += gain / replicates

@@ -11,7 +11,7 @@ from merginguriel import stats
 
 from .estimate import Estimate, cdf
 from .evidence import Arm, Recipe
-from .pilot import MERGE_AT, passes_pp
+from .pilot import MERGE_AT, worth_pp
 from .study_rules import Facts, rules
 
 MIN_GAIN = 1.0  # pp
@@ -69,10 +69,10 @@ def compared_targets(told: Sequence[Prediction]) -> dict[str, list[Prediction]]:
 
 
 def first(told: Sequence[Prediction]) -> Prediction | None:
-    """Return the arm with the highest expected gain, the passes of ensembles priced; None without arms."""
+    """Return the arm that is worth most, as the advice ranks them; None without arms."""
 
     def worth(one: Prediction) -> tuple[float, str]:
-        return one.estimate.mean_pp - passes_pp(one.arm, MIN_GAIN), one.arm.label
+        return worth_pp(one.estimate, one.arm, MIN_GAIN), one.arm.label
 
     return max(told, key=worth, default=None)
 

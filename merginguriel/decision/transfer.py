@@ -233,7 +233,7 @@ def backtest(path: Path) -> list[Score]:
         )
         donor = np.array([[np.nanmean(np.delete(table[s], [t])) for t in range(n)] for s in range(n)])
         for how, scores in (("donor mean", donor), ("URIEL", similar)):
-            ways[how] = np.array([_of_order(table[:, t], scores[:, t], t) for t in range(n)])
+            ways[how] = np.array([regret_of(table[:, t], scores[:, t], t) for t in range(n)])
         ways["random"] = np.array([_random(np.delete(table[:, t], t)) for t in range(n)])
         result += [
             Score(model.removesuffix("_accuracy"), how, n, *map(float, found.mean(0)))
@@ -247,10 +247,11 @@ def _regret(table: np.ndarray, alike: Alike, t: int, *settings: tuple[float, flo
     keep = [i for i in range(len(table)) if i != t]
     seen = Alike(alike.sources[keep], alike.targets).seen(keep, t)
     scores = np.mean([_scores(table[np.ix_(keep, keep)], seen, *one) for one in settings], 0)
-    return _of_order(table[:, t], np.insert(scores, t, np.nan), t)
+    return regret_of(table[:, t], np.insert(scores, t, np.nan), t)
 
 
-def _of_order(true: np.ndarray, scores: np.ndarray, t: int) -> tuple[float, float]:
+def regret_of(true: np.ndarray, scores: np.ndarray, t: int) -> tuple[float, float]:
+    """Return the regret of the first and of the best of the first three sources by score, without source t."""
     true, scores = np.delete(true, t), np.delete(scores, t)
     order = np.argsort(-scores, kind="stable")
     return float(true.max() - true[order[0]]), float(true.max() - true[order[:3]].max())

@@ -141,12 +141,13 @@ def _essential(rows: Iterable[Row]) -> list[Row]:
 def _joined(rows: Iterable[Row]) -> list[Row]:
     """Return the rows with all sources in one: their names and weights, and the reason for the first."""
     every = list(rows)
-    sources = [row.text.split("  ") for row in every if row.label == "sources" and row.link]
+    named = [row for row in every if row.label == "sources" and "  " in row.text]
+    sources = [row.text.split("  ") for row in named]
     if len(sources) < 2:
         return every
     names = ", ".join(" ".join(parts[:-1]).strip() for parts in sources)
     joined = Row("sources", f"{names}: {sources[0][-1]}")
-    return [joined, *(row for row in every if row.label != "sources" or not row.link)]
+    return [joined, *(row for row in every if row not in named)]
 
 
 def wrap(label: str, text: str, width: int, *, hang: bool = False) -> list[str]:
