@@ -243,8 +243,9 @@ def _first(candidates: list[Candidate], question: Question, *, calibrated: bool)
 def _grounds(candidate: Candidate, *, known: bool, calibrated: bool) -> Grounds:
     """Return what an arm's estimate rests on."""
     estimate = candidate.estimate
-    labelled = any(row.metric != AGREEMENT for row in candidate.rows)
-    return Grounds(known, labelled, estimate.targets, calibrated, candidate.arm.passes)
+    return Grounds(
+        known, bool(candidate.rows), candidate.confirmed, estimate.targets, calibrated, candidate.arm.passes
+    )
 
 
 def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, Choice]) -> Candidate:
@@ -261,7 +262,12 @@ def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, 
     ahead = sum(leads) / len(leads) if leads else lead(known.column, sources)
     estimate = predict(known.learned, arm, ahead, known.others, width=question.width)
     rows = tuple(o.row for o in own)
-    return Candidate(arm, estimate, rows, runnable=question.can_run(arm), lead_pp=ahead)
+    # The first choice of a pilot, or the only arm: its items did not choose it among others.
+    alone = len(known.learned.by_target.get((question.context, question.target), {})) == 1
+    confirmed = any(
+        row.metric != AGREEMENT and (alone or (row.run or "").startswith("pilot-")) for row in rows
+    )
+    return Candidate(arm, estimate, rows, confirmed=confirmed, runnable=question.can_run(arm), lead_pp=ahead)
 
 
 def _asked(arm: Arm, question: Question) -> bool:

@@ -104,6 +104,7 @@ class Candidate(NamedTuple):
     arm: Arm
     estimate: Estimate
     rows: tuple[ResultRow, ...]  # this arm, measured on this target
+    confirmed: bool = False  # measured with labels on items that did not choose it among other arms
     passed_over: claim_rules.Rule | None = None
     runnable: bool = True
     lead_pp: float | None = None  # of the best single model over the mean of the sources
