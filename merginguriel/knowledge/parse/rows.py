@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import re
@@ -84,13 +83,8 @@ class ItemBits(NamedTuple):
         test_set, wins, losses = cell.split(":")
         if not re.fullmatch("[0-9a-f]{8}", test_set):
             raise ValueError(test_set)
-        try:
-            bits = [
-                int.from_bytes(base64.b64decode(part, validate=True), "little") for part in (wins, losses)
-            ]
-        except binascii.Error as error:
-            raise ValueError(cell) from error
-        return cls(test_set, *bits)
+        bits = (binascii.a2b_base64(part, strict_mode=True) for part in (wins, losses))
+        return cls(test_set, *(int.from_bytes(part, "little") for part in bits))
 
 
 def items_cell(ids: Sequence[str], right: Sequence[bool], baseline: Sequence[bool]) -> str:
@@ -98,7 +92,8 @@ def items_cell(ids: Sequence[str], right: Sequence[bool], baseline: Sequence[boo
     parts = [hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8]]
     for a, b in ((right, baseline), (baseline, right)):
         bits = sum(1 << i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x and not y)
-        parts.append(base64.b64encode(bits.to_bytes((len(ids) + 7) // 8, "little")).decode())
+        data = bits.to_bytes((len(ids) + 7) // 8, "little")
+        parts.append(binascii.b2a_base64(data, newline=False).decode())
     return ":".join(parts)
 
 
