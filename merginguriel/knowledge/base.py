@@ -240,11 +240,13 @@ def _read(space: Workspace, paths: Sequence[Path], logged: Sequence[Path], as_of
     key = kept.digest({**texts, **attached})
     result = kept.recall(space.root, key)
     if result is not None:
-        skills, entries, digest, wrong = result
-        return Knowledge(space, skills, entries, digest, problems=(*unread, *wrong))
+        skills, entries, digest, wrong, standings = result
+        recalled = Knowledge(space, skills, entries, digest, problems=(*unread, *wrong))
+        vars(recalled)["standings"] = standings
+        return recalled
     knowledge = parsed(space, paths, logged, texts, [], None)
     if all(file in attached for entry in knowledge.entries for file in entry.files):
-        found = (knowledge.skills, knowledge.entries, knowledge.hash, knowledge.problems)
+        found = (knowledge.skills, knowledge.entries, knowledge.hash, knowledge.problems, knowledge.standings)
         kept.remember(space.root, key, found)
     return replace(knowledge, problems=(*unread, *knowledge.problems))
 

@@ -17,6 +17,7 @@ from merginguriel import __version__, cache
 
 ALLOWED = {
     "merginguriel.knowledge.problems": {"Problem"},
+    "merginguriel.knowledge.claims.claim_status": {"Standing"},
     "merginguriel.knowledge.parse.claims": {"Claim"},
     "merginguriel.knowledge.parse.entries": {"Entry"},
     "merginguriel.knowledge.parse.expectations": {"Expectation"},
