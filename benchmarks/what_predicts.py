@@ -245,7 +245,7 @@ def uncoupled_lines(artefacts: list[Path]) -> list[str]:
     table = table[~(table.groupby("group").gain_a.transform("mean") < COLLAPSE)]
     text = [
         "", "### Gap, from other items than the gain", "",
-        "| regime | slope on the gap of other items, pp per pp [95%] | two-stage slope [95%] | on the same items | correlation of the two gaps | arms / targets |",
+        "| regime | slope on the gap of other items, pp per pp [95%] | two-stage slope [95%] | on the same items | agreement of the two gaps | arms / targets |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for regime in ["all", "all without da-DK", *sorted(table.regime.unique())]:
@@ -274,7 +274,7 @@ def lines_of(found: list[dict], *, joint: bool = False) -> list[str]:
     """Return the rows of a table of slopes."""
     return [
         f"| {FEATURES[one['feature']]} | {UNITS[one['feature']]:g} | {number(one['slope'])} "
-        f"[{number(one['low'])} … {number(one['high'])}] | {one['p']:.3f} | "
+        f"[{number(one['low'])} … {number(one['high'])}] | {'' if one['feature'] == 'k' else format(one['p'], '.3f')} | "
         f"{'' if joint and i else number(one['r2'])} | {one['arms']} / {one['targets']} |"
         for i, one in enumerate(found)
     ]

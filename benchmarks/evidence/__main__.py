@@ -45,7 +45,9 @@ def main() -> int:
         "--code", default=measured_by(), help="commit of the program that measured; default: this one"
     )
     parser.add_argument("--notes", type=Path, help="Markdown file with further sections of the entry")
-    parser.add_argument("--runs", type=Path, help="folder of runs of an earlier study: its items are kept too")
+    parser.add_argument(
+        "--runs", type=Path, help="folder of runs of an earlier study: its items are kept too"
+    )
     options = parser.parse_args()
     until = time.time() + 1e9
     if options.until:

@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 from models import (
     DEV,
-    EVERYWHERE,
-    REAL3,
     REGIMES,
     SOURCES,
     TARGETS,
@@ -292,6 +290,16 @@ def report(run: Run, rows: Sequence[ResultRow]) -> str:
     return "\n".join(lines)
 
 
+def merged(run: Run) -> str:
+    """Name the methods that were tried, each with its sets of sources: `ties (REAL-3)`."""
+    sets = defaultdict(set)
+    for _, arm in run.store.found:
+        if "|" in arm:
+            method, mode, chosen_by, _ = arm.split("|")
+            sets[method].add(chosen_by if mode == "ExcTar" else f"IncTar {chosen_by}")
+    return ", ".join(f"{method} ({', '.join(sorted(found))})" for method, found in sorted(sets.items()))
+
+
 def gathered(run: Run) -> list[ResultRow]:
     """Return the rows of every cell, and how well the models of new regimes fit each other."""
     rows = [row for cell in cells(run) for row in rows_of(run, cell)]
@@ -327,9 +335,8 @@ def write(run: Run, log: Path, plan: str, notes: Path | None, code: str, runs: P
         + "; ".join(f"{regime.context}/e5-small, {regime.about}" for regime in REGIMES.values())
         + f". Targets: {len({cell.target for cell in cells(run)})} locales, {TEST} test and {DEV} development items each, the same in every "
         "regime. Sources of a merge: the three or five best on development items, the three nearest by URIEL, and three at random. "
-        "Sets were merged by linear (weights by REAL or URIEL), average and ties, REAL-3 by "
-        + ", ".join(REAL3) + " too, all at their defaults, and combined by five ensembles. With the target's own model (IncTar): "
-        + ", ".join(("linear", *EVERYWHERE)) + " and the ensembles. Cells (regime, target) that were finished: "
+        "Merges, all at their defaults: " + merged(run)
+        + ". Every set was combined by five ensembles too. Cells (regime, target) that were finished: "
         + ", ".join(f"{regime} (seed {seed}) {count}" for (regime, seed), count in sorted(per.items()))
         + f". {counted(rows)} arms, seed of the training in the rows."
     )  # fmt: skip
