@@ -197,15 +197,18 @@ class Run:
         return (cell.name, f"single:{cell.target}") in self.store.found
 
     def planned(self, cell: Cell, depth: int = 2) -> Iterator[Arm]:
-        """Yield the merges of a cell. depth: 0 the most telling ones, 1 the others of the plan, 2 every method too."""
+        """Yield the merges of a cell. depth: −1 linear of every set, as ensembles need it, 0 the most telling
+        ones, 1 the others of the plan, 2 every method too."""
         sets = self.chosen(cell)
         own = (cell.target, *sets["REAL-3"][:2]) if self.own(cell) else ()
         for kind, sources in sets.items():
             yield Arm("linear", "ExcTar", kind, sources)
-        for method, kind in CORE:
-            yield Arm(method, "ExcTar", kind, sets[kind])
         if own:
             yield Arm("linear", "IncTar", "REAL-3", own)
+        if depth < 0:
+            return
+        for method, kind in CORE:
+            yield Arm(method, "ExcTar", kind, sets[kind])
         if not depth:
             return
         for kind, sources in sets.items():
