@@ -48,7 +48,8 @@ def rows_of(run: Run, cell: Cell) -> list[ResultRow]:
     context, done = f"{REGIMES[cell.regime].context}/e5-small", set(run.store.arms(cell))
     if not {f"single:{name}" for name in SOURCES} <= done:
         return []
-    test, dev = run.lab.items(cell.target)[1], run.dev(cell)
+    singles = sorted(arm[7:] for arm in done if arm.startswith("single:") and "joint" not in arm)
+    test, dev = run.lab.items(cell.target)[1], run.dev_of(cell, singles)
     groups = [item.group for item in test]
     shared = {
         "context": context,
@@ -64,13 +65,13 @@ def rows_of(run: Run, cell: Cell) -> list[ResultRow]:
 
     rows = [
         ResultRow(**shared, mode="-", method="single", value=float(bits(name).mean()), sources=(name,))
-        for name in dict.fromkeys([*SOURCES, *([cell.target] if run.own(cell) else [])])
+        for name in singles
     ]
 
     def beat(sources: Sequence[str], mode: str, whole: bool) -> dict[str, Baseline]:
         """Return the baselines of a set of sources, chosen on development items."""
         found = {}
-        others = [name for name in SOURCES if name != cell.target]
+        others = [name for name in singles if name != cell.target]
         for kind, names in (("best_single_source", sources), ("best_zero_shot", others)):
             names = sorted(set(names) - {cell.target})
             best = max(names, key=lambda name: dev[name])

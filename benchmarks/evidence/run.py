@@ -131,7 +131,10 @@ class Run:
     def singles(self, cell: Cell) -> bool:
         """Score the single models on a target, and the joint one; return whether the sources are all there."""
         study = self.lab.study(cell.regime, cell.seed)
-        models = {name: study.model(name) for name in dict.fromkeys([*SOURCES, cell.target])}
+        names = [*SOURCES, cell.target]
+        if cell.regime == "today" and cell.target in study.trained():
+            names += study.trained()  # scored by `mu nxn` already: a merge has to beat the best of all
+        models = {name: study.model(name) for name in dict.fromkeys(names)}
         models |= {f"joint:{one.budget}": one.path for one in joint.listed(study) if one.locales == SOURCES}
         models = {name: path for name, path in models.items() if (path / "training.yaml").is_file()}
         if not set(SOURCES) <= set(models):
