@@ -17,6 +17,7 @@ from .common import DATE, columns, counted, emit, json_option, plain, say, space
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.parse.expectations import Expectation
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.workspace import Workspace
 
@@ -166,7 +167,7 @@ def add_entry(
         named = file if file is not None and str(file) != "-" else kept
         entry, text = acceptance.preview(
             where, text, file=named, anyway=anyway, program=parameters(), repository=repository, tell=_note,
-            verdicts=_verdicts,
+            verdicts=_verdicts, ordered=_ordered,
         )  # fmt: skip
         if as_json:
             emit({**entry.as_dict(), "path": None})  # it would get a name of its own
@@ -175,7 +176,7 @@ def add_entry(
         return
     entry = acceptance.accept(
         where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note,
-        verdicts=_verdicts,
+        verdicts=_verdicts, ordered=_ordered,
     )  # fmt: skip
     if kept:
         kept.unlink(missing_ok=True)
@@ -192,6 +193,12 @@ def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) 
     )
 
     return changed_verdicts(before, after, rows)
+
+
+def _ordered(knowledge: Knowledge, expected: Expectation) -> bool:
+    from merginguriel.loop.ordered_pilot import ordered_pilot
+
+    return ordered_pilot(knowledge, expected)
 
 
 def _note(text: str) -> None:

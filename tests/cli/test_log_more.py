@@ -204,7 +204,7 @@ def test_a_plan_waits_is_answered_from_flags_and_scored(log):
 def test_a_plan_from_flags_is_refused_with_what_was_measured_and_its_json_lists_it(log, bench):
     bench.entry(row(method="ties"))
     words = ("add", "--title", "P", "--type", "Plan", "--summary", "S.", "--expect",
-             "target=sw-KE method=ties similarity=REAL k=5 low_pp=1 high_pp=2")  # fmt: skip
+             "target=sw-KE method=ties similarity=REAL k=4 low_pp=1 high_pp=2")  # fmt: skip
     told = log(*words, "--json")
     assert told.code == 1 and told.json["matches"][0]["row"]["ref"] == f"{E1}#r1"
     assert log(*words, "--dry-run").code == 1 and log(*words, "--anyway").code == 0
