@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from looking import notes
 from merginguriel_tui.dialogs import Confirm, HelpScreen, JumpScreen, WordsScreen
+from merginguriel_tui.proposals import ProposalsScreen
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.screens.why import WhyTree
@@ -270,7 +271,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "skills.find": focus("find"), "skills.text": becomes(pane, "text", ("c",)),
         "skills.claims": becomes(pane, "claims"), "skills.history": becomes(pane, "history"),
         "skills.diff": becomes(pane, "diff"), "skills.contents": differs(lambda app: app.screen.query_one("#contents").display),
-        "skills.edit": says("no editor is set"),
+        "skills.edit": says("no editor is set"), "skills.proposals": opens(ProposalsScreen),
         "skills.back": Row(lambda app: app.screen.name_, lambda b, a: b == "advise" != a, lambda app: app.screen.open("advise")),
         "skills.leave": focus("skills", ("slash",)),
     },
