@@ -28,7 +28,8 @@ from merginguriel.evaluation.baselines import Baseline, baselines
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.evaluation.predict import open_model, predict_with
 from merginguriel.evaluation.predictions import cache_path, fingerprint, load, scored
-from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.log.append import add
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge_arrays, merge_tensors

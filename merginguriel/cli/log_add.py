@@ -207,13 +207,13 @@ def _note(text: str) -> None:
 
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:
     """Return the text of an entry; for a dry run over runs, also how many rows its CSV would have, else ""."""
-    from merginguriel.knowledge.log import append, entry_text
+    from merginguriel.knowledge.log import append, draft_text, entry_text
 
     measured, origin, filled = _measured(where, given)
     if not (given["title"] and given["kind"] and given["summary"]):
         raise UsageError("an entry needs --title, --type and --summary.")
     in_table, usual = bool(given["rows"] or given["expected"]), str(where.settings["context"])
-    draft = append.Draft(
+    draft = draft_text.Draft(
         title=given["title"],
         type=given["kind"],
         date=given["day"] or date.today().isoformat(),
@@ -231,7 +231,9 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
         sections=tuple(_sections(where, given, filled)),
     )
     if not (measured or given["figure"]):
-        return append.render(draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""), ""
+        return draft_text.render(
+            draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""
+        ), ""
     if given["rows"]:
         raise UsageError(
             "rows cannot be combined with runs or figures.", hint="Add the rows as a separate entry."
@@ -242,7 +244,7 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
 
         shown = picture(given["figure"])
     if dry_run:
-        return append.render(draft), str(len(measured))
+        return draft_text.render(draft), str(len(measured))
     return append.staged(where.log, draft, measured, shown), ""
 
 

@@ -8,6 +8,7 @@ from datetime import date
 
 from merginguriel.knowledge.base import load_readable
 from merginguriel.knowledge.log import append
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.workspace import Workspace
@@ -78,11 +79,11 @@ def logged(space: Workspace, run: str) -> Entry | None:
     return next((entry for entry in found if any(row.run == run for row in entry.rows)), None)
 
 
-def _of_run(space: Workspace, run: str) -> tuple[append.Draft, list[ResultRow]]:
+def _of_run(space: Workspace, run: str) -> tuple[Draft, list[ResultRow]]:
     rows, origin = gather(space, [run], [], [])
     refuse_logged(space, rows)
     begun = begin(space, rows)
-    draft = append.Draft(
+    draft = Draft(
         title=begun.title, type=begun.type, date=date.today().isoformat(), summary=begun.summary,
         answers=", ".join(begun.answers), origin=origin, sections=begun.sections,
     )  # fmt: skip

@@ -8,7 +8,8 @@ from datetime import date
 from merginguriel.config.schema import Config
 from merginguriel.errors import MuError
 from merginguriel.files import Progress
-from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.log.append import add
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.runs import run_store, worker

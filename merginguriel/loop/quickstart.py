@@ -25,7 +25,8 @@ from merginguriel.evaluation.nxn import Matrix, load
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import Progress
 from merginguriel.knowledge import base as knowledge
-from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.log.append import add
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.runs import resolve, run_store, worker
 from merginguriel.runs.kinds.common import baselines_of

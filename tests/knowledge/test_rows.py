@@ -12,7 +12,7 @@ from scipy import stats as scipy_stats
 
 from merginguriel import locales
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.log.append import rows_csv
+from merginguriel.knowledge.log.draft_text import rows_csv
 from merginguriel.knowledge.parse import row_parser, rows
 
 BASE = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from merginguriel import workspace
-from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.log.append import add
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.loop import ledger
 

@@ -22,7 +22,7 @@ from merginguriel.knowledge.parse.expectations import table as expected_table
 from merginguriel.knowledge.parse.markdown import format_table, item, sections
 from merginguriel.text.suggest import suggest
 
-from .append import Draft, render
+from .draft_text import Draft, render
 
 FORM = "Schema: mu schema entry"
 
