@@ -138,12 +138,20 @@ class ComposeScreen(MuScreen):
         def work() -> Any:
             from merginguriel.knowledge.base import load_readable
             from merginguriel.knowledge.log import acceptance, append, commits
+            from merginguriel.loop.ordered_pilot import ordered_pilot
             from merginguriel.merging.registry import parameters
 
             knowledge = known or load_readable(space)
             try:
                 entry = append.check_text(space.log, commits.resolved(text, space.root), self.draft)
-                acceptance.check(space, entry, anyway=anyway, knowledge=knowledge, program=parameters())
+                acceptance.check(
+                    space,
+                    entry,
+                    anyway=anyway,
+                    knowledge=knowledge,
+                    program=parameters(),
+                    ordered=ordered_pilot,
+                )
             except MuError as error:
                 return knowledge, error
             return knowledge, entry
@@ -303,6 +311,7 @@ class ComposeScreen(MuScreen):
 
         def work() -> str:
             from merginguriel.knowledge.log import acceptance, drafts
+            from merginguriel.loop.ordered_pilot import ordered_pilot
             from merginguriel.merging.registry import parameters
 
             folder = drafts.folder(space.log)
@@ -310,7 +319,13 @@ class ComposeScreen(MuScreen):
                 self._save(text)
             with self.writes:
                 entry = acceptance.accept(
-                    space, text, beside=folder, draft=draft, anyway=anyway, program=parameters()
+                    space,
+                    text,
+                    beside=folder,
+                    draft=draft,
+                    anyway=anyway,
+                    program=parameters(),
+                    ordered=ordered_pilot,
                 )
                 # A later save would bring back the draft of an entry that was added.
                 self.over = True
