@@ -27,6 +27,7 @@ from merginguriel.files import Progress
 from merginguriel.knowledge import base as knowledge
 from merginguriel.knowledge.log.append import Draft, add
 from merginguriel.knowledge.parse.entries import Entry
+from merginguriel.metrics.base import Metric, find
 from merginguriel.runs import resolve, run_store, worker
 from merginguriel.runs.kinds.common import baselines_of
 from merginguriel.runs.run_store import Run
@@ -88,7 +89,7 @@ class Tell:
 class Merged:
     """One merge on the target's test items, read from its run.
 
-    right   [n], which items it answered correctly
+    right   [n] or [n, S], statistics of the metric
     groups  [n]: variants of one template share a name
     """
 
@@ -99,11 +100,12 @@ class Merged:
     right: np.ndarray
     groups: tuple[str, ...]
     compared: dict[str, Comparison]
+    metric: Metric
 
     @property
-    def accuracy(self) -> float:
-        """Return the share of correct items."""
-        return float(self.right.mean())
+    def value(self) -> float:
+        """Value of the metric."""
+        return self.metric.value(self.right)
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,23 @@ class Outcome:
     table: Path
     seconds: float
 
+    @property
+    def metric(self) -> Metric:
+        """Metric of the task."""
+        return find(self.matrix.metric)
+
+    @property
+    def best(self) -> Merged:
+        """The merge with the best value."""
+        return max(self.merges, key=lambda m: m.metric.sign * m.value)
+
     def as_dict(self) -> dict[str, Any]:
         """Return what `mu quickstart --json` prints."""
         return {
             "target": self.target,
             "sources": list(self.sources),
-            "accuracy": {
+            "metric": self.metric.name,
+            self.metric.name: {
                 s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources
             },
             "n": dict(zip(self.matrix.targets, map(int, self.matrix.n), strict=True)),
@@ -143,7 +156,7 @@ class Outcome:
                 {
                     "method": m.method,
                     "similarity": m.similarity,
-                    "accuracy": m.accuracy,
+                    m.metric.name: m.value,
                     "compared": {kind: comparison_dict(c) for kind, c in m.compared.items()},
                     "path": str(m.path),
                 }
@@ -287,7 +300,8 @@ def merged(one: Run) -> Merged:
         one.space.root / str(result["path"]),
         items.arms["merge"],
         items.groups,
-        compare_all(items.arms["merge"], items.groups, baselines_of(one)),
+        compare_all(items.arms["merge"], items.groups, baselines_of(one), str(result["metric"])),
+        find(str(result["metric"])),
     )
 
 
@@ -359,7 +373,7 @@ def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], fig
         date=date.today().isoformat(),
         summary=begun.summary,
         context=study.context,
-        metric="accuracy",
+        metric=rows[0].metric,
         seed=str(study.seed),
         code=measured_by(),
         tags=f"quickstart, {target}",
@@ -368,22 +382,24 @@ def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], fig
         sections=(*begun.sections, questions),
         rows=tuple(rows),
     )
-    caption = "Accuracy in percent of every model (row) on every test set (column)"
+    value = "Accuracy" if rows[0].metric == "accuracy" else rows[0].metric
+    unit = "in percent" if find(rows[0].metric).unit.percent else "× 100"
+    caption = f"{value} {unit} of every model (row) on every test set (column)"
     return add(study.space.log, draft, more_rows=singles, figure=(caption, figure))
 
 
 def verdict_line(outcome: Outcome) -> str:
     """Return one sentence on whether the best merge gained, with its comparison."""
-    best = max(outcome.merges, key=lambda m: m.accuracy)
+    best, show = outcome.best, outcome.metric.unit.show
     found = best.compared["best_single_source"]
     source = outcome.baselines["best_single_source"]
     method = best.name.partition(" (")[0]
-    text = f"{method} {100 * best.accuracy:.1f}% against {source.model} {100 * source.value:.1f}%: {words(found)}"
+    text = f"{method} {show(best.value, 1)} against {source.model} {show(source.value, 1)}: {words(found)}"
     smallest = float(str(outcome.study.space.settings["min_gain_pp"]))
     if found.significant:
-        return f"{'It paid' if found.difference > 0 else 'It did not pay'}. {text}"
-    if found.interval.high < smallest:
-        return f"It did not pay: a gain of {smallest:g} pp lies outside the interval. {text}"
+        return f"{'It paid' if found.better else 'It did not pay'}. {text}"
+    if max(outcome.metric.sign * end for end in (found.interval.low, found.interval.high)) < smallest:
+        return f"It did not pay: a gain of {smallest:g} {found.points} lies outside the interval. {text}"
     return f"Not settled. {text}"
 
 

@@ -128,7 +128,9 @@ def weights_once(
     With REAL, the weights are the scores of the single models on the target's development data.
     """
     if settings.similarity == "REAL" and settings.method == "linear" and not settings.weights:
-        return choice.shares({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
+        benefit = find(dev.metric).benefit
+        scores = {name: benefit(dev.value(name, str(settings.target))) for name in sources}
+        return choice.shares(scores, list(sources))
     shares = settings.weights or iterate_study.shares(study, settings) or dict.fromkeys(sources, 1.0)
     return {name: shares[name] for name in sources}
 
