@@ -53,7 +53,7 @@ def served(place):
     yield said.rpartition(" ")[2].strip()
     server.terminate()
     rest = server.stderr.read()
-    assert server.wait(30) is not None and "Traceback" not in rest and TOKEN not in said + rest
+    assert server.wait(120) is not None and "Traceback" not in rest and TOKEN not in said + rest
 
 
 @asynccontextmanager

@@ -119,6 +119,13 @@ def test_slots_go_from_training_to_advice(lab):
     page = (lab.space / "report" / "report.md").read_text(encoding="utf-8")
     assert "accuracy" not in text + page and "percentage points (pp) of span\\_f1" in page
 
+    rounds = ok(lab.mu("iterate", "--target", "de-DE", "--source", "en-US", "--source", "sv-SE", "--epochs", "2",
+                       "--schedule", "gain", "--judge", "target", *lab.study, "--json")).data[0]  # fmt: skip
+    assert rounds["metric"] == "span_f1" and rounds["merged_once"] == pytest.approx(
+        runs[0]["span_f1"], abs=1e-6
+    )
+    assert all("dev_span_f1" in one for r in rounds["rounds"] for one in r["locales"].values())
+
     ok(lab.mu("log", "add", "--title", "Slots", "--type", "Observation", "--summary", "Slots of commands.",
               "--run", names[1], "--workspace", lab.space))  # fmt: skip
     advice = ok(lab.mu("advise", "--target", "de-DE", "--context", "rooms/tiny-bert", "--json", "--workspace",

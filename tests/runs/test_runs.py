@@ -238,7 +238,7 @@ def test_a_process_that_only_looks_at_a_run_does_not_keep_it_from_starting(train
     thread.start()
     assert not entered.wait(0.7)
     os.close(descriptor)
-    assert entered.wait(60)
+    assert entered.wait(120)
     thread.join()
 
 

@@ -284,7 +284,7 @@ def test_the_mouse_is_asked_for_unless_it_is_not_wanted(bench, flag, asked):
     os.write(outer, b"\x11")
     read_until(outer, lambda _: child.poll() is not None)
     os.close(outer)
-    assert child.wait(30) == 0
+    assert child.wait(120) == 0
     assert (b"\x1b[?1000h" in seen) == asked
 
 
@@ -301,7 +301,7 @@ def test_what_was_begun_survives_a_kill_while_one_types(bench):
     os.write(outer, b"<!-- half a thought -->")
     read_until(outer, lambda _: list(drafts.folder(space.log).glob("[!.]*.md")))
     os.kill(child.pid, signal.SIGKILL)
-    child.wait(30)
+    child.wait(120)
     os.close(outer)
     (kept,) = drafts.folder(space.log).glob("[!.]*.md")
     assert "<!-- half a thought -->" in kept.read_text()

@@ -224,7 +224,7 @@ def test_a_key_pressed_while_the_advice_loads_is_honoured_afterwards(bench, spac
     go, inner = threading.Event(), ledger.answered
 
     def slow(*args, **options):
-        assert go.wait(60)
+        assert go.wait(120)
         return inner(*args, **options)
 
     monkeypatch.setattr(ledger, "answered", slow)

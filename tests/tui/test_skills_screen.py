@@ -33,8 +33,7 @@ def git(root, *words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, size):
+def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu):
     async def script(app, pilot):
         await ready(app, pilot)
         knowledge = load(space)
@@ -49,7 +48,7 @@ def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, 
         assert screen.command == f"mu skills show {screen.name_}"
         assert "General Description" in of_cli(screen.command, space).out
 
-    play(space, script, size=size, screen="skills")
+    play(space, script, screen="skills")
 
 
 @pytest.mark.slow

@@ -49,8 +49,7 @@ def test_the_matrix_looks_as_it_did(bench, monkeypatch, tmp_path):
         async with app.run_test(size=(80, 24)) as pilot:
             await settled(app, pilot)
             await until(app, pilot, lambda: ready(app.screen))
-            await pilot.pause(0.4)  # the matrix chooses sources once its cursor rests
-            await settled(app, pilot)
+            await settled(app, pilot)  # the matrix chooses sources once its cursor rests
             return app.export_screenshot(title="mu-tui")
 
     now, kept = asyncio.run(look()), KEPT / "matrix.svg"
