@@ -11,8 +11,10 @@ import click
 
 from merginguriel.errors import UsageError
 from merginguriel.similarity.choice import Options
+from merginguriel.text.differences import p_number
+from merginguriel.text.numbers import interval, signed
 
-from .common import LOCALE, columns, emit, json_option, say, true_minus
+from .common import LOCALE, columns, emit, json_option, say
 from .lab import metric_option
 from .progress import Bar
 from .similarity import choosing_options
@@ -211,11 +213,11 @@ def compare_(study: Study, against: str | None, as_json: bool, **given: Any) -> 
             continue
         table = [[f"{method} − {opponent}", points, "95%", "p", "sees", "p (Holm)"]]
         for target, seen in family.comparisons.items():
-            table.append([target, *cells(seen), p_cell(family.holm[target])])
+            table.append([target, *cells(seen), p_number(family.holm[target])])
         low, high = family.interval.low, family.interval.high
         sees = "–" if family.mde is None else f"{family.mde:.1f} {points}"
         table.append(
-            ["mean", signed(family.mean), "–" if family.mde is None else span(low, high), "", sees, ""]
+            ["mean", signed(family.mean), "–" if family.mde is None else interval(low, high), "", sees, ""]
         )
         click.echo(columns(table) + "\n")
     if as_json:
@@ -290,23 +292,8 @@ def answers_of(one: Scored, name: str) -> np.ndarray:
 
 def cells(found: Comparison) -> list[str]:
     """Return a difference, its interval, p, and the smallest effect that the test detects."""
-    p = p_cell(found.trusted_p)
+    p = p_number(found.trusted_p)
     if found.mde is None:
         return [signed(found.difference), "–", p, "–"]
-    interval = span(found.interval.low, found.interval.high)
-    return [signed(found.difference), interval, p, f"{found.mde:.1f} {found.points}"]
-
-
-def p_cell(p: float) -> str:
-    """Return a p value as a cell."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def signed(value: float) -> str:
-    """Return a number with its sign and a true minus."""
-    return true_minus(f"{value:+.1f}")
-
-
-def span(low: float, high: float) -> str:
-    """Return an interval as a cell."""
-    return f"{signed(low)} … {signed(high)}"
+    inside = interval(found.interval.low, found.interval.high)
+    return [signed(found.difference), inside, p, f"{found.mde:.1f} {found.points}"]

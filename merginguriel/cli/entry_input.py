@@ -10,16 +10,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from merginguriel.errors import MuError, UsageError
 
 from .common import plain, say
-
-if TYPE_CHECKING:
-    pass
 
 
 def read(file: Path) -> str:

@@ -68,6 +68,7 @@ def quickstart(
     mu quickstart --target cy-GB --dry-run
     """
     from merginguriel.loop import quickstart as loop
+    from merginguriel.loop.quickstart_time import expected
     from merginguriel.study.study import Study
     from merginguriel.workspace import seed as make_workspace
 
@@ -82,7 +83,9 @@ def quickstart(
     if dry_run:
         # The estimate was measured with e5-small and the task's own sizes.
         usual = base == "e5-small" and epochs is None and not options
-        seconds = loop.expected(chosen) if usual else None
+        everyone = (*sorted(set(chosen)), target)
+        times = expected(loop.steps_of(everyone), len(everyone), len(loop.METHODS))
+        seconds = round(sum(times.values())) if usual else None
         long = f": about {duration(seconds)} on two cores" if seconds else ""
         planned = {
             "target": target,
@@ -100,7 +103,7 @@ def quickstart(
     study = Study(workspace.find(explicit=space), base=base, seed=seed, options=methods)
     narrator = Narrator()
     try:
-        callbacks = loop.Tell(narrator.step, narrator.progress, narrator.note)
+        callbacks = loop.Narration(narrator.step, narrator.progress, narrator.note)
         outcome = loop.run(study, target, chosen, callbacks, epochs=epochs)
     finally:
         narrator.close()
@@ -200,7 +203,7 @@ def _indented(text: str, wide: int) -> list[str]:
 def _table(outcome: Outcome, wide: int) -> list[str]:
     """Return the lines of the merges, best first, and of what they are compared with."""
     from merginguriel.evaluation.significance import value_interval
-    from merginguriel.study.results import p_text
+    from merginguriel.stats import p_text
 
     beat = outcome.baselines
     groups = outcome.merges[0].groups

@@ -245,7 +245,7 @@ def plan_of(
     max_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Return the plan of training on `data`. seconds: on two cores; None where nothing was measured."""
-    from merginguriel.loop.quickstart import SECONDS
+    from merginguriel.loop.quickstart_time import SECONDS
     from merginguriel.training.settings import preset
 
     path = study.model(data.locale)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from merginguriel.text.numbers import pp
 from merginguriel.version import measured_by
 
 from . import dedupe, entry_draft, ledger, pilot
+from .quickstart_time import Pace, expected
 
 TARGET = "da-DK"
 SOURCES = ("de-DE", "en-US", "nb-NO", "sv-SE")
@@ -48,37 +49,12 @@ METHODS: tuple[tuple[str, dict[str, float], str | None], ...] = (
     ("task_arithmetic", {"scale": 1.2}, None),  # the paper's λ of 0.3 per task vector, four of them
     ("ties", {"density": 0.2, "scale": 1.0}, None),  # the paper's
 )
-# Seconds on two cores of a 2024 server, for the first estimate; corrected by what each step really takes.
-SECONDS = {"base": 20.0, "train": 12.0, "score": 14.0, "pilot": 20.0, "merge": 4.0}
 PILOT_ARMS = 3
 
 
-@dataclass
-class Pace:
-    """Estimate of the time left: expected seconds of the coming steps, scaled by how the finished ones compared."""
-
-    expected: dict[str, float]
-    spent: float = 0.0
-    planned: float = 0.0
-    done: set[str] = field(default_factory=set)
-
-    def finish(self, step: str, seconds: float, *, skipped: bool = False) -> None:
-        """Record what a step took; one that was skipped says nothing about the speed."""
-        self.done.add(step)
-        if not skipped:
-            self.spent += seconds
-            self.planned += self.expected[step]
-
-    def left(self, step: str, share: float) -> float:
-        """Return the seconds left when `share` of `step` is done."""
-        rest = sum(s for name, s in self.expected.items() if name not in self.done and name != step)
-        rest += self.expected[step] * (1 - share)
-        return rest * (self.spent / self.planned if self.planned else 1.0)
-
-
 @dataclass(frozen=True)
-class Tell:
-    """Narration: step(number, steps, title); progress(share, text, seconds left); note(text)."""
+class Narration:
+    """Callbacks: step(number, steps, title); progress(share, text, seconds left); note(text)."""
 
     step: Callable[[int, int, str], None]
     progress: Callable[[float, str, float], None]
@@ -174,7 +150,7 @@ class Outcome:
 
 
 def run(
-    study: Study, target: str, sources: tuple[str, ...], tell: Tell, *, epochs: int | None = None
+    study: Study, target: str, sources: tuple[str, ...], tell: Narration, *, epochs: int | None = None
 ) -> Outcome:
     """Carry out the whole loop; runs that have finished are not carried out again.
 
@@ -189,16 +165,8 @@ def run(
     everyone = tuple(data_of(study, target, sources))
     chosen = everyone[:-1]
     trainings, scoring, merges = configurations(study, target, chosen, epochs)
-    steps = [
-        "ask",
-        *(f"train {locale}" for locale in everyone),
-        "score",
-        "pilot",
-        "merge",
-        "write",
-        "ask again",
-    ]
-    pace = Pace(_expected(steps, len(everyone)))
+    steps = steps_of(everyone)
+    pace = Pace(expected(steps, len(everyone), len(METHODS)))
 
     @contextmanager
     def step(name: str, title: str) -> Iterator[Progress]:
@@ -250,6 +218,12 @@ def run(
         {kind: found for one in runs for kind, found in baselines_of(one).items()}, tuple(merged(one) for one in runs), run_store.result(tried) if tried else None, entry, table.with_suffix(".png"), table,
         time.monotonic() - started,
     )  # fmt: skip
+
+
+def steps_of(everyone: Sequence[str]) -> list[str]:
+    """Return the names of the steps, with a training for each locale."""
+    trained = [f"train {locale}" for locale in everyone]
+    return ["ask", *trained, "score", "pilot", "merge", "write", "ask again"]
 
 
 def data_of(study: Study, target: str, sources: Iterable[str]) -> dict[str, TaskData]:
@@ -305,25 +279,6 @@ def merged(one: Run) -> Merged:
     )
 
 
-def _expected(steps: list[str], models: int) -> dict[str, float]:
-    """Return the seconds that each step should take on two cores; the first training makes the base too."""
-    times = {"score": models, "merge": len(METHODS)}
-    found = {step: SECONDS.get(step.partition(" ")[0], 0.2) * times.get(step, 1) for step in steps}
-    first = next(step for step in steps if step.startswith("train "))
-    return found | {first: found[first] + SECONDS["base"]}
-
-
-def expected(sources: tuple[str, ...]) -> float:
-    """Return the seconds that a run from nothing should take on two cores."""
-    models = len(set(sources)) + 1
-    return (
-        SECONDS["base"]
-        + models * (SECONDS["train"] + SECONDS["score"])
-        + len(METHODS) * SECONDS["merge"]
-        + SECONDS["pilot"]
-    )
-
-
 def _entry_of(study: Study, ids: set[str]) -> Entry | None:
     for entry in knowledge.load(study.space).entries:
         if any(row.run in ids for row in entry.rows):
@@ -341,7 +296,7 @@ def _known_before(study: Study, ids: set[str]) -> knowledge.Knowledge:
 
 
 def _pilot(
-    study: Study, question: Question, ids: set[str], epochs: int | None, tell: Tell, progress: Progress
+    study: Study, question: Question, ids: set[str], epochs: int | None, tell: Narration, progress: Progress
 ) -> Run | None:
     """Carry out the pilot of the first advice with the models trained now; None where no arm can be run with them."""
     known = _known_before(study, ids)

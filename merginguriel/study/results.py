@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from merginguriel import stats
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.nxn import Matrix
@@ -245,13 +246,8 @@ def words(found: Comparison) -> str:
         if found.mde is None
         else f"within noise, this test sees {found.mde:.1f} {points} or more"
     )
-    text = f"{found.difference:+.1f} {points}, {100 * found.interval.level:.0f}% {low:+.1f} … {high:+.1f}, {p_text(found.trusted_p)}: {noise}"
+    text = f"{found.difference:+.1f} {points}, {100 * found.interval.level:.0f}% {low:+.1f} … {high:+.1f}, {stats.p_text(found.trusted_p)}: {noise}"
     return text.replace("-", "−")
-
-
-def p_text(p: float) -> str:
-    """Return a p value as text."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def comparison_of(table: Mapping[str, Any]) -> Comparison:

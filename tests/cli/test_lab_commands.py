@@ -270,7 +270,8 @@ def test_a_matrix_keeps_what_still_holds_of_the_one_before(trained):
 def test_a_merge_of_models_that_were_trained_anew_is_made_anew(trained):
     from merginguriel import workspace
     from merginguriel.merging.recipe import Recipe, Source, check
-    from merginguriel.study.study import Study, merge_once
+    from merginguriel.study.merge_store import merge_once
+    from merginguriel.study.study import Study
 
     study = Study(workspace.find(explicit=trained.space), "rooms", str(trained.encoder), trained.sentences)
     sources = tuple(Source(locale, study.model(locale)) for locale in ("de-DE", "en-US"))

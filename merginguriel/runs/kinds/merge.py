@@ -28,7 +28,7 @@ from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.similarity import choice
 from merginguriel.similarity.choice import Choice
 from merginguriel.similarity.registry import sees_labels
-from merginguriel.study import joint, source_choice
+from merginguriel.study import joint, merge_store, source_choice
 from merginguriel.study import study as studies
 from merginguriel.study.results import merge_row
 from merginguriel.study.statistics_file import read_for
@@ -56,7 +56,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     tell.step(f"merge {', '.join(chosen.names)} by {config.method}")
     recipe = recipe_of(study, config, chosen, tell)
     if config.keep:
-        tell.note(f"kept in {space.display(studies.merge_once(recipe, study.merged(recipe)))}")
+        tell.note(f"kept in {space.display(merge_store.merge_once(recipe, study.merged(recipe)))}")
     right = right_of(study, recipe, data, tell)
 
     tell.step("compare with the baselines")

@@ -25,7 +25,7 @@ from merginguriel.metrics.base import find
 from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
-from merginguriel.study import study as studies
+from merginguriel.study import merge_store
 from merginguriel.study.results import merge_row
 from merginguriel.tasks.base import Item, TaskData
 from merginguriel.tasks.base import fingerprint as items_fingerprint
@@ -58,7 +58,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     recipe = tuned(around, done, data)
     files.write_text(run.folder / "recipe.yaml", dump_recipe(recipe, run.folder.absolute()))
     if config.keep:
-        tell.note(f"kept in {space.display(studies.merge_once(recipe, study.merged(recipe)))}")
+        tell.note(f"kept in {space.display(merge_store.merge_once(recipe, study.merged(recipe)))}")
 
     tell.step("score the best on test data, and compare with the baselines")
     right = right_of(study, recipe, data, tell)
