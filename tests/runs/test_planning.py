@@ -1,4 +1,4 @@
-"""Does a dry run say what a run would do, and is its time what runs before it took?"""
+"""Plans of runs: what a dry run names, and the time that earlier runs took."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from run_files import QUICK, config_file, only_run, space_of
 
 from merginguriel.config import run_config as configs
 from merginguriel.models import build_record
-from merginguriel.runs import planning, resolve, run_store
+from merginguriel.runs import planning, resolve, run_store, time_left
 
 pytestmark = pytest.mark.lab
 
@@ -50,7 +50,7 @@ def test_after_a_run_the_next_one_is_expected_to_take_as_long(trained):
     assert "already finished" in again
 
 
-def test_time_that_went_into_training_or_was_lost_to_a_kill_is_no_time_of_the_work():
+def test_time_that_was_lost_to_a_kill_is_no_time_of_a_stage():
     def at(second, event, text=None):
         time = f"2026-01-20T10:00:{second:02d}.000+00:00"
         return {"time": time, "event": event} | ({"text": text} if text else {})
@@ -58,5 +58,11 @@ def test_time_that_went_into_training_or_was_lost_to_a_kill_is_no_time_of_the_wo
     events = [at(0, "created"), at(1, "started"), at(2, "step", "train de-DE (1 of 1)"), at(20, "step", "score"),
               at(21, "metric"), at(30, "started"), at(31, "step", "score"), at(36, "step", "merge"),
               at(40, "finished")]  # fmt: skip
-    assert planning.beside_training(events) == pytest.approx(1 + 1 + 5 + 4)
-    assert planning.beside_training([at(0, "created")]) is None
+    assert time_left.durations(events) == [
+        ("start", 1),
+        ("model", 18),
+        ("start", 1),
+        ("score", 5),
+        ("merge", 4),
+    ]
+    assert time_left.durations([at(0, "created")]) == []
