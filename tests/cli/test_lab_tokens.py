@@ -78,8 +78,8 @@ def test_slots_go_from_training_to_advice(lab):
     ran = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE", "--json")).data[0]
     assert ran["comparison"]["metric"] == "span_f1" and ran["comparison"]["wins"] is None
     assert ran["comparison"]["interval"]["low"] <= ran["comparison"]["difference"]
-    said = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE")).out
-    assert "span_f1" in said and "pp" in said
+    result = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE")).out
+    assert "span_f1" in result and "pp" in result
 
     row = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE", "--row")).out.strip()
     assert "metric=span_f1" in row and "se=" in row and "wins" not in row

@@ -14,18 +14,18 @@ pytestmark = pytest.mark.lab
 
 def test_a_dry_run_names_what_is_there_what_is_trained_and_what_time_is_known(trained):
     path = config_file(trained, training={**QUICK, "epochs": 4}, candidates=["de-DE", "en-US"], seed=1)
-    said = trained.mu("run", path, "--dry-run", "--workspace", trained.space, "--json").data["plan"]
+    ran = trained.mu("run", path, "--dry-run", "--workspace", trained.space, "--json").data["plan"]
     took = [
         build_record.read(trained.root / name / "training.yaml")["seconds"]
         for name in ("de-DE", "en-US", "sv-SE")
     ]
-    assert set(said["train"]) == {"de-DE", "en-US", "sv-SE"} and said["there"] == [] and said["base"]
+    assert set(ran["train"]) == {"de-DE", "en-US", "sv-SE"} and ran["there"] == [] and ran["base"]
     # Half the epochs of those that were trained with seed 0.
-    assert list(said["train"].values()) == pytest.approx(3 * [sorted(took)[1] / 2], abs=0.051)
-    assert said["seconds"] is None and said["work_seconds"] is None
+    assert list(ran["train"].values()) == pytest.approx(3 * [sorted(took)[1] / 2], abs=0.051)
+    assert ran["seconds"] is None and ran["work_seconds"] is None
     here = config_file(trained, training=QUICK, candidates=["de-DE", "en-US"])
-    said = trained.mu("run", here, "--dry-run", "--workspace", trained.space, "--json").data["plan"]
-    assert said["there"] == ["de-DE", "en-US", "sv-SE"] and said["train"] == {} and said["other"] == []
+    ran = trained.mu("run", here, "--dry-run", "--workspace", trained.space, "--json").data["plan"]
+    assert ran["there"] == ["de-DE", "en-US", "sv-SE"] and ran["train"] == {} and ran["other"] == []
     other = config_file(trained, training={**QUICK, "epochs": 4}, candidates=["de-DE", "en-US"])
     text = trained.mu("run", other, "--dry-run", "--workspace", trained.space)
     assert "refused  de-DE en-US sv-SE" in text.out and "unknown: no run of this kind" in text.out
@@ -42,9 +42,9 @@ def test_after_a_run_the_next_one_is_expected_to_take_as_long(trained):
     result = run_store.result(run)
     assert planned.scores == 2 * len(result["singles"]) + planned.merges + 1 and planned.merges == 1
     second = config_file(trained, training=None, method="ties", candidates=["de-DE", "en-US"])
-    said = trained.mu("run", second, "--dry-run", "--workspace", trained.space, "--json").data["plan"]
+    ran = trained.mu("run", second, "--dry-run", "--workspace", trained.space, "--json").data["plan"]
     ended = next(event for event in events if event["event"] == "finished")
-    assert 0 < said["seconds"] <= ended["seconds"] + 0.5 and said["merges"] == 2
+    assert 0 < ran["seconds"] <= ended["seconds"] + 0.5 and ran["merges"] == 2
     config_file(trained, training=None, method="average", candidates=["de-DE", "en-US"])
     again = trained.mu("run", first, "--dry-run", "--workspace", trained.space).out
     assert "already finished" in again

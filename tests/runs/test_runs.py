@@ -1,4 +1,4 @@
-"""Does a run do what its configuration says, once, and is what it found all there?"""
+"""Runs of kinds `merge`, `train`, `nxn` and `iterate`: carried out once, complete results."""
 
 from __future__ import annotations
 
@@ -48,8 +48,10 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     assert together == {f"ensemble_{name}": round(v, 6) for name, v in found["ensembles"].items()}
     # The similarity that chose the sources chose the ensembles' too, by labels of the target.
     assert {(row["similarity"], row["saw"]) for row in rows} == {("REAL", "labels")}
-    told = loading.from_runs([run.folder])
-    assert not told.notes and all(arm.right is not None for arm in told.arms if arm.row.method != "single")
+    output = loading.from_runs([run.folder])
+    assert not output.notes and all(
+        arm.right is not None for arm in output.arms if arm.row.method != "single"
+    )
     items = np.load(run.folder / "items.npz")
     assert len(items["ids"]) == found["n"] and items["merge"].mean() == found["accuracy"]
     assert items["ensemble_soft"].mean() == found["ensembles"]["soft"]

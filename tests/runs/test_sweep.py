@@ -1,4 +1,4 @@
-"""Does a sweep carry out what its file asks for: once each, whatever is interrupted, killed, failing or known?"""
+"""Sweeps: every run once, whatever is interrupted, killed, failing or known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is an entry that is written in the terminal held to what `mu log add` holds it to?"""
+"""Entries written in the terminal pass the checks of `mu log add`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does every key that the help shows do what the help says? On every screen and what opens over it, at both sizes."""
+"""Every key of the help does what it says, on every screen and at both sizes."""
 
 from __future__ import annotations
 

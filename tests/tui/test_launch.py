@@ -1,4 +1,4 @@
-"""Does the form say what `mu run` would say, launch what it showed, and leave it to a process of its own?"""
+"""The launch form says what `mu run` says, and starts a process of its own."""
 
 from __future__ import annotations
 

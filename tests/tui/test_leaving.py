@@ -1,4 +1,4 @@
-"""Is what one has written safe when it lands slowly, the disk refuses, or one is elsewhere by then?"""
+"""Text in the editor is safe when it lands slowly, the disk refuses, or the user is elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the Log screen show and narrow the log as `mu log` does, and does what is written in it land, or is it kept?"""
+"""The Log screen filters as `mu log` does; what is written in it lands or is saved."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_filters_narrow_the_timeline_as_the_command_does(shared, mu):
         for name, value in steps:
             screen.query_one(f"#{name}", Input).value = value
             await settled(app, pilot)
-            told = of_cli(screen.command, shared, "--json").json
-            assert [one.id for one in reversed(screen.found)] == [one["id"] for one in told]
+            result = of_cli(screen.command, shared, "--json").json
+            assert [one.id for one in reversed(screen.found)] == [one["id"] for one in result]
         assert 0 < len(screen.found) < every
         await press(app, pilot, "x")
         assert len(screen.found) == every and screen.command == "mu log list"
@@ -80,8 +80,8 @@ def test_every_key_of_the_screen(shared, mu):
         assert screen.query_one("#type", Choice).value == "Plan"
         assert {one.type for one in screen.found} == {"Plan"}
         await press(app, pilot, "x", "o")
-        told = of_cli(screen.command, shared, "--json").json
-        assert [one.id for one in reversed(screen.found)] == [one["id"] for one in told]
+        result = of_cli(screen.command, shared, "--json").json
+        assert [one.id for one in reversed(screen.found)] == [one["id"] for one in result]
         assert all(one.id in screen.marks for one in screen.found) and "?" in text_of(app)
         await press(app, pilot, "o", "slash")
         assert screen.focused.id == "find"
@@ -151,12 +151,12 @@ def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
 
 def test_the_command_begins_the_same_text(space, mu):
     run = finished(space, "sw-KE", [1, 1, 1, 0])
-    told = mu(
+    result = mu(
         "log", "add", "--run", run.id, "--dry-run", "--json", "--workspace", str(space.root)
     ).json["text"]  # fmt: skip
     text = entry_draft.retrospective(space, run.id)
     assert [line for line in text.splitlines() if line.strip() and "rows:" not in line and line != "## Results"] == [
-        line for line in told.splitlines() if line.strip()
+        line for line in result.splitlines() if line.strip()
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Does the matrix screen show, sort, choose and export what `mu matrix` prints, and stay quick when it is large?"""
+"""The matrix screen shows, sorts, chooses and exports what `mu matrix` prints."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def space(tmp_path, mu):
 
 
 def printed(mu, space, command):
-    said = mu(*command.split()[1:], "--workspace", str(space.root), "--json")
-    assert said.code == 0, said.err
-    return json.loads(said.out)
+    result = mu(*command.split()[1:], "--workspace", str(space.root), "--json")
+    assert result.code == 0, result.err
+    return json.loads(result.out)
 
 
 @pytest.mark.slow
@@ -256,9 +256,9 @@ def test_a_deep_link_to_what_is_not_there_says_so_and_shows_what_is(space):
         await settled(app, pilot)
         return notes(app), text_of(app)
 
-    said, screen = play(space, script, what=("massive/xlm-roberta-base", "dev", "sw-KE"))
+    result, screen = play(space, script, what=("massive/xlm-roberta-base", "dev", "sw-KE"))
 
-    assert "massive/xlm-roberta-base" in said
+    assert "massive/xlm-roberta-base" in result
     assert "loading" not in screen and "da-DK" in screen
 
 

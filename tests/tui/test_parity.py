@@ -1,4 +1,4 @@
-"""Can everything that can be done be done from `mu` and from `mu-tui`, or is there a reason why not?"""
+"""Every action has a command and a screen, or a reason why not."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ HEAT = 400  # pixels from the top that the heat map takes; the words below it ar
 def content(svg):
     """[(x, y, text, style)] and the coloured boxes: what is seen, without the ids that differ each time."""
     styles = {
-        name.rpartition("-")[2]: said.strip()
-        for name, said in re.findall(r"\.([\w-]+-r\d+) \{([^}]*)\}", svg)
+        name.rpartition("-")[2]: result.strip()
+        for name, result in re.findall(r"\.([\w-]+-r\d+) \{([^}]*)\}", svg)
     }
     found = []
     for one in ElementTree.fromstring(svg).iter():
