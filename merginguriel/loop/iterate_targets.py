@@ -30,12 +30,6 @@ def carry_out(
 ) -> tuple[list[Run], dict[str, MuError]]:
     """Carry out a run for each target, in this process; one that fails does not stop the others.
 
-    Args:
-        space: The workspace.
-        configs: One for each target.
-        progress: Called with the progress of the current run.
-        on_done: Called with each run that has finished.
-
     Returns:
         The finished runs, and target → the error of each that failed.
     """

@@ -57,14 +57,7 @@ def contrast_table(
 ) -> Table:
     """Lay out contrasts: `columns` begin with those of `start` and end with the difference; the tests follow.
 
-    Args:
-        name: Of the CSV file.
-        title: Of the table on the page.
-        columns: Headings without TESTS.
-        shown: Rows of the page.
-        start: First cells of a row.
-        every: Rows of the CSV file, where they are more than `shown`.
-    """
+    The page has the rows `shown`, the CSV file `every` contrast."""
     rows = [
         [*start(c), interval(c.difference), number(c.difference.mde, sign=False), p_number(c.difference.p),
          p_number(c.difference.p_holm), verdict_words(c.difference)]

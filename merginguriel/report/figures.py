@@ -168,14 +168,7 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable
 
 
 def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], str], zero: str) -> Figure:
-    """Draw the differences in points of methods (rows, best mean on top) on targets (columns).
-
-    Args:
-        cells: Merges and ensembles.
-        kind: Kind of baseline that the differences are to.
-        columns: (context, target) → name.
-        zero: Name of the baseline.
-    """
+    """Draw the differences in points of methods (rows, best mean on top) on targets (columns)."""
     from matplotlib.colors import LinearSegmentedColormap
 
     by_label: dict[str, dict[tuple[str, str], Difference]] = {}

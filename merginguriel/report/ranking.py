@@ -65,11 +65,7 @@ class Ranking:
     pairs: tuple[Pair, ...]
 
     def cliques(self, test: str) -> list[tuple[int, int]]:
-        """Return the longest runs (first, last) of methods of which no two rank apart.
-
-        Args:
-            test: `nemenyi` or `wilcoxon`.
-        """
+        """Return the longest runs (first, last) of methods of which no two rank apart."""
         apart = {
             (pair.a, pair.b)
             for pair in self.pairs
