@@ -57,7 +57,8 @@ def contrast_table(
 ) -> Table:
     """Lay out contrasts: `columns` begin with those of `start` and end with the difference; the tests follow.
 
-    The page has the rows `shown`, the CSV file `every` contrast."""
+    The page has the rows `shown`, the CSV file `every` contrast.
+    """
     rows = [
         [*start(c), interval(c.difference), number(c.difference.mde, sign=False), p_number(c.difference.p),
          p_number(c.difference.p_holm), verdict_words(c.difference)]
