@@ -175,8 +175,8 @@ def test_without_git_the_history_says_so(space):
     play(space, script, screen="skills", what=(SKILL,))
 
 
-@pytest.mark.parametrize("editor, said", [("vim '", "no closing quotation"), ("  ", "no editor is set")])
-def test_an_editor_that_cannot_be_read_is_a_note_and_the_screen_stays(space, monkeypatch, editor, ran):
+@pytest.mark.parametrize("editor, message", [("vim '", "no closing quotation"), ("  ", "no editor is set")])
+def test_an_editor_that_cannot_be_read_is_a_note_and_the_screen_stays(space, monkeypatch, editor, message):
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("EDITOR", editor)
 
@@ -184,7 +184,7 @@ def test_an_editor_that_cannot_be_read_is_a_note_and_the_screen_stays(space, mon
         await ready(app, pilot)
         screen = app.screen
         await press(app, pilot, "e")
-        assert ran in notes(app) and app.screen is screen
+        assert message in notes(app) and app.screen is screen
 
     play(space, script, screen="skills", what=(SKILL,))
 
