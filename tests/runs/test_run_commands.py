@@ -8,23 +8,33 @@ import shutil
 import pytest
 import yaml
 from conftest import KNOWLEDGE
-from run_files import config_file
+from lab_fixtures import Lab
+from run_files import config_file, space_of
 
+from merginguriel.config import run_config as configs
 from merginguriel.report.run_comparison import compared
-from merginguriel.runs import run_store
+from merginguriel.runs import run_store, worker
 
 pytestmark = pytest.mark.lab
 
 
+@pytest.fixture(scope="module")
+def made_two(tmp_path_factory, made, sentences, encoder):
+    """A workspace with two finished runs, and their ids; copied, not used."""
+    lab = Lab(tmp_path_factory.mktemp("two") / "space", sentences, encoder, None)
+    shutil.copytree(made, lab.space)
+    files = [
+        config_file(lab, f"{method}.yaml", training=None, method=method) for method in ("average", "ties")
+    ]
+    return lab.space, [worker.carry_out(space_of(lab), configs.load(file)).id for file in files]
+
+
 @pytest.fixture
-def two(trained):
+def two(tmp_path, made_two, sentences, encoder, capsys):
     """Two finished runs that differ in their method."""
-    found = []
-    for method in ("average", "ties"):
-        path = config_file(trained, training=None, method=method)
-        assert trained.mu("run", path, "--workspace", trained.space).code == 0
-        found.append(trained.mu("run", path, "--dry-run", "--workspace", trained.space, "--json").data["run"])
-    return trained, [run_store.get(run_store.workspace.find(trained.space), name) for name in found]
+    shutil.copytree(made_two[0], tmp_path / "space")
+    lab = Lab(tmp_path / "space", sentences, encoder, capsys)
+    return lab, [run_store.get(space_of(lab), name) for name in made_two[1]]
 
 
 def test_runs_are_compared_item_by_item_and_shown_with_what_tells_them_apart(two):
