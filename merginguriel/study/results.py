@@ -101,7 +101,7 @@ def merge_rows(
     *,
     context: str,
     run: str,
-    metric: str,
+    metric: str = "accuracy",
 ) -> list[ResultRow]:
     """Return the rows of a merge against every baseline that a row can name."""
     return compared_rows(merge_row(recipe, right, context, metric, run), beat, compared)
