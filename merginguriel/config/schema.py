@@ -163,7 +163,9 @@ class Finetuning(Section):
 
     epochs: Whole | None = key(None, "passes over the training sentences", low=1)
     learning_rate: Number | None = key(None, "learning rate of the encoder", low=0)
-    head_learning_rate: Number | None = key(None, "learning rate of the head, which starts from random weights", low=0)
+    head_learning_rate: Number | None = key(
+        None, "learning rate of the head, which starts from random weights", low=0
+    )
     batch_size: Whole | None = key(None, "sentences per step", low=1)
     warmup: Number | None = key(None, "share of the steps in which the rate rises", low=0, high=1)
     weight_decay: Number | None = key(None, "weight decay of AdamW, on matrices only", low=0)

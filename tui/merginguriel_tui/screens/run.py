@@ -355,7 +355,9 @@ def looked(still: Still, watch: Watch, position: int, before: Facts | None) -> F
         result = "\n".join(result_lines(run_store.result(still.run)))
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
     # Go through thousands of metrics only if one is new.
-    metrics = before.metrics if before and before.metrics.taken == len(watch.metrics) else metrics_of(watch.metrics)
+    metrics = (
+        before.metrics if before and before.metrics.taken == len(watch.metrics) else metrics_of(watch.metrics)
+    )
     return Facts(status, lines, position, events, result, metrics)
 
 
