@@ -68,6 +68,7 @@ def test_the_next_run_can_be_the_first_and_others_can_be_named(space):
     play(space, script, screen="compare")
 
 
+@pytest.mark.slow
 def test_seeds_are_taken_together_as_the_core_does(space, mu):
     found = [finished(space, "da-DK", answers(0.5, s), seed=s) for s in (1, 2, 3)]
     found += [finished(space, "da-DK", answers(0.8, 10 + s), seed=s, method="average") for s in (1, 2, 3)]
