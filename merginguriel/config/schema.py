@@ -312,6 +312,7 @@ class Key:
     kind     word, words, locale, locales, whole, number, flag, table, folder, text, base or method
     choices  the words it may be, or its items may be; empty: any
     only     kinds of run that it applies to; empty: all
+    low      the least number it may be; None: any
     """
 
     kind: str
@@ -319,6 +320,7 @@ class Key:
     doc: str
     choices: tuple[str, ...]
     only: tuple[str, ...]
+    low: float | None = None
 
 
 SECTIONS: dict[str, type[Section]] = {"training": Training, "iterate": Iterate, "tune": Tune}
@@ -341,7 +343,11 @@ def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, 
             else ()
         )
         choices = next((kind.choices for kind in kinds if kind.choices), ())
-        yield f"{prefix}{name}", Key(kinds[0].name, field.default, field.description or "", choices, only)
+        low = next((part.ge for part in field.metadata if hasattr(part, "ge")), None)
+        yield (
+            f"{prefix}{name}",
+            Key(kinds[0].name, field.default, field.description or "", choices, only, low),
+        )
 
 
 def found_kinds(annotation: Any) -> Iterator[Kind]:
