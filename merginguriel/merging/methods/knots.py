@@ -39,8 +39,7 @@ def knots_ties(
     weights  [k], non-negative, sum 1
     returns  [rows, columns]
     """
-    # One order of sources whatever the recipe's, so that rounding turns the basis the same way.
-    order = sorted(range(len(deltas)), key=lambda i: (sha256(deltas[i].tobytes()).digest(), weights[i]))
+    order = fixed_order(deltas, weights)
     basis = shared_basis(np.concatenate([deltas[i] for i in order], axis=1))
     if not basis.size:
         return base
@@ -49,6 +48,11 @@ def knots_ties(
         trim(part.reshape(-1), density)
     merged = agreeing_mean(np.zeros_like(aligned[0]), aligned, weights[order], scale)
     return base + basis @ merged
+
+
+def fixed_order(deltas: np.ndarray, weights: np.ndarray) -> list[int]:
+    """Return one order of the sources whatever the recipe's, so that rounding is the same."""
+    return sorted(range(len(deltas)), key=lambda i: (sha256(deltas[i].tobytes()).digest(), weights[i]))
 
 
 def shared_basis(wide: np.ndarray) -> np.ndarray:
