@@ -107,8 +107,10 @@ class Method:
     sources   the least and the greatest number of sources (None: any)
     saw       the most that it uses of the target language, one of SAW
     before    parameters that only the reading of text before the merge needs
-    heads     what becomes of heads unless the recipe says: `merge` (by this method), or `average`. A head begins at
-              random or at zero, so that its task vector is all that it is. See Recipe for what was measured
+    heads     what becomes of heads unless the recipe says: `average` if the method trims, drops, selects, projects or
+              shrinks task vectors, `merge` (by this method) if it is a mean or learns from text. A head begins at random
+              or zero weights: it has no redundant entries to drop, and no pretrained value to fall back to. The papers
+              leave heads out: each task keeps its own. Fixed by this reason, not by the accuracy on any target
     """
 
     name: str

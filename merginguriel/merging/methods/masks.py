@@ -52,6 +52,7 @@ def consensus(
     paper=PAPER + ", section 4.1 (TALL-masks)",
     unit="entry",
     saw="labels",
+    heads="average",
     strictness=STRICTNESS,
     scale=Param(1.0, doc="factor on the masked sum of the task vectors"),
 )
