@@ -8,7 +8,7 @@ import numpy as np
 
 from merginguriel.merging.registry import Param, method
 
-from .averaging import weighted_sum
+from .averaging import added
 from .ties import largest
 
 # What the search for coefficients needs; the merge itself reads them from the recipe.
@@ -49,9 +49,7 @@ def adamerging(
     returns       [*s]
     """
     del weights
-    merged = weighted_sum(deltas, coefficients)
-    merged += base
-    return merged
+    return added(base, deltas, coefficients, 1)
 
 
 @method(

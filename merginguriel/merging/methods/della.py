@@ -6,7 +6,7 @@ import numpy as np
 
 from merginguriel.merging.registry import Dice, Param, method
 
-from .averaging import weighted_sum
+from .averaging import added
 from .dare import RESCALE
 from .ties import NORMALIZE, agreeing_mean
 
@@ -91,10 +91,7 @@ def della_linear(
     returns  [.., rows, width]
     """
     magprune(deltas, density, epsilon, rescale, dice)
-    merged = weighted_sum(deltas, weights)
-    merged *= np.float32(scale)
-    merged += base
-    return merged
+    return added(base, deltas, weights, scale)
 
 
 def magprune(deltas: np.ndarray, density: float, epsilon: float, rescale: bool, dice: Dice) -> None:
