@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from merge_parity import LIMIT, Sides, show
+from merge_parity import Sides, show
 from mergekit_pairs import version, write_yaml
 from safetensors.torch import load_file, save_file
 from small_models import State, make, moved, weights
@@ -26,6 +26,7 @@ from merginguriel.config.mergekit_file import METHODS, load_mergekit
 from merginguriel.errors import MuError, UnavailableError
 from merginguriel.merging.engine import merge
 
+LIMIT = 2e-5  # of a tensor's largest entry: what float32 sums in another order may differ by
 UNEVEN = (0.5, 0.3, 0.2)
 PARAMETERS: dict[str, dict[str, Any]] = {
     "slerp": {"t": 0.4},
