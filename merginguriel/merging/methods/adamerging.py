@@ -69,11 +69,7 @@ def adamerging_plus_plus(
 
     The sign is that of Σ wᵢ δᵢ by the recipe's weights, as in `ties`; the coefficients do not change it.
 
-    base          [*s] pretrained weights, float32
-    deltas        [k, *s] task vectors, trimmed
-    weights       [k], non-negative, sum 1
-    coefficients  [k], of this tensor
-    returns       [*s]
+    Arguments as for `adamerging`.
     """
     shares = weights.reshape(-1, *[1] * base.ndim)
     elected = np.sign((deltas * shares).sum(0))

@@ -69,9 +69,6 @@ def breadcrumbs_ties(
     The trim is that of `breadcrumbs`, signs and mean are those of `ties`. mergekit's default is
     `normalize: false`; here it is true.
 
-    base     [*s] pretrained weights, float32
-    deltas   [k, *s] task vectors, trimmed
-    weights  [k], non-negative, sum 1
-    returns  [*s]
+    Arguments as for `breadcrumbs`.
     """
     return agreeing_mean(base, deltas, weights, scale, normalize)

@@ -71,10 +71,7 @@ def dare_ties(
     default (its `normalize: false`); here, as in TIES, it is divided by the weights that agree. What is dropped,
     and the default for how much, are the same as for `dare_linear`.
 
-    base     [*s] pretrained weights, float32
-    deltas   [k, *s] task vectors
-    weights  [k], non-negative, sum 1
-    returns  [*s]
+    Arguments as for `dare_linear`.
     """
     dropped(deltas, density, rescale, dice)
     return agreeing_mean(base, deltas, weights, scale, normalize)

@@ -85,10 +85,7 @@ def della_linear(
 
     What is dropped is the same as for `della`. With ε = 0 this is `dare_linear`, to the byte.
 
-    base     [.., rows, width] pretrained weights, float32
-    deltas   [k, .., rows, width] task vectors
-    weights  [k], non-negative, sum 1
-    returns  [.., rows, width]
+    Arguments as for `della`.
     """
     magprune(deltas, density, epsilon, rescale, dice)
     return added(base, deltas, weights, scale)
