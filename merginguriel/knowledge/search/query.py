@@ -151,9 +151,7 @@ def terms(query: str) -> list[str]:
 
     Stop words are left out unless the query has no other words.
     """
-    words = [
-        word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
-    ]
+    words = [word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)]
     words = list(dict.fromkeys(words))
     words = [word for word in words if word.strip("?!.,:;()").lower() not in STOP_WORDS] or words
     if len(words) > CONSIDERED:
