@@ -212,7 +212,9 @@ def normalizer() -> normalizers.Normalizer:
         [
             # Today's sentencepiece keeps the zero-width joiner; XLM-R's table, of 2019, makes it a space.
             normalizers.Replace("\u200d", " "),
-            normalizers.Precompiled(dict(protobuf_fields(spec))[2]),  # NormalizerSpec.precompiled_charsmap
+            normalizers.Precompiled(
+                dict(protobuf_fields(spec))[2] or b""
+            ),  # NormalizerSpec.precompiled_charsmap
             normalizers.Strip(left=False, right=True),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
