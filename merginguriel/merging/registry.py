@@ -25,7 +25,6 @@ weighted mean. Where all inputs are equal a method must return that value: the e
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -36,6 +35,7 @@ from functools import cache
 import numpy as np
 
 from merginguriel.errors import UsageError
+from merginguriel.text.suggest import suggest
 
 Value = float | int | bool | str
 Function = Callable[..., np.ndarray]
@@ -228,9 +228,9 @@ def get(name: str) -> Method:
     known = all_methods()
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    guess = f"Did you mean {near[0]}?\n" if near else ""
-    raise UsageError(f"{name!r} is not a merging method.", hint=f"{guess}Methods are: {', '.join(known)}.")
+    guess = suggest(name, known, n=1, cutoff=0.5)
+    hint = f"{guess}\nMethods are: {', '.join(known)}.".lstrip()
+    raise UsageError(f"{name!r} is not a merging method.", hint=hint)
 
 
 def complete(chosen: Method, given: Mapping[str, Value]) -> dict[str, Value]:
