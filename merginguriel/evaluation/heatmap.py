@@ -69,9 +69,13 @@ def scale_text(matrix: Matrix) -> str:
 
 def save_png(matrix: Matrix, path: Path) -> None:
     """Draw the matrix with its values into a PNG. Raises UnavailableError without matplotlib."""
+    write_figure(draw(matrix), path)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG without a date, so that the same matrix gives the same file."""
     buffer = io.BytesIO()
-    # No date inside: the same matrix gives the same file.
-    draw(matrix).savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
 
 
