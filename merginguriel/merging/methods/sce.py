@@ -49,11 +49,10 @@ def sce(
     squares = np.einsum("krn,krn->kr", rows, rows) * weights[:, None]
     total = squares.sum(axis=0)
     shares = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
-    out = rows[0]
-    compiled_loops.agreeing_mean_of_rows(
-        base.reshape(-1, width), rows, weights, shares, np.float32(scale), out
+    compiled_loops.agreeing_mean(
+        base.reshape(-1, width), rows, weights, shares, np.float32(scale), True, rows[0]
     )
-    return out
+    return rows[0]
 
 
 def select(rows: np.ndarray, share: float) -> None:
