@@ -38,8 +38,8 @@ def section_options(section: str, names: Sequence[str], usual: object = None) ->
             key, default = KEYS[f"{section}.{name}"], getattr(usual, name, None)
             text = key.doc.replace("; unset: ", ". Default: ")
             flag = f"--{name.removesuffix('_pp').replace('_', '-')}"
-            ranges = {"whole": click.IntRange, "number": click.FloatRange}
-            kind: Any = ranges[key.kind](min=key.low) if key.kind in ranges else None
+            least: Any = key.low
+            kind = {"whole": click.IntRange(min=least), "number": click.FloatRange(min=least)}.get(key.kind)
             command = click.option(
                 f"{flag}/--no-{flag[2:]}" if key.kind == "flag" else flag,
                 name,
