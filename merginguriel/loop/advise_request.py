@@ -13,6 +13,7 @@ from merginguriel.study import capabilities
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
+from . import interval_width
 from .dedupe import unlogged
 
 HOME = "home/e5-small"  # what `mu train` makes without --task and --base
@@ -84,6 +85,7 @@ def question(
         budget=budget,
         ensembles=ensembles,
         matrix=unlogged_rows(space, knowledge, about, target),
+        width=interval_width.stored(space, about) if as_of is None else 1.0,
     )
 
 
@@ -110,14 +112,7 @@ def check_k(k: int, context: str) -> None:
 
 
 def known(name: str, value: str, choice: set[str], more: str = "") -> None:
-    """Raise UsageError with the nearest of `choice` if `value` is none of them.
-
-    Args:
-        name: Option, without dashes.
-        value: Its value.
-        choice: Values known to log or program.
-        more: Another hint.
-    """
+    """Raise UsageError with the nearest of `choice` if `value` is none of them."""
     if value in choice:
         return
     lines = [suggest(value, choice), f"Known: {', '.join(sorted(choice))}.", more]

@@ -15,12 +15,18 @@ import yaml
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.row_parser import read_csv
-from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, MEASURES, ResultRow, distinct
+from merginguriel.knowledge.parse.rows import (
+    BASELINE_KINDS,
+    CODE,
+    MEASURES,
+    ItemBits,
+    ResultRow,
+    distinct,
+    items_cell,
+)
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.metrics import base as metrics
-from merginguriel.runs import run_store, sweep
 from merginguriel.study import item_file
-from merginguriel.workspace import Workspace
 
 SINGLE, ENSEMBLE, MERGE = "single", "ensemble", "merge"
 NOTHING = item_file.Stored((), (), {})
@@ -179,43 +185,6 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
 # from runs
 
 
-def run_folders(space: Workspace, names: Sequence[str] = ()) -> list[Path]:
-    """Find the folders of runs.
-
-    Args:
-        space: The workspace.
-        names: Paths, or unique beginnings or ends of ids; none: every run with rows.
-
-    Raises:
-        UsageError: No run, or several, of that name.
-    """
-    root = space.root / "runs"
-    if not names:
-        found = sorted(path.parent for path in root.glob("*/rows.csv"))
-        if not found:
-            raise UsageError(
-                "no finished run in this workspace.",
-                where=str(root),
-                hint="Make one with: mu run CONFIG.yaml\nor report on the log: mu report --log ENTRY",
-            )
-        return found
-    return [_run_folder(space, name) for name in dict.fromkeys(names)]
-
-
-def _run_folder(space: Workspace, name: str) -> Path:
-    # A name with a separator is a path; anything else is looked up, so that a folder in the way does not hide a run.
-    if Path(name).name == name and name not in (".", ".."):
-        return run_store.get(space, name).folder
-    if not Path(name).is_dir():
-        raise UsageError(f"no run in the folder {name}.", hint="See all: mu runs list")
-    return Path(name)
-
-
-def sweep_runs(space: Workspace, name: str) -> list[str]:
-    """Return the ids of a sweep's runs; of several sweeps of one name, the last. Raises UsageError for an unknown one."""
-    return [member.id for member in sweep.get(space, name).members]
-
-
 def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
     """Return the rows of finished runs for an entry of the log; a measurement that several runs share, once.
 
@@ -229,9 +198,25 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
             raise UsageError(f"{folder.name} has no result yet.", hint=f"See: mu runs show {folder.name}")
         by = _code(folder / "provenance.yaml")
         found = read_csv(read_text(path), {}, path)
-        rows += [replace(row, code=row.code or by) for row in found if row.status == "current"]
+        stored = _items(folder, []).stored
+        rows += [
+            replace(row, code=row.code or by, items=_items_of(row, stored))
+            for row in found
+            if row.status == "current"
+        ]
     kept = {(row.measurement(), row.baseline_kind, row.baseline): row for row in reversed(rows)}
     return list(reversed(kept.values()))
+
+
+def _items_of(row: ResultRow, stored: item_file.Stored) -> str | None:
+    """Return the cell `items` of a row with wins and losses; None where its run did not store them."""
+    arm, baseline = stored.arms.get(arm_name(row)), stored.arms.get(row.baseline_kind or "")
+    if row.wins is None or arm is None or baseline is None or arm.dtype != bool:
+        return None
+    cell = items_cell(stored.ids, arm.tolist(), baseline.tolist())
+    found = ItemBits.parse(cell)
+    counted = found.wins.bit_count(), found.losses.bit_count()
+    return cell if counted == (row.wins, row.losses) else None
 
 
 def _code(path: Path) -> str | None:
