@@ -30,7 +30,7 @@ def embed() -> None:
     \b
     mu embed tokens --base e5-small --locale ko-KR --locale en-US
     mu embed train pairs.jsonl --base e5-small --out models/embed/first
-    mu embed eval models/embed/first test.jsonl --against intfloat
+    mu embed eval models/embed/first test.jsonl
     mu embed compose --locale ko-KR --locale en-US --base e5-small
     """
 
@@ -77,7 +77,7 @@ def embed() -> None:
 @click.option("--freeze", is_flag=True, help="Train pooling and head only.")
 @click.option("--loss", type=click.Choice(LOSS), default="mnrl", show_default=True)
 @click.option(
-    "--teacher", type=click.Path(path_type=Path, exists=True), help="Embedder for --loss distill and gist."
+    "--teacher", type=click.Path(path_type=Path), help="Embedder for --loss distill and gist."
 )
 @click.option("--margin", type=float, help="Of triplet (0.3) and circle (0.25).")
 @click.option(
@@ -269,7 +269,7 @@ def tokens(
 
 @embed.command("eval", short_help="Score retrieval: NDCG@10, recall, reciprocal rank.")
 @click.argument("model", type=click.Path(path_type=Path, file_okay=False))
-@click.argument("data", required=False, type=click.Path(path_type=Path, exists=True))
+@click.argument("data", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--against",
     type=click.Path(path_type=Path, file_okay=False),
@@ -337,3 +337,12 @@ def evaluate(
             ]
     click.echo(columns(table))
     say(f"{found[0]['queries']} queries, {len(texts.documents)} documents")
+
+
+def _add_compose() -> None:
+    from .embed_compose import compose
+
+    embed.add_command(compose)
+
+
+_add_compose()

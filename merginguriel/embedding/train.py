@@ -247,7 +247,7 @@ def fit(
         for name in data.column_names
         if name != "label"
     }
-    model.model_card_data.generate_widget_examples = False  # a progress bar, for a card that is not written
+    model.model_card_data.widget = [{"text": ""}]  # none are computed: the card is the program's own
     with tempfile.TemporaryDirectory() as scratch, quiet():
         disable_progress_bars()
         arguments = SentenceTransformerTrainingArguments(
