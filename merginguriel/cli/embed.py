@@ -10,7 +10,8 @@ import click
 
 from merginguriel.errors import UsageError
 
-from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
+from .common import LOCALE, columns, emit, json_option, say, workspace_option
+from .embed_compose import base_folder, compose, ranks
 from .progress import Bar
 from .study import trust_option
 
@@ -76,9 +77,7 @@ def embed() -> None:
 )
 @click.option("--freeze", is_flag=True, help="Train pooling and head only.")
 @click.option("--loss", type=click.Choice(LOSS), default="mnrl", show_default=True)
-@click.option(
-    "--teacher", type=click.Path(path_type=Path), help="Embedder for --loss distill and gist."
-)
+@click.option("--teacher", type=click.Path(path_type=Path), help="Embedder for --loss distill and gist.")
 @click.option("--margin", type=float, help="Of triplet (0.3) and circle (0.25).")
 @click.option(
     "--mine", type=click.IntRange(min=1), metavar="K", help="Mine K hard negatives per query with the base."
@@ -167,28 +166,10 @@ def window_of(given: dict[str, Any]) -> Any:
     """Remove the options of mining and return the window; None without --mine. Raises UsageError."""
     from merginguriel.embedding.train import Window
 
-    k, ranks, margin, highest = (
+    k, text, margin, highest = (
         given.pop(name) for name in ("mine", "mine_ranks", "mine_margin", "mine_highest")
     )
-    first, sign, last = ranks.partition("-")
-    if not (sign and first.isdigit() and last.isdigit() and int(first) < int(last)):
-        raise UsageError(f"--mine-ranks {ranks!r} is not A-B with A below B.")
-    return Window(k, int(first), int(last), margin, highest) if k else None
-
-
-def base_folder(name: str, workspace_path: Path | None, texts: Any = None) -> Path:
-    """Return the folder of a base model, written into the workspace if it is e5-small or on the hub."""
-    from merginguriel.models.base import base_model
-    from merginguriel.models.build_record import text_hash
-    from merginguriel.workspace import writable
-
-    folder = Path(name).expanduser()
-    if (folder / "config.json").is_file() or (folder / "modules.json").is_file() or folder.is_dir():
-        return folder
-    where = writable(space(workspace_path))
-    kept = f"-{text_hash(sorted(set(texts)))[:8]}" if texts and name == "e5-small" else ""
-    out = where.models / "embed" / "bases" / f"{name.replace('/', '--')}{kept}"
-    return base_model(name, out, texts=texts if kept else None)
+    return Window(k, *ranks(text), margin, highest) if k else None
 
 
 def parameter_rows(counted: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
@@ -339,10 +320,4 @@ def evaluate(
     say(f"{found[0]['queries']} queries, {len(texts.documents)} documents")
 
 
-def _add_compose() -> None:
-    from .embed_compose import compose
-
-    embed.add_command(compose)
-
-
-_add_compose()
+embed.add_command(compose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import click
 from merginguriel.errors import UsageError
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
-from .embed import base_folder
 from .progress import Bar
 from .study import trust_option
 
@@ -110,9 +110,7 @@ def compose(
         raise UsageError(
             f"a study has two locales, got {len(locales)}.", hint="--locale ko-KR --locale en-US"
         )
-    first, sign, last = mine_ranks.partition("-")
-    if not (sign and first.isdigit() and last.isdigit() and int(first) < int(last)):
-        raise UsageError(f"--mine-ranks {mine_ranks!r} is not A-B with A below B.")
+    window = Window(negatives, *ranks(mine_ranks))
     text = parallel.load(data, *locales, seed=seed, size=size)
     short = "-".join(tag.partition("-")[0] for tag in text.locales)
     learn, held = text.split(seed=seed)
@@ -129,7 +127,7 @@ def compose(
     plan = study_of.Plan(
         text, base_folder(base, workspace_path, texts), folder, Shape(pooling=pooling, rank=lora_rank),
         Settings(loss=loss, epochs=epochs, steps=steps, batch=batch_size, learning_rate=learning_rate, max_tokens=max_tokens, seed=seed),
-        Window(negatives, int(first), int(last)), methods,
+        window, methods,
     )  # fmt: skip
     with Bar("compose") as bar:
         found = study_of.study(plan, on_progress=bar, note=lambda words: bar(0, 0, words))
@@ -150,4 +148,29 @@ def compose(
     for one in found.effects:
         low, high = one.found.interval.low, one.found.interval.high
         click.echo(f"{one.found.difference:+.2f} pt  95% {low:+.2f} … {high:+.2f}  {one.name}")
-    say(f"report: {path}\nTo log it: mu log add {folder / 'entry.md'}")
+    say(f"report: {path}\nTo log it: mu log add {folder / 'entry.md'} --anyway")
+
+
+def ranks(text: str) -> tuple[int, int]:
+    """Return the ends of a range of ranks such as 50-300. Raises UsageError."""
+    first, sign, last = text.partition("-")
+    if not (sign and first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise UsageError(f"--mine-ranks {text!r} is not A-B with A below B.")
+    return int(first), int(last)
+
+
+def base_folder(name: str, workspace_path: Path | None, texts: Sequence[str] = ()) -> Path:
+    """Return the folder of a base model, written into the workspace if it is e5-small or on the hub.
+
+    texts  for e5-small: keep only the word pieces that these need
+    """
+    from merginguriel.models.base import base_model
+    from merginguriel.models.build_record import text_hash
+    from merginguriel.workspace import writable
+
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    kept = f"-{text_hash(sorted(set(texts)))[:8]}" if texts and name == "e5-small" else ""
+    out = writable(space(workspace_path)).models / "embed" / "bases" / f"{name.replace('/', '--')}{kept}"
+    return base_model(name, out, texts=texts if kept else None)

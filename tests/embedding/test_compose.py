@@ -168,5 +168,6 @@ def test_a_small_study_is_trained_merged_and_logged(mu, base, tmp_path):
     assert mu(*words).json["ndcg_at_10"] == first.json["ndcg_at_10"]  # nothing is trained again
     space = tmp_path / "space"
     assert mu("init", space).code == 0
-    added = mu("log", "add", tmp_path / "s" / "entry.md", "--workspace", space, "--dry-run")
+    added = mu("log", "add", tmp_path / "s" / "entry.md", "--workspace", space, "--anyway")
     assert added.code == 0, added.err
+    assert mu("lint", "--workspace", space).code == 0
