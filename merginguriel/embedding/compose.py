@@ -188,11 +188,9 @@ def mined(plan: Plan, learn: Parallel) -> dict[str, tuple[str, ...]]:
 def scored(plan: Plan, held: Parallel, folder: Path) -> Scores:
     """Return the measures of a model in all four directions; each text is encoded once."""
     model = architecture.load(folder)
-    options = {"normalize_embeddings": True, "show_progress_bar": False, "batch_size": 64}
     vectors = {
-        language: (
-            model.encode_query([held.queries[locale][id] for id in held.relevant], **options),
-            model.encode_document(list(held.documents[locale].values()), **options),
+        language: retrieval.encoded(
+            model, [held.queries[locale][id] for id in held.relevant], list(held.documents[locale].values())
         )
         for language, locale in plan.locale_of.items()
     }
@@ -223,8 +221,8 @@ def effects(study: Study) -> tuple[Effect, ...]:
 
     def add(name: str, better: Sequence[str], worse: Sequence[str], directions: Sequence[str]) -> None:
         one, two = (mean(study, side, directions) for side in (better, worse))
-        labels = (" + ".join(side) for side in (better, worse))
-        found.append(Effect(name, *labels, compare(one, two, metric="ndcg_at_10", draws=DRAWS)))
+        compared = compare(one, two, metric="ndcg_at_10", draws=DRAWS)
+        found.append(Effect(name, " + ".join(better), " + ".join(worse), compared))
 
     for query, document in ((a, b), (b, a)):
         match = [n for n, (q, p, _) in three.items() if (q, p) == (query, document)]

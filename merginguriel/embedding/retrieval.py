@@ -33,13 +33,22 @@ def measured(model: SentenceTransformer, data: Retrieval, *, batch: int = 64) ->
         raise MuError(
             f"the query {lonely!r} has no relevant document.", hint="Remove it, or add its document."
         )
+    queries, documents = encoded(
+        model, [data.queries[id] for id in data.relevant], list(data.documents.values()), batch
+    )
+    return of_vectors(queries, documents, data)
+
+
+def encoded(
+    model: SentenceTransformer, queries: list[str], documents: list[str], batch: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit vectors of queries [q, h] and documents [d, h]. Raises CheckpointError if they are not finite."""
     with quiet():
         given: Any = {"batch_size": batch, "normalize_embeddings": True, "show_progress_bar": False}
-        documents = model.encode_document(list(data.documents.values()), **given)
-        queries = model.encode_query([data.queries[id] for id in data.relevant], **given)
-    if not (np.isfinite(documents).all() and np.isfinite(queries).all()):
+        found = model.encode_query(queries, **given), model.encode_document(documents, **given)
+    if not all(np.isfinite(side).all() for side in found):
         raise CheckpointError("the model's sentence vectors are not numbers (NaN or infinite).")
-    return of_vectors(queries, documents, data)
+    return found
 
 
 def of_vectors(queries: np.ndarray, documents: np.ndarray, data: Retrieval) -> dict[str, np.ndarray]:
