@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 from merginguriel.embedding.compose import Plan, Study
@@ -14,41 +15,56 @@ COLUMNS = (
 
 
 def rows(plan: Plan, study: Study, base_name: str) -> list[ResultRow]:
-    """Return one row per model and direction.
+    """Return the rows of every model and direction.
 
-    The context names the pair and the kind of search; the target is the locale of the queries. A single model is compared
-    with the base, a merge with the better of its two sources.
+    The context names the pair and the kind of search; the target is the locale of the queries, and its own model the one
+    trained in that language alone. Compositions and merges are compared with it, so that advice can choose among them; it
+    is compared with the base; merges also with the better of their two sources.
     """
     a, b = study.languages
     found = []
     for kind, directions in (("mono", study.within), ("cross", study.cross)):
         for direction in directions:
-            target = plan.locale_of[direction.partition("-")[0]]
+            language = direction.partition("-")[0]
+            own = f"D({language * 3})"
             better = max((study.specialist, study.mono), key=lambda name: study.value(name, [direction]))
             for model in study.scores:
-                merged = model in study.merges
-                other = better if merged else "base"
-                ours, theirs = (study.scores[name][direction][:, 0] for name in (model, other))
-                seen = None if model == "base" else compare(ours, theirs, metric="ndcg_at_10", draws=0)
+                ours = study.scores[model][direction][:, 0]
                 method, _, weight = model.partition(" ")
                 parts = (
                     ("specialist", study.specialist.strip("D()")),
                     ("mono", study.mono.strip("D()")),
                     ("weight", weight),
                 )
-                found.append(
-                    ResultRow(
-                        context=f"retrieval-{kind}-{a}-{b}/{base_name}", target=target, metric="ndcg_at_10",
-                        mode="IncTar" if merged else "-", method=method if merged else model if model != "base" else "pretrained",
-                        value=float(ours.mean()), n=len(ours), seed=plan.settings.seed,
-                        params=parts if merged else (),
-                        k=2 if merged else None,
-                        baseline_kind=None if seen is None else "best_single_source" if merged else "pretrained_base",
-                        baseline=None if seen is None else float(theirs.mean()), se_pp=None if seen is None else seen.se,
-                        note=f"T({direction})" + (f", against {other}" if merged else ""),
-                    )
+                merged = model in study.merges
+                row = ResultRow(
+                    context=f"retrieval-{kind}-{a}-{b}/{base_name}", target=plan.locale_of[language], metric="ndcg_at_10",
+                    mode="-" if model in ("base", own) else "IncTar", method="pretrained" if model == "base" else method,
+                    params=parts if merged else (), k=2 if merged else None, value=float(ours.mean()), n=len(ours),
+                    seed=plan.settings.seed, note=f"T({direction})",
                 )  # fmt: skip
+                against = (
+                    {}
+                    if model == "base"
+                    else {"pretrained_base": "base"}
+                    if model == own
+                    else {"target_alone": own}
+                )
+                against |= {"best_single_source": better} if merged else {}
+                found += [
+                    compared(row, study, baseline, other, direction) for baseline, other in against.items()
+                ] or [row]
     return found
+
+
+def compared(row: ResultRow, study: Study, kind: str, other: str, direction: str) -> ResultRow:
+    """Return the row with another model as its baseline, paired over queries."""
+    name = "base" if row.method == "pretrained" else row.method
+    name = f"{name} {dict(row.params)['weight']}" if row.params else name
+    ours, theirs = (study.scores[one][direction][:, 0] for one in (name, other))
+    seen = compare(ours, theirs, metric="ndcg_at_10", draws=0)
+    note = f"{row.note}, against {other}"
+    return replace(row, baseline_kind=kind, baseline=float(theirs.mean()), se_pp=seen.se, note=note)
 
 
 def entry(plan: Plan, study: Study, base_name: str, title: str) -> str:

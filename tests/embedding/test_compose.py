@@ -1,6 +1,7 @@
 """Parallel text, and the study of the languages of training data."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from real_folders import TEXT
 
 from merginguriel.embedding import compose
 from merginguriel.errors import MuError, UsageError
+from merginguriel.study import composition_rows
 from merginguriel.tasks import parallel
 
 NAMES = (
@@ -151,6 +153,22 @@ def test_the_pareto_front_has_the_models_that_none_beats_in_both():
         **{"D(abb)": {"a-b": 0.9}, "D(aaa)": {"a-a": 0.9}, "average 0.50": {"a-a": 0.8, "a-b": 0.8}}
     )
     assert study.pareto() == {"D(abb)", "D(aaa)", "average 0.50"}
+
+
+@pytest.mark.slow
+def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
+    study = study_with(**{"average 0.50": {"a-b": 0.6, "b-a": 0.6}, "D(abb)": {"a-b": 0.55}})
+    plan = SimpleNamespace(
+        locale_of={"a": "ko-KR", "b": "en-US"}, settings=SimpleNamespace(seed=0), window=SimpleNamespace(count=1)
+    )
+    (tmp_path / "entry.md").write_text(composition_rows.entry(plan, study, "e5-small", "Advice on languages"))
+    assert mu("init", tmp_path / "space").code == 0
+    added = mu("log", "add", tmp_path / "entry.md", "--anyway", "--workspace", tmp_path / "space")
+    assert added.code == 0, added.err
+    found = mu("advise", "--target", "ko-KR", "--mode", "IncTar", "--context", "retrieval-cross-a-b/e5-small", "--workspace",
+               tmp_path / "space", "--json").json  # fmt: skip
+    assert found["verdict"] == "merge" and found["metric"] == "ndcg_at_10"
+    assert found["recipe"]["method"] == "average"
 
 
 @pytest.mark.slow

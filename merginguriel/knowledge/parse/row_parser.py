@@ -163,8 +163,8 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
 
 
 def _error(text: str, unit: str, where: str) -> float | None:
-    """Parse the standard error of a difference: in `pt` for a correlation, else in `pp`."""
-    if unit == "correlation" and text.endswith("pt"):
+    """Parse the standard error of a difference: in `pt` for a correlation or a score, else in `pp`."""
+    if unit in ("correlation", "score") and text.endswith("pt"):
         text = f"{text.removesuffix('pt').strip()} pp"
     return parse_value(text, "pp", "se", where) if text else None
 
