@@ -59,12 +59,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Effect:
-    """One effect of the study: its claim, and the comparison of two sets of models over the same queries."""
+    """Comparison of two sets of models, A and B, over the same queries. paper: sign of A − B there; 0: no loss."""
 
     name: str
-    better: str
-    worse: str
+    a: str
+    b: str
+    paper: int
     found: Comparison
+
+    @property
+    def agreement(self) -> str:
+        """Return whether the interval agrees with the paper."""
+        low, high = self.found.interval.low, self.found.interval.high
+        if low <= 0 <= high:
+            return "inconclusive"
+        return "agrees" if (low > 0) == (self.paper >= 0) else "disagrees"
 
 
 @dataclass(frozen=True)
@@ -219,26 +228,26 @@ def effects(study: Study) -> tuple[Effect, ...]:
     named = {kind: [n for n, parts in three.items() if rule(*parts)] for kind, rule in KINDS.items()}
     found = []
 
-    def add(name: str, better: Sequence[str], worse: Sequence[str], directions: Sequence[str]) -> None:
-        one, two = (mean(study, side, directions) for side in (better, worse))
-        compared = compare(one, two, metric="ndcg_at_10", draws=DRAWS)
-        found.append(Effect(name, " + ".join(better), " + ".join(worse), compared))
+    def add(
+        name: str, one: Sequence[str], two: Sequence[str], directions: Sequence[str], paper: int = 1
+    ) -> None:
+        sides = (mean(study, side, directions) for side in (one, two))
+        compared = compare(*sides, metric="ndcg_at_10", draws=DRAWS)
+        found.append(Effect(name, " + ".join(one), " + ".join(two), paper, compared))
 
     for query, document in ((a, b), (b, a)):
         match = [n for n, (q, p, _) in three.items() if (q, p) == (query, document)]
-        add(
-            f"direction match, T({query}-{document})",
-            match,
-            [n for n in three if n not in match],
-            [f"{query}-{document}"],
-        )
+        rest = [n for n in three if n not in match]
+        add(f"direction match, T({query}-{document})", match, rest, [f"{query}-{document}"])
     add("two languages in query and positive, cross-lingual", named["cross"], named["within"], study.cross)
-    add("query-negatives match, mono-lingual", named["match"], named["no match"], study.within)
-    add("query-negatives match against the base, mono-lingual", named["match"], ["base"], study.within)
+    add("query-negatives match, mono-lingual", named["match"], named["no match"], study.within, -1)
+    add("query-negatives match against the base, mono-lingual", named["match"], ["base"], study.within, -1)
     merged = study.merges[0]
     add(f"{merged} against the specialist, mono-lingual", [merged], [study.specialist], study.within)
-    add(f"{merged} against the specialist, cross-lingual", [merged], [study.specialist], study.cross)
-    add(f"{merged} against the best mono-lingual model, mono-lingual", [merged], [study.mono], study.within)
+    add(f"{merged} against the specialist, cross-lingual", [merged], [study.specialist], study.cross, 0)
+    add(
+        f"{merged} against the best mono-lingual model, mono-lingual", [merged], [study.mono], study.within, 0
+    )
     add(f"{merged} against the base, mono-lingual", [merged], ["base"], study.within)
     return tuple(found)
 

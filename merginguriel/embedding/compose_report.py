@@ -27,7 +27,7 @@ def text(plan: Plan, study: Study, measured_by: str) -> str:
     parts = [
         f"# Languages of training data: {a} and {b}\n",
         f"D(xyz): queries, positives and negatives in the languages x, y and z. T(x-y): queries in x search documents in y. Data: "
-        f"{Path(plan.text.source).name}, {learnt} training queries with {plan.window.count} mined negatives each; {choosing} held-out queries "
+        f"{Path(plan.text.source).name}, {learnt} training queries, mined negatives of each: {plan.window.count}; {choosing} held-out queries "
         f"choose the models to merge, {reported} are reported. Base: {plan.base.name}; pooling {plan.shape.pooling}, head "
         f"{plan.shape.head}, loss {plan.settings.loss}, {plan.settings.steps or plan.settings.epochs} "
         f"{'steps' if plan.settings.steps else 'epochs'} of {plan.settings.batch} examples, learning rate {plan.settings.learning_rate:g}, seed "
@@ -38,7 +38,7 @@ def text(plan: Plan, study: Study, measured_by: str) -> str:
         "the best mono-lingual one. Names in bold are on the Pareto front of the two means.\n",
         f"![Cross-lingual against mono-lingual NDCG@10]({FIGURE})\n",
         "## Effects\n",
-        "Differences of NDCG@10 in points out of 100, with paired 95% intervals over queries. An interval with 0 in it is inconclusive.\n",
+        "Differences of NDCG@10 in points out of 100, with paired 95% intervals over queries. An interval with 0 in it is inconclusive. The last column compares with arXiv:2507.08480.\n",
         effects_table(study),
         "## Recall and reciprocal rank\n",
         "Recall@10:\n",
@@ -63,11 +63,11 @@ def table(study: Study, directions: list[str], measure: int, best: set[str]) -> 
 
 def effects_table(study: Study) -> str:
     """Return the effects with intervals as Markdown."""
-    lines = ["| effect | A | B | A − B, pt | 95% | p |", "|---|---|---|---|---|---|"]
+    lines = ["| effect | A | B | A − B, pt | 95% | p | paper |", "|---|---|---|---|---|---|---|"]
     for one in study.effects:
         low, high = one.found.interval.low, one.found.interval.high
         lines.append(
-            f"| {one.name} | {one.better} | {one.worse} | {one.found.difference:+.2f} | {low:+.2f} … {high:+.2f} | {one.found.p:.3f} |"
+            f"| {one.name} | {one.a} | {one.b} | {one.found.difference:+.2f} | {low:+.2f} … {high:+.2f} | {one.found.p:.3f} | {one.agreement} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -75,7 +75,7 @@ def entry(plan: Plan, study: Study, base_name: str, title: str) -> str:
         cells = row_cells(row)
         lines.append("| " + " | ".join(cells[name] for name in COLUMNS) + " |")
     findings = [
-        f"- {one.name}: {one.found.difference:+.2f} pt ({one.found.interval.low:+.2f} to {one.found.interval.high:+.2f} pt)."
+        f"- {one.name}: {one.found.difference:+.2f} pt ({one.found.interval.low:+.2f} to {one.found.interval.high:+.2f} pt); against the paper: {one.agreement}."
         for one in study.effects
     ]
     learnt, choosing, reported = study.queries
@@ -90,7 +90,7 @@ tags: "retrieval, embeddings, language composition"
 
 ## What was tried
 
-D(abc): queries, positives and hard negatives in the languages a, b and c. {learnt} training queries, {plan.window.count} mined negatives each;
+D(abc): queries, positives and hard negatives in the languages a, b and c. {learnt} training queries, mined negatives of each: {plan.window.count};
 {choosing} held-out queries chose the models that were merged, {reported} others are reported. One seed.
 
 ## Results

@@ -159,7 +159,9 @@ def test_the_pareto_front_has_the_models_that_none_beats_in_both():
 def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
     study = study_with(**{"average 0.50": {"a-b": 0.6, "b-a": 0.6}, "D(abb)": {"a-b": 0.55}})
     plan = SimpleNamespace(
-        locale_of={"a": "ko-KR", "b": "en-US"}, settings=SimpleNamespace(seed=0), window=SimpleNamespace(count=1)
+        locale_of={"a": "ko-KR", "b": "en-US"},
+        settings=SimpleNamespace(seed=0),
+        window=SimpleNamespace(count=1),
     )
     (tmp_path / "entry.md").write_text(composition_rows.entry(plan, study, "e5-small", "Advice on languages"))
     assert mu("init", tmp_path / "space").code == 0

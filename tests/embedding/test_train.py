@@ -150,3 +150,35 @@ def test_contradictory_options_are_a_clear_error(base, tmp_path, shape, settings
 def test_a_script_that_the_router_does_not_know_is_a_clear_error(base, tmp_path):
     with pytest.raises(UsageError, match="no known family"):
         train.train(base, [Example("ᚠᚢᚦ", "light")], tmp_path / "out", Shape(head="family"), QUICK)
+
+
+@pytest.mark.slow
+def test_the_command_mines_trains_and_writes_a_model_for_each_family(mu, base, examples, tmp_path):
+    rows = [{"query": one.query, "positive": one.positive} for one in examples]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = [
+        "embed",
+        "train",
+        tmp_path / "pairs.jsonl",
+        "--base",
+        base,
+        "--out",
+        tmp_path / "out",
+        "--steps",
+        1,
+        "--batch-size",
+        4,
+    ]
+    found = mu(
+        *words, "--mine", 1, "--mine-ranks", "1-5", "--mine-margin", 0, "--lora-rank", 2, "--lora-families"
+    )
+    assert found.code == 0, found.err
+    assert "adapter" in found.out and (tmp_path / "out" / "latin" / "modules.json").is_file()
+    again = mu(*words)
+    assert again.code == 2 and "exists" in again.err
+    assert mu(*words[:-2], "--lora-families", "--dry-run").code == 2
+
+
+def test_a_query_in_no_known_script_has_no_family_adapter():
+    with pytest.raises(UsageError, match="in no known script"):
+        train.by_family([Example("ᚠᚢᚦ", "light")])
