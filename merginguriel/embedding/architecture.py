@@ -191,7 +191,10 @@ def family_heads(width: int, out: int, families: Sequence[str], tokenizer: Any) 
     decoded = ["" if t in special or t is None else tokenizer.convert_tokens_to_string([t]) for t in texts]
     made = mu_modules.FamilyHeads(width, out, families, len(texts))
     made.family.copy_(mu_modules.token_families(decoded, families))
-    return started(made)
+    started(made)
+    for head in list(made.heads)[1:]:  # equal at the start: languages that agree in the base agree after the head
+        head.load_state_dict(made.heads[0].state_dict())
+    return made
 
 
 def started(module: nn.Module) -> nn.Module:

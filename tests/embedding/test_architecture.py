@@ -88,6 +88,11 @@ def test_a_family_head_is_chosen_by_the_script_of_the_tokens():
         made.shares(torch.tensor([[4, 4, 0]]), torch.ones(1, 3))
 
 
+def test_family_heads_start_equal_so_that_languages_that_agree_still_do(base):
+    heads = architecture.build(base, Shape(head="family", out=4, families=("latin", "cyrillic")))[2].heads
+    assert torch.equal(heads[0].weight, heads[1].weight)
+
+
 def test_experts_are_mixed_by_a_gate_whose_load_is_recorded():
     torch.manual_seed(0)
     made = mu_modules.MixtureOfExperts(4, 3, 2)
