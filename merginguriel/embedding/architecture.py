@@ -192,7 +192,9 @@ def family_heads(width: int, out: int, families: Sequence[str], tokenizer: Any) 
     made = mu_modules.FamilyHeads(width, out, families, len(texts))
     made.family.copy_(mu_modules.token_families(decoded, families))
     started(made)
-    for head in list(made.heads)[1:]:  # equal at the start: languages that agree in the base agree after the head
+    for head in list(made.heads)[
+        1:
+    ]:  # equal at the start: languages that agree in the base agree after the head
         head.load_state_dict(made.heads[0].state_dict())
     return made
 
