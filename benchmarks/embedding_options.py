@@ -144,7 +144,7 @@ def table(done: list[dict], given: argparse.Namespace, examples: int, queries: i
         f"Base: the first {LAYERS} layers of e5-small. {examples} training pairs of Home Assistant's parallel text, queries in {given.locales[0]}, "
         f"documents in {given.locales[1]}, {STEPS} steps of {BATCH}. Scores: mean over seeds. NDCG@10 over all four directions on {queries} held-out "
         "queries; accuracy of the nearest neighbour's intent; Spearman of the cosine of cross-lingual pairs with 1 (same meaning) or 0. One "
-        "small setting ranks no options in general: ± is half the range over seeds. Seconds are wall time on a shared machine.\n",
+        "small setting ranks no options in general: ± is half the range over seeds. Seconds are wall time on a shared machine. Teacher of `distill` and guide of `gist`: the untrained base. Vectors are compared by cosine, under which `sqrt` is the mean; with two layers, both LoRA rows without another part train the same factors.\n",
         "| option | seeds | NDCG@10 | intent accuracy | Spearman | trainable parameters | seconds |",
         "|---|---|---|---|---|---|---|",
     ]

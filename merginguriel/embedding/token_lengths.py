@@ -51,7 +51,7 @@ def argues_for(rows: Sequence[Lengths]) -> str:
         return f"The longest mean is {ratio:.1f} times the shortest: mean pooling needs no remedy."
     return (
         f"The longest mean is {ratio:.1f} times the shortest: in {rows[-1].locale} a token has {1 / ratio:.2f} of its weight in "
-        f"{rows[0].locale} under mean pooling. Try attention pooling, then sqrt, against the mean."
+        f"{rows[0].locale} under mean pooling. Try attention pooling, then max, against the mean."
     )
 
 
