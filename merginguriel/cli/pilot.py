@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 )
 @click.option("--budget", type=int, metavar="N", help="Merges and evaluations at most, for each target.")
 @click.option("--no-ensembles", is_flag=True, help="Try merges only.")
+@click.option("--unlabelled", is_flag=True,
+              help="Use no labels of the target: compare merges by agreement with the vote of the single models (weak).")  # fmt: skip
 @click.option(
     "--log", "logs", is_flag=True, help="Write the result and the advice into the log as one entry."
 )
@@ -58,6 +60,7 @@ def pilot(
     most: int,
     budget: int | None,
     no_ensembles: bool,
+    unlabelled: bool,
     logs: bool,
     detach: bool,
     dry_run: bool,
@@ -80,6 +83,8 @@ def pilot(
     from merginguriel.runs.planning import plan
     from merginguriel.workspace import writable
 
+    if unlabelled and mode != "ExcTar":
+        raise UsageError("--unlabelled needs --mode ExcTar: the target's own model was trained on labels.")
     where = writable(space(workspace_path))
     results: list[dict[str, Any]] = []
     planned: list[tuple[Planned, Plan]] = []
@@ -89,7 +94,8 @@ def pilot(
             knowledge, target, mode=mode, context=context, method=method, min_gain=min_gain, budget=budget,
             ensembles=not no_ensembles,
         )  # fmt: skip
-        one = pilots.planned(knowledge, question, ledger.answered(knowledge, question), most=most)
+        answer = ledger.answered(knowledge, question)
+        one = pilots.planned(knowledge, question, answer, most=most, unlabelled=unlabelled)
         work = plan(where, resolve.resolved(one.config, where))
         if work.other:
             raise UsageError(f"the models of {', '.join(work.other)} were trained with other settings.")
@@ -123,14 +129,19 @@ def before(planned: Planned, work: Plan) -> str:
     lines += plan_lines(work, "new")
     lines.append(
         f"  cost   at most {count(planned.pieces, 'piece')} of work; "
-        f"the confirmation on test items detects {planned.sees_pp:.1f} pp or more"
+        + (
+            "no confirmation: there are no labels"
+            if planned.config.unlabelled
+            else f"the confirmation on test items detects {planned.sees_pp:.1f} pp or more"
+        )
     )
     return "\n".join([*lines, *(f"  note   {note}" for note in planned.notes)])
 
 
 def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[str, Any]:
     """Print the result of a pilot, with `logs` after it was written into the log, and return it."""
-    from merginguriel.loop import entry_draft
+    from merginguriel.knowledge.base import load
+    from merginguriel.loop import entry_draft, interval_width, ledger
     from merginguriel.runs import run_store
 
     from .run import show
@@ -142,6 +153,7 @@ def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[s
         say(f"log it with: mu log add --run {run.id}")
         return result
     entry = entry_draft.logged(space, run.id) or entry_draft.add_run(space, run.id)
+    interval_width.save(space, interval_width.learned(ledger.scores(load(space))))
     say(f"in the log: {space.display(entry.path)}")
     say(f"ask again: mu advise --target {result['target']} --context {result['context']} --since {entry.id}")
     return result | {"entry": entry.id}
