@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import events
 from textual.app import SystemCommand
@@ -17,7 +17,7 @@ from merginguriel.errors import USER_ERRORS, MuError, as_mu_error
 from merginguriel.workspace import Workspace
 
 from . import gc_pause, registry, session
-from .base import Client, MuScreen
+from .base import Client, MuScreen, Tabs
 from .registry import SCREENS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class MuApp(Client):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(str(number), f"go('{name}')", f"Go to {name}", id=f"go.{name}", show=False)
-            for number, name in enumerate(SCREENS, start=1)
+            for number, name in enumerate(SCREENS)
         ),
         Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="Command palette: every screen and every action"),
         Binding("ctrl+o", "jump", "Jump", id="jump", show=False, tooltip="Show a letter on each part of the screen; press one to focus it"),
@@ -67,9 +67,9 @@ class MuApp(Client):
         self, space: Workspace, *, screen: str | None = None, what: tuple[str, ...] = (), demo: bool = False
     ) -> None:
         state = session.read(space)
-        start = screen or str(state.get("screen", "advise"))
+        start = screen or str(state.get("screen", "home"))
         # The first screen is the default mode: switching to it later would paint an empty screen first.
-        vars(self)["DEFAULT_MODE"] = start if start in SCREENS else "advise"
+        vars(self)["DEFAULT_MODE"] = start if start in SCREENS else "home"
         super().__init__(space, state, demo=demo)
         if screen and what:
             self.what[screen] = what
@@ -231,10 +231,16 @@ class MuApp(Client):
             result = []  # tried again at the next check; the runs screen shows the error
         finally:
             self.looking = False
-        for name, state in result:
-            self.call_from_thread(
-                self.notify,
-                f"{name} is {state}.",
-                severity="information" if state == "finished" else "warning",
-                markup=False,
-            )
+        self.call_from_thread(self._show_ended, result, len(self.watch_runs.live))
+
+    def _show_ended(self, ended: list[tuple[str, str]], at_work: int) -> None:
+        """Say which runs have ended, with the terminal's bell, and how many are at work."""
+        for name, state in ended:
+            severity: Literal["information", "warning"] = "information" if state == "finished" else "warning"
+            self.notify(f"{name} is {state}.", severity=severity, markup=False)
+        if ended:
+            self.bell()
+        if at_work != self.at_work:
+            self.at_work = at_work
+            for tabs in self.screen.query(Tabs):
+                tabs.refresh()

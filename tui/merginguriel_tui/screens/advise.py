@@ -1,4 +1,4 @@
-"""Home screen: choose a target, read the advice, vary the question, save or run the recipe."""
+"""Advise screen: choose a target, read the advice, vary the question, save or run the recipe."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from merginguriel.errors import MuError, UsageError
 from merginguriel.similarity import registry
 from merginguriel_tui.advice_view import Scale
 from merginguriel_tui.base import MuScreen
+from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Choice
 
 from . import advise_data
@@ -38,7 +39,7 @@ BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (12
 
 
 class AdviseScreen(MuScreen):
-    """The home screen."""
+    """Advice on one target."""
 
     NAME = "advise"
     LEAVE_TO = "targets"
@@ -51,7 +52,9 @@ class AdviseScreen(MuScreen):
         Binding("x", "open", "Reset the question", id="advise.open", show=False, tooltip="Reset all controls of the what-if line"),
         Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
         Binding("r", "run", "Run", id="advise.run", tooltip="Show what this recipe would do, then launch it"),
-        Binding("p", "pilot", "Pilot", id="advise.pilot", tooltip="Name the command of a pilot", show=False),
+        Binding("p", "pilot", "Pilot", id="advise.pilot", tooltip="Show arms, cost and detectable gain of a pilot, then launch it"),
+        Binding("v", "evidence", "Evidence", id="advise.evidence", show=False, tooltip="Show the measured rows as a table, sorted by weight, gain or n"),
+        Binding("l", "ledger", "Ledger", id="advise.ledger", show=False, tooltip="Show earlier advice, what came of it, and its reliability"),
         Binding("n", "next", "Copy the next command", id="advise.next", show=False, tooltip="Copy the command that comes next"),
         Binding("e", "explain", "Explain words", id="advise.explain", tooltip="Explain the terms of the advice"),
     ]  # fmt: skip
@@ -173,6 +176,21 @@ class AdviseScreen(MuScreen):
         }
         return {**picked, **fields}
 
+    def options(self, *, pilot: bool = False) -> dict[str, Any] | None:
+        """Return the question as arguments of `advise_request.question`; `pilot`: those that `mu pilot` has too.
+
+        None while a number is not complete.
+        """
+        values, numbers = self.given(), numbers_of(self.given())
+        if numbers is None:
+            return None
+        names = ("mode", "method", *(() if pilot else ("similarity",)))
+        picked = {name: values[name] or None for name in names}
+        k, least, budget = numbers
+        usual = values["context"] == self.open["context"]
+        picked |= {"context": None if usual else values["context"], "min_gain": least, "budget": budget}
+        return picked if pilot else picked | {"k": k}
+
     def _set_controls(self, values: dict[str, Any]) -> None:
         """Set the controls; ignore values that are not among their options."""
         for name in ("mode", "method", "similarity", "context"):
@@ -195,11 +213,10 @@ class AdviseScreen(MuScreen):
             )
             self.query_one("#find").focus()
             return
-        knowledge, values, target = self.knowledge, self.given(), self.target
-        numbers = numbers_of(values)
-        if numbers is None:
+        knowledge, target = self.knowledge, self.target
+        options = self.options()
+        if options is None:
             return  # a number is not complete
-        k, least, budget = numbers
         self.asking = True
 
         def work() -> tuple[Advice, ResultRow | None, str | None]:
@@ -207,13 +224,9 @@ class AdviseScreen(MuScreen):
             from merginguriel.loop import advise_request, ledger
 
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
-            question = advise_request.question(
-                knowledge, tag, mode=values["mode"], method=values["method"] or None,
-                similarity=values["similarity"] or None, k=k, min_gain=least, budget=budget,
-                context=None if values["context"] == self.open["context"] else values["context"],
-            )  # fmt: skip
+            question = advise_request.question(knowledge, tag, **options)
             advice = ledger.answered(knowledge, question)
-            row = advise_data.measured(knowledge, advice, DEFAULT_SEED)
+            row = advise_data.same_seed(advise_data.measured(knowledge, advice), DEFAULT_SEED)
             return advice, row, advise_request.unlogged_note(knowledge, question)
 
         self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
@@ -371,10 +384,20 @@ class AdviseScreen(MuScreen):
         self.app.push_screen(WordsScreen())
 
     def action_pilot(self) -> None:
-        """Name the command that runs a pilot of the advice."""
-        if self.advice is not None:
-            command = f"mu pilot --target {self.advice.target} --context {self.advice.context}"
-            self.notify(f"Run it in a shell: {self.mu.anywhere(command)}", timeout=8, markup=False)
+        """Show what a pilot of this question would do, and launch it from there."""
+        self._with_advice(
+            lambda advice, knowledge: self.app.push_screen(
+                create("pilot", knowledge, advice.target, self.options(pilot=True))
+            )
+        )
+
+    def action_evidence(self) -> None:
+        """Show the rows that the advice rests on as a table."""
+        self._with_advice(lambda advice, _: self.app.push_screen(create("evidence", advice, self.command)))
+
+    def action_ledger(self) -> None:
+        """Show the ledger of advice."""
+        self.app.push_screen(create("ledger"))
 
     def action_save(self) -> None:
         """Write the recipe as a run's configuration."""
@@ -407,10 +430,10 @@ class AdviseScreen(MuScreen):
             self.load(lambda: advise_data.launch(self.mu.space, result), self._launched, group="recipe")
 
         row = result.measured
-        title = f"Run {result.name}?" if row is None else f"Measured already as {row.ref}. Run it again?"
-        self.confirm(
-            title, result.text, "Run" if row is None else "Run again", launch, danger=row is not None
-        )
+        title = f"Run {result.name}?"
+        if row is not None:
+            title = f"Measured already as {row.ref}. Run it with seed {result.config.seed}?"
+        self.confirm(title, result.text, "Run", launch, danger=row is not None)
 
     def _launched(self, result: tuple[str, int | None]) -> None:
         name, pid = result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -16,6 +17,7 @@ STATES = {
     "running": ("▶", "bold green"), "queued": ("…", ""), "paused": ("‖", "yellow"), "finished": ("✓", "green"),
     "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
 }  # fmt: skip
+PREVIEW = 62  # cells of a line of the preview
 SETTING_WIDTH = 44  # characters of a setting in the preview; the run's own screen shows all
 
 
@@ -33,6 +35,12 @@ def short(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{max(seconds, 0):.0f}s"
+
+
+def reason(events: Sequence[Mapping[str, Any]]) -> str:
+    """Return why the last start of a run failed, with the hint; empty if it did not."""
+    ends = [one for one in events if one["event"] in ("started", "finished", "failed", "cancelled", "paused")]
+    return str(ends[-1].get("error") or "") if ends and ends[-1]["event"] == "failed" else ""
 
 
 def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int, list[dict[str, Any]]]:
@@ -63,7 +71,7 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
 
 
 def preview(space: Workspace, name: str) -> str:
-    """Return a run's result against every baseline, and its settings that differ from the defaults.
+    """Return a run's answer and result, or why it failed, and its settings that differ from the defaults.
 
     Raises:
         MuError: A file of the run is damaged.
@@ -73,11 +81,16 @@ def preview(space: Workspace, name: str) -> str:
     from merginguriel.runs.run_store import Run
     from merginguriel.text.runs import setting
 
+    from . import answer
+
     run = Run(name, space.runs / name)
     state = run_store.state(run)
     lines = [name, ""]
+    failure = reason(run_store.events(run))
     if state == "finished":
-        lines += _result_lines(run_store.result(run))
+        lines += answer.lines(run_store.result(run), PREVIEW)
+    elif failure and state == "failed":
+        lines += [f"failed: {failure}"]
     else:
         lines += [f"{state}: no result{' yet' if state in ('queued', 'running', 'paused') else ''}"]
     values = configs.flat_values(run.config)
@@ -92,30 +105,3 @@ def preview(space: Workspace, name: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= SETTING_WIDTH else text[: SETTING_WIDTH - 1] + "…"
-
-
-def _result_lines(result: dict[str, Any]) -> list[str]:
-    """Return a merge's value, sources and difference to each baseline; other kinds as `mu runs show` does."""
-    from merginguriel.text.numbers import signed
-    from merginguriel.text.runs import metric_of, result_lines
-
-    if "baselines" not in result:
-        return result_lines(result)
-    metric, n = metric_of(result), result["n"]
-    unit = metric.unit
-    pairs = zip(result["sources"], result["weights"], strict=True)
-    lines = [
-        f"{result['target']}  {result['mode']}  {result['context']}",
-        f"{metric.name} {unit.show(result[metric.name])}  95% {unit.span(*result['ci95'])}  n = {n:,}",
-        f"sources {', '.join(f'{source} {weight:.2f}' for source, weight in pairs)}",
-        "",
-    ]
-    rows = [["against", "", metric.name, "difference", ""]]
-    for kind, baseline in result["baselines"].items():
-        compared = baseline["comparison"]
-        cells = ["", ""]
-        if compared:
-            sign = ("▲" if compared["difference"] > 0 else "▼") if compared["significant"] else "≈"
-            cells = [f"{signed(compared['difference'])} {unit.points}", sign]
-        rows.append([kind.replace("_", " "), baseline["model"] or "", unit.show(baseline["value"]), *cells])
-    return [*lines, *columns(rows).splitlines(), "▲ above  ▼ below  ≈ within noise (95%)"]
