@@ -60,7 +60,7 @@ PLACES = {
 
 
 def again_advise(screen):
-    if screen.given() != screen.open:
+    if screen.what_if.given() != screen.open:
         screen.action_open()
     screen.query_one("#reasons").focus()
 

@@ -309,6 +309,8 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.again": becomes(lambda app: isinstance(app.screen, LaunchScreen) and app.screen.like is not None, True),
         "runs.mark": becomes(lambda app: len(app.screen.table.marked), 1),
         "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
+        "runs.archive": differs(lambda app: app.screen.table.count, on_finished),
+        "runs.undo": differs(lambda app: app.screen.table.count),
         "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Confirm, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
         "runs.resume": says("cannot resume", marked_finished),  # one that waits would begin
@@ -321,11 +323,12 @@ ROWS: dict[str, dict[str, Row]] = {
         "run.again": opens(LaunchScreen),
     },
     "the form of a run": {
-        "launch.go": says("cannot be launched yet"), "launch.save": says("cannot be saved yet"), "launch.back": closes(),
+        "launch.pick": opens(Pick, lambda app: app.screen.query_one("#key-method").focus()),
+        "launch.all": differs(lambda app: app.screen.every), "launch.go": says("cannot be launched yet"), "launch.save": says("cannot be saved yet"), "launch.back": closes(),
     },
     "compare": {
         "compare.find": focus("find"), "compare.first": Row(lambda app: app.screen.names, lambda b, a: a == (*b[1:], b[0])),
-        "compare.open": opens(RunScreen), "compare.back": becomes(lambda app: app.current_mode, "runs"),
+        "compare.flips": says("no test items in common"), "compare.open": opens(RunScreen), "compare.back": becomes(lambda app: app.current_mode, "runs"),
     },
     "compare, the field": {"compare.list": focus("offered"), "compare.back": focus("main")},
     "matrix": {

@@ -52,7 +52,8 @@ def test_a_pilot_is_launched_read_written_up_and_changes_the_advice_by_keys(trai
         assert "expected gain: " in text_of(app) and " measured " in text_of(app)
         await press(app, pilot, "a")
         await until(app, pilot, lambda: app.current_mode == "advise" and app.screen.advice is not None)
-        await press(app, pilot, "ctrl+r", "l")
+        await until(app, pilot, lambda: app.screen.advice.knowledge_hash != seen["before"])
+        await press(app, pilot, "l")
         await until(app, pilot, lambda: isinstance(app.screen, LedgerScreen) and app.screen.asked)
         assert app.screen.query_one("#ledger", DataTable).row_count == len(app.screen.asked) >= 2
 

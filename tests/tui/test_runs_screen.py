@@ -38,7 +38,7 @@ def test_the_table_shows_what_the_command_below_prints(space, mu, size):
     command, *lines = seen
     printed = mu(*shlex.split(command)[1:], "--json", "--workspace", space.root).json
     for row in printed:
-        (line,) = [line for line in lines if row["id"] in line]
+        (line,) = [line for line in lines if row["id"] in line[:60]]  # the preview is right of it
         assert row["state"] in line
         assert row["best"] is None or f"{100 * row['best']:.2f}%" in line
     assert {row["state"] for row in printed} == {"finished", "queued", "dead"}
@@ -221,3 +221,45 @@ def test_a_workspace_without_runs_and_one_that_disappears_are_no_end(bench):
         await until(app, pilot, lambda: "merge-sw-KE" not in shown(app))
 
     play(bench.load_space(), script, screen="runs")
+
+
+def test_columns_are_filtered_by_name_and_a_gain_has_its_interval(space, mu):
+    finished(space, "is-IS", [1, 1, 1, 0] * 10, over=(12, 2))
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        (line,) = [line for line in shown(app).splitlines() if "merge-is-IS" in line[:60]]
+        assert "▲ +25.0  +9.9 … +40.1" in line and "sv-SE" in line
+        await press(app, pilot, "slash", *"target:is-IS", "space", *"state:finished", "enter")
+        assert app.screen.table.count == 1 and app.focused is app.screen.table
+        await press(app, pilot, "slash", "escape")
+        assert app.screen.table.count == 5 and app.screen.text == ""
+
+    play(space, script, size=(160, 50), screen="runs")
+    found = mu("runs", "list", "--find", "method:ties state:queued", "--json", "--workspace", space.root).json
+    assert [row["state"] for row in found] == ["queued"]
+
+
+def test_several_runs_are_archived_at_once_and_come_back(space):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "space", "space", "a")
+        assert app.screen.table.count == 2 and len(list((space.runs / ".archive").iterdir())) == 2
+        await press(app, pilot, "u")
+        assert app.screen.table.count == 4 and not list((space.runs / ".archive").iterdir())
+
+    play(space, script, screen="runs")
+
+
+def test_the_tab_counts_runs_at_work_and_the_bell_rings_at_an_end(space):
+    run = waiting(space, "et-EE")
+    run_store.Events(run.folder).add("started", pid=1)
+    rung = []
+
+    async def script(app, pilot):
+        app.bell = lambda: rung.append(True)
+        with run_store.claimed(run):
+            await until(app, pilot, lambda: "4 runs ▶2" in shown(app))  # one at work, one that waits
+        await until(app, pilot, lambda: rung and "4 runs ▶1" in shown(app))
+
+    play(space, script, screen="runs")

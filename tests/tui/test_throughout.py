@@ -360,3 +360,28 @@ def test_a_click_on_a_row_a_link_and_a_reason_does_what_enter_does(bench):
         assert type(app.screen).__name__ == "Pick"
 
     play(space, script, size=(120, 40), screen="runs")
+
+
+@pytest.mark.parametrize(
+    "typed, mode", [("Danish", "advise"), ("A test", "log"), ("merge-nb", "runs"), ("a-skill", "skills")]
+)
+def test_the_palette_finds_locales_entries_runs_and_skills(bench, typed, mode):
+    from conftest import row
+    from run_screens import until, waiting
+
+    bench.skill()
+    bench.entry(row())
+    space = bench.load_space()
+    waiting(space, "nb-NO")
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "ctrl+p")
+        await until(app, pilot, lambda: app.screen.is_attached and app.screen.query("CommandInput"))
+        await press(app, pilot, *("space" if letter == " " else letter for letter in typed))
+        await until(app, pilot, lambda: app.screen.query_one("CommandList").option_count)
+        await pilot.pause(0.5)
+        await press(app, pilot, "enter")
+        await until(app, pilot, lambda: app.current_mode == mode)
+
+    play(space, script, screen="matrix")

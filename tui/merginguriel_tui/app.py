@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import events
-from textual.app import SystemCommand
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -23,11 +23,19 @@ from .registry import SCREENS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from textual.command import Provider
+
     from merginguriel.knowledge.problems import Problem
     from merginguriel.runs.progress import EndWatch
 
 SWITCH = 0.001  # thread switch interval in seconds: a reading thread delays drawing at most so long (default 0.005)
 EVERY = 2.0  # seconds between two checks for runs that have ended
+
+
+def _places() -> type[Provider]:
+    from .palette import Places
+
+    return Places
 
 
 class MuApp(Client):
@@ -42,12 +50,13 @@ class MuApp(Client):
 
     TITLE = "MergingUriel"
     CSS_PATH = "mu.tcss"
+    COMMANDS = App.COMMANDS | {_places}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(str(number), f"go('{name}')", f"Go to {name}", id=f"go.{name}", show=False)
             for number, name in enumerate(SCREENS)
         ),
-        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="Command palette: every screen and every action"),
+        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="Command palette: screens, actions, locales, runs, entries, skills and claims"),
         Binding("ctrl+o", "jump", "Jump", id="jump", show=False, tooltip="Show a letter on each part of the screen; press one to focus it"),
         Binding("question_mark,f1", "keys", "Keys", id="keys", show=False, tooltip="Show the keys that work here, with their ids"),
         Binding("y", "copy('text')", "Copy", id="copy.text", show=False, tooltip="Copy the content of the screen as text"),

@@ -63,6 +63,7 @@ class Client(App[None]):
         self.drafts_outside: list[Path] = []  # drafts that could not be saved in the workspace
         self.noted: tuple[Problem, ...] = ()  # problems of files that were last reported
         self.begun: set[str] = set()  # runs started here since the last check
+        self.landed = 0  # entries added to the log here
         self.at_work = 0  # runs that work or wait, by the last check
 
     def action_go(self, name: str, *what: str) -> None:
@@ -287,8 +288,10 @@ class MuScreen(Screen[None]):
         self.set_focus(self.query_one("#find"))
 
     def action_leave(self) -> None:
-        """Leave an input field, so that letters are commands again."""
+        """Leave an input field, so that letters are commands again; clear a search."""
         if self.in_field():
+            if isinstance(self.focused, Input) and self.focused.id == "find":
+                self.focused.value = ""
             result = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
             self.set_focus(result.first() if result else None)
 

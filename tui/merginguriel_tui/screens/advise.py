@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.similarity import registry
 from merginguriel_tui.advice_view import Scale
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Choice
+from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
 from . import advise_data
-from .advise_data import Find, command, kept, numbers_of, read, target_line, targets
+from .advise_data import Find, command, kept, read, target_line, targets
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.text.advice import Row
 
-MODES = ("ExcTar", "IncTar")
-FIELDS = ("k", "min_gain", "budget")
 SHOWN = 200  # targets in the list; what is typed narrows it
 DEFAULT_SEED = 0  # of a run whose configuration names none
 WAIT = 0.15  # seconds after the last key in a field
@@ -66,6 +64,8 @@ class AdviseScreen(MuScreen):
         self.target: str | None = None
         self.about: str | None = None  # context of the request, until it is set
         self.pending_search = ""  # target submitted before the knowledge was loaded
+        self.landed = 0  # entries added to the log when the knowledge was read
+        self.searched = False  # the advice that loads is that of a submitted search: it gets the focus
         self.listed: list[str] = []
         self.reasons: list[Row] = []
         self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
@@ -75,21 +75,7 @@ class AdviseScreen(MuScreen):
 
     def body(self) -> ComposeResult:
         """Lay out the what-if line, the target list and the answer."""
-        with Container(id="whatif"):
-            yield Choice("mode", MODES, MODES[0], id="mode")
-            yield Choice("method", ("",), "", id="method")
-            similarities = ("", *registry.names(models=False, products=False))
-            yield Choice("similarity", similarities, "", id="similarity")
-            with Horizontal(classes="field"):
-                yield Static("k ", classes="label")
-                yield Input(placeholder="any", type="integer", id="k", compact=True)
-            with Horizontal(classes="field"):
-                yield Static("min gain, pp ", classes="label")
-                yield Input(type="number", id="min_gain", compact=True)
-            with Horizontal(classes="field"):
-                yield Static("budget ", classes="label")
-                yield Input(placeholder="any", type="integer", id="budget", compact=True)
-            yield Choice("context", ("",), "", id="context")
+        yield WhatIf(id="whatif")
         with Horizontal(id="asked"):
             with Vertical(id="picker"):
                 yield Find(placeholder="find a target (/)", id="find", compact=True)
@@ -101,6 +87,11 @@ class AdviseScreen(MuScreen):
                     yield Scale(id="scale")
                 yield OptionList(id="reasons", markup=False, compact=True)
 
+    @property
+    def what_if(self) -> WhatIf:
+        """The what-if line."""
+        return self.query_one(WhatIf)
+
     # Advice
 
     def show(self, *what: str) -> None:
@@ -110,8 +101,8 @@ class AdviseScreen(MuScreen):
             self.target = what[0] if what else last if isinstance(last, str) and last else None
         if len(what) > 1:
             self.about = what[1]
-        if self.knowledge is None:
-            self.asking = True
+        if self.knowledge is None or self.landed != self.mu.landed:
+            self.asking, self.landed = True, self.mu.landed
             self.load(
                 lambda: read(self.mu.space), self._knowledge_read, otherwise=self._read_failed, group="ask"
             )
@@ -122,8 +113,8 @@ class AdviseScreen(MuScreen):
     def _set_context(self) -> None:
         """Set the context that the request named, if it exists, and leave the other controls as they are."""
         if self.about is not None:
-            self._set_controls(
-                {"context": self.about, **{name: self.given()[name] for name in ("k", "min_gain")}}
+            self.what_if.put(
+                {"context": self.about, **{name: self.what_if.given()[name] for name in ("k", "min_gain")}}
             )
             self.about = None
 
@@ -144,7 +135,7 @@ class AdviseScreen(MuScreen):
             "min_gain": f"{float(str(self.mu.space.settings['min_gain_pp'])):g}",
         }  # fmt: skip
         if first:
-            self._set_controls({**self.open, **kept(self.remembered().get("asked"))})
+            self.what_if.put({**self.open, **kept(self.remembered().get("asked"))})
         elif context.value not in contexts:
             context.value = contexts[0]
         self._set_context()
@@ -167,41 +158,6 @@ class AdviseScreen(MuScreen):
             text.append("\n\nCorrect it, then press ctrl+r to read again.", "not bold")
             self.query_one("#verdict", Static).update(text)
 
-    def given(self) -> dict[str, str]:
-        """Return the values of the controls."""
-        fields = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
-        picked = {
-            name: self.query_one(f"#{name}", Choice).value
-            for name in ("mode", "method", "similarity", "context")
-        }
-        return {**picked, **fields}
-
-    def options(self, *, pilot: bool = False) -> dict[str, Any] | None:
-        """Return the question as arguments of `advise_request.question`; `pilot`: those that `mu pilot` has too.
-
-        None while a number is not complete.
-        """
-        values, numbers = self.given(), numbers_of(self.given())
-        if numbers is None:
-            return None
-        names = ("mode", "method", *(() if pilot else ("similarity",)))
-        picked = {name: values[name] or None for name in names}
-        k, least, budget = numbers
-        usual = values["context"] == self.open["context"]
-        picked |= {"context": None if usual else values["context"], "min_gain": least, "budget": budget}
-        return picked if pilot else picked | {"k": k}
-
-    def _set_controls(self, values: dict[str, Any]) -> None:
-        """Set the controls; ignore values that are not among their options."""
-        for name in ("mode", "method", "similarity", "context"):
-            choice = self.query_one(f"#{name}", Choice)
-            if values.get(name) in choice.options:
-                choice.value = str(values[name])
-        for name in FIELDS:
-            field = self.query_one(f"#{name}", Input)
-            with field.prevent(Input.Changed):
-                field.value = str(values.get(name, ""))
-
     def _load_advice(self) -> None:
         """Compute the advice for the target and the controls, in a thread."""
         if self.knowledge is None:
@@ -214,7 +170,7 @@ class AdviseScreen(MuScreen):
             self.query_one("#find").focus()
             return
         knowledge, target = self.knowledge, self.target
-        options = self.options()
+        options = self.what_if.options(self.open["context"])
         if options is None:
             return  # a number is not complete
         self.asking = True
@@ -233,7 +189,7 @@ class AdviseScreen(MuScreen):
 
     def _advice_failed(self, error: MuError) -> None:
         self.mu.show_error(error)
-        self.asking, self.after = False, None
+        self.asking, self.after, self.searched = False, None, False
         self.target = self.advice.target if self.advice else None
         if self.target is None:
             self._load_advice()
@@ -244,7 +200,7 @@ class AdviseScreen(MuScreen):
 
         self.advice, row, note = result
         self.target = self.advice.target
-        values = self.given()
+        values = self.what_if.given()
         changed = {name: value for name, value in values.items() if value != self.open[name]}
         self.command = command(self.target, changed)
         self.remember(target=self.target, asked=changed)
@@ -258,8 +214,9 @@ class AdviseScreen(MuScreen):
         groups = [""] + [row.label for row in self.reasons]
         rows = [view.line(one, first=one.label != groups[at]) for at, one in enumerate(self.reasons)]
         self.list_options("reasons", map(Option, rows))
-        if self.focused is None:
+        if self.focused is None or self.searched:
             self.query_one("#reasons").focus()
+        self.searched = False
         after, self.asking, self.after = self.after, False, None
         if after:
             after()
@@ -272,7 +229,7 @@ class AdviseScreen(MuScreen):
         self.load(self._search_targets(text), self._show_targets, group="find")
 
     def _search_targets(self, text: str) -> Callable[[], list[tuple[str, str, int]]]:
-        context, counts = self.given()["context"], self.counts
+        context, counts = self.what_if.given()["context"], self.counts
         measured = {target: n for (name, target), n in counts.items() if name == context}
         return lambda: targets(text, measured, {target for _, target in counts})
 
@@ -288,6 +245,7 @@ class AdviseScreen(MuScreen):
 
     def _show_and_ask(self, text: str, result: list[tuple[str, str, int]]) -> None:
         self._show_targets(result)
+        self.searched = True
         self.target = result[0][0] if result else text  # an unknown locale raises an error with suggestions
         self._load_advice()
 
@@ -314,7 +272,7 @@ class AdviseScreen(MuScreen):
             # The key that focuses the field may be typed inside it.
             if text := event.value.strip().lstrip("/"):
                 self._search_and_ask(text)
-        elif numbers_of(self.given()) is None:
+        elif numbers_of(self.what_if.given()) is None:
             self.mu.show_error(UsageError(f"{event.value!r} is not a valid number for this field."))
         else:
             self._load_advice()
@@ -365,7 +323,7 @@ class AdviseScreen(MuScreen):
     def action_open(self) -> None:
         """Reset all controls."""
         if self.open:
-            self._set_controls(self.open)
+            self.what_if.put(self.open)
             self._list()
             self._load_advice()
 
@@ -387,7 +345,9 @@ class AdviseScreen(MuScreen):
         """Show what a pilot of this question would do, and launch it from there."""
         self._with_advice(
             lambda advice, knowledge: self.app.push_screen(
-                create("pilot", knowledge, advice.target, self.options(pilot=True))
+                create(
+                    "pilot", knowledge, advice.target, self.what_if.options(self.open["context"], pilot=True)
+                )
             )
         )
 

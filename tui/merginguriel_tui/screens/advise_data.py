@@ -11,6 +11,8 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
+from merginguriel_tui.widgets.whatif import numbers_of
+
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config
     from merginguriel.decision.advice_types import Advice
@@ -25,17 +27,6 @@ class Find(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "screen.to_targets", "To the list", id="advise.list", show=False)
     ]
-
-
-def numbers_of(values: Mapping[str, str]) -> tuple[int | None, float | None, int | None] | None:
-    """Return k, the least gain in pp and the budget as numbers; None while one of them is not a number."""
-    try:
-        k = int(values["k"]) if values["k"] else None
-        least = float(values["min_gain"]) if values["min_gain"] else None
-        budget = int(values["budget"]) if values["budget"] else None
-    except ValueError:
-        return None
-    return None if k is not None and k < 1 else (k, least, budget)
 
 
 def kept(state: object) -> dict[str, str]:

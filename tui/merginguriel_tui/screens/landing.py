@@ -37,6 +37,7 @@ def write(screen: MuScreen, kind: str, source: str, then: Callable[[str | None],
     space = screen.mu.space
 
     def done(entry: str | None) -> None:
+        screen.mu.landed += bool(entry)
         then(entry)
         if entry:
             show_effect(screen, entry)

@@ -301,7 +301,10 @@ class LogScreen(MuScreen):
         (self.table if self.page.has_focus else self.page).focus()
 
     def action_leave(self) -> None:
-        """Focus the list."""
+        """Focus the list; clear a search that is left."""
+        find = self.query_one("#find", Input)
+        if find.has_focus:
+            find.value = ""
         self.table.focus()
 
     def action_back(self) -> None:

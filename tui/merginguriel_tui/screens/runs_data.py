@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from merginguriel.text.numbers import interval, signed
 from merginguriel.text.tables import columns, plain, true_minus
 from merginguriel_tui.widgets.paged import PAGE
 
 if TYPE_CHECKING:
+    from merginguriel.runs.index import Gain
     from merginguriel.workspace import Workspace
 
 STATES = {
@@ -18,7 +20,6 @@ STATES = {
     "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
 }  # fmt: skip
 PREVIEW = 62  # cells of a line of the preview
-SETTING_WIDTH = 44  # characters of a setting in the preview; the run's own screen shows all
 
 
 def state_text(state: str) -> Text:
@@ -59,7 +60,7 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
 
     first = max(was // PAGE - 1, 0) * PAGE
     for offset, most in ((first, 3 * PAGE), (0, None)):
-        rows, _ = index.listed(space, most, offset=offset, look=False, **how)
+        rows, _ = with_gains(space, index.listed(space, most, offset=offset, look=False, **how))
         if any(row["id"] == name for row in rows):
             break
     else:
@@ -70,7 +71,25 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
     return {page: part for page, part in parts.items() if part}
 
 
-def preview(space: Workspace, name: str) -> str:
+def with_gains(space: Workspace, found: tuple[list[dict[str, Any]], int]) -> tuple[list[dict[str, Any]], int]:
+    """Return a page of the list with the gain of each run under `gain`, where it has one."""
+    from merginguriel.runs import index
+
+    rows, count = found
+    gains = index.gains(space, [row["id"] for row in rows]) if rows else {}
+    return [{**row, "gain": gains.get(row["id"])} for row in rows], count
+
+
+def gain_text(gain: Gain) -> Text:
+    """Return a gain with its sign and 95% interval: `▲ +3.2  +0.4 … +6.1`."""
+    sign = "≈" if not gain.sure else "▲" if gain.pp > 0 else "▼"
+    text = f"{sign} {signed(gain.pp)}"
+    if gain.se_pp is not None:
+        text += f"  {interval(gain.pp - 1.96 * gain.se_pp, gain.pp + 1.96 * gain.se_pp)}"
+    return Text(text)
+
+
+def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
     """Return a run's answer and result, or why it failed, and its settings that differ from the defaults.
 
     Raises:
@@ -88,14 +107,14 @@ def preview(space: Workspace, name: str) -> str:
     lines = [name, ""]
     failure = reason(run_store.events(run))
     if state == "finished":
-        lines += answer.lines(run_store.result(run), PREVIEW)
+        lines += answer.lines(run_store.result(run), width)
     elif failure and state == "failed":
         lines += [f"failed: {failure}"]
     else:
         lines += [f"{state}: no result{' yet' if state in ('queued', 'running', 'paused') else ''}"]
     values = configs.flat_values(run.config)
     settings = [
-        [key, _cut(setting(value))]
+        [key, _cut(setting(value), width)]
         for key, value in values.items()
         if value != configs.KEYS[key].default and value
     ]
@@ -103,5 +122,6 @@ def preview(space: Workspace, name: str) -> str:
     return plain(true_minus("\n".join(lines)))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= SETTING_WIDTH else text[: SETTING_WIDTH - 1] + "…"
+def _cut(text: str, width: int) -> str:
+    most = max(width - 18, 10)  # the run's own screen shows all
+    return text if len(text) <= most else text[: most - 1] + "…"
