@@ -11,7 +11,7 @@ from merginguriel_tui.screens.landing import LandedScreen
 from merginguriel_tui.screens.ledger import LedgerScreen
 from pilot import play
 from run_screens import until
-from textual.widgets import DataTable, SelectionList
+from textual.widgets import DataTable
 
 from merginguriel import workspace
 from merginguriel.knowledge.base import load
@@ -32,8 +32,7 @@ def test_a_pilot_is_launched_read_written_up_and_changes_the_advice_by_keys(trai
         await until(app, pilot, lambda: "ctrl+l launches the pilot" in text_of(app))
         for words in ("sv-SE advised: ", " arm ", "pieces of work", "detects", "Each round", "scored once"):
             assert words in " ".join(text_of(app).split()), words
-        queue = app.screen.query_one("#queue", SelectionList)
-        assert [queue.get_option_at_index(i).value for i in range(3)] == ["sv-SE", "de-DE", "en-US"]
+        assert app.screen.targets[:3] == ["sv-SE", "de-DE", "en-US"]
         await press(app, pilot, "down", "space")
         await until(app, pilot, lambda: "launches 2 pilots, one after the other" in app.screen.text.plain)
         assert app.screen.command.endswith(

@@ -204,9 +204,6 @@ class AdviseScreen(MuScreen):
         changed = {name: value for name, value in values.items() if value != self.open[name]}
         self.command = command(self.target, changed)
         self.remember(target=self.target, asked=changed)
-        self.query_one("#verdict", Static).update(
-            view.card(self.advice, advise_data.first_action(self.advice, row, self.key_of))
-        )
         self.query_one("#scale", Scale).tell(self.advice)
         self.reasons = view.rows(self.advice)
         if note:
@@ -215,8 +212,11 @@ class AdviseScreen(MuScreen):
         rows = [view.line(one, first=one.label != groups[at]) for at, one in enumerate(self.reasons)]
         self.list_options("reasons", map(Option, rows))
         if self.focused is None or self.searched:
-            self.query_one("#reasons").focus()
+            self.set_focus(self.query_one("#reasons"))  # at once: the card names the keys that work now
         self.searched = False
+        self.query_one("#verdict", Static).update(
+            view.card(self.advice, advise_data.first_action(self.advice, row, self.key_of))
+        )
         after, self.asking, self.after = self.after, False, None
         if after:
             after()
@@ -353,7 +353,14 @@ class AdviseScreen(MuScreen):
 
     def action_evidence(self) -> None:
         """Show the rows that the advice rests on as a table."""
-        self._with_advice(lambda advice, _: self.app.push_screen(create("evidence", advice, self.command)))
+
+        def show(advice: Advice, _: Knowledge) -> None:
+            if advice.rows:
+                self.app.push_screen(create("evidence", advice, self.command))
+            else:
+                self.notify(f"No merge for {advice.target} was measured.", severity="warning", markup=False)
+
+        self._with_advice(show)
 
     def action_ledger(self) -> None:
         """Show the ledger of advice."""

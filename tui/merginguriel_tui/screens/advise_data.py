@@ -155,7 +155,9 @@ def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str
 
         again = f"; {key('advise.run')} runs it with another seed" if runnable else ""
         return f"measured already as {short_ref(row.ref)}{again}"
-    if advice.verdict in ("merge", "pilot") and runnable:
+    if advice.verdict == "pilot":
+        return f"{key('advise.pilot')} tries it in a pilot: arms, cost and detectable gain come first"
+    if advice.verdict == "merge" and runnable:
         return f"{key('advise.run')} runs this recipe"
     if any(step.command for step in advice.next):
         return f"{key('advise.next')} copies the next command"

@@ -89,8 +89,8 @@ class HomeScreen(MuScreen):
 
     def draw(self) -> None:
         """List the lines under their headings; the cursor stays on its line."""
-        every = [*self.lines, *self.ranked]
-        for line in every:
+        every = sorted([*self.lines, *self.ranked], key=lambda line: home_data.GROUPS.index(line.group))
+        for line in sorted(every, key=lambda line: not line.key):
             free = (letter for letter in LETTERS if letter not in self.keys.values())
             self.keys.setdefault(line.do, line.key or next(free, ""))
         shown = self.query_one("#lines", OptionList)

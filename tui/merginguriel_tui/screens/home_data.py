@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.workspace import Workspace
 
+GROUPS = (
+    "first steps",
+    "at work",
+    "failed",
+    "not in the log",
+    "drafts",
+    "worth a pilot",
+    "open plans and questions",
+    "models",
+    "problems",
+)  # in their order on the screen
 MOST = 5  # lines of a group
 LOOK_BACK = 200  # finished runs among which those without an entry are looked for
 MANY_ROWS = 20_000  # result rows from which ranking all targets takes too long
@@ -99,12 +110,13 @@ def _drafts(space: Workspace) -> Iterator[Line]:
 
 
 def _open(knowledge: Knowledge) -> Iterator[Line]:
-    from merginguriel.knowledge.log.questions import unfinished
+    from merginguriel.knowledge.log.questions import threads, unfinished
 
     waiting = unfinished(knowledge, date.today().isoformat())
+    asked = {one.opened_by: one.text for one in reversed(threads(knowledge.entries)) if one.state != "closed"}
     for name in sorted(waiting, reverse=True)[:MOST]:
-        text = f"{', '.join(waiting[name])}: {knowledge.by_entry[name].title}"
-        yield Line("open plans and questions", text, ("go", "log", name))
+        what = asked.get(name) or f"plan: {knowledge.by_entry[name].title}"
+        yield Line("open plans and questions", f"{name[:10]}  {' '.join(what.split())}", ("go", "log", name))
     if len(waiting) > MOST:
         yield Line("open plans and questions", f"{len(waiting) - MOST} more entries", ("open_entries",))
 

@@ -9,8 +9,8 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import SelectionList, Static
-from textual.widgets.selection_list import Selection
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError
 from merginguriel.text.tables import plain
@@ -36,24 +36,27 @@ class PilotScreen(MuScreen):
     NAME = "advise"
     AUTO_FOCUS = "#queue"
     DEFAULT_CSS = """
-    PilotScreen #queue { width: 22; border: none; border-right: solid $panel; padding: 0; background: $background; }
+    PilotScreen #queue { width: 14; border-right: solid $panel; }
     PilotScreen #plans { width: 1fr; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "launch", "Launch", id="pilot.go", priority=True, tooltip="Launch the pilots that are shown, one after the other"),
+        Binding("space", "choose", "Choose", id="pilot.choose", tooltip="Add the target under the cursor to the queue, or take it out"),
         Binding("escape", "app.pop_screen", "Back", id="pilot.back"),
     ]  # fmt: skip
 
     def __init__(self, knowledge: Knowledge, target: str, options: dict[str, Any]) -> None:
         super().__init__()
         self.knowledge, self.target, self.options = knowledge, target, options
+        self.targets: list[str] = []
+        self.chosen = [target]  # in the order of their pilots
         self.plans: Plans = {}
         self.text = Text()
 
     def body(self) -> ComposeResult:
         """Yield the targets and the plans."""
         with Horizontal():
-            yield SelectionList[str](id="queue", compact=True)
+            yield OptionList(id="queue", markup=False, compact=True)
             with VerticalScroll(id="plans"):
                 yield Static(Text("…", "dim"), id="planned")
 
@@ -74,22 +77,29 @@ class PilotScreen(MuScreen):
             return list(dict.fromkeys([self.target, *near, *sorted(scorable or ())]))
 
         def then(targets: list[str]) -> None:
-            queue = self.query_one("#queue", SelectionList)
-            queue.clear_options()
-            queue.add_options(Selection(tag, tag, tag == self.target) for tag in targets)
-            queue.highlighted = 0
+            self.targets = targets
+            self.list_options("queue", [Option(self.row(target)) for target in targets], 0)
             self.plan()
 
         self.load(work, then)
 
-    @property
-    def chosen(self) -> list[str]:
-        """Chosen targets in the order of the list."""
-        return list(self.query_one("#queue", SelectionList).selected)
+    def row(self, target: str) -> Text:
+        """Return the line of a target, marked if it is chosen."""
+        return Text(f"{'◆' if target in self.chosen else ' '} {target}")
 
-    def on_selection_list_selected_changed(self) -> None:
-        """Plan what was chosen."""
+    def action_choose(self) -> None:
+        """Choose the target under the cursor, or no longer."""
+        queue = self.query_one("#queue", OptionList)
+        if queue.highlighted is None:
+            return
+        target = self.targets[queue.highlighted]
+        self.chosen = [one for one in self.chosen if one != target] + [target] * (target not in self.chosen)
+        queue.replace_option_prompt_at_index(queue.highlighted, self.row(target))
         self.plan()
+
+    def on_option_list_option_selected(self) -> None:
+        """Choose with Enter too."""
+        self.action_choose()
 
     def plan(self) -> None:
         """Plan the chosen targets that have no plan, in a thread."""
