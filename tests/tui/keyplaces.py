@@ -50,7 +50,7 @@ PLACES = {
     "log, the entry": Place("log", ("w",), lambda app: len(app.focused.drawn.links) > 2),
     "writing an entry": Place("log", ("n", *"empty", "enter"), on(ComposeScreen)),
     "runs": Place("runs", (), lambda app: app.screen.table.count),
-    "should it be cancelled": Place("runs", ("x",), on(Confirm)),
+    "should it be cancelled": Place("runs", ("slash", *"queued", "enter", "x"), on(Confirm)),
     "one run": Place("runs", ("slash", *"cy-GB", "enter", "enter"), lambda app: isinstance(app.screen, RunScreen) and app.screen.facts),
     "the form of a run": Place("runs", ("n",), lambda app: isinstance(app.screen, LaunchScreen) and app.screen.checked),
     "compare": Place("compare", (), lambda app: app.screen.found),

@@ -65,7 +65,7 @@ class Drawn:
 def escaped(text: str) -> str:
     """Return one line of text as Markdown that shows it unchanged."""
     line = re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(plain(text).split()))
-    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", line)  # neither a list nor a heading
+    return re.sub(r"^(\d*)([-+=.)])(?!\d)", r"\1\\\2", line)  # neither a list nor a heading
 
 
 def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) -> Drawn:
