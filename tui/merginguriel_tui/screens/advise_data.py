@@ -186,9 +186,9 @@ def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> Proposal
         configuration = config.changed(configuration, seed=next(n for n in count() if n not in seeds))
         was = "an unknown seed" if row.seed is None else f"seed {row.seed}"
         text += (
-            f"{row.ref} measured this recipe with {was} on {row.date}; the same again adds nothing to the log. "
-            f"This run takes seed {configuration.seed}: models and draws are new, the test items are the same. "
-            "For other items, start a run from the form (4, n) with other data.\n\n"
+            f"Measured with {was} on {row.date}: the same again adds nothing to the log.\n"
+            f"Other seed: this run takes seed {configuration.seed}, with new models and draws.\n"
+            "Other items: start a run on other data from the form (4, then n).\n\n"
         )
     name = run_store.run_id(configuration)
     exists = (space.runs / name / "config.yaml").is_file()

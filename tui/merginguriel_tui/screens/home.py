@@ -26,6 +26,17 @@ LETTERS = "abcdefhilmnoprstuvwxz"  # without the keys of all screens: g, j, k, q
 EVERY = 5.0  # seconds between two looks at runs at work
 
 
+class Lines(OptionList):
+    """A list that begins with a heading: moving above it leads to the first line, not out of the list."""
+
+    def validate_highlighted(self, highlighted: int | None) -> int | None:
+        """Return a line in place of nothing."""
+        found = super().validate_highlighted(highlighted)
+        if found is not None:
+            return found
+        return next((i for i, option in enumerate(self.options) if not option.disabled), None)
+
+
 class HomeScreen(MuScreen):
     """Runs at work, runs without an entry, drafts, open questions, targets worth a pilot, models at hand, problems."""
 
@@ -42,9 +53,7 @@ class HomeScreen(MuScreen):
 
     def body(self) -> ComposeResult:
         """Yield the list."""
-        yield OptionList(
-            Option(Text("Loading …", "dim"), disabled=True), id="lines", markup=False, compact=True
-        )
+        yield Lines(Option(Text("Loading …", "dim"), disabled=True), id="lines", markup=False, compact=True)
 
     def on_mount(self) -> None:
         """Look at runs again at intervals."""
