@@ -80,7 +80,7 @@ def test_when_a_node_is_lost_its_run_is_begun_again_elsewhere(trained, cluster):
     # A run that is killed before its event `started` would show one start only.
     until(lambda: sum(at_work(one) for one in run_store.listed(space)) == 2)
     cluster.remove_node(cluster.second, allow_graceful=False)
-    told = child.end(240)
+    told = child.end(900)
     assert told.code == 0, told.err
     begun = []
     for one in told.data["runs"]:
