@@ -228,7 +228,9 @@ class MuApp(Client):
             self.run_worker(self._ended, thread=True, group="watch")
 
     def _ended(self) -> None:
+        from merginguriel.runs import run_store
         from merginguriel.runs.progress import EndWatch
+        from merginguriel.runs.run_store import Run
 
         if self.watch_runs is None:
             self.watch_runs = EndWatch(self.space)
@@ -240,10 +242,11 @@ class MuApp(Client):
             result = []  # tried again at the next check; the runs screen shows the error
         finally:
             self.looking = False
-        self.call_from_thread(self._show_ended, result, len(self.watch_runs.live))
+        at_work = sum(run_store.held(Run(name, self.space.runs / name)) for name in self.watch_runs.live)
+        self.call_from_thread(self._show_ended, result, at_work)
 
     def _show_ended(self, ended: list[tuple[str, str]], at_work: int) -> None:
-        """Say which runs have ended, with the terminal's bell, and how many are at work."""
+        """Say which runs have ended, with the terminal's bell, and count the running ones."""
         for name, state in ended:
             severity: Literal["information", "warning"] = "information" if state == "finished" else "warning"
             self.notify(f"{name} is {state}.", severity=severity, markup=False)

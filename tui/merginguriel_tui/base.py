@@ -64,7 +64,7 @@ class Client(App[None]):
         self.noted: tuple[Problem, ...] = ()  # problems of files that were last reported
         self.begun: set[str] = set()  # runs started here since the last check
         self.landed = 0  # entries added to the log here
-        self.at_work = 0  # runs that work or wait, by the last check
+        self.at_work = 0  # running runs, by the last check
 
     def action_go(self, name: str, *what: str) -> None:
         """Switch to the screen `name` and open `what` there."""

@@ -47,14 +47,13 @@ def sentence(result: Mapping[str, Any]) -> str:
 
 
 def lines(result: Mapping[str, Any], width: int) -> list[str]:
-    """Return the result of a run, for a merge with the answer first and each interval drawn on one scale.
+    """Return the result of a run; for a merge that can be compared, each interval drawn on one scale first.
 
     Args:
         result: The content of result.json.
         width: Cells of a line.
     """
-    answer = sentence(result)
-    if not answer:
+    if decisive(result) is None:
         return result_lines(result)
     compared = [
         (kind, one, one["comparison"]) for kind, one in result["baselines"].items() if one["comparison"]
@@ -73,4 +72,4 @@ def lines(result: Mapping[str, Any], width: int) -> list[str]:
     ]
     scale = f"{signed(least)} … {signed(most)} {metric_of(result).unit.points}, ┊ zero"
     drawn = columns([["against", "", "gain", scale], *table]).splitlines()
-    return [answer, "", *drawn, "", *result_lines(result)]
+    return [*drawn, "", *result_lines(result)]

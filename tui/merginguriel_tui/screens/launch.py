@@ -80,7 +80,7 @@ class LaunchScreen(MuScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "launch", "Launch", id="launch.go", priority=True, tooltip="Launch the run shown beside the form"),
         Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True, tooltip="Save the configuration as YAML"),
-        Binding("down", "pick", "Choose", id="launch.pick", tooltip="Choose a method, locale or model from a list"),
+        Binding("f2", "pick", "Choose", id="launch.pick", tooltip="Choose a method, locale or model from a list"),
         Binding("f3", "every", "All keys", id="launch.all", tooltip="Show all keys of this kind of run, or the main ones and those that are set"),
         Binding("escape", "back", "Back", id="launch.back"),
     ]  # fmt: skip
@@ -115,6 +115,7 @@ class LaunchScreen(MuScreen):
         from merginguriel.config import run_config as configs
         from merginguriel.merging import registry
         from merginguriel.runs import resolve, run_store
+        from merginguriel.study import capabilities
 
         if self.fields:
             self.check()
@@ -134,18 +135,20 @@ class LaunchScreen(MuScreen):
             )
             fields = [Field(name, configs.KEYS[name], given.get(name, "")) for name in names]
             placed = resolve.placed(configs.Config(), space)
-            known = resolve.study_of(placed, space).trained()
-            return fields, file, sorted(registry.all_methods()), sorted(known)
+            study = resolve.study_of(placed, space)
+            trained, others = sorted(study.trained()), sorted(capabilities.scorable(study.context) or ())
+            known = list(dict.fromkeys([*trained, *others]))  # what has a model comes first
+            return fields, file, sorted(registry.all_methods()), known
 
         self.load(work, self.fill, group="form")
 
     async def fill(self, result: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
         """Create the fields."""
-        fields, self.file, methods, trained = result
+        fields, self.file, methods, known = result
         self.fields = {field.name: field for field in fields}
-        self.known = {"method": methods, "locale": trained, "locales": trained}
+        self.known = {"method": methods, "locale": known, "locales": known}
         # Await it: after a refresh alone, some fields may be missing on a slow machine.
-        await self.query_one("#form").mount_all([row_of(field, methods, trained) for field in fields])
+        await self.query_one("#form").mount_all([row_of(field, methods, known) for field in fields])
         self.fit()
         target = self.query_one("#key-target", Input)
         # The focus may arrive after the first letters and select them; the next letter would replace them.
@@ -212,7 +215,7 @@ class LaunchScreen(MuScreen):
         field = self.at
         text = "" if field is None else f"{field.name}: {field.key.doc}"
         if field is not None and self.known.get(field.key.kind):
-            text += "  (↓ chooses from a list)"
+            text += f"  ({self.key_of('launch.pick')} chooses from a list)"
         self.query_one("#about", Static).update(text)
 
     @property

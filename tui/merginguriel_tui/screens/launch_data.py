@@ -48,7 +48,7 @@ def safe(name: str) -> str:
     return "key-" + name.replace(".", "-")
 
 
-def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
+def row_of(field: Field, methods: list[str], locales: list[str]) -> Horizontal:
     """Return the line of a key: name, field, description."""
     key, default = field.key, set_text(field.key.default)
     widget: Widget
@@ -59,7 +59,7 @@ def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
             value=field.given if field.given in choices else Select.NULL,
         )  # fmt: skip
     else:
-        known = {"method": methods, "locale": trained}.get(key.kind, [])
+        known = {"method": methods, "locale": locales}.get(key.kind, [])
         widget = Input(
             field.given, placeholder=default or HINTS.get(key.kind, key.kind), id=safe(field.name), compact=True,
             suggester=SuggestFromList(known, case_sensitive=False) if known else None,

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 # Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 EVERY = 1.0  # seconds between two checks
-WIDTH = 78  # cells of a line of the result
 BARS = 200  # accuracies shown, the last ones
 MOST = 5000  # log lines in memory; `mu runs logs` prints all
 STAMP = re.compile(
@@ -191,8 +190,9 @@ class RunScreen(MuScreen):
             return
         self.busy = True
         row = facts.place if facts else 0
+        width = max(self.query_one("#panes").size.width - 3, 40)
         self.load(
-            lambda: looked(still, watch, row, facts),
+            lambda: looked(still, watch, row, facts, width),
             lambda result: self.took(watch, result),
             otherwise=self.missed,
             group="look",
@@ -373,7 +373,7 @@ class RunScreen(MuScreen):
         return content.plain if isinstance(content, Text) else ""
 
 
-def looked(still: Still, watch: Watch, position: int, before: Facts | None) -> Facts:
+def looked(still: Still, watch: Watch, position: int, before: Facts | None, width: int) -> Facts:
     """Read new events and log lines, and the result of a finished run. Called in a worker."""
     from merginguriel.runs import run_store
     from merginguriel.runs.progress import TAIL, read_on
@@ -387,7 +387,7 @@ def looked(still: Still, watch: Watch, position: int, before: Facts | None) -> F
     result, answer = f"no result yet: the run is {status.state}", ""
     if status.state == "finished":
         found = run_store.result(still.run)
-        result, answer = "\n".join(answer_lines(found, WIDTH)), sentence(found)
+        result, answer = "\n".join(answer_lines(found, width)), sentence(found)
     elif status.state == "failed":
         result = (
             f"{reason(watch.events)}\n\nr resumes the run where it stopped; e opens a form with its settings."

@@ -107,7 +107,8 @@ def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
     lines = [name, ""]
     failure = reason(run_store.events(run))
     if state == "finished":
-        lines += answer.lines(run_store.result(run), width)
+        result = run_store.result(run)
+        lines += [answer.sentence(result), "", *answer.lines(result, width)]
     elif failure and state == "failed":
         lines += [f"failed: {failure}"]
     else:
