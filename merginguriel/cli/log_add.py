@@ -11,9 +11,10 @@ import click
 
 from merginguriel import workspace
 from merginguriel.errors import MuError, UsageError
+from merginguriel.text.numbers import count
 
 from . import entry_input
-from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
+from .common import DATE, columns, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -161,7 +162,7 @@ def add_entry(
     if dry_run:
         if note:
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
-            say(f"{counted(int(note), 'row')} would be written to a CSV beside it.")
+            say(f"{count(int(note), 'row')} would be written to a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
         entry, text = acceptance.preview(
@@ -183,7 +184,7 @@ def add_entry(
         emit(entry.as_dict())
         return
     click.echo(entry.id)
-    say(f"{counted(len(entry.rows), 'row')}. Written to {where.display(entry.path)}. Next: mu lint")
+    say(f"{count(len(entry.rows), 'row')}. Written to {where.display(entry.path)}. Next: mu lint")
 
 
 def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) -> int:
@@ -315,7 +316,5 @@ def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None)
         ]
         click.echo(columns(table))
     say(
-        f"{counted(len(found), 'draft')}. Continue one: mu log add --draft ID --edit"
-        if found
-        else "No drafts."
+        f"{count(len(found), 'draft')}. Continue one: mu log add --draft ID --edit" if found else "No drafts."
     )

@@ -28,13 +28,7 @@ class Begun:
 
 
 def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) -> Begun:
-    """Draft an entry from the rows of runs.
-
-    Args:
-        space: The workspace.
-        rows: Of the runs.
-        kind: Type of the entry; default: a Retrospective, which answers the open plans that the rows cover.
-    """
+    """Draft an entry from the rows of runs; a Retrospective, the default, answers the open plans that they cover."""
     sections = entry_text.sections(rows)
     sections += pilot_entry.sections(space, rows)
     answers: list[str] = []

@@ -60,7 +60,7 @@ FOUND_BY = (
 FILTERS = (*FOUND_BY, "seed", "k")  # columns that `name:word` in the text of a search names
 ORDERS = {
     "newest": "created DESC, id",
-    "best": "best IS NULL, best DESC, created DESC, id",
+    "best": "best IS NULL, {sign} * best DESC, created DESC, id",
     # Running first, then waiting, then those that need attention.
     "state": "instr('running queued paused dead failed cancelled finished', state), created DESC, id",
     **{name: f"{name} IS NULL, {name}, created DESC, id" for name in ("target", "method", "seed")},
@@ -301,11 +301,16 @@ def listed(
     # Scores of single models are not the result of a merge.
     merging = ", ".join(f"'{kind}'" for kind in MERGING)
     scores = " OR ".join(f"name LIKE '%{name}%'" for name in metrics.metrics())
-    highest = f"(SELECT max(value) FROM metrics WHERE run = id AND ({scores}))"
-    best = f"CASE WHEN kind IN ({merging}) THEN value ELSE {highest} END AS best"
+    falling = ", ".join(f"'{one.name}'" for one in metrics.metrics().values() if not one.higher_is_better)
+    sign = f"CASE WHEN metric IN ({falling}) THEN -1 ELSE 1 END"
+    single = f"{sign} * (SELECT max({sign} * value) FROM metrics WHERE run = id AND ({scores}))"
+    best = f"CASE WHEN kind IN ({merging}) THEN value ELSE {single} END AS best"
+    ordered = ORDERS[order].format(sign=sign)
     with opened(space, look=look) as connection:
         count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
-        query = f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
+        query = (
+            f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ordered} LIMIT ? OFFSET ?"
+        )
         found = connection.execute(query, [*values, -1 if limit is None else limit, offset])
         return [dict(row) for row in found], count.fetchone()[0]
 

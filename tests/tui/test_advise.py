@@ -48,8 +48,7 @@ def test_the_card_says_what_the_command_prints(space, mu, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
+def test_what_if_answers_with_the_command_that_asks_the_same(space, mu):
     async def script(app, pilot):
         await settled(app, pilot)
         await press(app, pilot, "m")
@@ -63,7 +62,7 @@ def test_what_if_answers_with_the_command_that_asks_the_same(space, mu, size):
         found.update(app.screen.advice.as_dict(), command=app.screen.command)
 
     found: dict = {}
-    play(space, script, size=size, screen="advise", what=("gl-ES",))
+    play(space, script, screen="advise", what=("gl-ES",))
 
     command = found.pop("command")
     assert (

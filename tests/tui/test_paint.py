@@ -82,7 +82,7 @@ def terminal(*command, size=(120, 40)):
         yield ours
     finally:
         child.kill()
-        child.wait(30)
+        child.wait(120)
         os.close(ours)
 
 

@@ -33,7 +33,9 @@ def space(bench):
 # Links
 
 
-@pytest.mark.parametrize(("number", "size"), [(43, (80, 24)), (203, (160, 50))])
+@pytest.mark.parametrize(
+    ("number", "size"), [(43, (80, 24)), pytest.param(203, (160, 50), marks=pytest.mark.slow)]
+)
 def test_a_link_to_a_row_arrives_at_the_row(bench, space, number, size):
     lines = [
         f"| sw-KE | ExcTar | ties | REAL | 2 | {0.3 + i / 1000:.3f} | {i} |" for i in range(1, number + 3)
@@ -226,7 +228,7 @@ def test_a_key_pressed_while_the_advice_loads_is_honoured_afterwards(bench, spac
     go, inner = threading.Event(), ledger.answered
 
     def slow(*args, **options):
-        assert go.wait(60)
+        assert go.wait(120)
         return inner(*args, **options)
 
     monkeypatch.setattr(ledger, "answered", slow)

@@ -217,7 +217,7 @@ class MuApp(Client):
 
     async def action_quit(self) -> None:
         """Save the session and quit. Runs continue."""
-        session.write(self.space, {**self.kept, "screen": self.current_mode})
+        session.write(self.space, {**self.saved_state, "screen": self.current_mode})
         self.exit()
 
     def _look_at_runs(self) -> None:

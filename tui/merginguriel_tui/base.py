@@ -55,9 +55,9 @@ TAKES_LINE = {
 class Client(App[None]):
     """State and services of the application that its screens use."""
 
-    def __init__(self, space: Workspace, kept: dict[str, Any], *, demo: bool = False) -> None:
+    def __init__(self, space: Workspace, saved_state: dict[str, Any], *, demo: bool = False) -> None:
         super().__init__()
-        self.space, self.kept, self.demo = space, kept, demo
+        self.space, self.saved_state, self.demo = space, saved_state, demo
         self.what: dict[str, tuple[str, ...]] = {}  # screen → what to open when it is next shown
         self.elsewhere = "" if _is_nearest(space) else f" --workspace {shlex.quote(str(space.root))}"
         self.drafts_outside: list[Path] = []  # drafts that could not be saved in the workspace
@@ -72,7 +72,7 @@ class Client(App[None]):
         if what:
             self.what[name] = what
         self.switch_mode(name)
-        self.kept["screen"] = name
+        self.saved_state["screen"] = name
         while what and len(self.screen_stack) > 1 and not getattr(self.screen, "holding", False):
             self.pop_screen()  # `what` is shown by the screen itself, not by one on top of it
         screen = self.screen
@@ -321,12 +321,12 @@ class MuScreen(Screen[None]):
 
     def remembered(self) -> dict[str, Any]:
         """Return this screen's state from the last session. It comes from a file: check every value."""
-        result = self.mu.kept.get(self.NAME)
+        result = self.mu.saved_state.get(self.NAME)
         return result if isinstance(result, dict) else {}
 
     def remember(self, **what: Any) -> None:
         """Add values to the state that the next session gets."""
-        self.mu.kept[self.NAME] = {**self.remembered(), **what}
+        self.mu.saved_state[self.NAME] = {**self.remembered(), **what}
 
     def copied(self, how: str) -> str:
         """Return what `y` (text), `M` (markdown), `C` (csv) or `Y` (command) copies; empty: nothing."""

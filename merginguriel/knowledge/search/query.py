@@ -30,8 +30,51 @@ COLUMNS = (3.0, 4.0, 2.0, 1.0)  # what a match counts in name, title, summary, b
 SURE = 0.85  # how far a known trouble matches, from which on it is meant even by a line that does not look like an error
 # Words of a question that say nothing of its subject.
 STOP_WORDS = frozenset(
-    "a an and are as at be by can do does for from how i if in is it mean of on or our should that the their then there "
-    "this to was we what when where which who why will with you".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "do",
+        "does",
+        "for",
+        "from",
+        "how",
+        "i",
+        "if",
+        "in",
+        "is",
+        "it",
+        "mean",
+        "of",
+        "on",
+        "or",
+        "our",
+        "should",
+        "that",
+        "the",
+        "their",
+        "then",
+        "there",
+        "this",
+        "to",
+        "was",
+        "we",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "will",
+        "with",
+        "you",
+    ]
 )
 _ERROR = re.compile(r"\n.*\n|Traceback|Error\b|Exception\b|error:|^mu: ", re.MULTILINE)
 
@@ -151,7 +194,9 @@ def terms(query: str) -> list[str]:
 
     Stop words are left out unless the query has no other words.
     """
-    words = [word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)]
+    words = [
+        word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
+    ]
     words = list(dict.fromkeys(words))
     words = [word for word in words if word.strip("?!.,:;()").lower() not in STOP_WORDS] or words
     if len(words) > CONSIDERED:

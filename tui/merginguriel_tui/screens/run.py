@@ -63,7 +63,7 @@ class Facts(NamedTuple):
         events: Text of the events pane.
         result: Text of the result pane.
         answer: Whether the merge paid, on one line; empty if that is not known.
-        told: Metrics ready to show.
+        metrics: Metrics ready to show.
     """
 
     standing: Standing
@@ -72,7 +72,7 @@ class Facts(NamedTuple):
     events: str
     result: str
     answer: str
-    told: Metrics
+    metrics: Metrics
 
 
 class Still(NamedTuple):
@@ -218,7 +218,7 @@ class RunScreen(MuScreen):
         if facts.lines:
             fresh = [plain(line) for line in facts.lines]
             self.lines = [*self.lines, *fresh][-MOST:]
-            self.query_one("#lines", Log).write_lines(self.kept(fresh, short_time=True))
+            self.query_one("#lines", Log).write_lines(self.filtered(fresh, short_time=True))
         if before is None or before.events != facts.events:
             self.put("events", facts.events)
         if before is None or before.result != facts.result:
@@ -231,9 +231,9 @@ class RunScreen(MuScreen):
         changed = before is None or before.standing.state != state
         if changed:
             self.refresh_bindings()
-        if changed or before is None or before.told is not facts.told:
+        if changed or before is None or before.metrics is not facts.metrics:
             over = state not in ("queued", "running", "paused")
-            self.metrics(facts.told, "no curves: no losses were recorded" if over else "no losses yet")
+            self.metrics(facts.metrics, "no curves: no losses were recorded" if over else "no losses yet")
 
     def put(self, name: str, text: str) -> None:
         """Set the text of a pane."""
@@ -281,7 +281,7 @@ class RunScreen(MuScreen):
 
     # Keys
 
-    def kept(self, lines: list[str], *, short_time: bool = False) -> list[str]:
+    def filtered(self, lines: list[str], *, short_time: bool = False) -> list[str]:
         """Return the lines that match the search; `short_time` cuts the date."""
         result = [line for line in lines if self.filter in line.lower()] if self.filter else lines
         return [STAMP.sub(r"\1", line) for line in result] if short_time else result
@@ -291,7 +291,7 @@ class RunScreen(MuScreen):
         self.filter = event.value.strip().lower()
         log = self.query_one("#lines", Log)
         log.clear()
-        log.write_lines(self.kept(self.lines, short_time=True))
+        log.write_lines(self.filtered(self.lines, short_time=True))
 
     def on_input_submitted(self) -> None:
         """Focus the log."""
@@ -366,7 +366,7 @@ class RunScreen(MuScreen):
         if how == "command" or self.still is None:
             return self.command
         if pane == "log":
-            return "\n".join(self.kept(self.lines))
+            return "\n".join(self.filtered(self.lines))
         if pane == "metrics" and self.watch_of:
             return "\n".join(f"{name}\t{value:g}" for _, name, value in self.watch_of.metrics)
         content = self.query_one(f"#{pane}-text", Static).content
@@ -394,7 +394,9 @@ def looked(still: Still, watch: Watch, position: int, before: Facts | None, widt
         )
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
     # Go through thousands of metrics only if one is new.
-    metrics = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
+    metrics = (
+        before.metrics if before and before.metrics.taken == len(watch.metrics) else metrics_of(watch.metrics)
+    )
     return Facts(status, lines, position, events, result, answer, metrics)
 
 
