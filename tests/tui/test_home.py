@@ -85,7 +85,7 @@ def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
         await settled(app, pilot)
         first = app.screen.ranked[0]
         assert "worth a pilot" in app.screen.copied("csv") and first.text[:20] in app.screen.copied("csv")
-        saved = app.kept["home"]
+        saved = app.saved_state["home"]
         assert saved["hash"] == app.screen.knowledge.hash and json.dumps(saved["ranked"])
         await press(app, pilot, key_of(app, first.do))
         await until(app, pilot, lambda: app.current_mode == "advise" and app.screen.advice is not None)
