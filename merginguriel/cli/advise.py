@@ -167,19 +167,22 @@ def score(figure: Path | None, as_json: bool, workspace_path: Path | None) -> No
     """Score the advice asked for in this workspace whose arm was measured afterwards.
 
     Gains are those of the log. An interval holds if it contains the gain, the error of the measurement added. Regret is
-    the gain of the best arm measured on the target minus that of the decision.
+    the gain of the best arm measured on the target minus that of the decision. The squared errors, shrunk to what the
+    intervals promise, set the width of later intervals in each context (advice_width.json).
 
     \b
     mu advise score
     mu advise score --figure reliability.png
     """
     from merginguriel.knowledge.base import load
-    from merginguriel.loop import ledger
+    from merginguriel.loop import interval_width, ledger
     from merginguriel.text.scores import as_dict, render
 
     where = space(workspace_path)
     asked, found = ledger.entries(where), ledger.scores(load(where))
-    parts = ledger.buckets(found), ledger.bucket(found) if found else None
+    widths = interval_width.learned(found)
+    interval_width.save(where, widths)
+    parts = ledger.buckets(found), ledger.bucket(found) if found else None, widths
     emit(as_dict(asked, found, *parts)) if as_json else click.echo(plain(render(asked, found, *parts)))
     if figure:
         if not found:

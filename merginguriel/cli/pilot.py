@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from merginguriel.errors import UsageError
 from merginguriel.text.pilots import before
 
 from .common import LOCALE, emit, json_option, plain, say, space, workspace_option
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 )
 @click.option("--budget", type=int, metavar="N", help="Merges and evaluations at most, for each target.")
 @click.option("--no-ensembles", is_flag=True, help="Try merges only.")
+@click.option("--unlabelled", is_flag=True,
+              help="Use no labels of the target: compare merges by agreement with the vote of the single models (weak).")  # fmt: skip
 @click.option(
     "--log", "logs", is_flag=True, help="Write the result and the advice into the log as one entry."
 )
@@ -55,6 +58,7 @@ def pilot(
     most: int,
     budget: int | None,
     no_ensembles: bool,
+    unlabelled: bool,
     logs: bool,
     detach: bool,
     dry_run: bool,
@@ -75,13 +79,15 @@ def pilot(
     from merginguriel.runs import run_store, worker
     from merginguriel.workspace import writable
 
+    if unlabelled and mode != "ExcTar":
+        raise UsageError("--unlabelled needs --mode ExcTar: the target's own model was trained on labels.")
     where = writable(space(workspace_path))
     results: list[dict[str, Any]] = []
     planned: list[tuple[Planned, Plan]] = []
     knowledge = load(where)
     for target in dict.fromkeys(targets):
         one, work = pilots.prepared(
-            knowledge, target, most=most, mode=mode, context=context, method=method, min_gain=min_gain, budget=budget,
+            knowledge, target, most=most, unlabelled=unlabelled, mode=mode, context=context, method=method, min_gain=min_gain, budget=budget,
             ensembles=not no_ensembles,
         )  # fmt: skip
         planned.append((one, work))
@@ -108,7 +114,8 @@ def pilot(
 
 def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[str, Any]:
     """Print the result of a pilot, with `logs` after it was written into the log, and return it."""
-    from merginguriel.loop import entry_draft
+    from merginguriel.knowledge.base import load
+    from merginguriel.loop import entry_draft, interval_width, ledger
     from merginguriel.runs import run_store
 
     from .run import show
@@ -120,6 +127,7 @@ def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[s
         say(f"log it with: mu log add --run {run.id}")
         return result
     entry = entry_draft.logged(space, run.id) or entry_draft.add_run(space, run.id)
+    interval_width.save(space, interval_width.learned(ledger.scores(load(space))))
     say(f"in the log: {space.display(entry.path)}")
     say(f"ask again: mu advise --target {result['target']} --context {result['context']} --since {entry.id}")
     return result | {"entry": entry.id}

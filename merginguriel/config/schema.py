@@ -253,6 +253,9 @@ class Config(Section):
     )
     arms: Words = key((), "what is tried, as mu pilot writes it", only=("pilot",))
     margin_pp: Number = key(1.0, "differences within it count as equivalent", low=0, only=("pilot",))
+    unlabelled: Flag = key(
+        False, "use no labels of the target: agreement with the vote of the single models", only=("pilot",)
+    )
     advice: Word | None = key(None, "id of the advice that asked for the pilot", only=("pilot",))
     similarity: Similarity | None = key(None, "what chooses the sources and weighs them", only=SOURCES)
     k: Whole | None = key(

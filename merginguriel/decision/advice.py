@@ -9,15 +9,16 @@ from math import inf
 from typing import NamedTuple
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.parse.rows import ResultRow, metric_of
+from merginguriel.knowledge.parse.rows import AGREEMENT, ResultRow, metric_of
 from merginguriel.metrics import base as metrics
 
 from . import assemble, claim_rules, next_steps
-from .advice_types import Advice, Calibration, Recipe
+from .advice_types import Advice, Calibration
+from .arm_types import Recipe
 from .baseline import baseline_of, detectable, rebased, trial_of
 from .estimate import Learned, Relative, checks, learn, predict, relatives
-from .evidence import Arm, Column, Observation, arm_of, columns, is_arm, lead, observations
-from .pilot import passes_pp, planned, value_of_trial
+from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, columns, is_arm, lead, observations
+from .pilot import planned, value_of_trial, worth_pp
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import Choice, choose_sources
 from .verdict import Grounds, decide
@@ -121,6 +122,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         alternatives=assemble.alternatives(knowledge, candidates, question),
         pilot=assemble.pilot(plan, trial, baseline.kind, worth_pp=worth, metric=known.metric),
         calibration=calibration,
+        width=question.width,
         would_change=tuple(
             next_steps.would_change(candidates, verdict, trial, question, own, veto, decision.enough)
         ),
@@ -162,11 +164,13 @@ def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) ->
     vetoes = claim_rules.vetoes(knowledge.claims, knowledge.standings)
     ruinous = [veto for veto in vetoes if claim_rules.names_a_method(veto)] if excluding else []
     known = columns(rows)
-    found = observations(
-        rows, question.mode, lambda arm: claim_rules.veto_of(arm, ruinous) is not None, known=known
-    )
+
+    def excluded(arm: Arm) -> bool:
+        return claim_rules.veto_of(arm, ruinous) is not None
+
+    found = observations(rows, question.mode, excluded, known=known)
     here = [r for r in rows if r.target == question.target and r.context == question.context]
-    found = rebased(found, here, question)
+    found = rebased(found, here, question) + agreements(here, question.mode, excluded)
     learned = learn(found)
     others = relatives(learned, question.context, question.target)
     column = known.get((question.context, question.target), {}) if question.mode == "ExcTar" else {}
@@ -174,7 +178,7 @@ def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) ->
 
 
 def arms(known: Known, question: Question) -> list[Candidate]:
-    """Return every arm that may answer the question, with its estimate: the best expected gain first, passes priced.
+    """Return every arm that may answer the question, with its estimate: the best first by `worth_pp`.
 
     An arm measured on the target has the sources of its rows; a recipe that was not has those that would be chosen now.
     Recipes that were never measured in the context come last.
@@ -207,12 +211,13 @@ def arms(known: Known, question: Question) -> list[Candidate]:
 
     def rank(c: Candidate) -> tuple[object, ...]:
         elsewhere = not c.rows and not c.estimate.targets
-        dear = passes_pp(c.arm, question.min_gain_pp)
         return (
+            c.arm.method == JOINT
+            and question.method != JOINT,  # an alternative to merging, not a way to merge
             elsewhere,
             not c.rows and not c.runnable,
             c.passed_over is not None,
-            -round(c.estimate.mean_pp - dear, 9),
+            -round(worth_pp(c.estimate, c.arm, question.min_gain_pp), 9),
             c.arm.label,
             c.arm.sources,
         )
@@ -238,7 +243,9 @@ def _first(candidates: list[Candidate], question: Question, *, calibrated: bool)
 def _grounds(candidate: Candidate, *, known: bool, calibrated: bool) -> Grounds:
     """Return what an arm's estimate rests on."""
     estimate = candidate.estimate
-    return Grounds(known, bool(candidate.rows), estimate.targets, calibrated, candidate.arm.passes)
+    return Grounds(
+        known, bool(candidate.rows), candidate.confirmed, estimate.targets, calibrated, candidate.arm.passes
+    )
 
 
 def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, Choice]) -> Candidate:
@@ -253,9 +260,14 @@ def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, 
             sources = [source.locale for source in chosen[key].sources]
     leads = [o.lead_pp for o in own if o.lead_pp is not None]
     ahead = sum(leads) / len(leads) if leads else lead(known.column, sources)
-    estimate = predict(known.learned, arm, ahead, known.others)
+    estimate = predict(known.learned, arm, ahead, known.others, width=question.width)
     rows = tuple(o.row for o in own)
-    return Candidate(arm, estimate, rows, runnable=question.can_run(arm), lead_pp=ahead)
+    # The first choice of a pilot, or the only arm: its items did not choose it among others.
+    alone = len(known.learned.by_target.get((question.context, question.target), {})) == 1
+    confirmed = any(
+        row.metric != AGREEMENT and (alone or (row.run or "").startswith("pilot-")) for row in rows
+    )
+    return Candidate(arm, estimate, rows, confirmed=confirmed, runnable=question.can_run(arm), lead_pp=ahead)
 
 
 def _asked(arm: Arm, question: Question) -> bool:

@@ -14,20 +14,18 @@ from merginguriel.knowledge.parse.rows import SAW
 from . import claim_rules
 from .advice_types import (
     AppliedClaim,
-    ArmName,
     Calibration,
     EvidenceRow,
-    Gain,
     MeasuredArm,
-    Parts,
     Pilot,
     PredictedArm,
     PriorRows,
     UncountedRow,
 )
+from .arm_types import ArmName, Gain, Parts
 from .baseline import Trial, best_single, detectable, singles_of
 from .estimate import Check, Estimate
-from .evidence import GOAL, Arm, Observation, arm_of
+from .evidence import GOAL, JOINT, Arm, Observation, arm_of
 from .next_steps import words_of
 from .pilot import Plan
 from .question import DEFAULT, Candidate, Question
@@ -197,7 +195,8 @@ def alternatives(
             saw=max((r.saw for r in c.rows if r.saw), key=SAW.index, default=None),
             passed_over=c.passed_over.claim.id if c.passed_over else None,
         )
-        for c in candidates[1:5]
+        for i, c in enumerate(candidates)
+        if 1 <= i < 5 or (i and c.arm.method == JOINT)
     ]
     measured = []
     other = "IncTar" if question.mode == "ExcTar" else "ExcTar"

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any
 
+from . import backtest_items
 from .backtest_policies import (
     MIN_GAIN,
     Policy,
@@ -52,7 +53,9 @@ class Fission:
     """Verdicts on measured targets: what they claim, and what fresh information of the same size shows."""
 
     kind: str  # `merges`, or `with ensembles`
-    shared: float
+    shared: (
+        float | None
+    )  # share of the smaller variance that two gains of a target share; None: halves of the items
     verdicts: int  # over all replicates
     share: float  # of targets with a verdict to act
     claimed_pp: float
@@ -92,6 +95,7 @@ class Backtest:
     in_time: Calibration | None
     permuted: Calibration
     fission: tuple[Fission, ...]
+    pilots: tuple[backtest_items.PilotScore, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
@@ -138,11 +142,12 @@ def run(
         permuted=_permuted(here, context, seed),
         fission=tuple(
             fission(here, shared, ensembles=ensembles, seed=seed, replicates=replicates)
-            for shared in SHARES
+            for shared in (*SHARES, *([None] if backtest_items.enough(here) else []))
             for ensembles in (False, True)
         )
         if here
         else (),
+        pilots=backtest_items.pilots(told, here, seed=seed, replicates=replicates),
     )
 
 
@@ -298,7 +303,12 @@ def split(
 
 
 def fission(
-    found: Sequence[Observation], shared: float, *, ensembles: bool, seed: int, replicates: int = REPLICATES
+    found: Sequence[Observation],
+    shared: float | None,
+    *,
+    ensembles: bool,
+    seed: int,
+    replicates: int = REPLICATES,
 ) -> Fission:
     """Return what verdicts to merge claim on measured targets, and what fresh halves of the information show."""
     draws = random.Random(seed)
@@ -306,7 +316,7 @@ def fission(
     asked = inside = told = 0
     covered = [0, 0, 0]
     for _ in range(replicates):
-        seen, fresh = split(found, shared, draws)
+        seen, fresh = backtest_items.halves(found, draws) if shared is None else split(found, shared, draws)
         learned = learn(seen)
         for (context, target), arms in sorted(learned.by_target.items()):
             others = relatives(learned, context, target)

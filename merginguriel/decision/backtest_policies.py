@@ -11,7 +11,7 @@ from merginguriel import stats
 
 from .estimate import Estimate, cdf
 from .evidence import Arm, Recipe
-from .pilot import MERGE_AT, passes_pp
+from .pilot import MERGE_AT, worth_pp
 from .study_rules import Facts, rules
 
 MIN_GAIN = 1.0  # pp
@@ -40,7 +40,10 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """Realised gain of a policy over targets, with a 95% t interval; regret against the best measured arm."""
+    """Realised gain of a policy over targets, with a 95% t interval; regret against the best measured arm.
+
+    `ahead_pp`: what the engine's first choice, with ensembles, gains more on the same targets, with its interval.
+    """
 
     name: str
     targets: int
@@ -49,6 +52,7 @@ class Policy:
     high_pp: float
     regret_pp: float
     p90_regret_pp: float
+    ahead_pp: tuple[float, float, float]
 
 
 def compared_targets(told: Sequence[Prediction]) -> dict[str, list[Prediction]]:
@@ -65,10 +69,10 @@ def compared_targets(told: Sequence[Prediction]) -> dict[str, list[Prediction]]:
 
 
 def first(told: Sequence[Prediction]) -> Prediction | None:
-    """Return the arm with the highest expected gain, the passes of ensembles priced; None without arms."""
+    """Return the arm that is worth most, as the advice ranks them; None without arms."""
 
     def worth(one: Prediction) -> tuple[float, str]:
-        return one.estimate.mean_pp - passes_pp(one.arm, MIN_GAIN), one.arm.label
+        return worth_pp(one.estimate, one.arm, MIN_GAIN), one.arm.label
 
     return max(told, key=worth, default=None)
 
@@ -142,14 +146,16 @@ def policies(
     for name, says in rules(facts).items():
         tree = name == "decision tree of the study"
         picks[name] = ruled(says, uriel3, ties5) if tree else ruled(says, real3, never)
-    found = []
+    found, chosen = [], engine(compared)
     for name, pick in picks.items():
         gains = {t: gain for t in compared if (gain := pick(t)) is not None}
         if gains:
             regrets = sorted(max([0.0, *(o.gain_pp for o in compared[t])]) - g for t, g in gains.items())
             mean, low, high = mean_interval(list(gains.values()))
             p90 = regrets[min(len(regrets) - 1, int(0.9 * len(regrets)))]
-            found.append(Policy(name, len(gains), mean, low, high, sum(regrets) / len(regrets), p90))
+            ahead = mean_interval([(chosen(t) or 0.0) - gain for t, gain in gains.items()])
+            regret = sum(regrets) / len(regrets)
+            found.append(Policy(name, len(gains), mean, low, high, regret, p90, ahead))
     return found
 
 

@@ -10,7 +10,7 @@ from merginguriel import stats
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 from merginguriel.text.numbers import count, percent
 
-from .advice_types import Baseline
+from .arm_types import Baseline
 from .evidence import GOAL, Observation
 from .question import Question
 

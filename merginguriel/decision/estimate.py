@@ -21,10 +21,10 @@ from typing import Literal, NamedTuple
 from merginguriel import stats
 
 from .evidence import Arm, Recipe
-from .gains import SHARED_ITEMS, Learned, cell_of, learn, pool
+from .gains import Learned, cell_of, learn
 
 __all__ = [
-    "Check", "Estimate", "Learned", "Parts", "Relative", "cell_of", "checks", "learn", "pool", "predict", "relatives",
+    "Check", "Estimate", "Learned", "Parts", "Relative", "cell_of", "checks", "learn", "predict", "relatives",
 ]  # fmt: skip
 
 # Stated beforehand, with the source of each figure.
@@ -264,7 +264,7 @@ def relatives(learned: Learned, context: str, target: str) -> list[Relative]:
             expected = prior(learned.gains, arm.recipe, target, o.lead_pp, alone=True)
             if expected.targets:
                 trust = expected.targets / (expected.targets + GAINED)
-                weight = trust / ((1 - SHARED_ITEMS) * o.variance + expected.variance)
+                weight = trust / (o.variance + expected.variance)
                 surprise = max(-SURPRISE, min(SURPRISE, o.gain_pp - expected.mean_pp))
                 found.append(Relative(arm, surprise, weight, o.gain_pp < 0))
     return sorted(found, key=lambda r: (r.surprise_pp, r.weight, r.arm.label))
@@ -286,7 +286,9 @@ def _moved(others: Sequence[Relative]) -> tuple[float, dict[Arm, float]]:
     return sum(parts.values()), parts
 
 
-def predict(learned: Learned, arm: Arm, lead_pp: float | None, others: Sequence[Relative]) -> Estimate:
+def predict(
+    learned: Learned, arm: Arm, lead_pp: float | None, others: Sequence[Relative], *, width: float = 1.0
+) -> Estimate:
     """Return the expected gain of an arm over the best single model.
 
     Args:
@@ -294,6 +296,7 @@ def predict(learned: Learned, arm: Arm, lead_pp: float | None, others: Sequence[
         arm: The arm.
         lead_pp: Lead of the best single model over the mean of its sources, pp; None: unknown.
         others: `relatives` of the target; the arm itself is passed over.
+        width: Factor of the prior's standard deviation.
     """
     rows = learned.by_target.get((arm.context, arm.target), {}).get(arm)
     cell = cell_of(rows) if rows else None
@@ -302,7 +305,7 @@ def predict(learned: Learned, arm: Arm, lead_pp: float | None, others: Sequence[
     before = prior(learned, arm.recipe, arm.target, lead_pp)
     rest = [o for o in others if o.arm != arm] if rows else others
     shift, shares = _moved(rest)
-    start, spread = before.mean_pp + shift, before.variance
+    start, spread = before.mean_pp + shift, width**2 * before.variance
     own = winner = weight = 0.0
     if cell is not None:
         measured = cell.gain_pp
@@ -343,7 +346,7 @@ class Check(NamedTuple):
         return cdf((self.gain_pp - self.mean_pp) / sqrt(self.sd_pp**2 + self.noise), self.df)
 
 
-MOST_CHECKS = 1000
+MOST_CHECKS = 400
 
 
 def checks(learned: Learned, context: str) -> list[Check]:

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct
+from merginguriel.knowledge.parse.rows import AGREEMENT, MEASURES, ResultRow, distinct
 
-from .advice_types import ArmName, BaselineKind
+from .arm_types import ArmName, BaselineKind
 
 GOAL: dict[str, BaselineKind] = {"ExcTar": "best_single_source", "IncTar": "target_alone"}
+JOINT = "joint"  # one model, trained on the sentences of many locales
 BEST_OF_ALL = "best_zero_shot"  # of all models but the target's own, not only of the sources
 SMALLEST_GAP_VARIANCE = 0.01  # pp²
+AGREEMENT_SD = (
+    5.0  # pp between a gain of agreement and one of accuracy: a judgement, no pair was measured yet
+)
 GAP_TARGETS = 3  # fewer say nothing about how much the gap varies
 
 
@@ -71,13 +75,16 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Observation:
-    """One measured gain in pp. `kind`: `gain`, against the goal's baseline, or `effect`, inferred over a `gap`."""
+    """One measured gain in pp.
+
+    `kind`: `gain`, against the goal's baseline; `effect`, inferred over a `gap`; `agreement`, measured without labels.
+    """
 
     row: ResultRow
     arm: Arm
     gain_pp: float
     variance: float
-    kind: Literal["gain", "effect"]
+    kind: Literal["gain", "effect", "agreement"]
     gap: Gap | None = None
     lead_pp: float | None = None  # best single model − mean of the arm's sources, pp; None: unknown
 
@@ -96,8 +103,28 @@ def is_ensemble(method: str) -> bool:
     return method.startswith("ensemble")
 
 
+def with_joint(rows: Sequence[ResultRow], mode: str) -> list[ResultRow]:
+    """Return the rows, and for each joint model that a merge was compared with, its row against the merge's baseline."""
+    beaten = {
+        row.measurement(): row
+        for row in rows
+        if row.mode == mode and row.baseline_kind in (GOAL[mode], BEST_OF_ALL)
+    }
+    found = []
+    for row in rows:
+        goal = beaten.get(row.measurement()) if row.baseline_kind == JOINT and row.mode == mode else None
+        if goal is not None and row.baseline is not None:
+            found.append(
+                replace(
+                    goal, method=JOINT, similarity=None, k=None, params=(), sources=(), weights=(), wins=None,
+                    losses=None, se_pp=None, items=None, value=row.baseline, ref=row.ref, status=row.status,
+                )
+            )  # fmt: skip
+    return [*rows, *found]
+
+
 def is_arm(row: ResultRow) -> bool:
-    """Return whether a row is of a merge or an ensemble."""
+    """Return whether a row is of a merge, an ensemble or a joint model."""
     return row.method not in ("single", "compat")
 
 
@@ -120,7 +147,9 @@ def observations(
         excluded: Whether the rows of an arm are left out.
         known: `columns` of the rows, where they were read already.
     """
-    every = distinct(row for row in rows if row.mode == mode and row.status == "current" and is_arm(row))
+    every = distinct(
+        row for row in with_joint(rows, mode) if row.mode == mode and row.status == "current" and is_arm(row)
+    )
     arms = [arm_of(row) for row in every]
     usable = [(row, arm) for row, arm in zip(every, arms, strict=True) if not excluded(arm)]
     means = {row.measurement(): row.baseline for row, _ in usable if row.baseline_kind == "source_mean"}
@@ -131,7 +160,9 @@ def observations(
     effects: dict[object, Observation] = {}
     for row, arm in usable:
         difference, variance = row.gain_pp, row.variance_pp
-        beaten = row.baseline_kind == GOAL[mode] and not (mode == "ExcTar" and row.measurement() in strict)
+        beaten = row.baseline_kind == GOAL[mode] and not (
+            strict and mode == "ExcTar" and row.measurement() in strict
+        )
         beaten |= mode == "ExcTar" and row.baseline_kind == BEST_OF_ALL
         if beaten and difference is not None and variance is not None:
             lead = (
@@ -159,6 +190,16 @@ def observations(
                 )
             )
     return found
+
+
+def agreements(rows: Iterable[ResultRow], mode: str, excluded: Callable[[Arm], bool]) -> list[Observation]:
+    """Return what pilots without labels measured: gains of agreement, with `AGREEMENT_SD` added to their noise."""
+    return [
+        Observation(row, arm, 100 * (row.value - row.baseline), (row.se_pp or 0.0) ** 2 + AGREEMENT_SD**2, AGREEMENT)
+        for row in distinct(rows)
+        if row.metric == AGREEMENT and row.mode == mode and row.status == "current" and row.baseline is not None
+        and not excluded(arm := arm_of(row))
+    ]  # fmt: skip
 
 
 def columns(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]]:
@@ -211,7 +252,7 @@ def _lead_of(
         found = lead(column, row.sources, max(pool.values()))
         if found is not None:
             return found
-    mean = means.get(row.measurement())
+    mean = means.get(row.measurement()) if means else None
     if mean is None:
         return None
     if pool and row.baseline_kind == BEST_OF_ALL:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import NamedTuple
+
+from merginguriel.knowledge.parse.rows import ItemBits, ResultRow
 
 from .evidence import Arm, Observation, Recipe
 
-SHARED_ITEMS = 0.75  # of the noise variance, common to measurements on the same items
+SHARED_ITEMS = 0.75  # assumed share of the noise that measurements on the same items have in common, unless `shared` knows it
 
 
 class Cell(NamedTuple):
@@ -20,16 +23,44 @@ class Cell(NamedTuple):
     lead_pp: float | None
 
 
-def pool(measured: Sequence[tuple[float, float, object]]) -> tuple[float, float]:
-    """Return mean and variance of (gain, variance, items): rows on the same items share `SHARED_ITEMS` of their noise."""
-    groups: dict[object, list[tuple[float, float]]] = {}
-    for gain, variance, items in sorted(measured, key=lambda m: (str(m[2]), m[0], m[1])):
-        groups.setdefault(items, []).append((gain, variance))
+def shared(rows: Sequence[ResultRow]) -> float:
+    """Return the share of the noise variance that gains on the same items have in common, 0 to 1.
+
+    The mean over pairs of rows of covariance ÷ smaller variance of their differences per item, where both rows kept
+    which items were wins and losses; `SHARED_ITEMS` where no pair did.
+    """
+    kept = [(ItemBits.parse(row.items), row.n) for row in rows if row.items and row.n]
+    shares = [_share(a, b, n) for (a, n), (b, _) in combinations(kept, 2) if a.test_set == b.test_set]
+    return sum(shares) / len(shares) if shares else SHARED_ITEMS
+
+
+def _share(a: ItemBits, b: ItemBits, n: int) -> float:
+    def mean(one: ItemBits) -> float:
+        return (one.wins.bit_count() - one.losses.bit_count()) / n
+
+    def variance(one: ItemBits) -> float:
+        return (one.wins | one.losses).bit_count() / n - mean(one) ** 2
+
+    agree = (a.wins & b.wins).bit_count() + (a.losses & b.losses).bit_count()
+    differ = (a.wins & b.losses).bit_count() + (a.losses & b.wins).bit_count()
+    least = min(variance(a), variance(b))
+    share = ((agree - differ) / n - mean(a) * mean(b)) / least if least > 0 else 1.0
+    return min(max(share, 0.0), 1.0)
+
+
+def pool(measured: Sequence[Observation]) -> tuple[float, float]:
+    """Return mean and variance of gains; those on the same items share their noise as far as `shared` says."""
+    if len(measured) == 1:
+        return measured[0].gain_pp, measured[0].variance
+    groups: dict[object, list[Observation]] = {}
+    for o in sorted(measured, key=lambda o: (o.gain_pp, o.variance, o.row.ref)):
+        groups.setdefault((o.row.n, o.kind), []).append(o)
     total = weighted = 0.0
-    for rows in groups.values():
-        precision = sum(1 / variance for _, variance in rows)
-        mean = sum(gain / variance for gain, variance in rows) / precision
-        spread = SHARED_ITEMS * min(variance for _, variance in rows) + (1 - SHARED_ITEMS) / precision
+    for _, rows in sorted(groups.items(), key=lambda group: str(group[0])):
+        precision = sum(1 / o.variance for o in rows)
+        mean = sum(o.gain_pp / o.variance for o in rows) / precision
+        common = shared([o.row for o in rows]) if len(rows) > 1 else 1.0
+        spread = common * min(o.variance for o in rows) + (1 - common) / precision
         total += 1 / spread
         weighted += mean / spread
     return weighted / total, 1 / total
@@ -54,7 +85,8 @@ class Learned:
         """(recipe, target) → its rows."""
         found: dict[tuple[Recipe, str], list[Observation]] = {}
         for o in self.found:
-            found.setdefault((o.arm.recipe, o.arm.target), []).append(o)
+            if o.kind != "agreement":
+                found.setdefault((o.arm.recipe, o.arm.target), []).append(o)
         return found
 
     @cached_property
@@ -100,12 +132,14 @@ class Learned:
     @cached_property
     def contexts(self) -> frozenset[str]:
         """Contexts with a measured gain."""
-        return frozenset(o.arm.context for o in self.found)
+        return frozenset(o.arm.context for o in self.found if o.kind != "agreement")
 
 
 def cell_of(rows: Sequence[Observation]) -> Cell:
     """Pool rows of one target."""
-    gain, variance = pool([(o.gain_pp, o.variance, (o.row.n, o.kind)) for o in rows])
+    if len(rows) == 1:
+        return Cell(rows[0].gain_pp, rows[0].variance, rows[0].lead_pp)
+    gain, variance = pool(rows)
     leads = sorted(o.lead_pp for o in rows if o.lead_pp is not None)
     return Cell(gain, variance, sum(leads) / len(leads) if leads else None)
 

@@ -12,10 +12,11 @@ from merginguriel.similarity import choice
 from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
-from .advice_types import Baseline, Next
+from .advice_types import Next
+from .arm_types import Baseline
 from .baseline import Trial
 from .estimate import Estimate
-from .evidence import Observation, is_ensemble
+from .evidence import JOINT, Observation, is_ensemble
 from .pilot import MERGE_AT
 from .question import Candidate, Question
 from .sources import Choice
@@ -184,6 +185,9 @@ def next_steps(
             matrix = f"mu nxn --split dev --locale {target}{where}"
             return [Next(matrix, "the best single source is not known")]
         return [Next(f"mu log list --rows --target {target}", "its rows name the model to use instead")]
+    if arm.method == JOINT:
+        left = f" --leave-out {target}" if question.mode == "ExcTar" else ""
+        return [Next(f"mu train --joint all{left}{where}", "one model on the sentences of all locales")]
     together = is_ensemble(arm.method)
     if lab and not together and arm.method not in lab.methods:
         other = next((c.arm for c in candidates if c.runnable), None)

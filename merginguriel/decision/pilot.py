@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 from merginguriel import stats
 
-from .advice_types import ArmName, Work
+from .advice_types import Work
+from .arm_types import ArmName
 from .estimate import Estimate
 from .evidence import Arm
 
 # Price of a piece of work, as a share of the smallest gain worth a merge: a judgement, the same for every question.
 PRICES = {"merges": 0.01, "evaluations": 0.01, "trainings": 0.02}
 MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
+CAUTION = 0.5  # standard deviations taken off an expected gain where arms are ranked: docs/backtest/bars.md
 PASS_PRICE = 0.05  # of each forward pass after the first, likewise
 
 
@@ -73,6 +75,14 @@ def work(arms: int, missing: int) -> Work:
 def passes_pp(arm: Arm, min_gain_pp: float) -> float:
     """Return the gain in pp that the forward passes of an ensemble must bring beyond that of one model."""
     return PASS_PRICE * min_gain_pp * (arm.passes - 1)
+
+
+def worth_pp(estimate: Estimate, arm: Arm, min_gain_pp: float) -> float:
+    """Return what arms are ranked by: the expected gain, less its forward passes and `CAUTION` standard deviations.
+
+    The best of many uncertain means is overestimated, the more the wider its distribution.
+    """
+    return estimate.mean_pp - CAUTION * estimate.sd_pp - passes_pp(arm, min_gain_pp)
 
 
 def price_pp(cost: Work, min_gain_pp: float) -> float:

@@ -11,7 +11,7 @@ from merginguriel.similarity.choice import AS_IT_IS, parsed
 
 from . import claim_rules
 from .estimate import Estimate
-from .evidence import Arm, is_ensemble
+from .evidence import JOINT, Arm, is_ensemble
 
 DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
 
@@ -46,7 +46,7 @@ class Lab:
 
     def runs(self, arm: Arm) -> bool:
         """Return True if this program has the method with these parameters, and the similarity but for a table's."""
-        if is_ensemble(arm.method):
+        if is_ensemble(arm.method) or arm.method == JOINT:
             return True
         kind, options = parsed(arm.similarity) if arm.similarity else (None, AS_IT_IS)
         return (
@@ -75,6 +75,7 @@ class Question:
         ensembles: Whether several models may answer together, at k forward passes for each input.
         matrix: Rows of single models that the workspace has and the log lacks.
         points: Unit of gains, set from the context's metric: `pp` for a share, `pt` for a correlation or a score.
+        width: Factor of the standard deviation of priors, learned from scored advice; 1: none.
     """
 
     target: str
@@ -90,6 +91,7 @@ class Question:
     ensembles: bool = True
     matrix: tuple[ResultRow, ...] = ()
     points: str = "pp"
+    width: float = 1.0
 
     def can_run(self, arm: Arm) -> bool:
         """Return True if the asker can run the arm."""
@@ -102,6 +104,7 @@ class Candidate(NamedTuple):
     arm: Arm
     estimate: Estimate
     rows: tuple[ResultRow, ...]  # this arm, measured on this target
+    confirmed: bool = False  # measured with labels on items that did not choose it among other arms
     passed_over: claim_rules.Rule | None = None
     runnable: bool = True
     lead_pp: float | None = None  # of the best single model over the mean of the sources

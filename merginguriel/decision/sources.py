@@ -12,9 +12,9 @@ from merginguriel.similarity import choice
 from merginguriel.similarity.registry import Inputs
 from merginguriel.text.numbers import percent
 
-from .advice_types import Source
+from .arm_types import Source
 from .baseline import enough, singles_of
-from .evidence import Arm, columns
+from .evidence import JOINT, Arm, columns
 from .question import DEFAULT, Question
 
 ROUNDING = 1e-4  # an accuracy of the log is given to a hundredth of a percentage point
@@ -57,6 +57,8 @@ def choose_sources(
         predicting: Whether unmeasured sources are predicted; otherwise they are not named.
     """
     trained = question.lab.trained if question.lab else None
+    if arm.method == JOINT and not any(row.sources for row in measured):
+        return Choice((), 0, "trained together on the sentences of all other locales")
     for row in measured:
         if row.sources:
             weights = row.weights or (None,) * len(row.sources)

@@ -62,10 +62,13 @@ def predict(
         return {s: Predicted(float(level + v) / 100, None) for s, v in zip(known, lin, strict=True)}
     table = np.array([[100 * full[t].get(s, np.nan) for t in full] for s in known])
     table[np.equal.outer(np.array(known), np.array(list(full)))] = np.nan
-    scores = _scores(table, known, list(full), target, NEAR, NEAR_PRIOR)
+    alike = Alike.of(known, [*full, target])
+    others = list(range(len(full)))
+    scores = _scores(table, alike.seen(others, len(full)), NEAR, NEAR_PRIOR)
     errors = [
-        _scores(np.delete(table, i, 1), known, [u for u in full if u != t], t, NEAR, NEAR_PRIOR) - table[:, i]
-        for i, t in enumerate(full)
+        _scores(np.delete(table, i, 1), alike.seen([j for j in others if j != i], i), NEAR, NEAR_PRIOR)
+        - table[:, i]
+        for i in others
     ]
     centred = np.concatenate([e[~np.isnan(e)] - np.nanmean(e) for e in errors])
     sd = sqrt(float((centred**2).mean()))
@@ -86,20 +89,47 @@ def _similarities(sources: Sequence[str], targets: Sequence[str]) -> np.ndarray:
     return np.stack([*sets, np.array(script)], -1)
 
 
-def _scores(
-    table: np.ndarray, sources: Sequence[str], targets: Sequence[str], target: str, near: float, prior: float
-) -> np.ndarray:
+class Seen(NamedTuple):
+    """Similarities that a prediction uses: of sources and known targets, of both with the asked target.
+
+    Attributes:
+        features: [sources, targets, features].
+        here: Of the sources and the asked target [sources, features].
+        near: Mean URIEL similarity of the asked target and the known ones [targets].
+    """
+
+    features: np.ndarray
+    here: np.ndarray
+    near: np.ndarray
+
+
+class Alike(NamedTuple):
+    """Similarities of sources and targets [sources, targets, features], and of targets and targets."""
+
+    sources: np.ndarray
+    targets: np.ndarray
+
+    @classmethod
+    def of(cls, sources: Sequence[str], targets: Sequence[str]) -> Alike:
+        """Compute the similarities of locales."""
+        return cls(_similarities(sources, targets), _similarities(targets, targets))
+
+    def seen(self, known: Sequence[int], asked: int) -> Seen:
+        """Return the part that a prediction of target `asked` from the targets `known` uses."""
+        near = self.targets[asked, known, : len(uriel.SETS)].mean(-1)
+        return Seen(self.sources[:, known], self.sources[:, asked], near)
+
+
+def _scores(table: np.ndarray, seen: Seen, near: float, prior: float) -> np.ndarray:
     """Return predicted scores of sources on a target, relative to its mean, pp.
 
     Args:
         table: Scores [sources, targets], pp; NaN where unknown.
-        sources: Its rows.
-        targets: Its columns.
-        target: The target.
+        seen: Similarities of its rows and columns with each other and the target.
         near: Distance of targets at which their weight falls to 1/e.
         prior: Weight of an effect of 0 beside the near targets.
     """
-    features = _cached(tuple(sources), tuple(targets))
+    features = seen.features
     mask = ~np.isnan(table)
     rest = table - np.nanmean(table, 0)
     donor = np.nansum(rest, 1) / (mask.sum(1) + DONOR_PRIOR)
@@ -108,10 +138,9 @@ def _scores(
     centred = features - (features * mask[..., None]).sum(0)[None] / counts
     slopes = _ridge(centred[mask], rest[mask])
     rest = np.where(mask, rest - centred @ slopes, 0.0)
-    weight = np.exp(-(1 - _cached((target,), tuple(targets))[0, :, : len(uriel.SETS)].mean(-1)) / near)
+    weight = np.exp(-(1 - seen.near) / near)
     local = (rest * weight).sum(1) / ((mask * weight).sum(1) + prior)
-    here = _cached(tuple(sources), (target,))[:, 0]
-    scores: np.ndarray = donor + local + (here - here.mean(0)) @ slopes
+    scores: np.ndarray = donor + local + (seen.here - seen.here.mean(0)) @ slopes
     return scores
 
 
@@ -120,11 +149,6 @@ def _ridge(features: np.ndarray, values: np.ndarray) -> np.ndarray:
     gram = features.T @ features + RIDGE * np.eye(features.shape[1])
     slopes: np.ndarray = np.linalg.solve(gram, features.T @ values)
     return slopes
-
-
-@cache
-def _cached(sources: tuple[str, ...], targets: tuple[str, ...]) -> np.ndarray:
-    return _similarities(sources, targets)
 
 
 @cache
@@ -191,21 +215,25 @@ def backtest(path: Path) -> list[Score]:
     `nested`: the settings of every fold are those with the least regret on its other targets.
     """
     names, tables = read_table(path)
-    similar = _similarities(names, names)[..., : len(uriel.SETS)].mean(-1)
+    alike = Alike.of(names, names)
+    similar = alike.targets[..., : len(uriel.SETS)].mean(-1)
     result = []
     for model, table in tables.items():
         n = len(names)
         ways: dict[str, np.ndarray] = {}
-        regrets = {rival: np.array([_regret(table, names, t, rival) for t in range(n)]) for rival in RIVALS}
+        regrets = {rival: np.array([_regret(table, alike, t, rival) for t in range(n)]) for rival in RIVALS}
         ways["donor, similarities and near targets, as shipped"] = regrets[NEAR, NEAR_PRIOR]
         total = {rival: found.sum(1) for rival, found in regrets.items()}
         nested = [
             regrets[min(RIVALS, key=lambda r: float(total[r].sum() - total[r][t]))][t] for t in range(n)
         ]
         ways["the same, nested settings"] = np.array(nested)
+        ways["the same, mean of all settings"] = np.array(
+            [_regret(table, alike, t, *RIVALS) for t in range(n)]
+        )
         donor = np.array([[np.nanmean(np.delete(table[s], [t])) for t in range(n)] for s in range(n)])
         for how, scores in (("donor mean", donor), ("URIEL", similar)):
-            ways[how] = np.array([_of_order(table[:, t], scores[:, t], t) for t in range(n)])
+            ways[how] = np.array([regret_of(table[:, t], scores[:, t], t) for t in range(n)])
         ways["random"] = np.array([_random(np.delete(table[:, t], t)) for t in range(n)])
         result += [
             Score(model.removesuffix("_accuracy"), how, n, *map(float, found.mean(0)))
@@ -214,18 +242,16 @@ def backtest(path: Path) -> list[Score]:
     return result
 
 
-def _regret(
-    table: np.ndarray, names: Sequence[str], t: int, rival: tuple[float, float]
-) -> tuple[float, float]:
-    keep = [i for i in range(len(names)) if i != t]
-    kept = [names[i] for i in keep]
-    scores = _scores(table[np.ix_(keep, keep)], kept, kept, names[t], *rival)
-    true = table[keep, t]
-    order = np.argsort(-scores, kind="stable")
-    return float(true.max() - true[order[0]]), float(true.max() - true[order[:3]].max())
+def _regret(table: np.ndarray, alike: Alike, t: int, *settings: tuple[float, float]) -> tuple[float, float]:
+    """Return the regret on target t of the order by the mean prediction over settings (near, prior)."""
+    keep = [i for i in range(len(table)) if i != t]
+    seen = Alike(alike.sources[keep], alike.targets).seen(keep, t)
+    scores = np.mean([_scores(table[np.ix_(keep, keep)], seen, *one) for one in settings], 0)
+    return regret_of(table[:, t], np.insert(scores, t, np.nan), t)
 
 
-def _of_order(true: np.ndarray, scores: np.ndarray, t: int) -> tuple[float, float]:
+def regret_of(true: np.ndarray, scores: np.ndarray, t: int) -> tuple[float, float]:
+    """Return the regret of the first and of the best of the first three sources by score, without source t."""
     true, scores = np.delete(true, t), np.delete(scores, t)
     order = np.argsort(-scores, kind="stable")
     return float(true.max() - true[order[0]]), float(true.max() - true[order[:3]].max())

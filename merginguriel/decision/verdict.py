@@ -23,6 +23,7 @@ class Grounds(NamedTuple):
     Attributes:
         known: Whether anything was measured in the context.
         measured: Whether the arm was measured on the target.
+        confirmed: Whether it was measured there on items that did not choose it among others.
         targets: Other targets of the context that measured its recipe.
         calibrated: Whether intervals held on the targets of the context.
         passes: Forward passes of the arm for an input.
@@ -30,6 +31,7 @@ class Grounds(NamedTuple):
 
     known: bool
     measured: bool
+    confirmed: bool
     targets: int
     calibrated: bool
     passes: int
@@ -37,10 +39,10 @@ class Grounds(NamedTuple):
     def proven(self, estimate: Estimate, question: Question) -> bool:
         """Return True if the gain is sure enough and large enough to act without a trial.
 
-        The arm must have been measured on the target, or the intervals must have held on other targets.
+        The arm must have been confirmed on the target, or the intervals must have held on other targets.
         """
         sure = estimate.p_above(0) >= MERGE_AT and estimate.mean_pp >= question.min_gain_pp
-        return sure and (self.measured or self.calibrated)
+        return sure and (self.confirmed or self.calibrated)
 
 
 class Decision(NamedTuple):
@@ -141,7 +143,7 @@ def _decide(
     elif estimate.mean_pp < enough:
         short = f"the expected gain is below the {enough:g} {unit} asked for"
     else:
-        short = "it was not measured on this target, and intervals in this context did not hold or were not checked"
+        short = "no items confirmed it that had not chosen it, and intervals in this context did not hold or were not checked"
     short += basis
     if worth_pp < price_pp:
         return Decision(

@@ -24,6 +24,7 @@ from .parse.skills import Skill, skill_paths
 from .parse.yaml_lines import read_text
 from .problems import Problem, of_error
 
+KEY = "_key"  # in the `vars` of knowledge that is in the cache: the key of its texts
 MOST_BYTES = 4 << 20  # of a SKILL.md, a claims.yaml or an entry
 
 
@@ -131,8 +132,14 @@ class Knowledge:
 
     @cached_property
     def standings(self) -> dict[str, Standing]:
-        """Map claim ids to derived statuses."""
-        return {claim.id: self._standing(claim) for claim in self.claims}
+        """Map claim ids to derived statuses; computed once for the same texts."""
+        key = vars(self).get(KEY)
+        result = kept.recall(self.space.root, key, "statuses") if key else None
+        if result is None:
+            result = {claim.id: self._standing(claim) for claim in self.claims}
+            if key:
+                kept.remember(self.space.root, key, result, "statuses")
+        return result
 
     def _standing(self, claim: Claim) -> Standing:
         missing = [ref for ref in claim.evidence if ref not in self.by_row and ref not in self.by_entry]
@@ -241,7 +248,9 @@ def _read(space: Workspace, paths: Sequence[Path], logged: Sequence[Path], as_of
     result = kept.recall(space.root, key)
     if result is not None:
         skills, entries, digest, wrong = result
-        return Knowledge(space, skills, entries, digest, problems=(*unread, *wrong))
+        recalled = Knowledge(space, skills, entries, digest, problems=(*unread, *wrong))
+        vars(recalled)[KEY] = key
+        return recalled
     knowledge = parsed(space, paths, logged, texts, [], None)
     if all(file in attached for entry in knowledge.entries for file in entry.files):
         found = (knowledge.skills, knowledge.entries, knowledge.hash, knowledge.problems)

@@ -18,6 +18,8 @@ from merginguriel import __version__, cache
 from merginguriel.knowledge.parse.file_stamps import is_settled, stamp, stamps
 from merginguriel.workspace import Workspace
 
+from . import interval_width
+
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
@@ -40,7 +42,7 @@ class Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a type of advice; raise UnpicklingError for any other."""
-        if module == "merginguriel.decision.advice_types":
+        if module in ("merginguriel.decision.advice_types", "merginguriel.decision.arm_types"):
             found = super().find_class(module, name)
             if is_dataclass(found):
                 return found
@@ -102,7 +104,8 @@ class Adviser:
         measured = [_stamp(space.matrix(context, ending)) for ending in ("-test", "-dev")]
         # Which locales a task offers: the tasks of the workspace, and whether the texts of `home` are installed.
         offered = _stamp(space.root / "tasks.yaml"), find_spec("home_assistant_intents") is not None
-        return hashlib.sha256(repr((asked, measured, offered, self._stamps)).encode()).hexdigest()
+        width = interval_width.stored(space, context)
+        return hashlib.sha256(repr((asked, measured, offered, width, self._stamps)).encode()).hexdigest()
 
 
 def _stamps(space: Workspace) -> dict[str, str]:

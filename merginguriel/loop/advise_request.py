@@ -13,6 +13,7 @@ from merginguriel.study import capabilities
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
+from . import interval_width
 from .dedupe import unlogged
 
 HOME = "home/e5-small"  # what `mu train` makes without --task and --base
@@ -84,6 +85,7 @@ def question(
         budget=budget,
         ensembles=ensembles,
         matrix=unlogged_rows(space, knowledge, about, target),
+        width=interval_width.stored(space, about) if as_of is None else 1.0,
     )
 
 

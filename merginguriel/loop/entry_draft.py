@@ -63,6 +63,8 @@ def add_run(space: Workspace, run: str) -> Entry:
         UsageError: As `retrospective`.
     """
     draft, rows = _of_run(space, run)
+    if any(row.items for row in rows):
+        return append.add(space.log, draft, more_rows=rows)
     return append.add(space.log, replace(draft, code=rows[0].code or "", rows=tuple(rows)))
 
 

@@ -8,7 +8,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.log.plan_scores import scored, scores
 from merginguriel.knowledge.parse.expectations import OVER
 from merginguriel.knowledge.parse.markdown import format_table
-from merginguriel.knowledge.parse.rows import ResultRow, is_merge
+from merginguriel.knowledge.parse.rows import AGREEMENT, ResultRow, is_merge
 from merginguriel.report.comparisons import of_rows
 from merginguriel.text.differences import ABOVE, BELOW, NOISE, kind_words, number, p_number
 from merginguriel.text.numbers import listed
@@ -53,6 +53,11 @@ def sentence(row: ResultRow) -> str:
     how = ", ".join(x for x in (row.similarity, f"{row.k} sources" if row.k else "") if x)
     text = f"For {row.target}, {row.method}{f' ({how})' if how else ''} scored {row.show(row.value)}"
     found = of_rows(row)
+    if row.metric == AGREEMENT:
+        return (
+            f"For {row.target}, without labels, {row.method} agreed with the vote of the single models on "
+            f"{100 * row.value:.2f}% of {row.n} items, the best of them on {100 * (row.baseline or 0):.2f}%: weak evidence."
+        )
     if row.baseline is None or found is None:
         return f"{text}."
     p = (

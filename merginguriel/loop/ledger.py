@@ -14,8 +14,8 @@ from math import log, sqrt
 from typing import Any
 
 from merginguriel.decision.advice import Advice, Question, advise, read
-from merginguriel.decision.estimate import pool
 from merginguriel.decision.evidence import Observation
+from merginguriel.decision.gains import pool
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.locales import table
@@ -67,7 +67,9 @@ def id_of(question: Question, advice: Advice) -> str:
 
 
 def _asked(question: Question) -> dict[str, Any]:
-    names = ("target", "mode", "context", "method", "similarity", "k", "min_gain_pp", "budget", "ensembles")
+    names = (
+        "target", "mode", "context", "method", "similarity", "k", "min_gain_pp", "budget", "ensembles", "width",
+    )  # fmt: skip
     return {name: getattr(question, name) for name in names}
 
 
@@ -149,6 +151,12 @@ class Scored:
         """Error of the expected gain in standard deviations of its predictive distribution."""
         return (self.gain_pp - self.asked.mean_pp) / sqrt(_sd(self.asked) ** 2 + self.se_pp**2)
 
+    @property
+    def z_unscaled(self) -> float:
+        """The same, without the width that the intervals had learned by then."""
+        sd = _sd(self.asked) / self.asked.question.get("width", 1.0)
+        return (self.gain_pp - self.asked.mean_pp) / sqrt(sd**2 + self.se_pp**2)
+
 
 def _sd(asked: Asked) -> float:
     low, high = asked.ci90_pp
@@ -182,7 +190,7 @@ def _measures(observation: Observation, asked: Asked) -> bool:
 
 
 def _score(asked: Asked, own: Sequence[Observation], every: Sequence[Observation]) -> Scored:
-    gain, variance = pool([(o.gain_pp, o.variance, o.row.n) for o in own])
+    gain, variance = pool(own)
     width = Z90 * sqrt(_sd(asked) ** 2 + variance)
     best = max(0.0, *(o.gain_pp for o in every))
     paid = {"merge": gain, "ensemble": gain, "no-merge": 0.0}.get(asked.verdict)

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from merginguriel import threads
@@ -14,6 +14,7 @@ from merginguriel.config import run_config
 from merginguriel.config.schema import Config
 from merginguriel.decision.advice import Known, arms, read
 from merginguriel.decision.advice_types import Advice
+from merginguriel.decision.evidence import JOINT
 from merginguriel.decision.pilot import passes_pp, work
 from merginguriel.decision.question import Candidate, Question
 from merginguriel.decision.sources import choose_sources
@@ -31,6 +32,7 @@ from merginguriel.workspace import Workspace
 from . import advise_request, ledger
 
 MOST = 4  # arms
+WEAK = "without labels: agreement with the vote of the single models is weak evidence, and proves no gain"
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,23 @@ class Planned:
         }
 
 
-def prepared(knowledge: Knowledge, target: str, *, most: int = MOST, **question: Any) -> tuple[Planned, Plan]:
+def prepared(
+    knowledge: Knowledge, target: str, *, most: int = MOST, unlabelled: bool = False, **question: Any
+) -> tuple[Planned, Plan]:
     """Return the pilot of a target and its work; the advice is recorded in the ledger.
 
     Args:
         knowledge: What the advice rests on.
         target: The locale.
         most: Arms at most.
+        unlabelled: As for `planned`.
         question: Further arguments of `advise_request.question`.
 
     Raises:
         UsageError: Models were trained with other settings; and as `planned`.
     """
     asked = advise_request.question(knowledge, target, **question)
-    one = planned(knowledge, asked, ledger.answered(knowledge, asked), most=most)
+    one = planned(knowledge, asked, ledger.answered(knowledge, asked), most=most, unlabelled=unlabelled)
     work = plan(knowledge.space, resolve.resolved(one.config, knowledge.space))
     if work.other:
         raise UsageError(f"the models of {', '.join(work.other)} were trained with other settings.")
@@ -112,7 +117,9 @@ def launch(
     return runs, process.pid
 
 
-def planned(knowledge: Knowledge, question: Question, advice: Advice, *, most: int = MOST) -> Planned:
+def planned(
+    knowledge: Knowledge, question: Question, advice: Advice, *, most: int = MOST, unlabelled: bool = False
+) -> Planned:
     """Return the pilot of an advice.
 
     Args:
@@ -120,12 +127,13 @@ def planned(knowledge: Knowledge, question: Question, advice: Advice, *, most: i
         question: What was asked; its budget bounds the number of arms.
         advice: The answer.
         most: Arms at most.
+        unlabelled: Whether the arms, merges only, are compared without labels of the target.
 
     Raises:
         UsageError: The budget does not allow one arm.
         MuError: No arm can be run with the models of the workspace.
     """
-    known = read(knowledge, question)
+    known, asked = read(knowledge, question), question
     if question.budget is not None:
         most = min(most, (question.budget - 1) // 2)
     if most < 1:
@@ -136,6 +144,8 @@ def planned(knowledge: Knowledge, question: Question, advice: Advice, *, most: i
     found: dict[str, Candidate] = {}
     tables: set[str] = set()
     skipped: list[str] = []
+    if unlabelled:
+        question = replace(question, ensembles=False)  # their members' vote is what arms are compared with
     for candidate in _advised_first(arms(known, question), advice):
         if candidate.passed_over or len(found) == most:
             continue
@@ -147,7 +157,7 @@ def planned(knowledge: Knowledge, question: Question, advice: Advice, *, most: i
             found[_word(table, candidate, question)] = candidate
     if not found:
         raise nothing_to_run(knowledge.space, question)
-    notes = []
+    notes = [WEAK] if unlabelled else []
     if skipped and skipped[0] == advice.recipe.label:
         notes.append(f"{skipped[0]} was advised and cannot be run with the models trained here")
     if any(row.n for row in known.here if row.mode == question.mode):
@@ -159,7 +169,8 @@ def planned(knowledge: Knowledge, question: Question, advice: Advice, *, most: i
     config = run_config.from_table(
         {
             "kind": "pilot", "task": task, "base": base, "target": question.target, "mode": question.mode,
-            "arms": list(found), "margin_pp": question.min_gain_pp, "advice": ledger.id_of(question, advice),
+            "arms": list(found), "margin_pp": question.min_gain_pp, "advice": ledger.id_of(asked, advice),
+            "unlabelled": unlabelled,
         }
     )  # fmt: skip
     labels = tuple(candidate.arm.label for candidate in found.values())
@@ -180,7 +191,7 @@ def _advised_first(candidates: Sequence[Candidate], advice: Advice) -> Iterator[
 def table_of(known: Known, candidate: Candidate, question: Question) -> dict[str, Any] | None:
     """Return the keys of the run that makes an arm; None where the models or the method are not here."""
     arm, lab = candidate.arm, question.lab
-    if lab is None or not candidate.runnable:
+    if lab is None or not candidate.runnable or arm.method == JOINT:
         return None
     table: dict[str, Any] = {"method": arm.method}
     together = arm.method.startswith(pilot_arms.PREFIX)

@@ -10,6 +10,7 @@ from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.runs import run_store
 from merginguriel.text.numbers import interval, pp
+from merginguriel.text.runs import unlabelled_outcome
 from merginguriel.workspace import Workspace
 
 from . import ledger
@@ -48,6 +49,8 @@ def _text(space: Workspace, result: dict[str, Any]) -> str:
     heads = ["arm", "similarity", "development items", "before", "measured there", "after", "confirmed"]
     against = result["baselines"][result["against"]]
     found = against["comparison"]
+    if result.get("labels") is False:
+        return "\n".join([*lines, format_table(heads, table), "", f"{unlabelled_outcome(result, against)}."])
     lines += [
         format_table(heads, table),
         "",

@@ -11,13 +11,13 @@ import pandas as pd
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import load
 from merginguriel.knowledge.parse.row_parser import read_csv
-from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.rows import HIDDEN, ResultRow
 from merginguriel.workspace import Workspace, find
 
 from .loading import kind_of
 
 Source = Literal["log", "runs", "both"]
-NOT_COLUMNS = ("where", "ref", "params")
+NOT_COLUMNS = (*HIDDEN, "ref", "params")
 COLUMNS = [
     "source", "id", "kind", *(f.name for f in fields(ResultRow) if f.name not in NOT_COLUMNS), "params", "difference_pp",
 ]  # fmt: skip

@@ -15,7 +15,15 @@ import yaml
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.row_parser import read_csv
-from merginguriel.knowledge.parse.rows import BASELINE_KINDS, CODE, MEASURES, ResultRow, distinct
+from merginguriel.knowledge.parse.rows import (
+    BASELINE_KINDS,
+    CODE,
+    MEASURES,
+    ItemBits,
+    ResultRow,
+    distinct,
+    items_cell,
+)
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.metrics import base as metrics
 from merginguriel.study import item_file
@@ -190,9 +198,25 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
             raise UsageError(f"{folder.name} has no result yet.", hint=f"See: mu runs show {folder.name}")
         by = _code(folder / "provenance.yaml")
         found = read_csv(read_text(path), {}, path)
-        rows += [replace(row, code=row.code or by) for row in found if row.status == "current"]
+        stored = _items(folder, []).stored
+        rows += [
+            replace(row, code=row.code or by, items=_items_of(row, stored))
+            for row in found
+            if row.status == "current"
+        ]
     kept = {(row.measurement(), row.baseline_kind, row.baseline): row for row in reversed(rows)}
     return list(reversed(kept.values()))
+
+
+def _items_of(row: ResultRow, stored: item_file.Stored) -> str | None:
+    """Return the cell `items` of a row with wins and losses; None where its run did not store them."""
+    arm, baseline = stored.arms.get(arm_name(row)), stored.arms.get(row.baseline_kind or "")
+    if row.wins is None or arm is None or baseline is None or arm.dtype != bool:
+        return None
+    cell = items_cell(stored.ids, arm.tolist(), baseline.tolist())
+    found = ItemBits.parse(cell)
+    counted = found.wins.bit_count(), found.losses.bit_count()
+    return cell if counted == (row.wins, row.losses) else None
 
 
 def _code(path: Path) -> str | None:

@@ -10,6 +10,7 @@ from .numbers import signed
 if TYPE_CHECKING:
     from merginguriel.decision.backtest import Backtest, Backtests
 
+FIRST = "engine: first choice, with ensembles"
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # title, heads, rows
 
 
@@ -17,7 +18,8 @@ def tables(done: Backtest) -> list[Table]:
     """Return the tables of one context."""
     policies = [
         (p.name, str(p.targets), f"{signed(p.gain_pp, 2)} [{signed(p.low_pp, 1)} … {signed(p.high_pp, 1)}]",
-         f"{p.regret_pp:.2f}", f"{p.p90_regret_pp:.1f}")
+         f"{p.regret_pp:.2f}", f"{p.p90_regret_pp:.1f}",
+         "" if p.name == FIRST else f"{signed(p.ahead_pp[0], 2)} [{signed(p.ahead_pp[1], 1)} … {signed(p.ahead_pp[2], 1)}]")
         for p in sorted(done.policies, key=lambda p: -p.gain_pp)
     ]  # fmt: skip
     groups = [*done.left_out, *(c for c in (done.other_contexts, done.in_time, done.permuted) if c)]
@@ -26,8 +28,14 @@ def tables(done: Backtest) -> list[Table]:
          "–" if c.brier_skill is None else signed(c.brier_skill, 2), f"{c.mean_error_pp:.1f}")
         for c in groups
     ]  # fmt: skip
+    pilots = [
+        (str(p.labels), str(p.targets), signed(p.before_pp, 2),
+         f"{signed(p.more_pp[0], 2)} [{signed(p.more_pp[1], 1)} … {signed(p.more_pp[2], 1)}]",
+         f"{p.regret_pp[0]:.2f} / {p.regret_pp[1]:.2f}", f"{100 * p.harmed:.0f}%")
+        for p in done.pilots
+    ]  # fmt: skip
     fission = [
-        (f.kind, f"{f.shared:g}", str(f.verdicts), f"{f.claimed_pp:.2f}", f"{f.fresh_pp:.2f}",
+        (f.kind, "measured" if f.shared is None else f"{f.shared:g}", str(f.verdicts), f"{f.claimed_pp:.2f}", f"{f.fresh_pp:.2f}",
          f"{signed(f.claimed_pp - f.fresh_pp, 2)} [{signed(f.low_pp, 1)} … {signed(f.high_pp, 1)}]",
          f"{100 * f.fresh_above:.0f}% / {100 * f.expected_above:.0f}%")
         for f in done.fission
@@ -36,7 +44,7 @@ def tables(done: Backtest) -> list[Table]:
     return [
         (
             "Realised gain, each target left out as target and as source",
-            ("policy", "targets", "gain pp [95%]", "regret", "P90 regret"),
+            ("policy", "targets", "gain pp [95%]", "regret", "P90 regret", "first choice − policy"),
             policies,
         ),
         (
@@ -48,6 +56,11 @@ def tables(done: Backtest) -> list[Table]:
             "Verdicts on measured targets, judged by fresh halves of the information",
             ("arms", "shared noise", "verdicts", "claimed pp", "fresh pp", "difference [95%]", "fresh > 0 / expected"),
             fission,
+        ),
+        (
+            "Pilots on kept items of targets left out, judged by the other items",
+            ("labels at most", "targets", "first choice, pp", "more after the pilot [95%]", "regret before / after", "harmed"),
+            pilots,
         ),
     ]  # fmt: skip
 

@@ -20,7 +20,11 @@ def before(planned: Planned, work: Plan) -> str:
     lines += plan_lines(work, "new")
     lines.append(
         f"  cost   at most {count(planned.pieces, 'piece')} of work; "
-        f"the confirmation on test items detects {planned.sees_pp:.1f} pp or more"
+        + (
+            "no confirmation: there are no labels"
+            if planned.config.unlabelled
+            else f"the confirmation on test items detects {planned.sees_pp:.1f} pp or more"
+        )
     )
     return "\n".join([*lines, *(f"  note   {note}" for note in planned.notes)])
 

@@ -110,6 +110,8 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         show = metric_of(matrix).unit.show
         table += [[s, *(show(scores[s][t], 1).removesuffix("%") for t in targets)] for s in sources]
         return [head, columns(table)]
+    if result.get("labels") is False:
+        return pilot_lines(result)
     if "ci95" not in result:  # an iterative merge that was not scored
         return [head, f"sources  {', '.join(result['sources'])}", str(result["path"])]
     metric = metric_of(result)
@@ -169,11 +171,26 @@ def pilot_lines(result: Mapping[str, Any]) -> list[str]:
         )
     against = result["baselines"][result["against"]]
     found = against["comparison"]
-    return [
+    head = [
         f"{result['run']}  {result['context']}",
         f"{result['target']}  on {result['dev_items']} development items, against {against['model']}:",
         columns(table),
         "",
+    ]
+    if result.get("labels") is False:
+        return [*head, unlabelled_outcome(result, against)]
+    return [
+        *head,
         f"{result['outcome'].upper()} on {result['n']} test items that chose nothing: {signed(found['difference'])} pp, "
         f"95% {interval(found['interval']['low'], found['interval']['high'])}, against {against['model']}",
     ]
+
+
+def unlabelled_outcome(result: Mapping[str, Any], against: Mapping[str, Any]) -> str:
+    """Return the outcome of a pilot without labels in a sentence."""
+    found = against["comparison"]
+    return (
+        f"WEAK EVIDENCE {result['outcome'].upper()}: no labels; agreement with the vote of the single models "
+        f"{signed(found['difference'])} pp, 95% {interval(found['interval']['low'], found['interval']['high'])}, against "
+        f"{against['model']}; entropy {result['entropy']:.3f} against {against['entropy']:.3f} (1: a uniform guess)"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,18 @@ from .numbers import count, interval, pp, signed
 from .tables import columns
 
 if TYPE_CHECKING:
+    from merginguriel.loop.interval_width import Width
     from merginguriel.loop.ledger import Asked, Bucket, Scored
 
 FEW = 20  # pieces of advice below which the scores say little
 
 
 def as_dict(
-    asked: Sequence[Asked], found: Sequence[Scored], buckets: Sequence[Bucket], every: Bucket | None
+    asked: Sequence[Asked],
+    found: Sequence[Scored],
+    buckets: Sequence[Bucket],
+    every: Bucket | None,
+    widths: Mapping[str, Width],
 ) -> dict[str, Any]:
     """Return the scores as JSON data."""
     regrets = [one.regret_pp for one in found if one.regret_pp is not None]
@@ -28,6 +33,7 @@ def as_dict(
         "regret_pp": sum(regrets) if regrets else None,
         "decisions": len(regrets),
         "error_sd": sqrt(sum(one.z**2 for one in found) / len(found)) if found else None,
+        "width": {context: one._asdict() for context, one in widths.items()},
         "all": asdict(every) if every else None,
         "buckets": [asdict(one) for one in buckets],
         "advice": [
@@ -43,7 +49,11 @@ def as_dict(
 
 
 def render(
-    asked: Sequence[Asked], found: Sequence[Scored], buckets: Sequence[Bucket], every: Bucket | None
+    asked: Sequence[Asked],
+    found: Sequence[Scored],
+    buckets: Sequence[Bucket],
+    every: Bucket | None,
+    widths: Mapping[str, Width],
 ) -> str:
     """Return the scores as text: each advice, the buckets, and the sums."""
     head = f"{count(len(asked), 'advice', 'pieces of advice')} asked here, {len(found)} measured afterwards"
@@ -76,6 +86,10 @@ def render(
     ]
     if regrets:
         lines.append(f"regret so far {sum(regrets):.1f} pp in {count(len(regrets), 'decision')}")
+    lines += [
+        f"{context}: later priors are {one.factor:.2f} times as wide, from {count(one.measurements, 'measurement')}"
+        for context, one in widths.items()
+    ]
     if len(found) < FEW:
         lines.append(f"so few ({len(found)}) say little about calibration")
     return "\n".join(lines)

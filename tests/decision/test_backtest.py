@@ -10,10 +10,13 @@ import pytest
 from conftest import REPOSITORY
 
 from merginguriel import workspace
-from merginguriel.decision import backtest, study_rules, transfer
+from merginguriel.decision import backtest, backtest_items, study_rules, transfer
+from merginguriel.decision.backtest_policies import Prediction
+from merginguriel.decision.estimate import Estimate
 from merginguriel.decision.evidence import Observation, columns, observations
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import load
+from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 
 HERE = "home/e5-small"
 
@@ -113,3 +116,50 @@ def test_a_table_of_transfer_accuracies_is_scored(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(UsageError, match="no table of transfer accuracies"):
         transfer.backtest(path)
+
+
+def test_kept_items_are_split_into_halves_that_share_no_item():
+    draw = random.Random(5)
+    rows = []
+    for target in ("sw-KE", "cy-GB", "vi-VN"):
+        base = [draw.random() < 0.6 for _ in range(101)]
+        right = [draw.random() < 0.7 for _ in base]
+        rows.append(
+            ResultRow(
+                "home/e5-small", target, "ExcTar", "ties", "accuracy", sum(right) / 101, n=101, similarity="REAL", k=3,
+                baseline_kind="best_single_source", baseline=sum(base) / 101, ref=target,
+                items=items_cell([str(i) for i in range(101)], right, base),
+            )
+        )  # fmt: skip
+    found = observations(rows, "ExcTar", lambda arm: False)
+    seen, fresh = backtest_items.halves(found, random.Random(1))
+    for whole, half in zip(found, seen, strict=True):
+        (other,) = fresh[whole.arm]
+        assert (50 * half.gain_pp + 51 * other.gain_pp) / 101 == pytest.approx(whole.gain_pp)
+        assert half.variance == pytest.approx(whole.variance * 101 / 50)
+
+
+def arm_with_items(target: str, method: str, right: list[bool], base: list[bool], mean_pp: float):
+    n = len(base)
+    row = ResultRow(
+        HERE, target, "ExcTar", method, "accuracy", sum(right) / n, n=n, similarity="REAL", k=3,
+        baseline_kind="best_single_source", baseline=sum(base) / n, ref=f"{target}-{method}",
+        items=items_cell([str(i) for i in range(n)], right, base),
+    )  # fmt: skip
+    (found,) = observations([row], "ExcTar", lambda arm: False)
+    return found, Prediction(found.arm, Estimate(mean_pp, 4.0), found.gain_pp, found.variance)
+
+
+def test_a_pilot_finds_the_better_arm_that_the_prior_ranks_second():
+    draw = random.Random(7)
+    made = []
+    for target in ("sw-KE", "cy-GB", "vi-VN", "th-TH"):
+        base = [draw.random() < 0.6 for _ in range(400)]
+        for method, p, mean in (("ties", 0.5, 4.0), ("slerp", 0.8, 2.0)):
+            made.append(arm_with_items(target, method, [draw.random() < p for _ in base], base, mean))
+    found, told = zip(*made, strict=True)
+    scores = backtest_items.pilots(told, found, seed=0, replicates=5)
+    assert [one.labels for one in scores] == [50, 100, 200]
+    last = scores[-1]
+    assert last.more_pp[0] > 20 and last.harmed == 0 and last.regret_pp[1] < 1 < last.regret_pp[0]
+    assert backtest_items.pilots(told[:2], found, seed=0, replicates=5) == ()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from conftest import row
 
+from merginguriel.decision.advice import Question, advise
 from merginguriel.decision.evidence import columns, lead, observations
 from merginguriel.knowledge.parse.rows import ResultRow
 
@@ -156,3 +157,28 @@ def test_gaps_that_happen_to_be_equal_are_not_known_without_error(bench):
     found = observations(bench.load().rows, "ExcTar", lambda setting: False)
     assert [o.arm.target for o in found if o.gap] == ["th-TH"]
     assert all(o.gap.variance > 0 for o in found if o.gap)
+
+
+def test_a_joint_model_that_a_merge_was_compared_with_is_an_arm_of_its_own():
+    merge = ResultRow(
+        "home/e5-small", "da-DK", "ExcTar", "ties", "accuracy", 0.70, n=500, similarity="REAL", k=3,
+        baseline_kind="best_single_source", baseline=0.66, wins=40, losses=20, ref="a",
+    )  # fmt: skip
+    rows = [merge, replace(merge, baseline_kind="joint", baseline=0.75, wins=10, losses=35, ref="b")]
+    found = {o.arm.method: o for o in observations(rows, "ExcTar", lambda arm: False)}
+    assert found["ties"].gain_pp == pytest.approx(4) and found["joint"].gain_pp == pytest.approx(9)
+    assert found["joint"].row.ref == "b" and found["joint"].arm.sources == ()
+
+
+def test_joint_training_is_an_alternative_and_never_the_merge_that_is_advised(bench):
+    targets = ("cy-GB", "vi-VN", "th-TH", "hi-IN")
+    joint = [
+        row(target, 0.55 + i / 500, 0.46, method="joint", similarity="-") for i, target in enumerate(targets)
+    ]
+    bench.entry(*[row(target, 0.50, 0.46) for target in targets], *joint)
+    told = advise(bench.load(), Question("sw-KE"))
+    assert told.recipe.method == "similarity"
+    assert "joint" in [one.arm.method for one in told.alternatives]
+    assert told.alternatives[-1].mean_pp > told.gain.mean_pp
+    asked = advise(bench.load(), Question("sw-KE", method="joint", min_gain_pp=0.1))
+    assert asked.recipe.method == "joint" and "mu train --joint all --leave-out sw-KE" in asked.next[0].text

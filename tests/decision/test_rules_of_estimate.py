@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from conftest import REPOSITORY
 from hypothesis import given, settings
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from merginguriel import workspace
 from merginguriel.decision.advice import Question, advise
-from merginguriel.decision.estimate import Estimate, cautious, learn, pool, predict, relatives
+from merginguriel.decision.estimate import Estimate, cautious, learn, predict, relatives
 from merginguriel.decision.evidence import Arm, Observation, observations
+from merginguriel.decision.gains import SHARED_ITEMS, pool, shared
 from merginguriel.knowledge.base import Knowledge, load
-from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 from merginguriel.text.advice import LINES, render
 
 HERE = "home/e5-small"
@@ -148,10 +150,30 @@ def test_leaving_out_losses_gives_the_lowest_mean(items, pull):
 
 
 def test_seeds_on_the_same_items_share_their_noise():
-    one, three = pool([(2.0, 4.0, 500)]), pool([(2.0, 4.0, 500)] * 3)
-    fresh = pool([(2.0, 4.0, n) for n in (500, 501, 502)])
-    assert one == (2.0, 4.0) and fresh[1] == pytest.approx(4 / 3)
-    assert 4 / 3 < three[1] < 4
+    def seeds(*sizes: int) -> tuple[float, float]:
+        rows = [measured("sw-KE", "ties", 20, n=n, seed=seed) for seed, n in enumerate(sizes)]
+        return pool([replace(o, variance=4.0) for o in observed(rows)])
+
+    assert seeds(500) == pytest.approx((2.0, 4.0)) and seeds(500, 501, 502)[1] == pytest.approx(4 / 3)
+    assert 4 / 3 < seeds(500, 500, 500)[1] < 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(20, 200))
+def test_noise_that_two_arms_share_is_measured_where_their_items_are_kept(seed, n):
+    draw = np.random.default_rng(seed)
+    base, one, two = (draw.random(n) < p for p in (0.6, 0.7, 0.5))
+    ids = [str(i) for i in range(n)]
+    rows = [
+        replace(measured("sw-KE", "ties", 0, n=n), items=items_cell(ids, arm.tolist(), base.tolist()))
+        for arm in (one, two)
+    ]
+    covariance = np.cov([arm.astype(int) - base for arm in (one, two)], ddof=0)
+    share = covariance[0, 1] / min(covariance[0, 0], covariance[1, 1])
+    assert shared(rows) == pytest.approx(min(max(share, 0), 1))
+    assert shared([rows[0], replace(rows[1], items=None)]) == SHARED_ITEMS
+    other = replace(rows[1], items=items_cell(ids[::-1], two.tolist(), base.tolist()))
+    assert shared([rows[0], other]) == SHARED_ITEMS
 
 
 # The log of this repository, as of a day

@@ -361,3 +361,19 @@ def test_a_pilot_that_is_not_worth_all_its_work_is_not_cut_to_one_that_is():
 def test_an_answer_fits_on_one_screen_and_names_the_option_that_shows_the_rest(study, target):
     lines = render(ask(study, target)).splitlines()
     assert len(lines) <= 25 and "--all" in lines[-1]
+
+
+def test_the_best_of_several_arms_needs_items_that_did_not_choose_it(bench):
+    bench.skill()
+    several = [row(value=0.60, baseline=0.46), row(value=0.45, baseline=0.46, method="ties")]
+    bench.entry(several[0])
+    assert ask(bench).verdict == "merge"
+    bench.entry(*several)
+    told = ask(bench)
+    assert told.verdict == "pilot" and "no items confirmed it" in told.why and told.gain.p_positive > 0.95
+    head = HEAD.replace("baseline |\n", "baseline | run |\n").replace("|---|\n", "|---|---|\n")
+    confirmed = head + "\n".join(
+        f"{one} {run} |" for one, run in zip(several, ("pilot-sw-KE-1", "-"), strict=True)
+    )
+    bench.entry(table=confirmed)
+    assert ask(bench).verdict == "merge"

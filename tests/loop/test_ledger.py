@@ -8,9 +8,11 @@ import os
 
 import pytest
 from conftest import row
+from hypothesis import given
+from hypothesis import strategies as st
 
 from merginguriel.decision.advice import Question
-from merginguriel.loop import ledger
+from merginguriel.loop import interval_width, ledger
 
 ASK = Question("sw-KE", context="massive/xlm-roberta-base")
 
@@ -108,3 +110,62 @@ def test_the_reliability_figure_is_drawn(bench, mu, tmp_path):
     bench.entry(row("sw-KE", 0.50, 0.46), entry="2026-01-22-measured-00000003")
     drawn = mu("advise", "score", "--figure", tmp_path / "r.png", "--workspace", bench.root)
     assert drawn.code == 0 and (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def scored(error_pp: float, number: int, *, sd_pp: float = 2.0, width: float = 1.0) -> ledger.Scored:
+    """An advice whose arm gained `error_pp` more than expected, measured without noise."""
+    half = 1.6449 * sd_pp
+    asked = ledger.Asked(
+        f"a{number}", "", {"target": "sw-KE", "context": "home/e5-small", "width": width}, "", {}, 0.0, (-half, half),
+        0.5, "pilot", (),
+    )  # fmt: skip
+    return ledger.Scored(
+        asked, error_pp, 0.0, inside90=abs(error_pp) <= half, regret_pp=None, refs=(f"r{number}",)
+    )
+
+
+def width(*errors_in_sd: float) -> float:
+    found = [scored(2.0 * error, i) for i, error in enumerate(errors_in_sd)]
+    return interval_width.learned(found)["home/e5-small"].factor
+
+
+@given(
+    st.lists(st.floats(1.2, 9), min_size=1, max_size=60),
+    st.lists(st.floats(-0.8, 0.8), min_size=1, max_size=60),
+)
+def test_advice_that_was_too_sure_widens_intervals_and_the_opposite_narrows_them(large, small):
+    assert width(*large) > 1 > width(*small)
+    assert width(*large, *large) >= width(*large) and width(*small, *small) <= width(*small)
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3))
+def test_few_scores_change_nearly_nothing_and_one_measurement_counts_once(one, two):
+    assert 0.93 < width(one, two) < 1.36
+    assert width(0.0) > 0.97
+    found = [scored(2.0 * one, 1)] * 9
+    assert interval_width.learned(found)["home/e5-small"].measurements == 1
+
+
+@given(st.floats(1, 2))
+def test_what_was_learned_is_not_learned_again_from_wider_intervals(factor):
+    errors = [2.0 * one for one in (3.0, -2.0, 1.5, 2.5)]
+    plain = [scored(one, i) for i, one in enumerate(errors)]
+    wider = [scored(one, i, sd_pp=2.0 * factor, width=factor) for i, one in enumerate(errors)]
+    assert interval_width.learned(wider) == interval_width.learned(plain)
+
+
+def test_scores_widen_the_next_advice_of_their_context(bench, mu):
+    elsewhere(bench)
+    where = ("--workspace", bench.root)
+    targets = ("af-ZA", "az-AZ", "fi-FI", "nl-NL")
+    for target in targets:
+        mu("advise", "--target", target, *where)
+    bench.entry(*[row(target, 0.2, 0.46) for target in targets], entry="2026-01-22-measured-00000003")
+    before = mu("advise", "--target", "sw-KE", "--json", *where).json
+    told = mu("advise", "score", "--json", *where).json["width"]["massive/xlm-roberta-base"]
+    after = mu("advise", "--target", "sw-KE", "--json", *where).json
+    assert told["factor"] > 1.1 and after["width"] == told["factor"]
+    assert before["width"] == 1 and after["gain"]["mean_pp"] == before["gain"]["mean_pp"]
+    wide, narrow = after["gain"]["ci90_pp"], before["gain"]["ci90_pp"]
+    assert wide[0] < narrow[0] and wide[1] > narrow[1]
+    assert "earlier advice here was too sure" in mu("advise", "--target", "sw-KE", *where).out

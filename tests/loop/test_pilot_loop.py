@@ -6,6 +6,7 @@ import pytest
 from lab_fixtures import elsewhere
 
 from merginguriel import workspace
+from merginguriel.knowledge.base import load
 from merginguriel.loop import ledger
 
 
@@ -32,6 +33,9 @@ def test_advice_is_tried_logged_asked_again_and_scored(trained):
     assert again["knowledge_hash"] != first["knowledge_hash"] and any(
         "ref" in row for row in again["evidence"]
     )
+    rows = load(workspace.find(trained.space)).by_entry[ran.data["entry"]].rows
+    paired = [row for row in rows if row.wins is not None]
+    assert paired and all(row.items for row in paired)  # the parser has compared them with wins and losses
     kept = ledger.entries(workspace.find(trained.space))
     assert kept[0].id == ran.data["advice"] and len(kept) == 2
     scored = trained.mu("advise", "score", "--json", *where).data
@@ -51,6 +55,27 @@ def test_a_budget_bounds_the_arms_and_too_small_a_one_is_refused(trained):
     assert len(trained.mu(*words, "--budget", 3).data["arms"]) == 1
     refused = trained.mu(*words, "--budget", 2)
     assert refused.code == 2 and "takes 3 pieces" in refused.err
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_a_pilot_without_labels_ignores_them_and_is_weak_evidence(trained, tmp_path):
+    elsewhere(trained)
+    where = ("--workspace", trained.space)
+    before = trained.mu("advise", "--target", "sv-SE", "--json", *where).data
+    ran = trained.mu("pilot", "--target", "sv-SE", "--unlabelled", "--log", "--json", *where)
+    assert ran.code == 0 and "weak evidence" in ran.err, ran
+    assert ran.data["outcome"] in ("for", "against", "none") and ran.data["saw"] == "unlabelled text"
+    shown = trained.mu("log", "show", ran.data["entry"], *where).out
+    assert "WEAK EVIDENCE" in shown and "agreement" in shown
+    after = trained.mu("advise", "--target", "sv-SE", "--json", "--all", *where).data
+    own = [row for row in after["evidence"] if row["kind"] == "agreement"]
+    assert own and own[0]["se_pp"] >= 5 and after["verdict"] != "merge"
+    assert abs(after["gain"]["mean_pp"] - before["gain"]["mean_pp"]) < 5
+    assert "without labels" in trained.mu("advise", "--target", "sv-SE", "--all", *where).out
+    assert ran.data["entry"] not in trained.mu("lint", *where).out
+    refused = trained.mu("pilot", "--target", "sv-SE", "--unlabelled", "--mode", "IncTar", *where)
+    assert refused.code == 2 and "--unlabelled needs --mode ExcTar" in refused.err
 
 
 def test_without_models_the_error_names_the_command_that_trains_them(bench, mu):

@@ -69,6 +69,9 @@ def test_the_standing_lies_between_the_prior_and_what_was_measured():
     trial = Trial(pilot_arms.arms_of(pilot)[0], Choice(()), None)
     updated(trial, np.array([0.0, -1.0, 0.0, 0.0, -1.0] * 10), 0.05)
     assert -40 < trial.mean_pp < 1.0 and trial.sd_pp < 3.0
+    weak = Trial(pilot_arms.arms_of(pilot)[0], Choice(()), None)
+    updated(weak, np.array([0.0, -1.0, 0.0, 0.0, -1.0] * 10), 0.05, labels=False)
+    assert trial.mean_pp < weak.mean_pp < 1.0 and trial.sd_pp < weak.sd_pp < 3.0
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pilot import play
 from textual.widgets import Input, OptionList
 
 from merginguriel import workspace
-from merginguriel.decision.advice_types import Gain
+from merginguriel.decision.arm_types import Gain
 
 
 @pytest.fixture(scope="module")

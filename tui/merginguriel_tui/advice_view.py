@@ -15,7 +15,8 @@ from merginguriel.decision.advice_types import OtherRows, PriorRows
 from merginguriel.text.tables import plain
 
 if TYPE_CHECKING:
-    from merginguriel.decision.advice_types import Advice, Gain
+    from merginguriel.decision.advice_types import Advice
+    from merginguriel.decision.arm_types import Gain
     from merginguriel.text.advice import Row
 
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # pp between two figures of the scale

@@ -17,6 +17,7 @@ from merginguriel import __version__, cache
 
 ALLOWED = {
     "merginguriel.knowledge.problems": {"Problem"},
+    "merginguriel.knowledge.claims.claim_status": {"Standing"},
     "merginguriel.knowledge.parse.claims": {"Claim"},
     "merginguriel.knowledge.parse.entries": {"Entry"},
     "merginguriel.knowledge.parse.expectations": {"Expectation"},
@@ -64,9 +65,9 @@ def program() -> str:
     return "\n".join(parts)
 
 
-def recall(root: Path, key: str) -> Any:
+def recall(root: Path, key: str, kind: str = "knowledge") -> Any:
     """Return what `remember` stored for this workspace and key; None if nothing is stored."""
-    data = cache.read(place(root))
+    data = cache.read(place(root, kind))
     if data is None:
         return None
     try:
@@ -78,11 +79,11 @@ def recall(root: Path, key: str) -> Any:
     return result[1] if isinstance(result, tuple) and len(result) == 2 and result[0] == key else None
 
 
-def remember(root: Path, key: str, parsed: Any) -> None:
+def remember(root: Path, key: str, parsed: Any, kind: str = "knowledge") -> None:
     """Store parsed knowledge under its key; a cache that cannot be written is no error."""
-    cache.write(place(root), pickle.dumps((key, parsed), protocol=5), keep=WORKSPACES)
+    cache.write(place(root, kind), pickle.dumps((key, parsed), protocol=5), keep=WORKSPACES)
 
 
-def place(root: Path) -> Path:
-    """Return the cache file of a workspace."""
-    return cache.of_folder("knowledge", root, ".pickle")
+def place(root: Path, kind: str = "knowledge") -> Path:
+    """Return the cache file of a workspace: `knowledge` as parsed, or `statuses` of its claims."""
+    return cache.of_folder(kind, root, ".pickle")

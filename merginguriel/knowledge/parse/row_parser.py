@@ -23,6 +23,7 @@ from .rows import (
     REQUIRED,
     SAW,
     STATUSES,
+    ItemBits,
     ResultRow,
     is_context,
     known_metrics,
@@ -155,7 +156,8 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
         params=_params(cell("params"), where), similarity=similarity, k=k, sources=sources, weights=weights,
         seed=integer("seed"), saw=saw, baseline_kind=kind, baseline=baseline, wins=wins, losses=losses,
         se_pp=_error(cell("se"), unit, where),
-        run=cell("run") or None, code=code, measured=measured, status=status, note=cell("note"), where=where,
+        run=cell("run") or None, code=code, measured=measured, status=status, note=cell("note"),
+        items=cell("items") or None, where=where,
     )  # fmt: skip
     _check(row, where)
     _check_differences(cells, row, where)
@@ -163,8 +165,8 @@ def parse_row(cells: Mapping[str, str], defaults: Mapping[str, str], where: str)
 
 
 def _error(text: str, unit: str, where: str) -> float | None:
-    """Parse the standard error of a difference: in `pt` for a correlation, else in `pp`."""
-    if unit == "correlation" and text.endswith("pt"):
+    """Parse the standard error of a difference: in `pt` for a correlation or a score, else in `pp`."""
+    if unit in ("correlation", "score") and text.endswith("pt"):
         text = f"{text.removesuffix('pt').strip()} pp"
     return parse_value(text, "pp", "se", where) if text else None
 
@@ -308,6 +310,18 @@ def _check(row: ResultRow, where: str) -> None:
                 f"wins − losses over n is {100 * (row.wins - row.losses) / row.n:+.2f} pp, "
                 f"value − baseline is {row.difference_pp:+.2f} pp.",
                 "They must agree: both are the same difference.",
+            )
+    if row.items is not None:
+        try:
+            found = ItemBits.parse(row.items)
+        except ValueError:
+            raise fail(
+                "items cannot be read.", "Let the program write it: mu log add --run RUN. Else leave it out."
+            ) from None
+        counted = found.wins.bit_count(), found.losses.bit_count()
+        if counted != (row.wins, row.losses):
+            raise fail(
+                f"items has {counted[0]} wins and {counted[1]} losses, the row {row.wins} and {row.losses}."
             )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import binascii
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
 
 from merginguriel import stats
 from merginguriel.errors import UsageError
@@ -39,20 +42,59 @@ MEASURES = {
     "cka": "score",
     "tokens_per_sentence": "count",
     "parameters": "count",
+    "agreement": "score",
+    "entropy": "score",
 }
+# Of a pilot without labels: with the vote of the single models; of the predicted probabilities, uniform: 1.
+AGREEMENT: Literal["agreement"] = "agreement"
+ENTROPY: Literal["entropy"] = "entropy"
 # What `mu compat` measures between two models: `target` and the one of `sources`, as method `compat`.
 PAIRWISE = ("cosine", "weighted_sign_conflict", "cka")
+HIDDEN = ("where", "items")  # fields that JSON output leaves out
 REQUIRED = ("target", "mode", "method", "value")
 COLUMNS = (
     "context", "target", "mode", "method", "params", "similarity", "k", "sources", "weights", "metric", "value",
     "n", "seed", "saw", "baseline_kind", "baseline", "wins", "losses", "se", "run", "code", "measured", "status",
-    "note",
+    "note", "items",
 )  # fmt: skip
 DEFAULTED = ("context", "metric", "n", "seed", "code", "measured")  # may be given once, in the front matter
 
 # Commit of the program, with + if files in it were changed; of an installed one, its version.
 CODE = re.compile(r"^(?:[0-9a-f]{7,40}\+?|[0-9]+(?:\.[0-9a-z+]+)+)\Z")
 _CONTEXT = re.compile(r"^[\w@.+-]+/[\w@.+-]+\Z")
+
+
+class ItemBits(NamedTuple):
+    """Test items that only the merge (`wins`), or only its baseline (`losses`), answered correctly: a bit for each.
+
+    Attributes:
+        test_set: Hash of the ids of the items, in order.
+        wins: Bits of the wins.
+        losses: Bits of the losses.
+    """
+
+    test_set: str
+    wins: int
+    losses: int
+
+    @classmethod
+    def parse(cls, cell: str) -> ItemBits:
+        """Return what a cell of the column `items` says; raise ValueError for another text."""
+        test_set, wins, losses = cell.split(":")
+        if not re.fullmatch("[0-9a-f]{8}", test_set):
+            raise ValueError(test_set)
+        bits = (binascii.a2b_base64(part, strict_mode=True) for part in (wins, losses))
+        return cls(test_set, *(int.from_bytes(part, "little") for part in bits))
+
+
+def items_cell(ids: Sequence[str], right: Sequence[bool], baseline: Sequence[bool]) -> str:
+    """Return the cell of the column `items` for a merge and its baseline on the same test items."""
+    parts = [hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8]]
+    for a, b in ((right, baseline), (baseline, right)):
+        bits = sum(1 << i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x and not y)
+        data = bits.to_bytes((len(ids) + 7) // 8, "little")
+        parts.append(binascii.b2a_base64(data, newline=False).decode())
+    return ":".join(parts)
 
 
 @dataclass(frozen=True)
@@ -83,6 +125,7 @@ class ResultRow:
     measured: str | None = None  # day of the measurement, where it is not that of the entry
     status: str = "current"
     note: str = ""
+    items: str | None = None  # which items are wins and losses: `ItemBits`
     ref: str = ""  # <entry id>#r<n>
     date: str = ""
     where: str = ""  # file:line
@@ -170,7 +213,9 @@ class ResultRow:
 
     def as_dict(self) -> dict[str, object]:
         """Return the row as JSON-ready data."""
-        result: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
+        result: dict[str, object] = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in HIDDEN
+        }
         result["params"] = dict(self.params)
         return result
 

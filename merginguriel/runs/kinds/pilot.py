@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from merginguriel.config.schema import Config
+from merginguriel.decision.evidence import AGREEMENT_SD
 from merginguriel.errors import UnavailableError
 from merginguriel.evaluation import ensemble
 from merginguriel.evaluation import predictions as stored
@@ -40,7 +41,7 @@ from merginguriel.tasks.base import Item, TaskData
 from merginguriel.version import measured_by
 from merginguriel.workspace import Workspace
 
-from . import merge
+from . import merge, pilot_unlabelled
 from .common import arms_of as item_arms
 from .common import make_models, scored_result
 from .pilot_arms import PilotArm, arms_of
@@ -81,11 +82,21 @@ def run(run: Run, space: Workspace, tell: Tell) -> Done:
         )
     models = make_models(study, config, models_of(config), tell)
     tell.step(f"score {len(models)} single models on development items of {target}")
+    if config.unlabelled:
+        data = pilot_unlabelled.voted(study, models, data, tell)
     dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=tell.progress)
     reference = best_single(dev, target, config.mode)
     trials = [prepared(study, arm, models, dev, tell) for arm in arms_of(config)]
     winner = halving(study, trials, data, dev.correct[reference, target], config, tell)
-    return confirmed(run, study, trials, winner, models, reference, dev, data, tell)
+    if config.unlabelled:
+        done = pilot_unlabelled.agreed(run, study, winner, reference, dev, data, tell)
+    else:
+        done = confirmed(run, study, trials, winner, models, reference, dev, data, tell)
+    about = {
+        "arms": [described(trial, trial is winner, config.margin_pp) for trial in trials],
+        "advice": config.advice, "margin_pp": config.margin_pp, "dev_items": len(data.dev),
+    }  # fmt: skip
+    return replace(done, result=done.result | about)
 
 
 def best_single(dev: Matrix, target: str, mode: str) -> str:
@@ -142,7 +153,8 @@ def halving(
         for trial in alive:
             answers = right_of(study, trial, [data.dev[i] for i in block], data.dev, block, data.metric, tell)
             trial.right = np.concatenate([trial.right, answers])
-            updated(trial, by_group(trial.right.astype(float) - base[seen], groups), ALPHA / len(trials))
+            differences = by_group(trial.right.astype(float) - base[seen], groups)
+            updated(trial, differences, ALPHA / len(trials), labels=not config.unlabelled)
             trial.rounds = number
             tell.metric(f"{trial.arm.label}, expected gain in pp", trial.mean_pp)
         before = size
@@ -154,12 +166,13 @@ def halving(
     return alive[0]
 
 
-def updated(trial: Trial, differences: np.ndarray, alpha: float) -> None:
-    """Combine the prior of an arm with its paired differences [units], each from −1 to 1."""
+def updated(trial: Trial, differences: np.ndarray, alpha: float, *, labels: bool = True) -> None:
+    """Combine the prior of an arm with its paired differences [units], each from −1 to 1, of accuracy or agreement."""
     n = len(differences)
     trial.seen = bounds(differences, alpha)
     # One more unit that differs, so that units that are all alike do not look certain.
     noise = 1e4 * (float(((differences - differences.mean()) ** 2).sum()) + 1) / (n + 1) / n
+    noise += 0.0 if labels else AGREEMENT_SD**2
     prior = trial.arm.sd_pp**2
     weight = prior / (prior + noise)
     trial.mean_pp = (1 - weight) * trial.arm.mean_pp + weight * trial.seen.mean_pp
@@ -235,12 +248,8 @@ def confirmed(
     result = {
         **scored_result(study, rows[0], data, groups, right, beat, compared),
         "kind": "pilot",
-        "arms": [described(trial, trial is winner, config.margin_pp) for trial in trials],
         "outcome": outcome,
         "against": kind,
-        "advice": config.advice,
-        "margin_pp": config.margin_pp,
-        "dev_items": len(data.dev),
     }
     ids = [item.id for item in data.test]
     arms = item_arms(right, beat, test, target)

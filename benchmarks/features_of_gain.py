@@ -1,0 +1,120 @@
+"""Do features of sources and target explain what the estimate leaves of a gain?
+
+    python benchmarks/features_of_gain.py [--context home/e5-small]
+
+Every target is predicted without its rows (`leave_targets_out`). The residual, gain − prediction, is regressed on each
+feature with a slope that is shrunk to 0 (one observation of a slope of 0), again without the target that it is applied to.
+Printed: the correlation of the targets' means with its 95% interval (Fisher's z), and the mean absolute error with and
+without the feature. A feature that does not lower the error has no place in the estimate. Run from a checkout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import atanh, sqrt, tanh
+
+import numpy as np
+
+from merginguriel import workspace
+from merginguriel.decision import backtest, claim_rules
+from merginguriel.decision.evidence import Arm, Column, columns, observations
+from merginguriel.knowledge.base import load
+from merginguriel.knowledge.parse.rows import PAIRWISE, ResultRow
+
+FEWEST = 6  # targets
+
+
+def features_of(
+    arm: Arm, column: Column, best: float | None, pairs: Mapping[tuple[str, frozenset[str]], float]
+) -> dict[str, float]:
+    """Return feature → value of an arm on its target, as far as it is known."""
+    found = {}
+    if best is not None:
+        found["headroom, pp"] = 100 * (1 - best)
+    values = [column[source] for source in arm.sources if source in column]
+    if len(values) == len(arm.sources) > 1:
+        found["spread of the sources, pp"] = 100 * float(np.std(values))
+    for name in PAIRWISE:
+        every = [pairs.get((name, frozenset(pair))) for pair in combinations(arm.sources, 2)]
+        if every and None not in every:
+            found[f"{name} of the sources"] = float(np.mean([one for one in every if one is not None]))
+    return found
+
+
+def errors(x: np.ndarray, residual: np.ndarray, targets: Sequence[str]) -> tuple[float, float]:
+    """Return the mean absolute residual without and with a slope learned on the other targets."""
+    names, left = np.array(targets), residual.copy()
+    for target in set(targets):
+        rest = names != target
+        centred = x[rest] - x[rest].mean()
+        slope = centred @ (residual[rest] - residual[rest].mean()) / (centred @ centred + x.var() + 1e-12)
+        left[~rest] -= slope * (x[~rest] - x[rest].mean())
+    return float(np.abs(residual).mean()), float(np.abs(left).mean())
+
+
+def correlation(
+    x: np.ndarray, residual: np.ndarray, targets: Sequence[str]
+) -> tuple[float, float, float, int]:
+    """Return the correlation of the targets' means, its 95% interval, and the number of targets."""
+    names = np.array(targets)
+    means = np.array([(x[names == t].mean(), residual[names == t].mean()) for t in sorted(set(targets))])
+    r, n = float(np.corrcoef(means.T)[0, 1]), len(means)
+    half = 1.96 / sqrt(n - 3)
+    return r, tanh(atanh(r) - half), tanh(atanh(r) + half), n
+
+
+def main() -> int:
+    """Print a table for all targets and one without da-DK."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--context", default="home/e5-small")
+    context = asked.parse_args().context
+    knowledge = load(workspace.find())
+    rows: Sequence[ResultRow] = knowledge.rows
+    vetoes = [
+        v for v in claim_rules.vetoes(knowledge.claims, knowledge.standings) if claim_rules.names_a_method(v)
+    ]
+    gains = observations(
+        knowledge.of_metric("accuracy").rows,
+        "ExcTar",
+        lambda arm: claim_rules.veto_of(arm, vetoes) is not None,
+    )
+    known = columns(rows)
+    pairs = {
+        (row.metric, frozenset((row.target, *row.sources))): row.value
+        for row in rows if row.method == "compat" and row.context == context
+    }  # fmt: skip
+    best: dict[str, float] = {}
+    for o in gains:
+        if o.arm.context == context and o.kind == "gain" and o.row.baseline is not None:
+            best[o.arm.target] = max(best.get(o.arm.target, 0.0), o.row.baseline)
+    for hidden in ((), ("da-DK",)):
+        used = [o for o in gains if o.arm.context != context or o.arm.target not in hidden]
+        told = [
+            p for p in backtest.leave_targets_out(used, context) if p.arm.method not in backtest.COLLAPSING
+        ]
+        found: dict[str, list[tuple[str, float, float]]] = {}
+        for one in told:
+            column = known.get((context, one.arm.target), {})
+            for name, value in features_of(one.arm, column, best.get(one.arm.target), pairs).items():
+                found.setdefault(name, []).append((one.arm.target, value, one.gain_pp - one.estimate.mean_pp))
+        print(f"\n{context}{' without ' + ', '.join(hidden) if hidden else ''}\n")
+        print(
+            "| feature | gains | targets | correlation with the residual | error without, pp | with |\n|---|---|---|---|---|---|"
+        )
+        for name, values in found.items():
+            targets, x, residual = zip(*values, strict=True)
+            if len(set(targets)) < FEWEST or np.std(x) == 0:
+                continue
+            r, low, high, n = correlation(np.array(x), np.array(residual), targets)
+            before, after = errors(np.array(x), np.array(residual), targets)
+            print(
+                f"| {name} | {len(x)} | {n} | {r:+.2f} [{low:+.2f} … {high:+.2f}] | {before:.2f} | {after:.2f} |"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
