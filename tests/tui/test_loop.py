@@ -88,6 +88,10 @@ def test_the_answer_names_gain_interval_baseline_and_items():
     assert answer.sentence(result(difference=-3.2)).startswith("▼ it cost: ")
 
 
+def test_agreement_without_labels_is_no_answer():
+    assert answer.sentence(result() | {"labels": False}) == ""
+
+
 def test_each_baseline_has_an_interval_on_one_scale():
     drawn = answer.lines(result(), 78)
     assert sum("●" in line for line in drawn) == 2 and all(len(line) <= 78 for line in drawn[:4])

@@ -16,6 +16,8 @@ USUAL = ("best_zero_shot", "best_single_source", "target_alone")  # baselines, t
 
 def decisive(result: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
     """Return the kind of baseline that decides whether a merge paid, and the baseline; None without one."""
+    if result.get("labels") is False:
+        return None  # agreement without labels proves no gain
     compared = {kind: one for kind, one in result.get("baselines", {}).items() if one["comparison"]}
     usual = USUAL[::-1] if result.get("mode") == "IncTar" else USUAL
     wanted = [result.get("against"), (result.get("goal") or {}).get("against"), *usual, *compared]
