@@ -68,7 +68,13 @@ def find(workspace_path: Path | None, name: str) -> Run:
     "--kind", type=click.Choice(["merge", "train", "nxn", "iterate", "tune"]), help="Only runs of this kind."
 )
 @click.option("--target", help="Only runs for this locale.")
-@click.option("--find", "text", default="", metavar="TEXT", help="Only runs with all of these words; target:da-DK looks in one column.")
+@click.option(
+    "--find",
+    "text",
+    default="",
+    metavar="TEXT",
+    help="Only runs with all of these words; target:da-DK looks in one column.",
+)
 @click.option("--order", default="newest", type=click.Choice(ORDERS), help="Default: newest.")
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Maximum number to show. Default: 40; with --json, all."
