@@ -197,11 +197,14 @@ def test_a_recipe_whose_sources_nobody_can_name_says_what_to_do_first(space):
     play(space, script, screen="advise", what=("af-ZA",))
 
 
-def test_the_command_of_a_pilot_is_named_and_the_next_command_is_copied(space):
+def test_a_pilot_that_cannot_run_says_why_and_the_next_command_is_copied(space):
     async def script(app, pilot):
         await settled(app, pilot)
         await press(app, pilot, "p")
-        assert "mu pilot --target cs-CZ" in notes(app)
+        assert "mu pilot --target cs-CZ" in text_of(app) and "mu train --locale" in text_of(app)
+        await press(app, pilot, "ctrl+l")
+        assert "Not every chosen target has a plan" in notes(app)
+        await press(app, pilot, "escape")
         await press(app, pilot, "n")
         assert app.clipboard.startswith("mu ") and str(space.root) in app.clipboard
 

@@ -9,7 +9,10 @@ import pytest
 from pilot import play
 from run_screens import SIZES, finished, press, settled, shown, until
 
+from merginguriel import workspace
 from merginguriel.report.run_comparison import by_seed, compared
+from merginguriel.runs import run_store
+from merginguriel.study import item_file
 
 
 @pytest.fixture
@@ -204,3 +207,33 @@ def test_the_field_offers_recipes_and_runs_and_what_is_picked_is_compared(space)
         assert app.focused.id == "main" and not app.screen.query_one("#offered").display
 
     play(space, script, screen="compare")
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_sentences_that_flip_and_labels_that_change_are_those_of_the_items(trained):
+    where = ("--workspace", trained.space)
+    assert trained.mu("tasks", "add", "rooms", "--data", trained.sentences, *where).code == 0
+    for method in ("average", "ties"):
+        keys = ("kind=merge", "task=rooms", f"base={trained.encoder}", "target=sv-SE", f"method={method}")
+        chosen = ("sources=de-DE en-US", "ensembles=false")
+        ran = trained.mu("run", *(word for key in (*keys, *chosen) for word in ("--set", key)), *where)
+        assert ran.code == 0, ran
+    space = workspace.find(explicit=trained.space)
+    runs = run_store.listed(space)
+    first, second = (item_file.read(run.folder / "items.npz").arms["merge"] for run in runs)
+    seen = {}
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.found)
+        await press(app, pilot, "d")
+        await until(app, pilot, lambda: app.screen.flips)
+        seen.update(flips=app.screen.flips, text=app.screen.copied("text"))
+
+    play(space, script, size=(120, 40), screen="compare", what=[run.id for run in runs])
+    flips, counts = seen["flips"]
+    assert len(flips) == (first != second).sum() > 0
+    assert sum(flip.gained for flip in flips) == (second & ~first).sum()
+    assert sum(count.n for count in counts) == len(first)
+    assert sum(count.change for count in counts) == second.sum() - first.sum()
+    assert all(flip.text[:40] in seen["text"] for flip in flips[:5])

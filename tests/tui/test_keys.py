@@ -67,12 +67,13 @@ def shown(app):
 
 async def begin(app, pilot, place):
     """To the place, whatever lies over its screen or was changed on it."""
-    while len(app.screen_stack) > 1:
-        app.pop_screen()
-        await pilot.pause(0.01)
-    if app.current_mode != place.screen:
-        app.action_go(place.screen)
-        await settled(app, pilot)
+    for _ in range(2):  # on the present screen, and on the one that it goes to
+        while len(app.screen_stack) > 1:
+            app.pop_screen()
+            await pilot.pause(0.01)
+        if app.current_mode != place.screen:
+            app.action_go(place.screen)
+            await settled(app, pilot)
     RESET[place.screen](app.screen)
     app.clear_notifications()
     await settled(app, pilot)

@@ -33,7 +33,7 @@ def small(bench):
 @pytest.mark.slow
 def test_numbers_go_to_every_screen(small):
     async def script(app, pilot):
-        for number, name in enumerate(SCREENS, start=1):
+        for number, name in enumerate(SCREENS):
             await press(app, pilot, "escape", str(number))
             assert app.current_mode == name
             assert f"[{number} {name}]" in text_of(app)
@@ -43,7 +43,7 @@ def test_numbers_go_to_every_screen(small):
 
 def test_a_click_on_a_tab_goes_there(small):
     async def script(app, pilot):
-        await pilot.click("#tabs", offset=(24, 0))
+        await pilot.click("#tabs", offset=(30, 0))
         await settled(app, pilot)
         assert app.current_mode == "log"
 
@@ -152,13 +152,14 @@ def test_what_was_remembered_may_be_anything(small):
         "{",
         "[1]",
         '{"screen": 7, "advise": "x"}',
-        '{"advise": {"target": "qq", "asked": {"k": "x", "mode": 4}}}',
+        '{"home": {"ranked": 3, "hash": 1}}',
+        '{"screen": "advise", "advise": {"target": "qq", "asked": {"k": "x", "mode": 4}}}',
     ):
         place.write_text(text)
 
-        async def script(app, pilot):
+        async def script(app, pilot, text=text):
             await settled(app, pilot)
-            assert app.current_mode == "advise"
+            assert app.current_mode == ("advise" if '"screen": "advise"' in text else "home")
 
         play(space, script)
 
@@ -358,3 +359,28 @@ def test_a_click_on_a_row_a_link_and_a_reason_does_what_enter_does(bench):
         assert type(app.screen).__name__ == "Pick"
 
     play(space, script, size=(120, 40), screen="runs")
+
+
+@pytest.mark.parametrize(
+    "typed, mode", [("Danish", "advise"), ("A test", "log"), ("merge-nb", "runs"), ("a-skill", "skills")]
+)
+def test_the_palette_finds_locales_entries_runs_and_skills(bench, typed, mode):
+    from conftest import row
+    from run_screens import until, waiting
+
+    bench.skill()
+    bench.entry(row())
+    space = bench.load_space()
+    waiting(space, "nb-NO")
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "ctrl+p")
+        await until(app, pilot, lambda: app.screen.is_attached and app.screen.query("CommandInput"))
+        await press(app, pilot, *("space" if letter == " " else letter for letter in typed))
+        await until(app, pilot, lambda: app.screen.query_one("CommandList").option_count)
+        await pilot.pause(0.5)
+        await press(app, pilot, "enter")
+        await until(app, pilot, lambda: app.current_mode == mode)
+
+    play(space, script, screen="matrix")
